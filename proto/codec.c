@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one table of packets, and the few functions that read it. What an opcode's record looks like
+ * is written once in C (proto.h) and once as a layout string here; a test holds the two together.
+ */
+#include "codec.h"
+
+#include <string.h>
+
+/* One kind of packet. */
+struct kind {
+	uint16_t opcode;
+	uint16_t record_size;
+	uint16_t least, most; /* records */
+	uint8_t sender;	      /* enum codec_sender */
+	const char *layout;   /* see codec_swap() */
+	const char *name;
+};
+
+#define KIND(op, who, type, min, max, text, fields)                                         \
+	{                                                                                   \
+		.opcode = (op), .record_size = sizeof(type), .least = (min), .most = (max), \
+		.sender = (who), .layout = (fields), .name = (text)                         \
+	}
+#define BATCH(op, who, type, text, fields) \
+	KIND(op, who, type, 1, PROTO_RECORDS_MAX(type), text, fields)
+
+static const struct kind kinds[] = {
+	/* The kinds of the journey come first: they are looked up most. */
+	BATCH(PROTO_REGISTER, CODEC_FROM_CLIENT, struct proto_register, "register", "88884112x"),
+	/* As many as one packet of answers holds: those are wider. */
+	KIND(PROTO_CANCEL, CODEC_FROM_CLIENT, struct proto_cancel, 1,
+		PROTO_RECORDS_MAX(struct proto_cancel_answer), "cancel", "8"),
+	BATCH(PROTO_REARM, CODEC_FROM_CLIENT, struct proto_rearm, "rearm", "88884d"),
+	KIND(PROTO_LIST, CODEC_FROM_CLIENT, struct proto_list, 1, 1, "list", "44"),
+	{PROTO_STATUS, 0, 0, 0, CODEC_FROM_CLIENT, "", "status"},
+	KIND(PROTO_HELLO, CODEC_FROM_CLIENT, struct proto_hello, 1, 1, "hello", "4228"),
+
+	BATCH(PROTO_REGISTER | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_registered,
+		"register answer", "8844"),
+	BATCH(PROTO_WAKE, CODEC_FROM_DAEMON, struct proto_wake, "wake", "8888844"),
+	BATCH(PROTO_CANCEL | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_cancel_answer,
+		"cancel answer", "844"),
+	BATCH(PROTO_REARM | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_registered,
+		"rearm answer", "8844"),
+	KIND(PROTO_LIST | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_listed, 0,
+		PROTO_RECORDS_MAX(struct proto_listed), "list answer", "888888444411fpx"),
+	KIND(PROTO_STATUS | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_status_answer, 1, 1,
+		"status answer", "x88888888888844"),
+	KIND(PROTO_HELLO | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_hello_answer, 1, 1,
+		"hello answer", "4228844"),
+	BATCH(PROTO_CANCELLED, CODEC_FROM_DAEMON, struct proto_cancelled, "cancelled", "88"),
+	KIND(PROTO_GOING_AWAY, CODEC_FROM_DAEMON, struct proto_going_away, 1, 1, "going away",
+		"44"),
+	KIND(PROTO_ERROR, CODEC_FROM_DAEMON, struct proto_error, 1, 1, "error", "448zzzz"),
+};
+
+static_assert(PROTO_ERROR_TEXT_MAX == 4 * 26, "zzzz in the table");
+
+/* Each request's records can be answered in one packet. */
+static_assert(sizeof(struct proto_registered) <= sizeof(struct proto_register), "one packet");
+static_assert(sizeof(struct proto_registered) <= sizeof(struct proto_rearm), "one packet");
+
+static const char header_layout[] = "222288";
+
+static bool big_endian(void)
+{
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+}
+
+static const struct kind *kind_find(uint16_t opcode)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i].opcode == opcode)
+			return &kinds[i];
+	return NULL;
+}
+
+const char *codec_fault_text(enum codec_fault fault)
+{
+	static const char *const texts[CODEC_FAULTS] = {
+		[CODEC_OK] = "the packet is well-formed",
+		[CODEC_EMPTY] = "the packet is empty",
+		[CODEC_SHORT_HEADER] = "the packet is shorter than a header",
+		[CODEC_OVERSIZE] = "the packet is longer than 65536 bytes",
+		[CODEC_OPCODE] = "opcode: unknown, or not yours to send",
+		[CODEC_RECORD_SIZE] = "record_size: not that of the opcode",
+		[CODEC_COUNT] = "count: too few or too many records for the opcode",
+		[CODEC_LENGTH] = "the packet's length is not header + count * record_size",
+		[CODEC_SERIAL] =
+			"serial: must not be 0 in a request or answer, must be 0 in an event",
+		[CODEC_STATUS] = "status: must be 0 in what is no answer",
+	};
+
+	if (fault < 0 || fault >= CODEC_FAULTS)
+		return "unknown fault";
+	return texts[fault];
+}
+
+const char *codec_opcode_name(uint16_t opcode)
+{
+	const struct kind *kind = kind_find(opcode);
+
+	return kind ? kind->name : "unknown";
+}
+
+void codec_swap(void *record, const char *layout)
+{
+	uint8_t *p = record;
+
+	for (; *layout; layout++) {
+		size_t width = (size_t)(*layout - '0');
+
+		if (*layout >= 'a') {
+			p += *layout - 'a' + 1;
+			continue;
+		}
+		for (size_t i = 0; i < width / 2; i++) {
+			uint8_t byte = p[i];
+
+			p[i] = p[width - 1 - i];
+			p[width - 1 - i] = byte;
+		}
+		p += width;
+	}
+}
+
+enum codec_fault codec_open(
+	const void *packet, size_t size, enum codec_sender sender, struct proto_header *ret_header)
+{
+	const struct kind *kind;
+	struct proto_header h;
+
+	if (size == 0)
+		return CODEC_EMPTY;
+	if (size < sizeof(h))
+		return CODEC_SHORT_HEADER;
+	if (size > PROTO_PACKET_MAX)
+		return CODEC_OVERSIZE;
+	memcpy(&h, packet, sizeof(h));
+	if (big_endian())
+		codec_swap(&h, header_layout);
+
+	kind = kind_find(h.opcode);
+	if (!kind || kind->sender != sender)
+		return CODEC_OPCODE;
+	if (h.record_size != kind->record_size)
+		return CODEC_RECORD_SIZE;
+	if (h.count < kind->least || h.count > kind->most)
+		return CODEC_COUNT;
+	/* count is at most kind->most, so the product stays far below 2^32. */
+	if (size != sizeof(h) + (size_t)h.count * h.record_size)
+		return CODEC_LENGTH;
+	if ((h.serial == 0) != (h.opcode >= PROTO_WAKE))
+		return CODEC_SERIAL;
+	if (h.status && !(h.opcode & PROTO_ANSWER))
+		return CODEC_STATUS;
+	*ret_header = h;
+	return CODEC_OK;
+}
+
+void codec_get(const void *packet, const struct proto_header *header, uint32_t i, void *ret)
+{
+	const uint8_t *from = (const uint8_t *)packet + sizeof(*header) +
+		(size_t)i * header->record_size;
+
+	memcpy(ret, from, header->record_size);
+	if (big_endian())
+		codec_swap(ret, kind_find(header->opcode)->layout);
+}
+
+/* The bytes of one UTF-8 sequence of at most size bytes that stands for a printable character; 0 if
+ * there is none. The ranges are those of RFC 3629, section 4. */
+static size_t utf8_character(const uint8_t *s, size_t size)
+{
+	uint32_t c;
+	size_t n;
+
+	if (s[0] < 0x80)
+		return s[0] >= 0x20 && s[0] != 0x7f;
+	if (s[0] >= 0xc2 && s[0] <= 0xdf)
+		n = 2;
+	else if ((s[0] & 0xf0) == 0xe0)
+		n = 3;
+	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+		n = 4;
+	else
+		return 0;
+	if (n > size)
+		return 0;
+	c = s[0] & (0x7fu >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3fu);
+	}
+	if (n == 2 && c < 0xa0) /* C1 controls */
+		return 0;
+	if (n == 3 && (c < 0x800 || (c >= 0xd800 && c <= 0xdfff)))
+		return 0;
+	if (n == 4 && (c < 0x10000 || c > 0x10ffff))
+		return 0;
+	/* What turns the direction of a line around lets a label pose as another (UAX #9). */
+	if ((c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x2028 ||
+		c == 0x2029)
+		return 0;
+	return n;
+}
+
+bool codec_label_valid(const char *label, size_t size)
+{
+	const uint8_t *s = (const uint8_t *)label;
+	size_t i = 0;
+
+	while (i < size && s[i]) {
+		size_t n = utf8_character(s + i, size - i);
+
+		if (n == 0)
+			return false;
+		i += n;
+	}
+	for (; i < size; i++)
+		if (s[i])
+			return false;
+	return true;
+}
+
+static enum proto_status check_times(uint64_t due, uint64_t every, uint32_t count)
+{
+	if (due == PROTO_FOREVER)
+		return PROTO_E_RANGE;
+	if (every == 0 && count > 1)
+		return PROTO_E_COUNT;
+	return PROTO_OK;
+}
+
+enum proto_status codec_check_register(const struct proto_register *r)
+{
+	if (r->clock >= PROTO_CLOCKS)
+		return PROTO_E_CLOCK;
+	if (r->flags & ~(PROTO_RELATIVE | PROTO_WAKE_SYSTEM) || r->reserved)
+		return PROTO_E_FLAGS;
+	if (r->flags & PROTO_WAKE_SYSTEM && r->clock == PROTO_CLOCK_MONOTONIC)
+		return PROTO_E_WAKE_CLOCK;
+	if (!codec_label_valid(r->label, sizeof(r->label)))
+		return PROTO_E_LABEL;
+	return check_times(r->due, r->every, r->count);
+}
+
+enum proto_status codec_check_rearm(const struct proto_rearm *r)
+{
+	if (r->flags & ~PROTO_RELATIVE || r->reserved[0] || r->reserved[1] || r->reserved[2])
+		return PROTO_E_FLAGS;
+	return check_times(r->due, r->every, r->count);
+}
+
+void codec_begin(struct codec_writer *w, void *buffer, enum proto_opcode opcode, uint64_t serial)
+{
+	const struct kind *kind = kind_find((uint16_t)opcode);
+
+	w->buffer = buffer;
+	w->most = kind->most;
+	w->header = (struct proto_header){
+		.opcode = (uint16_t)opcode,
+		.record_size = kind->record_size,
+		.serial = serial,
+	};
+}
+
+bool codec_full(const struct codec_writer *w)
+{
+	return w->header.count >= w->most;
+}
+
+void codec_put(struct codec_writer *w, const void *record)
+{
+	uint8_t *to = w->buffer + sizeof(w->header) +
+		(size_t)w->header.count * w->header.record_size;
+
+	memcpy(to, record, w->header.record_size);
+	if (big_endian())
+		codec_swap(to, kind_find(w->header.opcode)->layout);
+	w->header.count++;
+}
+
+size_t codec_end(struct codec_writer *w, uint64_t cursor)
+{
+	size_t size = sizeof(w->header) + (size_t)w->header.count * w->header.record_size;
+
+	w->header.cursor = cursor;
+	memcpy(w->buffer, &w->header, sizeof(w->header));
+	if (big_endian())
+		codec_swap(w->buffer, header_layout);
+	return size;
+}
