@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The layout of the block, and the free lists in it.
+ */
+#include "arena.h"
+
+#include <string.h>
+
+/* Sections start at multiples of this, so that each has cache lines and pages of its own. */
+#define SECTION_ALIGN 4096
+
+/* Where everything lies; the one place that knows. */
+struct layout {
+	size_t nodes, timers, labels, sessions, heads, users, buckets, size;
+	uint32_t buckets_count;
+};
+
+static size_t section(size_t *end, size_t count, size_t width)
+{
+	size_t start = (*end + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
+
+	*end = start + count * width;
+	return start;
+}
+
+static struct layout layout_of(uint32_t max_timers, uint32_t max_clients)
+{
+	size_t timers = (size_t)max_timers + 1, sessions = (size_t)max_clients + 2;
+	size_t end = sizeof(struct arena_header);
+	struct layout l = {.buckets_count = 16};
+
+	while (l.buckets_count < max_clients)
+		l.buckets_count *= 2;
+	l.sessions = section(&end, sessions, sizeof(struct session));
+	l.heads = section(&end, sessions * ARENA_CLOCKS, sizeof(struct rbnode));
+	l.users = section(&end, sessions, sizeof(struct user));
+	l.buckets = section(&end, l.buckets_count, sizeof(uint32_t));
+	l.nodes = section(&end, timers, sizeof(struct rbnode));
+	l.timers = section(&end, timers, sizeof(struct timer));
+	l.labels = section(&end, timers, PROTO_LABEL_MAX);
+	l.size = (end + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
+	return l;
+}
+
+size_t arena_size(uint32_t max_timers, uint32_t max_clients)
+{
+	return layout_of(max_timers, max_clients).size;
+}
+
+void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients)
+{
+	struct layout l = layout_of(max_timers, max_clients);
+	char *base = block;
+
+	*arena = (struct arena){
+		.header = block,
+		.nodes = (struct rbnode *)(base + l.nodes),
+		.timers = (struct timer *)(base + l.timers),
+		.labels = (char(*)[PROTO_LABEL_MAX])(base + l.labels),
+		.sessions = (struct session *)(base + l.sessions),
+		.heads = (struct rbnode *)(base + l.heads),
+		.users = (struct user *)(base + l.users),
+		.buckets = (uint32_t *)(base + l.buckets),
+		.buckets_mask = l.buckets_count - 1,
+	};
+	arena->header->max_timers = max_timers;
+	arena->header->max_clients = max_clients;
+	arena->header->layout = ARENA_LAYOUT;
+	arena->header->sessions_top = ARENA_OWN_SESSION;
+	rbtree_init_nodes(arena->nodes);
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		rbtree_init_nodes(arena_heads(arena, clock));
+	arena->header->magic = ARENA_MAGIC;
+}
+
+uint32_t arena_take_timer(struct arena *arena)
+{
+	struct arena_header *h = arena->header;
+	struct rbnode *node;
+	uint32_t timer = h->timers_free;
+
+	if (!timer)
+		return h->timers_top < h->max_timers ? ++h->timers_top : 0;
+	node = &arena->nodes[timer];
+	h->timers_free = node->parent_red >> 1;
+	arena_free_timers(arena, node->child[0]);
+	arena_free_timers(arena, node->child[1]);
+	return timer;
+}
+
+void arena_free_timers(struct arena *arena, uint32_t root)
+{
+	struct arena_header *h = arena->header;
+
+	if (!root)
+		return;
+	arena->nodes[root].parent_red = h->timers_free << 1;
+	h->timers_free = root;
+}
+
+void arena_free_timer(struct arena *arena, uint32_t timer)
+{
+	arena->nodes[timer].tag = TIMER_FREE;
+	arena->nodes[timer].child[0] = arena->nodes[timer].child[1] = 0;
+	arena_free_timers(arena, timer);
+}
+
+uint32_t arena_take_session(struct arena *arena)
+{
+	struct arena_header *h = arena->header;
+	uint32_t session = h->sessions_free;
+
+	if (session)
+		h->sessions_free = arena->sessions[session].ready_next;
+	else if (h->sessions_top < h->max_clients + 1)
+		session = ++h->sessions_top;
+	if (session)
+		memset(&arena->sessions[session], 0, sizeof(arena->sessions[session]));
+	return session;
+}
+
+void arena_free_session(struct arena *arena, uint32_t session)
+{
+	struct arena_header *h = arena->header;
+
+	arena->sessions[session].state = SESSION_FREE;
+	arena->sessions[session].ready_next = h->sessions_free;
+	h->sessions_free = session;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All state of the daemon, in one block of memory.
+ *
+ * The block is given by the shell: zeroed, page-aligned, arena_size() bytes, of which the kernel need
+ * hold only the pages that were touched. So it "grows" by being used: arrays are laid out for the
+ * stated maximum at once, a record never moves, and an index is valid for as long as its record is.
+ * Nothing in the block is a pointer; struct arena below is this process's view of it.
+ *
+ * A timer is two records of the same index, because a descent of the tree should touch nothing that
+ * it does not compare: 40 hot bytes (struct rbnode) and 40 cold ones (struct timer). Its label lies in
+ * a third array, whose pages stay untouched until somebody labels a timer there.
+ *
+ *   timer        1 .. max_timers         0 is nil
+ *   session      1 .. max_clients + 1    0 is nil, 1 the daemon's own
+ *   user         1 .. max_clients        0 is nil
+ *
+ * Free timers are kept as a list of trees: a session that closes hands over its trees whole, each as
+ * one element, in O(1); who takes a timer takes a root and puts its two subtrees back. So nothing
+ * ever has to walk over what a client leaves behind, however much it is.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto.h"
+#include "rbtree.h"
+
+/* The clocks that an alarm can be set by: the wire's three, and two that wake the system. */
+enum arena_clock {
+	CLOCK_OF_MONOTONIC = PROTO_CLOCK_MONOTONIC,
+	CLOCK_OF_BOOTTIME = PROTO_CLOCK_BOOTTIME,
+	CLOCK_OF_REALTIME = PROTO_CLOCK_REALTIME,
+	CLOCK_OF_BOOTTIME_ALARM,
+	CLOCK_OF_REALTIME_ALARM,
+	ARENA_CLOCKS,
+};
+
+#define ARENA_MAGIC  UINT64_C(0x3164726d69745454)
+#define ARENA_LAYOUT 1
+
+/* The stated maximum: what an id's index can name. */
+#define ARENA_TIMERS_MAX  ((UINT32_C(1) << PROTO_ID_INDEX_BITS) - 1)
+#define ARENA_CLIENTS_MAX UINT32_C(65535)
+
+/* The daemon's own session. */
+#define ARENA_OWN_SESSION 1
+
+/* A timer's cold half. */
+struct timer {
+	uint64_t sequence; /* of registrations, ever: ties among dues, and the id's upper bits */
+	uint64_t every;
+	uint64_t cookie;
+	uint32_t session;
+	uint32_t count; /* wakes asked for; 0: no end */
+	uint32_t fired; /* wakes sent, modulo 2^32 */
+	uint32_t spare;
+};
+
+/* A timer's tag, in its hot half. */
+enum timer_state {
+	TIMER_FREE = 0,
+	TIMER_ARMED,	 /* in its session's tree of its clock */
+	TIMER_CANCELLED, /* by another session; its own is to be told */
+};
+
+enum session_state {
+	SESSION_FREE = 0,
+	SESSION_NEW, /* no hello yet */
+	SESSION_OPEN,
+};
+
+/* Where a session stands with the loop. */
+enum session_place {
+	SESSION_WATCHED = 0, /* the clocks' trees of sessions hold it: an alarm will ring for it */
+	SESSION_READY,	     /* in the queue: there may be something to send */
+	SESSION_BLOCKED,     /* its client does not read: nothing is done for it until it does */
+};
+
+struct session {
+	struct rbtree timers[ARENA_CLOCKS]; /* over arena::nodes */
+	uint32_t user;
+	uint32_t uid, pid;
+	uint32_t held;	 /* timers */
+	uint64_t serial; /* of the last request */
+	uint64_t born;	 /* arena_header::sequence when it opened: older timers are not its own */
+	uint32_t told_first, told_last;	 /* cancelled by others, linked by child[0] */
+	uint32_t ready_next, ready_prev; /* arena_header::ready_first; free: sessions_free */
+	uint32_t hello_timer;		 /* the daemon's own timer that waits for its hello */
+	uint8_t state, place;
+	uint16_t fault; /* enum proto_status that ends it; 0: none */
+	char comm[PROTO_COMM_MAX];
+};
+
+struct user {
+	uint32_t uid;
+	uint32_t timers, clients;
+	uint32_t next; /* arena::buckets; free: header::users_free */
+};
+
+/* Log-linear: exact below 16, then 16 steps to each doubling, so that a step is 6 % of its value. */
+#define LATENESS_STEPS	 16
+#define LATENESS_BUCKETS (61 * LATENESS_STEPS)
+
+struct counters {
+	uint64_t registered, woken, cancelled, refused, wakeups;
+	uint64_t late_max;
+	uint64_t late[LATENESS_BUCKETS];
+};
+
+struct arena_header {
+	uint64_t magic;
+	uint32_t layout;
+	uint32_t max_timers, max_clients;
+	uint32_t timers_top,
+		timers_free; /* highest index ever used; list by parent of free trees */
+	uint32_t sessions_top, sessions_free;
+	uint32_t users_top, users_free;
+	uint32_t ready_first, ready_last;
+	uint32_t timers, clients; /* held now, those of the daemon itself left out */
+	uint64_t sequence;
+	struct rbtree watched[ARENA_CLOCKS]; /* over arena_heads(): sessions by their first due */
+	struct counters counters;
+};
+
+struct arena {
+	struct arena_header *header;
+	struct rbnode *nodes;
+	struct timer *timers;
+	char (*labels)[PROTO_LABEL_MAX];
+	struct session *sessions;
+	struct rbnode *heads;
+	struct user *users;
+	uint32_t *buckets; /* of users, by uid */
+	uint32_t buckets_mask;
+};
+
+/* Bytes that a block for so many needs. Both are at most the stated maximum. */
+size_t arena_size(uint32_t max_timers, uint32_t max_clients);
+
+/* Lays out a zeroed block of arena_size() bytes, aligned to a page. The block stays the caller's. */
+void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients);
+
+/* A timer to be filled; 0: there is none left. O(1). */
+uint32_t arena_take_timer(struct arena *arena);
+
+/* Gives back a tree of timers by its root, all of them at once; 0 does nothing. O(1). */
+void arena_free_timers(struct arena *arena, uint32_t root);
+
+/* Gives back one timer, which is in no tree. O(1). */
+void arena_free_timer(struct arena *arena, uint32_t timer);
+
+/* A zeroed session; 0: there is none left. O(1). */
+uint32_t arena_take_session(struct arena *arena);
+void arena_free_session(struct arena *arena, uint32_t session);
+
+/* The nodes by which a clock's tree holds sessions. */
+static inline struct rbnode *arena_heads(const struct arena *arena, unsigned int clock)
+{
+	return arena->heads + (size_t)clock * (arena->header->max_clients + 2);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accounts are found by uid in a table of chains as long as the clients' limit, so that a chain has
+ * one element on average whatever uids there are.
+ */
+#include "limits.h"
+
+/* The multiplier of Fibonacci hashing, 2^32 / golden ratio (Knuth, TAOCP 3, 6.4): spreads uids that
+ * were given out in a row. */
+static uint32_t *bucket(const struct arena *arena, uint32_t uid)
+{
+	uint32_t hash = uid * UINT32_C(2654435769);
+
+	return &arena->buckets[(hash ^ hash >> 16) & arena->buckets_mask];
+}
+
+/* The account of uid, a new one if it has none. There are as many accounts as there may be clients,
+ * and each account has a client, so one is left. */
+static uint32_t account(struct arena *arena, uint32_t uid)
+{
+	struct arena_header *h = arena->header;
+	uint32_t *chain = bucket(arena, uid), user;
+
+	for (user = *chain; user; user = arena->users[user].next)
+		if (arena->users[user].uid == uid)
+			return user;
+	user = h->users_free;
+	if (user)
+		h->users_free = arena->users[user].next;
+	else
+		user = ++h->users_top;
+	arena->users[user] = (struct user){.uid = uid, .next = *chain};
+	*chain = user;
+	return user;
+}
+
+/* Drops the account when its last client has gone. */
+static void settle(struct arena *arena, uint32_t user)
+{
+	struct user *u = &arena->users[user];
+	uint32_t *link = bucket(arena, u->uid);
+
+	if (u->clients)
+		return;
+	while (*link != user)
+		link = &arena->users[*link].next;
+	*link = u->next;
+	u->next = arena->header->users_free;
+	arena->header->users_free = user;
+}
+
+static uint32_t root_reserve(const struct limits *limits)
+{
+	uint32_t share = limits->max_clients / 16;
+
+	return share < LIMITS_ROOT_RESERVE ? share : LIMITS_ROOT_RESERVE;
+}
+
+enum proto_status limits_take_client(
+	struct arena *arena, const struct limits *limits, uint32_t uid, uint32_t *ret_user)
+{
+	uint32_t most = limits->max_clients - (uid == 0 ? 0 : root_reserve(limits));
+	uint32_t user;
+
+	if (arena->header->clients >= most)
+		return PROTO_E_CLIENTS;
+	user = account(arena, uid);
+	if (uid != 0 && arena->users[user].clients >= limits->max_clients_per_user) {
+		settle(arena, user);
+		return PROTO_E_CLIENTS_USER;
+	}
+	arena->users[user].clients++;
+	arena->header->clients++;
+	*ret_user = user;
+	return PROTO_OK;
+}
+
+void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers)
+{
+	arena->users[user].timers -= timers;
+	arena->users[user].clients--;
+	arena->header->timers -= timers;
+	arena->header->clients--;
+	settle(arena, user);
+}
+
+enum proto_status limits_check_timer(
+	const struct arena *arena, const struct limits *limits, uint32_t user)
+{
+	const struct user *u = &arena->users[user];
+
+	if (u->uid != 0 && u->timers >= limits->max_timers_per_user)
+		return PROTO_E_TIMERS_USER;
+	if (arena->header->timers >= limits->max_timers)
+		return PROTO_E_TIMERS;
+	return PROTO_OK;
+}
+
+void limits_take_timer(struct arena *arena, uint32_t user)
+{
+	arena->users[user].timers++;
+	arena->header->timers++;
+}
+
+void limits_return_timer(struct arena *arena, uint32_t user)
+{
+	arena->users[user].timers--;
+	arena->header->timers--;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a user may hold: one account for each uid that has a session, and the totals.
+ *
+ * Root is bound by the totals alone, and of the clients' total a few places are root's, so that an
+ * administrator gets in while users hold all the rest.
+ */
+#pragma once
+
+#include "arena.h"
+
+/* What main's options set. */
+struct limits {
+	uint32_t max_timers, max_timers_per_user;
+	uint32_t max_clients, max_clients_per_user;
+};
+
+#define LIMITS_TIMERS		4194303 /* ARENA_TIMERS_MAX: untouched memory costs nothing */
+#define LIMITS_TIMERS_PER_USER	10000
+#define LIMITS_CLIENTS		16384
+#define LIMITS_CLIENTS_PER_USER 64
+/* Places among max_clients that only root may take: a sixteenth, at most this many. */
+#define LIMITS_ROOT_RESERVE 8
+
+/*
+ * Takes a client's place for uid. O(1) expected.
+ * Return: PROTO_OK and the user's account, or PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER.
+ */
+enum proto_status limits_take_client(
+	struct arena *arena, const struct limits *limits, uint32_t uid, uint32_t *ret_user);
+
+/* Gives it back, and with it the timers that the session still held. */
+void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers);
+
+/* Whether that user may hold one timer more. Return: PROTO_OK, PROTO_E_TIMERS, PROTO_E_TIMERS_USER. */
+enum proto_status limits_check_timer(
+	const struct arena *arena, const struct limits *limits, uint32_t user);
+
+/* Counts timers held: one more, one fewer. */
+void limits_take_timer(struct arena *arena, uint32_t user);
+void limits_return_timer(struct arena *arena, uint32_t user);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tree of rbtree.h. Two things are kept at every change: the colours (no red node has a red
+ * child; every way down crosses as many black nodes) and `least`. A rotation keeps the set of nodes
+ * below its top, so the new top takes over the old top's least and only the old top is reckoned
+ * again; that is all that rebalancing has to know of least.
+ */
+#include "rbtree.h"
+
+static uint32_t parent_of(const struct rbnode *n, uint32_t x)
+{
+	return n[x].parent_red >> 1;
+}
+
+static bool is_red(const struct rbnode *n, uint32_t x)
+{
+	return n[x].parent_red & 1;
+}
+
+static void set_parent(struct rbnode *n, uint32_t x, uint32_t parent)
+{
+	n[x].parent_red = parent << 1 | (n[x].parent_red & 1);
+}
+
+static void set_red(struct rbnode *n, uint32_t x)
+{
+	n[x].parent_red |= 1;
+}
+
+static void set_black(struct rbnode *n, uint32_t x)
+{
+	n[x].parent_red &= ~UINT32_C(1);
+}
+
+static uint64_t reckon_least(const struct rbnode *n, uint32_t x)
+{
+	uint64_t least = n[x].latest;
+
+	/* nil's least is the greatest number, so that no child has to be tested for. */
+	if (n[n[x].child[0]].least < least)
+		least = n[n[x].child[0]].least;
+	if (n[n[x].child[1]].least < least)
+		least = n[n[x].child[1]].least;
+	return least;
+}
+
+/* Puts to where from was below parent (0: at the root). */
+static void replace_child(
+	struct rbnode *n, struct rbtree *tree, uint32_t parent, uint32_t from, uint32_t to)
+{
+	if (!parent)
+		tree->root = to;
+	else
+		n[parent].child[n[parent].child[1] == from] = to;
+}
+
+/* x sinks to side; its child on the other side takes its place. */
+static void rotate(struct rbnode *n, struct rbtree *tree, uint32_t x, bool side)
+{
+	uint32_t top = n[x].child[!side];
+	uint32_t inner = n[top].child[side];
+
+	n[x].child[!side] = inner;
+	if (inner)
+		set_parent(n, inner, x);
+	set_parent(n, top, parent_of(n, x));
+	replace_child(n, tree, parent_of(n, x), x, top);
+	n[top].child[side] = x;
+	set_parent(n, x, top);
+	n[top].least = n[x].least;
+	n[x].least = reckon_least(n, x);
+}
+
+void rbtree_init_nodes(struct rbnode *nodes)
+{
+	nodes[0] = (struct rbnode){.latest = UINT64_MAX, .least = UINT64_MAX};
+}
+
+/* x is red and may have a red parent: pushes that upwards until it is resolved. */
+static void rebalance_insert(struct rbnode *n, struct rbtree *tree, uint32_t x)
+{
+	for (uint32_t p = parent_of(n, x); p && is_red(n, p); p = parent_of(n, x)) {
+		uint32_t g = parent_of(n, p); /* exists: the root is black */
+		bool side = n[g].child[1] == p;
+		uint32_t uncle = n[g].child[!side];
+
+		if (is_red(n, uncle)) {
+			set_black(n, p);
+			set_black(n, uncle);
+			set_red(n, g);
+			x = g;
+			continue;
+		}
+		if (n[p].child[!side] == x) {
+			rotate(n, tree, p, side);
+			p = x;
+		}
+		set_black(n, p);
+		set_red(n, g);
+		rotate(n, tree, g, !side);
+		break;
+	}
+	set_black(n, tree->root);
+}
+
+bool rbtree_insert(
+	struct rbnode *nodes, struct rbtree *tree, uint32_t node, uint32_t parent, bool after)
+{
+	struct rbnode *n = nodes;
+
+	n[node].child[0] = n[node].child[1] = 0;
+	n[node].parent_red = parent << 1 | 1;
+	n[node].least = n[node].latest;
+	if (!parent) {
+		tree->root = tree->first = tree->last = node;
+		set_black(n, node);
+		return true;
+	}
+
+	n[parent].child[after] = node;
+	if (after && tree->last == parent)
+		tree->last = node;
+	if (!after && tree->first == parent)
+		tree->first = node;
+	for (uint32_t up = parent; up && n[up].least > n[node].latest; up = parent_of(n, up))
+		n[up].least = n[node].latest;
+	rebalance_insert(n, tree, node);
+	return tree->first == node;
+}
+
+/* One black node is missing on the way to x (may be nil), a child of p: finds one to make up for it. */
+static void rebalance_erase(struct rbnode *n, struct rbtree *tree, uint32_t x, uint32_t p)
+{
+	while (p && !is_red(n, x)) {
+		/* Nil cannot be on both sides: the other one is a black node higher. */
+		bool side = n[p].child[1] == x;
+		uint32_t s = n[p].child[!side];
+
+		if (is_red(n, s)) {
+			set_black(n, s);
+			set_red(n, p);
+			rotate(n, tree, p, side);
+			s = n[p].child[!side];
+		}
+		if (!is_red(n, n[s].child[0]) && !is_red(n, n[s].child[1])) {
+			set_red(n, s);
+			x = p;
+			p = parent_of(n, x);
+			continue;
+		}
+		if (!is_red(n, n[s].child[!side])) {
+			set_black(n, n[s].child[side]);
+			set_red(n, s);
+			rotate(n, tree, s, !side);
+			s = n[p].child[!side];
+		}
+		if (is_red(n, p))
+			set_red(n, s);
+		else
+			set_black(n, s);
+		set_black(n, p);
+		set_black(n, n[s].child[!side]);
+		rotate(n, tree, p, side);
+		return;
+	}
+	if (x)
+		set_black(n, x);
+}
+
+static uint32_t step(const struct rbnode *n, uint32_t x, bool side)
+{
+	uint32_t p;
+
+	if (n[x].child[side]) {
+		x = n[x].child[side];
+		while (n[x].child[!side])
+			x = n[x].child[!side];
+		return x;
+	}
+	for (p = parent_of(n, x); p && n[p].child[side] == x; p = parent_of(n, p))
+		x = p;
+	return p;
+}
+
+void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
+{
+	struct rbnode *n = nodes;
+	uint32_t y = node; /* the node whose place goes: node itself or the one after it */
+	uint32_t x, p;
+	bool black;
+
+	if (tree->first == node)
+		tree->first = step(n, node, 1);
+	if (tree->last == node)
+		tree->last = step(n, node, 0);
+
+	if (n[node].child[0] && n[node].child[1])
+		y = step(n, node, 1);
+	x = n[y].child[n[y].child[0] == 0];
+	p = parent_of(n, y);
+	black = !is_red(n, y);
+	replace_child(n, tree, p, y, x);
+	if (x)
+		set_parent(n, x, p);
+	if (y != node) {
+		n[y].child[0] = n[node].child[0];
+		n[y].child[1] = n[node].child[1];
+		n[y].parent_red = n[node].parent_red;
+		set_parent(n, n[y].child[0], y);
+		if (n[y].child[1])
+			set_parent(n, n[y].child[1], y);
+		replace_child(n, tree, parent_of(n, y), node, y);
+		if (p == node)
+			p = y;
+	}
+
+	/* Up to y's new place every least may have changed; above it, stop where one stays. */
+	for (uint32_t up = p, below = y != node ? y : 0; up; up = parent_of(n, up)) {
+		uint64_t least = reckon_least(n, up);
+
+		if (up == below)
+			below = 0;
+		else if (!below && n[up].least == least)
+			break;
+		n[up].least = least;
+	}
+	if (black)
+		rebalance_erase(n, tree, x, p);
+}
+
+void rbtree_set_latest(struct rbnode *nodes, uint32_t node, uint64_t latest)
+{
+	nodes[node].latest = latest;
+	for (; node; node = parent_of(nodes, node)) {
+		uint64_t least = reckon_least(nodes, node);
+
+		if (nodes[node].least == least)
+			break;
+		nodes[node].least = least;
+	}
+}
+
+uint32_t rbtree_next(const struct rbnode *nodes, uint32_t node)
+{
+	return step(nodes, node, 1);
+}
+
+uint64_t rbtree_least(const struct rbnode *nodes, const struct rbtree *tree)
+{
+	return tree->root ? nodes[tree->root].least : UINT64_MAX;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A red-black tree over the elements of one array, linked by 32-bit indexes.
+ *
+ * It knows links, not meaning: who inserts has found the place by comparing as it likes. Besides the
+ * links each node carries `least`, the smallest `latest` of the subtree that it heads, so that the
+ * smallest of a whole tree is found at its root in O(1); and a tree remembers its first and last
+ * node, so that both ends are at hand without a descent.
+ *
+ * Indexes instead of pointers make a node 40 bytes and let the array be mapped anywhere. Index 0 is
+ * nil: element 0 of the array belongs to the tree code, and rbtree_init_nodes() must have seen it.
+ *
+ * Nothing here allocates, fails or recurses. Rebalancing is the textbook's (Cormen et al.,
+ * Introduction to Algorithms, chapter 13), written once for both sides: child[side], child[!side].
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rbnode {
+	uint64_t due; /* the key; the tree code never compares it */
+	uint64_t latest;
+	uint64_t least;	     /* smallest latest at and below this node */
+	uint32_t child[2];   /* before, after */
+	uint32_t parent_red; /* parent << 1 | red */
+	uint32_t tag;	     /* the owner's; the tree code never looks at it */
+};
+
+_Static_assert(sizeof(struct rbnode) == 40, "five to three cache lines");
+
+/* All zero: an empty tree. */
+struct rbtree {
+	uint32_t root, first, last;
+};
+
+/* Makes element 0 the nil node. Once, before any tree is used. */
+void rbtree_init_nodes(struct rbnode *nodes);
+
+/*
+ * Links node below parent (0: as the root of an empty tree), on the side after it or before it, where
+ * there is no child yet. node's due and latest are set. O(log n); O(1) amortised where no new
+ * smallest latest travels up. Return: whether node is now the first.
+ */
+bool rbtree_insert(
+	struct rbnode *nodes, struct rbtree *tree, uint32_t node, uint32_t parent, bool after);
+
+/* Unlinks node, which is in the tree. Its due, latest and tag stay. O(log n). */
+void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
+
+/* Gives node another latest and mends least above it. O(log n). */
+void rbtree_set_latest(struct rbnode *nodes, uint32_t node, uint64_t latest);
+
+/* The node after node in order; 0: it was the last. O(log n), O(1) amortised over a walk. */
+uint32_t rbtree_next(const struct rbnode *nodes, uint32_t node);
+
+/* The smallest latest in the tree; UINT64_MAX where it is empty. O(1). */
+uint64_t rbtree_least(const struct rbnode *nodes, const struct rbtree *tree);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lateness is kept in a log-linear histogram: 16 steps to each doubling, so that a quantile costs a
+ * walk over 976 counters and is off by 6 % at most, and a wake costs two additions.
+ */
+#include "report.h"
+
+#include <string.h>
+
+static unsigned int bucket_of(uint64_t late)
+{
+	unsigned int doubling;
+
+	if (late < LATENESS_STEPS)
+		return (unsigned int)late;
+	doubling = 63u - (unsigned int)__builtin_clzll(late) - 4; /* 16 to 31: 0 */
+	return (doubling + 1) * LATENESS_STEPS + (unsigned int)(late >> doubling) % LATENESS_STEPS;
+}
+
+static uint64_t bucket_end(unsigned int bucket)
+{
+	unsigned int doubling;
+
+	if (bucket < LATENESS_STEPS)
+		return bucket;
+	doubling = bucket / LATENESS_STEPS - 1;
+	return ((uint64_t)(LATENESS_STEPS + bucket % LATENESS_STEPS) << doubling) +
+		((UINT64_C(1) << doubling) - 1);
+}
+
+void report_late(struct counters *counters, uint64_t late)
+{
+	counters->late[bucket_of(late)]++;
+	if (late > counters->late_max)
+		counters->late_max = late;
+}
+
+uint64_t report_quantile(const struct counters *counters, unsigned int percent)
+{
+	uint64_t total = 0, wanted, seen = 0, end;
+
+	for (unsigned int i = 0; i < LATENESS_BUCKETS; i++)
+		total += counters->late[i];
+	if (!total)
+		return 0;
+	/* The rank of the quantile, rounded up, without overflow. */
+	wanted = total / 100 * percent + (total % 100 * percent + 99) / 100;
+	for (unsigned int i = 0; i < LATENESS_BUCKETS; i++) {
+		seen += counters->late[i];
+		if (seen < wanted)
+			continue;
+		end = bucket_end(i);
+		return end < counters->late_max ? end : counters->late_max;
+	}
+	return counters->late_max;
+}
+
+static void describe(const struct worker *w, uint32_t timer, uint32_t reader, const struct now *now,
+	struct proto_listed *ret)
+{
+	const struct arena *arena = &w->arena;
+	const struct rbnode *node = &arena->nodes[timer];
+	const struct timer *t = &arena->timers[timer];
+	const struct session *owner = &arena->sessions[t->session];
+	unsigned int clock = timers_clock(arena, timer);
+
+	*ret = (struct proto_listed){
+		.id = timers_id(arena, timer),
+		.cookie = t->session == reader ? t->cookie : 0,
+		.due = node->due,
+		.left = (int64_t)(node->due - timers_now(now, clock)),
+		.slack = timers_slack(arena, timer),
+		.every = t->every,
+		.fired = t->fired,
+		.count = t->count,
+		.uid = owner->uid,
+		.pid = owner->pid,
+		.clock = (uint8_t)clock,
+	};
+	if (clock >= PROTO_CLOCKS) {
+		ret->flags = PROTO_WAKE_SYSTEM;
+		ret->clock = clock == CLOCK_OF_BOOTTIME_ALARM ? PROTO_CLOCK_BOOTTIME
+							      : PROTO_CLOCK_REALTIME;
+	}
+	memcpy(ret->comm, owner->comm, sizeof(ret->comm));
+	if (timers_labelled(arena, timer))
+		memcpy(ret->label, arena->labels[timer], sizeof(ret->label));
+}
+
+uint64_t report_list(const struct worker *w, uint32_t session, uint64_t cursor, bool all,
+	const struct now *now, struct codec_writer *answer)
+{
+	const struct arena *arena = &w->arena;
+	uint64_t top = arena->header->timers_top, places = REPORT_PLACES;
+	uint32_t uid = arena->sessions[session].uid;
+
+	for (cursor += !cursor; cursor <= top; cursor++) {
+		uint32_t timer = (uint32_t)cursor, owner = arena->timers[timer].session;
+		struct proto_listed listed;
+
+		if (!places-- || codec_full(answer))
+			return cursor;
+		if (timers_state(arena, timer) != TIMER_ARMED || !timers_alive(arena, timer))
+			continue;
+		if (owner == ARENA_OWN_SESSION || (!all && arena->sessions[owner].uid != uid))
+			continue;
+		describe(w, timer, session, now, &listed);
+		codec_put(answer, &listed);
+	}
+	return 0;
+}
+
+/* Until the alarm rings; whichever clock's comes first. */
+static uint64_t next_alarm(const struct worker *w, const struct now *now)
+{
+	uint64_t next = PROTO_FOREVER;
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint64_t at = worker_next(w, clock), current = timers_now(now, clock);
+		uint64_t left = at > current ? at - current : 0;
+
+		if (at != TIMERS_FOREVER && left < next)
+			next = left;
+	}
+	return next;
+}
+
+void report_status(const struct worker *w, const struct now *now, struct proto_status_answer *ret)
+{
+	const struct arena_header *h = w->arena.header;
+	const struct counters *c = &h->counters;
+
+	*ret = (struct proto_status_answer){
+		.uptime = now->at[PROTO_CLOCK_BOOTTIME] - w->started,
+		.clients = h->clients,
+		.timers = h->timers,
+		.next = next_alarm(w, now),
+		.registered = c->registered,
+		.woken = c->woken,
+		.cancelled = c->cancelled,
+		.refused = c->refused,
+		.wakeups = c->wakeups,
+		.late_p50 = report_quantile(c, 50),
+		.late_p99 = report_quantile(c, 99),
+		.late_max = c->late_max,
+		.pid = w->config.pid,
+	};
+	for (size_t i = 0; i < sizeof(ret->version) && w->config.version[i]; i++)
+		ret->version[i] = w->config.version[i];
+}

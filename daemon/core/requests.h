@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests: what register, cancel and re-arm do to the state, record by record.
+ */
+#pragma once
+
+#include "worker.h"
+
+/* Answers one opened packet of that opcode, all records of it, through an answer that was begun. */
+void requests_register(struct worker *w, uint32_t session, const void *packet,
+	const struct proto_header *header, const struct now *now, struct codec_writer *answer);
+void requests_cancel(struct worker *w, uint32_t session, const void *packet,
+	const struct proto_header *header, struct codec_writer *answer);
+void requests_rearm(struct worker *w, uint32_t session, const void *packet,
+	const struct proto_header *header, const struct now *now, struct codec_writer *answer);
+
+/* Enrolls one timer for a session. Return: its index; 0 and the reason. */
+uint32_t requests_enroll(struct worker *w, uint32_t session, const struct proto_register *r,
+	const struct now *now, enum proto_status *ret_status);
+
+/* Takes a live timer out of wherever it is and frees it. */
+void requests_drop(struct worker *w, uint32_t timer);

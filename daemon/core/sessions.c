@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The clocks' trees of sessions, the queue, and what keeps them true when a session's timers change.
+ *
+ * A head is the node by which a session stands in a clock's tree. Its tag is the timer that it stands
+ * there for, the session's first on that clock, or 0 where it does not stand there: a watched session
+ * has a head for each clock on which it has timers, any other has none.
+ */
+#include "sessions.h"
+
+#include <string.h>
+
+/* Whether session a's first timer comes before session b's: the order of timers, carried over. */
+static bool head_before(const struct arena *arena, unsigned int clock, uint32_t a, uint32_t b)
+{
+	const struct rbnode *heads = arena_heads(arena, clock);
+
+	if (heads[a].due != heads[b].due)
+		return heads[a].due < heads[b].due;
+	return arena->timers[heads[a].tag].sequence < arena->timers[heads[b].tag].sequence;
+}
+
+static void head_out(struct arena *arena, unsigned int clock, uint32_t session)
+{
+	struct rbnode *heads = arena_heads(arena, clock);
+
+	if (!heads[session].tag)
+		return;
+	rbtree_erase(heads, &arena->header->watched[clock], session);
+	heads[session].tag = 0;
+}
+
+/* The session has timers on that clock. */
+static void head_in(struct arena *arena, unsigned int clock, uint32_t session)
+{
+	const struct rbtree *timers = &arena->sessions[session].timers[clock];
+	struct rbtree *tree = &arena->header->watched[clock];
+	struct rbnode *heads = arena_heads(arena, clock);
+	uint32_t parent = 0;
+	bool after = true;
+
+	heads[session].due = arena->nodes[timers->first].due;
+	heads[session].latest = rbtree_least(arena->nodes, timers);
+	heads[session].tag = timers->first;
+	for (uint32_t next = tree->root; next; next = heads[next].child[after]) {
+		parent = next;
+		after = head_before(arena, clock, next, session);
+	}
+	rbtree_insert(heads, tree, session, parent, after);
+}
+
+/* A watched session's timers on that clock have changed. Most changes leave the head as it is. */
+static void head_renew(struct arena *arena, unsigned int clock, uint32_t session)
+{
+	const struct rbtree *timers = &arena->sessions[session].timers[clock];
+	struct rbnode *heads = arena_heads(arena, clock), *head = &heads[session];
+	uint64_t least = rbtree_least(arena->nodes, timers);
+
+	if (arena->sessions[session].place != SESSION_WATCHED)
+		return;
+	if (head->tag && head->tag == timers->first &&
+		head->due == arena->nodes[timers->first].due) {
+		if (head->latest != least)
+			rbtree_set_latest(heads, session, least);
+		return;
+	}
+	head_out(arena, clock, session);
+	if (timers->root)
+		head_in(arena, clock, session);
+}
+
+void sessions_init(struct arena *arena)
+{
+	arena->sessions[ARENA_OWN_SESSION] = (struct session){.state = SESSION_OPEN};
+}
+
+uint32_t sessions_open(
+	struct arena *arena, uint32_t user, uint32_t uid, uint32_t pid, const char *comm)
+{
+	uint32_t session = arena_take_session(arena);
+	struct session *s = &arena->sessions[session];
+
+	if (!session)
+		return 0;
+	s->user = user;
+	s->uid = uid;
+	s->pid = pid;
+	for (size_t i = 0; i < sizeof(s->comm) && comm[i]; i++)
+		s->comm[i] = comm[i];
+	s->born = arena->header->sequence;
+	s->state = SESSION_NEW;
+	return session;
+}
+
+/* Out of the clocks' trees or the queue; where to, says the caller. */
+static void leave(struct arena *arena, uint32_t session)
+{
+	struct arena_header *h = arena->header;
+	struct session *s = &arena->sessions[session];
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		head_out(arena, clock, session);
+	if (s->place == SESSION_READY) {
+		*(s->ready_prev ? &arena->sessions[s->ready_prev].ready_next
+				: &h->ready_first) = s->ready_next;
+		*(s->ready_next ? &arena->sessions[s->ready_next].ready_prev
+				: &h->ready_last) = s->ready_prev;
+	}
+	s->place = SESSION_BLOCKED;
+}
+
+void sessions_make_ready(struct arena *arena, uint32_t session)
+{
+	struct arena_header *h = arena->header;
+	struct session *s = &arena->sessions[session];
+
+	if (s->place == SESSION_READY)
+		return;
+	leave(arena, session);
+	s->ready_next = 0;
+	s->ready_prev = h->ready_last;
+	*(h->ready_last ? &arena->sessions[h->ready_last].ready_next : &h->ready_first) = session;
+	h->ready_last = session;
+	s->place = SESSION_READY;
+}
+
+uint32_t sessions_take_ready(struct arena *arena)
+{
+	uint32_t session = arena->header->ready_first;
+
+	if (session)
+		leave(arena, session);
+	return session;
+}
+
+void sessions_watch(struct arena *arena, uint32_t session)
+{
+	leave(arena, session);
+	arena->sessions[session].place = SESSION_WATCHED;
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		head_renew(arena, clock, session);
+}
+
+void sessions_block(struct arena *arena, uint32_t session)
+{
+	leave(arena, session);
+}
+
+void sessions_close(struct arena *arena, uint32_t session)
+{
+	struct session *s = &arena->sessions[session];
+
+	leave(arena, session);
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		arena_free_timers(arena, s->timers[clock].root);
+	arena_free_timers(arena, s->told_first);
+	arena_free_session(arena, session);
+}
+
+void sessions_enroll(struct arena *arena, uint32_t timer)
+{
+	uint32_t session = arena->timers[timer].session;
+	unsigned int clock = timers_clock(arena, timer);
+
+	timers_enroll(arena, &arena->sessions[session].timers[clock], timer);
+	head_renew(arena, clock, session);
+}
+
+void sessions_withdraw(struct arena *arena, uint32_t timer)
+{
+	uint32_t session = arena->timers[timer].session;
+	unsigned int clock = timers_clock(arena, timer);
+
+	timers_withdraw(arena, &arena->sessions[session].timers[clock], timer);
+	head_renew(arena, clock, session);
+}
+
+void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
+{
+	uint32_t session = arena->timers[timer].session;
+	struct session *s = &arena->sessions[session];
+	struct rbnode *node = &arena->nodes[timer];
+	unsigned int clock = timers_clock(arena, timer);
+
+	node->tag = timers_tag(TIMER_CANCELLED, clock, timers_labelled(arena, timer));
+	node->child[0] = node->child[1] = 0;
+	*(s->told_last ? &arena->nodes[s->told_last].child[0] : &s->told_first) = timer;
+	s->told_last = timer;
+	if (s->place == SESSION_WATCHED)
+		sessions_make_ready(arena, session);
+}
+
+bool sessions_collect(struct arena *arena, const struct now *now, uint32_t budget)
+{
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		const struct rbtree *tree = &arena->header->watched[clock];
+		const struct rbnode *heads = arena_heads(arena, clock);
+
+		for (; tree->root && heads[tree->first].due <= timers_now(now, clock); budget--) {
+			if (!budget)
+				return true;
+			sessions_make_ready(arena, tree->first);
+		}
+	}
+	return false;
+}
+
+bool sessions_due(const struct arena *arena, uint32_t session, const struct now *now)
+{
+	const struct session *s = &arena->sessions[session];
+
+	if (s->told_first || s->fault)
+		return true;
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint32_t first = s->timers[clock].first;
+
+		if (first && arena->nodes[first].due <= timers_now(now, clock))
+			return true;
+	}
+	return false;
+}
+
+uint64_t sessions_next(const struct arena *arena, unsigned int clock)
+{
+	return rbtree_least(arena_heads(arena, clock), &arena->header->watched[clock]);
+}

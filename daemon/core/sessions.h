@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose timers, and whose turn it is.
+ *
+ * Every session has its own trees of timers, and each clock has one tree more, of sessions, in which
+ * a session stands with the due of its first timer and the smallest latest of all of them. So the
+ * alarm is still armed to the smallest due + slack of all timers, at O(1); and a client with a
+ * million timers due is one entry among the others': wakes are taken from the sessions in turn, a
+ * packet each, so that nobody waits behind somebody else's backlog. A due timer stays in its tree
+ * until its wake is sent. There is no queue of wakes to reserve room for, to merge in or to lose.
+ *
+ * A session is watched (it stands in the clocks' trees), ready (in the queue, something may be
+ * due), or blocked (its client does not read; until it does, no alarm rings for it).
+ */
+#pragma once
+
+#include "timers.h"
+
+/* Opens the daemon's own session, ARENA_OWN_SESSION. Once, after arena_init(). */
+void sessions_init(struct arena *arena);
+
+/*
+ * A new session, before its hello; 0: there is none left. O(1).
+ *   comm: the command's name, at most PROTO_COMM_MAX bytes of it are taken.
+ */
+uint32_t sessions_open(
+	struct arena *arena, uint32_t user, uint32_t uid, uint32_t pid, const char *comm);
+
+/* Ends the session and drops its timers, however many there are. O(log sessions). */
+void sessions_close(struct arena *arena, uint32_t session);
+
+/* Puts a filled timer into its session's tree, takes it out. O(log n). */
+void sessions_enroll(struct arena *arena, uint32_t timer);
+void sessions_withdraw(struct arena *arena, uint32_t timer);
+
+/* Marks a live timer, which is in no tree, as cancelled by another session: its own will be told. */
+void sessions_tell_cancelled(struct arena *arena, uint32_t timer);
+
+/* Makes every watched session ready that has a timer due, at most `budget` of them; returns whether
+ * there are more. O(log sessions) each. */
+bool sessions_collect(struct arena *arena, const struct now *now, uint32_t budget);
+
+/* The session at the head of the queue, which leaves it: served next, it is then to be watched, made
+ * ready again or blocked. 0: the queue is empty. */
+uint32_t sessions_take_ready(struct arena *arena);
+
+/* Moves a session, whatever it was, into the queue's end, the clocks' trees, or neither. */
+void sessions_make_ready(struct arena *arena, uint32_t session);
+void sessions_watch(struct arena *arena, uint32_t session);
+void sessions_block(struct arena *arena, uint32_t session);
+
+/* Whether there is something to send to the session. */
+bool sessions_due(const struct arena *arena, uint32_t session, const struct now *now);
+
+/* The instant on the clock at which the alarm has to ring; TIMERS_FOREVER: none. O(1). */
+uint64_t sessions_next(const struct arena *arena, unsigned int clock);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Timers in their trees: what a due, a slack, a period and an id mean.
+ *
+ * Each session has a tree a clock, ordered by (due, sequence). The sequence is that of registration
+ * and unique for the life of the arena, so ties cannot occur, and equal dues fire in the order in
+ * which they were registered. A timer's `latest` is due + slack; an instant that would pass the end
+ * of time is TIMERS_FOREVER, and no alarm is ever set for it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arena.h"
+
+#define TIMERS_FOREVER UINT64_MAX
+
+/* One reading of the clocks, microseconds rounded down. Only the shell makes one. */
+struct now {
+	uint64_t at[PROTO_CLOCKS];
+};
+
+/* What time it is on the clock that an alarm of that clock goes by. */
+uint64_t timers_now(const struct now *now, unsigned int clock);
+
+/* A timer's tag: state, clock, and whether arena::labels has its label. */
+uint32_t timers_tag(enum timer_state state, unsigned int clock, bool labelled);
+enum timer_state timers_state(const struct arena *arena, uint32_t timer);
+unsigned int timers_clock(const struct arena *arena, uint32_t timer);
+bool timers_labelled(const struct arena *arena, uint32_t timer);
+
+/* due + slack, or TIMERS_FOREVER. */
+uint64_t timers_latest(uint64_t due, uint64_t slack);
+
+/* The inverse: the slack of a timer, TIMERS_FOREVER where latest is. */
+uint64_t timers_slack(const struct arena *arena, uint32_t timer);
+
+/* The timer's public name; never 0. */
+uint64_t timers_id(const struct arena *arena, uint32_t timer);
+
+/*
+ * The live timer that has this id; 0: there is none. Any number may be asked for. O(1).
+ * An id is the low bits of the sequence above the index, so it names no other timer until exactly
+ * 2^31 (or a multiple of it) registrations later one falls on the very same place.
+ */
+uint32_t timers_find(const struct arena *arena, uint64_t id);
+
+/* Whether the timer is a live one: its state says so, and its session has not closed since. */
+bool timers_alive(const struct arena *arena, uint32_t timer);
+
+/* Puts a filled timer into the tree. O(log n); O(1) amortised where it comes first or last in it. */
+void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer);
+
+/* Takes a timer out of the tree. O(log n). */
+void timers_withdraw(struct arena *arena, struct rbtree *tree, uint32_t timer);
+
+/* How many further periods have passed at that time; 0 without a period. */
+uint64_t timers_overruns(const struct arena *arena, uint32_t timer, uint64_t at);
+
+/* Whether the wake that is to be sent now is the timer's last: it has no period, its count is used up,
+ * or its next due passes the end of time. */
+bool timers_last(const struct arena *arena, uint32_t timer, uint64_t at);
+
+/*
+ * Counts one wake as sent at that time and moves a timer, which is in no tree, to its next due: the
+ * first after that time that is a whole number of periods after the due it had. Not for a last wake.
+ */
+void timers_advance(struct arena *arena, uint32_t timer, uint64_t at);

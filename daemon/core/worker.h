@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker: one state, changed by three things only: a packet (worker_handle), the passing of time
+ * (worker_tick), and wakes that were sent (worker_wakes_sent). It reads no clock, holds no descriptor
+ * and allocates nothing, so the same code runs in the daemon and under a simulated world.
+ *
+ * The shell's turn of the loop:
+ *
+ *	now = clocks; for each client that can be read: worker_handle();
+ *	more = worker_tick(now);
+ *	while ((session = worker_ready(w))) { worker_wakes() … send … worker_wakes_sent(); worker_settle(); }
+ *	arm the alarm of each clock to worker_next(clock); sleep, unless there is more
+ *
+ * Errors follow one doctrine: enum proto_status is a result for the client; the core itself cannot
+ * fail. A wake is taken off only after it was sent, so that a failure in between loses none.
+ *
+ * Not thread-safe: one thread owns a worker.
+ */
+#pragma once
+
+#include "codec.h"
+#include "limits.h"
+#include "sessions.h"
+
+struct worker_config {
+	struct limits limits; /* max_timers + max_clients + 2 is at most ARENA_TIMERS_MAX */
+	bool can_wake_system; /* the daemon holds CAP_WAKE_ALARM */
+	uint32_t pid;
+	uint64_t instance;   /* names this life of the sessions */
+	const char *version; /* kept, not copied */
+};
+
+/* Wakes that worker_wakes() has put into a packet and that worker_wakes_sent() will take off. */
+struct worker_batch {
+	uint32_t session, count;
+	uint16_t opcode;
+	uint32_t timers[PROTO_RECORDS_MAX(struct proto_cancelled)];
+};
+
+struct worker {
+	struct arena arena;
+	struct worker_config config;
+	uint64_t started; /* boottime */
+	bool watchdog_due;
+	uint32_t refusals; /* since worker_take_refusals() */
+	enum proto_status refused_with;
+	struct worker_batch batch;
+};
+
+/* Bytes of the block that worker_init() needs. */
+size_t worker_size(const struct limits *limits);
+
+/* Starts with no session. block: worker_size() zeroed bytes, aligned to a page, the caller's. */
+void worker_init(
+	struct worker *w, void *block, const struct worker_config *config, const struct now *now);
+
+/*
+ * A client has connected. It has to say hello within PROTO_HELLO_TIMEOUT_US.
+ *   comm: its command's name, zero-terminated or PROTO_COMM_MAX bytes.
+ * Return: PROTO_OK and its session, or PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER.
+ */
+enum proto_status worker_connect(struct worker *w, uint32_t uid, uint32_t pid, const char *comm,
+	const struct now *now, uint32_t *ret_session);
+
+/* The client has gone, or is to go: drops the session and its timers. O(log clients). */
+void worker_disconnect(struct worker *w, uint32_t session);
+
+/*
+ * Handles one packet, all of it, and writes the answer.
+ *   answer: PROTO_PACKET_MAX bytes.
+ *   ret_end: set if the session is to end once the answer, an error event, was sent.
+ * Return: the answer's size in bytes; there always is one.
+ */
+size_t worker_handle(struct worker *w, uint32_t session, const void *packet, size_t size,
+	const struct now *now, void *answer, bool *ret_end);
+
+/* Makes ready every session that has something due. Return: whether there is more to do at once. */
+bool worker_tick(struct worker *w, const struct now *now);
+
+/* The next session to be served; it has to be settled afterwards. 0: nobody is ready. */
+uint32_t worker_ready(struct worker *w, const struct now *now);
+
+enum worker_send {
+	WORKER_NOTHING, /* there is nothing due */
+	WORKER_PACKET,	/* send the packet, then worker_wakes_sent() */
+	WORKER_HOLD, /* what is due may only be sent once the client has read all it was sent before */
+	WORKER_END, /* send the packet, then disconnect */
+};
+
+/*
+ * Writes the session's next packet of wakes or of other events: as many as are due and fit.
+ *   drained: the client is known to have read everything that was sent to it. Only then does a timer
+ *   get a further wake: so a client that does not read finds one wake with the count of overruns,
+ *   and not a queue of them.
+ */
+enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct now *now,
+	bool drained, void *packet, size_t *ret_size);
+
+/* The last packet of worker_wakes() was sent, and nothing happened since: takes its wakes off. now: as
+ * worker_wakes() had it. */
+void worker_wakes_sent(struct worker *w, const struct now *now);
+
+/* The session was served. blocked: its client has to read first; then worker_unblock(). */
+void worker_settle(struct worker *w, uint32_t session, const struct now *now, bool blocked);
+void worker_unblock(struct worker *w, uint32_t session);
+
+/* The instant on a clock at which the alarm has to ring; TIMERS_FOREVER: none. O(1). */
+uint64_t worker_next(const struct worker *w, unsigned int clock);
+
+/* How many records were refused since the last call, and what the last of them was refused with. */
+uint32_t worker_take_refusals(struct worker *w, enum proto_status *ret_status);
+
+/* Counts that the alarm rang. */
+void worker_rang(struct worker *w);
+
+/* A timer of the daemon's own, with a quarter of its period as slack, so that it shares others'
+ * wake-ups. worker_take_watchdog() tells once that it fired. every: microseconds, not 0. */
+void worker_start_watchdog(struct worker *w, uint64_t every, const struct now *now);
+bool worker_take_watchdog(struct worker *w);
+
+/* Writes an error event; also for peers that have no session. Return: its size in bytes. */
+size_t worker_error(void *packet, enum proto_status status, uint64_t serial, const char *text);
+
+/* A sentence for a status that ends a session. Never NULL. */
+const char *worker_status_text(enum proto_status status);
