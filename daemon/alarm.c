@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The timerfds are watched edge-triggered: an expiry is told once, and need not be read to be
+ * forgotten, which saves a system call a wake. Only those of the wall clock are read, because only the
+ * read tells an expiry from a clock that was set.
+ */
+#include "alarm.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define USEC_PER_SEC UINT64_C(1000000)
+
+static const clockid_t ids[ARENA_CLOCKS] = {
+	[CLOCK_OF_MONOTONIC] = CLOCK_MONOTONIC,
+	[CLOCK_OF_BOOTTIME] = CLOCK_BOOTTIME,
+	[CLOCK_OF_REALTIME] = CLOCK_REALTIME,
+	[CLOCK_OF_BOOTTIME_ALARM] = CLOCK_BOOTTIME_ALARM,
+	[CLOCK_OF_REALTIME_ALARM] = CLOCK_REALTIME_ALARM,
+};
+
+struct now alarm_now(void)
+{
+	struct now now;
+
+	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++) {
+		struct timespec ts = {0};
+
+		clock_gettime(ids[clock], &ts);
+		/* A wall clock before 1970 is as good as 1970: no due is earlier. */
+		now.at[clock] = ts.tv_sec < 0
+			? 0
+			: (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
+	}
+	return now;
+}
+
+bool alarm_can_wake_system(void)
+{
+	int fd = timerfd_create(CLOCK_BOOTTIME_ALARM, TFD_NONBLOCK | TFD_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+void alarm_init(struct alarm *alarm, int epoll)
+{
+	alarm->epoll = epoll;
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		alarm->fds[clock] = -1;
+		alarm->armed[clock] = TIMERS_FOREVER;
+	}
+}
+
+void alarm_close(struct alarm *alarm)
+{
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		if (alarm->fds[clock] >= 0)
+			close(alarm->fds[clock]);
+		alarm->fds[clock] = -1;
+	}
+}
+
+static bool of_the_wall(unsigned int clock)
+{
+	return clock == CLOCK_OF_REALTIME || clock == CLOCK_OF_REALTIME_ALARM;
+}
+
+static int open_clock(struct alarm *alarm, unsigned int clock, uint64_t data)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = data + clock};
+	int fd = timerfd_create(ids[clock], TFD_NONBLOCK | TFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (epoll_ctl(alarm->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	alarm->fds[clock] = fd;
+	return 0;
+}
+
+static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
+{
+	int flags = TFD_TIMER_ABSTIME | (of_the_wall(clock) ? TFD_TIMER_CANCEL_ON_SET : 0);
+	struct itimerspec spec = {0};
+
+	if (at != TIMERS_FOREVER) {
+		spec.it_value.tv_sec = (time_t)(at / USEC_PER_SEC);
+		/* All zero would disarm it; the first nanosecond of a clock has passed long since. */
+		spec.it_value.tv_nsec = at ? (long)(at % USEC_PER_SEC * 1000) : 1;
+	}
+	if (timerfd_settime(alarm->fds[clock], flags, &spec, NULL) < 0)
+		return -errno;
+	alarm->armed[clock] = at;
+	return 0;
+}
+
+int alarm_arm(struct alarm *alarm, const struct worker *w, uint64_t data)
+{
+	int result = 0;
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint64_t at = worker_next(w, clock);
+		int r = 0;
+
+		if (at == alarm->armed[clock])
+			continue;
+		if (alarm->fds[clock] < 0)
+			r = open_clock(alarm, clock, data);
+		if (r == 0)
+			r = set_clock(alarm, clock, at);
+		if (r < 0)
+			result = r;
+	}
+	return result;
+}
+
+bool alarm_rang(struct alarm *alarm, unsigned int clock)
+{
+	uint64_t expirations;
+
+	alarm->armed[clock] = TIMERS_FOREVER;
+	if (!of_the_wall(clock))
+		return true;
+	return read(alarm->fds[clock], &expirations, sizeof(expirations)) > 0;
+}

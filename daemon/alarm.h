@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The alarm: a timerfd for each clock in use, armed to the smallest due + slack of its timers.
+ *
+ * A timerfd is created when its clock is first needed and set only when the instant changes. Those
+ * of the wall clock are cancelled by the kernel when that clock is set (TFD_TIMER_CANCEL_ON_SET),
+ * which wakes the loop as an expiry would; the loop's turn then sees the new time.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "worker.h"
+
+struct alarm {
+	int epoll;		      /* borrowed */
+	int fds[ARENA_CLOCKS];	      /* -1: not needed so far */
+	uint64_t armed[ARENA_CLOCKS]; /* TIMERS_FOREVER: not armed */
+};
+
+/* Reads the clocks. Cannot fail: the kernel has had all three since 2.6.39. */
+struct now alarm_now(void);
+
+/* Whether this process may wake the system: CAP_WAKE_ALARM and the kernel's support. */
+bool alarm_can_wake_system(void);
+
+/* epoll: gets each timerfd. */
+void alarm_init(struct alarm *alarm, int epoll);
+void alarm_close(struct alarm *alarm);
+
+/*
+ * Arms each clock's timerfd to what the worker says, where that differs from what it is armed to.
+ * data: what epoll tells of a new timerfd, plus the clock. Return: 0, or the negative errno of a system call, after which that clock's
+ * alarm is not armed; the next call tries again.
+ */
+int alarm_arm(struct alarm *alarm, const struct worker *w, uint64_t data);
+
+/* The timerfd of that clock has become readable. Return: whether it rang, false where the clock was set. */
+bool alarm_rang(struct alarm *alarm, unsigned int clock);

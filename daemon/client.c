@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading a request, sending its answer, sending wakes, and when to do neither.
+ *
+ * An open client is watched level-triggered for input. A blocked one is watched edge-triggered for
+ * output only: the kernel then tells each time its client has read something, and is silent otherwise.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* What the kernel counts for a packet beside its bytes (struct sk_buff and rounding), about. */
+#define PACKET_OVERHEAD 1024
+
+/* An answer finds room while less than this is unread: the kernel makes the send buffer twice what it
+ * is asked for (socket(7)), and takes a packet whenever less than that is in it. */
+#define UNREAD_MAX (2 * PROTO_PACKET_MAX)
+
+/* A freed packet's last byte is taken off the count after the wake-up it causes. */
+#define UNREAD_NONE 1
+
+/* Uids that have no name in this user namespace all look like this one (user_namespaces(7)). */
+static uint32_t read_overflow_uid(void)
+{
+	uint32_t uid = 65534;
+	FILE *f = fopen("/proc/sys/kernel/overflowuid", "re");
+
+	if (f && fscanf(f, "%u", &uid) != 1)
+		uid = 65534;
+	if (f)
+		fclose(f);
+	return uid;
+}
+
+/* Whether every uid has its own name here, as outside of any user namespace: one line, 0 0 2^32 - 1. */
+static bool all_uids_named(void)
+{
+	unsigned long inside = 1, outside = 1, count = 0;
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	int n;
+
+	if (!f)
+		return true; /* a kernel without user namespaces */
+	n = fscanf(f, "%lu %lu %lu", &inside, &outside, &count);
+	fclose(f);
+	return n == 3 && inside == 0 && outside == 0 && count == UINT32_MAX;
+}
+
+int clients_init(struct clients *clients, struct worker *worker, struct log *log, int epoll,
+	uint64_t data, uint32_t max_clients)
+{
+	*clients = (struct clients){
+		.worker = worker,
+		.log = log,
+		.epoll = epoll,
+		.data = data,
+		.of = calloc(max_clients + 2, sizeof(struct client)),
+		.count = max_clients + 2,
+		.in = malloc(PROTO_PACKET_MAX),
+		.out = malloc(PROTO_PACKET_MAX),
+		.overflow_uid_is_nobody = !all_uids_named(),
+		.overflow_uid = read_overflow_uid(),
+	};
+	if (!clients->of || !clients->in || !clients->out)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < clients->count; i++)
+		clients->of[i].fd = -1;
+	return 0;
+}
+
+/* Without waiting and without SIGPIPE. Return: 0 or a negative errno. */
+static int send_packet(int fd, const void *packet, size_t size)
+{
+	for (;;) {
+		if (send(fd, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+	}
+}
+
+void clients_close(struct clients *clients)
+{
+	struct proto_going_away going = {.reason = PROTO_STOPPING};
+	struct codec_writer writer;
+	size_t size = 0;
+
+	if (clients->out) {
+		codec_begin(&writer, clients->out, PROTO_GOING_AWAY, 0);
+		codec_put(&writer, &going);
+		size = codec_end(&writer, 0);
+	}
+	for (uint32_t i = 0; clients->of && i < clients->count; i++) {
+		if (clients->of[i].fd < 0)
+			continue;
+		send_packet(clients->of[i].fd, clients->out, size);
+		close(clients->of[i].fd);
+	}
+	free(clients->of);
+	free(clients->in);
+	free(clients->out);
+	*clients = (struct clients){0};
+}
+
+static void client_close(struct clients *clients, uint32_t session)
+{
+	worker_disconnect(clients->worker, session);
+	close(clients->of[session].fd); /* which takes it out of epoll, too */
+	clients->of[session] = (struct client){.fd = -1};
+}
+
+static int client_watch(struct clients *clients, uint32_t session, int operation)
+{
+	const struct client *client = &clients->of[session];
+	struct epoll_event event = {
+		.events = client->blocked ? EPOLLOUT | EPOLLET : EPOLLIN | EPOLLRDHUP,
+		.data.u64 = clients->data + session,
+	};
+
+	return epoll_ctl(clients->epoll, operation, client->fd, &event) < 0 ? -errno : 0;
+}
+
+/* The kernel's word for how much the client has not read; as much as can be where it has none. */
+static uint32_t ask_unread(struct client *client)
+{
+	int bytes;
+
+	if (ioctl(client->fd, SIOCOUTQ, &bytes) < 0 || bytes < 0)
+		bytes = INT32_MAX;
+	client->unread = (uint32_t)bytes;
+	return client->unread;
+}
+
+static bool has_room(struct client *client)
+{
+	return client->unread < UNREAD_MAX || ask_unread(client) < UNREAD_MAX;
+}
+
+static int client_send(struct client *client, const void *packet, size_t size)
+{
+	int r = send_packet(client->fd, packet, size);
+
+	if (r == 0 && client->unread < UINT32_MAX / 2)
+		client->unread += (uint32_t)size + PACKET_OVERHEAD;
+	return r;
+}
+
+static void client_block(
+	struct clients *clients, uint32_t session, const struct now *now, bool drain)
+{
+	struct client *client = &clients->of[session];
+
+	client->blocked = true;
+	client->drain = drain;
+	worker_settle(clients->worker, session, now, true);
+	/* If it has read in the meantime, the kernel reports that at once: nothing is missed. */
+	if (client_watch(clients, session, EPOLL_CTL_MOD) < 0)
+		client_close(clients, session);
+}
+
+static void client_unblock(struct clients *clients, uint32_t session)
+{
+	struct client *client = &clients->of[session];
+	uint32_t unread = ask_unread(client);
+
+	if (client->drain ? unread > UNREAD_NONE : unread >= UNREAD_MAX)
+		return;
+	client->blocked = false;
+	if (client_watch(clients, session, EPOLL_CTL_MOD) < 0)
+		client_close(clients, session);
+	else
+		worker_unblock(clients->worker, session);
+}
+
+static void read_comm(pid_t pid, char comm[static PROTO_COMM_MAX])
+{
+	char path[32];
+	ssize_t n = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, comm, PROTO_COMM_MAX);
+		close(fd);
+	}
+	/* A line; what is not printable would reach an administrator's terminal. */
+	for (ssize_t i = 0; i < PROTO_COMM_MAX; i++) {
+		if (i >= n || comm[i] == '\n')
+			n = 0, comm[i] = 0;
+		else if (comm[i] < 0x20 || comm[i] == 0x7f)
+			comm[i] = '?';
+	}
+}
+
+void client_refuse(int fd, enum proto_status status)
+{
+	uint8_t packet[256];
+	size_t size = worker_error(packet, status, 0, worker_status_text(status));
+
+	send_packet(fd, packet, size);
+	close(fd);
+}
+
+static const char *limit_of(enum proto_status status)
+{
+	switch (status) {
+	case PROTO_E_CLIENTS:
+		return "--max-clients";
+	case PROTO_E_CLIENTS_USER:
+		return "--max-clients-per-user";
+	case PROTO_E_TIMERS:
+		return "--max-timers";
+	case PROTO_E_TIMERS_USER:
+		return "--max-timers-per-user";
+	default:
+		return NULL;
+	}
+}
+
+int client_accept(struct clients *clients, int fd, const struct now *now)
+{
+	uint64_t at = now->at[PROTO_CLOCK_MONOTONIC];
+	enum proto_status status = PROTO_E_NOBODY;
+	char comm[PROTO_COMM_MAX] = {0};
+	socklen_t size = sizeof(struct ucred);
+	struct ucred peer = {.uid = (uid_t)-1};
+	uint32_t session = 0;
+	int r, room = UNREAD_MAX;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		peer.uid = (uid_t)-1;
+	if (peer.uid != (uid_t)-1 &&
+		!(clients->overflow_uid_is_nobody && peer.uid == clients->overflow_uid)) {
+		read_comm(peer.pid, comm);
+		status = worker_connect(
+			clients->worker, peer.uid, (uint32_t)peer.pid, comm, now, &session);
+	}
+	if (status) {
+		struct log_about about = {peer.uid, (uint32_t)peer.pid, limit_of(status)};
+
+		log_client(clients->log, LOG_NOTICE, at, &about, "refused a client: %s",
+			worker_status_text(status));
+		client_refuse(fd, status);
+		return 0;
+	}
+	clients->of[session] = (struct client){.fd = fd};
+	r = client_watch(clients, session, EPOLL_CTL_ADD);
+	if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) < 0)
+		r = -errno;
+	if (r < 0) {
+		worker_disconnect(clients->worker, session);
+		clients->of[session].fd = -1;
+		client_refuse(fd, PROTO_E_DESCRIPTORS);
+	}
+	return r;
+}
+
+/* Receives one packet into clients->in. Return: its size, more than PROTO_PACKET_MAX where it did not
+ * fit; -EAGAIN; -EBADMSG where a descriptor came with it; another negative errno. */
+static ssize_t receive(struct clients *clients, int fd)
+{
+	struct iovec iov = {.iov_base = clients->in, .iov_len = PROTO_PACKET_MAX};
+	/* No room for control data: the kernel drops passed descriptors and says so. */
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	do
+		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (msg.msg_flags & MSG_CTRUNC)
+		return -EBADMSG;
+	if (msg.msg_flags & MSG_TRUNC)
+		return PROTO_PACKET_MAX + 1;
+	return n;
+}
+
+/* Tells the administrator what the last packet was refused, and who sent it. */
+static void log_refusals(struct clients *clients, uint32_t session, const struct now *now)
+{
+	const struct session *s = &clients->worker->arena.sessions[session];
+	struct log_about about = {s->uid, s->pid, NULL};
+	enum proto_status status;
+	uint32_t count = worker_take_refusals(clients->worker, &status);
+
+	about.limit = limit_of(status);
+	if (count && about.limit)
+		log_client(clients->log, LOG_NOTICE, now->at[PROTO_CLOCK_MONOTONIC], &about,
+			"refused %u registrations: the limit is reached (%s)", count, about.limit);
+}
+
+/* Ends a session with a last word for its client. */
+static void client_end(
+	struct clients *clients, uint32_t session, size_t size, const struct now *now)
+{
+	const struct session *s = &clients->worker->arena.sessions[session];
+	struct log_about about = {s->uid, s->pid, NULL};
+	struct proto_header header;
+	struct proto_error error;
+
+	if (codec_open(clients->out, size, CODEC_FROM_DAEMON, &header) == CODEC_OK) {
+		codec_get(clients->out, &header, 0, &error);
+		log_client(clients->log, LOG_INFO, now->at[PROTO_CLOCK_MONOTONIC], &about,
+			"ended a session: %.*s", (int)sizeof(error.text), error.text);
+	}
+	send_packet(clients->of[session].fd, clients->out, size);
+	client_close(clients, session);
+}
+
+static uint32_t client_handle(
+	struct clients *clients, uint32_t session, size_t received, const struct now *now)
+{
+	struct client *client = &clients->of[session];
+	bool end;
+	size_t size = worker_handle(
+		clients->worker, session, clients->in, received, now, clients->out, &end);
+	int r;
+
+	if (end) {
+		client_end(clients, session, size, now);
+		return 1;
+	}
+	log_refusals(clients, session, now);
+	r = client_send(client, clients->out, size);
+	/* A client that does not wait for answers may have gone already; what it sent still counts, and
+	 * the end of file comes after it. */
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		client_close(clients, session);
+	return (uint32_t)(received / sizeof(struct proto_cancel));
+}
+
+static uint32_t client_read(
+	struct clients *clients, uint32_t session, bool hung_up, const struct now *now)
+{
+	struct client *client = &clients->of[session];
+	ssize_t n;
+
+	if (!has_room(client)) {
+		client_block(clients, session, now, false);
+		return 0;
+	}
+	n = receive(clients, client->fd);
+	if (n == -EAGAIN)
+		return 0;
+	if (n == -EBADMSG) {
+		client_end(clients, session,
+			worker_error(clients->out, PROTO_E_PASSED_DESCRIPTOR, 0,
+				worker_status_text(PROTO_E_PASSED_DESCRIPTOR)),
+			now);
+		return 1;
+	}
+	/* An empty packet looks like the end of file, but for the hang-up that comes with that. */
+	if (n < 0 || (n == 0 && hung_up)) {
+		client_close(clients, session);
+		return 1;
+	}
+	return client_handle(clients, session, (size_t)n, now);
+}
+
+uint32_t client_event(
+	struct clients *clients, uint32_t session, uint32_t events, const struct now *now)
+{
+	struct client *client = &clients->of[session];
+	bool hung_up = events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR);
+
+	if (client->fd < 0) /* closed by an event before this one in the same turn */
+		return 0;
+	if (!client->blocked)
+		return client_read(clients, session, hung_up, now);
+	if (hung_up)
+		client_close(clients, session);
+	else
+		client_unblock(clients, session);
+	return 1;
+}
+
+void client_serve(struct clients *clients, uint32_t session, const struct now *now)
+{
+	struct client *client = &clients->of[session];
+	struct worker *w = clients->worker;
+	size_t size = 0;
+	enum worker_send what = worker_wakes(w, session, now, false, clients->out, &size);
+	int r = 0;
+
+	if (what == WORKER_HOLD) {
+		if (ask_unread(client) > UNREAD_NONE) {
+			client_block(clients, session, now, true);
+			return;
+		}
+		what = worker_wakes(w, session, now, true, clients->out, &size);
+	}
+	if (what == WORKER_END) {
+		client_end(clients, session, size, now);
+		return;
+	}
+	if (what == WORKER_PACKET)
+		r = client_send(client, clients->out, size);
+	if (r == -EAGAIN) {
+		client_block(clients, session, now, false);
+		return;
+	}
+	if (r == 0 && what == WORKER_PACKET)
+		worker_wakes_sent(w, now);
+	if (r < 0)
+		client_close(clients, session);
+	else
+		worker_settle(w, session, now, false);
+}

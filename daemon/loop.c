@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What epoll tells is a 64-bit number: a source above, which one of its kind below.
+ */
+#include "loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+enum source {
+	SOURCE_CLIENT = 0,   /* + session */
+	SOURCE_ALARM = 1,    /* + clock */
+	SOURCE_LISTENER = 2, /* + number */
+	SOURCE_SIGNALS = 3,
+};
+
+#define SOURCE(source) ((uint64_t)(source) << 32)
+
+/* Events taken in one turn. */
+#define TURN_EVENTS 64
+
+/* Records of requests between two looks at the clocks: some hundred microseconds of work. */
+#define SLICE_RECORDS 1024
+
+/* Packets of wakes sent between two looks at the requests. */
+#define SLICE_PACKETS 64
+
+/* How soon a listener is tried again that no descriptor could be had for. */
+#define PAUSE_MS 100
+
+static int open_signals(struct loop *loop)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = SOURCE(SOURCE_SIGNALS)};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	loop->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (loop->signals < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->signals, &event) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Address space for the stated maximum; the kernel gives memory to the pages that are touched. */
+static int map_block(struct loop *loop, const struct limits *limits)
+{
+	loop->block_size = worker_size(limits);
+	loop->block = mmap(NULL, loop->block_size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (loop->block != MAP_FAILED)
+		return 0;
+	loop->block = NULL;
+	return -errno;
+}
+
+static void start_watchdog(struct loop *loop)
+{
+	uint64_t timeout;
+
+	if (sd_watchdog_enabled(0, &timeout) <= 0)
+		return;
+	/* With its slack of a quarter the keep-alive comes after five eighths of the timeout at the latest. */
+	worker_start_watchdog(&loop->worker, timeout / 2, &loop->now);
+}
+
+int loop_init(struct loop *loop, struct log *log, const struct worker_config *config)
+{
+	int r;
+
+	*loop = (struct loop){.log = log, .signals = -1, .listener = {.lock = -1, .spare = -1}};
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	alarm_init(&loop->alarm, loop->epoll);
+	loop->now = alarm_now();
+	r = loop->epoll < 0 ? -errno : open_signals(loop);
+	if (r == 0)
+		r = map_block(loop, &config->limits);
+	if (r == 0)
+		r = clients_init(&loop->clients, &loop->worker, log, loop->epoll,
+			SOURCE(SOURCE_CLIENT), config->limits.max_clients);
+	if (r < 0) {
+		log_print(log, LOG_ERR, "cannot start: %s", strerror(-r));
+		return r;
+	}
+	worker_init(&loop->worker, loop->block, config, &loop->now);
+	start_watchdog(loop);
+	return 0;
+}
+
+static void tell_status(struct loop *loop)
+{
+	const struct arena_header *h = loop->worker.arena.header;
+
+	sd_notifyf(0, "STATUS=%u clients, %u timers", h->clients, h->timers);
+}
+
+static void handle_signal(struct loop *loop)
+{
+	struct signalfd_siginfo info;
+
+	if (read(loop->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP) {
+		const struct arena_header *h = loop->worker.arena.header;
+
+		tell_status(loop);
+		log_print(loop->log, LOG_INFO,
+			"SIGHUP: there is no configuration to read again; %u clients, %u timers",
+			h->clients, h->timers);
+		return;
+	}
+	log_print(loop->log, LOG_INFO, "%s: stopping",
+		info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+	loop->stopping = true;
+}
+
+/* Sends what is due, a packet to each session in turn. Return: whether something is left. */
+static bool serve(struct loop *loop)
+{
+	bool more = worker_tick(&loop->worker, &loop->now);
+	uint32_t session = 0;
+
+	for (int i = 0; i < SLICE_PACKETS; i++) {
+		session = worker_ready(&loop->worker, &loop->now);
+		if (!session)
+			break;
+		client_serve(&loop->clients, session, &loop->now);
+	}
+	if (worker_take_watchdog(&loop->worker)) {
+		sd_notify(0, "WATCHDOG=1");
+		tell_status(loop);
+	}
+	return more || session;
+}
+
+static uint32_t dispatch(struct loop *loop, const struct epoll_event *event)
+{
+	uint32_t which = (uint32_t)event->data.u64;
+
+	switch (event->data.u64 >> 32) {
+	case SOURCE_CLIENT:
+		return client_event(&loop->clients, which, event->events, &loop->now);
+	case SOURCE_ALARM:
+		if (alarm_rang(&loop->alarm, which))
+			worker_rang(&loop->worker);
+		return 0;
+	case SOURCE_LISTENER:
+		listener_accept(&loop->listener, which, &loop->clients, &loop->now);
+		return 0;
+	default:
+		handle_signal(loop);
+		return 0;
+	}
+}
+
+/* Takes the listeners into epoll, or out of it while no descriptor can be had. */
+static int watch_listeners(struct loop *loop, int operation)
+{
+	for (unsigned int i = 0; i < loop->listener.count; i++) {
+		struct epoll_event event = {
+			.events = loop->listener.paused ? 0 : EPOLLIN,
+			.data.u64 = SOURCE(SOURCE_LISTENER) + i,
+		};
+
+		if (epoll_ctl(loop->epoll, operation, loop->listener.fds[i], &event) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* One turn. more: whether there is work, so that it must not sleep. Return: the same for the next. */
+static int turn(struct loop *loop, bool *more)
+{
+	struct epoll_event events[TURN_EVENTS];
+	bool was_paused = loop->listener.paused;
+	uint32_t records = 0;
+	int n, r;
+
+	n = epoll_wait(loop->epoll, events, TURN_EVENTS, *more ? 0 : was_paused ? PAUSE_MS : -1);
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	loop->now = alarm_now();
+	loop->listener.paused = false;
+	for (int i = 0; i < n; i++) {
+		records += dispatch(loop, &events[i]);
+		if (records < SLICE_RECORDS)
+			continue;
+		records = 0;
+		loop->now = alarm_now();
+		serve(loop);
+	}
+	*more = serve(loop);
+	if (was_paused != loop->listener.paused)
+		watch_listeners(loop, EPOLL_CTL_MOD);
+	r = alarm_arm(&loop->alarm, &loop->worker, SOURCE(SOURCE_ALARM));
+	if (r < 0)
+		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
+	return r;
+}
+
+int loop_run(struct loop *loop)
+{
+	bool more = false;
+	int r = watch_listeners(loop, EPOLL_CTL_ADD);
+
+	sd_notify(0, "READY=1");
+	tell_status(loop);
+	while (r >= 0 && !loop->stopping)
+		r = turn(loop, &more);
+	if (r < 0)
+		log_print(loop->log, LOG_ERR, "the loop ends: %s", strerror(-r));
+	sd_notify(0, "STOPPING=1");
+	return r;
+}
+
+void loop_close(struct loop *loop)
+{
+	listener_close(&loop->listener);
+	clients_close(&loop->clients);
+	alarm_close(&loop->alarm);
+	if (loop->block)
+		munmap(loop->block, loop->block_size);
+	if (loop->signals >= 0)
+		close(loop->signals);
+	if (loop->epoll >= 0)
+		close(loop->epoll);
+}

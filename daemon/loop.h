@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop: it sleeps in epoll until a client, a clock or a signal wants something, and gives each
+ * its turn.
+ *
+ * One turn reads the clocks, handles one packet of each client that sent something, sends what is due
+ * and arms the alarm. No turn is unbounded, and between two slices of requests whatever has become due
+ * is sent, so that nobody's wake waits for somebody else's batch.
+ */
+#pragma once
+
+#include "alarm.h"
+#include "client.h"
+#include "listener.h"
+
+struct loop {
+	int epoll, signals;
+	struct log *log;
+	struct listener listener;
+	struct clients clients;
+	struct alarm alarm;
+	struct worker worker;
+	void *block; /* the worker's arena */
+	size_t block_size;
+	struct now now;
+	bool notify; /* systemd waits for keep-alives */
+	bool stopping;
+};
+
+/* Maps the arena, starts the worker, and takes over signals. All but the listener, which the caller opens in
+ * between. Return: 0, or a negative errno after it was logged. loop_close() in either case. */
+int loop_init(struct loop *loop, struct log *log, const struct worker_config *config);
+
+/* Serves until SIGTERM or SIGINT. Return: 0, or the negative errno of what failed, after it was logged. */
+int loop_run(struct loop *loop);
+
+/* Tells the clients, and gives everything back. */
+void loop_close(struct loop *loop);
