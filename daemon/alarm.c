@@ -48,13 +48,30 @@ bool alarm_can_wake_system(void)
 	return true;
 }
 
-void alarm_init(struct alarm *alarm, int epoll)
+static bool wakes_system(unsigned int clock)
 {
-	alarm->epoll = epoll;
+	return clock == CLOCK_OF_BOOTTIME_ALARM || clock == CLOCK_OF_REALTIME_ALARM;
+}
+
+int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
+{
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		alarm->fds[clock] = -1;
 		alarm->armed[clock] = TIMERS_FOREVER;
 	}
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = data + clock};
+		int fd = timerfd_create(ids[clock], TFD_NONBLOCK | TFD_CLOEXEC);
+
+		if (fd < 0 && wakes_system(clock))
+			continue; /* alarm_can_wake_system() says the same, and no timer gets there */
+		if (fd < 0)
+			return -errno;
+		alarm->fds[clock] = fd;
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+			return -errno;
+	}
+	return 0;
 }
 
 void alarm_close(struct alarm *alarm)
@@ -69,23 +86,6 @@ void alarm_close(struct alarm *alarm)
 static bool of_the_wall(unsigned int clock)
 {
 	return clock == CLOCK_OF_REALTIME || clock == CLOCK_OF_REALTIME_ALARM;
-}
-
-static int open_clock(struct alarm *alarm, unsigned int clock, uint64_t data)
-{
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = data + clock};
-	int fd = timerfd_create(ids[clock], TFD_NONBLOCK | TFD_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	if (epoll_ctl(alarm->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
-		int error = -errno;
-
-		close(fd);
-		return error;
-	}
-	alarm->fds[clock] = fd;
-	return 0;
 }
 
 static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
@@ -104,24 +104,16 @@ static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 	return 0;
 }
 
-int alarm_arm(struct alarm *alarm, const struct worker *w, uint64_t data)
+int alarm_arm(struct alarm *alarm, const struct worker *w)
 {
-	int result = 0;
-
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint64_t at = worker_next(w, clock);
-		int r = 0;
+		int r = at == alarm->armed[clock] ? 0 : set_clock(alarm, clock, at);
 
-		if (at == alarm->armed[clock])
-			continue;
-		if (alarm->fds[clock] < 0)
-			r = open_clock(alarm, clock, data);
-		if (r == 0)
-			r = set_clock(alarm, clock, at);
 		if (r < 0)
-			result = r;
+			return r;
 	}
-	return result;
+	return 0;
 }
 
 bool alarm_rang(struct alarm *alarm, unsigned int clock)

@@ -77,6 +77,18 @@ int clients_init(struct clients *clients, struct worker *worker, struct log *log
 	return 0;
 }
 
+/* Closes a connection that was sent a last word. What its client sent and nobody read has to go first:
+ * with it in the queue, the client would find a reset before that word. */
+static void close_read(int fd)
+{
+	uint8_t byte;
+
+	shutdown(fd, SHUT_RDWR);
+	while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
+		; /* as many as its buffer held: nobody can add to them any more */
+	close(fd);
+}
+
 /* Without waiting and without SIGPIPE. Return: 0 or a negative errno. */
 static int send_packet(int fd, const void *packet, size_t size)
 {
@@ -111,11 +123,20 @@ void clients_close(struct clients *clients)
 	*clients = (struct clients){0};
 }
 
+/* Ends the session. Return: its connection, which is the caller's to close. */
+static int client_detach(struct clients *clients, uint32_t session)
+{
+	int fd = clients->of[session].fd;
+
+	worker_disconnect(clients->worker, session);
+	epoll_ctl(clients->epoll, EPOLL_CTL_DEL, fd, NULL);
+	clients->of[session] = (struct client){.fd = -1};
+	return fd;
+}
+
 static void client_close(struct clients *clients, uint32_t session)
 {
-	worker_disconnect(clients->worker, session);
-	close(clients->of[session].fd); /* which takes it out of epoll, too */
-	clients->of[session] = (struct client){.fd = -1};
+	close(client_detach(clients, session));
 }
 
 static int client_watch(struct clients *clients, uint32_t session, int operation)
@@ -208,7 +229,7 @@ void client_refuse(int fd, enum proto_status status)
 	size_t size = worker_error(packet, status, 0, worker_status_text(status));
 
 	send_packet(fd, packet, size);
-	close(fd);
+	close_read(fd);
 }
 
 static const char *limit_of(enum proto_status status)
@@ -315,7 +336,7 @@ static void client_end(
 			"ended a session: %.*s", (int)sizeof(error.text), error.text);
 	}
 	send_packet(clients->of[session].fd, clients->out, size);
-	client_close(clients, session);
+	close_read(client_detach(clients, session));
 }
 
 static uint32_t client_handle(

@@ -79,9 +79,10 @@ int loop_init(struct loop *loop, struct log *log, const struct worker_config *co
 
 	*loop = (struct loop){.log = log, .signals = -1, .listener = {.lock = -1, .spare = -1}};
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-	alarm_init(&loop->alarm, loop->epoll);
+	r = alarm_init(&loop->alarm, loop->epoll, SOURCE(SOURCE_ALARM));
 	loop->now = alarm_now();
-	r = loop->epoll < 0 ? -errno : open_signals(loop);
+	if (r == 0)
+		r = open_signals(loop);
 	if (r == 0)
 		r = map_block(loop, &config->limits);
 	if (r == 0)
@@ -201,7 +202,7 @@ static int turn(struct loop *loop, bool *more)
 	*more = serve(loop);
 	if (was_paused != loop->listener.paused)
 		watch_listeners(loop, EPOLL_CTL_MOD);
-	r = alarm_arm(&loop->alarm, &loop->worker, SOURCE(SOURCE_ALARM));
+	r = alarm_arm(&loop->alarm, &loop->worker);
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
 	return r;

@@ -15,7 +15,7 @@ struct limits {
 	uint32_t max_clients, max_clients_per_user;
 };
 
-#define LIMITS_TIMERS		4194303 /* ARENA_TIMERS_MAX: untouched memory costs nothing */
+#define LIMITS_TIMERS		4000000 /* untouched memory costs nothing */
 #define LIMITS_TIMERS_PER_USER	10000
 #define LIMITS_CLIENTS		16384
 #define LIMITS_CLIENTS_PER_USER 64

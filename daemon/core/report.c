@@ -55,6 +55,15 @@ uint64_t report_quantile(const struct counters *counters, unsigned int percent)
 	return counters->late_max;
 }
 
+/* due - now, as far as a signed number goes. */
+static int64_t time_left(uint64_t due, uint64_t at)
+{
+	uint64_t distance = due > at ? due - at : at - due;
+	int64_t left = distance > INT64_MAX ? INT64_MAX : (int64_t)distance;
+
+	return due > at ? left : -left;
+}
+
 static void describe(const struct worker *w, uint32_t timer, uint32_t reader, const struct now *now,
 	struct proto_listed *ret)
 {
@@ -68,7 +77,7 @@ static void describe(const struct worker *w, uint32_t timer, uint32_t reader, co
 		.id = timers_id(arena, timer),
 		.cookie = t->session == reader ? t->cookie : 0,
 		.due = node->due,
-		.left = (int64_t)(node->due - timers_now(now, clock)),
+		.left = time_left(node->due, timers_now(now, clock)),
 		.slack = timers_slack(arena, timer),
 		.every = t->every,
 		.fired = t->fired,
