@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The codec as a big-endian machine would run it: its layout strings against the structs' fields,
+ * and whole packets through codec_open(), codec_get() and codec_put() with every swap made. For this
+ * the codec is compiled a second time, in here, and told that the machine is one: to it a packet
+ * whose fields are all turned around is what a golden packet is to the other one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "forms.h"
+#include "vectors.h"
+
+#undef __BYTE_ORDER__
+#define __BYTE_ORDER__ __ORDER_BIG_ENDIAN__
+#include "../../proto/codec.c"
+
+static struct vectors vectors;
+
+/* Turns each number around, told by offsetof alone. */
+static void turn(uint8_t *record, const struct field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *first = record + fields[i].offset;
+		uint8_t *last = first + fields[i].width - 1;
+
+		for (; !fields[i].text && first < last; first++, last--) {
+			uint8_t byte = *first;
+
+			*first = *last;
+			*last = byte;
+		}
+	}
+}
+
+static void turn_packet(uint8_t *packet, const struct form *form, size_t count)
+{
+	turn(packet, header_fields, n_header_fields);
+	for (size_t i = 0; i < count; i++)
+		turn(packet + 24 + i * form->size, form->fields, form->n_fields);
+}
+
+static void fill(uint8_t *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)(i + 1);
+}
+
+static void check_layout(
+	const char *layout, size_t size, const struct field *fields, size_t n_fields)
+{
+	uint8_t original[256], swapped[256], turned[256];
+	size_t at = 0;
+
+	fill(original, sizeof(original));
+	memcpy(swapped, original, sizeof(original));
+	memcpy(turned, original, sizeof(original));
+	codec_swap(swapped, layout);
+	turn(turned, fields, n_fields);
+	assert_memory_equal(swapped, turned, sizeof(swapped));
+	codec_swap(swapped, layout);
+	assert_memory_equal(swapped, original, sizeof(swapped));
+
+	/* The fields are the whole struct: nothing lies between them. */
+	for (size_t i = 0; i < n_fields; i++) {
+		assert_int_equal(fields[i].offset, at);
+		at += fields[i].width;
+	}
+	assert_int_equal(at, size);
+}
+
+static void test_layouts(void **state)
+{
+	const size_t n_kinds = sizeof(kinds) / sizeof(kinds[0]);
+
+	(void)state;
+	assert_int_equal(n_kinds, n_forms);
+	for (size_t i = 0; i < n_kinds; i++) {
+		const struct kind *kind = &kinds[i];
+		const struct form *form = form_find(kind->opcode);
+		size_t width = 0;
+
+		assert_non_null(form);
+		assert_string_equal(kind->name, form->name);
+		assert_int_equal(kind->record_size, form->size);
+		assert_int_equal(kind->most, form->most);
+		for (const char *l = kind->layout; *l; l++)
+			width += (size_t)(*l >= 'a' ? *l - 'a' + 1 : *l - '0');
+		assert_int_equal(width, form->size);
+		check_layout(kind->layout, form->size, form->fields, form->n_fields);
+	}
+	check_layout(header_layout, sizeof(struct proto_header), header_fields, n_header_fields);
+}
+
+/* The same numbers come out of a packet turned around, and the same packet out of them. */
+static void test_golden_packets_turned(void **state)
+{
+	static uint8_t packet[PROTO_PACKET_MAX], written[PROTO_PACKET_MAX];
+
+	(void)state;
+	for (const struct vector *v = vectors.all; v < vectors.all + vectors.n; v++) {
+		enum codec_sender sender = v->from_daemon ? CODEC_FROM_DAEMON : CODEC_FROM_CLIENT;
+		const struct form *form;
+		struct proto_header golden, h;
+		struct codec_writer w;
+
+		if (strcmp(v->verdict, "ok") != 0)
+			continue;
+		memcpy(&golden, v->packet, sizeof(golden));
+		form = form_find(golden.opcode);
+		memcpy(packet, v->packet, v->size);
+		turn_packet(packet, form, golden.count);
+
+		assert_int_equal(codec_open(packet, v->size, sender, &h), CODEC_OK);
+		assert_memory_equal(&h, &golden, sizeof(h));
+		codec_begin(&w, written, h.opcode, h.serial);
+		w.header.status = h.status;
+		for (uint32_t i = 0; i < h.count; i++) {
+			uint8_t record[256];
+
+			codec_get(packet, &h, i, record);
+			assert_memory_equal(
+				record, v->packet + 24 + (size_t)i * form->size, form->size);
+			codec_put(&w, record);
+		}
+		assert_int_equal(codec_end(&w, h.cursor), v->size);
+		assert_memory_equal(written, packet, v->size);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_layouts),
+		cmocka_unit_test(test_golden_packets_turned),
+	};
+	int failed;
+
+	if (argc != 2)
+		return 2;
+	vectors = vectors_read(argv[1]);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	vectors_free(&vectors);
+	return failed;
+}
