@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the daemon says, and what it means for our timers. codec_open() has checked each packet's
+ * frame; here its sense is checked against what we asked and hold. A daemon that makes none is left
+ * (-EPROTO) and connected to again, never followed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "codec.h"
+#include "handle.h"
+#include "text.h"
+
+static void get(const struct toytimer *t, uint32_t i, void *ret)
+{
+	codec_get(t->connection.in, &t->connection.header, i, ret);
+}
+
+/* Queues a timer's event, or drops it where nobody wants it. */
+static void happen(struct toytimer *t, struct timer *timer, const struct event *event)
+{
+	bool wanted = timer->handler && !timer->abandoned;
+
+	if (wanted)
+		events_push(&t->events, timer, event);
+	if (!event->last)
+		timers_woken(timer, event->due, event->overruns);
+	else if (wanted)
+		timers_end(&t->timers, timer);
+	else
+		timers_drop(&t->timers, timer);
+}
+
+static int take_wake(struct toytimer *t, const struct proto_wake *wake)
+{
+	struct timer *timer = timers_find(&t->timers, wake->cookie);
+
+	if (!timer || timer->state == TIMER_ENDED)
+		return 0;
+	if (timer->state != TIMER_HELD)
+		return -EPROTO;
+	/* Not newer than one that we have had: sent again after a loss. */
+	if ((int32_t)(wake->number - timer->number) <= 0)
+		return 0;
+	timer->number = wake->number;
+	happen(t, timer,
+		&(struct event){
+			.timer = wake->cookie,
+			.type = TOYTIMER_WOKEN,
+			.due = wake->due,
+			.late = wake->late,
+			.overruns = wake->overruns,
+			.last = wake->flags & PROTO_WAKE_LAST || !timer->every,
+		});
+	return 0;
+}
+
+static int take_cancelled(struct toytimer *t, const struct proto_cancelled *cancelled)
+{
+	struct timer *timer = timers_find(&t->timers, cancelled->cookie);
+
+	if (!timer || timer->state == TIMER_ENDED)
+		return 0;
+	if (timer->state != TIMER_HELD)
+		return -EPROTO;
+	happen(t, timer,
+		&(struct event){
+			.timer = cancelled->cookie,
+			.type = TOYTIMER_CANCELLED,
+			.last = true,
+		});
+	return 0;
+}
+
+static int take_events(struct toytimer *t)
+{
+	const struct proto_header *header = &t->connection.header;
+	int r = events_reserve(&t->events, &t->timers, header->count);
+
+	for (uint32_t i = 0; r == 0 && i < header->count; i++) {
+		struct proto_cancelled cancelled;
+		struct proto_wake wake;
+
+		if (header->opcode == PROTO_WAKE) {
+			get(t, i, &wake);
+			r = take_wake(t, &wake);
+		} else {
+			get(t, i, &cancelled);
+			r = take_cancelled(t, &cancelled);
+		}
+	}
+	return r;
+}
+
+/* Its caller stopped waiting before the daemon answered. Without memory for it, the daemon keeps
+ * the timer, and its wakes are dropped here. */
+static void cancel_abandoned(struct toytimer *t, struct timer *timer)
+{
+	struct call *call = call_new(PROTO_CANCEL, 1);
+
+	if (!call)
+		return;
+	call->abandoned = true;
+	call->cancels[0].timer = timers_name(&t->timers, timer);
+	call->cancels[0].id = timer->id;
+	requests_queue(t, call);
+}
+
+static void take_refusal(struct toytimer *t, struct timer *timer, struct batch *batch, int error)
+{
+	if (batch) {
+		if (batch->timers)
+			batch->timers[timer->number] = 0;
+		if (batch->errors)
+			batch->errors[timer->number] = error;
+		timers_drop(&t->timers, timer);
+		return;
+	}
+	timer->id = 0;
+	happen(t, timer,
+		&(struct event){
+			.timer = timers_name(&t->timers, timer),
+			.type = TOYTIMER_REFUSED,
+			.error = error,
+			.last = true,
+		});
+}
+
+static void take_registered(
+	struct toytimer *t, struct timer *timer, const struct proto_registered *answer)
+{
+	struct batch *batch = timer->batch;
+	uint32_t status = t->connection.header.status;
+
+	if (!status)
+		status = answer->status;
+	timer->state = TIMER_HELD;
+	timer->id = answer->id;
+	if (batch)
+		batch->pending--;
+	if (status) {
+		take_refusal(t, timer, batch, text_errno(status));
+		return;
+	}
+	if (batch)
+		batch->registered++;
+	timer->number = 0;
+	if (timer->abandoned)
+		cancel_abandoned(t, timer);
+}
+
+static int take_registered_all(struct toytimer *t, struct request *request)
+{
+	const struct proto_header *header = &t->connection.header;
+	uint32_t place = request->first, refused = 0;
+	struct proto_registered answer;
+	int r;
+
+	for (uint32_t i = 0; i < header->count; i++) {
+		get(t, i, &answer);
+		refused += header->status || answer.status;
+		if (!answer.id && !header->status && !answer.status)
+			return -EPROTO;
+	}
+	r = events_reserve(&t->events, &t->timers, refused);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < header->count; i++) {
+		struct timer *timer = timers_at(&t->timers, place);
+
+		place = timer->next;
+		get(t, i, &answer);
+		take_registered(t, timer, &answer);
+	}
+	requests_done(&t->requests, request);
+	return 0;
+}
+
+static void take_cancels(struct toytimer *t, struct call *call)
+{
+	for (uint32_t i = 0; i < call->n; i++) {
+		struct cancel_item *item = &call->cancels[i];
+		struct timer *timer = timers_find(&t->timers, item->timer);
+		struct proto_cancel_answer answer;
+
+		get(t, i, &answer);
+		item->error = text_errno(t->connection.header.status ?: answer.status);
+		/* That it is gone although its last event has not come would be the daemon's
+		 * error. */
+		if (timer &&
+			(!item->error || (item->error == -ENOENT && timer->state == TIMER_HELD)))
+			timers_drop(&t->timers, timer);
+	}
+	call_finish(call, 0);
+}
+
+static void take_rearmed(struct toytimer *t, struct call *call)
+{
+	struct timer *timer = timers_find(&t->timers, call->rearm.timer);
+	struct proto_registered answer;
+	int error;
+
+	get(t, 0, &answer);
+	error = text_errno(t->connection.header.status ?: answer.status);
+	if (!error && timer && timer->state == TIMER_HELD)
+		timers_rearm(timer, &call->rearm.record);
+	call_finish(call, error);
+}
+
+static int list_reserve(struct call *call, size_t n)
+{
+	size_t need = call->list.n + n, room = call->list.room ? call->list.room : 32;
+	struct proto_listed *records;
+
+	while (room < need)
+		room *= 2;
+	records = reallocarray(call->list.records, room, sizeof(*records));
+	if (!records)
+		return -ENOMEM;
+	call->list.records = records;
+	call->list.room = room;
+	return 0;
+}
+
+static void take_listed(struct toytimer *t, struct call *call)
+{
+	const struct proto_header *header = &t->connection.header;
+	int r = text_errno(header->status);
+
+	if (r == 0)
+		r = list_reserve(call, header->count);
+	if (r < 0 || call->abandoned) {
+		call_finish(call, r);
+		return;
+	}
+	for (uint32_t i = 0; i < header->count; i++)
+		get(t, i, &call->list.records[call->list.n++]);
+	call->list.cursor = header->cursor;
+	if (header->cursor)
+		requests_queue(t, call);
+	else
+		call_finish(call, 0);
+}
+
+static void take_status(struct toytimer *t, struct call *call)
+{
+	get(t, 0, &call->status);
+	call_finish(call, text_errno(t->connection.header.status));
+}
+
+static int take_answer(struct toytimer *t)
+{
+	const struct proto_header *header = &t->connection.header;
+	uint16_t opcode = header->opcode & (uint16_t)~PROTO_ANSWER;
+	struct request *request = requests_find(&t->requests, header->serial, opcode);
+	struct call *call;
+
+	if (!request)
+		return -EPROTO;
+	if (opcode != PROTO_LIST && opcode != PROTO_STATUS && header->count != request->count)
+		return -EPROTO;
+	if (opcode == PROTO_REGISTER)
+		return take_registered_all(t, request);
+
+	call = request->call;
+	requests_done(&t->requests, request);
+	switch (opcode) {
+	case PROTO_CANCEL:
+		take_cancels(t, call);
+		break;
+	case PROTO_REARM:
+		take_rearmed(t, call);
+		break;
+	case PROTO_LIST:
+		take_listed(t, call);
+		break;
+	case PROTO_STATUS:
+		take_status(t, call);
+		break;
+	}
+	return 0;
+}
+
+int answers_take(struct toytimer *t)
+{
+	struct proto_error error;
+
+	switch (t->connection.header.opcode) {
+	case PROTO_ERROR:
+		get(t, 0, &error);
+		return text_errno(error.status) ?: -EPROTO;
+	case PROTO_GOING_AWAY:
+		return -ECONNRESET;
+	case PROTO_HELLO | PROTO_ANSWER:
+		if (t->connection.state != CONNECTION_GREETING)
+			return -EPROTO;
+		return connection_greeted(&t->connection);
+	}
+	if (t->connection.state != CONNECTION_UP)
+		return -EPROTO;
+	if (t->connection.header.opcode & PROTO_ANSWER)
+		return take_answer(t);
+	return take_events(t);
+}

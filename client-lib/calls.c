@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is asked and answered in one go: cancel, re-arm, list, status. All of it blocks.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "handle.h"
+#include "instant.h"
+
+/* Return: 0: the call is answered, its results are in it; a negative errno: it is no longer
+ * ours. */
+static int ask(struct toytimer *t, struct call *call, uint64_t deadline)
+{
+	int r = 0;
+
+	requests_queue(t, call);
+	while (!call->done) {
+		r = handle_await(t, deadline);
+		if (r < 0 && !call->done) {
+			requests_abandon(t, call);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* One that its owner may know by name: not while a blocking call has yet to return that. */
+static struct timer *find(struct toytimer *t, uint64_t name)
+{
+	struct timer *timer = timers_find(&t->timers, name);
+	bool told = timer && (timer->state == TIMER_HELD || timer->state == TIMER_ENDED);
+
+	return timer && !timer->abandoned && (told || !timer->batch) ? timer : NULL;
+}
+
+static void set_error(int *errors, size_t i, int error)
+{
+	if (errors)
+		errors[i] = error;
+}
+
+/* Cancelling goes by ids: waits until none of these is without one because its answer is on its
+ * way. */
+static int await_ids(struct toytimer *t, const uint64_t *timers, size_t n, uint64_t deadline)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		struct timer *timer;
+
+		while (r == 0 && (timer = find(t, timers[i])) && timer->state == TIMER_SENT)
+			r = handle_await(t, deadline);
+	}
+	return r;
+}
+
+/*
+ * Cancels what the daemon does not know, and fills the call with the rest.
+ *   reason: for giving up those that are on their way still; 0: they are sent again after a loss
+ * Return: how many were cancelled.
+ */
+static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, int *errors,
+	int reason, struct call *call)
+{
+	int cancelled = 0;
+
+	call->n = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct timer *timer = find(t, timers[i]);
+		int error = 0;
+
+		if (!timer || timer->state == TIMER_ENDED) {
+			error = -ENOENT;
+		} else if (timer->state == TIMER_HELD) {
+			error = -EINPROGRESS;
+			call->cancels[call->n++] = (struct cancel_item){
+				.timer = timers[i],
+				.id = timer->id,
+				.index = i,
+			};
+		} else if (timer->state == TIMER_SENT) {
+			error = reason;
+			timers_abandon(&t->timers, timer);
+		} else {
+			timers_drop(&t->timers, timer);
+		}
+		set_error(errors, i, error);
+		cancelled += error == 0;
+	}
+	return cancelled;
+}
+
+/* The daemon did not answer: no event of them comes any more, and they go when it does. */
+static void give_up(struct toytimer *t, const uint64_t *timers, size_t n, int *errors, int reason)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct timer *timer = find(t, timers[i]);
+
+		if (!timer || timer->state == TIMER_ENDED)
+			continue;
+		set_error(errors, i, reason);
+		timers_abandon(&t->timers, timer);
+	}
+}
+
+/* Cancels as many as one packet holds. Return: how many were cancelled. */
+static int cancel_some(
+	struct toytimer *t, const uint64_t *timers, size_t n, int *errors, uint64_t deadline)
+{
+	struct call *call = call_new(PROTO_CANCEL, n);
+	int r, cancelled;
+
+	for (size_t i = 0; !call && i < n; i++)
+		set_error(errors, i, -ENOMEM);
+	if (!call)
+		return 0;
+	r = await_ids(t, timers, n, deadline);
+	cancelled = cancel_local(t, timers, n, errors, r, call);
+	if (call->n) {
+		r = ask(t, call, deadline);
+		if (r < 0) {
+			give_up(t, timers, n, errors, r);
+			return cancelled;
+		}
+		for (size_t i = 0; i < call->n; i++) {
+			set_error(errors, call->cancels[i].index, call->cancels[i].error);
+			cancelled += call->cancels[i].error == 0;
+		}
+	}
+	call_free(call);
+	return cancelled;
+}
+
+_public_ int toytimer_cancel_many(toytimer *t, const uint64_t *timers, size_t n, int *ret_errors)
+{
+	uint64_t deadline;
+	int r, cancelled = 0;
+
+	if ((n && !timers) || n > INT_MAX)
+		return -EINVAL;
+	r = handle_enter(t);
+	if (r < 0)
+		return r;
+	deadline = handle_deadline(t);
+	for (size_t i = 0, some; i < n; i += some) {
+		some = n - i < CANCELS_MAX ? n - i : CANCELS_MAX;
+		cancelled += cancel_some(
+			t, timers + i, some, ret_errors ? ret_errors + i : NULL, deadline);
+	}
+	handle_leave(t);
+	return cancelled;
+}
+
+_public_ int toytimer_cancel(toytimer *t, uint64_t timer)
+{
+	int error, r = toytimer_cancel_many(t, &timer, 1, &error);
+
+	return r < 0 ? r : error;
+}
+
+/* The name of one of our own that has this id, or 0. O(n). */
+static uint64_t name_of(struct toytimer *t, uint64_t id)
+{
+	for (uint32_t place = t->timers.first; place != TIMERS_NONE;) {
+		struct timer *timer = timers_at(&t->timers, place);
+
+		if (timer->state == TIMER_HELD && timer->id == id)
+			return timers_name(&t->timers, timer);
+		place = timer->next;
+	}
+	return 0;
+}
+
+static int cancel_id(struct toytimer *t, uint64_t id)
+{
+	uint64_t timer = name_of(t, id), deadline = handle_deadline(t);
+	struct call *call;
+	int r;
+
+	/* The daemon tells nobody that cancels a timer of its own session: the table must be
+	 * told. */
+	if (timer) {
+		cancel_some(t, &timer, 1, &r, deadline);
+		return r;
+	}
+	call = call_new(PROTO_CANCEL, 1);
+	if (!call)
+		return -ENOMEM;
+	call->cancels[0].id = id;
+	r = ask(t, call, deadline);
+	if (r < 0)
+		return r;
+	r = call->cancels[0].error;
+	call_free(call);
+	return r;
+}
+
+_public_ int toytimer_cancel_id(toytimer *t, uint64_t id)
+{
+	int r = handle_enter(t);
+
+	if (r < 0)
+		return r;
+	r = cancel_id(t, id);
+	handle_leave(t);
+	return r;
+}
+
+static int rearm_record(
+	const struct timer *timer, const toytimer_registration *r, struct proto_rearm *ret)
+{
+	struct instants now = {0};
+
+	if (r->flags & ~(unsigned int)(TOYTIMER_RELATIVE | TOYTIMER_WAKE_SYSTEM))
+		return -EINVAL;
+	if ((!r->every && r->count > 1) || r->reserved[0] || r->reserved[1])
+		return -EINVAL;
+	*ret = (struct proto_rearm){.slack = r->slack, .every = r->every, .count = r->count};
+	return instant_of(&now, (enum toytimer_clock)timer->clock, r->flags, r->due, &ret->due);
+}
+
+static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration *r)
+{
+	struct timer *timer = find(t, name);
+	uint64_t deadline = handle_deadline(t);
+	struct proto_rearm record;
+	struct call *call;
+	int error;
+
+	if (!timer)
+		return -ENOENT;
+	error = rearm_record(timer, r, &record);
+	if (error == 0)
+		error = await_ids(t, &name, 1, deadline);
+	if (error < 0)
+		return error;
+	timer = find(t, name);
+	if (!timer || timer->state == TIMER_ENDED)
+		return -ENOENT;
+	if (timer->state == TIMER_QUEUED) {
+		timers_rearm(timer, &record);
+		return 0;
+	}
+	call = call_new(PROTO_REARM, 0);
+	if (!call)
+		return -ENOMEM;
+	record.id = timer->id;
+	call->rearm.timer = name;
+	call->rearm.record = record;
+	error = ask(t, call, deadline);
+	if (error < 0)
+		return error;
+	error = call->result;
+	call_free(call);
+	return error;
+}
+
+_public_ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r)
+{
+	int error;
+
+	if (!r)
+		return -EINVAL;
+	error = handle_enter(t);
+	if (error < 0)
+		return error;
+	error = rearm(t, timer, r);
+	handle_leave(t);
+	return error;
+}
+
+/* Asks by a call without arguments of many. Return: 0, and the answered call, or a negative
+ * errno. */
+static int ask_simple(toytimer *t, uint16_t opcode, uint32_t flags, struct call **ret)
+{
+	struct call *call;
+	int r = handle_enter(t);
+
+	if (r < 0)
+		return r;
+	call = call_new(opcode, 0);
+	r = call ? 0 : -ENOMEM;
+	if (r == 0) {
+		if (opcode == PROTO_LIST)
+			call->list.flags = flags;
+		r = ask(t, call, handle_deadline(t));
+	}
+	if (r == 0 && call->result < 0) {
+		r = call->result;
+		call_free(call);
+	}
+	handle_leave(t);
+	if (r == 0)
+		*ret = call;
+	return r;
+}
+
+static int show(const struct proto_listed *listed,
+	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata)
+{
+	char label[PROTO_LABEL_MAX + 1] = "", comm[PROTO_COMM_MAX + 1] = "";
+	toytimer_listed shown = {
+		.id = listed->id,
+		.label = label,
+		.clock = (enum toytimer_clock)listed->clock,
+		.flags = listed->flags & PROTO_WAKE_SYSTEM ? TOYTIMER_WAKE_SYSTEM : 0,
+		.due = listed->due,
+		.left = listed->left,
+		.slack = listed->slack,
+		.every = listed->every,
+		.count = listed->count,
+		.fired = listed->fired,
+		.uid = listed->uid,
+		.pid = listed->pid,
+		.comm = comm,
+	};
+
+	if (listed->clock >= PROTO_CLOCKS)
+		return -EPROTO;
+	memcpy(label, listed->label, sizeof(listed->label));
+	memcpy(comm, listed->comm, sizeof(listed->comm));
+	return handler(&shown, userdata);
+}
+
+_public_ int toytimer_list(toytimer *t, unsigned int flags,
+	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata)
+{
+	struct call *call;
+	int r;
+
+	if (!handler || flags & ~(unsigned int)TOYTIMER_LIST_ALL)
+		return -EINVAL;
+	r = ask_simple(t, PROTO_LIST, flags & TOYTIMER_LIST_ALL ? PROTO_LIST_ALL : 0, &call);
+	if (r < 0)
+		return r;
+	/* All of it is here, so that a connection lost on the way could start it anew unseen. */
+	for (size_t i = 0; r == 0 && i < call->list.n; i++)
+		r = show(&call->list.records[i], handler, userdata);
+	call_free(call);
+	return r;
+}
+
+_public_ int toytimer_get_status(toytimer *t, toytimer_status *ret)
+{
+	const struct proto_status_answer *answer;
+	struct call *call;
+	int r;
+
+	if (!ret)
+		return -EINVAL;
+	r = ask_simple(t, PROTO_STATUS, 0, &call);
+	if (r < 0)
+		return r;
+	answer = &call->status;
+	*ret = (toytimer_status){
+		.pid = answer->pid,
+		.uptime = answer->uptime,
+		.clients = answer->clients,
+		.timers = answer->timers,
+		.next = answer->next,
+		.registered = answer->registered,
+		.woken = answer->woken,
+		.cancelled = answer->cancelled,
+		.refused = answer->refused,
+		.wakeups = answer->wakeups,
+		.late_p50 = answer->late_p50,
+		.late_p99 = answer->late_p99,
+		.late_max = answer->late_max,
+	};
+	memcpy(ret->version, answer->version, sizeof(answer->version));
+	call_free(call);
+	return 0;
+}

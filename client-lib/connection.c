@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "codec.h"
+#include "connection.h"
+#include "text.h"
+#include "toytimer.h"
+
+#define HELLO_SERIAL 1
+
+#define DELAY_FIRST_US UINT64_C(10000)
+#define DELAY_MOST_US  UINT64_C(1000000)
+
+/* A connection that lived this long, or on which a request was answered, was a good one: after its
+ * loss the next is tried at once. Else a daemon that ends each time it hears what we have to say
+ * would be told again and again as fast as it can start. */
+#define LIFE_LEAST_US DELAY_MOST_US
+
+/* In a memory of its own that a fork() wipes, which tells a child that it is one: asking the kernel
+ * for our pid would cost a system call for each registration. */
+struct pages {
+	uint8_t in[PROTO_PACKET_MAX];
+	uint8_t out[PROTO_PACKET_MAX];
+	bool ours;
+};
+
+static int map_pages(struct connection *c)
+{
+	void *p = mmap(NULL, sizeof(*c->pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		-1, 0);
+
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	c->pages = p;
+	c->in = c->pages->in;
+	c->out = c->pages->out;
+	c->pages->ours = true;
+	/* Where a kernel or an emulator does not know it, children go unnoticed; all else works. */
+	(void)madvise(p, sizeof(*c->pages), MADV_WIPEONFORK);
+	return 0;
+}
+
+bool connection_is_ours(const struct connection *c)
+{
+	return c->pages->ours;
+}
+
+static int set_address(struct connection *c, const char *path)
+{
+	size_t length = strlen(path);
+
+	if (length == 0 || length >= sizeof(c->address.sun_path))
+		return -EINVAL;
+	c->address.sun_family = AF_UNIX;
+	memcpy(c->address.sun_path, path, length + 1);
+	c->address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+	return 0;
+}
+
+static int watch(struct connection *c, int operation, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events};
+
+	return epoll_ctl(c->epoll, operation, fd, &event) < 0 ? -errno : 0;
+}
+
+int connection_init(struct connection *c, const char *path)
+{
+	int r;
+
+	*c = (struct connection){.fd = -1, .retry = -1, .epoll = -1};
+	r = set_address(c, path);
+	if (r < 0)
+		return r;
+	r = map_pages(c);
+	if (r < 0)
+		return r;
+	c->epoll = epoll_create1(EPOLL_CLOEXEC);
+	c->retry = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	r = c->epoll < 0 || c->retry < 0 ? -errno : watch(c, EPOLL_CTL_ADD, c->retry, EPOLLIN);
+	if (r < 0)
+		connection_destroy(c);
+	else
+		connection_lose(c, 0); /* and due at once */
+	return r;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* A child that was forked and runs no other program may hold the socket too: the shutdown tells the
+ * daemon nonetheless, and the removal keeps its end from showing up in our epoll. */
+static void disconnect(struct connection *c)
+{
+	if (c->fd < 0)
+		return;
+	shutdown(c->fd, SHUT_RDWR);
+	(void)watch(c, EPOLL_CTL_DEL, c->fd, 0);
+	close_fd(&c->fd);
+}
+
+void connection_destroy(struct connection *c)
+{
+	if (!c->pages)
+		return;
+	if (connection_is_ours(c))
+		disconnect(c);
+	close_fd(&c->fd);
+	close_fd(&c->retry);
+	close_fd(&c->epoll);
+	munmap(c->pages, sizeof(*c->pages));
+	c->pages = NULL;
+}
+
+void connection_lose(struct connection *c, int error)
+{
+	struct itimerspec when = {
+		.it_value.tv_sec = (time_t)(c->delay / 1000000),
+		.it_value.tv_nsec = (long)(c->delay % 1000000) * 1000 + 1, /* 0 would disarm it */
+	};
+
+	disconnect(c);
+	c->state = CONNECTION_DOWN;
+	c->error = error;
+	c->in_size = 0;
+	c->out_size = 0;
+	c->blocked = false;
+	/* Fails only for arguments that it does not get here. */
+	(void)timerfd_settime(c->retry, 0, &when, NULL);
+	c->delay = c->delay ? c->delay * 2 : DELAY_FIRST_US;
+	if (c->delay > DELAY_MOST_US)
+		c->delay = DELAY_MOST_US;
+}
+
+static int connect_errno(int error)
+{
+	switch (error) {
+	case ENOENT:
+	case ENOTDIR:
+	case ECONNREFUSED:
+	case ECONNRESET:
+		return -ECONNREFUSED;
+	case EACCES:
+	case EPERM:
+		return -EACCES;
+	case EAGAIN: /* its backlog is full */
+		return -ETIMEDOUT;
+	case EPROTOTYPE: /* a socket of another type */
+		return -EPROTO;
+	default:
+		return -error;
+	}
+}
+
+static int open_socket(struct connection *c)
+{
+	int r;
+
+	c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->fd < 0)
+		return -errno;
+	do
+		r = connect(c->fd, (const struct sockaddr *)&c->address, c->address_size);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return connect_errno(errno);
+	return watch(c, EPOLL_CTL_ADD, c->fd, EPOLLIN);
+}
+
+static void say_hello(struct connection *c)
+{
+	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
+	struct codec_writer w;
+
+	c->serial = HELLO_SERIAL;
+	codec_begin(&w, c->out, PROTO_HELLO, c->serial);
+	codec_put(&w, &hello);
+	c->out_size = codec_end(&w, 0);
+	connection_send(c);
+}
+
+bool connection_attempt(struct connection *c)
+{
+	uint64_t rang;
+	int r;
+
+	if (c->state != CONNECTION_DOWN)
+		return true;
+	if (read(c->retry, &rang, sizeof(rang)) < 0)
+		return false;
+	r = open_socket(c);
+	if (r < 0) {
+		connection_lose(c, r);
+		return false;
+	}
+	c->state = CONNECTION_GREETING;
+	say_hello(c);
+	return true;
+}
+
+int connection_greeted(struct connection *c)
+{
+	uint64_t now = toytimer_now(TOYTIMER_MONOTONIC);
+	struct proto_hello_answer answer;
+
+	if (c->header.status)
+		return text_errno(c->header.status);
+	codec_get(c->in, &c->header, 0, &answer);
+	if (c->header.serial != c->serial || answer.magic != PROTO_MAGIC ||
+		answer.version != PROTO_VERSION)
+		return -EPROTO;
+	if (c->times == 0 || now - c->since >= LIFE_LEAST_US)
+		c->delay = 0;
+	c->state = CONNECTION_UP;
+	c->error = 0;
+	c->since = now;
+	c->times++;
+	return 0;
+}
+
+int connection_receive(struct connection *c)
+{
+	ssize_t n;
+
+	if (c->in_size)
+		return 1;
+	/* Once the peer is gone with something unread, the error comes first and then, at the next
+	 * call, what there is to read; so an error that says so is passed over. */
+	do
+		n = recv(c->fd, c->in, PROTO_PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	if (n == 0)
+		return -ECONNRESET;
+	if (codec_open(c->in, (size_t)n, CODEC_FROM_DAEMON, &c->header) != CODEC_OK)
+		return -EPROTO;
+	c->in_size = (size_t)n;
+	return 1;
+}
+
+void connection_consume(struct connection *c)
+{
+	c->in_size = 0;
+	if (c->header.opcode & PROTO_ANSWER && c->header.serial > HELLO_SERIAL)
+		c->delay = 0;
+}
+
+static void set_blocked(struct connection *c, bool blocked)
+{
+	if (c->blocked == blocked)
+		return;
+	c->blocked = blocked;
+	(void)watch(c, EPOLL_CTL_MOD, c->fd, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+bool connection_send(struct connection *c)
+{
+	ssize_t n;
+
+	if (!c->out_size)
+		return true;
+	do
+		n = send(c->fd, c->out, c->out_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) {
+		set_blocked(c, true);
+		return false;
+	}
+	/* Gone: whoever receives next will see it. Else make it so. */
+	if (n < 0 && errno != EPIPE && errno != ECONNRESET)
+		shutdown(c->fd, SHUT_RDWR);
+	set_blocked(c, false);
+	c->out_size = 0;
+	return true;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection to the daemon, and the next one when it is lost: socket, hello, packets in and
+ * out, back-off. Knows packets, but nothing of what they are about. Nothing here blocks.
+ *
+ * `epoll` holds the current socket and the timer of the back-off, so that what waits on it need not
+ * know which of the two there is to wait for, nor when one socket follows another.
+ *
+ * Sending never closes a connection, receiving does: when the peer is gone, there may be wakes to
+ * be read that it sent before.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "proto.h"
+
+enum connection_state {
+	CONNECTION_DOWN,     /* until the back-off is over */
+	CONNECTION_GREETING, /* hello is sent */
+	CONNECTION_UP,
+};
+
+struct connection {
+	enum connection_state state;
+	int error; /* DOWN: why, a negative errno */
+	int fd;	   /* -1 if DOWN */
+	int retry; /* timerfd */
+	int epoll;
+	bool blocked; /* out waits for the socket to take it */
+	struct sockaddr_un address;
+	socklen_t address_size;
+	uint64_t serial;     /* of the last request */
+	uint64_t since;	     /* CLOCK_MONOTONIC when it was last UP */
+	uint64_t delay;	     /* back-off before the next attempt */
+	uint64_t times;	     /* that it was UP */
+	struct pages *pages; /* see connection.c; `in` and `out` are its */
+	uint8_t *in, *out;
+	struct proto_header header; /* of the packet in `in` */
+	size_t in_size;		    /* 0: none there */
+	size_t out_size;	    /* 0: none is to be sent */
+};
+
+/* Return: 0 or a negative errno; then connection_destroy() has nothing to do. */
+int connection_init(struct connection *c, const char *path);
+
+/* Ends it: for the daemon too, unless this process is a forked child. */
+void connection_destroy(struct connection *c);
+
+/* Whether this is the process that made it, at no cost. */
+bool connection_is_ours(const struct connection *c);
+
+/* Connects and says hello, if that is due. Return: whether the state is DOWN no more. */
+bool connection_attempt(struct connection *c);
+
+/* The daemon's answer to the hello is in `in`. Return: 0: it is UP, or a negative errno. */
+int connection_greeted(struct connection *c);
+
+/* It is lost or has failed, for that reason. Arms the back-off. */
+void connection_lose(struct connection *c, int error);
+
+/*
+ * Receives a packet into `in` and checks its frame, unless one is there already.
+ * Return: 1: there is one; 0: there is none now; -ECONNRESET: the connection has ended; another
+ * negative errno: it is useless. Call connection_lose() then.
+ */
+int connection_receive(struct connection *c);
+
+/* Done with the packet in `in`. */
+void connection_consume(struct connection *c);
+
+/* Sends what is in `out`. Return: whether out is free. If not, epoll tells when to try again. */
+bool connection_send(struct connection *c);

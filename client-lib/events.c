@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "events.h"
+
+#define ROOM_LEAST 16
+#define ROOM_MOST  (UINT32_C(1) << 31)
+
+void events_destroy(struct events *events)
+{
+	free(events->ring);
+	*events = (struct events){0};
+}
+
+static struct event *at(const struct events *events, uint32_t sequence)
+{
+	return &events->ring[sequence & (events->room - 1)];
+}
+
+/* Closes the gaps that events of cancelled timers leave. */
+static void compact(struct events *events, struct timers *timers)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < events->length; i++) {
+		struct event *event = at(events, events->head + i);
+		struct timer *timer = timers_find(timers, event->timer);
+
+		if (!timer || timer->abandoned)
+			continue;
+		timer->event = events->head + kept;
+		*at(events, events->head + kept++) = *event;
+	}
+	events->length = kept;
+}
+
+int events_reserve(struct events *events, struct timers *timers, size_t n)
+{
+	struct events larger = *events;
+
+	if (n <= events->room - events->length)
+		return 0;
+	compact(events, timers);
+	if (n > ROOM_MOST - events->length)
+		return -ENOMEM;
+	/* Half of it stays empty, so that compacting is worth its price. */
+	if (!larger.room)
+		larger.room = ROOM_LEAST;
+	while (larger.room < ROOM_MOST && larger.room / 2 < events->length + n)
+		larger.room *= 2;
+	if (larger.room == events->room)
+		return 0;
+	larger.ring = reallocarray(NULL, larger.room, sizeof(*larger.ring));
+	if (!larger.ring)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < events->length; i++)
+		*at(&larger, events->head + i) = *at(events, events->head + i);
+	larger.length = events->length;
+	free(events->ring);
+	*events = larger;
+	return 0;
+}
+
+/* The wake of a timer that waits last in the queue, if it has one there. */
+static struct event *find_wake(
+	const struct events *events, const struct timer *timer, uint64_t name)
+{
+	struct event *event;
+
+	if (timer->event - events->head >= events->length)
+		return NULL;
+	event = at(events, timer->event);
+	return event->timer == name && event->type == TOYTIMER_WOKEN ? event : NULL;
+}
+
+static uint64_t add_up_to_end(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+static void merge(struct event *into, const struct event *event)
+{
+	uint64_t sent = add_up_to_end(event->due, event->late);
+
+	into->late = sent > into->due ? sent - into->due : 0;
+	into->overruns = add_up_to_end(into->overruns, add_up_to_end(event->overruns, 1));
+	into->last = event->last;
+}
+
+void events_push(struct events *events, struct timer *timer, const struct event *event)
+{
+	if (events->length >= EVENTS_APART && event->type == TOYTIMER_WOKEN) {
+		struct event *waiting = find_wake(events, timer, event->timer);
+
+		if (waiting) {
+			merge(waiting, event);
+			return;
+		}
+	}
+	timer->event = events->head + events->length++;
+	*at(events, timer->event) = *event;
+}
+
+bool events_pop(struct events *events, struct event *ret)
+{
+	if (!events->length)
+		return false;
+	*ret = *at(events, events->head);
+	events->head++;
+	if (--events->length == 0 && events->room > EVENTS_APART)
+		events_destroy(events);
+	return true;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Registering: one, many, and without waiting for the answer.
+ *
+ * A relative due becomes an instant here, at the call, so that however long it takes to reach the
+ * daemon, and however often it has to be told again, the due stays. Domains are checked here too:
+ * an error is best had from the call that made it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "handle.h"
+#include "instant.h"
+
+/* Registrations that may be queued before a blocking call waits for the socket to take some. */
+#define QUEUED_MAX (4u * PROTO_RECORDS_MAX(struct proto_register))
+
+static int check_domain(const toytimer_registration *r)
+{
+	if ((unsigned int)r->clock >= PROTO_CLOCKS)
+		return -EINVAL;
+	if (r->flags & ~(unsigned int)(TOYTIMER_RELATIVE | TOYTIMER_WAKE_SYSTEM))
+		return -EINVAL;
+	if (r->flags & TOYTIMER_WAKE_SYSTEM && r->clock == TOYTIMER_MONOTONIC)
+		return -EOPNOTSUPP;
+	if ((!r->every && r->count > 1) || r->reserved[0] || r->reserved[1])
+		return -EINVAL;
+	return 0;
+}
+
+static int copy_label(const char *label, char **ret)
+{
+	size_t length;
+
+	*ret = NULL;
+	if (!label || !*label)
+		return 0;
+	length = strnlen(label, TOYTIMER_LABEL_MAX + 1);
+	if (length > TOYTIMER_LABEL_MAX || !codec_label_valid(label, length))
+		return -EINVAL;
+	*ret = strdup(label);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* Queues a registration, for which room has been reserved. batch may be NULL. */
+static int enroll(struct toytimer *t, const toytimer_registration *r, struct instants *now,
+	struct batch *batch, uint32_t index, uint64_t *ret_timer)
+{
+	struct timer model = {
+		.batch = batch,
+		.number = index,
+		.slack = r->slack,
+		.every = r->every,
+		.count = r->count,
+		.handler = r->handler,
+		.userdata = r->userdata,
+		.clock = (uint8_t)r->clock,
+		.flags = r->flags & TOYTIMER_WAKE_SYSTEM ? PROTO_WAKE_SYSTEM : 0,
+	};
+	int error = check_domain(r);
+
+	if (error == 0)
+		error = instant_of(now, r->clock, r->flags, r->due, &model.due);
+	if (error == 0)
+		error = copy_label(r->label, &model.label);
+	if (error < 0)
+		return error;
+	*ret_timer = timers_name(&t->timers, timers_add(&t->timers, &model));
+	if (batch)
+		batch->pending++;
+	return 0;
+}
+
+/* Lets the socket take what is queued, and comes back with room for n more. Answers are taken as
+ * they come: with too many that are not, the daemon would stop to listen. */
+static int give_way(struct toytimer *t, size_t n, uint64_t deadline)
+{
+	int r = handle_pump(t, false);
+
+	while (r == 0 && t->timers.unsent_count >= QUEUED_MAX)
+		r = handle_await(t, deadline);
+	return r ?: timers_reserve(&t->timers, n);
+}
+
+/* Nobody waits any more: what is not sent is not registered, what is sent will be cancelled.
+ * O(n). */
+static void abandon(struct toytimer *t, struct batch *batch, int error)
+{
+	for (uint32_t place = t->timers.first; batch->pending && place != TIMERS_NONE;) {
+		struct timer *timer = timers_at(&t->timers, place);
+
+		place = timer->next;
+		if (timer->state == TIMER_HELD || timer->batch != batch)
+			continue;
+		batch->pending--;
+		if (batch->timers)
+			batch->timers[timer->number] = 0;
+		if (batch->errors)
+			batch->errors[timer->number] = error;
+		if (timer->state == TIMER_QUEUED) {
+			timers_drop(&t->timers, timer);
+			continue;
+		}
+		timer->batch = NULL;
+		timers_abandon(&t->timers, timer);
+	}
+}
+
+static void register_all(
+	struct toytimer *t, const toytimer_registration *r, size_t n, struct batch *batch)
+{
+	uint64_t deadline = handle_deadline(t);
+	struct instants now = {0};
+	int error = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t timer = 0;
+		int e = error;
+
+		if (e == 0)
+			e = enroll(t, &r[i], &now, batch, (uint32_t)i, &timer);
+		if (batch->timers)
+			batch->timers[i] = timer;
+		if (batch->errors)
+			batch->errors[i] = e;
+		if (error == 0 &&
+			t->timers.unsent_count >= PROTO_RECORDS_MAX(struct proto_register))
+			error = give_way(t, n - i, deadline);
+	}
+	while (error == 0 && batch->pending)
+		error = handle_await(t, deadline);
+	if (error < 0)
+		abandon(t, batch, error);
+}
+
+_public_ int toytimer_register_many(toytimer *t, const toytimer_registration *r, size_t n,
+	uint64_t *ret_timers, int *ret_errors)
+{
+	struct batch batch = {.timers = ret_timers, .errors = ret_errors};
+	int error;
+
+	if ((n && !r) || n > INT_MAX)
+		return -EINVAL;
+	error = handle_enter(t);
+	if (error < 0)
+		return error;
+	error = timers_reserve(&t->timers, n);
+	if (error == 0)
+		register_all(t, r, n, &batch);
+	handle_leave(t);
+	return error ?: batch.registered;
+}
+
+_public_ int toytimer_register(toytimer *t, const toytimer_registration *r, uint64_t *ret_timer)
+{
+	uint64_t timer;
+	int error, n;
+
+	n = toytimer_register_many(t, r, 1, &timer, &error);
+	if (n < 0)
+		return n;
+	if (n == 0)
+		return error;
+	if (ret_timer)
+		*ret_timer = timer;
+	return 0;
+}
+
+_public_ int toytimer_register_async(
+	toytimer *t, const toytimer_registration *r, uint64_t *ret_timer)
+{
+	struct instants now = {0};
+	uint64_t timer;
+	int error;
+
+	if (!r)
+		return -EINVAL;
+	error = handle_enter(t);
+	if (error < 0)
+		return error;
+	error = timers_reserve(&t->timers, 1);
+	if (error == 0)
+		error = enroll(t, r, &now, NULL, 0, &timer);
+	if (error == 0 && ret_timer)
+		*ret_timer = timer;
+	/* Receives too, so that answers that nobody has taken do not stop the daemon's
+	 * listening. */
+	if (error == 0 && t->timers.unsent_count >= PROTO_RECORDS_MAX(struct proto_register))
+		(void)handle_pump(t, false);
+	handle_leave(t);
+	return error;
+}
+
+_public_ int toytimer_flush(toytimer *t)
+{
+	int r = handle_enter(t);
+
+	if (r < 0)
+		return r;
+	requests_send(t);
+	handle_leave(t);
+	return 0;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "handle.h"
+
+static void append(struct requests *q, struct call *call)
+{
+	call->next = NULL;
+	*q->end = call;
+	q->end = &call->next;
+}
+
+void requests_init(struct requests *q)
+{
+	*q = (struct requests){0};
+	q->end = &q->first;
+}
+
+void requests_destroy(struct requests *q)
+{
+	struct call *call;
+
+	for (uint32_t i = 0; i < q->length; i++)
+		call_free(q->ring[(q->head + i) % REQUESTS_MAX].call);
+	while ((call = q->first)) {
+		q->first = call->next;
+		call_free(call);
+	}
+	requests_init(q);
+}
+
+struct call *call_new(uint16_t opcode, size_t n)
+{
+	struct call *call = calloc(1, sizeof(*call) + n * sizeof(call->cancels[0]));
+
+	if (call) {
+		call->opcode = opcode;
+		call->n = n;
+	}
+	return call;
+}
+
+struct call *call_free(struct call *call)
+{
+	if (call && call->opcode == PROTO_LIST)
+		free(call->list.records);
+	free(call);
+	return NULL;
+}
+
+void call_finish(struct call *call, int result)
+{
+	call->done = true;
+	call->result = result;
+	if (call->abandoned)
+		call_free(call);
+}
+
+void requests_queue(struct toytimer *t, struct call *call)
+{
+	call->after = t->timers.queued;
+	append(&t->requests, call);
+}
+
+void requests_abandon(struct toytimer *t, struct call *call)
+{
+	struct requests *q = &t->requests;
+
+	call->abandoned = true;
+	if (call->opcode == PROTO_CANCEL && call->cancels[0].timer)
+		return;
+	for (struct call **link = &q->first; *link; link = &(*link)->next)
+		if (*link == call) {
+			*link = call->next;
+			if (!*link)
+				q->end = link;
+			call_free(call);
+			return;
+		}
+}
+
+static struct request *add_request(struct toytimer *t, uint16_t opcode)
+{
+	struct requests *q = &t->requests;
+	struct request *request = &q->ring[(q->head + q->length++) % REQUESTS_MAX];
+
+	*request = (struct request){
+		.serial = ++t->connection.serial,
+		.opcode = opcode,
+		.first = TIMERS_NONE,
+	};
+	return request;
+}
+
+static void write_registrations(struct toytimer *t)
+{
+	struct request *request = add_request(t, PROTO_REGISTER);
+	struct codec_writer w;
+	struct timer *timer;
+
+	request->first = t->timers.unsent;
+	codec_begin(&w, t->connection.out, PROTO_REGISTER, request->serial);
+	while ((timer = timers_at(&t->timers, t->timers.unsent)) && !codec_full(&w)) {
+		struct proto_register record = {
+			.cookie = timers_name(&t->timers, timer),
+			.due = timer->due,
+			.slack = timer->slack,
+			.every = timer->every,
+			.count = timer->count,
+			.clock = timer->clock,
+			.flags = timer->flags,
+		};
+
+		if (timer->label)
+			memcpy(record.label, timer->label,
+				strnlen(timer->label, sizeof(record.label)));
+		codec_put(&w, &record);
+		timers_sent(&t->timers);
+	}
+	request->count = w.header.count;
+	t->connection.out_size = codec_end(&w, 0);
+}
+
+static void write_call(struct toytimer *t, struct call *call)
+{
+	struct request *request = add_request(t, call->opcode);
+	struct proto_list list;
+	struct codec_writer w;
+	uint64_t cursor = 0;
+
+	request->call = call;
+	codec_begin(&w, t->connection.out, call->opcode, request->serial);
+	switch (call->opcode) {
+	case PROTO_CANCEL:
+		for (size_t i = 0; i < call->n; i++)
+			codec_put(&w, &(struct proto_cancel){.id = call->cancels[i].id});
+		break;
+	case PROTO_REARM:
+		codec_put(&w, &call->rearm.record);
+		break;
+	case PROTO_LIST:
+		list = (struct proto_list){.flags = call->list.flags};
+		cursor = call->list.cursor;
+		codec_put(&w, &list);
+		break;
+	}
+	request->count = w.header.count;
+	t->connection.out_size = codec_end(&w, cursor);
+}
+
+/* The first call, if all registrations that were queued before it are sent. What somebody waits for
+ * goes before registrations that came later, however many there are. */
+static struct call *take_call(struct toytimer *t)
+{
+	struct requests *q = &t->requests;
+	struct call *call = q->first;
+
+	if (!call ||
+		(t->timers.unsent_count && t->timers.queued - t->timers.unsent_count < call->after))
+		return NULL;
+	q->first = call->next;
+	if (!q->first)
+		q->end = &q->first;
+	return call;
+}
+
+bool requests_ready(const struct toytimer *t)
+{
+	return t->connection.state == CONNECTION_UP && !t->connection.blocked &&
+		t->requests.length < REQUESTS_MAX && (t->timers.unsent_count || t->requests.first);
+}
+
+void requests_send(struct toytimer *t)
+{
+	/* The hello is not answered while GREETING, but may have to wait for the socket. */
+	while (t->connection.state != CONNECTION_DOWN && connection_send(&t->connection)) {
+		struct call *call;
+
+		if (!requests_ready(t))
+			return;
+		call = take_call(t);
+		if (call)
+			write_call(t, call);
+		else
+			write_registrations(t);
+	}
+}
+
+struct request *requests_find(struct requests *q, uint64_t serial, uint16_t opcode)
+{
+	for (uint32_t i = 0; i < q->length; i++) {
+		struct request *request = &q->ring[(q->head + i) % REQUESTS_MAX];
+
+		if (request->serial == serial)
+			return request->opcode == opcode && !request->answered ? request : NULL;
+	}
+	return NULL;
+}
+
+void requests_done(struct requests *q, struct request *request)
+{
+	request->answered = true;
+	request->call = NULL;
+	while (q->length && q->ring[q->head % REQUESTS_MAX].answered) {
+		q->head++;
+		q->length--;
+	}
+}
+
+/* A timer that the daemon no longer knows is cancelled by that, unless it had come to its end. An
+ * id is gone with the daemon that gave it: to send it again might hit another timer. */
+static void cancels_lost(struct toytimer *t, struct call *call)
+{
+	for (size_t i = 0; i < call->n; i++) {
+		struct cancel_item *item = &call->cancels[i];
+		struct timer *timer = timers_find(&t->timers, item->timer);
+
+		item->error = -ENOENT;
+		if (timer && timer->state != TIMER_ENDED) {
+			timers_drop(&t->timers, timer);
+			item->error = 0;
+		}
+	}
+	call_finish(call, 0);
+}
+
+static void rearm_lost(struct toytimer *t, struct call *call)
+{
+	struct timer *timer = timers_find(&t->timers, call->rearm.timer);
+
+	if (!timer || timer->state == TIMER_ENDED) {
+		call_finish(call, -ENOENT);
+		return;
+	}
+	timers_rearm(timer, &call->rearm.record);
+	call_finish(call, 0);
+}
+
+static void call_lost(struct toytimer *t, struct call *call)
+{
+	switch (call->opcode) {
+	case PROTO_CANCEL:
+		cancels_lost(t, call);
+		return;
+	case PROTO_REARM:
+		rearm_lost(t, call);
+		return;
+	case PROTO_LIST:
+		call->list.n = 0;
+		call->list.cursor = 0;
+		break;
+	}
+	if (call->abandoned)
+		call_finish(call, 0);
+	else
+		append(&t->requests, call);
+}
+
+void requests_lost(struct toytimer *t)
+{
+	struct requests *q = &t->requests;
+	struct requests was = *q;
+	struct call *call, *next;
+
+	requests_init(q);
+	for (uint32_t i = 0; i < was.length; i++) {
+		call = was.ring[(was.head + i) % REQUESTS_MAX].call;
+		if (call)
+			call_lost(t, call);
+	}
+	for (call = was.first; call; call = next) {
+		next = call->next;
+		call_lost(t, call);
+	}
+	timers_requeue(&t->timers);
+}

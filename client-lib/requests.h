@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is asked of the daemon: queued, in flight, answered.
+ *
+ * Registrations are queued as timers (timers::unsent) and answered as timers, so that there is no
+ * second copy of them and an asynchronous one allocates nothing. Everything else is a call: one
+ * packet's worth of questions, an object of its own, since its answer may come after the thread
+ * that asked has stopped waiting. A packet is built when the socket is free to take it.
+ *
+ * A bounded number of packets is in flight; each has an entry in the ring, found by its serial.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto.h"
+
+struct toytimer;
+
+#define REQUESTS_MAX 64
+
+/* The answer must fit into a packet as well as the request. */
+#define CANCELS_MAX PROTO_RECORDS_MAX(struct proto_cancel_answer)
+
+/* Blocking registrations: who waits for their answers. On the waiting thread's stack. */
+struct batch {
+	size_t pending;
+	int registered;
+	uint64_t *timers; /* NULL: not wanted */
+	int *errors;	  /* NULL: not wanted */
+};
+
+struct cancel_item {
+	uint64_t timer; /* 0: known by its id alone */
+	uint64_t id;
+	size_t index; /* of it at the caller */
+	int error;
+};
+
+struct call {
+	struct call *next; /* requests::first */
+	uint64_t after;	   /* to be sent when so many registrations were, see timers::queued */
+	uint16_t opcode;
+	bool done;
+	bool abandoned; /* nobody waits: it is freed with its answer */
+	int result;	/* of the request as a whole */
+	union {
+		struct {
+			uint64_t timer;
+			struct proto_rearm record;
+		} rearm;
+		struct {
+			uint32_t flags;
+			uint64_t cursor;
+			struct proto_listed *records;
+			size_t n, room;
+		} list;
+		struct proto_status_answer status;
+	};
+	size_t n; /* cancels; 0 but for PROTO_CANCEL */
+	struct cancel_item cancels[];
+};
+
+struct request {
+	uint64_t serial;
+	uint16_t opcode;
+	uint16_t count;
+	bool answered;
+	uint32_t first;	   /* PROTO_REGISTER: its first timer; the others follow in the list */
+	struct call *call; /* else */
+};
+
+struct requests {
+	struct request ring[REQUESTS_MAX];
+	uint32_t head, length;
+	struct call *first, **end; /* calls to be sent */
+};
+
+void requests_init(struct requests *q);
+void requests_destroy(struct requests *q);
+
+/* A call with room for n cancels. Return: NULL if out of memory. */
+struct call *call_new(uint16_t opcode, size_t n);
+
+/* Frees a call that is in no queue. Returns NULL. */
+struct call *call_free(struct call *call);
+
+/* It is answered, or never will be. Frees it if nobody waits for it. */
+void call_finish(struct call *call, int result);
+
+/* Queues a call, to be sent after all registrations that are queued now. */
+void requests_queue(struct toytimer *t, struct call *call);
+
+/* Nobody waits for a call any more. What is not sent yet is not sent later behind the caller's
+ * back, unless it is to be rid of timers of this handle. */
+void requests_abandon(struct toytimer *t, struct call *call);
+
+/* Sends what is queued, as far as the socket takes it. */
+void requests_send(struct toytimer *t);
+
+/* Whether requests_send() could send something that no answer and no EPOLLOUT will call it for. */
+bool requests_ready(const struct toytimer *t);
+
+/* The request in flight of that serial and opcode, or NULL. */
+struct request *requests_find(struct requests *q, uint64_t serial, uint16_t opcode);
+
+/* It is answered. */
+void requests_done(struct requests *q, struct request *request);
+
+/* The connection is lost and with it all that the daemon knew: settles what can be settled here and
+ * queues the rest again. */
+void requests_lost(struct toytimer *t);

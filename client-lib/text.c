@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The wire's statuses as errnos, and errnos as sentences. Each status has an errno that no other
+ * cause of failure shares with it wherever a caller might want to tell them apart.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include "handle.h"
+#include "proto.h"
+#include "text.h"
+
+int text_errno(uint32_t status)
+{
+	switch ((enum proto_status)status) {
+	case PROTO_OK:
+		return 0;
+	case PROTO_E_NO_SUCH_TIMER:
+		return -ENOENT;
+	case PROTO_E_TIMERS:
+		return -ENOSPC;
+	case PROTO_E_TIMERS_USER:
+		return -EDQUOT;
+	case PROTO_E_CLOCK:
+	case PROTO_E_FLAGS:
+	case PROTO_E_COUNT:
+	case PROTO_E_LABEL:
+		return -EINVAL;
+	case PROTO_E_RANGE:
+		return -ERANGE;
+	case PROTO_E_WAKE_SYSTEM:
+		return -EPERM;
+	case PROTO_E_WAKE_CLOCK:
+		return -EOPNOTSUPP;
+	case PROTO_E_PERMISSION:
+	case PROTO_E_NOBODY:
+		return -EACCES;
+	case PROTO_E_CLIENTS:
+		return -ENFILE;
+	case PROTO_E_CLIENTS_USER:
+		return -EUSERS;
+	case PROTO_E_DESCRIPTORS:
+		return -EMFILE;
+	case PROTO_E_HELLO_TIMEOUT:
+		return -ETIMEDOUT;
+	case PROTO_E_VERSION:
+	case PROTO_E_PACKET:
+	case PROTO_E_SEQUENCE:
+	case PROTO_E_PASSED_DESCRIPTOR:
+		break;
+	}
+	return -EPROTO; /* a status of a later version included */
+}
+
+_public_ const char *toytimer_strerror(int error)
+{
+	static const struct {
+		int error;
+		const char *text;
+	} texts[] = {
+		{0, "no error"},
+		{EDQUOT, "too many timers for this user (--max-timers-per-user)"},
+		{ENOSPC, "too many timers in all (--max-timers)"},
+		{EUSERS, "too many clients for this user (--max-clients-per-user)"},
+		{ENFILE, "too many clients in all (--max-clients)"},
+		{EMFILE, "out of file descriptors or memory, here or in timerd"},
+		{EPERM, "timerd may not wake the system: it does not hold CAP_WAKE_ALARM"},
+		{EOPNOTSUPP, "the monotonic clock cannot wake the system"},
+		{EACCES, "permission denied"},
+		{ENOENT, "no such timer"},
+		{EINVAL, "invalid argument"},
+		{ERANGE, "the instant passes the end of the clock"},
+		{ECONNREFUSED, "timerd cannot be reached"},
+		{ETIMEDOUT, "timerd did not answer in time"},
+		{EPROTO, "timerd and this library do not understand each other"},
+		{ENOMEM, "out of memory"},
+		{ECHILD, "the handle belongs to the parent process"},
+		{EBUSY, "not from within a handler"},
+		{EINTR, "interrupted by a signal"},
+	};
+
+	/* From INT_MIN there is no way to a positive number; it has no text either. */
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (error == texts[i].error || error == -texts[i].error)
+			return texts[i].text;
+	return "unknown error";
+}

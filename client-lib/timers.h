@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The handle's own table of its timers: what is needed to call the right handler, and to register
+ * everything again at a daemon that has forgotten it. Knows nothing of sockets.
+ *
+ * A timer is a place in one growing array. Its public name, which is its cookie on the wire too, is
+ * that place and a generation, so that a stale name never hits a new timer. All that a daemon
+ * should hold are in one list, in the order in which they were registered; those it has yet to be
+ * told of are the end of that list, from `unsent` on. After a loss, unsent is simply the list's
+ * beginning, and equal dues keep their order.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "toytimer.h"
+
+struct batch;
+struct proto_rearm;
+
+#define TIMERS_NONE UINT32_MAX /* instead of a place */
+
+enum timer_state {
+	TIMER_FREE = 0,
+	TIMER_QUEUED, /* to be sent */
+	TIMER_SENT,   /* its answer is awaited */
+	TIMER_HELD,   /* by the daemon */
+	TIMER_ENDED,  /* its last event has arrived and waits for toytimer_process() */
+};
+
+struct timer {
+	union {
+		uint64_t id;	     /* HELD, ENDED: the daemon's */
+		struct batch *batch; /* QUEUED, SENT: who waits for its answer, or NULL */
+	};
+	uint64_t due; /* the next one, absolute */
+	uint64_t slack;
+	uint64_t every;
+	toytimer_handler handler;
+	void *userdata;
+	char *label;	     /* NULL if none */
+	uint32_t count;	     /* wakes that are left; 0: see toytimer_registration */
+	uint32_t number;     /* HELD: of its last wake; QUEUED, SENT: its index in the batch */
+	uint32_t generation; /* never 0 */
+	uint32_t next;	     /* timers::first, or timers::free */
+	uint32_t previous;
+	uint32_t event; /* sequence of its latest in events::ring; may be gone from there */
+	uint8_t state;
+	uint8_t clock;
+	uint8_t flags;	/* enum proto_timer_flag */
+	bool abandoned; /* nobody wants it any more, but the daemon may hold it */
+};
+
+static_assert(sizeof(struct timer) <= 88, "a million timers in one process, under 100 bytes each");
+
+struct timers {
+	struct timer *array;
+	uint32_t room;
+	uint32_t used; /* places that have ever been taken */
+	uint32_t free; /* a list of places that are free again */
+	uint32_t first, last;
+	uint32_t unsent;
+	uint32_t unsent_count;
+	uint64_t queued; /* how many were ever put at the list's end */
+	size_t count;	 /* of those that somebody wants, ENDED ones included */
+};
+
+void timers_init(struct timers *timers);
+void timers_destroy(struct timers *timers);
+
+/* Room for n more without further allocation. Return: 0 or -ENOMEM. */
+int timers_reserve(struct timers *timers, size_t n);
+
+/*
+ * Takes a place for a timer like *model (its generation and links aside) and puts it at the end of
+ * the list, QUEUED. The label becomes the table's. Room has been reserved. O(1).
+ */
+struct timer *timers_add(struct timers *timers, const struct timer *model);
+
+/* The timer of that name, or NULL. Any number may be asked for. */
+struct timer *timers_find(struct timers *timers, uint64_t name);
+
+uint64_t timers_name(const struct timers *timers, const struct timer *timer);
+
+/* The list, forwards; NULL at its end. */
+struct timer *timers_at(struct timers *timers, uint32_t place);
+
+/* Gives it another due, slack, period and count. The numbers of its wakes go on. */
+void timers_rearm(struct timer *timer, const struct proto_rearm *record);
+
+/* Notes a wake that is not the last: the next due and how many are left. */
+void timers_woken(struct timer *timer, uint64_t due, uint64_t overruns);
+
+/* Takes a timer off the list: its last event is queued. */
+void timers_end(struct timers *timers, struct timer *timer);
+
+/* Nobody wants it any more: it counts no longer, and its events are dropped. */
+void timers_abandon(struct timers *timers, struct timer *timer);
+
+/* Frees a timer in whatever state. Its name is gone. */
+void timers_drop(struct timers *timers, struct timer *timer);
+
+/* The timer at unsent is in a packet now. */
+void timers_sent(struct timers *timers);
+
+/* The daemon has forgotten everything: what is on the list is QUEUED again, what is abandoned
+ * freed. O(n). */
+void timers_requeue(struct timers *timers);

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libtoytimer: be woken by timerd, the timer service.
+ *
+ * A handle is one session with the daemon. What is registered through it belongs to it; when the
+ * last reference is dropped, its timers are too. If the daemon goes away and comes back, the handle
+ * connects again and registers again what is still due, without the caller's help.
+ *
+ * In the manner of sd-bus: functions return a negative errno on failure and never touch an output
+ * parameter then; nothing is printed; no signal is touched; no thread is started. Every function
+ * may be called from several threads on one handle, and from within a callback, unless it says
+ * otherwise. Callbacks run only inside toytimer_process() and toytimer_run(), in the thread that
+ * called it, one at a time, with no lock held. After fork(), a handle belongs to the parent: in the
+ * child every call but toytimer_unref() returns -ECHILD (and those that return a number, 0).
+ *
+ * All spans and instants are microseconds.
+ *
+ * Errors that several functions share:
+ *   -EDQUOT       the limit of timers of a user (--max-timers-per-user)
+ *   -ENOSPC       the limit of timers in all (--max-timers)
+ *   -EUSERS       the limit of clients of a user (--max-clients-per-user)
+ *   -ENFILE       the limit of clients in all (--max-clients)
+ *   -EMFILE       the daemon is out of file descriptors or memory
+ *   -EPERM        the daemon does not hold CAP_WAKE_ALARM
+ *   -EOPNOTSUPP   monotonic cannot wake the system
+ *   -EACCES       asked for what only root may see, or the daemon takes no such user
+ *   -ENOENT       no such timer: gone, never was, or not yours
+ *   -EINVAL       an argument is out of its domain
+ *   -ERANGE       the instant passes the end of the clock
+ *   -ECONNREFUSED timerd cannot be reached (once a handle is open: not within its timeout)
+ *   -ETIMEDOUT    no answer within the handle's timeout
+ *   -EPROTO       the daemon and this library do not understand each other
+ *   -ENOMEM       out of memory
+ *   -ECHILD       the handle belongs to the parent process
+ *   -EBUSY        from within a callback: toytimer_process() and toytimer_run()
+ * toytimer_strerror() has a sentence for each.
+ */
+#ifndef TOYTIMER_H
+#define TOYTIMER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct toytimer toytimer;
+
+/* A span that never ends, an instant that never comes. */
+#define TOYTIMER_FOREVER UINT64_MAX
+
+/* A label's greatest length in bytes. */
+#define TOYTIMER_LABEL_MAX 24
+
+enum toytimer_clock {
+	TOYTIMER_MONOTONIC = 0, /* stops in suspend */
+	TOYTIMER_BOOTTIME = 1,	/* does not */
+	TOYTIMER_REALTIME = 2,	/* the wall, since the Unix epoch; follows a clock that is set */
+};
+
+enum toytimer_flag {
+	TOYTIMER_RELATIVE = 1 << 0,    /* due is a span from now */
+	TOYTIMER_WAKE_SYSTEM = 1 << 1, /* wake the machine from suspend; not for MONOTONIC */
+};
+
+enum toytimer_event_type {
+	TOYTIMER_WOKEN = 1,
+	TOYTIMER_CANCELLED = 2, /* by another session, this user's or root's; the timer is gone */
+	TOYTIMER_REFUSED = 3,	/* registered async, or again: see error; the timer is gone */
+};
+
+/* What happened to a timer; valid during the callback. */
+typedef struct toytimer_event {
+	enum toytimer_event_type type;
+	int error;	   /* REFUSED: why, a negative errno; else 0 */
+	uint64_t timer;	   /* the name under which this handle knows it */
+	uint64_t id;	   /* the daemon's, as `toytimerctl list` shows it */
+	uint64_t due;	   /* WOKEN: the due that this wake is for, on its clock */
+	uint64_t late;	   /* WOKEN: sent - due */
+	uint64_t overruns; /* WOKEN: further periods that had passed when it was sent */
+	int last;	   /* non-zero: no event of this timer comes after this one */
+} toytimer_event;
+
+/*
+ * Called for each event of a timer. It may call any function of this library, with this handle too,
+ * but for toytimer_process() and toytimer_run(). After the last event, the timer's name is gone. A
+ * negative return is handed on by the toytimer_process() that called it, after the event is done
+ * with.
+ */
+typedef int (*toytimer_handler)(toytimer *t, const toytimer_event *event, void *userdata);
+
+/* When to be woken, and how; an instant that has passed wakes at once. Zero it first, so that what a
+ * later version adds is at its default. */
+typedef struct toytimer_registration {
+	uint64_t due;	/* the first instant on the clock, or with RELATIVE the span until it */
+	uint64_t slack; /* how much later still suits: 0 = not at all */
+	uint64_t every; /* period; 0 = none. The n-th wake is due at first + n * every. */
+	uint32_t count; /* how many wakes; 0 = one without a period, no end with one */
+	enum toytimer_clock clock;
+	unsigned int flags;	  /* enum toytimer_flag */
+	const char *label;	  /* NULL = none; UTF-8 without control characters, copied */
+	toytimer_handler handler; /* NULL: the event is dropped */
+	void *userdata;
+	uint64_t reserved[2]; /* 0 */
+} toytimer_registration;
+
+/*
+ * Connects to timerd and says hello.
+ *   path: of the socket; NULL: $TIMERD_SOCKET, else /run/timerd/socket.
+ * The new handle has one reference, the caller's. Blocks for at most 25 s, and only for a daemon
+ * that is there; an absent one, or one that has no place for us, is an error at once.
+ */
+int toytimer_open(toytimer **ret, const char *path);
+
+/* A further reference, for another thread or owner. NULL does nothing. Returns t. */
+toytimer *toytimer_ref(toytimer *t);
+
+/* Drops a reference; the last one closes the connection and drops its timers. Not to be called by
+ * a callback for the last reference. NULL does nothing. Always returns NULL. */
+toytimer *toytimer_unref(toytimer *t);
+
+/*
+ * How long a blocking call waits for the daemon's answer, a reconnection included. At first 25 s,
+ * as sd-bus has it. TOYTIMER_FOREVER: without end. Returns 0.
+ *
+ * What a call that timed out had asked for: a registration does not stand; a cancelled timer has no
+ * more events, and goes as soon as the daemon can be told; of a re-arming it is open whether it
+ * takes place. The reconnecting goes on for as long as the handle lives, whoever waits.
+ */
+int toytimer_set_timeout(toytimer *t, uint64_t timeout);
+
+/* A descriptor for poll, epoll or sd-event: readable while toytimer_process() has something to do.
+ * It stays the same for the handle's life, reconnections included, and is the library's: not to be
+ * read from or closed. */
+int toytimer_get_fd(toytimer *t);
+
+/* Which poll events to wait for on it: POLLIN. */
+int toytimer_get_events(toytimer *t);
+
+/*
+ * Does what there is to do without blocking: sends what is queued, receives, reconnects, and calls
+ * the handler of one event. Returns 1 if it called one (call again: there may be more), 0 if there
+ * was none or another thread runs a handler just now, a handler's negative return, or a negative
+ * errno. Another thread's call may take events too.
+ *
+ * Who lets wakes of one timer pile up by the thousand gets later ones merged, in overruns.
+ */
+int toytimer_process(toytimer *t);
+
+/* Waits until toytimer_process() has something to do, or for timeout. Returns 1 or 0 (timed out),
+ * -EINTR when a signal was delivered. */
+int toytimer_wait(toytimer *t, uint64_t timeout);
+
+/* Processes events until no timer is left or a handler returns non-zero. Returns 0, or what the
+ * handler returned; -EINTR when a signal was delivered while it waited. */
+int toytimer_run(toytimer *t);
+
+/*
+ * Registers, and waits for the answer.
+ *   ret_timer: the timer's name at this handle; it stays the same over reconnections. May be NULL.
+ */
+int toytimer_register(toytimer *t, const toytimer_registration *r, uint64_t *ret_timer);
+
+/*
+ * Registers n at once: they travel in as few packets as can hold them.
+ *   ret_timers: n names, 0 for each that was refused. May be NULL.
+ *   ret_errors: n results, 0 or a negative errno. May be NULL.
+ * Returns how many were registered, or a negative errno if none was asked for, in which case none
+ * stands. A refusal concerns its own record alone, and so does a timeout: those that were answered
+ * stand.
+ */
+int toytimer_register_many(toytimer *t, const toytimer_registration *r, size_t n,
+	uint64_t *ret_timers, int *ret_errors);
+
+/* Queues a registration and returns; it is sent with others by toytimer_flush(), by any blocking
+ * call, by toytimer_process(), or when a packet is full. A refusal comes as TOYTIMER_REFUSED. */
+int toytimer_register_async(toytimer *t, const toytimer_registration *r, uint64_t *ret_timer);
+
+/* Sends what is queued without waiting for answers. Returns 0. */
+int toytimer_flush(toytimer *t);
+
+/*
+ * Cancels a timer of this handle, and waits for the answer: which won, it or the wake.
+ * Returns 0: cancelled, and no event of it comes any more, not even one that had arrived already
+ * (but a handler that runs in another thread just now is not waited for).
+ * -ENOENT: its last wake won (its handler has run, or will), or there is no such timer.
+ */
+int toytimer_cancel(toytimer *t, uint64_t timer);
+
+/* The same for n; ret_errors as in toytimer_register_many(). Returns how many were cancelled. */
+int toytimer_cancel_many(toytimer *t, const uint64_t *timers, size_t n, int *ret_errors);
+
+/* Cancels by the daemon's id, a timer of any session of this user, or as root of any user's. */
+int toytimer_cancel_id(toytimer *t, uint64_t id);
+
+/*
+ * Gives a timer another due, slack, period and count (clock, label, handler and name stay, as does
+ * its rank among equal dues), and waits for the answer. Of flags, RELATIVE counts.
+ * -ENOENT: its last wake won.
+ */
+int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
+
+/* What the daemon calls a timer of this handle (0: it is not registered yet, or not again), and its
+ * next due on its clock, or its last if that wake has come. Either may be NULL. */
+int toytimer_get_timer(toytimer *t, uint64_t timer, uint64_t *ret_id, uint64_t *ret_due);
+
+/* Timers that this handle holds, those included whose last event is not processed yet. */
+size_t toytimer_count(toytimer *t);
+
+/* A timer as the daemon lists it; valid during the callback. */
+typedef struct toytimer_listed {
+	uint64_t id;
+	const char *label; /* "" if none */
+	enum toytimer_clock clock;
+	unsigned int flags; /* TOYTIMER_WAKE_SYSTEM */
+	uint64_t due;
+	int64_t left; /* due - now; negative: late */
+	uint64_t slack;
+	uint64_t every;
+	uint32_t count;
+	uint32_t fired; /* wakes so far, modulo 2^32 */
+	uint32_t uid, pid;
+	const char *comm;
+} toytimer_listed;
+
+enum toytimer_list_flag {
+	TOYTIMER_LIST_ALL = 1 << 0, /* everybody's; for root, else -EACCES */
+};
+
+/* Calls back for each timer of this user, in no order, after all of them were received. A non-zero
+ * return ends the listing and is returned. */
+int toytimer_list(toytimer *t, unsigned int flags,
+	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata);
+
+/* The daemon's counters, since its start. */
+typedef struct toytimer_status {
+	char version[32];
+	uint32_t pid;
+	uint64_t uptime;
+	uint64_t clients, timers;
+	uint64_t next; /* until the alarm rings; FOREVER: not armed */
+	uint64_t registered, woken, cancelled, refused;
+	uint64_t wakeups;
+	uint64_t late_p50, late_p99, late_max;
+	uint64_t reserved[16]; /* 0 */
+} toytimer_status;
+
+int toytimer_get_status(toytimer *t, toytimer_status *ret);
+
+/* How often this handle has connected again. */
+uint64_t toytimer_get_reconnects(toytimer *t);
+
+/* A sentence for an error of this library, without a newline; never NULL; constant. */
+const char *toytimer_strerror(int error);
+
+/* Microseconds of a clock now, rounded down; 0 for a clock that there is not. */
+uint64_t toytimer_now(enum toytimer_clock clock);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
