@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * toytimerctl list: who waits for what, until when. The daemon lists in no order, so everything is
+ * gathered first, and shown with what comes next at the top.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "ctl.h"
+#include "output.h"
+#include "table.h"
+
+enum {
+	OPTION_ALL = CTL_OPTION_VERB,
+	OPTION_JSON,
+	OPTION_NO_LEGEND,
+};
+
+struct list_options {
+	bool all;
+	bool json;
+	bool legend;
+	struct table_columns columns; /* none: the default */
+};
+
+struct gathered {
+	toytimer_listed *timers; /* with texts of our own */
+	size_t n, room;
+};
+
+static void gathered_free(struct gathered *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		free((char *)g->timers[i].label);
+		free((char *)g->timers[i].comm);
+	}
+	free(g->timers);
+}
+
+static int gather(const toytimer_listed *listed, void *userdata)
+{
+	struct gathered *g = userdata;
+	char *label, *comm;
+
+	if (g->n == g->room) {
+		size_t room = g->room ? 2 * g->room : 64;
+		toytimer_listed *timers = reallocarray(g->timers, room, sizeof(*timers));
+
+		if (!timers)
+			return -ENOMEM;
+		g->timers = timers;
+		g->room = room;
+	}
+
+	label = strdup(listed->label);
+	comm = strdup(listed->comm);
+	if (!label || !comm) {
+		free(label);
+		free(comm);
+		return -ENOMEM;
+	}
+	g->timers[g->n] = *listed;
+	g->timers[g->n].label = label;
+	g->timers[g->n].comm = comm;
+	g->n++;
+	return 0;
+}
+
+static int compare_left(const void *a, const void *b)
+{
+	const toytimer_listed *x = a, *y = b;
+
+	if (x->left != y->left)
+		return x->left < y->left ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static json_t *json_of(const toytimer_listed *l)
+{
+	json_t *object = json_object();
+
+	output_json_add(&object, "id", output_json_number(l->id));
+	output_json_add(&object, "label", output_json_text(l->label));
+	output_json_add(&object, "clock", output_json_text(clock_name(l->clock)));
+	output_json_add(&object, "due_us", output_json_number(l->due));
+	output_json_add(&object, "left_us", json_integer(l->left));
+	output_json_add(&object, "slack_us", output_json_number(l->slack));
+	output_json_add(&object, "every_us", output_json_number(l->every));
+	output_json_add(&object, "fired", json_integer(l->fired));
+	output_json_add(&object, "uid", json_integer(l->uid));
+	output_json_add(&object, "pid", json_integer(l->pid));
+	output_json_add(&object, "comm", output_json_text(l->comm));
+	return object;
+}
+
+static int print_json(const struct gathered *g)
+{
+	json_t *array = json_array(), *object = json_object();
+
+	for (size_t i = 0; i < g->n; i++) {
+		if (json_array_append_new(array, json_of(&g->timers[i])) == 0)
+			continue;
+		json_decref(array);
+		array = NULL;
+		break;
+	}
+	output_json_add(&object, "timers", array);
+	return output_json(object) < 0 ? CTL_FAILED : CTL_DONE;
+}
+
+static int print_table(const struct gathered *g, const struct list_options *options, uint64_t now)
+{
+	struct table_columns columns = options->columns;
+
+	if (columns.n == 0)
+		table_default_columns(&columns, options->all);
+	/* Headings of nothing are noise. */
+	if (g->n > 0 && table_print(g->timers, g->n, &columns, options->legend, now) < 0)
+		return ctl_no_memory();
+	if (options->legend)
+		printf("%s%zu timer%s listed.\n", g->n > 0 ? "\n" : "", g->n, g->n == 1 ? "" : "s");
+	return output_flush() < 0 ? CTL_FAILED : CTL_DONE;
+}
+
+/* Of -o. Returns 0 or CTL_STOP. */
+static int parse_columns(struct ctl *ctl, const char *names, struct table_columns *ret)
+{
+	const char *word;
+	size_t length;
+	int r;
+
+	r = table_parse_columns(names, ret, &word, &length);
+	if (r == -E2BIG)
+		return ctl_usage(ctl, "-o %s: more than %d columns", names, TABLE_COLUMNS_MAX);
+	if (r < 0)
+		return ctl_usage(ctl, "-o %.*s: no such column, see --help", (int)length, word);
+	return 0;
+}
+
+/* Returns 0 or CTL_STOP. */
+static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_options *ret)
+{
+	static const struct option options[] = {
+		{"all", no_argument, NULL, OPTION_ALL},
+		{"json", no_argument, NULL, OPTION_JSON},
+		{"no-legend", no_argument, NULL, OPTION_NO_LEGEND},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	*ret = (struct list_options){.legend = true};
+	while ((c = ctl_getopt(ctl, argc, argv, "o:", options)) != CTL_END) {
+		if (c == OPTION_ALL)
+			ret->all = true;
+		else if (c == OPTION_JSON)
+			ret->json = true;
+		else if (c == OPTION_NO_LEGEND)
+			ret->legend = false;
+		else if (c == CTL_WORD)
+			return ctl_usage(ctl, "%s: list takes no argument", optarg);
+		else if (c != 'o' || parse_columns(ctl, optarg, &ret->columns) == CTL_STOP)
+			return CTL_STOP;
+	}
+	if (optind < argc)
+		return ctl_usage(ctl, "%s: list takes no argument", argv[optind]);
+	return 0;
+}
+
+int verb_list(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_(ctl_close) toytimer *t = NULL;
+	_cleanup_(gathered_free) struct gathered g = {0};
+	struct list_options options;
+	uint64_t now;
+	int r;
+
+	if (parse_options(ctl, argc, argv, &options) == CTL_STOP)
+		return ctl->status;
+	r = ctl_open(ctl, &t);
+	if (r != CTL_DONE)
+		return r;
+
+	r = toytimer_list(t, options.all ? TOYTIMER_LIST_ALL : 0, gather, &g);
+	now = toytimer_now(TOYTIMER_REALTIME);
+	if (r < 0) {
+		output_error("list%s: %s", options.all ? " --all" : "", toytimer_strerror(r));
+		return ctl_status_of(r);
+	}
+	if (g.n > 0)
+		qsort(g.timers, g.n, sizeof(*g.timers), compare_left);
+	return options.json ? print_json(&g) : print_table(&g, &options, now);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See output.h. Standard output is checked whenever something has to be known to be out: a full
+ * disk or a reader that left is a failure, not a shorter answer.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "output.h"
+
+static void output_free(char **p)
+{
+	free(*p);
+}
+
+/* Bytes of the UTF-8 character at p; 0 if there is none. The least code points rule out characters
+ * written longer than they need to be. */
+static size_t output_utf8_length(const char *p)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char first = (unsigned char)*p;
+	size_t length;
+	uint32_t code;
+
+	if (first < 0x80)
+		return 1;
+	if (first >= 0xf8 || first < 0xc0)
+		return 0;
+	length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+	code = first & (0x7fU >> length);
+	for (size_t i = 1; i < length; i++) {
+		if (((unsigned char)p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | ((unsigned char)p[i] & 0x3f);
+	}
+	if (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+		return 0;
+	return length;
+}
+
+/* Whether the character at p, of that length, would steer a terminal: those of ASCII and those of
+ * Latin-1, U+0080 to U+009F. */
+static bool output_is_control(const char *p, size_t length)
+{
+	unsigned char first = (unsigned char)p[0];
+
+	if (length == 1)
+		return first < 0x20 || first == 0x7f;
+	return length == 2 && first == 0xc2 && (unsigned char)p[1] < 0xa0;
+}
+
+/* The text made fit for one line of a terminal; NULL: out of memory. */
+static char *output_escape(const char *text)
+{
+	char *escaped = malloc(strlen(text) * strlen("\\xff") + 1);
+	char *end = escaped;
+
+	if (!escaped)
+		return NULL;
+	while (*text) {
+		size_t length = output_utf8_length(text);
+
+		if (length > 0 && !output_is_control(text, length)) {
+			end = mempcpy(end, text, length);
+			text += length;
+		} else {
+			end += sprintf(end, "\\x%02x", (unsigned char)*text++);
+		}
+	}
+	*end = '\0';
+	return escaped;
+}
+
+void output_error(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	output_error_v(format, arguments);
+	va_end(arguments);
+}
+
+void output_error_v(const char *format, va_list arguments)
+{
+	_cleanup_(output_free) char *text = NULL, *escaped = NULL;
+
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	else
+		escaped = output_escape(text);
+	/* In one call, so in one write: others may share our standard error. */
+	fprintf(stderr, "toytimerctl: %s\n", escaped ? escaped : "out of memory");
+}
+
+int output_flush(void)
+{
+	bool failed_before = ferror(stdout);
+
+	if (fflush(stdout) == 0 && !failed_before)
+		return 0;
+
+	/* Of an error in an earlier write errno has been lost. */
+	output_error("standard output: %s", failed_before ? "write error" : strerror(errno));
+	return -1;
+}
+
+void output_json_add(json_t **object, const char *key, json_t *value)
+{
+	if (json_object_set_new(*object, key, value) == 0)
+		return;
+	json_decref(*object);
+	*object = NULL;
+}
+
+int output_json(json_t *value)
+{
+	int r;
+
+	if (!value) {
+		output_error("out of memory");
+		return -1;
+	}
+	r = json_dumpf(value, stdout, JSON_COMPACT);
+	json_decref(value);
+	if (r < 0 && !ferror(stdout)) {
+		output_error("out of memory");
+		return -1;
+	}
+	fputc('\n', stdout);
+	return output_flush();
+}
+
+json_t *output_json_number(uint64_t number)
+{
+	return json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number);
+}
+
+json_t *output_json_text(const char *text)
+{
+	static const char replacement[] = "\xef\xbf\xbd";
+	_cleanup_(output_free) char *clean = NULL;
+	char *end;
+
+	clean = malloc(strlen(text) * strlen(replacement) + 1);
+	if (!clean)
+		return NULL;
+
+	end = clean;
+	while (*text) {
+		size_t length = output_utf8_length(text);
+
+		if (length > 0) {
+			end = mempcpy(end, text, length);
+			text += length;
+		} else {
+			end = stpcpy(end, replacement);
+			text++;
+		}
+	}
+	*end = '\0';
+	return json_string(clean);
+}

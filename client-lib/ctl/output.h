@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What toytimerctl writes, and whether it arrived.
+ *
+ * Whoever reads us is as often a program as a person, so nothing from outside (an argument, another
+ * user's label, a process's name) may break a line in two, steer a terminal or spoil a JSON text.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include "ctl.h"
+
+/* Writes one line to standard error, with control characters and what is not UTF-8 as \x and two
+ * hexadecimal digits a byte. */
+void output_error(const char *format, ...) _printf_(1, 2);
+void output_error_v(const char *format, va_list arguments) _printf_(1, 0);
+
+/* Writes out what standard output holds. Returns 0, or -1, the reason having been told. */
+int output_flush(void);
+
+/* Adds a member to *object, taking the reference to value. Where either is missing for want of
+ * memory, *object becomes NULL: an object is whole or is not printed. */
+void output_json_add(json_t **object, const char *key, json_t *value);
+
+/*
+ * Writes a JSON value in one line and flushes it. Takes the reference to it; NULL counts as out of
+ * memory. Returns 0, or -1, the reason having been told.
+ */
+int output_json(json_t *value);
+
+/*
+ * A JSON integer. JSON has no greatest one, but its readers have, and so has jansson: what does not
+ * fit 63 bits comes out as the greatest that does.
+ */
+json_t *output_json_number(uint64_t number);
+
+/* A JSON string. Bytes that are not UTF-8 (a process may name itself as it likes) become U+FFFD. */
+json_t *output_json_text(const char *text);

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * toytimerctl register: its command line, read into a registration. What then happens is in wait.c.
+ *
+ * WHEN is all the words that stand before "--", so that `register tomorrow 09:00` needs no quotes;
+ * the first "--" ends it, and whatever stands behind that belongs to COMMAND, options and all.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "ctl.h"
+#include "output.h"
+#include "wait.h"
+#include "when.h"
+
+enum {
+	OPTION_EVERY = CTL_OPTION_VERB,
+	OPTION_COUNT,
+	OPTION_SLACK,
+	OPTION_CLOCK,
+	OPTION_WAKE_SYSTEM,
+	OPTION_LABEL,
+	OPTION_QUIET,
+	OPTION_JSON,
+};
+
+struct arguments {
+	struct wait_request request;
+	char *when; /* its words, joined; NULL: none yet */
+	bool clock_given;
+};
+
+static void arguments_free(struct arguments *a)
+{
+	free(a->when);
+}
+
+static int no_memory(struct ctl *ctl)
+{
+	ctl->status = ctl_no_memory();
+	return CTL_STOP;
+}
+
+/*
+ * Tells of a text that is not what it should be. The parser points at what it did not understand,
+ * the "x" of "5x"; people see the word around it.
+ */
+static int bad_time(struct ctl *ctl, const char *name, const char *text, const char *should_be,
+	const struct when_error *bad, int error)
+{
+	static const char blanks[] = " \t\n\r";
+	const char *why = error == -ERANGE ? "out of range for" : "not";
+	const char *word = bad->word ? bad->word : text;
+	size_t length;
+
+	if (error == -ENOMEM)
+		return no_memory(ctl);
+	while (word > text && !strchr(blanks, word[-1]))
+		word--;
+	length = strcspn(word, blanks);
+	if (length == 0 || length == strlen(text))
+		return ctl_usage(ctl, "%s %s: %s %s", name, text, why, should_be);
+	return ctl_usage(
+		ctl, "%s %s: %s %s at %.*s", name, text, why, should_be, (int)length, word);
+}
+
+/* These parse the argument of an option each. They return 0 or CTL_STOP. */
+
+static int parse_span(struct ctl *ctl, const char *option, const char *text, uint64_t *ret)
+{
+	struct when_error bad = {0};
+	int r;
+
+	r = when_parse_span(text, ret, &bad);
+	return r < 0 ? bad_time(ctl, option, text, "a span", &bad, r) : 0;
+}
+
+static int parse_count(struct ctl *ctl, const char *text, uint32_t *ret)
+{
+	unsigned long long count = 0;
+	char *end = NULL;
+
+	errno = 0;
+	if (isdigit((unsigned char)*text))
+		count = strtoull(text, &end, 10);
+	if (!end || *end)
+		return ctl_usage(ctl, "--count %s: not a number", text);
+	if (errno != 0 || count > UINT32_MAX)
+		return ctl_usage(ctl, "--count %s: out of range", text);
+	*ret = (uint32_t)count;
+	return 0;
+}
+
+static int parse_clock(struct ctl *ctl, struct arguments *a, const char *text)
+{
+	if (clock_parse(text, &a->request.registration.clock) < 0)
+		return ctl_usage(ctl, "--clock %s: not one of monotonic, boottime, realtime", text);
+	a->clock_given = true;
+	return 0;
+}
+
+/* The daemon looks more closely; what most often goes wrong can be told without it. */
+static int parse_label(struct ctl *ctl, const char *text, const char **ret)
+{
+	if (strlen(text) > TOYTIMER_LABEL_MAX)
+		return ctl_usage(ctl, "--label %s: longer than %d bytes", text, TOYTIMER_LABEL_MAX);
+	for (const char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			return ctl_usage(ctl, "--label %s: has a control character", text);
+	*ret = text;
+	return 0;
+}
+
+static int add_word(struct ctl *ctl, struct arguments *a, const char *word)
+{
+	char *joined;
+
+	if (asprintf(&joined, "%s%s%s", a->when ? a->when : "", a->when ? " " : "", word) < 0)
+		return no_memory(ctl);
+	free(a->when);
+	a->when = joined;
+	return 0;
+}
+
+static int parse_option(struct ctl *ctl, struct arguments *a, int c)
+{
+	toytimer_registration *r = &a->request.registration;
+
+	switch (c) {
+	case CTL_WORD:
+		return add_word(ctl, a, optarg);
+	case OPTION_EVERY:
+		return parse_span(ctl, "--every", optarg, &r->every);
+	case OPTION_COUNT:
+		return parse_count(ctl, optarg, &r->count);
+	case OPTION_SLACK:
+		return parse_span(ctl, "--slack", optarg, &r->slack);
+	case OPTION_CLOCK:
+		return parse_clock(ctl, a, optarg);
+	case OPTION_WAKE_SYSTEM:
+		r->flags |= TOYTIMER_WAKE_SYSTEM;
+		return 0;
+	case OPTION_LABEL:
+		return parse_label(ctl, optarg, &r->label);
+	case OPTION_QUIET:
+		a->request.quiet = true;
+		return 0;
+	case OPTION_JSON:
+		a->request.json = true;
+		return 0;
+	default:
+		return CTL_STOP;
+	}
+}
+
+/*
+ * A span counts on boottime unless asked otherwise, so that neither a set clock nor a suspended
+ * machine shifts it; a time is the wall's. On another clock a time is the instant at which that
+ * clock will be as far as the wall clock is from it now.
+ */
+static int apply_when(struct ctl *ctl, struct arguments *a)
+{
+	toytimer_registration *r = &a->request.registration;
+	uint64_t now = toytimer_now(TOYTIMER_REALTIME);
+	struct when_error bad = {0};
+	struct when when;
+	int error;
+
+	error = when_parse(a->when, now, &when, &bad);
+	if (error < 0)
+		return bad_time(ctl, "WHEN", a->when, "a time", &bad, error);
+	if (when.us == WHEN_INFINITY)
+		return ctl_usage(ctl, "WHEN %s: never comes", a->when);
+
+	if (!a->clock_given)
+		r->clock = when.kind == WHEN_SPAN ? TOYTIMER_BOOTTIME : TOYTIMER_REALTIME;
+	r->due = when.us;
+	if (when.kind == WHEN_SPAN)
+		r->flags |= TOYTIMER_RELATIVE;
+	else if (r->clock != TOYTIMER_REALTIME)
+		r->due = clock_after(toytimer_now(r->clock), clock_left(when.us, now));
+	return 0;
+}
+
+/* What only the options together tell. */
+static int check_together(struct ctl *ctl, const struct arguments *a)
+{
+	const toytimer_registration *r = &a->request.registration;
+
+	if (a->request.quiet && a->request.json)
+		return ctl_usage(ctl, "--json: does not go with --quiet");
+	if (r->count > 1 && r->every == 0)
+		return ctl_usage(ctl, "--count %u: needs --every", r->count);
+	if ((r->flags & TOYTIMER_WAKE_SYSTEM) && r->clock == TOYTIMER_MONOTONIC)
+		return ctl_usage(ctl, "--wake-system: does not go with --clock monotonic");
+	return 0;
+}
+
+/* Returns 0 or CTL_STOP. */
+static int parse(struct ctl *ctl, int argc, char **argv, struct arguments *a)
+{
+	static const struct option options[] = {
+		{"every", required_argument, NULL, OPTION_EVERY},
+		{"count", required_argument, NULL, OPTION_COUNT},
+		{"slack", required_argument, NULL, OPTION_SLACK},
+		{"clock", required_argument, NULL, OPTION_CLOCK},
+		{"wake-system", no_argument, NULL, OPTION_WAKE_SYSTEM},
+		{"label", required_argument, NULL, OPTION_LABEL},
+		{"quiet", no_argument, NULL, OPTION_QUIET},
+		{"json", no_argument, NULL, OPTION_JSON},
+		{NULL, 0, NULL, 0},
+	};
+	const char *last = NULL; /* argument of an option: a "--" there is no end of anything */
+	int c;
+
+	while ((c = ctl_getopt(ctl, argc, argv, "", options)) != CTL_END) {
+		if (parse_option(ctl, a, c) == CTL_STOP)
+			return CTL_STOP;
+		last = optarg;
+	}
+	if (!a->when)
+		return ctl_usage(
+			ctl, "usage: toytimerctl register [OPTION...] WHEN [-- COMMAND [ARG...]]");
+	if (optind < argc)
+		a->request.command = argv + optind;
+	else if (last != argv[argc - 1] && strcmp(argv[argc - 1], "--") == 0)
+		return ctl_usage(ctl, "--: needs a COMMAND behind it");
+
+	if (apply_when(ctl, a) == CTL_STOP)
+		return CTL_STOP;
+	a->request.when = a->when;
+	return check_together(ctl, a);
+}
+
+int verb_register(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_(arguments_free) struct arguments a = {0};
+
+	if (parse(ctl, argc, argv, &a) == CTL_STOP)
+		return ctl->status;
+	return wait_for_wakes(ctl, &a.request);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * toytimerctl status: the daemon's counters. One table says which there are and how each is shown,
+ * so that the two forms of the output cannot come apart.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "output.h"
+#include "when.h"
+
+enum {
+	OPTION_JSON = CTL_OPTION_VERB,
+};
+
+struct figure {
+	const char *name; /* without the "_us" that a span has in JSON */
+	uint64_t value;
+	bool span;
+};
+
+/* Everything but the version, in the order in which it is shown. */
+#define FIGURES 13
+
+static void figures_of(const toytimer_status *s, struct figure figures[static FIGURES])
+{
+	const struct figure all[FIGURES] = {
+		{"pid", s->pid, false},
+		{"uptime", s->uptime, true},
+		{"clients", s->clients, false},
+		{"timers", s->timers, false},
+		{"next", s->next, true},
+		{"registered", s->registered, false},
+		{"woken", s->woken, false},
+		{"cancelled", s->cancelled, false},
+		{"refused", s->refused, false},
+		{"wakeups", s->wakeups, false},
+		{"late_p50", s->late_p50, true},
+		{"late_p99", s->late_p99, true},
+		{"late_max", s->late_max, true},
+	};
+
+	memcpy(figures, all, sizeof(all));
+}
+
+static int print_json(const toytimer_status *s)
+{
+	struct figure figures[FIGURES];
+	json_t *object;
+
+	object = json_object();
+	output_json_add(&object, "version", output_json_text(s->version));
+	figures_of(s, figures);
+	for (size_t i = 0; i < FIGURES; i++) {
+		bool never = figures[i].span && figures[i].value == TOYTIMER_FOREVER;
+		char key[32];
+
+		snprintf(key, sizeof(key), "%s%s", figures[i].name, figures[i].span ? "_us" : "");
+		output_json_add(
+			&object, key, never ? json_null() : output_json_number(figures[i].value));
+	}
+	return output_json(object);
+}
+
+static int print_lines(const toytimer_status *s)
+{
+	struct figure figures[FIGURES];
+	char span[WHEN_SPAN_MAX];
+
+	printf("%10s: %s\n", "version", s->version);
+	figures_of(s, figures);
+	for (size_t i = 0; i < FIGURES; i++) {
+		const struct figure *f = &figures[i];
+
+		if (!f->span)
+			printf("%10s: %llu\n", f->name, (unsigned long long)f->value);
+		else if (f->value == TOYTIMER_FOREVER)
+			printf("%10s: -\n", f->name);
+		else
+			printf("%10s: %s\n", f->name,
+				when_format_span(span, sizeof(span), f->value, 0));
+	}
+	return output_flush();
+}
+
+int verb_status(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, OPTION_JSON},
+		{NULL, 0, NULL, 0},
+	};
+	_cleanup_(ctl_close) toytimer *t = NULL;
+	toytimer_status s;
+	bool json = false;
+	int c, r;
+
+	while ((c = ctl_getopt(ctl, argc, argv, "", options)) != CTL_END) {
+		if (c == CTL_WORD)
+			ctl_usage(ctl, "%s: status takes no argument", optarg);
+		if (c != OPTION_JSON)
+			return ctl->status;
+		json = true;
+	}
+	if (optind < argc) {
+		ctl_usage(ctl, "%s: status takes no argument", argv[optind]);
+		return ctl->status;
+	}
+
+	r = ctl_open(ctl, &t);
+	if (r != CTL_DONE)
+		return r;
+	r = toytimer_get_status(t, &s);
+	if (r < 0) {
+		output_error("status: %s", toytimer_strerror(r));
+		return ctl_status_of(r);
+	}
+	return (json ? print_json(&s) : print_lines(&s)) < 0 ? CTL_FAILED : CTL_DONE;
+}

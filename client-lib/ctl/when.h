@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Times as people write and read them, in the syntax of systemd.time(7): "1h 30min", "18:00",
+ * "2027-01-01 09:00:30 Europe/Berlin", "11min ago", "@1800000000.5".
+ *
+ * Everything is in microseconds, in uint64_t: a span as such, an instant since 1970-01-01 00:00
+ * UTC. No clock is read here: who calls says what the wall clock shows (now_us), so that a test can
+ * be of any day. No floating point, and no arithmetic on what was typed that is not checked.
+ *
+ * The zone of the process is the C library's ($TZ, else /etc/localtime). A zone named in the text
+ * is looked at by setting $TZ for the length of the call and putting it back: these functions are
+ * therefore NOT for a process in which another thread uses local time or the environment.
+ *
+ * What systemd 252 accepts is accepted here and means the same, with these exceptions:
+ *  - "today", "yesterday" and "tomorrow" may be followed by a time of day: "tomorrow 09:00".
+ *  - RFC 3339's "T" before the time and "Z" for UTC are understood, as by systemd since 255.
+ *  - Date and time need something between them. systemd 252 reads "2027-01-45:30" as 05:30 on
+ *    the 4th; a slip of the finger should be an error and not another day.
+ *  - Vertical tab and form feed are no blanks.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The span without an end, "infinity"; also the instant that never comes, "@infinity". */
+#define WHEN_INFINITY UINT64_MAX
+
+/* The last instant with a calendar date, 9999-12-30 23:59:59 UTC, where systemd ends too: one day
+ * short of the year 10000, so that the year has four digits in every zone. */
+#define WHEN_TIMESTAMP_LAST UINT64_C(253402214399000000)
+
+/* Bytes, the terminating 0 included, that hold any formatted span, any formatted timestamp (with a
+ * zone's name of up to 32 bytes; a longer one is left out). */
+#define WHEN_SPAN_MAX	   64
+#define WHEN_TIMESTAMP_MAX 64
+
+enum when_kind {
+	WHEN_SPAN,    /* so long from now on, whatever the wall clock is set to */
+	WHEN_INSTANT, /* when the wall clock shows this */
+};
+
+/* A WHEN: microseconds from now on, or since the epoch. */
+struct when {
+	enum when_kind kind;
+	uint64_t us;
+};
+
+/* Which part of the text was not understood: length bytes at word, inside the text that was given
+ * (so without a 0 at its end, and only for as long as that text lives). The length is 0 if there
+ * was no word at all. */
+struct when_error {
+	const char *word;
+	size_t length;
+};
+
+/*
+ * Reads a span: numbers with units ("5s", "1.5h", "5day4hours", "2 h 30"), added up; without a unit
+ * it is seconds; or "infinity". Fractions of a microsecond are dropped.
+ *
+ * @text: what was typed. @ret_us: the span in microseconds, WHEN_INFINITY for "infinity" and for
+ * nothing else; untouched on failure. @error: the bad word, written on failure only; may be NULL.
+ * Return: 0; -EINVAL if it is no span; -ERANGE if it is negative or too large.
+ */
+int when_parse_span(const char *text, uint64_t *ret_us, struct when_error *error);
+
+/*
+ * Reads an instant: a date, a time of day (of today), or both, with an optional weekday before,
+ * which must be right, and an optional zone after it ("UTC", a name of the IANA database, or an
+ * abbreviation of the local zone); "now", "today", "yesterday", "tomorrow"; a span from now on
+ * ("+5s", "5s left") or back ("-5s", "5s ago"); seconds since the epoch ("@1800000000.5").
+ *
+ * A local time that summer time skips is moved on by what is skipped. One that comes twice is, as
+ * in systemd, the later of the two east of Greenwich and the earlier one west of it, unless the
+ * zone's abbreviation after it tells which.
+ *
+ * @now_us: the wall clock, in microseconds since the epoch. @ret_us: the instant, in the same;
+ * WHEN_INFINITY for "@infinity"; untouched on failure. @error: as above.
+ * Return: 0; -EINVAL if it is no timestamp; -ERANGE if it lies before 1970 or, unless written with
+ * "@", after WHEN_TIMESTAMP_LAST; -ENOMEM.
+ */
+int when_parse_timestamp(
+	const char *text, uint64_t now_us, uint64_t *ret_us, struct when_error *error);
+
+/*
+ * Reads a WHEN. What counts from now on is a span: "5s", and as well "+5s" and "5s left", which
+ * must not move when somebody sets the wall clock. Everything else is an instant; "5s ago" and
+ * "-5s" are instants in the past, since a span cannot be negative.
+ *
+ * @now_us, @error: as above. @ret: untouched on failure.
+ * Return: 0; -EINVAL, -ERANGE, -ENOMEM as above.
+ */
+int when_parse(const char *text, uint64_t now_us, struct when *ret, struct when_error *error);
+
+/*
+ * Writes a span as systemd does: "1h 30min", "250ms", "5.005000s", "infinity", "0".
+ *
+ * @us: microseconds. @accuracy_us: what is smaller than this is left out, unless nothing else would
+ * be left; 0 and 1 leave out nothing. @buffer of @size bytes, at least 1: always 0-terminated;
+ * WHEN_SPAN_MAX holds any span, a smaller one cuts it off.
+ * Return: @buffer.
+ */
+char *when_format_span(char *buffer, size_t size, uint64_t us, uint64_t accuracy_us);
+
+enum when_style {
+	WHEN_LOCAL = 0,		    /* in the local zone, in whole seconds */
+	WHEN_UTC = 1 << 0,	    /* in UTC */
+	WHEN_MICROSECONDS = 1 << 1, /* with six digits after the seconds */
+};
+
+/*
+ * Writes an instant as systemd does: "Fri 2027-01-01 09:00:30 CET", which when_parse_timestamp()
+ * reads again. Seconds are cut, not rounded. "-" stands for WHEN_INFINITY and
+ * "--- XXXX-XX-XX XX:XX:XX" for anything else after WHEN_TIMESTAMP_LAST. The instant 0 is one like
+ * any other (to systemd it means that none is set).
+ *
+ * @us: microseconds since the epoch. @style: of enum when_style, or-ed. @buffer, @size: as above,
+ * with WHEN_TIMESTAMP_MAX; a zone that does not fit is left out.
+ * Return: @buffer.
+ */
+char *when_format_timestamp(char *buffer, size_t size, uint64_t us, unsigned int style);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Spans and instants as text, letter for letter as systemd writes them, so that its users need not
+ * learn another form, and what is printed can be typed again; see when.h.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "when_text.h"
+#include "when_zone.h"
+
+/* What is left of the caller's buffer. Appending past its end cuts off, and stays there. */
+struct output {
+	char *at;
+	size_t left;
+};
+
+static const struct {
+	const char *name;
+	uint64_t us;
+	int digits; /* of a microsecond after the point, when this unit stands before it */
+} steps[] = {
+	{"y", UINT64_C(31557600) * WHEN_US_PER_SECOND, 0},
+	{"month", UINT64_C(2629800) * WHEN_US_PER_SECOND, 0},
+	{"w", UINT64_C(604800) * WHEN_US_PER_SECOND, 0},
+	{"d", UINT64_C(86400) * WHEN_US_PER_SECOND, 0},
+	{"h", UINT64_C(3600) * WHEN_US_PER_SECOND, 0},
+	{"min", UINT64_C(60) * WHEN_US_PER_SECOND, 0},
+	{"s", WHEN_US_PER_SECOND, 6},
+	{"ms", 1000, 3},
+	{"us", 1, 0},
+};
+
+__attribute__((format(printf, 2, 3))) static void append(
+	struct output *out, const char *format, ...)
+{
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vsnprintf(out->at, out->left, format, arguments);
+	va_end(arguments);
+	if (n < 0 || out->left == 0)
+		return;
+	if ((size_t)n >= out->left)
+		n = (int)(out->left - 1);
+	out->at += n;
+	out->left -= (size_t)n;
+}
+
+/* How many digits an accuracy takes off the end of a number of microseconds. */
+static int digits_below(uint64_t accuracy_us)
+{
+	int digits = 0;
+
+	for (; accuracy_us > 1; accuracy_us /= 10)
+		digits++;
+	return digits;
+}
+
+char *when_format_span(char *buffer, size_t size, uint64_t us, uint64_t accuracy_us)
+{
+	struct output out = {buffer, size};
+	const char *space = "";
+
+	if (us == WHEN_INFINITY) {
+		append(&out, "infinity");
+		return buffer;
+	}
+	append(&out, "%s", us == 0 ? "0" : "");
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && us > 0; i++) {
+		uint64_t whole = us / steps[i].us, rest = us % steps[i].us;
+		int digits = steps[i].digits - digits_below(accuracy_us);
+
+		if (us < accuracy_us && *space != '\0')
+			break;
+		if (whole == 0)
+			continue;
+		if (rest > 0 && digits > 0) {
+			for (int cut = steps[i].digits; cut > digits; cut--)
+				rest /= 10;
+			append(&out, "%s%llu.%0*llu%s", space, (unsigned long long)whole, digits,
+				(unsigned long long)rest, steps[i].name);
+			break;
+		}
+		append(&out, "%s%llu%s", space, (unsigned long long)whole, steps[i].name);
+		space = " ";
+		us = rest;
+	}
+	return buffer;
+}
+
+/* The zone's name, with a space before it, if there is room for all of that. */
+static void append_zone(struct output *out, const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length > 0 && length + 1 < out->left)
+		append(out, " %s", name);
+}
+
+char *when_format_timestamp(char *buffer, size_t size, uint64_t us, unsigned int style)
+{
+	static const char *const weekdays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+	struct output out = {buffer, size};
+	bool utc = style & WHEN_UTC;
+	struct tm tm;
+	time_t t;
+
+	if (us == WHEN_INFINITY) {
+		append(&out, "-");
+		return buffer;
+	}
+	t = (time_t)(us / WHEN_US_PER_SECOND);
+	if (!utc)
+		tzset();
+	if (us > WHEN_TIMESTAMP_LAST || !(utc ? gmtime_r(&t, &tm) : localtime_r(&t, &tm))) {
+		append(&out, "--- XXXX-XX-XX XX:XX:XX");
+		return buffer;
+	}
+
+	/* Not strftime("%a"): that one speaks the user's language. */
+	append(&out, "%s %04d-%02d-%02d %02d:%02d:%02d", weekdays[tm.tm_wday], tm.tm_year + 1900,
+		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	if (style & WHEN_MICROSECONDS)
+		append(&out, ".%06llu", (unsigned long long)(us % WHEN_US_PER_SECOND));
+	append_zone(&out, utc ? "UTC" : tm.tm_zone);
+	return buffer;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Throws any bytes at the readers of times (client-lib/ctl/when.h), and holds them to what they
+ * promise: a value that was read is formatted and read again, and must come back the same; a span
+ * is a WHEN of the same length; the word that is blamed lies inside the text; no answer depends on
+ * what was asked before. The first byte chooses the zone of the process.
+ *
+ *     clang -fsanitize=fuzzer,address,undefined … && ./fuzz_when corpus/when
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../../client-lib/ctl/when.h"
+
+#define NOW_US UINT64_C(1795507200123456) /* 2026-11-24 08:00:00.123456 UTC */
+
+/* Beyond this many microseconds a span is not read in one term, but only as a sum: its years
+ * rounded up are infinite. */
+#define SPAN_READABLE (UINT64_C(584541) * 31557600 * 1000000)
+
+/* With abbreviations that are told apart since 1970; not every zone's are. */
+static const char *const zones[] = {"UTC", ":Europe/Berlin", ":America/New_York"};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define REQUIRE(condition)                                                                \
+	do {                                                                              \
+		if (!(condition)) {                                                       \
+			fprintf(stderr, "not so at line %d: %s\n", __LINE__, #condition); \
+			abort();                                                          \
+		}                                                                         \
+	} while (0)
+
+static void check_error(const char *text, int r, const struct when_error *error)
+{
+	size_t length = strlen(text);
+
+	REQUIRE(r == -EINVAL || r == -ERANGE);
+	REQUIRE(error->word >= text && error->word <= text + length);
+	REQUIRE(error->length <= (size_t)(text + length - error->word));
+}
+
+/* Any size does: what fits is the same, and there is a 0 at the end. */
+static void check_cut(const char *whole, const char *cut, size_t size)
+{
+	REQUIRE(strlen(cut) < size);
+	REQUIRE(strncmp(whole, cut, strlen(cut)) == 0);
+}
+
+static void check_span(const char *text, uint64_t us)
+{
+	char buffer[WHEN_SPAN_MAX], small[9];
+	struct when_error error;
+	struct when when;
+	uint64_t again = 0;
+	int r;
+
+	REQUIRE(when_parse(text, NOW_US, &when, &error) == 0);
+	REQUIRE(when.kind == WHEN_SPAN && when.us == us);
+
+	when_format_span(buffer, sizeof(buffer), us, 1);
+	REQUIRE(strlen(buffer) < sizeof(buffer) - 1);
+	check_cut(buffer, when_format_span(small, sizeof(small), us, 1), sizeof(small));
+	r = when_parse_span(buffer, &again, &error);
+	if (us > SPAN_READABLE && us != WHEN_INFINITY && r == -ERANGE)
+		return;
+	REQUIRE(r == 0 && again == us);
+
+	/* Cut at seconds it loses less than one. */
+	if (us >= 1000000 && us != WHEN_INFINITY) {
+		when_format_span(buffer, sizeof(buffer), us, 1000000);
+		REQUIRE(when_parse_span(buffer, &again, &error) == 0);
+		REQUIRE(again <= us && us - again < 1000000);
+	}
+}
+
+static void check_timestamp(uint64_t us)
+{
+	char buffer[WHEN_TIMESTAMP_MAX], small[12];
+	struct when_error error;
+	uint64_t again = 0;
+
+	when_format_timestamp(buffer, sizeof(buffer), us, WHEN_UTC | WHEN_MICROSECONDS);
+	REQUIRE(strlen(buffer) < sizeof(buffer) - 1);
+	check_cut(buffer,
+		when_format_timestamp(small, sizeof(small), us, WHEN_UTC | WHEN_MICROSECONDS),
+		sizeof(small));
+	if (us > WHEN_TIMESTAMP_LAST) {
+		REQUIRE(when_parse_timestamp(buffer, NOW_US, &again, &error) < 0);
+		return;
+	}
+	REQUIRE(when_parse_timestamp(buffer, NOW_US, &again, &error) == 0);
+	REQUIRE(again == us);
+
+	when_format_timestamp(buffer, sizeof(buffer), us, WHEN_LOCAL | WHEN_MICROSECONDS);
+	REQUIRE(when_parse_timestamp(buffer, NOW_US, &again, &error) == 0);
+	REQUIRE(again == us);
+}
+
+static void check(const char *text)
+{
+	struct when when = {WHEN_SPAN, 1}, when_again;
+	struct when_error error;
+	uint64_t us = 1;
+	int r;
+
+	r = when_parse_span(text, &us, &error);
+	if (r < 0) {
+		REQUIRE(us == 1);
+		check_error(text, r, &error);
+	} else {
+		check_span(text, us);
+	}
+
+	us = 1;
+	r = when_parse_timestamp(text, NOW_US, &us, &error);
+	if (r < 0) {
+		REQUIRE(us == 1);
+		check_error(text, r, &error);
+	} else {
+		check_timestamp(us);
+	}
+
+	r = when_parse(text, NOW_US, &when, &error);
+	if (r < 0) {
+		check_error(text, r, &error);
+		return;
+	}
+	if (when.kind == WHEN_INSTANT)
+		REQUIRE(when.us == us);
+	REQUIRE(when_parse(text, NOW_US, &when_again, NULL) == 0);
+	REQUIRE(when_again.kind == when.kind && when_again.us == when.us);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *zone;
+	char *text;
+
+	if (size == 0)
+		return 0;
+	zone = zones[data[0] % (sizeof(zones) / sizeof(zones[0]))];
+	setenv("TZ", zone, 1);
+	tzset();
+
+	/* Of its exact length, so that the address sanitizer sees a step too far. */
+	text = malloc(size);
+	REQUIRE(text);
+	memcpy(text, data + 1, size - 1);
+	text[size - 1] = '\0';
+	check(text);
+	REQUIRE(strcmp(getenv("TZ"), zone) == 0);
+	free(text);
+	return 0;
+}

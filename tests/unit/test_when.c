@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Times as they are read and written (client-lib/ctl/when.h), by tables: what is accepted and what
+ * it is worth, what is rejected and which word is blamed, and that what is written is read again.
+ * compare_when compares thousands more with systemd itself; here is what must hold without it, and
+ * what we do unlike it. Zones are in test_when_zone.c. "Now" is always Tue 2026-11-24
+ * 08:00:00.123456 UTC.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../client-lib/ctl/when.h"
+
+#define NOW_S	 UINT64_C(1795507200)
+#define NOW_US	 (S(NOW_S) + 123456)
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+#define US(n)	 UINT64_C(n)
+#define S(n)	 ((uint64_t)(n)*1000000)
+#define MIN(n)	 S((n)*UINT64_C(60))
+#define H(n)	 MIN((n)*UINT64_C(60))
+#define D(n)	 H((n)*UINT64_C(24))
+#define W(n)	 D((n)*UINT64_C(7))
+#define MONTH(n) S((n)*UINT64_C(2629800))
+#define Y(n)	 S((n)*UINT64_C(31557600))
+
+static void use_zone(const char *zone)
+{
+	if (zone)
+		setenv("TZ", zone, 1);
+	else
+		unsetenv("TZ");
+	tzset();
+}
+
+static int in_utc(void **state)
+{
+	(void)state;
+	use_zone("UTC");
+	return 0;
+}
+
+/* The zones' rules come from a package that a small machine may lack. */
+static void need_zones(void)
+{
+	if (access("/usr/share/zoneinfo/Australia/Lord_Howe", R_OK) < 0)
+		skip();
+}
+
+static void expect_blame(const char *text, const char *word, const struct when_error *error)
+{
+	if (error->length != strlen(word) || memcmp(error->word, word, error->length) != 0)
+		fail_msg("\"%s\": \"%.*s\" is blamed, not \"%s\"", text, (int)error->length,
+			error->word, word);
+	assert_true(error->word >= text && error->word + error->length <= text + strlen(text));
+}
+
+static void test_spans(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t us;
+	} table[] = {
+		{"0", 0},
+		{"5", S(5)},
+		{" 5 ", S(5)},
+		{"5us", 5},
+		{"5usec", 5},
+		{"5\xc2\xb5s", 5},
+		{"5\xce\xbcs", 5},
+		{"250ms", 250000},
+		{"250msec", 250000},
+		{"5s", S(5)},
+		{"5sec", S(5)},
+		{"5second", S(5)},
+		{"5seconds", S(5)},
+		{"5m", MIN(5)},
+		{"5min", MIN(5)},
+		{"5minute", MIN(5)},
+		{"5minutes", MIN(5)},
+		{"5h", H(5)},
+		{"5hr", H(5)},
+		{"5hour", H(5)},
+		{"5hours", H(5)},
+		{"5d", D(5)},
+		{"5day", D(5)},
+		{"5days", D(5)},
+		{"5w", W(5)},
+		{"5week", W(5)},
+		{"5weeks", W(5)},
+		{"5M", MONTH(5)},
+		{"5month", MONTH(5)},
+		{"5months", MONTH(5)},
+		{"5y", Y(5)},
+		{"5year", Y(5)},
+		{"5years", Y(5)},
+		{"1h 30min", MIN(90)},
+		{"1h30min", MIN(90)},
+		{"1h 30", H(1) + S(30)},
+		{"5day4hours", D(5) + H(4)},
+		{"2 h", H(2)},
+		{"1y 12month", Y(1) + MONTH(12)},
+		{"55s500ms", US(55500000)},
+		{"300ms20s 5day", US(300000) + S(20) + D(5)},
+		{"5\t\n\rs", S(5)},
+		{"5 5", S(10)},
+		{"1.5h", MIN(90)},
+		{".25s", 250000},
+		{"1s.5", US(1500000)},
+		{"0.0000009s", 0},
+		{"1.9us", 1},
+		{"0.3333333333333333h", US(1199999997)}, /* as systemd: digit by digit */
+		{"+5s", S(5)},
+		{"1h +5s", H(1) + S(5)},
+		{"infinity", WHEN_INFINITY},
+		{" infinity\n", WHEN_INFINITY},
+		{"9223372036854775807us", INT64_MAX},
+		{"584541y", Y(584541)},
+		{"9223372036854775807us 9223372036854775807us", WHEN_INFINITY - 1},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		uint64_t us = 1;
+		struct when when = {WHEN_INSTANT, 1};
+
+		if (when_parse_span(table[i].text, &us, NULL) != 0 || us != table[i].us)
+			fail_msg("\"%s\" is read as %llu", table[i].text, (unsigned long long)us);
+		assert_int_equal(when_parse(table[i].text, NOW_US, &when, NULL), 0);
+		assert_int_equal(when.kind, WHEN_SPAN);
+		assert_int_equal(when.us, us);
+	}
+}
+
+static void test_bad_spans(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		const char *word;
+	} table[] = {
+		{"", -EINVAL, ""},
+		{" \t", -EINVAL, ""},
+		{"s", -EINVAL, "s"},
+		{"5 parsecs", -EINVAL, "parsecs"},
+		{"1h 3x 5s", -EINVAL, "x"},
+		{"5S", -EINVAL, "S"},
+		{"5 Min", -EINVAL, "Min"},
+		{"5ns", -EINVAL, "ns"},
+		{"1h 5. 3s", -EINVAL, "5."},
+		{"1h 1..5s", -EINVAL, "1..5s"},
+		{"1.5.5", -EINVAL, "1.5.5"},
+		{"1h 00+07", -EINVAL, "00+07"},
+		{"1,5s", -EINVAL, "1,5s"},
+		{"5s,", -EINVAL, ","},
+		{"5s ,", -EINVAL, ","},
+		{"++5", -EINVAL, "++5"},
+		{"+ 5", -EINVAL, "+"},
+		{"5infinity", -EINVAL, "infinity"},
+		{"Infinity", -EINVAL, "Infinity"},
+		{"0x10", -EINVAL, "x"},
+		{"\v5s", -EINVAL, "\v5s"},
+		{"-5s", -ERANGE, "-5s"},
+		{"1h -5s", -ERANGE, "-5s"},
+		{"9223372036854775808us", -ERANGE, "9223372036854775808us"},
+		{"99999999999999999999999999", -ERANGE, "99999999999999999999999999"},
+		{"1s 9223372036854775807", -ERANGE, "9223372036854775807"},
+		{"584542y", -ERANGE, "584542y"},
+		{"9223372036854775807us 9223372036854775807us 1us", -ERANGE, "1us"},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct when_error error = {NULL, 99};
+		uint64_t us = 77;
+		int r = when_parse_span(table[i].text, &us, &error);
+
+		if (r != table[i].r)
+			fail_msg("\"%s\" gives %d", table[i].text, r);
+		assert_int_equal(us, 77);
+		expect_blame(table[i].text, table[i].word, &error);
+		assert_int_equal(when_parse_span(table[i].text, &us, NULL), r);
+	}
+}
+
+struct instant {
+	const char *text;
+	uint64_t us;
+};
+
+static void expect_instants(const struct instant *table, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct when_error error = {"?", 1};
+		uint64_t us = 1;
+		int r = when_parse_timestamp(table[i].text, NOW_US, &us, &error);
+
+		if (r != 0 || us != table[i].us)
+			fail_msg("\"%s\" gives %d (%.*s), %llu", table[i].text, r,
+				(int)error.length, error.word, (unsigned long long)us);
+	}
+}
+
+static void test_timestamps(void **state)
+{
+	static const struct instant table[] = {
+		{"2027-01-01 09:00:30", S(1798794030)},
+		{"27-1-1 9:0:30", S(1798794030)},
+		{"2027-01-01 09:00", S(1798794000)},
+		{"2027-01-01\t 09:00", S(1798794000)},
+		{"2027-01-01", S(1798761600)},
+		{" 2027-01- 1", S(1798761600)},
+		{"Fri 2027-01-01", S(1798761600)},
+		{"fRIDAY  2027-01-01 00:00", S(1798761600)},
+		{"2027-01-01 09:00:30.25", S(1798794030) + 250000},
+		{"2027-01-01 09:00:30.1234565", S(1798794030) + 123457},
+		{"2027-01-01 09:00:30.9999999", S(1798794031)},
+		{"2028-12-31 23:59:60", S(1861920000)},
+		{"18:00", S(NOW_S) + H(10)},
+		{"Tue 18:00:01", S(NOW_S) + H(10) + S(1)},
+		{"now", NOW_US},
+		{"today", S(NOW_S) - H(8)},
+		{"yesterday", S(NOW_S) - H(32)},
+		{"tomorrow", S(NOW_S) + H(16)},
+		{"+3h30min", NOW_US + MIN(210)},
+		{"+ 3h", NOW_US + H(3)},
+		{"-5s", NOW_US - S(5)},
+		{"11min ago", NOW_US - MIN(11)},
+		{"11min left", NOW_US + MIN(11)},
+		{"@1800000000", S(1800000000)},
+		{"@1800000000.5", S(1800000000) + 500000},
+		{"@1h", H(1)},
+		{"@0", 0},
+		{"@infinity", WHEN_INFINITY},
+		{"@292277y", Y(292277)},
+		{"2027-01-01 09:00:30 UTC", S(1798794030)},
+		{"2027-01-01 09:00:30 utc", S(1798794030)},
+		{"today UTC", S(NOW_S) - H(8)},
+		/* leap days, and days that there are not */
+		{"2028-02-29", S(1835395200)},
+		{"2000-02-29", S(951782400)},
+		{"2027-02-29", S(1803859200)},
+		{"2100-02-29", S(4107542400)},
+		{"2027-04-31", S(1809129600)},
+		/* years */
+		{"68-01-01", S(3092601600)},
+		{"99-01-01", S(915148800)},
+		{"70-01-01", 0},
+		{"1970-01-01 00:00:00.000001", 1},
+		{"9999-12-30 23:59:59", WHEN_TIMESTAMP_LAST},
+		/* unlike systemd 252 */
+		{"tomorrow 09:00", S(NOW_S) + H(25)},
+		{"yesterday 23:59:59.5", S(NOW_S) - H(8) - 500000},
+		{"today 9:05 UTC", S(NOW_S) + MIN(65)},
+		{"2027-01-01T09:00:30", S(1798794030)},
+		{"2027-01-01T09:00:30.5Z", S(1798794030) + 500000},
+		{"2027-01-01 09:00:30Z", S(1798794030)},
+		{"2027-01-01T09:00 Z", S(1798794000)},
+	};
+	(void)state;
+
+	expect_instants(table, COUNT(table));
+}
+
+static void test_bad_timestamps(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		const char *word;
+	} table[] = {
+		{"", -EINVAL, ""},
+		{" ", -EINVAL, ""},
+		{"2027-13-01 09:00", -EINVAL, "2027-13-01"},
+		{"2027-00-01", -EINVAL, "2027-00-01"},
+		{"2027-01-32", -EINVAL, "2027-01-32"},
+		{"2027-01-01 25:00", -EINVAL, "25:00"},
+		{"23:60", -EINVAL, "23:60"},
+		{"18:00:62", -EINVAL, "18:00:62"},
+		{"18:00:30.", -EINVAL, "18:00:30."},
+		{"2027-01-01 09", -EINVAL, "09"},
+		{"2027-01-01 ", -EINVAL, "2027-01-01"},
+		{"2027-01-45:30", -EINVAL, "2027-01-45:30"},
+		{"2027-01-0109:30", -EINVAL, "2027-01-0109:30"},
+		{"2027-01-01T 09:30", -EINVAL, "09:30"},
+		{"10000-01-01", -EINVAL, "10000-01-01"},
+		{"Thu 2027-01-01", -EINVAL, "Thu"},
+		{"Sun 2027-02-29", -EINVAL, "Sun"},
+		{"Fri 18:00", -EINVAL, "Fri"},
+		{"Frid 2027-01-01", -EINVAL, "Frid"},
+		{"Fri2027-01-01", -EINVAL, "Fri2027-01-01"},
+		{"tomorow 09:00", -EINVAL, "tomorow"},
+		{"tomorrow 9", -EINVAL, "9"},
+		{"tomorrow09:00", -EINVAL, "tomorrow09:00"},
+		{"now UTC", -EINVAL, "now"},
+		{"in 5min", -EINVAL, "in"},
+		{"5x ago", -EINVAL, "x"},
+		{"+5 parsecs", -EINVAL, "parsecs"},
+		{"@", -EINVAL, "@"},
+		{"+ ", -EINVAL, "+"},
+		{"ago", -EINVAL, "ago"},
+		{" ago", -EINVAL, "ago"},
+		{"2027-01-01 09:00 Mars/Base", -EINVAL, "Mars/Base"},
+		{"2027-01-01 09:00 ../zoneinfo/UTC", -EINVAL, "../zoneinfo/UTC"},
+		{"2027-01-01 09:00 /etc/localtime", -EINVAL, "/etc/localtime"},
+		{"2027-01-01 09:00 Etc//UTC", -EINVAL, "Etc//UTC"},
+		{"2027-01-01 09:00 Etc", -EINVAL, "Etc"},
+		{"2027-01-01 09:00 CEST", -EINVAL, "CEST"},
+		{"1969-12-31", -ERANGE, "1969-12-31"},
+		{"0027-01-01 09:00", -ERANGE, "0027-01-01 09:00"},
+		{"9999-12-31", -ERANGE, "9999-12-31"},
+		{"57y ago", -ERANGE, "57y ago"},
+		{"+9000y", -ERANGE, "+9000y"},
+		{"+infinity", -ERANGE, "+infinity"},
+		{"-infinity", -ERANGE, "-infinity"},
+		{"@-5", -ERANGE, "-5"},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct when_error error = {NULL, 99};
+		uint64_t us = 77;
+		int r = when_parse_timestamp(table[i].text, NOW_US, &us, &error);
+
+		if (r != table[i].r)
+			fail_msg("\"%s\" gives %d", table[i].text, r);
+		assert_int_equal(us, 77);
+		expect_blame(table[i].text, table[i].word, &error);
+		assert_int_equal(when_parse_timestamp(table[i].text, NOW_US, &us, NULL), r);
+	}
+}
+
+static void test_whens(void **state)
+{
+	static const struct {
+		const char *text;
+		struct when when;
+	} table[] = {
+		{"5", {WHEN_SPAN, S(5)}},
+		{"+5s", {WHEN_SPAN, S(5)}},
+		{"+ 1h 30min", {WHEN_SPAN, MIN(90)}},
+		{"5s left", {WHEN_SPAN, S(5)}},
+		{"9000y", {WHEN_SPAN, Y(9000)}},
+		{"infinity", {WHEN_SPAN, WHEN_INFINITY}},
+		{"5s ago", {WHEN_INSTANT, NOW_US - S(5)}},
+		{"-5s", {WHEN_INSTANT, NOW_US - S(5)}},
+		{"now", {WHEN_INSTANT, NOW_US}},
+		{"18:00", {WHEN_INSTANT, S(NOW_S) + H(10)}},
+		{"tomorrow 09:00", {WHEN_INSTANT, S(NOW_S) + H(25)}},
+		{"2027-01-01", {WHEN_INSTANT, S(1798761600)}},
+		{"@5", {WHEN_INSTANT, S(5)}},
+	};
+	static const struct {
+		const char *text;
+		int r;
+		const char *word;
+	} bad[] = {
+		{"", -EINVAL, ""},
+		{"5 parsecs", -EINVAL, "parsecs"},
+		{"1h -5s", -ERANGE, "-5s"},
+		{"1.5.5h", -EINVAL, "1.5.5h"},
+		{"soon", -EINVAL, "soon"},
+		{"2027-1-1 9", -EINVAL, "9"},
+		{"25:00", -EINVAL, "25:00"},
+		{"584542y", -ERANGE, "584542y"},
+		{"+infinity", -ERANGE, "+infinity"},
+		{"57y ago", -ERANGE, "57y ago"},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct when when = {WHEN_SPAN, 1};
+
+		if (when_parse(table[i].text, NOW_US, &when, NULL) != 0 ||
+			when.kind != table[i].when.kind || when.us != table[i].when.us)
+			fail_msg("\"%s\" is read as %d %llu", table[i].text, (int)when.kind,
+				(unsigned long long)when.us);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct when when = {WHEN_SPAN, 77};
+		struct when_error error;
+
+		assert_int_equal(when_parse(bad[i].text, NOW_US, &when, &error), bad[i].r);
+		assert_int_equal(when.us, 77);
+		expect_blame(bad[i].text, bad[i].word, &error);
+	}
+}
+
+static void test_format_spans(void **state)
+{
+	static const struct {
+		uint64_t us, accuracy_us;
+		const char *text;
+	} table[] = {
+		{0, 1, "0"},
+		{1, 1, "1us"},
+		{999, 1000, "999us"},
+		{1001, 1, "1.001ms"},
+		{1500, 1, "1.500ms"},
+		{1500, 2, "1.50ms"},
+		{1500, 1000, "1ms"},
+		{250000, 1, "250ms"},
+		{5005000, 0, "5.005000s"},
+		{5005000, 1000, "5.005s"},
+		{5005000, 5000, "5.00s"},
+		{5005000, 100000, "5.0s"},
+		{5005000, 1000000, "5s"},
+		{59999999, 60000000, "59s"},
+		{60000001, 1, "1min 1us"},
+		{60000001, 2, "1min"},
+		{61500000, 1, "1min 1.500000s"},
+		{61500000, 1000000, "1min 1s"},
+		{US(5400000000), 1, "1h 30min"},
+		{US(90061000001), 1, "1d 1h 1min 1.000001s"},
+		{US(90061000001), US(3600000000), "1d 1h"},
+		{US(2592000000000), 1, "4w 2d"},
+		{MONTH(5), 1, "5month"},
+		{Y(1), 1, "1y"},
+		{INT64_MAX, 1, "292271y 1w 1d 10h 54.775807s"},
+		{WHEN_INFINITY - 1, 1, "584542y 2w 2d 20h 1min 49.551614s"},
+		{WHEN_INFINITY - 1, S(60), "584542y 2w 2d 20h 1min"},
+		{WHEN_INFINITY, S(1), "infinity"},
+		{1, WHEN_INFINITY, "1us"},
+	};
+	char buffer[WHEN_SPAN_MAX], small[5], tiny[1] = {'x'};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		assert_ptr_equal(
+			when_format_span(buffer, sizeof(buffer), table[i].us, table[i].accuracy_us),
+			buffer);
+		assert_string_equal(buffer, table[i].text);
+	}
+	assert_string_equal(when_format_span(small, sizeof(small), US(5400000000), 1), "1h 3");
+	assert_string_equal(when_format_span(tiny, sizeof(tiny), 5, 1), "");
+}
+
+static void test_format_timestamps(void **state)
+{
+	char buffer[WHEN_TIMESTAMP_MAX], small[8];
+	const uint64_t us = S(1798794030) + 250000;
+	(void)state;
+
+#define FORMAT(us, style) when_format_timestamp(buffer, sizeof(buffer), us, style)
+	assert_string_equal(FORMAT(us, WHEN_LOCAL), "Fri 2027-01-01 09:00:30 UTC");
+	assert_string_equal(
+		FORMAT(us, WHEN_MICROSECONDS | WHEN_UTC), "Fri 2027-01-01 09:00:30.250000 UTC");
+	assert_string_equal(FORMAT(0, WHEN_LOCAL), "Thu 1970-01-01 00:00:00 UTC");
+	assert_string_equal(FORMAT(WHEN_TIMESTAMP_LAST, 0), "Thu 9999-12-30 23:59:59 UTC");
+	assert_string_equal(FORMAT(WHEN_TIMESTAMP_LAST + 1, 0), "--- XXXX-XX-XX XX:XX:XX");
+	assert_string_equal(FORMAT(WHEN_INFINITY - 1, 0), "--- XXXX-XX-XX XX:XX:XX");
+	assert_string_equal(FORMAT(WHEN_INFINITY, 0), "-");
+	assert_string_equal(when_format_timestamp(small, sizeof(small), us, WHEN_LOCAL), "Fri 202");
+
+	/* Rules that need no database, one with a name longer than the buffer. */
+	use_zone("ABC-3:30");
+	assert_string_equal(FORMAT(us, WHEN_LOCAL), "Fri 2027-01-01 12:30:30 ABC");
+	assert_string_equal(FORMAT(us, WHEN_UTC), "Fri 2027-01-01 09:00:30 UTC");
+	use_zone("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZ5");
+	assert_string_equal(FORMAT(us, WHEN_LOCAL), "Fri 2027-01-01 04:00:30");
+#undef FORMAT
+}
+
+/* Numbers that look random but are the same each time; of all magnitudes. */
+static uint64_t next_number(uint64_t *seed)
+{
+	*seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return *seed >> (*seed >> 58);
+}
+
+static void test_round_trips(void **state)
+{
+	static const char *const zones[] = {"UTC", ":Europe/Berlin", ":America/New_York"};
+	char buffer[WHEN_TIMESTAMP_MAX];
+	uint64_t seed = 1, again;
+	(void)state;
+
+	need_zones();
+	for (size_t zone = 0; zone < COUNT(zones); zone++) {
+		use_zone(zones[zone]);
+		for (int i = 0; i < 3000; i++) {
+			uint64_t us = next_number(&seed);
+
+			when_format_span(buffer, sizeof(buffer), us / 2, 1);
+			assert_int_equal(when_parse_span(buffer, &again, NULL), 0);
+			assert_int_equal(again, us / 2);
+
+			us %= WHEN_TIMESTAMP_LAST + 1;
+			when_format_timestamp(buffer, sizeof(buffer), us, WHEN_MICROSECONDS);
+			if (when_parse_timestamp(buffer, NOW_US, &again, NULL) != 0 || again != us)
+				fail_msg("\"%s\" is not %llu", buffer, (unsigned long long)us);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_spans, in_utc),
+		cmocka_unit_test_setup(test_bad_spans, in_utc),
+		cmocka_unit_test_setup(test_timestamps, in_utc),
+		cmocka_unit_test_setup(test_bad_timestamps, in_utc),
+		cmocka_unit_test_setup(test_whens, in_utc),
+		cmocka_unit_test_setup(test_format_spans, in_utc),
+		cmocka_unit_test_setup(test_format_timestamps, in_utc),
+		cmocka_unit_test_setup(test_round_trips, in_utc),
+	};
+
+	return cmocka_run_group_tests_name("when", tests, NULL, NULL);
+}
