@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+#
+# For people: each target works as the first command after a clone, as it sees to the Debian
+# packages that it needs (.packages) and to the build. All that it is about is meson's.
+#
+#   make            build below build/
+#   make demo       see it work, in a temporary folder
+#   make check      all tests
+#   make bench      figures
+#   make install    into the system; DESTDIR=DIR for a packager, who does the rest
+.PHONY: all check demo bench install packages-build packages-test packages-bench
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+all: packages-build
+	@[ -e build/build.ninja ] || meson setup build
+	@meson compile -C build
+
+demo: all
+	@tests/demo build
+
+check: packages-build packages-test
+	@tests/run-all
+
+bench: packages-build packages-bench all
+	@tests/bench/run build
+
+install: all
+ifdef DESTDIR
+	meson install -C build --no-rebuild
+else
+	$(SUDO) meson install -C build --no-rebuild
+	$(SUDO) ldconfig
+	$(SUDO) systemd-sysusers timerd.conf
+	! [ -d /run/systemd/system ] || $(SUDO) systemctl daemon-reload
+	@echo
+	@echo "To start it now and at boot:    systemctl enable --now timerd.socket"
+	@echo "To start a user's own:          systemctl --user enable --now timerd.socket"
+endif
+
+# Asks dpkg, and apt only for what is missing, so that it needs no network the second time.
+packages-build packages-test packages-bench:
+	@command -v dpkg-query >/dev/null || { echo "not Debian: no package is installed"; exit; }; \
+	missing=$$(comm -23 <(sed -n 's/^$(@:packages-%=%): *//p' .packages | tr ' ' '\n' | sort -u) \
+		<(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' | \
+			sed -n 's/^installed //p' | sort -u)); \
+	[ -z "$$missing" ] || { \
+		$(SUDO) apt-get update; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y --no-install-recommends $$missing; \
+	}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * life N PATTERN [REPEATS]: N timers are added, half of them cancelled in random order, the other half
+ * expired by the loop. PATTERN: `random` dues, or `ordered` ones, nearly as timeouts of equal length
+ * that are set one after another.
+ *
+ * It is done twice on the same loop: `fresh`, and `aged`, when handles and free lists have been
+ * stirred by the first time. Prints nanoseconds of CPU a timer: add, cancel, expire, and life, which is
+ * the first and the mean of the other two. CPU, because all of it happens in this thread and nothing is
+ * waited for, and because what else the machine does then counts for less.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench.h"
+#include "life.h"
+
+#define SOONEST	   UINT64_C(1000000000)	   /* us */
+#define RANDOM_MS  UINT64_C(1000000000)	   /* dues are spread over that */
+#define ORDERED_MS UINT64_C(16)		   /* how far from their order dues may be */
+#define ALL_DUE	   UINT64_C(3000000000000) /* us */
+
+struct figures {
+	double add, cancel, expire;
+};
+
+static void make_dues(uint64_t *dues, size_t n, int ordered, uint64_t *random)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t ms = ordered ? i + bench_random(random) % ORDERED_MS
+				      : bench_random(random) % RANDOM_MS;
+
+		dues[i] = SOONEST + ms * 1000;
+	}
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+static double ns_each(uint64_t since, size_t n)
+{
+	return (double)(cpu_ns() - since) / (double)n;
+}
+
+static void live(const uint64_t *dues, const uint32_t *order, size_t n, struct figures *sum)
+{
+	size_t half = n / 2;
+	uint64_t since = cpu_ns();
+
+	for (size_t i = 0; i < n; i++)
+		life_add(i, dues[i]);
+	sum->add += ns_each(since, n);
+	since = cpu_ns();
+	for (size_t i = 0; i < half; i++)
+		life_cancel(order[i]);
+	sum->cancel += ns_each(since, half);
+	life_pass(ALL_DUE);
+	since = cpu_ns();
+	if (life_expire() != n - half)
+		bench_die("not every timer fired", 0);
+	sum->expire += ns_each(since, n - half);
+}
+
+static void print(const char *name, const struct figures *sum, size_t repeats)
+{
+	const struct {
+		const char *name;
+		double sum;
+	} figures[] = {
+		{"add", sum->add},
+		{"cancel", sum->cancel},
+		{"expire", sum->expire},
+		{"life", sum->add + (sum->cancel + sum->expire) / 2},
+	};
+	char text[64];
+
+	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
+		snprintf(text, sizeof(text), "%s_%s", name, figures[i].name);
+		bench_print(text, figures[i].sum / (double)repeats, "ns");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	size_t n = bench_argument(argc, argv, 1, 100000);
+	int ordered = argc > 2 && !strcmp(argv[2], "ordered");
+	size_t repeats = bench_argument(argc, argv, 3, 1);
+	uint64_t *dues = bench_alloc(n, sizeof(*dues)), random = 1;
+	struct figures fresh = {0}, aged = {0};
+
+	for (size_t i = 0; i < repeats; i++) {
+		uint32_t *order = bench_permutation(n, &random);
+
+		make_dues(dues, n, ordered, &random);
+		life_open(n);
+		live(dues, order, n, &fresh);
+		live(dues, order, n, &aged);
+		life_close();
+		free(order);
+	}
+	print("fresh", &fresh, repeats);
+	print("aged", &aged, repeats);
+	free(dues);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * registering SOCKET N CLIENTS PATTERN: registrations through libtoytimer, answered, in batches.
+ *
+ * Each of CLIENTS processes has its share of N. `fill`: from none held to N. `held`: a tenth more
+ * while N are held. `cancel`: those again, in random order. Prints millions a second of all clients
+ * together, from the word to begin until the last has its last answer.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "toytimer.h"
+
+#define HOUR	UINT64_C(3600000000)
+#define RANDOM	UINT64_C(1000000000000) /* us over which random dues are spread */
+#define ORDERED UINT64_C(16)		/* how far from their order the others may be */
+
+enum { PHASES = 3 };
+
+/* A byte a client each: it is ready for the phase, it may begin, it is done. */
+static int ready[2], begin[2], done[2];
+
+static void put(int fd)
+{
+	if (write(fd, "", 1) != 1)
+		_exit(1);
+}
+
+static void take(int fd)
+{
+	char byte;
+
+	if (read(fd, &byte, 1) != 1)
+		_exit(1);
+}
+
+static void make_dues(toytimer_registration *r, size_t n, bool ordered, uint64_t seed)
+{
+	uint64_t base = toytimer_now(TOYTIMER_MONOTONIC) + HOUR;
+
+	for (size_t i = 0; i < n; i++)
+		r[i].due = base +
+			(ordered ? i + bench_random(&seed) % ORDERED
+				 : bench_random(&seed) % RANDOM);
+}
+
+static void pick(uint64_t *timers, size_t n, uint64_t seed)
+{
+	uint32_t *order = bench_permutation(n, &seed);
+	uint64_t *copy = bench_alloc(n, sizeof(*copy));
+
+	memcpy(copy, timers, n * sizeof(*copy));
+	for (size_t i = 0; i < n; i++)
+		timers[i] = copy[order[i]];
+	free(copy);
+	free(order);
+}
+
+static void client(const char *path, size_t n, bool ordered, uint64_t seed)
+{
+	size_t more = n / 10, sizes[PHASES] = {n, more, more};
+	toytimer_registration *r = bench_alloc(n + more, sizeof(*r));
+	uint64_t *timers = bench_alloc(n + more, sizeof(*timers));
+	toytimer *t;
+	int error = toytimer_open(&t, path), count;
+
+	if (error < 0)
+		bench_die("toytimer_open", error);
+	toytimer_set_timeout(t, TOYTIMER_FOREVER);
+	make_dues(r, n + more, ordered, seed);
+	memset(timers, 1, (n + more) * sizeof(*timers));
+	for (int phase = 0; phase < PHASES; phase++) {
+		put(ready[1]);
+		take(begin[0]);
+		if (phase == 0)
+			count = toytimer_register_many(t, r, n, timers, NULL);
+		else if (phase == 1)
+			count = toytimer_register_many(t, r + n, more, timers + n, NULL);
+		else
+			count = toytimer_cancel_many(t, timers + n, more, NULL);
+		put(done[1]);
+		if (count < 0 || (size_t)count != sizes[phase])
+			bench_die("registering", count < 0 ? count : EPROTO);
+		if (phase == 1)
+			pick(timers + n, more, seed);
+	}
+	take(begin[0]); /* until all are done: its end is work for the daemon */
+	_exit(0);
+}
+
+static void measure(const char *name, size_t n, size_t clients)
+{
+	uint64_t start;
+
+	for (size_t i = 0; i < clients; i++)
+		take(ready[0]);
+	start = bench_ns();
+	for (size_t i = 0; i < clients; i++)
+		put(begin[1]);
+	for (size_t i = 0; i < clients; i++)
+		take(done[0]);
+	bench_print(name, (double)n * 1e3 / (double)(bench_ns() - start), "M/s");
+}
+
+int main(int argc, char **argv)
+{
+	size_t n = bench_argument(argc, argv, 2, 1000000);
+	size_t clients = bench_argument(argc, argv, 3, 1);
+	bool ordered = argc > 4 && !strcmp(argv[4], "ordered");
+
+	if (argc < 2 || pipe(ready) < 0 || pipe(begin) < 0 || pipe(done) < 0)
+		bench_die("registering SOCKET N CLIENTS PATTERN", errno);
+	n -= n % (10 * clients);
+	for (size_t i = 0; i < clients; i++) {
+		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			close(done[0]);
+			close(ready[0]);
+			client(argv[1], n / clients, ordered, 1 + i);
+		}
+	}
+	close(done[1]);
+	close(ready[1]);
+	measure("fill", n, clients);
+	measure("held", n / 10, clients);
+	measure("cancel", n / 10, clients);
+	for (size_t i = 0; i < clients; i++)
+		put(begin[1]);
+	while (wait(NULL) > 0)
+		;
+}

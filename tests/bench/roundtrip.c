@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * roundtrip SOCKET N: one registration at a time, each answered before the next, N of them, in turns
+ * with ping-pongs of packets of the same size, with a process that blocks in recv() and with one that
+ * asks epoll first. Prints the medians and 99th percentiles.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "bench.h"
+#include "proto.h"
+#include "relay.h"
+#include "toytimer.h"
+
+#define TURN 100 /* of one before it is the next one's turn */
+
+enum who { TIMERD, RAW, RAW_EPOLL, EVERYBODY };
+
+static toytimer *timerd;
+static int raw[EVERYBODY];
+
+static void trip(enum who who, uint64_t *random)
+{
+	char packet[sizeof(struct proto_header) + sizeof(struct proto_register)] = {0};
+	toytimer_registration r = {0};
+	int error;
+
+	if (who != TIMERD) {
+		relay_send(raw[who], packet, sizeof(packet));
+		relay_receive(raw[who], packet, sizeof(packet));
+		return;
+	}
+	r.due = UINT64_C(3600000000) + bench_random(random) % UINT64_C(1000000000000);
+	r.flags = TOYTIMER_RELATIVE;
+	error = toytimer_register(timerd, &r, NULL);
+	if (error < 0)
+		bench_die("toytimer_register", error);
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const names[EVERYBODY] = {"timerd", "raw", "raw_epoll"};
+	size_t n = bench_argument(argc, argv, 2, 10000) / TURN * TURN;
+	uint64_t *samples[EVERYBODY], random = 1;
+	int error;
+
+	if (argc < 2)
+		bench_die("roundtrip SOCKET N", 0);
+	raw[RAW] = relay_start(relay_echo);
+	raw[RAW_EPOLL] = relay_start(relay_echo_epoll);
+	error = toytimer_open(&timerd, argv[1]);
+	if (error < 0)
+		bench_die("toytimer_open", error);
+	for (int who = 0; who < EVERYBODY; who++)
+		samples[who] = bench_alloc(n, sizeof(uint64_t));
+	for (size_t i = 0; i < n; i += TURN) {
+		for (unsigned int who = 0; who < EVERYBODY; who++) {
+			for (size_t j = i; j < i + TURN; j++) {
+				uint64_t start = bench_ns();
+
+				trip(who, &random);
+				samples[who][j] = bench_ns() - start;
+			}
+		}
+	}
+	for (int who = 0; who < EVERYBODY; who++)
+		bench_print_samples(names[who], samples[who], n);
+	toytimer_unref(timerd);
+}

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+#
+# What a test of toytimerctl needs: a daemon of its own, toytimerctl run to its end or in the
+# background, and a look at what came of it. To be sourced. It kills only what it has started.
+#
+# Environment: TIMERD_BINARY, TOYTIMERCTL_BINARY.
+# shellcheck shell=bash
+set -u
+
+: "${TIMERD_BINARY:?}" "${TOYTIMERCTL_BINARY:?}"
+ctl=$TOYTIMERCTL_BINARY
+python=$(python3 -c 'import sys; print(sys.executable)')
+export LC_ALL=C.UTF-8 TZ=UTC
+unset TIMERD_SOCKET XDG_RUNTIME_DIR
+
+dir=$(mktemp -d)
+chmod 755 "$dir"
+newline=$'\n'
+daemon=
+passed=0 failed=0
+
+clean_up() {
+	local pid
+	for pid in $(jobs -p); do
+		kill -KILL "$pid"
+	done 2>/dev/null
+	wait 2>/dev/null
+	rm -rf "$dir"
+}
+trap clean_up EXIT
+
+# ok NAME CONDITION...: one test.
+ok() {
+	local name=$1
+	shift
+	if "$@"; then
+		passed=$((passed + 1))
+		echo "ok $((passed + failed)) - $name"
+	else
+		failed=$((failed + 1))
+		echo "not ok $((passed + failed)) - $name"
+		printf '%s\n' "status=${status-}" "out=${out-}" "err=${err-}" | sed 's/^/# /'
+	fi
+}
+
+skip() {
+	passed=$((passed + 1))
+	echo "ok $((passed + failed)) - $1 # SKIP $2"
+}
+
+# run ARGUMENT...: runs toytimerctl to its end, or for $limit seconds, which is status 124. Sets
+# out, err, status.
+limit=20
+run() {
+	timeout "$limit" "$ctl" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	status=$?
+	out=$(<"$dir/out")
+	err=$(<"$dir/err")
+}
+
+# As it is judged: status, whole output as a pattern, one line of error with a word in it, or none.
+gave() {
+	[[ $status == "$1" && $out =~ ^$2$ ]] || return 1
+	if [[ -z ${3-} ]]; then
+		[[ -z $err ]]
+	else
+		[[ $err == "toytimerctl: "*"$3"* && $(wc -l <"$dir/err") == 1 ]]
+	fi
+}
+
+# lines LINE...: as one text.
+lines() {
+	local IFS=$newline
+	echo "$*"
+}
+
+# start NAME ARGUMENT...: runs toytimerctl in the background until it has printed its first line.
+# Its process is $pid, its output goes to NAME.out and NAME.err.
+start() {
+	local name=$1
+	shift
+	rm -f "$dir/$name.out"
+	"$ctl" "$@" >"$dir/$name.out" 2>"$dir/$name.err" </dev/null &
+	pid=$!
+	until_true test -s "$dir/$name.out"
+}
+
+# finish NAME: waits for what start() started last; sets out, err, status as run() does.
+finish() {
+	wait "$pid"
+	status=$?
+	out=$(<"$dir/$1.out")
+	err=$(<"$dir/$1.err")
+	cp "$dir/$1.err" "$dir/err"
+}
+
+until_true() {
+	local i
+	for ((i = 0; i < 500; i++)); do
+		"$@" >/dev/null 2>&1 && return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+# start_daemon OPTION...
+start_daemon() {
+	"$TIMERD_BINARY" --socket "$dir/socket" "$@" >"$dir/daemon.log" 2>&1 &
+	daemon=$!
+	until_true "$ctl" --socket "$dir/socket" status
+}
+
+stop_daemon() {
+	{
+		kill "-${1:-TERM}" "$daemon"
+		wait "$daemon"
+	} 2>/dev/null
+	daemon=
+}
+
+# json EXPRESSION: whether it holds for j, what the JSON lines of $out say; also known: now(clock).
+json() {
+	"$python" -c '
+import json, sys, time
+lines = [json.loads(line) for line in sys.argv[1].splitlines()]
+j = lines[0]
+def now(clock):
+    return time.clock_gettime_ns(getattr(time, "CLOCK_" + clock.upper())) // 1000
+sys.exit(0 if eval("(" + sys.argv[2] + ")") else 1)' "$out" "$1"
+}
+
+id_of() {
+	sed -n '1s/^registered \([0-9]*\) .*/\1/p' "$dir/$1.out"
+}
+
+finish_tests() {
+	echo "1..$((passed + failed))"
+	echo "# $passed passed, $failed failed"
+	[[ $failed == 0 ]]
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Starting and ending the daemon under test. Whether it listens is read from /proc/net/unix and not
+ * found out by connecting: a connection more would count against the very limits that tests set.
+ */
+#include "daemon.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ARGUMENTS_MAX 32
+#define START_MS      20000 /* valgrind and a loaded machine included */
+
+const char *daemon_binary(const char *variable)
+{
+	const char *path = getenv(variable);
+
+	if (!path)
+		fail_msg("%s is not set", variable);
+	return path;
+}
+
+static void make_directory(struct test_daemon *d)
+{
+	snprintf(d->directory, sizeof(d->directory), "/tmp/timerd-test-XXXXXX");
+	assert_non_null(mkdtemp(d->directory));
+	assert_int_equal(chmod(d->directory, 0755), 0);
+	snprintf(d->socket, sizeof(d->socket), "%s/socket", d->directory);
+	snprintf(d->log, sizeof(d->log), "%s/log", d->directory);
+}
+
+/* Whether some process listens on the path. A line of /proc/net/unix is
+ * "Num: RefCount Protocol Flags Type St Inode Path"; the flag is __SO_ACCEPTCON. */
+static bool listens(const char *path)
+{
+	FILE *f = fopen("/proc/net/unix", "re");
+	char line[512], name[256];
+	unsigned long flags;
+	bool found = false;
+
+	assert_non_null(f);
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%*s %*s %*s %lx %*s %*s %*s %255s", &flags, name) == 2 &&
+			flags & 0x10000 && strcmp(name, path) == 0;
+	fclose(f);
+	return found;
+}
+
+static void become_daemon(const struct test_daemon *d, char **argv)
+{
+	int log = open(d->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (log >= 0)
+		dup2(log, STDERR_FILENO);
+	execv(argv[0], argv);
+	_exit(127);
+}
+
+/* Shows what it said and fails the test, if it has ended. */
+static void expect_running(struct test_daemon *d)
+{
+	pid_t pid = waitpid(d->pid, NULL, WNOHANG);
+	char line[512];
+	FILE *f;
+
+	if (pid == 0)
+		return;
+	f = fopen(d->log, "re");
+	while (f && fgets(line, sizeof(line), f))
+		print_error("%s", line);
+	if (f)
+		fclose(f);
+	d->pid = 0;
+	fail_msg("timerd has ended");
+}
+
+void daemon_start(struct test_daemon *d, ...)
+{
+	const char *argv[ARGUMENTS_MAX] = {daemon_binary("TIMERD_BINARY"), "--socket", d->socket};
+	size_t n = 3;
+	va_list ap;
+
+	assert_int_equal(d->pid, 0);
+	if (!d->directory[0])
+		make_directory(d);
+
+	va_start(ap, d);
+	do {
+		assert_true(n < ARGUMENTS_MAX);
+		argv[n] = va_arg(ap, const char *);
+	} while (argv[n++]);
+	va_end(ap);
+
+	fflush(NULL);
+	d->pid = fork();
+	assert_true(d->pid >= 0);
+	if (d->pid == 0)
+		become_daemon(d, (char **)argv);
+
+	for (int ms = 0; !listens(d->socket); ms++) {
+		expect_running(d);
+		assert_true(ms < START_MS);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+}
+
+const char *daemon_socket(const struct test_daemon *d)
+{
+	return d->socket;
+}
+
+static int end(struct test_daemon *d, int signal)
+{
+	int status;
+	pid_t pid;
+
+	assert_true(d->pid > 0);
+	assert_int_equal(kill(d->pid, signal), 0);
+	do
+		pid = waitpid(d->pid, &status, 0);
+	while (pid < 0 && errno == EINTR);
+	assert_int_equal(pid, d->pid);
+	d->pid = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void daemon_kill(struct test_daemon *d)
+{
+	end(d, SIGKILL);
+}
+
+int daemon_stop(struct test_daemon *d)
+{
+	return end(d, SIGTERM);
+}
+
+/* A flat one: the socket, the log, what else the daemon and the tests put beside them. */
+static void remove_directory(const char *path)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+
+	while (directory && (entry = readdir(directory)))
+		if (entry->d_name[0] != '.' || strlen(entry->d_name) > 2)
+			unlinkat(dirfd(directory), entry->d_name, 0);
+	if (directory)
+		closedir(directory);
+	rmdir(path);
+}
+
+void daemon_clean(struct test_daemon *d)
+{
+	if (d->pid > 0)
+		daemon_kill(d);
+	if (!d->directory[0])
+		return;
+	remove_directory(d->directory);
+	*d = (struct test_daemon){0};
+}
+
+int daemon_count_fds(pid_t pid)
+{
+	char path[64];
+	DIR *directory;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)(pid ? pid : getpid()));
+	directory = opendir(path);
+	assert_non_null(directory);
+	while (readdir(directory))
+		n++;
+	closedir(directory);
+	return n - 2 - (pid == 0); /* ".", "..", and the directory itself */
+}

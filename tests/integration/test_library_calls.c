@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libtoytimer against the real daemon: what is asked about timers. Cancelling and which one won,
+ * re-arming, listing, status, and a daemon that does not answer.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "recorder.h"
+
+static struct test_daemon d;
+
+static int start(void **state)
+{
+	(void)state;
+	daemon_start(&d, "--max-timers", "400000", "--max-timers-per-user", "400000", NULL);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	assert_int_equal(daemon_stop(&d), 0);
+	daemon_clean(&d);
+	return 0;
+}
+
+static toytimer *open_handle(void)
+{
+	toytimer *t = NULL;
+
+	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
+	return t;
+}
+
+static uint64_t register_one(toytimer *t, const toytimer_registration *r)
+{
+	uint64_t timer;
+
+	assert_int_equal(toytimer_register(t, r, &timer), 0);
+	return timer;
+}
+
+static uint64_t held_by_daemon(toytimer *t)
+{
+	toytimer_status status;
+
+	assert_int_equal(toytimer_get_status(t, &status), 0);
+	return status.timers;
+}
+
+/* Lets a wake arrive without any handler being run: blocking calls receive, but do not process. */
+static void receive_for(toytimer *t, uint64_t span)
+{
+	uint64_t until = toytimer_now(TOYTIMER_MONOTONIC) + span;
+
+	while (toytimer_now(TOYTIMER_MONOTONIC) < until)
+		held_by_daemon(t);
+}
+
+static void test_cancel(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle();
+	uint64_t timer = register_one(t, &r);
+
+	(void)state;
+	assert_int_equal(held_by_daemon(t), 1);
+	assert_int_equal(toytimer_cancel(t, timer), 0);
+	assert_int_equal(held_by_daemon(t), 0);
+	assert_int_equal(toytimer_cancel(t, timer), -ENOENT);
+	assert_int_equal(toytimer_cancel(t, 0), -ENOENT);
+	assert_int_equal(toytimer_cancel(t, UINT64_MAX), -ENOENT);
+	/* A stale name does not hit the timer that is at its place now. */
+	assert_int_not_equal(register_one(t, &r), timer);
+	assert_int_equal(toytimer_cancel(t, timer), -ENOENT);
+	assert_int_equal(toytimer_count(t), 1);
+	assert_int_equal(toytimer_run(NULL), -EINVAL);
+	toytimer_unref(t);
+	recorder_clear(&recorder);
+}
+
+/* A last wake that has arrived wins, and its handler runs. One that is not the last loses. */
+static void test_cancel_against_wake(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 0);
+	toytimer *t = open_handle();
+	uint64_t once, often;
+
+	(void)state;
+	once = register_one(t, &r);
+	r.every = 10 * MS;
+	often = register_one(t, &r);
+	receive_for(t, 50 * MS);
+	assert_int_equal(toytimer_cancel(t, often), 0);
+	assert_int_equal(toytimer_cancel(t, once), -ENOENT);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(recorder.n, 1);
+	assert_int_equal(recorder.events[0].timer, once);
+	toytimer_unref(t);
+	recorder_clear(&recorder);
+}
+
+/* Cancels race with wakes: each timer is either cancelled or wakes, never both, never neither. */
+static void test_cancel_races(void **state)
+{
+	enum { N = 2000 };
+	struct recorder recorder = {0};
+	uint64_t timers[N];
+	bool woken[N] = {0};
+	int cancelled = 0, errors[N];
+	toytimer *t = open_handle();
+
+	(void)state;
+	for (size_t i = 0; i < N; i++) {
+		toytimer_registration r = recorder_after(&recorder, i * 5);
+
+		assert_int_equal(toytimer_register_async(t, &r, &timers[i]), 0);
+	}
+	for (size_t i = 0; i < N; i += 100)
+		cancelled += toytimer_cancel_many(t, timers + i, 100, errors + i);
+	recorder_await(&recorder, t, (size_t)(N - cancelled));
+	assert_int_equal(toytimer_count(t), 0);
+	for (size_t i = 0; i < recorder.n; i++)
+		for (size_t j = 0; j < N; j++)
+			if (timers[j] == recorder.events[i].timer) {
+				assert_false(woken[j]);
+				woken[j] = true;
+			}
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(errors[i], woken[i] ? -ENOENT : 0);
+	assert_int_equal(held_by_daemon(t), 0);
+	toytimer_unref(t);
+	recorder_clear(&recorder);
+}
+
+static void test_cancel_many(void **state)
+{
+	enum { N = 20000 };
+	toytimer_registration *r = calloc(N, sizeof(*r));
+	uint64_t *timers = calloc(N + 1, sizeof(*timers));
+	int *errors = calloc(N + 1, sizeof(*errors));
+	toytimer *t = open_handle();
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		r[i] = (toytimer_registration){.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
+	assert_int_equal(toytimer_register_many(t, r, N, timers, NULL), N);
+	timers[N] = timers[17]; /* a second time */
+	assert_int_equal(toytimer_cancel_many(t, timers, N + 1, errors), N);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(errors[i], 0);
+	assert_int_equal(errors[N], -ENOENT);
+	assert_int_equal(held_by_daemon(t), 0);
+	assert_int_equal(toytimer_cancel_many(t, timers, N, NULL), 0);
+	assert_int_equal(toytimer_register_many(t, r, 0, NULL, NULL), 0);
+	assert_int_equal(toytimer_cancel_many(t, NULL, 0, NULL), 0);
+	assert_int_equal(toytimer_cancel_many(t, NULL, 1, NULL), -EINVAL);
+	assert_int_equal(toytimer_register_many(t, NULL, 1, NULL, NULL), -EINVAL);
+	toytimer_unref(t);
+	free(errors);
+	free(timers);
+	free(r);
+}
+
+/* What is not sent or not answered yet is cancelled without a trace. */
+static void test_cancel_unanswered(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 0);
+	toytimer *t = open_handle();
+	uint64_t timers[3];
+
+	(void)state;
+	assert_int_equal(toytimer_register_async(t, &r, &timers[0]), 0);
+	assert_int_equal(toytimer_cancel(t, timers[0]), 0);
+	r.due = 3600 * S;
+	assert_int_equal(toytimer_register_async(t, &r, &timers[1]), 0);
+	assert_int_equal(toytimer_register_async(t, &r, &timers[2]), 0);
+	assert_int_equal(toytimer_flush(t), 0);
+	assert_int_equal(toytimer_cancel_many(t, timers + 1, 2, NULL), 2);
+	assert_int_equal(toytimer_count(t), 0);
+	recorder_linger(t, 50 * MS);
+	assert_int_equal(recorder.n, 0);
+	assert_int_equal(held_by_daemon(t), 0);
+	toytimer_unref(t);
+	recorder_clear(&recorder);
+}
+
+static void test_cancel_by_id(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle(), *other = open_handle();
+	uint64_t timers[2], ids[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		timers[i] = register_one(t, &r);
+		assert_int_equal(toytimer_get_timer(t, timers[i], &ids[i], NULL), 0);
+	}
+	/* Our own: no event, as with toytimer_cancel(). */
+	assert_int_equal(toytimer_cancel_id(t, ids[0]), 0);
+	assert_int_equal(toytimer_count(t), 1);
+	assert_int_equal(toytimer_cancel_id(t, ids[0]), -ENOENT);
+	/* Another's: they are told. */
+	assert_int_equal(toytimer_cancel_id(other, ids[1]), 0);
+	assert_int_equal(toytimer_cancel_id(other, ids[1]), -ENOENT);
+	assert_int_equal(toytimer_cancel_id(other, 0), -ENOENT);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(recorder.n, 1);
+	assert_int_equal(recorder.events[0].type, TOYTIMER_CANCELLED);
+	assert_int_equal(recorder.events[0].timer, timers[1]);
+	assert_int_equal(recorder.events[0].id, ids[1]);
+	assert_true(recorder.events[0].last);
+	assert_int_equal(toytimer_cancel(t, timers[1]), -ENOENT);
+	toytimer_unref(other);
+	toytimer_unref(t);
+	recorder_clear(&recorder);
+}
+
+static void test_rearm(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle();
+	uint64_t timer = register_one(t, &r), id[2], due[2];
+
+	(void)state;
+	assert_int_equal(toytimer_get_timer(t, timer, &id[0], &due[0]), 0);
+	r.due = 10 * MS;
+	r.every = 10 * MS;
+	r.count = 3;
+	r.handler = NULL; /* stays as it was */
+	assert_int_equal(toytimer_rearm(t, timer, &r), 0);
+	assert_int_equal(toytimer_get_timer(t, timer, &id[1], &due[1]), 0);
+	assert_int_equal(id[0], id[1]);
+	assert_true(due[1] < due[0]);
+	recorder_await(&recorder, t, 2);
+	/* In the middle of its count: another count from now on. */
+	r.count = 2;
+	assert_int_equal(toytimer_rearm(t, timer, &r), 0);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_true(recorder.n >= 4);
+	assert_true(recorder.events[recorder.n - 1].last);
+
+	assert_int_equal(toytimer_rearm(t, timer, &r), -ENOENT);
+	timer = register_one(t, &r);
+	r.every = 0;
+	assert_int_equal(toytimer_rearm(t, timer, &r), -EINVAL);
+	r.count = 0;
+	r.due = TOYTIMER_FOREVER;
+	assert_int_equal(toytimer_rearm(t, timer, &r), -ERANGE);
+	assert_int_equal(toytimer_rearm(t, timer, NULL), -EINVAL);
+	/* One that is not answered yet, and one that is not even sent. */
+	r.due = 0;
+	assert_int_equal(toytimer_register_async(t, &r, &timer), 0);
+	assert_int_equal(toytimer_rearm(t, timer, &r), 0);
+	r.due = 3600 * S;
+	assert_int_equal(toytimer_register_async(t, &r, &timer), 0);
+	assert_int_equal(toytimer_flush(t), 0);
+	assert_int_equal(toytimer_rearm(t, timer, &r), 0);
+	assert_int_equal(toytimer_cancel(t, timer), 0);
+	toytimer_unref(t);
+	recorder_clear(&recorder);
+}
+
+struct listing {
+	size_t n, labelled;
+	toytimer_listed last;
+	int stop;
+};
+
+static int note_listed(const toytimer_listed *listed, void *userdata)
+{
+	struct listing *listing = userdata;
+
+	listing->n++;
+	listing->labelled += strcmp(listed->label, "exactly 24 bytes long ..") == 0;
+	listing->last = *listed;
+	return listing->stop;
+}
+
+static void test_list(void **state)
+{
+	enum { N = 3000 }; /* of which a packet holds some 580 */
+	toytimer_registration r = {
+		.due = toytimer_now(TOYTIMER_REALTIME) + 3600 * S,
+		.slack = 3 * S,
+		.every = 7 * S,
+		.count = 5,
+		.clock = TOYTIMER_REALTIME,
+		.label = "exactly 24 bytes long ..",
+	};
+	struct listing listing = {0};
+	toytimer *t = open_handle();
+	uint64_t timer, id;
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(toytimer_register_async(t, &r, &timer), 0);
+	/* Everything that was queued before is in the list. */
+	assert_int_equal(toytimer_list(t, 0, note_listed, &listing), 0);
+	assert_int_equal(listing.n, N);
+	assert_int_equal(listing.labelled, N);
+	assert_int_equal(listing.last.clock, TOYTIMER_REALTIME);
+	assert_int_equal(listing.last.due, r.due);
+	assert_int_equal(listing.last.slack, r.slack);
+	assert_int_equal(listing.last.every, r.every);
+	assert_int_equal(listing.last.count, r.count);
+	assert_int_equal(listing.last.fired, 0);
+	assert_int_equal(listing.last.uid, getuid());
+	assert_int_equal(listing.last.pid, getpid());
+	assert_true(listing.last.left > 0 && listing.last.left <= (int64_t)(3600 * S));
+	assert_int_equal(toytimer_get_timer(t, timer, &id, NULL), 0);
+	assert_int_not_equal(id, 0);
+
+	listing = (struct listing){.stop = 9};
+	assert_int_equal(toytimer_list(t, 0, note_listed, &listing), 9);
+	assert_int_equal(listing.n, 1);
+	assert_int_equal(toytimer_list(t, 0, NULL, NULL), -EINVAL);
+	assert_int_equal(toytimer_list(t, 2, note_listed, &listing), -EINVAL);
+	assert_int_equal(toytimer_list(t, TOYTIMER_LIST_ALL, note_listed, &listing),
+		geteuid() == 0 ? 9 : -EACCES);
+	toytimer_unref(t);
+}
+
+static void test_status(void **state)
+{
+	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
+	toytimer_status before, after;
+	toytimer *t = open_handle();
+	uint64_t timer;
+
+	(void)state;
+	assert_int_equal(toytimer_get_status(t, NULL), -EINVAL);
+	assert_int_equal(toytimer_get_status(t, &before), 0);
+	assert_int_equal(before.pid, d.pid);
+	assert_int_equal(before.clients, 1);
+	assert_true(strlen(before.version) > 0);
+	timer = register_one(t, &r);
+	assert_int_equal(toytimer_get_status(t, &after), 0);
+	assert_int_equal(after.timers, before.timers + 1);
+	assert_int_equal(after.registered, before.registered + 1);
+	assert_true(after.uptime >= before.uptime);
+	assert_true(after.next <= 3600 * S);
+	assert_int_equal(toytimer_cancel(t, timer), 0);
+	assert_int_equal(toytimer_get_status(t, &after), 0);
+	assert_int_equal(after.cancelled, before.cancelled + 1);
+	toytimer_unref(t);
+}
+
+/* A daemon that hangs: calls end in time, and what they left behind is settled when it is back. */
+static void test_timeout(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle(), *other = open_handle();
+	uint64_t timers[3], timer = 42, start_us;
+	toytimer_status status;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		timers[i] = register_one(t, &r);
+	assert_int_equal(toytimer_set_timeout(t, 20 * MS), 0);
+	kill(d.pid, SIGSTOP);
+	start_us = toytimer_now(TOYTIMER_MONOTONIC);
+	assert_int_equal(toytimer_get_status(t, &status), -ETIMEDOUT);
+	assert_true(toytimer_now(TOYTIMER_MONOTONIC) >= start_us + 20 * MS);
+	assert_int_equal(toytimer_register(t, &r, &timer), -ETIMEDOUT);
+	assert_int_equal(timer, 42);
+	assert_int_equal(toytimer_cancel(t, timers[0]), -ETIMEDOUT);
+	r.due = 20 * MS;
+	assert_int_equal(toytimer_rearm(t, timers[1], &r), -ETIMEDOUT);
+	assert_int_equal(toytimer_list(t, 0, NULL, NULL), -EINVAL);
+	assert_int_equal(toytimer_count(t), 2);
+	kill(d.pid, SIGCONT);
+
+	/* Of the five, two are left; the re-arming took place late. */
+	recorder_await(&recorder, t, 1);
+	assert_int_equal(recorder.events[0].timer, timers[1]);
+	assert_int_equal(held_by_daemon(other), 1);
+	assert_int_equal(toytimer_set_timeout(t, TOYTIMER_FOREVER), 0);
+	assert_int_equal(toytimer_cancel(t, timers[0]), -ENOENT);
+	assert_int_equal(toytimer_cancel(t, timers[2]), 0);
+	assert_int_equal(toytimer_get_reconnects(t), 0);
+	toytimer_unref(other);
+	toytimer_unref(t);
+	recorder_clear(&recorder);
+}
+
+static void test_strerror(void **state)
+{
+	static const int errors[] = {EDQUOT, ENOSPC, EUSERS, ENFILE, EMFILE, EPERM, EOPNOTSUPP,
+		EACCES, ENOENT, EINVAL, ERANGE, ECONNREFUSED, ETIMEDOUT, EPROTO, ENOMEM, ECHILD,
+		EBUSY, EINTR};
+	const char *unknown = toytimer_strerror(-99999);
+
+	(void)state;
+	assert_non_null(unknown);
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		assert_string_not_equal(toytimer_strerror(-errors[i]), unknown);
+		assert_string_equal(toytimer_strerror(-errors[i]), toytimer_strerror(errors[i]));
+	}
+	assert_non_null(strstr(toytimer_strerror(-EDQUOT), "--max-timers-per-user"));
+	assert_non_null(strstr(toytimer_strerror(-ENOSPC), "--max-timers"));
+	assert_non_null(strstr(toytimer_strerror(-EUSERS), "--max-clients-per-user"));
+	assert_non_null(strstr(toytimer_strerror(-ENFILE), "--max-clients"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_cancel_against_wake),
+		cmocka_unit_test(test_cancel_races),
+		cmocka_unit_test(test_cancel_many),
+		cmocka_unit_test(test_cancel_unanswered),
+		cmocka_unit_test(test_cancel_by_id),
+		cmocka_unit_test(test_rearm),
+		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_strerror),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop);
+}

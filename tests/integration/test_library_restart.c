@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libtoytimer and a daemon that is killed and started again: the handle stays, its timers stay, and
+ * the caller need not know. Due dates and periods are checked against what was asked for before.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "recorder.h"
+
+static struct test_daemon d;
+
+static int clean(void **state)
+{
+	(void)state;
+	daemon_clean(&d);
+	return 0;
+}
+
+static toytimer *open_handle(void)
+{
+	toytimer *t = NULL;
+
+	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
+	return t;
+}
+
+static uint64_t register_one(toytimer *t, const toytimer_registration *r)
+{
+	uint64_t timer;
+
+	assert_int_equal(toytimer_register(t, r, &timer), 0);
+	return timer;
+}
+
+static uint64_t now(void)
+{
+	return toytimer_now(TOYTIMER_MONOTONIC);
+}
+
+static void await_reconnect(toytimer *t, uint64_t times)
+{
+	uint64_t until = now() + PATIENCE_US;
+
+	while (toytimer_get_reconnects(t) < times) {
+		assert_true(now() < until);
+		recorder_linger(t, MS);
+	}
+}
+
+/* One still due, one that falls due while there is no daemon: each is woken once, none early. */
+static void test_one_shots(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 100 * MS);
+	uint64_t timers[2], ids[2], restarted;
+	toytimer *t;
+	int fd;
+
+	(void)state;
+	daemon_start(&d, NULL);
+	t = open_handle();
+	fd = toytimer_get_fd(t);
+	timers[0] = register_one(t, &r);
+	r.due = S;
+	r.label = "still due";
+	timers[1] = register_one(t, &r);
+	daemon_kill(&d);
+	recorder_linger(t, 200 * MS);
+	assert_int_equal(recorder.n, 0);
+	assert_int_equal(toytimer_get_timer(t, timers[1], &ids[1], NULL), 0);
+	assert_int_equal(ids[1], 0);
+
+	daemon_start(&d, NULL);
+	restarted = now();
+	recorder_await(&recorder, t, 1);
+	assert_int_equal(recorder.events[0].timer, timers[0]);
+	assert_true(recorder.events[0].due < restarted);
+	assert_int_equal(recorder.events[0].overruns, 0);
+	assert_int_equal(toytimer_get_reconnects(t), 1);
+	assert_int_equal(toytimer_get_fd(t), fd);
+	assert_int_equal(toytimer_count(t), 1);
+
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(recorder.n, 2);
+	assert_int_equal(recorder.events[1].timer, timers[1]);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
+/* A wake that arrived before the loss and was not processed yet is handed out, and not asked for
+ * again. */
+static void test_wake_before_loss(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 0);
+	toytimer_status status;
+	toytimer *t;
+
+	(void)state;
+	daemon_start(&d, NULL);
+	t = open_handle();
+	for (int i = 0; i < 100; i++)
+		register_one(t, &r);
+	/* In the socket, unread, with something of ours unread at the other end too. */
+	usleep(50000);
+	daemon_kill(&d);
+	daemon_start(&d, NULL);
+	recorder_await(&recorder, t, 100);
+	assert_int_equal(toytimer_count(t), 0);
+	assert_int_equal(toytimer_get_status(t, &status), 0);
+	assert_int_equal(status.registered, 0);
+	recorder_linger(t, 50 * MS);
+	assert_int_equal(recorder.n, 100);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
+static void test_periodic_in_phase(void **state)
+{
+	struct recorder endless = {0}, counted = {0};
+	toytimer_registration r = recorder_after(&endless, 0);
+	uint64_t base = now() + 50 * MS;
+	toytimer *t;
+
+	(void)state;
+	daemon_start(&d, NULL);
+	t = open_handle();
+	r.due = base;
+	r.every = 30 * MS;
+	r.flags = 0;
+	register_one(t, &r);
+	r.userdata = &counted;
+	r.count = 12;
+	register_one(t, &r);
+	for (uint64_t i = 1; i <= 3; i++) {
+		recorder_linger(t, 110 * MS);
+		daemon_kill(&d);
+		recorder_linger(t, 70 * MS);
+		daemon_start(&d, NULL);
+		await_reconnect(t, i);
+	}
+	recorder_await(&counted, t, 12);
+
+	for (size_t i = 0; i < endless.n; i++) {
+		assert_int_equal((endless.events[i].due - base) % r.every, 0);
+		if (i > 0)
+			assert_int_equal(endless.events[i].due,
+				endless.events[i - 1].due +
+					(1 + endless.events[i - 1].overruns) * r.every);
+	}
+	assert_int_equal(endless.events[0].due, base);
+	/* The count went on where it was: by wakes, whatever they merged. */
+	for (size_t i = 0; i < 12; i++)
+		assert_int_equal(counted.events[i].last, i == 11);
+	assert_int_equal(toytimer_count(t), 1);
+	recorder_clear(&endless);
+	recorder_clear(&counted);
+	toytimer_unref(t);
+}
+
+static void test_calls_while_down(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer_status status;
+	uint64_t timers[3], due;
+	toytimer *t;
+
+	(void)state;
+	daemon_start(&d, NULL);
+	t = open_handle();
+	for (int i = 0; i < 3; i++)
+		timers[i] = register_one(t, &r);
+	daemon_kill(&d);
+	recorder_linger(t, 10 * MS);
+	assert_int_equal(toytimer_set_timeout(t, 30 * MS), 0);
+	assert_int_equal(toytimer_get_status(t, &status), -ECONNREFUSED);
+	assert_int_equal(toytimer_register(t, &r, NULL), -ECONNREFUSED);
+	assert_int_equal(toytimer_cancel_id(t, 12345), -ECONNREFUSED);
+	/* What the daemon is not needed for is done. */
+	assert_int_equal(toytimer_cancel(t, timers[0]), 0);
+	assert_int_equal(toytimer_cancel(t, timers[0]), -ENOENT);
+	r.due = now() + 50 * MS;
+	r.flags = 0;
+	assert_int_equal(toytimer_rearm(t, timers[1], &r), 0);
+	assert_int_equal(toytimer_get_timer(t, timers[1], NULL, &due), 0);
+	assert_int_equal(due, r.due);
+	assert_int_equal(toytimer_register_async(t, &r, NULL), 0);
+	assert_int_equal(toytimer_count(t), 3);
+
+	assert_int_equal(toytimer_set_timeout(t, PATIENCE_US), 0);
+	daemon_start(&d, NULL);
+	assert_int_equal(toytimer_get_status(t, &status), 0);
+	assert_int_equal(status.registered, 3);
+	recorder_await(&recorder, t, 2);
+	/* In the order in which they were registered, the dues being equal. */
+	assert_int_equal(recorder.events[0].timer, timers[1]);
+	assert_int_equal(toytimer_cancel(t, timers[2]), 0);
+	assert_int_equal(toytimer_count(t), 0);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
+static void *register_main(void *userdata)
+{
+	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
+
+	return toytimer_register(userdata, &r, NULL) == 0 ? userdata : NULL;
+}
+
+/* A blocking call waits for the daemon to come back. */
+static void test_blocking_call_waits(void **state)
+{
+	pthread_t thread;
+	toytimer *t;
+	void *result;
+
+	(void)state;
+	daemon_start(&d, NULL);
+	t = open_handle();
+	daemon_kill(&d);
+	assert_int_equal(pthread_create(&thread, NULL, register_main, t), 0);
+	usleep(150000);
+	daemon_start(&d, NULL);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, t);
+	assert_int_equal(toytimer_get_reconnects(t), 1);
+	assert_int_equal(toytimer_count(t), 1);
+	toytimer_unref(t);
+}
+
+/* The daemon says that it goes; a poll() on the descriptor is enough to find the next one. */
+static void test_going_away(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 600 * MS);
+	struct pollfd fd = {.events = POLLIN};
+	toytimer *t;
+
+	(void)state;
+	daemon_start(&d, NULL);
+	t = open_handle();
+	register_one(t, &r);
+	fd.fd = toytimer_get_fd(t);
+	assert_int_equal(daemon_stop(&d), 0);
+	daemon_start(&d, NULL);
+	while (recorder.n == 0) {
+		assert_int_equal(poll(&fd, 1, 10000), 1);
+		assert_true(toytimer_process(t) >= 0);
+	}
+	assert_int_equal(toytimer_get_reconnects(t), 1);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
+/* The next daemon does not take everything: what it refuses is told, and what it takes stands. */
+static void test_refused_after_restart(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t;
+	uint64_t timers[3];
+
+	(void)state;
+	daemon_start(&d, NULL);
+	t = open_handle();
+	for (int i = 0; i < 3; i++)
+		timers[i] = register_one(t, &r);
+	daemon_kill(&d);
+	daemon_start(&d, "--max-timers", "2", NULL);
+	recorder_await(&recorder, t, 1);
+	assert_int_equal(recorder.events[0].type, TOYTIMER_REFUSED);
+	assert_int_equal(recorder.events[0].error, -ENOSPC);
+	assert_int_equal(recorder.events[0].timer, timers[2]);
+	assert_int_equal(toytimer_count(t), 2);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
+/* The next daemon has no place for us yet: we try again until it has. */
+static void test_no_place_after_restart(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 50 * MS);
+	toytimer_status status;
+	toytimer *t, *other;
+
+	(void)state;
+	daemon_start(&d, NULL);
+	t = open_handle();
+	register_one(t, &r);
+	daemon_kill(&d);
+	daemon_start(&d, "--max-clients", "1", NULL);
+	other = open_handle();
+	assert_int_equal(toytimer_set_timeout(t, 100 * MS), 0);
+	assert_int_equal(toytimer_get_status(t, &status), -ENFILE);
+	recorder_linger(t, 100 * MS);
+	assert_int_equal(recorder.n, 0);
+	toytimer_unref(other);
+	recorder_await(&recorder, t, 1);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
+struct churn {
+	toytimer *t;
+	atomic_bool stop;
+	unsigned int registered, cancelled;
+};
+
+static int count_wake(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	unsigned int *woken = userdata;
+
+	(void)t;
+	assert_int_equal(event->type, TOYTIMER_WOKEN);
+	assert_true(event->last);
+	(*woken)++;
+	return 0;
+}
+
+/* Registers, and cancels half of it. */
+static void *churn_main(void *userdata)
+{
+	struct churn *churn = userdata;
+	static unsigned int woken;
+	toytimer_registration r = {
+		.flags = TOYTIMER_RELATIVE,
+		.handler = count_wake,
+		.userdata = &woken,
+	};
+
+	for (unsigned int i = 0; !churn->stop; i++) {
+		uint64_t timer;
+
+		r.due = i * 997 % (20 * MS);
+		if (toytimer_register(churn->t, &r, &timer) < 0)
+			abort();
+		churn->registered++;
+		if (i % 2) {
+			int result = toytimer_cancel(churn->t, timer);
+
+			if (result < 0 && result != -ENOENT)
+				abort();
+			churn->cancelled += result == 0;
+		}
+	}
+	return &woken;
+}
+
+/* Killed again and again under way: what was registered is woken or cancelled, once. */
+static void test_kills(void **state)
+{
+	struct churn churn = {0};
+	pthread_t thread;
+	void *woken;
+
+	(void)state;
+	daemon_start(&d, NULL);
+	churn.t = open_handle();
+	assert_int_equal(pthread_create(&thread, NULL, churn_main, &churn), 0);
+	for (int i = 0; i < 30; i++) {
+		recorder_linger(churn.t, (uint64_t)(i * 7 % 30) * MS);
+		daemon_kill(&d);
+		daemon_start(&d, NULL);
+	}
+	await_reconnect(churn.t, 1);
+	recorder_linger(churn.t, 50 * MS);
+	churn.stop = true;
+	pthread_join(thread, &woken);
+	assert_int_equal(toytimer_run(churn.t), 0);
+	assert_true(churn.registered > 0);
+	assert_int_equal(*(unsigned int *)woken + churn.cancelled, churn.registered);
+	assert_int_equal(toytimer_count(churn.t), 0);
+	toytimer_unref(churn.t);
+}
+
+/* As many as a real service has, with the loss in the middle of registering. */
+static void test_many(void **state)
+{
+	enum { N = 50000 };
+	struct recorder recorder = {0};
+	toytimer_registration *r = calloc(N, sizeof(*r));
+	uint64_t base = now() + 400 * MS;
+	toytimer *t;
+
+	(void)state;
+	daemon_start(&d, "--max-timers-per-user", "100000", NULL);
+	t = open_handle();
+	for (size_t i = 0; i < N; i++) {
+		r[i] = recorder_after(&recorder, base + i * 7 % 1000 * MS);
+		r[i].flags = 0;
+		assert_int_equal(toytimer_register_async(t, &r[i], NULL), 0);
+	}
+	daemon_kill(&d);
+	daemon_start(&d, "--max-timers-per-user", "100000", NULL);
+	recorder_await(&recorder, t, N);
+	recorder_linger(t, 50 * MS);
+	assert_int_equal(recorder.n, N);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+	free(r);
+}
+
+static void test_no_leak(void **state)
+{
+	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
+	toytimer *t;
+	int here;
+
+	(void)state;
+	daemon_start(&d, NULL);
+	t = open_handle();
+	register_one(t, &r);
+	here = daemon_count_fds(0);
+	for (uint64_t i = 1; i <= 5; i++) {
+		daemon_kill(&d);
+		recorder_linger(t, 30 * MS);
+		daemon_start(&d, NULL);
+		await_reconnect(t, i);
+		assert_int_equal(daemon_count_fds(0), here);
+	}
+	toytimer_unref(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_one_shots, clean),
+		cmocka_unit_test_teardown(test_wake_before_loss, clean),
+		cmocka_unit_test_teardown(test_periodic_in_phase, clean),
+		cmocka_unit_test_teardown(test_calls_while_down, clean),
+		cmocka_unit_test_teardown(test_blocking_call_waits, clean),
+		cmocka_unit_test_teardown(test_going_away, clean),
+		cmocka_unit_test_teardown(test_refused_after_restart, clean),
+		cmocka_unit_test_teardown(test_no_place_after_restart, clean),
+		cmocka_unit_test_teardown(test_kills, clean),
+		cmocka_unit_test_teardown(test_many, clean),
+		cmocka_unit_test_teardown(test_no_leak, clean),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

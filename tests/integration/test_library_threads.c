@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libtoytimer against the real daemon: several threads on one handle. Every timer's handler runs
+ * once or its cancelling succeeds; no two handlers run at a time; whoever waits is woken.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "recorder.h"
+
+#define THREADS 8
+#define EACH	200
+
+static struct test_daemon d;
+
+static int start(void **state)
+{
+	(void)state;
+	daemon_start(&d, "--max-timers-per-user", "400000", NULL);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	assert_int_equal(daemon_stop(&d), 0);
+	daemon_clean(&d);
+	return 0;
+}
+
+static toytimer *open_handle(void)
+{
+	toytimer *t = NULL;
+
+	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
+	return t;
+}
+
+struct shared {
+	toytimer *t;
+	atomic_uint registered, cancelled, woken, failed, done;
+	atomic_bool in_handler;
+	uint64_t victim;
+};
+
+/* From other threads than main's, nothing may call cmocka. */
+static void expect(struct shared *shared, bool holds)
+{
+	if (!holds)
+		shared->failed++;
+}
+
+static int note_wake(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	struct shared *shared = userdata;
+
+	(void)t;
+	expect(shared, !atomic_exchange(&shared->in_handler, true));
+	expect(shared, event->type == TOYTIMER_WOKEN && event->last);
+	shared->woken++;
+	atomic_store(&shared->in_handler, false);
+	return 0;
+}
+
+static toytimer_registration registration(struct shared *shared, uint64_t span)
+{
+	return (toytimer_registration){
+		.due = span,
+		.flags = TOYTIMER_RELATIVE,
+		.handler = note_wake,
+		.userdata = shared,
+	};
+}
+
+/* A clone of the handle, and every call there is. */
+static void *caller_main(void *userdata)
+{
+	struct shared *shared = userdata;
+	toytimer *t = toytimer_ref(shared->t);
+
+	for (unsigned int i = 0; i < EACH; i++) {
+		toytimer_registration r[3] = {
+			registration(shared, i * 37 % (5 * MS)),
+			registration(shared, 3600 * S),
+			registration(shared, 3600 * S),
+		};
+		toytimer_status status;
+		uint64_t timers[3];
+		int result;
+
+		expect(shared, toytimer_register_many(t, r, 2, timers, NULL) == 2);
+		expect(shared, toytimer_register_async(t, &r[2], &timers[2]) == 0);
+		shared->registered += 3;
+		result = toytimer_cancel(t, timers[0]);
+		expect(shared, result == 0 || result == -ENOENT);
+		shared->cancelled += result == 0;
+		expect(shared, toytimer_rearm(t, timers[1], &r[0]) == 0);
+		expect(shared, toytimer_get_status(t, &status) == 0);
+		if (i % 8 == 0) {
+			expect(shared, toytimer_cancel(t, timers[2]) == 0);
+			shared->cancelled++;
+		} else {
+			expect(shared, toytimer_rearm(t, timers[2], &r[0]) == 0);
+		}
+	}
+	toytimer_unref(t);
+	shared->done++;
+	return NULL;
+}
+
+static void *runner_main(void *userdata)
+{
+	struct shared *shared = userdata;
+
+	while (shared->done < THREADS)
+		expect(shared, toytimer_run(shared->t) == 0);
+	expect(shared, toytimer_run(shared->t) == 0);
+	return NULL;
+}
+
+static void *poller_main(void *userdata)
+{
+	struct shared *shared = userdata;
+	struct pollfd fd = {.fd = toytimer_get_fd(shared->t), .events = POLLIN};
+
+	while (shared->done < THREADS) {
+		expect(shared, poll(&fd, 1, 10) >= 0);
+		expect(shared, toytimer_process(shared->t) >= 0);
+	}
+	return NULL;
+}
+
+/* Callers and, beside them, threads that hand out the events: n that run, and some that poll. */
+static void run_all(size_t runners, size_t pollers)
+{
+	struct shared shared = {.t = open_handle()};
+	pthread_t threads[THREADS + 8];
+	size_t n = 0;
+
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[n++], NULL, caller_main, &shared), 0);
+	for (size_t i = 0; i < runners; i++)
+		assert_int_equal(pthread_create(&threads[n++], NULL, runner_main, &shared), 0);
+	for (size_t i = 0; i < pollers; i++)
+		assert_int_equal(pthread_create(&threads[n++], NULL, poller_main, &shared), 0);
+	while (n > 0)
+		pthread_join(threads[--n], NULL);
+	assert_int_equal(toytimer_run(shared.t), 0);
+	assert_int_equal(shared.failed, 0);
+	assert_int_equal(shared.registered, THREADS * EACH * 3);
+	assert_int_equal(shared.woken + shared.cancelled, shared.registered);
+	assert_int_equal(toytimer_count(shared.t), 0);
+	toytimer_unref(shared.t);
+}
+
+static void test_callers_alone(void **state)
+{
+	(void)state;
+	run_all(0, 0);
+}
+
+static void test_one_runner(void **state)
+{
+	(void)state;
+	run_all(1, 0);
+}
+
+static void test_runners_and_pollers(void **state)
+{
+	(void)state;
+	run_all(3, 3);
+}
+
+static void *batch_main(void *userdata)
+{
+	enum { N = 20000 };
+	struct shared *shared = userdata;
+	toytimer_registration *r = calloc(N, sizeof(*r));
+
+	for (size_t i = 0; r && i < N; i++)
+		r[i] = registration(shared, i % 1000 * 20);
+	expect(shared, toytimer_register_many(shared->t, r, N, NULL, NULL) == N);
+	free(r);
+	shared->registered += N;
+	return NULL;
+}
+
+/* Large batches from several threads at once, while others hand out. */
+static void test_batches(void **state)
+{
+	struct shared shared = {.t = open_handle()};
+	pthread_t threads[4];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, batch_main, &shared), 0);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(toytimer_run(shared.t), 0);
+	assert_int_equal(shared.failed, 0);
+	assert_int_equal(shared.woken, shared.registered);
+	toytimer_unref(shared.t);
+}
+
+static void *cancel_main(void *userdata)
+{
+	struct shared *shared = userdata;
+
+	usleep(50000);
+	expect(shared, toytimer_cancel(shared->t, shared->victim) == 0);
+	return NULL;
+}
+
+/* The last timer is cancelled by another thread: toytimer_run() ends. */
+static void test_run_ends(void **state)
+{
+	struct shared shared = {.t = open_handle()};
+	toytimer_registration r = registration(&shared, 3600 * S);
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(toytimer_register(shared.t, &r, &shared.victim), 0);
+	assert_int_equal(pthread_create(&thread, NULL, cancel_main, &shared), 0);
+	assert_int_equal(toytimer_run(shared.t), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(shared.failed, 0);
+	toytimer_unref(shared.t);
+}
+
+static int sleepy(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	usleep(200000);
+	return note_wake(t, event, userdata);
+}
+
+/* While a handler runs elsewhere there is nothing to process: the descriptor says so too. */
+static void test_quiet_during_handler(void **state)
+{
+	struct shared shared = {.t = open_handle()};
+	toytimer_registration r[2] = {registration(&shared, 0), registration(&shared, 0)};
+	struct pollfd fd = {.fd = toytimer_get_fd(shared.t), .events = POLLIN};
+	pthread_t thread;
+	int turns = 0;
+
+	(void)state;
+	r[0].handler = sleepy;
+	shared.done = THREADS;
+	assert_int_equal(toytimer_register_many(shared.t, r, 2, NULL, NULL), 2);
+	usleep(50000);
+	assert_int_equal(pthread_create(&thread, NULL, runner_main, &shared), 0);
+	while (shared.woken < 2) {
+		assert_true(poll(&fd, 1, 10000) >= 0);
+		assert_true(toytimer_process(shared.t) >= 0);
+		turns++;
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(shared.failed, 0);
+	assert_true(turns < 1000);
+	toytimer_unref(shared.t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_callers_alone),
+		cmocka_unit_test(test_one_runner),
+		cmocka_unit_test(test_runners_and_pollers),
+		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_run_ends),
+		cmocka_unit_test(test_quiet_during_handler),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop);
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tree, held to all it promises after each step: the order, the colours, the black height, the
+ * smallest latest of each subtree, the links to parents, the first and the last. A tree that is
+ * wrong in one of these still finds most of its nodes most of the time, so nothing less would show it.
+ *
+ * The checker is given its own record of what is in which tree, and reckons everything again from
+ * that and from the links alone.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dice.h"
+#include "rbtree.h"
+
+#define TREES	  2
+#define NODES_MAX 5000
+
+/* What is known of a node beside the tree's own record of it. */
+struct known {
+	uint64_t due, latest, sequence;
+	int tree; /* -1: in none */
+};
+
+struct forest {
+	struct rbnode nodes[NODES_MAX + 1];
+	struct known known[NODES_MAX + 1];
+	struct rbtree trees[TREES];
+	uint32_t size[TREES];
+	uint32_t count; /* nodes that may be used: 1 .. count */
+	uint64_t sequence;
+};
+
+/* What a walk over a tree has seen so far. */
+struct walk {
+	int tree;
+	uint32_t last, seen;
+};
+
+static struct forest *forest_new(uint32_t count)
+{
+	struct forest *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	f->count = count;
+	for (uint32_t i = 0; i <= count; i++)
+		f->known[i].tree = -1;
+	rbtree_init_nodes(f->nodes);
+	return f;
+}
+
+static bool known_before(const struct forest *f, uint32_t a, uint32_t b)
+{
+	const struct known *x = &f->known[a], *y = &f->known[b];
+
+	return x->due != y->due ? x->due < y->due : x->sequence < y->sequence;
+}
+
+/* A node by itself: it is in this tree, and its fields are those that its owner gave it. */
+static void check_node(const struct forest *f, uint32_t x, uint32_t parent, struct walk *walk)
+{
+	const struct rbnode *node = &f->nodes[x];
+
+	assert_in_range(x, 1, f->count);
+	assert_int_equal(f->known[x].tree, walk->tree);
+	assert_int_equal(node->parent_red >> 1, parent);
+	assert_int_equal(node->due, f->known[x].due);
+	assert_int_equal(node->latest, f->known[x].latest);
+	assert_int_equal(node->tag, x);
+	if (node->parent_red & 1)
+		assert_false(f->nodes[parent].parent_red & 1);
+	if (walk->last) {
+		assert_true(known_before(f, walk->last, x));
+		assert_int_equal(rbtree_next(f->nodes, walk->last), x);
+	} else {
+		assert_int_equal(f->trees[walk->tree].first, x);
+	}
+	walk->last = x;
+	walk->seen++;
+}
+
+/* Everything at and below x. Return: the black height, nil included. */
+static uint32_t check_below(const struct forest *f, uint32_t x, uint32_t parent, struct walk *walk,
+	uint64_t *ret_least)
+{
+	const struct rbnode *node = &f->nodes[x];
+	uint64_t least[2] = {UINT64_MAX, UINT64_MAX}, smallest;
+	uint32_t height[2];
+
+	*ret_least = UINT64_MAX;
+	if (!x)
+		return 1;
+	height[0] = check_below(f, node->child[0], x, walk, &least[0]);
+	check_node(f, x, parent, walk);
+	height[1] = check_below(f, node->child[1], x, walk, &least[1]);
+	assert_int_equal(height[0], height[1]);
+	smallest = least[0] < least[1] ? least[0] : least[1];
+	if (node->latest < smallest)
+		smallest = node->latest;
+	assert_int_equal(node->least, smallest);
+	*ret_least = smallest;
+	return height[0] + !(node->parent_red & 1);
+}
+
+static void check_forest(const struct forest *f)
+{
+	for (int i = 0; i < TREES; i++) {
+		const struct rbtree *tree = &f->trees[i];
+		struct walk walk = {.tree = i};
+		uint64_t least;
+
+		check_below(f, tree->root, 0, &walk, &least);
+		assert_int_equal(walk.seen, f->size[i]);
+		assert_int_equal(tree->last, walk.last);
+		assert_int_equal(rbtree_least(f->nodes, tree), least);
+		if (!walk.seen)
+			assert_int_equal(tree->first, 0);
+		else
+			assert_int_equal(rbtree_next(f->nodes, tree->last), 0);
+		assert_false(f->nodes[tree->root].parent_red & 1);
+	}
+	/* Nil is what each end of the tree looks at: nobody may have written to it. */
+	assert_int_equal(f->nodes[0].least, UINT64_MAX);
+	assert_int_equal(f->nodes[0].parent_red, 0);
+	assert_int_equal(f->nodes[0].child[0] | f->nodes[0].child[1], 0);
+}
+
+static void insert(struct forest *f, int i, uint32_t x, uint64_t due, uint64_t latest)
+{
+	struct rbtree *tree = &f->trees[i];
+	uint32_t parent = 0, old_first = tree->first;
+	bool after = false, is_first;
+
+	f->known[x] = (struct known){due, latest, ++f->sequence, i};
+	f->nodes[x] = (struct rbnode){
+		.due = due,
+		.latest = latest,
+		.tag = x,
+		/* As dirty as a node is that was in use before. */
+		.least = latest / 2,
+		.child = {x, x},
+		.parent_red = x << 1,
+	};
+	for (uint32_t next = tree->root; next; next = f->nodes[next].child[after]) {
+		parent = next;
+		after = known_before(f, next, x);
+	}
+	is_first = rbtree_insert(f->nodes, tree, x, parent, after);
+	assert_int_equal(is_first, !old_first || known_before(f, x, old_first));
+	f->size[i]++;
+}
+
+static void erase(struct forest *f, uint32_t x)
+{
+	int i = f->known[x].tree;
+
+	rbtree_erase(f->nodes, &f->trees[i], x);
+	assert_int_equal(f->nodes[x].due, f->known[x].due);
+	assert_int_equal(f->nodes[x].latest, f->known[x].latest);
+	assert_int_equal(f->nodes[x].tag, x);
+	f->known[x].tree = -1;
+	f->size[i]--;
+}
+
+/* Some node that is in a tree, or in none; 0: there is no such node. */
+static uint32_t some_node(const struct forest *f, struct dice *dice, bool in_tree)
+{
+	uint32_t start = (uint32_t)dice_below(dice, f->count);
+
+	for (uint32_t i = 0; i < f->count; i++) {
+		uint32_t x = 1 + (start + i) % f->count;
+
+		if ((f->known[x].tree >= 0) == in_tree)
+			return x;
+	}
+	return 0;
+}
+
+/* Few values, so that they are often equal; now and then the greatest. */
+static uint64_t some_time(const struct forest *f, struct dice *dice)
+{
+	return dice_once_in(dice, 20) ? UINT64_MAX : dice_below(dice, f->count * UINT64_C(2));
+}
+
+/* One step. growing: insert more often than erase. */
+static void random_step(struct forest *f, struct dice *dice, int trees, bool growing)
+{
+	int i = (int)dice_below(dice, (uint64_t)trees);
+	uint64_t what = dice_below(dice, 100);
+	uint32_t x;
+
+	if (what < (growing ? 50 : 20)) {
+		x = some_node(f, dice, false);
+		if (x)
+			insert(f, i, x, some_time(f, dice), some_time(f, dice));
+	} else if (what < 70) {
+		x = some_node(f, dice, true);
+		if (x)
+			erase(f, x);
+	} else if (what < 78) {
+		if (f->trees[i].first)
+			erase(f, f->trees[i].first);
+	} else if (what < 82) {
+		if (f->trees[i].last)
+			erase(f, f->trees[i].last);
+	} else {
+		x = some_node(f, dice, true);
+		if (x) {
+			f->known[x].latest = some_time(f, dice);
+			rbtree_set_latest(f->nodes, x, f->known[x].latest);
+		}
+	}
+}
+
+static void random_run(const char *name, uint64_t seed, int trees, uint32_t count, uint64_t steps,
+	uint64_t check_every)
+{
+	struct dice dice = dice_new(name, seed);
+	struct forest *f = forest_new(count);
+	uint32_t most = 0;
+	bool growing = true;
+
+	for (uint64_t step = 1; step <= steps; step++) {
+		uint32_t size;
+
+		random_step(f, &dice, trees, growing);
+		if (step % check_every == 0)
+			check_forest(f);
+		size = f->size[0] + f->size[1];
+		most = size > most ? size : most;
+		if (size == 0)
+			growing = true;
+		/* Now and then down to nothing, where the borderline cases are. */
+		else if (size > count - count / 8 || dice_once_in(&dice, count * UINT64_C(8)))
+			growing = false;
+	}
+	check_forest(f);
+	assert_true(most > count / 2);
+	free(f);
+}
+
+static void test_random_small(void **state)
+{
+	(void)state;
+	random_run("random_small", 1, 1, 12, 100000, 1);
+}
+
+static void test_random(void **state)
+{
+	(void)state;
+	random_run("random", 2, 1, 300, 100000, 1);
+}
+
+static void test_random_large(void **state)
+{
+	(void)state;
+	random_run("random_large", 3, 1, NODES_MAX, 100000, 100);
+}
+
+static void test_two_trees_over_one_array(void **state)
+{
+	(void)state;
+	random_run("two_trees", 4, 2, 200, 100000, 1);
+}
+
+enum order {
+	ASCENDING,
+	DESCENDING,
+	EQUAL,
+	INWARDS,
+	ORDERS,
+};
+
+static uint64_t due_in_order(enum order order, uint64_t i, uint64_t n)
+{
+	switch (order) {
+	case ASCENDING:
+		return i;
+	case DESCENDING:
+		return n - i;
+	case EQUAL:
+		return 7;
+	default:
+		return i % 2 ? n - i : i;
+	}
+}
+
+/* Filled in one order of dues, with latest in another, and emptied from each end. */
+static void test_orders(void **state)
+{
+	const uint32_t n = 500;
+
+	(void)state;
+	for (int order = 0; order < ORDERS * ORDERS * 2; order++) {
+		struct forest *f = forest_new(n);
+		enum order dues = order % ORDERS, latests = order / ORDERS % ORDERS;
+		bool from_last = order >= ORDERS * ORDERS;
+
+		for (uint32_t x = 1; x <= n; x++) {
+			insert(f, 0, x, due_in_order(dues, x, n), due_in_order(latests, x, n));
+			check_forest(f);
+		}
+		/* Equal dues stay in the order in which they came. */
+		if (dues == EQUAL)
+			for (uint32_t x = 1; x < n; x++)
+				assert_int_equal(rbtree_next(f->nodes, x), x + 1);
+		while (f->size[0]) {
+			erase(f, from_last ? f->trees[0].last : f->trees[0].first);
+			check_forest(f);
+		}
+		assert_int_equal(f->trees[0].root | f->trees[0].first | f->trees[0].last, 0);
+		free(f);
+	}
+}
+
+/* Each node of each small tree is erased once, from each order of insertion of up to six. */
+static void test_every_small_tree(void **state)
+{
+	(void)state;
+	for (uint32_t n = 1; n <= 6; n++) {
+		uint32_t arrangements = 1;
+
+		for (uint32_t i = 2; i <= n; i++)
+			arrangements *= i;
+		for (uint32_t a = 0; a < arrangements * n; a++) {
+			struct forest *f = forest_new(n);
+			uint32_t left[6] = {1, 2, 3, 4, 5, 6}, code = a / n;
+
+			for (uint32_t size = n; size; code /= size, size--) {
+				uint32_t pick = code % size, due = left[pick];
+
+				memmove(&left[pick], &left[pick + 1],
+					(size - 1 - pick) * sizeof(left[0]));
+				insert(f, 0, due, due, 100 - due);
+				check_forest(f);
+			}
+			erase(f, 1 + a % n);
+			check_forest(f);
+			free(f);
+		}
+	}
+}
+
+static void test_empty(void **state)
+{
+	struct rbnode nodes[2];
+	struct rbtree tree = {0};
+
+	(void)state;
+	memset(nodes, 0xff, sizeof(nodes));
+	rbtree_init_nodes(nodes);
+	assert_int_equal(rbtree_least(nodes, &tree), UINT64_MAX);
+	nodes[1].due = nodes[1].latest = 5;
+	assert_true(rbtree_insert(nodes, &tree, 1, 0, false));
+	assert_int_equal(rbtree_least(nodes, &tree), 5);
+	assert_int_equal(rbtree_next(nodes, 1), 0);
+	rbtree_erase(nodes, &tree, 1);
+	assert_int_equal(tree.root | tree.first | tree.last, 0);
+	assert_int_equal(rbtree_least(nodes, &tree), UINT64_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_every_small_tree),
+		cmocka_unit_test(test_orders),
+		cmocka_unit_test(test_random_small),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_random_large),
+		cmocka_unit_test(test_two_trees_over_one_array),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
