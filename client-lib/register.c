@@ -15,8 +15,10 @@
 #include "handle.h"
 #include "instant.h"
 
-/* Registrations that may be queued before a blocking call waits for the socket to take some. */
-#define QUEUED_MAX (4u * PROTO_RECORDS_MAX(struct proto_register))
+/* Registrations in a packet, and how many may be queued before a blocking call waits for the socket
+ * to take some. */
+#define PACKET	   PROTO_RECORDS_MAX(struct proto_register)
+#define QUEUED_MAX (4u * PACKET)
 
 static int check_domain(const toytimer_registration *r)
 {
@@ -74,6 +76,12 @@ static int enroll(struct toytimer *t, const toytimer_registration *r, struct ins
 	return 0;
 }
 
+/* Whether a further packet is full: worth a try to send it, and none more until the next one is. */
+static bool packet_full(const struct toytimer *t)
+{
+	return t->timers.unsent_count && t->timers.unsent_count % PACKET == 0;
+}
+
 /* Lets the socket take what is queued, and comes back with room for n more. Answers are taken as
  * they come: with too many that are not, the daemon would stop to listen. */
 static int give_way(struct toytimer *t, size_t n, uint64_t deadline)
@@ -126,8 +134,7 @@ static void register_all(
 			batch->timers[i] = timer;
 		if (batch->errors)
 			batch->errors[i] = e;
-		if (error == 0 &&
-			t->timers.unsent_count >= PROTO_RECORDS_MAX(struct proto_register))
+		if (error == 0 && packet_full(t))
 			error = give_way(t, n - i, deadline);
 	}
 	while (error == 0 && batch->pending)
@@ -188,7 +195,7 @@ _public_ int toytimer_register_async(
 		*ret_timer = timer;
 	/* Receives too, so that answers that nobody has taken do not stop the daemon's
 	 * listening. */
-	if (error == 0 && t->timers.unsent_count >= PROTO_RECORDS_MAX(struct proto_register))
+	if (error == 0 && packet_full(t))
 		(void)handle_pump(t, false);
 	handle_leave(t);
 	return error;

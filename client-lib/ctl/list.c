@@ -41,6 +41,32 @@ static void gathered_free(struct gathered *g)
 	free(g->timers);
 }
 
+/*
+ * The name of a client's process. The daemon tells it where it can see the process; in the sandbox of
+ * the system's unit it sees none but itself, and whoever asks for a list may look for himself. A
+ * session lives as long as its connection, so the pid is still its process's, or nobody's.
+ */
+static char *comm_of(const toytimer_listed *listed)
+{
+	char path[32], line[32] = "";
+	FILE *f = NULL;
+
+	if (*listed->comm)
+		return strdup(listed->comm);
+	snprintf(path, sizeof(path), "/proc/%u/comm", listed->pid);
+	f = fopen(path, "re");
+	if (f) {
+		if (fgets(line, sizeof(line), f))
+			line[strcspn(line, "\n")] = 0;
+		fclose(f);
+	}
+	/* A process may name itself as it likes, and this goes to a terminal. */
+	for (char *c = line; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	return strdup(line);
+}
+
 static int gather(const toytimer_listed *listed, void *userdata)
 {
 	struct gathered *g = userdata;
@@ -57,7 +83,7 @@ static int gather(const toytimer_listed *listed, void *userdata)
 	}
 
 	label = strdup(listed->label);
-	comm = strdup(listed->comm);
+	comm = comm_of(listed);
 	if (!label || !comm) {
 		free(label);
 		free(comm);

@@ -38,7 +38,7 @@ static int take_event(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* Text and JSON say how long it is from the moment of registration, which for a span is that span. */
+/* How long it is from the moment of registration, which for a span is that span. */
 static int64_t left_of(const toytimer_registration *r, uint64_t due)
 {
 	if (r->flags & TOYTIMER_RELATIVE)
