@@ -248,6 +248,7 @@ static void take_status(struct toytimer *t, struct call *call)
 	call_finish(call, text_errno(t->connection.header.status));
 }
 
+/* A daemon that went on where another was killed may send its last answer again: that is no news. */
 static int take_answer(struct toytimer *t)
 {
 	const struct proto_header *header = &t->connection.header;
@@ -256,7 +257,7 @@ static int take_answer(struct toytimer *t)
 	struct call *call;
 
 	if (!request)
-		return -EPROTO;
+		return header->serial <= t->connection.serial - t->requests.length ? 0 : -EPROTO;
 	if (opcode != PROTO_LIST && opcode != PROTO_STATUS && header->count != request->count)
 		return -EPROTO;
 	if (opcode == PROTO_REGISTER)
@@ -283,6 +284,7 @@ static int take_answer(struct toytimer *t)
 
 int answers_take(struct toytimer *t)
 {
+	struct proto_resumed resumed;
 	struct proto_error error;
 
 	switch (t->connection.header.opcode) {
@@ -300,5 +302,9 @@ int answers_take(struct toytimer *t)
 		return -EPROTO;
 	if (t->connection.header.opcode & PROTO_ANSWER)
 		return take_answer(t);
+	if (t->connection.header.opcode == PROTO_RESUMED) {
+		get(t, 0, &resumed);
+		return requests_resume(t, resumed.serial);
+	}
 	return take_events(t);
 }

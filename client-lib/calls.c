@@ -370,6 +370,10 @@ _public_ int toytimer_get_status(toytimer *t, toytimer_status *ret)
 		.late_p50 = answer->late_p50,
 		.late_p99 = answer->late_p99,
 		.late_max = answer->late_max,
+		.restarts = answer->restarts,
+		.adopted_sessions = answer->adopted_sessions,
+		.adopted_timers = answer->adopted_timers,
+		.dropped_records = answer->dropped_records,
 	};
 	memcpy(ret->version, answer->version, sizeof(answer->version));
 	call_free(call);

@@ -268,8 +268,10 @@ bool connection_send(struct connection *c)
 {
 	ssize_t n;
 
-	if (!c->out_size)
+	if (!c->out_size) {
+		set_blocked(c, false);
 		return true;
+	}
 	do
 		n = send(c->fd, c->out, c->out_size, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);

@@ -95,7 +95,24 @@ static struct request *add_request(struct toytimer *t, uint16_t opcode)
 	return request;
 }
 
-static void write_registrations(struct toytimer *t)
+static void write_registration(struct toytimer *t, struct timer *timer, struct codec_writer *w)
+{
+	struct proto_register record = {
+		.cookie = timers_name(&t->timers, timer),
+		.due = timer->due,
+		.slack = timer->slack,
+		.every = timer->every,
+		.count = timer->count,
+		.clock = timer->clock,
+		.flags = timer->flags,
+	};
+
+	if (timer->label)
+		memcpy(record.label, timer->label, strnlen(timer->label, sizeof(record.label)));
+	codec_put(w, &record);
+}
+
+static void send_registrations(struct toytimer *t)
 {
 	struct request *request = add_request(t, PROTO_REGISTER);
 	struct codec_writer w;
@@ -104,34 +121,34 @@ static void write_registrations(struct toytimer *t)
 	request->first = t->timers.unsent;
 	codec_begin(&w, t->connection.out, PROTO_REGISTER, request->serial);
 	while ((timer = timers_at(&t->timers, t->timers.unsent)) && !codec_full(&w)) {
-		struct proto_register record = {
-			.cookie = timers_name(&t->timers, timer),
-			.due = timer->due,
-			.slack = timer->slack,
-			.every = timer->every,
-			.count = timer->count,
-			.clock = timer->clock,
-			.flags = timer->flags,
-		};
-
-		if (timer->label)
-			memcpy(record.label, timer->label,
-				strnlen(timer->label, sizeof(record.label)));
-		codec_put(&w, &record);
+		write_registration(t, timer, &w);
 		timers_sent(&t->timers);
 	}
 	request->count = w.header.count;
 	t->connection.out_size = codec_end(&w, 0);
 }
 
-static void write_call(struct toytimer *t, struct call *call)
+/* The registrations of a request that was sent: they still follow one another in the list. */
+static void write_registrations(struct toytimer *t, const struct request *request)
 {
-	struct request *request = add_request(t, call->opcode);
+	struct timer *timer = timers_at(&t->timers, request->first);
+	struct codec_writer w;
+
+	codec_begin(&w, t->connection.out, PROTO_REGISTER, request->serial);
+	for (uint16_t i = 0; i < request->count; i++) {
+		write_registration(t, timer, &w);
+		timer = timers_at(&t->timers, timer->next);
+	}
+	t->connection.out_size = codec_end(&w, 0);
+}
+
+static void write_call(struct toytimer *t, struct request *request)
+{
+	struct call *call = request->call;
 	struct proto_list list;
 	struct codec_writer w;
 	uint64_t cursor = 0;
 
-	request->call = call;
 	codec_begin(&w, t->connection.out, call->opcode, request->serial);
 	switch (call->opcode) {
 	case PROTO_CANCEL:
@@ -149,6 +166,41 @@ static void write_call(struct toytimer *t, struct call *call)
 	}
 	request->count = w.header.count;
 	t->connection.out_size = codec_end(&w, cursor);
+}
+
+static void send_call(struct toytimer *t, struct call *call)
+{
+	struct request *request = add_request(t, call->opcode);
+
+	request->call = call;
+	write_call(t, request);
+}
+
+/* Sends the first of those that have to be sent again. */
+static void send_again(struct toytimer *t)
+{
+	struct requests *q = &t->requests;
+	struct request *request = &q->ring[(q->head + q->length - q->again--) % REQUESTS_MAX];
+
+	if (request->opcode == PROTO_REGISTER)
+		write_registrations(t, request);
+	else
+		write_call(t, request);
+}
+
+int requests_resume(struct toytimer *t, uint64_t serial)
+{
+	struct requests *q = &t->requests;
+	uint64_t answered = t->connection.serial - q->length;
+
+	if (serial < answered || serial > t->connection.serial)
+		return -EPROTO;
+	for (uint32_t i = 0; i < serial - answered; i++)
+		if (!q->ring[(q->head + i) % REQUESTS_MAX].answered)
+			return -EPROTO;
+	q->again = (uint32_t)(t->connection.serial - serial);
+	t->connection.out_size = 0; /* the last of them, if it is still there */
+	return 0;
 }
 
 /* The first call, if all registrations that were queued before it are sent. What somebody waits for
@@ -170,7 +222,9 @@ static struct call *take_call(struct toytimer *t)
 bool requests_ready(const struct toytimer *t)
 {
 	return t->connection.state == CONNECTION_UP && !t->connection.blocked &&
-		t->requests.length < REQUESTS_MAX && (t->timers.unsent_count || t->requests.first);
+		(t->requests.again ||
+			(t->requests.length < REQUESTS_MAX &&
+				(t->timers.unsent_count || t->requests.first)));
 }
 
 void requests_send(struct toytimer *t)
@@ -181,11 +235,15 @@ void requests_send(struct toytimer *t)
 
 		if (!requests_ready(t))
 			return;
+		if (t->requests.again) {
+			send_again(t);
+			continue;
+		}
 		call = take_call(t);
 		if (call)
-			write_call(t, call);
+			send_call(t, call);
 		else
-			write_registrations(t);
+			send_registrations(t);
 	}
 }
 
@@ -208,6 +266,9 @@ void requests_done(struct requests *q, struct request *request)
 		q->head++;
 		q->length--;
 	}
+	/* What had arrived before it was sent again is answered as well. */
+	if (q->again > q->length)
+		q->again = q->length;
 }
 
 /* A timer that the daemon no longer knows is cancelled by that, unless it had come to its end. An

@@ -75,6 +75,7 @@ struct request {
 struct requests {
 	struct request ring[REQUESTS_MAX];
 	uint32_t head, length;
+	uint32_t again; /* how many of its last are to be sent again, see requests_resume() */
 	struct call *first, **end; /* calls to be sent */
 };
 
@@ -108,6 +109,13 @@ struct request *requests_find(struct requests *q, uint64_t serial, uint16_t opco
 
 /* It is answered. */
 void requests_done(struct requests *q, struct request *request);
+
+/*
+ * Another daemon has taken the session over, and all up to this serial was applied. What is in flight
+ * beyond it is to be sent again as it was. Return: 0; -EPROTO: something was applied that never was
+ * answered, or never asked.
+ */
+int requests_resume(struct toytimer *t, uint64_t serial);
 
 /* The connection is lost and with it all that the daemon knew: settles what can be settled here and
  * queues the rest again. */

@@ -243,7 +243,10 @@ typedef struct toytimer_status {
 	uint64_t registered, woken, cancelled, refused;
 	uint64_t wakeups;
 	uint64_t late_p50, late_p99, late_max;
-	uint64_t reserved[16]; /* 0 */
+	uint64_t restarts;			   /* of the daemon, that its sessions survived */
+	uint64_t adopted_sessions, adopted_timers; /* that were gone on with, in all */
+	uint64_t dropped_records;		   /* found damaged then, and dropped */
+	uint64_t reserved[16];			   /* 0 */
 } toytimer_status;
 
 int toytimer_get_status(toytimer *t, toytimer_status *ret);

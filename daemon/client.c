@@ -5,7 +5,7 @@
  * An open client is watched level-triggered for input. A blocked one is watched edge-triggered for
  * output only: the kernel then tells each time its client has read something, and is silent otherwise.
  */
-#include "client.h"
+#include "clients.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,55 +28,6 @@
 /* A freed packet's last byte is taken off the count after the wake-up it causes. */
 #define UNREAD_NONE 1
 
-/* Uids that have no name in this user namespace all look like this one (user_namespaces(7)). */
-static uint32_t read_overflow_uid(void)
-{
-	uint32_t uid = 65534;
-	FILE *f = fopen("/proc/sys/kernel/overflowuid", "re");
-
-	if (f && fscanf(f, "%u", &uid) != 1)
-		uid = 65534;
-	if (f)
-		fclose(f);
-	return uid;
-}
-
-/* Whether every uid has its own name here, as outside of any user namespace: one line, 0 0 2^32 - 1. */
-static bool all_uids_named(void)
-{
-	unsigned long inside = 1, outside = 1, count = 0;
-	FILE *f = fopen("/proc/self/uid_map", "re");
-	int n;
-
-	if (!f)
-		return true; /* a kernel without user namespaces */
-	n = fscanf(f, "%lu %lu %lu", &inside, &outside, &count);
-	fclose(f);
-	return n == 3 && inside == 0 && outside == 0 && count == UINT32_MAX;
-}
-
-int clients_init(struct clients *clients, struct worker *worker, struct log *log, int epoll,
-	uint64_t data, uint32_t max_clients)
-{
-	*clients = (struct clients){
-		.worker = worker,
-		.log = log,
-		.epoll = epoll,
-		.data = data,
-		.of = calloc(max_clients + 2, sizeof(struct client)),
-		.count = max_clients + 2,
-		.in = malloc(PROTO_PACKET_MAX),
-		.out = malloc(PROTO_PACKET_MAX),
-		.overflow_uid_is_nobody = !all_uids_named(),
-		.overflow_uid = read_overflow_uid(),
-	};
-	if (!clients->of || !clients->in || !clients->out)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < clients->count; i++)
-		clients->of[i].fd = -1;
-	return 0;
-}
-
 /* Closes a connection that was sent a last word. What its client sent and nobody read has to go first:
  * with it in the queue, the client would find a reset before that word. */
 static void close_read(int fd)
@@ -89,8 +40,7 @@ static void close_read(int fd)
 	close(fd);
 }
 
-/* Without waiting and without SIGPIPE. Return: 0 or a negative errno. */
-static int send_packet(int fd, const void *packet, size_t size)
+int client_send_packet(int fd, const void *packet, size_t size)
 {
 	for (;;) {
 		if (send(fd, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
@@ -100,46 +50,27 @@ static int send_packet(int fd, const void *packet, size_t size)
 	}
 }
 
-void clients_close(struct clients *clients)
-{
-	struct proto_going_away going = {.reason = PROTO_STOPPING};
-	struct codec_writer writer;
-	size_t size = 0;
-
-	if (clients->out) {
-		codec_begin(&writer, clients->out, PROTO_GOING_AWAY, 0);
-		codec_put(&writer, &going);
-		size = codec_end(&writer, 0);
-	}
-	for (uint32_t i = 0; clients->of && i < clients->count; i++) {
-		if (clients->of[i].fd < 0)
-			continue;
-		send_packet(clients->of[i].fd, clients->out, size);
-		close(clients->of[i].fd);
-	}
-	free(clients->of);
-	free(clients->in);
-	free(clients->out);
-	*clients = (struct clients){0};
-}
-
 /* Ends the session. Return: its connection, which is the caller's to close. */
 static int client_detach(struct clients *clients, uint32_t session)
 {
-	int fd = clients->of[session].fd;
+	struct client *client = &clients->of[session];
+	int fd = client->fd;
 
+	if (client->stored)
+		store_remove(clients->store, session);
 	worker_disconnect(clients->worker, session);
 	epoll_ctl(clients->epoll, EPOLL_CTL_DEL, fd, NULL);
-	clients->of[session] = (struct client){.fd = -1};
+	/* An entry in the queue of those to be stored stays; it is passed over there. */
+	*client = (struct client){.queued = client->queued, .queue_next = client->queue_next};
 	return fd;
 }
 
-static void client_close(struct clients *clients, uint32_t session)
+void client_close(struct clients *clients, uint32_t session)
 {
 	close(client_detach(clients, session));
 }
 
-static int client_watch(struct clients *clients, uint32_t session, int operation)
+int client_watch(struct clients *clients, uint32_t session, int operation)
 {
 	const struct client *client = &clients->of[session];
 	struct epoll_event event = {
@@ -150,8 +81,7 @@ static int client_watch(struct clients *clients, uint32_t session, int operation
 	return epoll_ctl(clients->epoll, operation, client->fd, &event) < 0 ? -errno : 0;
 }
 
-/* The kernel's word for how much the client has not read; as much as can be where it has none. */
-static uint32_t ask_unread(struct client *client)
+uint32_t client_ask_unread(struct client *client)
 {
 	int bytes;
 
@@ -163,12 +93,12 @@ static uint32_t ask_unread(struct client *client)
 
 static bool has_room(struct client *client)
 {
-	return client->unread < UNREAD_MAX || ask_unread(client) < UNREAD_MAX;
+	return client->unread < UNREAD_MAX || client_ask_unread(client) < UNREAD_MAX;
 }
 
-static int client_send(struct client *client, const void *packet, size_t size)
+int client_send(struct client *client, const void *packet, size_t size)
 {
-	int r = send_packet(client->fd, packet, size);
+	int r = client_send_packet(client->fd, packet, size);
 
 	if (r == 0 && client->unread < UINT32_MAX / 2)
 		client->unread += (uint32_t)size + PACKET_OVERHEAD;
@@ -191,7 +121,7 @@ static void client_block(
 static void client_unblock(struct clients *clients, uint32_t session)
 {
 	struct client *client = &clients->of[session];
-	uint32_t unread = ask_unread(client);
+	uint32_t unread = client_ask_unread(client);
 
 	if (client->drain ? unread > UNREAD_NONE : unread >= UNREAD_MAX)
 		return;
@@ -228,7 +158,7 @@ void client_refuse(int fd, enum proto_status status)
 	uint8_t packet[256];
 	size_t size = worker_error(packet, status, 0, worker_status_text(status));
 
-	send_packet(fd, packet, size);
+	client_send_packet(fd, packet, size);
 	close_read(fd);
 }
 
@@ -248,39 +178,60 @@ static const char *limit_of(enum proto_status status)
 	}
 }
 
+void client_open(struct clients *clients, uint32_t session, int fd)
+{
+	struct client *client = &clients->of[session];
+
+	*client = (struct client){
+		.fd = fd,
+		.queued = client->queued,
+		.queue_next = client->queue_next,
+		.queued_at = UINT64_MAX,
+	};
+}
+
+uint64_t client_socket_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
+}
+
 int client_accept(struct clients *clients, int fd, const struct now *now)
 {
 	uint64_t at = now->at[PROTO_CLOCK_MONOTONIC];
 	enum proto_status status = PROTO_E_NOBODY;
 	char comm[PROTO_COMM_MAX] = {0};
 	socklen_t size = sizeof(struct ucred);
-	struct ucred peer = {.uid = (uid_t)-1};
+	struct ucred ucred = {.uid = (uid_t)-1};
 	uint32_t session = 0;
 	int r, room = UNREAD_MAX;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		peer.uid = (uid_t)-1;
-	if (peer.uid != (uid_t)-1 &&
-		!(clients->overflow_uid_is_nobody && peer.uid == clients->overflow_uid)) {
-		read_comm(peer.pid, comm);
-		status = worker_connect(
-			clients->worker, peer.uid, (uint32_t)peer.pid, comm, now, &session);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0)
+		ucred.uid = (uid_t)-1;
+	if (ucred.uid != (uid_t)-1 &&
+		!(clients->overflow_uid_is_nobody && ucred.uid == clients->overflow_uid)) {
+		struct peer peer = {ucred.uid, (uint32_t)ucred.pid, client_socket_cookie(fd), comm};
+
+		read_comm(ucred.pid, comm);
+		status = worker_connect(clients->worker, &peer, now, &session);
 	}
 	if (status) {
-		struct log_about about = {peer.uid, (uint32_t)peer.pid, limit_of(status)};
+		struct log_about about = {ucred.uid, (uint32_t)ucred.pid, limit_of(status)};
 
 		log_client(clients->log, LOG_NOTICE, at, &about, "refused a client: %s",
 			worker_status_text(status));
 		client_refuse(fd, status);
 		return 0;
 	}
-	clients->of[session] = (struct client){.fd = fd};
+	client_open(clients, session, fd);
 	r = client_watch(clients, session, EPOLL_CTL_ADD);
 	if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) < 0)
 		r = -errno;
 	if (r < 0) {
 		worker_disconnect(clients->worker, session);
-		clients->of[session].fd = -1;
+		clients->of[session].fd = 0;
 		client_refuse(fd, PROTO_E_DESCRIPTORS);
 	}
 	return r;
@@ -321,21 +272,21 @@ static void log_refusals(struct clients *clients, uint32_t session, const struct
 			"refused %u registrations: the limit is reached (%s)", count, about.limit);
 }
 
-/* Ends a session with a last word for its client. */
-static void client_end(
-	struct clients *clients, uint32_t session, size_t size, const struct now *now)
+/* Ends a session with a last word for its client, an error event. */
+static void client_end(struct clients *clients, uint32_t session, const void *packet, size_t size,
+	const struct now *now)
 {
 	const struct session *s = &clients->worker->arena.sessions[session];
 	struct log_about about = {s->uid, s->pid, NULL};
 	struct proto_header header;
 	struct proto_error error;
 
-	if (codec_open(clients->out, size, CODEC_FROM_DAEMON, &header) == CODEC_OK) {
-		codec_get(clients->out, &header, 0, &error);
+	if (codec_open(packet, size, CODEC_FROM_DAEMON, &header) == CODEC_OK) {
+		codec_get(packet, &header, 0, &error);
 		log_client(clients->log, LOG_INFO, now->at[PROTO_CLOCK_MONOTONIC], &about,
 			"ended a session: %.*s", (int)sizeof(error.text), error.text);
 	}
-	send_packet(clients->of[session].fd, clients->out, size);
+	client_send_packet(clients->of[session].fd, packet, size);
 	close_read(client_detach(clients, session));
 }
 
@@ -343,21 +294,28 @@ static uint32_t client_handle(
 	struct clients *clients, uint32_t session, size_t received, const struct now *now)
 {
 	struct client *client = &clients->of[session];
+	const void *answer;
 	bool end;
 	size_t size = worker_handle(
-		clients->worker, session, clients->in, received, now, clients->out, &end);
-	int r;
+		clients->worker, session, clients->in, received, now, &answer, &end);
+	int r = 0;
 
 	if (end) {
-		client_end(clients, session, size, now);
+		client_end(clients, session, answer, size, now);
 		return 1;
 	}
 	log_refusals(clients, session, now);
-	r = client_send(client, clients->out, size);
+	if (size)
+		r = client_send(client, answer, size);
 	/* A client that does not wait for answers may have gone already; what it sent still counts, and
 	 * the end of file comes after it. */
-	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
 		client_close(clients, session);
+		return 1;
+	}
+	if (size)
+		worker_answered(clients->worker);
+	clients_note(clients, session, now);
 	return (uint32_t)(received / sizeof(struct proto_cancel));
 }
 
@@ -375,7 +333,7 @@ static uint32_t client_read(
 	if (n == -EAGAIN)
 		return 0;
 	if (n == -EBADMSG) {
-		client_end(clients, session,
+		client_end(clients, session, clients->out,
 			worker_error(clients->out, PROTO_E_PASSED_DESCRIPTOR, 0,
 				worker_status_text(PROTO_E_PASSED_DESCRIPTOR)),
 			now);
@@ -395,8 +353,10 @@ uint32_t client_event(
 	struct client *client = &clients->of[session];
 	bool hung_up = events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR);
 
-	if (client->fd < 0) /* closed by an event before this one in the same turn */
+	if (!client->fd) /* closed by an event before this one in the same turn */
 		return 0;
+	if (!client->blocked && worker_recovers(clients->worker, session))
+		return 0; /* it is ready, and so served in this turn or the next */
 	if (!client->blocked)
 		return client_read(clients, session, hung_up, now);
 	if (hung_up)
@@ -406,7 +366,7 @@ uint32_t client_event(
 	return 1;
 }
 
-void client_serve(struct clients *clients, uint32_t session, const struct now *now)
+size_t client_serve(struct clients *clients, uint32_t session, const struct now *now)
 {
 	struct client *client = &clients->of[session];
 	struct worker *w = clients->worker;
@@ -415,21 +375,21 @@ void client_serve(struct clients *clients, uint32_t session, const struct now *n
 	int r = 0;
 
 	if (what == WORKER_HOLD) {
-		if (ask_unread(client) > UNREAD_NONE) {
+		if (client_ask_unread(client) > UNREAD_NONE) {
 			client_block(clients, session, now, true);
-			return;
+			return 0;
 		}
 		what = worker_wakes(w, session, now, true, clients->out, &size);
 	}
 	if (what == WORKER_END) {
-		client_end(clients, session, size, now);
-		return;
+		client_end(clients, session, clients->out, size, now);
+		return size;
 	}
 	if (what == WORKER_PACKET)
 		r = client_send(client, clients->out, size);
 	if (r == -EAGAIN) {
 		client_block(clients, session, now, false);
-		return;
+		return 0;
 	}
 	if (r == 0 && what == WORKER_PACKET)
 		worker_wakes_sent(w, now);
@@ -437,4 +397,5 @@ void client_serve(struct clients *clients, uint32_t session, const struct now *n
 		client_close(clients, session);
 	else
 		worker_settle(w, session, now, false);
+	return size;
 }

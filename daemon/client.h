@@ -14,33 +14,34 @@
 #include <stdint.h>
 
 #include "log.h"
+#include "store.h"
 #include "worker.h"
 
 struct client {
-	int fd;		 /* -1: none */
+	int fd;		 /* 0: none; main() sees to it that no connection gets that number */
 	uint32_t unread; /* bytes that it may not have read yet, an upper bound */
 	bool blocked;
-	bool drain; /* blocked until it has read everything */
+	bool drain;  /* blocked until it has read everything */
+	bool stored; /* systemd has it */
+	bool queued; /* clients::queue */
+	uint32_t queue_next;
+	uint64_t queued_at; /* monotonic */
 };
 
 struct clients {
 	struct worker *worker;
 	struct log *log;
-	int epoll;		     /* borrowed */
-	uint64_t data;		     /* what epoll tells of a client, plus its session */
-	struct client *of;	     /* by session */
-	uint32_t count;		     /* elements of it */
-	uint8_t *in, *out;	     /* one packet each */
-	bool overflow_uid_is_nobody; /* see clients_init() */
+	struct store *store;
+	int epoll;			  /* borrowed */
+	uint64_t data;			  /* what epoll tells of a client, plus its session */
+	struct client *of;		  /* by session */
+	uint32_t count;			  /* elements of it */
+	uint8_t *in, *out;		  /* one packet each */
+	uint32_t queue_first, queue_last; /* sessions that are to be stored, by queue_next */
+	bool queue_runs;		  /* WORKER_STORE will come up */
+	bool overflow_uid_is_nobody;	  /* see clients_init() */
 	uint32_t overflow_uid;
 };
-
-/* Allocates the table and the two packet buffers: 16 bytes a client allowed. Return: 0, -ENOMEM. */
-int clients_init(struct clients *clients, struct worker *worker, struct log *log, int epoll,
-	uint64_t data, uint32_t max_clients);
-
-/* Tells every client that the daemon stops, then closes all. */
-void clients_close(struct clients *clients);
 
 /*
  * Takes over an accepted connection: asks the kernel who it is, opens a session, or tells it why not
@@ -56,5 +57,27 @@ void client_refuse(int fd, enum proto_status status);
 uint32_t client_event(
 	struct clients *clients, uint32_t session, uint32_t events, const struct now *now);
 
-/* Sends the session, which worker_ready() gave, one packet of what is due, and settles it. */
-void client_serve(struct clients *clients, uint32_t session, const struct now *now);
+/* Sends the session, which worker_ready() gave, one packet of what is due, and settles it. Return: the
+ * packet's size in bytes, 0 if there was none, as a measure of the work. */
+size_t client_serve(struct clients *clients, uint32_t session, const struct now *now);
+
+/* For clients.c, and within client.c. */
+
+/* Sends one packet without waiting and without SIGPIPE. Return: 0, or a negative errno. */
+int client_send_packet(int fd, const void *packet, size_t size);
+
+/* The same to a client, counting what it has not read. */
+int client_send(struct client *client, const void *packet, size_t size);
+
+/* Puts a connection into a session's place, which has none; ends a session and closes its connection. */
+void client_open(struct clients *clients, uint32_t session, int fd);
+void client_close(struct clients *clients, uint32_t session);
+
+/* Has epoll watch for what the client may do now: EPOLL_CTL_ADD or _MOD. Return: 0, a negative errno. */
+int client_watch(struct clients *clients, uint32_t session, int operation);
+
+/* The kernel's word for how many bytes the client has not read; as many as can be where it has none. */
+uint32_t client_ask_unread(struct client *client);
+
+/* Which socket of this boot it is; 0 where the kernel does not say. */
+uint64_t client_socket_cookie(int fd);

@@ -22,7 +22,7 @@
 /* More may wait: /proc/sys/net/core/somaxconn bounds it. */
 #define BACKLOG 4096
 
-static void start(struct listener *listener)
+void listener_init(struct listener *listener)
 {
 	*listener = (struct listener){
 		.lock = -1,
@@ -30,34 +30,18 @@ static void start(struct listener *listener)
 	};
 }
 
-int listener_inherit(struct listener *listener, struct log *log)
+int listener_take(struct listener *listener, struct log *log, int fd, const char *name)
 {
-	char **names = NULL;
-	int n = sd_listen_fds_with_names(true, &names);
-	int result = n;
-
-	if (n < 0) {
-		log_print(log, LOG_ERR, "cannot take systemd's sockets: %s", strerror(-n));
-		return n;
+	if (listener->count >= LISTENERS_MAX ||
+		sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, true) <= 0) {
+		log_print(log, LOG_ERR,
+			"'%s' from systemd is not a listening SOCK_SEQPACKET of AF_UNIX, or the %uth of them",
+			name, listener->count + 1);
+		return -EINVAL;
 	}
-	start(listener);
-	for (int i = 0; i < n; i++) {
-		int fd = SD_LISTEN_FDS_START + i;
-
-		if (i >= LISTENERS_MAX || sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, true) <= 0) {
-			log_print(log, LOG_ERR,
-				"socket '%s' from systemd is not a listening SOCK_SEQPACKET of AF_UNIX",
-				names ? names[i] : "unknown");
-			result = -EINVAL;
-			break;
-		}
-		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-		listener->fds[listener->count++] = fd;
-	}
-	for (int i = 0; names && i < n; i++)
-		free(names[i]);
-	free(names);
-	return result;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	listener->fds[listener->count++] = fd;
+	return 0;
 }
 
 /* Return: the locked descriptor, -EWOULDBLOCK where another has the lock, another negative errno. */
@@ -143,7 +127,6 @@ int listener_open(struct listener *listener, struct log *log, const char *path, 
 		return -ENAMETOOLONG;
 	}
 	memcpy(address.sun_path, path, strlen(path));
-	start(listener);
 	make_folder(path);
 	listener->lock = take_lock(path);
 	if (listener->lock == -EWOULDBLOCK || (listener->lock >= 0 && is_live(&address))) {

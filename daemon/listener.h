@@ -23,9 +23,10 @@ struct listener {
 	bool paused; /* not even that helps: wait until a descriptor was closed */
 };
 
-/* Takes the sockets that systemd passed. Return: how many, 0: none; or a negative errno after it
- * was logged. */
-int listener_inherit(struct listener *listener, struct log *log);
+void listener_init(struct listener *listener);
+
+/* Takes a socket that systemd passed under that name. Return: 0, or -EINVAL after it was logged. */
+int listener_take(struct listener *listener, struct log *log, int fd, const char *name);
 
 /*
  * Makes a socket at path, with its folder if that is missing.

@@ -10,25 +10,28 @@
 #pragma once
 
 #include "alarm.h"
-#include "client.h"
+#include "clients.h"
 #include "listener.h"
 
 struct loop {
 	int epoll, signals;
 	struct log *log;
 	struct listener listener;
+	struct store store;
 	struct clients clients;
 	struct alarm alarm;
 	struct worker worker;
 	void *block; /* the worker's arena */
 	size_t block_size;
 	struct now now;
-	bool notify; /* systemd waits for keep-alives */
 	bool stopping;
 };
 
-/* Maps the arena, starts the worker, and takes over signals. All but the listener, which the caller opens in
- * between. Return: 0, or a negative errno after it was logged. loop_close() in either case. */
+/*
+ * Takes what systemd passed, goes on where an earlier process was killed or starts afresh, and takes
+ * over signals. Without a listener from systemd the caller opens one next.
+ * Return: 0, or a negative errno after it was logged. loop_close() in either case.
+ */
 int loop_init(struct loop *loop, struct log *log, const struct worker_config *config);
 
 /* Serves until SIGTERM or SIGINT. Return: 0, or the negative errno of what failed, after it was logged. */

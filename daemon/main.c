@@ -3,6 +3,7 @@
  * timerd: its arguments, and from them the loop.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -115,8 +116,8 @@ static const struct option long_options[] = {
 	{0},
 };
 
-/* What is left of the arena's places once each client has one for its hello, and the watchdog its own. */
-#define MAX_TIMERS (ARENA_TIMERS_MAX - ARENA_CLIENTS_MAX - 1)
+/* What is left of the arena's places once each client has one for its hello, and each chore its own. */
+#define MAX_TIMERS (ARENA_TIMERS_MAX - ARENA_CLIENTS_MAX - 2)
 
 /* Return: 0 to go on, 1 to exit in peace, -EINVAL after a line on standard error. */
 static int parse_option(struct options *o, int option, const char *name)
@@ -187,6 +188,18 @@ static int choose_socket(const struct options *o, char *buffer, size_t size, con
 	return 0;
 }
 
+/* Standard input, output and error are open, so that no other descriptor gets their numbers. */
+static void open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 /* As many descriptors as this process may have: a client is one. */
 static void raise_descriptors(struct log *log, const struct limits *limits)
 {
@@ -218,6 +231,10 @@ static int run(const struct options *o, const char *path)
 	struct now now = alarm_now();
 	struct worker_config config = {
 		.limits = o->limits,
+		/* The arena is laid out alike whatever the options say, so that the next process, with
+		 * others, can go on with it. */
+		.room_timers = ARENA_TIMERS_MAX,
+		.room_clients = ARENA_CLIENTS_MAX,
 		.can_wake_system = alarm_can_wake_system(),
 		.pid = (uint32_t)getpid(),
 		.instance = choose_instance(&now),
@@ -227,12 +244,11 @@ static int run(const struct options *o, const char *path)
 	struct log log;
 	int r;
 
+	open_standard();
 	log_init(&log, o->log_level);
 	raise_descriptors(&log, &o->limits);
 	r = loop_init(&loop, &log, &config);
-	if (r >= 0)
-		r = listener_inherit(&loop.listener, &log);
-	if (r == 0)
+	if (r == 0 && !loop.listener.count)
 		r = listener_open(&loop.listener, &log, path, o->user ? 0600 : 0666);
 	if (r >= 0) {
 		log_print(&log, LOG_INFO, "timerd %s serves %s", TIMERD_VERSION,

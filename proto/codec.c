@@ -46,13 +46,14 @@ static const struct kind kinds[] = {
 	KIND(PROTO_LIST | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_listed, 0,
 		PROTO_RECORDS_MAX(struct proto_listed), "list answer", "888888444411fpx"),
 	KIND(PROTO_STATUS | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_status_answer, 1, 1,
-		"status answer", "x88888888888844"),
+		"status answer", "x888888888888888844"),
 	KIND(PROTO_HELLO | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_hello_answer, 1, 1,
 		"hello answer", "4228844"),
 	BATCH(PROTO_CANCELLED, CODEC_FROM_DAEMON, struct proto_cancelled, "cancelled", "88"),
 	KIND(PROTO_GOING_AWAY, CODEC_FROM_DAEMON, struct proto_going_away, 1, 1, "going away",
 		"44"),
 	KIND(PROTO_ERROR, CODEC_FROM_DAEMON, struct proto_error, 1, 1, "error", "448zzzz"),
+	KIND(PROTO_RESUMED, CODEC_FROM_DAEMON, struct proto_resumed, 1, 1, "resumed", "8"),
 };
 
 static_assert(PROTO_ERROR_TEXT_MAX == 4 * 26, "zzzz in the table");
@@ -212,6 +213,8 @@ bool codec_label_valid(const char *label, size_t size)
 	const uint8_t *s = (const uint8_t *)label;
 	size_t i = 0;
 
+	if (size == PROTO_LABEL_MAX && !memcmp(s, (const uint8_t[PROTO_LABEL_MAX]){0}, size))
+		return true; /* none: most are, and this is a few words at a time */
 	while (i < size && s[i]) {
 		size_t n = utf8_character(s + i, size - i);
 

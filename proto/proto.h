@@ -63,6 +63,7 @@ enum proto_opcode {
 	PROTO_CANCELLED = 0x101,  /* a timer of this session was cancelled by another session */
 	PROTO_GOING_AWAY = 0x102, /* the daemon stops; the connection closes next */
 	PROTO_ERROR = 0x103,	  /* this session did something that ends it; it closes next */
+	PROTO_RESUMED = 0x104,	  /* a new daemon has taken this session over from one that died */
 };
 
 /*
@@ -90,7 +91,7 @@ enum proto_status {
 	PROTO_E_VERSION = 67,	    /* no version in common */
 	PROTO_E_HELLO_TIMEOUT = 68, /* no hello came in time */
 	PROTO_E_PACKET = 69,	    /* malformed packet */
-	PROTO_E_SEQUENCE = 70,	    /* well-formed, but not now: no hello, two hellos, old serial */
+	PROTO_E_SEQUENCE = 70, /* well-formed, but not now: no hello, two hellos, wrong serial */
 	PROTO_E_PASSED_DESCRIPTOR = 71, /* a file descriptor came with a packet */
 	PROTO_E_NOBODY = 72, /* the peer's uid is the overflow uid: it has no identity here */
 };
@@ -121,6 +122,7 @@ enum proto_wake_flag {
 
 enum proto_going_away_reason {
 	PROTO_STOPPING = 1,
+	PROTO_LAYOUT = 2, /* a new build cannot read what the old one left: register again */
 };
 
 struct proto_header {
@@ -128,7 +130,7 @@ struct proto_header {
 	uint16_t record_size; /* bytes of each record; 0 where the opcode has none */
 	uint16_t count;	      /* records that follow */
 	uint16_t status; /* of an answer: enum proto_status of the request as a whole; else 0 */
-	uint64_t serial; /* requests: above that of the request before; events: 0 */
+	uint64_t serial; /* requests: 1, then one more than the request before; events: 0 */
 	uint64_t cursor; /* list and its answer: where to go on, 0 = from the start / at the end */
 };
 
@@ -232,6 +234,10 @@ struct proto_status_answer {
 	uint64_t late_p50; /* over all wakes since the start, upper bound of its bucket (6 %) */
 	uint64_t late_p99;
 	uint64_t late_max;
+	uint64_t restarts; /* that the sessions survived; these survive what sessions survive */
+	uint64_t adopted_sessions;
+	uint64_t adopted_timers;
+	uint64_t dropped_records;
 	uint32_t pid;
 	uint32_t reserved;
 };
@@ -256,6 +262,16 @@ struct proto_going_away {
 	uint32_t reserved;
 };
 
+/*
+ * What was answered before stands, and no wake is lost: one that was being sent when the old daemon
+ * died may come again, with the same number. Every request up to `serial` was applied, and its answer
+ * is in the stream before this event. Requests after it have to be sent again, in order and with the
+ * same serials; those of them that did arrive are not applied twice.
+ */
+struct proto_resumed {
+	uint64_t serial; /* of the last request that was applied */
+};
+
 struct proto_error {
 	uint32_t status; /* enum proto_status, 64 and above */
 	uint32_t reserved;
@@ -273,7 +289,8 @@ static_assert(sizeof(struct proto_cancel_answer) == 16, "the wire");
 static_assert(sizeof(struct proto_rearm) == 40, "the wire");
 static_assert(sizeof(struct proto_list) == 8, "the wire");
 static_assert(sizeof(struct proto_listed) == 112, "the wire");
-static_assert(sizeof(struct proto_status_answer) == 128, "the wire");
+static_assert(sizeof(struct proto_status_answer) == 160, "the wire");
+static_assert(sizeof(struct proto_resumed) == 8, "the wire");
 static_assert(sizeof(struct proto_wake) == 48, "the wire");
 static_assert(sizeof(struct proto_cancelled) == 16, "the wire");
 static_assert(sizeof(struct proto_going_away) == 8, "the wire");

@@ -22,7 +22,7 @@ struct figure {
 };
 
 /* Everything but the version, in the order in which it is shown. */
-#define FIGURES 13
+#define FIGURES 17
 
 static void figures_of(const toytimer_status *s, struct figure figures[static FIGURES])
 {
@@ -40,6 +40,10 @@ static void figures_of(const toytimer_status *s, struct figure figures[static FI
 		{"late_p50", s->late_p50, true},
 		{"late_p99", s->late_p99, true},
 		{"late_max", s->late_max, true},
+		{"restarts", s->restarts, false},
+		{"adopted_sessions", s->adopted_sessions, false},
+		{"adopted_timers", s->adopted_timers, false},
+		{"dropped_records", s->dropped_records, false},
 	};
 
 	memcpy(figures, all, sizeof(all));
@@ -69,17 +73,17 @@ static int print_lines(const toytimer_status *s)
 	struct figure figures[FIGURES];
 	char span[WHEN_SPAN_MAX];
 
-	printf("%10s: %s\n", "version", s->version);
+	printf("%16s: %s\n", "version", s->version);
 	figures_of(s, figures);
 	for (size_t i = 0; i < FIGURES; i++) {
 		const struct figure *f = &figures[i];
 
 		if (!f->span)
-			printf("%10s: %llu\n", f->name, (unsigned long long)f->value);
+			printf("%16s: %llu\n", f->name, (unsigned long long)f->value);
 		else if (f->value == TOYTIMER_FOREVER)
-			printf("%10s: -\n", f->name);
+			printf("%16s: -\n", f->name);
 		else
-			printf("%10s: %s\n", f->name,
+			printf("%16s: %s\n", f->name,
 				when_format_span(span, sizeof(span), f->value, 0));
 	}
 	return output_flush();

@@ -11,7 +11,7 @@
 
 /* Where everything lies; the one place that knows. */
 struct layout {
-	size_t nodes, timers, labels, sessions, heads, users, buckets, size;
+	size_t nodes, timers, labels, sessions, heads, users, answer, buckets, size;
 	uint32_t buckets_count;
 };
 
@@ -35,6 +35,7 @@ static struct layout layout_of(uint32_t max_timers, uint32_t max_clients)
 	l.heads = section(&end, sessions * ARENA_CLOCKS, sizeof(struct rbnode));
 	l.users = section(&end, sessions, sizeof(struct user));
 	l.buckets = section(&end, l.buckets_count, sizeof(uint32_t));
+	l.answer = section(&end, 1, PROTO_PACKET_MAX);
 	l.nodes = section(&end, timers, sizeof(struct rbnode));
 	l.timers = section(&end, timers, sizeof(struct timer));
 	l.labels = section(&end, timers, PROTO_LABEL_MAX);
@@ -47,7 +48,7 @@ size_t arena_size(uint32_t max_timers, uint32_t max_clients)
 	return layout_of(max_timers, max_clients).size;
 }
 
-void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients)
+void arena_view(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients)
 {
 	struct layout l = layout_of(max_timers, max_clients);
 	char *base = block;
@@ -60,17 +61,45 @@ void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t 
 		.sessions = (struct session *)(base + l.sessions),
 		.heads = (struct rbnode *)(base + l.heads),
 		.users = (struct user *)(base + l.users),
+		.answer = (uint8_t *)(base + l.answer),
 		.buckets = (uint32_t *)(base + l.buckets),
 		.buckets_mask = l.buckets_count - 1,
 	};
-	arena->header->max_timers = max_timers;
-	arena->header->max_clients = max_clients;
-	arena->header->layout = ARENA_LAYOUT;
-	arena->header->sessions_top = ARENA_OWN_SESSION;
+}
+
+static void init_nodes(struct arena *arena)
+{
 	rbtree_init_nodes(arena->nodes);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		rbtree_init_nodes(arena_heads(arena, clock));
-	arena->header->magic = ARENA_MAGIC;
+}
+
+void arena_reset(struct arena *arena)
+{
+	struct arena_header *h = arena->header;
+
+	h->timers_top = h->timers_free = 0;
+	h->sessions_top = ARENA_OWN_SESSION;
+	h->sessions_free = h->users_top = h->users_free = 0;
+	h->ready_first = h->ready_last = 0;
+	h->timers = h->clients = 0;
+	memset(h->watched, 0, sizeof(h->watched));
+	memset(arena->buckets, 0, sizeof(*arena->buckets) * (arena->buckets_mask + 1));
+	init_nodes(arena);
+}
+
+void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients)
+{
+	struct arena_header *h = block;
+
+	h->max_timers = max_timers;
+	h->max_clients = max_clients;
+	h->size = arena_size(max_timers, max_clients);
+	h->layout = ARENA_LAYOUT;
+	arena_view(arena, block, max_timers, max_clients);
+	h->sessions_top = ARENA_OWN_SESSION;
+	init_nodes(arena);
+	ARENA_PUBLISH(h->magic, ARENA_MAGIC);
 }
 
 uint32_t arena_take_timer(struct arena *arena)
@@ -82,9 +111,15 @@ uint32_t arena_take_timer(struct arena *arena)
 	if (!timer)
 		return h->timers_top < h->max_timers ? ++h->timers_top : 0;
 	node = &arena->nodes[timer];
+	/* One that was handed over with its session's tree still looks armed. */
+	if (node->tag != TIMER_FREE)
+		ARENA_PUBLISH(node->tag, TIMER_FREE);
 	h->timers_free = node->parent_red >> 1;
 	arena_free_timers(arena, node->child[0]);
 	arena_free_timers(arena, node->child[1]);
+	/* The next one to be taken is on its way while this one is filled. */
+	__builtin_prefetch(&arena->nodes[h->timers_free]);
+	__builtin_prefetch(&arena->timers[h->timers_free]);
 	return timer;
 }
 
@@ -100,7 +135,7 @@ void arena_free_timers(struct arena *arena, uint32_t root)
 
 void arena_free_timer(struct arena *arena, uint32_t timer)
 {
-	arena->nodes[timer].tag = TIMER_FREE;
+	ARENA_PUBLISH(arena->nodes[timer].tag, TIMER_FREE);
 	arena->nodes[timer].child[0] = arena->nodes[timer].child[1] = 0;
 	arena_free_timers(arena, timer);
 }
@@ -114,8 +149,11 @@ uint32_t arena_take_session(struct arena *arena)
 		h->sessions_free = arena->sessions[session].ready_next;
 	else if (h->sessions_top < h->max_clients + 1)
 		session = ++h->sessions_top;
-	if (session)
-		memset(&arena->sessions[session], 0, sizeof(arena->sessions[session]));
+	if (!session)
+		return 0;
+	memset(&arena->sessions[session], 0, sizeof(arena->sessions[session]));
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		arena_heads(arena, clock)[session].tag = 0;
 	return session;
 }
 
@@ -123,7 +161,7 @@ void arena_free_session(struct arena *arena, uint32_t session)
 {
 	struct arena_header *h = arena->header;
 
-	arena->sessions[session].state = SESSION_FREE;
+	ARENA_PUBLISH(arena->sessions[session].state, SESSION_FREE);
 	arena->sessions[session].ready_next = h->sessions_free;
 	h->sessions_free = session;
 }

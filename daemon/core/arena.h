@@ -15,6 +15,12 @@
  *   session      1 .. max_clients + 1    0 is nil, 1 the daemon's own
  *   user         1 .. max_clients        0 is nil
  *
+ * The block outlives the process: it is a memfd that systemd keeps (see adopt.h). What the next
+ * process trusts is records, each with a check word: a record is filled first and published by its
+ * last store, and a change of more than one word is written to the header first, so that a kill
+ * between any two stores leaves what one scan can resolve. Links are derived, and never trusted.
+ * Records are therefore changed through ARENA_STORE and ARENA_PUBLISH only.
+ *
  * Free timers are kept as a list of trees: a session that closes hands over its trees whole, each as
  * one element, in O(1); who takes a timer takes a root and puts its two subtrees back. So nothing
  * ever has to walk over what a client leaves behind, however much it is.
@@ -39,7 +45,7 @@ enum arena_clock {
 };
 
 #define ARENA_MAGIC  UINT64_C(0x3164726d69745454)
-#define ARENA_LAYOUT 1
+#define ARENA_LAYOUT 1 /* of everything in this file; raised by every change of it */
 
 /* The stated maximum: what an id's index can name. */
 #define ARENA_TIMERS_MAX  ((UINT32_C(1) << PROTO_ID_INDEX_BITS) - 1)
@@ -56,14 +62,15 @@ struct timer {
 	uint32_t session;
 	uint32_t count; /* wakes asked for; 0: no end */
 	uint32_t fired; /* wakes sent, modulo 2^32 */
-	uint32_t spare;
+	uint32_t check; /* timers_check() over all of it, and over due, latest, clock and label */
 };
 
 /* A timer's tag, in its hot half. */
 enum timer_state {
 	TIMER_FREE = 0,
-	TIMER_ARMED,	 /* in its session's tree of its clock */
-	TIMER_CANCELLED, /* by another session; its own is to be told */
+	TIMER_ARMED,	  /* in its session's tree of its clock */
+	TIMER_CANCELLED,  /* by another session; its own is to be told */
+	TIMER_CANCELLING, /* by a packet that is being applied: gone once that is committed */
 };
 
 enum session_state {
@@ -84,13 +91,20 @@ struct session {
 	uint32_t user;
 	uint32_t uid, pid;
 	uint32_t held;	 /* timers */
-	uint64_t serial; /* of the last request */
+	uint64_t serial; /* of the last request that was applied: storing it commits that packet */
 	uint64_t born;	 /* arena_header::sequence when it opened: older timers are not its own */
+	uint64_t socket; /* SO_COOKIE of its connection: by this the next process knows it again */
+	uint64_t sent_at[PROTO_CLOCKS];	 /* the time for which its last packet of wakes was made */
+	uint32_t check;			 /* sessions_check() over what never changes */
 	uint32_t told_first, told_last;	 /* cancelled by others, linked by child[0] */
 	uint32_t ready_next, ready_prev; /* arena_header::ready_first; free: sessions_free */
 	uint32_t hello_timer;		 /* the daemon's own timer that waits for its hello */
 	uint8_t state, place;
-	uint16_t fault; /* enum proto_status that ends it; 0: none */
+	uint16_t fault;	   /* enum proto_status that ends it; 0: none */
+	bool resumed;	   /* it has been adopted: its client may send again what had arrived */
+	bool tell_resumed; /* and is to be told so */
+	uint8_t sending;   /* that packet may be sent, and its wakes are not all taken off yet */
+	bool send_again;   /* the same when it was adopted: they are made anew for that very time */
 	char comm[PROTO_COMM_MAX];
 };
 
@@ -106,13 +120,35 @@ struct user {
 
 struct counters {
 	uint64_t registered, woken, cancelled, refused, wakeups;
+	uint64_t restarts, adopted_sessions, adopted_timers, dropped_records;
 	uint64_t late_max;
 	uint64_t late[LATENESS_BUCKETS];
 };
 
+/* A change to a timer that takes more than one store: written here first, done again by the next
+ * process if this one was killed in the midst of it. */
+struct arena_intent {
+	uint32_t timer; /* 0: none; published last */
+	uint32_t check; /* timers_check() of the timer as it will be */
+	uint32_t count, fired;
+	uint64_t due, latest, every;
+};
+
+/* The packet that is being handled. It is applied as a whole or not at all, and its answer, which lies
+ * in arena::answer, is sent again if this process is killed before it knows that it was sent. */
+struct arena_applying {
+	uint32_t session; /* 0: none; published last */
+	uint32_t answer_size;
+	uint64_t serial;   /* committed where the session's serial has reached it */
+	uint64_t sequence; /* arena_header::sequence before it */
+};
+
 struct arena_header {
 	uint64_t magic;
+	uint64_t size;	   /* of the block */
+	uint64_t instance; /* names this life of the sessions */
 	uint32_t layout;
+	uint32_t adopting; /* attempts to adopt it that have not come to their end */
 	uint32_t max_timers, max_clients;
 	uint32_t timers_top,
 		timers_free; /* highest index ever used; list by parent of free trees */
@@ -121,6 +157,8 @@ struct arena_header {
 	uint32_t ready_first, ready_last;
 	uint32_t timers, clients; /* held now, those of the daemon itself left out */
 	uint64_t sequence;
+	struct arena_intent intent;
+	struct arena_applying applying;
 	struct rbtree watched[ARENA_CLOCKS]; /* over arena_heads(): sessions by their first due */
 	struct counters counters;
 };
@@ -133,14 +171,44 @@ struct arena {
 	struct session *sessions;
 	struct rbnode *heads;
 	struct user *users;
+	uint8_t *answer;   /* PROTO_PACKET_MAX bytes */
 	uint32_t *buckets; /* of users, by uid */
 	uint32_t buckets_mask;
 };
 
+/*
+ * A store to a record. In a test build each one is a point at which the process may be killed; else
+ * it is a store. ARENA_PUBLISH is one that no other store may move across: the compiler must not, and
+ * a kill comes between two instructions, so that no more is needed.
+ */
+#ifdef ARENA_STORE_HOOK
+void arena_store_hook(void);
+#else
+#	define arena_store_hook() ((void)0)
+#endif
+#define ARENA_STORE(place, value)   \
+	do {                        \
+		(place) = (value);  \
+		arena_store_hook(); \
+	} while (0)
+#define ARENA_PUBLISH(place, value)                                    \
+	do {                                                           \
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);               \
+		__atomic_store_n(&(place), (value), __ATOMIC_RELEASE); \
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);               \
+		arena_store_hook();                                    \
+	} while (0)
+
 /* Bytes that a block for so many needs. Both are at most the stated maximum. */
 size_t arena_size(uint32_t max_timers, uint32_t max_clients);
 
-/* Lays out a zeroed block of arena_size() bytes, aligned to a page. The block stays the caller's. */
+/* Looks at a block of arena_size() bytes, aligned to a page, whatever is in it. It stays the caller's. */
+void arena_view(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients);
+
+/* Sets all that is derived from the records to what it is where there are none. */
+void arena_reset(struct arena *arena);
+
+/* Makes a zeroed block an arena. */
 void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients);
 
 /* A timer to be filled; 0: there is none left. O(1). */

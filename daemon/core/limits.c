@@ -69,10 +69,17 @@ enum proto_status limits_take_client(
 		settle(arena, user);
 		return PROTO_E_CLIENTS_USER;
 	}
+	*ret_user = limits_adopt_client(arena, uid);
+	return PROTO_OK;
+}
+
+uint32_t limits_adopt_client(struct arena *arena, uint32_t uid)
+{
+	uint32_t user = account(arena, uid);
+
 	arena->users[user].clients++;
 	arena->header->clients++;
-	*ret_user = user;
-	return PROTO_OK;
+	return user;
 }
 
 void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers)

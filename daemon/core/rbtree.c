@@ -173,13 +173,30 @@ static uint32_t step(const struct rbnode *n, uint32_t x, bool side)
 
 	if (n[x].child[side]) {
 		x = n[x].child[side];
-		while (n[x].child[!side])
+		while (n[x].child[!side]) {
+			/* Where a walk goes on once it comes back up to here. */
+			__builtin_prefetch(&n[n[x].child[side]]);
 			x = n[x].child[!side];
+		}
+		__builtin_prefetch(&n[n[x].child[side]]);
 		return x;
 	}
 	for (p = parent_of(n, x); p && n[p].child[side] == x; p = parent_of(n, p))
 		x = p;
 	return p;
+}
+
+/* A node of that latest is gone from below x. Where it was not the smallest nothing has changed, nor
+ * further up; and to see that, no child need be looked at. */
+static void mend_least(struct rbnode *n, uint32_t x, uint64_t gone)
+{
+	for (; x && n[x].least == gone; x = parent_of(n, x)) {
+		uint64_t least = reckon_least(n, x);
+
+		if (least == gone)
+			break; /* another one has the same */
+		n[x].least = least;
+	}
 }
 
 void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
@@ -214,15 +231,12 @@ void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 			p = y;
 	}
 
-	/* Up to y's new place every least may have changed; above it, stop where one stays. */
-	for (uint32_t up = p, below = y != node ? y : 0; up; up = parent_of(n, up)) {
-		uint64_t least = reckon_least(n, up);
-
-		if (up == below)
-			below = 0;
-		else if (!below && n[up].least == least)
-			break;
-		n[up].least = least;
+	if (y == node) {
+		mend_least(n, p, n[node].latest);
+	} else {
+		mend_least(n, p, n[y].latest);
+		n[y].least = reckon_least(n, y);
+		mend_least(n, parent_of(n, y), n[node].latest);
 	}
 	if (black)
 		rebalance_erase(n, tree, x, p);

@@ -152,6 +152,10 @@ void report_status(const struct worker *w, const struct now *now, struct proto_s
 		.late_p50 = report_quantile(c, 50),
 		.late_p99 = report_quantile(c, 99),
 		.late_max = c->late_max,
+		.restarts = c->restarts,
+		.adopted_sessions = c->adopted_sessions,
+		.adopted_timers = c->adopted_timers,
+		.dropped_records = c->dropped_records,
 		.pid = w->config.pid,
 	};
 	for (size_t i = 0; i < sizeof(ret->version) && w->config.version[i]; i++)

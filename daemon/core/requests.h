@@ -14,6 +14,9 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 void requests_rearm(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, const struct now *now, struct codec_writer *answer);
 
+/* The session's packet is committed: what it cancelled goes. */
+void requests_commit(struct worker *w, uint32_t session);
+
 /* Enrolls one timer for a session. Return: its index; 0 and the reason. */
 uint32_t requests_enroll(struct worker *w, uint32_t session, const struct proto_register *r,
 	const struct now *now, enum proto_status *ret_status);

@@ -74,21 +74,39 @@ void sessions_init(struct arena *arena)
 	arena->sessions[ARENA_OWN_SESSION] = (struct session){.state = SESSION_OPEN};
 }
 
-uint32_t sessions_open(
-	struct arena *arena, uint32_t user, uint32_t uid, uint32_t pid, const char *comm)
+uint32_t sessions_check(const struct arena *arena, uint32_t session)
+{
+	const struct session *s = &arena->sessions[session];
+	uint64_t comm[2], sum = session;
+	/* As in timers_check(). */
+	const uint64_t k = UINT64_C(0xe220a8397b1dcdaf);
+
+	static_assert(sizeof(comm) == sizeof(s->comm), "both words of it");
+	memcpy(comm, s->comm, sizeof(comm));
+	sum = (sum + s->uid) * k + s->pid;
+	sum = (sum ^ sum >> 32) * k + s->born;
+	sum = (sum ^ sum >> 32) * k + s->socket;
+	sum = (sum ^ sum >> 32) * k + comm[0];
+	sum = (sum ^ sum >> 32) * k + comm[1];
+	return (uint32_t)(sum * k >> 32);
+}
+
+uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *peer)
 {
 	uint32_t session = arena_take_session(arena);
 	struct session *s = &arena->sessions[session];
 
 	if (!session)
 		return 0;
-	s->user = user;
-	s->uid = uid;
-	s->pid = pid;
-	for (size_t i = 0; i < sizeof(s->comm) && comm[i]; i++)
-		s->comm[i] = comm[i];
-	s->born = arena->header->sequence;
-	s->state = SESSION_NEW;
+	ARENA_STORE(s->user, user);
+	ARENA_STORE(s->uid, peer->uid);
+	ARENA_STORE(s->pid, peer->pid);
+	ARENA_STORE(s->socket, peer->socket);
+	for (size_t i = 0; i < sizeof(s->comm) && peer->comm[i]; i++)
+		s->comm[i] = peer->comm[i];
+	ARENA_STORE(s->born, arena->header->sequence);
+	ARENA_STORE(s->check, sessions_check(arena, session));
+	ARENA_PUBLISH(s->state, SESSION_NEW);
 	return session;
 }
 
@@ -182,7 +200,7 @@ void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
 	struct rbnode *node = &arena->nodes[timer];
 	unsigned int clock = timers_clock(arena, timer);
 
-	node->tag = timers_tag(TIMER_CANCELLED, clock, timers_labelled(arena, timer));
+	ARENA_PUBLISH(node->tag, timers_tag(TIMER_CANCELLED, clock, timers_labelled(arena, timer)));
 	node->child[0] = node->child[1] = 0;
 	*(s->told_last ? &arena->nodes[s->told_last].child[0] : &s->told_first) = timer;
 	s->told_last = timer;
@@ -209,7 +227,7 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 {
 	const struct session *s = &arena->sessions[session];
 
-	if (s->told_first || s->fault)
+	if (s->told_first || s->fault || s->tell_resumed)
 		return true;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint32_t first = s->timers[clock].first;

@@ -19,12 +19,18 @@
 /* Opens the daemon's own session, ARENA_OWN_SESSION. Once, after arena_init(). */
 void sessions_init(struct arena *arena);
 
-/*
- * A new session, before its hello; 0: there is none left. O(1).
- *   comm: the command's name, at most PROTO_COMM_MAX bytes of it are taken.
- */
-uint32_t sessions_open(
-	struct arena *arena, uint32_t user, uint32_t uid, uint32_t pid, const char *comm);
+/* Who is at the other end of a connection, as the kernel says. */
+struct peer {
+	uint32_t uid, pid;
+	uint64_t socket;  /* SO_COOKIE: no other socket of this boot has it */
+	const char *comm; /* the command's name, zero-terminated or PROTO_COMM_MAX bytes */
+};
+
+/* A new session, before its hello; 0: there is none left. O(1). */
+uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *peer);
+
+/* The check word over what never changes in a session's record. */
+uint32_t sessions_check(const struct arena *arena, uint32_t session);
 
 /* Ends the session and drops its timers, however many there are. O(log sessions). */
 void sessions_close(struct arena *arena, uint32_t session);
@@ -33,7 +39,7 @@ void sessions_close(struct arena *arena, uint32_t session);
 void sessions_enroll(struct arena *arena, uint32_t timer);
 void sessions_withdraw(struct arena *arena, uint32_t timer);
 
-/* Marks a live timer, which is in no tree, as cancelled by another session: its own will be told. */
+/* Marks a timer, which is in no tree, as cancelled by another session: its own will be told. */
 void sessions_tell_cancelled(struct arena *arena, uint32_t timer);
 
 /* Makes every watched session ready that has a timer due, at most `budget` of them; returns whether

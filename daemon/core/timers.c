@@ -11,6 +11,21 @@
 #define SEQUENCE_BITS (PROTO_ID_BITS - PROTO_ID_INDEX_BITS)
 #define SEQUENCE_MASK ((UINT64_C(1) << SEQUENCE_BITS) - 1)
 
+/* Odd constants: successive values of splitmix64 (Steele, Lea and Flood, 2014) from 0, made odd. */
+static const uint64_t odd[] = {
+	UINT64_C(0xe220a8397b1dcdaf),
+	UINT64_C(0x6e789e6aa1b965f5),
+	UINT64_C(0x06c45d188009454f),
+	UINT64_C(0xf88bb8a8724c81ed),
+	UINT64_C(0x1b39896a51a8749b),
+	UINT64_C(0x53cb9f0c747ea2eb),
+	UINT64_C(0x2c829abe1f4532e1),
+	UINT64_C(0xc584133ac916ab3d),
+	UINT64_C(0x3ee5789041c98ac3),
+	UINT64_C(0xf3b8488c368cb0a7),
+	UINT64_C(0x657eecdd3cb13d09),
+};
+
 uint64_t timers_now(const struct now *now, unsigned int clock)
 {
 	static const uint8_t base[ARENA_CLOCKS] = {
@@ -72,13 +87,105 @@ bool timers_alive(const struct arena *arena, uint32_t timer)
 		t->sequence > session->born;
 }
 
-uint32_t timers_find(const struct arena *arena, uint64_t id)
+uint32_t timers_index(const struct arena *arena, uint64_t id)
 {
 	uint32_t timer = (uint32_t)(id & ARENA_TIMERS_MAX);
 
-	if (timer == 0 || timer > arena->header->timers_top || timers_id(arena, timer) != id)
+	return timer > arena->header->timers_top ? 0 : timer;
+}
+
+uint32_t timers_find(const struct arena *arena, uint64_t id)
+{
+	uint32_t timer = timers_index(arena, id);
+
+	if (timer == 0 || timers_id(arena, timer) != id)
 		return 0;
 	return timers_alive(arena, timer) ? timer : 0;
+}
+
+uint32_t timers_check(const struct arena *arena, uint32_t timer, const struct arena_intent *change)
+{
+	const struct timer *t = &arena->timers[timer];
+	uint64_t kind = arena->nodes[timer].tag >> TAG_CLOCK_SHIFT; /* all but the state */
+	uint64_t sum = (uint64_t)timer << 32;
+
+	sum += odd[0] * t->sequence + odd[1] * t->cookie;
+	sum += odd[2] * ((uint64_t)t->session << 32 | change->count);
+	sum += odd[3] * (kind << 32 | change->fired);
+	sum += odd[4] * change->every + odd[5] * change->due + odd[6] * change->latest;
+	sum += odd[7] * timer;
+	if (timers_labelled(arena, timer))
+		for (unsigned int i = 0; i < PROTO_LABEL_MAX / 8; i++) {
+			uint64_t word;
+
+			__builtin_memcpy(&word, arena->labels[timer] + i * 8, 8);
+			sum += odd[8 + i] * word;
+		}
+	return (uint32_t)(sum >> 32);
+}
+
+struct arena_intent timers_values(const struct arena *arena, uint32_t timer)
+{
+	const struct timer *t = &arena->timers[timer];
+
+	return (struct arena_intent){
+		.timer = timer,
+		.check = t->check,
+		.count = t->count,
+		.fired = t->fired,
+		.due = arena->nodes[timer].due,
+		.latest = arena->nodes[timer].latest,
+		.every = t->every,
+	};
+}
+
+void timers_publish(struct arena *arena, uint32_t timer, unsigned int clock, bool labelled)
+{
+	struct rbnode *node = &arena->nodes[timer];
+	struct arena_intent values = timers_values(arena, timer);
+
+	ARENA_STORE(node->tag, timers_tag(TIMER_FREE, clock, labelled));
+	ARENA_STORE(arena->timers[timer].check, timers_check(arena, timer, &values));
+	ARENA_PUBLISH(node->tag, timers_tag(TIMER_ARMED, clock, labelled));
+}
+
+static void change_apply(struct arena *arena, const struct arena_intent *change)
+{
+	struct rbnode *node = &arena->nodes[change->timer];
+	struct timer *t = &arena->timers[change->timer];
+
+	ARENA_STORE(node->due, change->due);
+	ARENA_STORE(node->latest, change->latest);
+	ARENA_STORE(t->every, change->every);
+	ARENA_STORE(t->count, change->count);
+	ARENA_STORE(t->fired, change->fired);
+	ARENA_STORE(t->check, change->check);
+}
+
+void timers_change(struct arena *arena, uint32_t timer, const struct arena_intent *change)
+{
+	struct arena_intent *intent = &arena->header->intent;
+
+	ARENA_STORE(intent->due, change->due);
+	ARENA_STORE(intent->latest, change->latest);
+	ARENA_STORE(intent->every, change->every);
+	ARENA_STORE(intent->count, change->count);
+	ARENA_STORE(intent->fired, change->fired);
+	ARENA_STORE(intent->check, timers_check(arena, timer, intent));
+	ARENA_PUBLISH(intent->timer, timer);
+	change_apply(arena, intent);
+	ARENA_PUBLISH(intent->timer, 0);
+}
+
+void timers_redo(struct arena *arena)
+{
+	struct arena_intent change = arena->header->intent;
+
+	/* The check word covers what the change leaves alone as well: it fits this very timer only. */
+	if (change.timer && change.timer <= arena->header->max_timers &&
+		timers_check(arena, change.timer, &change) == change.check)
+		change_apply(arena, &change);
+	ARENA_PUBLISH(arena->header->intent.timer, 0);
 }
 
 /* Whether timer a comes before timer b. The cold half is looked at for equal dues only. */
@@ -89,6 +196,47 @@ static bool before(const struct arena *arena, uint32_t a, uint32_t b)
 	if (due_a != due_b)
 		return due_a < due_b;
 	return arena->timers[a].sequence < arena->timers[b].sequence;
+}
+
+void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
+	const uint64_t *dues, unsigned int n)
+{
+	const struct rbnode *nodes = arena->nodes;
+	uint32_t at[TIMERS_ABREAST], more = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		/* What comes last in its tree goes there without a descent. */
+		bool descends = dues[i] < nodes[trees[i]->last].due;
+
+		at[i] = descends ? trees[i]->root : 0;
+		more |= at[i];
+	}
+	/* Nil's children are nil: who has arrived stays there while the others go on. */
+	while (more) {
+		more = 0;
+		for (unsigned int i = 0; i < n; i++) {
+			at[i] = nodes[at[i]].child[nodes[at[i]].due <= dues[i]];
+			__builtin_prefetch(&nodes[at[i]]);
+			more |= at[i];
+		}
+	}
+}
+
+void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers, unsigned int n)
+{
+	const struct rbnode *nodes = arena->nodes;
+
+	for (unsigned int i = 0; i < n; i++) {
+		__builtin_prefetch(&nodes[timers[i]]);
+		__builtin_prefetch(&arena->timers[timers[i]]);
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		const struct rbnode *node = &nodes[timers[i]];
+
+		__builtin_prefetch(&nodes[node->parent_red >> 1]);
+		__builtin_prefetch(&nodes[node->child[0]]);
+		__builtin_prefetch(&nodes[node->child[1]]);
+	}
 }
 
 void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer)
@@ -144,10 +292,10 @@ bool timers_last(const struct arena *arena, uint32_t timer, uint64_t at)
 
 void timers_advance(struct arena *arena, uint32_t timer, uint64_t at)
 {
-	struct rbnode *node = &arena->nodes[timer];
-	uint64_t slack = timers_slack(arena, timer);
+	struct arena_intent change = timers_values(arena, timer);
 
-	node->due = next_due(arena, timer, at);
-	node->latest = timers_latest(node->due, slack);
-	arena->timers[timer].fired++;
+	change.due = next_due(arena, timer, at);
+	change.latest = timers_latest(change.due, timers_slack(arena, timer));
+	change.fired++;
+	timers_change(arena, timer, &change);
 }

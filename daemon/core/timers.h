@@ -39,6 +39,9 @@ uint64_t timers_slack(const struct arena *arena, uint32_t timer);
 /* The timer's public name; never 0. */
 uint64_t timers_id(const struct arena *arena, uint32_t timer);
 
+/* The place that an id, which may be any number, speaks of; 0: there is no such place. O(1). */
+uint32_t timers_index(const struct arena *arena, uint64_t id);
+
 /*
  * The live timer that has this id; 0: there is none. Any number may be asked for. O(1).
  * An id is the low bits of the sequence above the index, so it names no other timer until exactly
@@ -48,6 +51,38 @@ uint32_t timers_find(const struct arena *arena, uint64_t id);
 
 /* Whether the timer is a live one: its state says so, and its session has not closed since. */
 bool timers_alive(const struct arena *arena, uint32_t timer);
+
+/*
+ * The check word of a timer, as it would be with what the change says. O(1).
+ * A sum of products with odd constants, of which the upper half is kept (multilinear hashing: Lemire
+ * and Kaser, Strongly Universal String Hashing is Fast, 2014). It finds damage and half-written
+ * records, not forgery; memory safety rests on checks of bounds alone.
+ */
+uint32_t timers_check(const struct arena *arena, uint32_t timer, const struct arena_intent *change);
+
+/* What a timer is now, as a change to nothing else. */
+struct arena_intent timers_values(const struct arena *arena, uint32_t timer);
+
+/* Makes a filled record, whose tag is TIMER_FREE, a live timer's: its check word, then the tag. */
+void timers_publish(struct arena *arena, uint32_t timer, unsigned int clock, bool labelled);
+
+/* Changes due, latest, every, count and fired of a timer that is in no tree, all or nothing. */
+void timers_change(struct arena *arena, uint32_t timer, const struct arena_intent *change);
+
+/* Does again the change that a kill may have interrupted. */
+void timers_redo(struct arena *arena);
+
+/*
+ * Walks down several trees at once to where timers with these dues would go, and changes nothing: what
+ * timers_enroll() looks at next is then in the cache. One descent of a large tree waits for memory at
+ * each level; this many wait for it together. n is at most TIMERS_ABREAST. O(log n) each.
+ */
+#define TIMERS_ABREAST 16
+void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
+	const uint64_t *dues, unsigned int n);
+
+/* Has what timers_withdraw() of these indexes looks at first brought into the cache. */
+void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers, unsigned int n);
 
 /* Puts a filled timer into the tree. O(log n); O(1) amortised where it comes first or last in it. */
 void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer);

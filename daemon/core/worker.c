@@ -7,33 +7,75 @@
 
 #include <string.h>
 
+#include "adopt.h"
 #include "report.h"
 #include "requests.h"
 
 /* Sessions that one tick makes ready: the rest waits for the loop's next turn. */
 #define TICK_SESSIONS 1024
 
-/* Places of timers that are the daemon's own: a hello each, and a watchdog. */
-#define OWN_TIMERS(limits) ((limits)->max_clients + 1)
+/* Places of timers that are the daemon's own: a hello each, and one for each chore. */
+#define OWN_TIMERS(limits) ((limits)->max_clients + 2)
 
-/* The cookie of a timer of the daemon's own says what it is for: a session's number, or this. */
-#define COOKIE_WATCHDOG 0
+/* The cookie of a timer of the daemon's own: a session that has to say hello, or a chore. */
+#define COOKIE_CHORE (UINT64_C(1) << 32)
 
-size_t worker_size(const struct limits *limits)
+static uint32_t room_timers(const struct worker_config *config)
 {
-	return arena_size(limits->max_timers + OWN_TIMERS(limits), limits->max_clients);
+	return config->room_timers ? config->room_timers
+				   : config->limits.max_timers + OWN_TIMERS(&config->limits);
+}
+
+static uint32_t room_clients(const struct worker_config *config)
+{
+	return config->room_clients ? config->room_clients : config->limits.max_clients;
+}
+
+size_t worker_size(const struct worker_config *config)
+{
+	return arena_size(room_timers(config), room_clients(config));
+}
+
+static void start(struct worker *w, const struct worker_config *config, const struct now *now)
+{
+	memset(w, 0, sizeof(*w));
+	w->config = *config;
+	w->started = now->at[PROTO_CLOCK_BOOTTIME];
 }
 
 void worker_init(
 	struct worker *w, void *block, const struct worker_config *config, const struct now *now)
 {
-	const struct limits *limits = &config->limits;
-
-	memset(w, 0, sizeof(*w));
-	w->config = *config;
-	w->started = now->at[PROTO_CLOCK_BOOTTIME];
-	arena_init(&w->arena, block, limits->max_timers + OWN_TIMERS(limits), limits->max_clients);
+	start(w, config, now);
+	arena_init(&w->arena, block, room_timers(config), room_clients(config));
+	w->arena.header->instance = config->instance;
 	sessions_init(&w->arena);
+}
+
+bool worker_adopt(
+	struct worker *w, void *block, const struct worker_config *config, const struct now *now)
+{
+	if (!adopt_fits(block, room_timers(config), room_clients(config)))
+		return false;
+	start(w, config, now);
+	arena_view(&w->arena, block, room_timers(config), room_clients(config));
+	w->dropped = w->arena.header->counters.dropped_records;
+	adopt(&w->arena);
+	w->dropped = w->arena.header->counters.dropped_records - w->dropped;
+	return true;
+}
+
+void worker_resume(struct worker *w, uint32_t session)
+{
+	w->arena.header->counters.adopted_sessions++;
+	w->arena.header->counters.adopted_timers += w->arena.sessions[session].held;
+	w->arena.sessions[session].tell_resumed = true;
+	sessions_make_ready(&w->arena, session);
+}
+
+bool worker_recovers(const struct worker *w, uint32_t session)
+{
+	return w->arena.sessions[session].tell_resumed || w->arena.sessions[session].send_again;
 }
 
 size_t worker_error(void *packet, enum proto_status status, uint64_t serial, const char *text)
@@ -75,8 +117,8 @@ static uint32_t enroll_own(struct worker *w, const struct proto_register *r, con
 	return requests_enroll(w, ARENA_OWN_SESSION, r, now, &status);
 }
 
-enum proto_status worker_connect(struct worker *w, uint32_t uid, uint32_t pid, const char *comm,
-	const struct now *now, uint32_t *ret_session)
+enum proto_status worker_connect(
+	struct worker *w, const struct peer *peer, const struct now *now, uint32_t *ret_session)
 {
 	struct proto_register hello = {
 		.due = PROTO_HELLO_TIMEOUT_US,
@@ -84,11 +126,12 @@ enum proto_status worker_connect(struct worker *w, uint32_t uid, uint32_t pid, c
 		.flags = PROTO_RELATIVE,
 	};
 	uint32_t user = 0, session;
-	enum proto_status status = limits_take_client(&w->arena, &w->config.limits, uid, &user);
+	enum proto_status status = limits_take_client(
+		&w->arena, &w->config.limits, peer->uid, &user);
 
 	if (status)
 		return status;
-	session = sessions_open(&w->arena, user, uid, pid, comm);
+	session = sessions_open(&w->arena, user, peer);
 	if (!session) {
 		limits_return_client(&w->arena, user, 0);
 		return PROTO_E_CLIENTS;
@@ -112,6 +155,9 @@ void worker_disconnect(struct worker *w, uint32_t session)
 	uint32_t user = s->user, held = s->held;
 
 	drop_hello_timer(w, s);
+	/* The next one of this number must not be taken for the one whose packet was in hand. */
+	if (w->arena.header->applying.session == session)
+		worker_answered(w);
 	sessions_close(&w->arena, session);
 	limits_return_client(&w->arena, user, held);
 }
@@ -123,7 +169,7 @@ static enum proto_status greet(struct worker *w, struct session *s, const void *
 		.magic = PROTO_MAGIC,
 		.version = PROTO_VERSION,
 		.capabilities = w->config.can_wake_system ? PROTO_CAN_WAKE_SYSTEM : 0,
-		.instance = w->config.instance,
+		.instance = w->arena.header->instance,
 		.pid = w->config.pid,
 	};
 	struct proto_hello hello;
@@ -133,7 +179,7 @@ static enum proto_status greet(struct worker *w, struct session *s, const void *
 		return PROTO_E_PACKET;
 	if (hello.version < PROTO_VERSION)
 		return PROTO_E_VERSION;
-	s->state = SESSION_OPEN;
+	ARENA_PUBLISH(s->state, SESSION_OPEN);
 	drop_hello_timer(w, s);
 	codec_put(answer, &hello_answer);
 	return PROTO_OK;
@@ -185,60 +231,127 @@ static enum proto_status apply(struct worker *w, uint32_t session, const void *p
 	}
 }
 
-size_t worker_handle(struct worker *w, uint32_t session, const void *packet, size_t size,
-	const struct now *now, void *answer, bool *ret_end)
+/* From here on, until worker_answered(), a kill leaves a packet that may be half applied. */
+static void begin(struct worker *w, uint32_t session, uint64_t serial)
 {
-	struct session *s = &w->arena.sessions[session];
+	struct arena_applying *applying = &w->arena.header->applying;
+
+	worker_answered(w);
+	ARENA_STORE(applying->serial, serial);
+	ARENA_STORE(applying->sequence, w->arena.header->sequence);
+	ARENA_STORE(applying->answer_size, 0);
+	ARENA_PUBLISH(applying->session, session);
+}
+
+static void commit(struct worker *w, uint32_t session, uint64_t serial, size_t answer_size)
+{
+	ARENA_STORE(w->arena.header->applying.answer_size, (uint32_t)answer_size);
+	ARENA_PUBLISH(w->arena.sessions[session].serial, serial);
+	requests_commit(w, session);
+}
+
+void worker_answered(struct worker *w)
+{
+	ARENA_PUBLISH(w->arena.header->applying.session, 0);
+}
+
+size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer)
+{
+	struct arena_applying applying = w->arena.header->applying;
+	struct proto_header header;
+
+	/* adopt() has made sure that the session is one that lives and has committed this packet. */
+	if (!applying.session ||
+		codec_open(w->arena.answer, applying.answer_size, CODEC_FROM_DAEMON, &header))
+		return 0;
+	*ret_session = applying.session;
+	*ret_answer = w->arena.answer;
+	return applying.answer_size;
+}
+
+/* Whether a packet has to come now; if not, why the session ends. An adopted session's client may
+ * send again what had arrived, and what comes between has been sent again behind it. */
+static enum proto_status check_turn(const struct session *s, const struct proto_header *header,
+	const char **ret_text, bool *ret_ignore)
+{
+	*ret_ignore = false;
+	if (s->state == SESSION_NEW && header->opcode != PROTO_HELLO)
+		*ret_text = "opcode: a hello has to come first";
+	else if (s->state == SESSION_OPEN && header->opcode == PROTO_HELLO)
+		*ret_text = "opcode: there was a hello already";
+	else if (header->serial == s->serial + 1)
+		return PROTO_OK;
+	else if (!s->resumed)
+		*ret_text = "serial: not one more than that of the request before";
+	else
+		*ret_ignore = true;
+	return *ret_ignore ? PROTO_OK : PROTO_E_SEQUENCE;
+}
+
+size_t worker_handle(struct worker *w, uint32_t session, const void *packet, size_t size,
+	const struct now *now, const void **ret_answer, bool *ret_end)
+{
 	struct proto_header header = {0};
 	struct codec_writer writer;
+	uint8_t *answer = w->arena.answer;
 	uint64_t cursor = 0;
 	enum codec_fault fault = codec_open(packet, size, CODEC_FROM_CLIENT, &header);
-	enum proto_status status;
+	enum proto_status status = PROTO_E_PACKET;
+	const char *text = codec_fault_text(fault);
+	bool ignore = false;
 
+	*ret_answer = answer;
 	*ret_end = true;
-	if (fault)
-		return worker_error(answer, PROTO_E_PACKET, 0, codec_fault_text(fault));
-	if (s->state == SESSION_NEW && header.opcode != PROTO_HELLO)
-		return worker_error(answer, PROTO_E_SEQUENCE, header.serial,
-			"opcode: a hello has to come first");
-	if (s->state == SESSION_OPEN && header.opcode == PROTO_HELLO)
-		return worker_error(answer, PROTO_E_SEQUENCE, header.serial,
-			"opcode: there was a hello already");
-	if (header.serial <= s->serial)
-		return worker_error(answer, PROTO_E_SEQUENCE, header.serial,
-			"serial: not above that of the request before");
-	s->serial = header.serial;
+	if (!fault)
+		status = check_turn(&w->arena.sessions[session], &header, &text, &ignore);
+	if (status)
+		return worker_error(answer, status, header.serial, text);
+	*ret_end = false;
+	if (ignore)
+		return 0;
 
+	begin(w, session, header.serial);
 	codec_begin(&writer, answer, header.opcode | PROTO_ANSWER, header.serial);
 	status = apply(w, session, packet, &header, now, &writer, &cursor);
-	if (status == PROTO_E_VERSION)
-		return worker_error(
-			answer, status, header.serial, "version: this timerd speaks version 1");
-	if (status)
+	if (status) {
+		*ret_end = true;
 		return worker_error(answer, status, header.serial,
-			"hello: magic is not that of timerd, or reserved is not 0");
-	*ret_end = false;
-	return codec_end(&writer, cursor);
+			status == PROTO_E_VERSION
+				? "version: this timerd speaks version 1"
+				: "hello: magic is not that of timerd, or reserved is not 0");
+	}
+	size = codec_end(&writer, cursor);
+	commit(w, session, header.serial, size);
+	return size;
 }
 
 bool worker_tick(struct worker *w, const struct now *now)
 {
-	return sessions_collect(&w->arena, now, TICK_SESSIONS) || w->arena.header->ready_first;
+	return sessions_collect(&w->arena, now, TICK_SESSIONS);
+}
+
+bool worker_busy(const struct worker *w)
+{
+	return w->arena.header->ready_first != 0;
 }
 
 /* A timer of the daemon's own is due. */
 static void own_fired(struct worker *w, uint32_t timer, const struct now *now)
 {
 	uint64_t cookie = w->arena.timers[timer].cookie;
+	bool chore = cookie & COOKIE_CHORE;
 
-	if (cookie == COOKIE_WATCHDOG) {
-		w->watchdog_due = true;
+	if (chore)
+		w->chores |= (unsigned int)(cookie & ~COOKIE_CHORE);
+	if (chore && w->arena.timers[timer].every) {
 		sessions_withdraw(&w->arena, timer);
 		timers_advance(&w->arena, timer, now->at[PROTO_CLOCK_MONOTONIC]);
 		sessions_enroll(&w->arena, timer);
 		return;
 	}
 	requests_drop(w, timer);
+	if (chore)
+		return;
 	w->arena.sessions[cookie].hello_timer = 0;
 	w->arena.sessions[cookie].fault = PROTO_E_HELLO_TIMEOUT;
 	sessions_make_ready(&w->arena, (uint32_t)cookie);
@@ -296,7 +409,8 @@ static uint64_t lateness(const struct arena *arena, uint32_t timer, uint64_t at)
 	return at > arena->nodes[timer].due ? at - arena->nodes[timer].due : 0;
 }
 
-static void write_wake(struct worker *w, uint32_t timer, uint64_t at, struct codec_writer *writer)
+static void write_wake(
+	struct worker *w, uint32_t timer, uint64_t at, uint64_t now, struct codec_writer *writer)
 {
 	const struct arena *arena = &w->arena;
 	const struct timer *t = &arena->timers[timer];
@@ -304,7 +418,7 @@ static void write_wake(struct worker *w, uint32_t timer, uint64_t at, struct cod
 		.cookie = t->cookie,
 		.id = timers_id(arena, timer),
 		.due = arena->nodes[timer].due,
-		.late = lateness(arena, timer, at),
+		.late = lateness(arena, timer, now),
 		.overruns = timers_overruns(arena, timer, at),
 		.number = t->fired + 1,
 		.flags = timers_last(arena, timer, at) ? PROTO_WAKE_LAST : 0,
@@ -314,26 +428,95 @@ static void write_wake(struct worker *w, uint32_t timer, uint64_t at, struct cod
 	w->batch.timers[w->batch.count++] = timer;
 }
 
-/* Return: whether a timer had to be passed over because its client may not have read its last wake. */
+/* The next timers of a tree that are due at that time, from `timer` on, at most TIMERS_ABREAST. What will
+ * be read of them comes into the cache meanwhile. Return: how many. */
+static unsigned int gather(const struct arena *arena, uint32_t timer, uint64_t at,
+	uint32_t timers[static TIMERS_ABREAST])
+{
+	unsigned int n = 0;
+
+	for (; timer && arena->nodes[timer].due <= at && n < TIMERS_ABREAST;
+		timer = rbtree_next(arena->nodes, timer)) {
+		__builtin_prefetch(&arena->timers[timer]);
+		timers[n++] = timer;
+	}
+	return n;
+}
+
+/* Writes what is due at the batch's time. Return: whether a timer had to be passed over because its client
+ * may not have read its last wake. */
 static bool write_wakes(struct worker *w, const struct session *s, const struct now *now,
 	bool drained, struct codec_writer *writer)
 {
 	const struct arena *arena = &w->arena;
+	uint32_t timers[TIMERS_ABREAST];
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint32_t timer = s->timers[clock].first;
-		uint64_t at = timers_now(now, clock);
+		uint64_t at = timers_now(&w->batch.at, clock);
+		uint32_t next = s->timers[clock].first;
+		unsigned int n;
 
-		for (; timer && arena->nodes[timer].due <= at;
-			timer = rbtree_next(arena->nodes, timer)) {
-			if (codec_full(writer))
-				return false;
-			if (!drained && arena->timers[timer].fired)
-				return true;
-			write_wake(w, timer, at, writer);
+		while ((n = gather(arena, next, at, timers))) {
+			for (unsigned int i = 0; i < n; i++) {
+				if (codec_full(writer))
+					return false;
+				if (!drained && arena->timers[timers[i]].fired)
+					return true;
+				write_wake(w, timers[i], at, timers_now(now, clock), writer);
+			}
+			next = rbtree_next(arena->nodes, timers[n - 1]);
 		}
 	}
 	return false;
+}
+
+/*
+ * A wake that is sent again has to be the same as before, overruns and all: its client passes over the
+ * second of one number, and what the two had not in common would never be told. So the time for which a
+ * packet of wakes is made is kept, and after an adoption goes for all that was due by then. Lateness
+ * is what it is now.
+ */
+static bool write_batch(struct worker *w, struct session *s, const struct now *now, bool drained,
+	struct codec_writer *writer)
+{
+	bool held;
+
+	w->batch.at = *now;
+	if (s->send_again) {
+		for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
+			if (s->sent_at[clock] < now->at[clock])
+				w->batch.at.at[clock] = s->sent_at[clock];
+		held = write_wakes(w, s, now, drained, writer);
+		if (w->batch.count || held)
+			return held;
+		s->send_again = false;
+		w->batch.at = *now;
+	}
+	held = write_wakes(w, s, now, drained, writer);
+	if (!w->batch.count)
+		return held;
+	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
+		ARENA_STORE(s->sent_at[clock], now->at[clock]);
+	ARENA_PUBLISH(s->sending, 1);
+	return held;
+}
+
+/* The batch's wakes are taken off, or they were not sent. */
+static void end_sending(struct session *s)
+{
+	if (s->sending && !s->send_again)
+		ARENA_PUBLISH(s->sending, 0);
+}
+
+/* The first word of a new daemon to a client that has not noticed. */
+static size_t write_resumed(const struct session *s, void *packet)
+{
+	struct proto_resumed resumed = {.serial = s->serial};
+	struct codec_writer writer;
+
+	codec_begin(&writer, packet, PROTO_RESUMED, 0);
+	codec_put(&writer, &resumed);
+	return codec_end(&writer, 0);
 }
 
 enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct now *now,
@@ -349,12 +532,17 @@ enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct n
 	}
 	w->batch.session = session;
 	w->batch.count = 0;
+	if (s->tell_resumed) {
+		w->batch.opcode = PROTO_RESUMED;
+		*ret_size = write_resumed(s, packet);
+		return WORKER_PACKET;
+	}
 	w->batch.opcode = s->told_first ? PROTO_CANCELLED : PROTO_WAKE;
 	codec_begin(&writer, packet, w->batch.opcode, 0);
 	if (s->told_first)
 		write_cancelled(w, s, &writer);
 	else
-		held = write_wakes(w, s, now, drained, &writer);
+		held = write_batch(w, s, now, drained, &writer);
 	if (!w->batch.count)
 		return held ? WORKER_HOLD : WORKER_NOTHING;
 	*ret_size = codec_end(&writer, 0);
@@ -374,10 +562,11 @@ static void told(struct worker *w, struct session *s, uint32_t timer)
 static void woken(struct worker *w, uint32_t timer, const struct now *now)
 {
 	struct arena *arena = &w->arena;
-	uint64_t at = timers_now(now, timers_clock(arena, timer));
+	unsigned int clock = timers_clock(arena, timer);
+	uint64_t at = timers_now(&w->batch.at, clock);
 	bool last = timers_last(arena, timer, at);
 
-	report_late(&arena->header->counters, lateness(arena, timer, at));
+	report_late(&arena->header->counters, lateness(arena, timer, timers_now(now, clock)));
 	arena->header->counters.woken++;
 	if (last) {
 		requests_drop(w, timer);
@@ -392,17 +581,28 @@ void worker_wakes_sent(struct worker *w, const struct now *now)
 {
 	struct worker_batch *batch = &w->batch;
 
+	if (batch->opcode == PROTO_RESUMED)
+		w->arena.sessions[batch->session].tell_resumed = false;
 	for (uint32_t i = 0; i < batch->count; i++) {
+		uint32_t left = batch->count - i;
+
+		if (i % TIMERS_ABREAST == 0)
+			timers_foresee_withdrawal(&w->arena, batch->timers + i,
+				left < TIMERS_ABREAST ? left : TIMERS_ABREAST);
 		if (batch->opcode == PROTO_CANCELLED)
 			told(w, &w->arena.sessions[batch->session], batch->timers[i]);
 		else
 			woken(w, batch->timers[i], now);
 	}
+	if (batch->opcode == PROTO_WAKE)
+		end_sending(&w->arena.sessions[batch->session]);
 	batch->count = 0;
 }
 
 void worker_settle(struct worker *w, uint32_t session, const struct now *now, bool blocked)
 {
+	if (blocked)
+		end_sending(&w->arena.sessions[session]);
 	if (blocked)
 		sessions_block(&w->arena, session);
 	else if (sessions_due(&w->arena, session, now))
@@ -436,23 +636,24 @@ void worker_rang(struct worker *w)
 	w->arena.header->counters.wakeups++;
 }
 
-void worker_start_watchdog(struct worker *w, uint64_t every, const struct now *now)
+void worker_start_chore(struct worker *w, enum worker_chore chore, uint64_t delay, uint64_t every,
+	const struct now *now)
 {
-	struct proto_register watchdog = {
-		.cookie = COOKIE_WATCHDOG,
-		.due = every,
-		.slack = every / 4,
+	struct proto_register r = {
+		.cookie = COOKIE_CHORE | chore,
+		.due = delay,
+		.slack = delay / 4,
 		.every = every,
 		.flags = PROTO_RELATIVE,
 	};
 
-	enroll_own(w, &watchdog, now);
+	enroll_own(w, &r, now);
 }
 
-bool worker_take_watchdog(struct worker *w)
+unsigned int worker_take_chores(struct worker *w)
 {
-	bool due = w->watchdog_due;
+	unsigned int chores = w->chores;
 
-	w->watchdog_due = false;
-	return due;
+	w->chores = 0;
+	return chores;
 }

@@ -23,8 +23,10 @@
 #include "sessions.h"
 
 struct worker_config {
-	struct limits limits; /* max_timers + max_clients + 2 is at most ARENA_TIMERS_MAX */
-	bool can_wake_system; /* the daemon holds CAP_WAKE_ALARM */
+	struct limits
+		limits; /* max_timers + max_clients + 2 is at most what the arena has room for */
+	uint32_t room_timers, room_clients; /* what the arena is laid out for; 0: for the limits */
+	bool can_wake_system;		    /* the daemon holds CAP_WAKE_ALARM */
 	uint32_t pid;
 	uint64_t instance;   /* names this life of the sessions */
 	const char *version; /* kept, not copied */
@@ -32,6 +34,7 @@ struct worker_config {
 
 /* Wakes that worker_wakes() has put into a packet and that worker_wakes_sent() will take off. */
 struct worker_batch {
+	struct now at; /* the time for which they were made */
 	uint32_t session, count;
 	uint16_t opcode;
 	uint32_t timers[PROTO_RECORDS_MAX(struct proto_cancelled)];
@@ -40,42 +43,70 @@ struct worker_batch {
 struct worker {
 	struct arena arena;
 	struct worker_config config;
-	uint64_t started; /* boottime */
-	bool watchdog_due;
+	uint64_t started;    /* boottime */
+	uint64_t dropped;    /* records that worker_adopt() found damaged */
+	unsigned int chores; /* enum worker_chore: have come up */
+	/* Timers that the packet being applied cancels, linked by child[0]. */
+	uint32_t cancelling_first, cancelling_last;
 	uint32_t refusals; /* since worker_take_refusals() */
 	enum proto_status refused_with;
 	struct worker_batch batch;
 };
 
 /* Bytes of the block that worker_init() needs. */
-size_t worker_size(const struct limits *limits);
+size_t worker_size(const struct worker_config *config);
 
 /* Starts with no session. block: worker_size() zeroed bytes, aligned to a page, the caller's. */
 void worker_init(
 	struct worker *w, void *block, const struct worker_config *config, const struct now *now);
 
 /*
+ * Starts with the sessions that another worker left in the block: see adopt.h. Each of them is blocked
+ * until worker_resume() or worker_disconnect() says what became of its client.
+ *   block: worker_size() bytes, of any content.
+ * Return: whether the block is an arena of this layout and room; if not, it is untouched.
+ */
+bool worker_adopt(
+	struct worker *w, void *block, const struct worker_config *config, const struct now *now);
+
+/* The client of an adopted session is still there: it will be told, and served. */
+void worker_resume(struct worker *w, uint32_t session);
+
+/*
+ * Whether an adopted session has first to be sent what may not have reached its client: until then no packet
+ * of it may be handled. Else a timer could be cancelled or re-armed whose wake has long been seen.
+ */
+bool worker_recovers(const struct worker *w, uint32_t session);
+
+/* The answer that the other worker may not have sent any more: to be sent to ret_session first of all,
+ * then worker_answered(). Return: its size in bytes; 0: there is none. */
+size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer);
+
+/*
  * A client has connected. It has to say hello within PROTO_HELLO_TIMEOUT_US.
- *   comm: its command's name, zero-terminated or PROTO_COMM_MAX bytes.
  * Return: PROTO_OK and its session, or PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER.
  */
-enum proto_status worker_connect(struct worker *w, uint32_t uid, uint32_t pid, const char *comm,
-	const struct now *now, uint32_t *ret_session);
+enum proto_status worker_connect(
+	struct worker *w, const struct peer *peer, const struct now *now, uint32_t *ret_session);
 
 /* The client has gone, or is to go: drops the session and its timers. O(log clients). */
 void worker_disconnect(struct worker *w, uint32_t session);
 
 /*
  * Handles one packet, all of it, and writes the answer.
- *   answer: PROTO_PACKET_MAX bytes.
+ *   ret_answer: in the arena, until the next call; once it was sent, worker_answered().
  *   ret_end: set if the session is to end once the answer, an error event, was sent.
- * Return: the answer's size in bytes; there always is one.
+ * Return: the answer's size in bytes; 0: none is due, for the packet came again after an adoption.
  */
 size_t worker_handle(struct worker *w, uint32_t session, const void *packet, size_t size,
-	const struct now *now, void *answer, bool *ret_end);
+	const struct now *now, const void **ret_answer, bool *ret_end);
+void worker_answered(struct worker *w);
 
-/* Makes ready every session that has something due. Return: whether there is more to do at once. */
+/* Makes ready the sessions that have something due. Return: whether there are more than one call takes. */
 bool worker_tick(struct worker *w, const struct now *now);
+
+/* Whether a session waits to be served. */
+bool worker_busy(const struct worker *w);
 
 /* The next session to be served; it has to be settled afterwards. 0: nobody is ready. */
 uint32_t worker_ready(struct worker *w, const struct now *now);
@@ -113,10 +144,21 @@ uint32_t worker_take_refusals(struct worker *w, enum proto_status *ret_status);
 /* Counts that the alarm rang. */
 void worker_rang(struct worker *w);
 
-/* A timer of the daemon's own, with a quarter of its period as slack, so that it shares others'
- * wake-ups. worker_take_watchdog() tells once that it fired. every: microseconds, not 0. */
-void worker_start_watchdog(struct worker *w, uint64_t every, const struct now *now);
-bool worker_take_watchdog(struct worker *w);
+/* What the daemon does at times of its own, by timers in the tree like everybody's. */
+enum worker_chore {
+	WORKER_WATCHDOG = 1 << 0,
+	WORKER_STORE = 1 << 1,
+};
+
+/*
+ * Has a chore come up `delay` microseconds from now, and each `every` from then on (0: once). It may
+ * come a quarter of its delay later, so that it shares others' wake-ups.
+ */
+void worker_start_chore(struct worker *w, enum worker_chore chore, uint64_t delay, uint64_t every,
+	const struct now *now);
+
+/* The chores that have come up since the last call. */
+unsigned int worker_take_chores(struct worker *w);
 
 /* Writes an error event; also for peers that have no session. Return: its size in bytes. */
 size_t worker_error(void *packet, enum proto_status status, uint64_t serial, const char *text);

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of connections: how it begins, what of it goes into systemd's keeping and comes back from
+ * there, and how it ends.
+ */
+#include "clients.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* Uids that have no name in this user namespace all look like this one (user_namespaces(7)). */
+static uint32_t read_overflow_uid(void)
+{
+	uint32_t uid = 65534;
+	FILE *f = fopen("/proc/sys/kernel/overflowuid", "re");
+
+	if (f && fscanf(f, "%u", &uid) != 1)
+		uid = 65534;
+	if (f)
+		fclose(f);
+	return uid;
+}
+
+/* Whether every uid has its own name here, as outside of any user namespace: one line, 0 0 2^32 - 1. */
+static bool all_uids_named(void)
+{
+	unsigned long inside = 1, outside = 1, count = 0;
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	int n;
+
+	if (!f)
+		return true; /* a kernel without user namespaces */
+	n = fscanf(f, "%lu %lu %lu", &inside, &outside, &count);
+	fclose(f);
+	return n == 3 && inside == 0 && outside == 0 && count == UINT32_MAX;
+}
+
+int clients_init(struct clients *clients, struct worker *worker, struct log *log,
+	struct store *store, int epoll, uint64_t data)
+{
+	uint32_t count = worker->arena.header->max_clients + 2;
+
+	*clients = (struct clients){
+		.worker = worker,
+		.log = log,
+		.store = store,
+		.epoll = epoll,
+		.data = data,
+		.of = calloc(count, sizeof(struct client)),
+		.count = count,
+		.in = malloc(PROTO_PACKET_MAX),
+		.out = malloc(PROTO_PACKET_MAX),
+		.overflow_uid_is_nobody = !all_uids_named(),
+		.overflow_uid = read_overflow_uid(),
+	};
+	return clients->of && clients->in && clients->out ? 0 : -ENOMEM;
+}
+
+/* A session that has got its first timer is to be stored, if it still has one in a while. */
+void clients_note(struct clients *clients, uint32_t session, const struct now *now)
+{
+	struct client *client = &clients->of[session];
+
+	if (!clients->store->open || client->stored || client->queued_at != UINT64_MAX ||
+		!clients->worker->arena.sessions[session].held)
+		return;
+	client->queued_at = now->at[PROTO_CLOCK_MONOTONIC];
+	if (client->queued)
+		return;
+	client->queued = true;
+	client->queue_next = 0;
+	*(clients->queue_last ? &clients->of[clients->queue_last].queue_next
+			      : &clients->queue_first) = session;
+	clients->queue_last = session;
+	if (!clients->queue_runs)
+		worker_start_chore(clients->worker, WORKER_STORE, STORE_AFTER_US, 0, now);
+	clients->queue_runs = true;
+}
+
+/* Takes the head of the queue off, if its session has had a timer for long enough at `at`. Return: the
+ * session to be stored; 0: none. */
+static uint32_t take_queued(struct clients *clients, uint64_t at)
+{
+	while (clients->queue_first) {
+		uint32_t session = clients->queue_first;
+		struct client *client = &clients->of[session];
+		bool live = client->fd && client->queued_at != UINT64_MAX;
+		bool holds = live && clients->worker->arena.sessions[session].held;
+
+		if (holds && client->queued_at + STORE_AFTER_US > at)
+			return 0;
+		clients->queue_first = client->queue_next;
+		if (!clients->queue_first)
+			clients->queue_last = 0;
+		client->queued = false;
+		client->queued_at = UINT64_MAX;
+		if (holds && clients->store->sessions < STORE_SESSIONS_MAX)
+			return session;
+	}
+	return 0;
+}
+
+static void store_client(struct clients *clients, uint32_t session)
+{
+	clients->of[session].stored = true;
+	store_put(clients->store, session, clients->of[session].fd);
+}
+
+void clients_store(struct clients *clients, const struct now *now)
+{
+	uint32_t session;
+
+	for (int i = 0; i < STORE_SLICE; i++) {
+		session = take_queued(clients, now->at[PROTO_CLOCK_MONOTONIC]);
+		if (!session)
+			break;
+		store_client(clients, session);
+	}
+	clients->queue_runs = clients->queue_first;
+	if (clients->queue_runs)
+		worker_start_chore(clients->worker, WORKER_STORE, STORE_EVERY_US, 0, now);
+}
+
+void clients_close(struct clients *clients)
+{
+	struct proto_going_away going = {.reason = PROTO_STOPPING};
+	struct codec_writer writer;
+	size_t size = 0;
+	uint32_t session;
+
+	if (clients->of && clients->out) {
+		codec_begin(&writer, clients->out, PROTO_GOING_AWAY, 0);
+		codec_put(&writer, &going);
+		size = codec_end(&writer, 0);
+		/* If this is a restart, whoever is stored will not notice. */
+		while ((session = take_queued(clients, UINT64_MAX)))
+			store_client(clients, session);
+		store_flush(clients->store);
+	}
+	for (uint32_t i = 0; size && i < clients->count; i++) {
+		if (!clients->of[i].fd)
+			continue;
+		if (!clients->of[i].stored)
+			client_send_packet(clients->of[i].fd, clients->out, size);
+		close(clients->of[i].fd);
+	}
+	free(clients->of);
+	free(clients->in);
+	free(clients->out);
+	*clients = (struct clients){0};
+}
+
+/* Whether the connection is the session's: the very socket, not only the name. */
+static bool belongs(const struct clients *clients, const struct store_left *left)
+{
+	const struct arena *arena = &clients->worker->arena;
+	uint64_t cookie = client_socket_cookie(left->fd);
+	const struct session *s;
+
+	if (left->session <= ARENA_OWN_SESSION || left->session > arena->header->sessions_top)
+		return false;
+	s = &arena->sessions[left->session];
+	return s->state == SESSION_OPEN && cookie && s->socket == cookie &&
+		!clients->of[left->session].fd;
+}
+
+static void send_left_answer(struct clients *clients)
+{
+	const void *answer;
+	uint32_t session;
+	size_t size = worker_left_answer(clients->worker, &session, &answer);
+
+	if (!size)
+		return;
+	if (clients->of[session].fd && client_send(&clients->of[session], answer, size) < 0)
+		client_close(clients, session);
+	worker_answered(clients->worker);
+}
+
+void clients_adopt(struct clients *clients)
+{
+	struct arena_header *h = clients->worker->arena.header;
+	struct store *store = clients->store;
+	uint64_t dropped = clients->worker->dropped;
+
+	for (size_t i = 0; i < store->left_count; i++) {
+		struct store_left *left = &store->left[i];
+
+		if (!belongs(clients, left)) {
+			store_remove(store, left->session);
+			continue;
+		}
+		client_open(clients, left->session, left->fd);
+		clients->of[left->session].stored = true;
+		client_ask_unread(&clients->of[left->session]);
+		left->fd = -1;
+	}
+	send_left_answer(clients);
+	for (uint32_t session = ARENA_OWN_SESSION + 1; session <= h->sessions_top; session++) {
+		if (clients->worker->arena.sessions[session].state == SESSION_FREE)
+			continue;
+		if (!clients->of[session].fd)
+			worker_disconnect(clients->worker, session);
+		else if (client_watch(clients, session, EPOLL_CTL_ADD) < 0)
+			client_close(clients, session);
+		else
+			worker_resume(clients->worker, session);
+	}
+	log_print(clients->log, dropped ? LOG_WARNING : LOG_INFO,
+		"went on with %u sessions and %u timers; %llu records were damaged and dropped",
+		h->clients, h->timers, (unsigned long long)dropped);
+}
+
+void clients_turn_away(struct clients *clients)
+{
+	struct proto_going_away going = {.reason = PROTO_LAYOUT};
+	struct store *store = clients->store;
+	struct codec_writer writer;
+	size_t size;
+
+	codec_begin(&writer, clients->out, PROTO_GOING_AWAY, 0);
+	codec_put(&writer, &going);
+	size = codec_end(&writer, 0);
+	for (size_t i = 0; i < store->left_count; i++) {
+		client_send_packet(store->left[i].fd, clients->out, size);
+		store_remove(store, store->left[i].session);
+	}
+}

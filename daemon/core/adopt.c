@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sessions first, since a timer lives by its session; then the packet that was
+ * in hand; then timers. The counts of the highest index used may lie as well,
+ * so a scan goes on behind them until it has seen a stretch of places that were
+ * never used.
+ */
+#include "adopt.h"
+
+#include <string.h>
+
+#include "codec.h"
+#include "limits.h"
+
+/* After so many attempts in a row that a process did not live to finish, its successor starts afresh:
+ * a service that cannot start for what it remembers is worse than one that has forgotten. */
+#define ATTEMPTS 16
+
+/* Places in a row that were never used: behind them there is nothing. */
+#define UNUSED_STRETCH 1024
+
+bool adopt_fits(const void *block, uint32_t max_timers, uint32_t max_clients)
+{
+	const struct arena_header *h = block;
+
+	return h->magic == ARENA_MAGIC && h->layout == ARENA_LAYOUT && h->adopting < ATTEMPTS &&
+		h->max_timers == max_timers && h->max_clients == max_clients &&
+		h->size == arena_size(max_timers, max_clients);
+}
+
+static void raise_sequence(struct arena *arena, uint64_t sequence)
+{
+	if (sequence > arena->header->sequence)
+		arena->header->sequence = sequence;
+}
+
+/* Keeps what is a session's own and makes all else as in a new one. */
+static void renew_session(struct arena *arena, uint32_t session)
+{
+	struct session *s = &arena->sessions[session];
+
+	memset(s->timers, 0, sizeof(s->timers));
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		arena_heads(arena, clock)[session].tag = 0;
+	s->user = limits_adopt_client(arena, s->uid);
+	s->held = 0;
+	s->told_first = s->told_last = 0;
+	s->ready_next = s->ready_prev = 0;
+	s->hello_timer = 0;
+	s->place = SESSION_BLOCKED;
+	s->fault = PROTO_OK;
+	s->resumed = true;
+	s->tell_resumed = false;
+	s->send_again = s->sending;
+	raise_sequence(arena, s->born);
+}
+
+static void adopt_session(struct arena *arena, uint32_t session)
+{
+	struct session *s = &arena->sessions[session];
+
+	if (s->state == SESSION_OPEN && s->check == sessions_check(arena, session)) {
+		renew_session(arena, session);
+		return;
+	}
+	if (s->state != SESSION_FREE && s->state != SESSION_NEW)
+		arena->header->counters.dropped_records++;
+	arena_free_session(arena, session);
+}
+
+static void adopt_sessions(struct arena *arena, uint32_t top)
+{
+	uint32_t most = arena->header->max_clients + 1, unused = 0;
+
+	if (top > most)
+		top = most;
+	for (uint32_t session = ARENA_OWN_SESSION + 1; session <= most; session++) {
+		const struct session *s = &arena->sessions[session];
+
+		unused = s->state == SESSION_FREE && !s->check ? unused + 1 : 0;
+		if (session > top && unused > UNUSED_STRETCH)
+			break;
+		arena->header->sessions_top = session;
+		adopt_session(arena, session);
+	}
+}
+
+/* What became of the packet that was in hand. */
+enum outcome {
+	OUTCOME_NONE,
+	OUTCOME_COMMITTED,
+	OUTCOME_TAKEN_BACK,
+};
+
+static enum outcome judge_packet(struct arena *arena)
+{
+	struct arena_applying *applying = &arena->header->applying;
+	uint32_t session = applying->session;
+
+	if (!session)
+		return OUTCOME_NONE;
+	if (session <= ARENA_OWN_SESSION || session > arena->header->sessions_top ||
+		arena->sessions[session].state != SESSION_OPEN) {
+		/* Its client is gone or unknown: nobody will send it again. What is done is
+     * done. */
+		ARENA_PUBLISH(applying->session, 0);
+		return OUTCOME_COMMITTED;
+	}
+	if (arena->sessions[session].serial >= applying->serial)
+		return OUTCOME_COMMITTED;
+	return OUTCOME_TAKEN_BACK;
+}
+
+/* Whether the record can be a timer's: within all bounds, and whole. */
+static bool is_whole(const struct arena *arena, uint32_t timer)
+{
+	struct arena_intent values = timers_values(arena, timer);
+	uint32_t session = arena->timers[timer].session;
+
+	return timers_clock(arena, timer) < ARENA_CLOCKS &&
+		session <= arena->header->sessions_top && session > 0 &&
+		arena->timers[timer].sequence > 0 && values.due <= values.latest &&
+		values.due != TIMERS_FOREVER &&
+		values.check == timers_check(arena, timer, &values) &&
+		(!timers_labelled(arena, timer) ||
+			codec_label_valid(arena->labels[timer], PROTO_LABEL_MAX));
+}
+
+/* Resolves the state that a kill may have left the timer in. Return: the one to
+ * adopt it in. */
+static enum timer_state resolve(struct arena *arena, uint32_t timer, enum outcome outcome,
+	uint64_t sequence, uint32_t session)
+{
+	const struct timer *t = &arena->timers[timer];
+	enum timer_state state = timers_state(arena, timer);
+
+	if (t->session == ARENA_OWN_SESSION || !timers_alive(arena, timer))
+		return TIMER_FREE;
+	if (outcome == OUTCOME_TAKEN_BACK && t->session == session && t->sequence > sequence)
+		return TIMER_FREE;
+	if (state != TIMER_CANCELLING)
+		return state;
+	if (outcome == OUTCOME_TAKEN_BACK)
+		return TIMER_ARMED;
+	return t->session == session ? TIMER_FREE : TIMER_CANCELLED;
+}
+
+static void adopt_timer(struct arena *arena, uint32_t timer, enum timer_state state)
+{
+	struct session *s = &arena->sessions[arena->timers[timer].session];
+	unsigned int clock = timers_clock(arena, timer);
+
+	raise_sequence(arena, arena->timers[timer].sequence);
+	if (state == TIMER_FREE) {
+		arena_free_timer(arena, timer);
+		return;
+	}
+	s->held++;
+	limits_take_timer(arena, s->user);
+	if (state == TIMER_CANCELLED) {
+		sessions_tell_cancelled(arena, timer);
+		return;
+	}
+	ARENA_PUBLISH(arena->nodes[timer].tag,
+		timers_tag(TIMER_ARMED, clock, timers_labelled(arena, timer)));
+	timers_enroll(arena, &s->timers[clock], timer);
+}
+
+static void adopt_timers(struct arena *arena, uint32_t top, enum outcome outcome)
+{
+	struct arena_applying applying = arena->header->applying;
+	uint32_t most = arena->header->max_timers, unused = 0;
+
+	if (top > most)
+		top = most;
+	for (uint32_t timer = 1; timer <= most; timer++) {
+		uint32_t tag = arena->nodes[timer].tag;
+
+		unused = !tag && !arena->timers[timer].sequence ? unused + 1 : 0;
+		if (timer > top && unused > UNUSED_STRETCH)
+			break;
+		arena->header->timers_top = timer;
+		if (timers_state(arena, timer) == TIMER_FREE) {
+			arena_free_timer(arena, timer);
+		} else if (timers_state(arena, timer) > TIMER_CANCELLING ||
+			!is_whole(arena, timer)) {
+			arena->header->counters.dropped_records++;
+			arena_free_timer(arena, timer);
+		} else {
+			adopt_timer(arena, timer,
+				resolve(arena, timer, outcome, applying.sequence,
+					applying.session));
+		}
+	}
+}
+
+void adopt(struct arena *arena)
+{
+	uint32_t sessions_top = arena->header->sessions_top, timers_top = arena->header->timers_top;
+	enum outcome outcome;
+
+	ARENA_STORE(arena->header->adopting, arena->header->adopting + 1);
+	timers_redo(arena);
+	arena_reset(arena);
+	sessions_init(arena);
+	adopt_sessions(arena, sessions_top);
+	outcome = judge_packet(arena);
+	adopt_timers(arena, timers_top, outcome);
+	if (outcome == OUTCOME_TAKEN_BACK)
+		ARENA_PUBLISH(arena->header->applying.session, 0);
+	arena->header->counters.restarts++;
+	ARENA_STORE(arena->header->adopting, 0);
+}
