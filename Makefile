@@ -6,9 +6,11 @@
 #   make            build below build/
 #   make demo       see it work, in a temporary folder
 #   make check      all tests
-#   make bench      figures
+#   make bench      figures, beside those of others
+#   make fuzz       look for input that breaks something; FUZZ_SECONDS=60 for each target
+#   make coverage   what the tests reach: build/coverage/report
 #   make install    into the system; DESTDIR=DIR for a packager, who does the rest
-.PHONY: all check demo bench install packages-build packages-test packages-bench
+.PHONY: all check demo bench fuzz coverage install packages-build packages-test packages-bench
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -22,6 +24,12 @@ demo: all
 
 check: packages-build packages-test
 	@tests/run-all
+
+fuzz: packages-build packages-test
+	@tests/fuzz/run
+
+coverage: packages-build packages-test
+	@tests/coverage
 
 bench: packages-build packages-bench all
 	@tests/bench/run build
