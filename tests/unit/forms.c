@@ -119,6 +119,10 @@ static const struct field status_answer_fields[] = {
 	NUMBER(proto_status_answer, late_p50),
 	NUMBER(proto_status_answer, late_p99),
 	NUMBER(proto_status_answer, late_max),
+	NUMBER(proto_status_answer, restarts),
+	NUMBER(proto_status_answer, adopted_sessions),
+	NUMBER(proto_status_answer, adopted_timers),
+	NUMBER(proto_status_answer, dropped_records),
 	NUMBER(proto_status_answer, pid),
 	NUMBER(proto_status_answer, reserved),
 };
