@@ -2,7 +2,8 @@
 /*
  * burst SOCKET N: N timers of one client fall due at one instant. Prints how many of them a second it
  * has been handed, from that instant to the last one's handler, and how late the wakes of another
- * client are meanwhile, which has one every millisecond.
+ * client are meanwhile, which has one every millisecond: `other` when its handler runs, `other_sent` when
+ * timerd sent them. What lies between is the machine's, with three processes on its processors.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -25,7 +26,7 @@ struct other {
 	bool ready, stop;
 	size_t woken;
 	struct {
-		uint64_t due, late; /* ns */
+		uint64_t due, late, sent; /* ns; sent: how late it was when timerd sent it */
 	} wakes[OTHER_MOST];
 };
 
@@ -48,6 +49,7 @@ static int other_woken(toytimer *t, const toytimer_event *event, void *userdata)
 	if (other->woken < OTHER_MOST) {
 		other->wakes[other->woken].due = event->due * 1000;
 		other->wakes[other->woken].late = bench_ns() - event->due * 1000;
+		other->wakes[other->woken].sent = event->late * 1000;
 		other->woken++;
 	}
 	__atomic_store_n(&other->ready, true, __ATOMIC_RELEASE);
@@ -90,18 +92,24 @@ static int wake(toytimer *t, const toytimer_event *event, void *userdata)
 static void print_other(uint64_t from, uint64_t to)
 {
 	uint64_t *late = bench_alloc(other->woken, sizeof(*late));
+	uint64_t *sent = bench_alloc(other->woken, sizeof(*sent));
 	size_t n = 0;
 
 	for (size_t i = 0; i < other->woken; i++) {
 		uint64_t due = other->wakes[i].due;
 
-		if (due <= to && due + other->wakes[i].late >= from)
-			late[n++] = other->wakes[i].late;
+		if (due > to || due + other->wakes[i].late < from)
+			continue;
+		sent[n] = other->wakes[i].sent;
+		late[n++] = other->wakes[i].late;
 	}
 	bench_print("other_wakes", (double)n, "wakes");
-	if (n)
+	if (n) {
 		bench_print_samples("other", late, n);
+		bench_print_samples("other_sent", sent, n);
+	}
 	free(late);
+	free(sent);
 }
 
 int main(int argc, char **argv)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * life N PATTERN [REPEATS]: N timers are added, half of them cancelled in random order, the other half
+ * life N PATTERN [REPEATS [fresh|both [RECORDS]]]: N timers are added, half of them cancelled in random order, the other half
  * expired by the loop. PATTERN: `random` dues, or `ordered` ones, nearly as timeouts of equal length
  * that are set one after another.
  *
- * It is done twice on the same loop: `fresh`, and `aged`, when handles and free lists have been
- * stirred by the first time. Prints nanoseconds of CPU a timer: add, cancel, expire, and life, which is
+ * It is done twice on the same loop, unless only `fresh` is wanted: `fresh`, and `aged`, when handles and
+ * free lists have been stirred by the first time. Prints nanoseconds of CPU a timer: add, cancel, expire, and life, which is
  * the first and the mean of the other two. CPU, because all of it happens in this thread and nothing is
  * waited for, and because what else the machine does then counts for less.
  */
@@ -56,10 +56,12 @@ static void live(const uint64_t *dues, const uint32_t *order, size_t n, struct f
 
 	for (size_t i = 0; i < n; i++)
 		life_add(i, dues[i]);
+	life_flush();
 	sum->add += ns_each(since, n);
 	since = cpu_ns();
 	for (size_t i = 0; i < half; i++)
 		life_cancel(order[i]);
+	life_flush();
 	sum->cancel += ns_each(since, half);
 	life_pass(ALL_DUE);
 	since = cpu_ns();
@@ -92,6 +94,8 @@ int main(int argc, char **argv)
 	size_t n = bench_argument(argc, argv, 1, 100000);
 	int ordered = argc > 2 && !strcmp(argv[2], "ordered");
 	size_t repeats = bench_argument(argc, argv, 3, 1);
+	size_t records = bench_argument(argc, argv, 5, 1000);
+	int twice = argc <= 4 || strcmp(argv[4], "fresh") != 0;
 	uint64_t *dues = bench_alloc(n, sizeof(*dues)), random = 1;
 	struct figures fresh = {0}, aged = {0};
 
@@ -99,13 +103,15 @@ int main(int argc, char **argv)
 		uint32_t *order = bench_permutation(n, &random);
 
 		make_dues(dues, n, ordered, &random);
-		life_open(n);
+		life_open(n, records);
 		live(dues, order, n, &fresh);
-		live(dues, order, n, &aged);
+		if (twice)
+			live(dues, order, n, &aged);
 		life_close();
 		free(order);
 	}
 	print("fresh", &fresh, repeats);
-	print("aged", &aged, repeats);
+	if (twice)
+		print("aged", &aged, repeats);
 	free(dues);
 }

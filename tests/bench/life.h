@@ -13,13 +13,17 @@
 #include <stdint.h>
 
 /* A loop without timers, and room for n handles where the library wants them from the caller: in
- * touched memory, as all that is measured is. */
-void life_open(size_t n);
+ * touched memory, as all that is measured is. records: how many may be told at once, where more than
+ * one can be. */
+void life_open(size_t n, size_t records);
 void life_close(void);
 
 /* Timer i falls due so many microseconds (whole milliseconds) from now. */
 void life_add(size_t i, uint64_t due);
 void life_cancel(size_t i);
+
+/* Tells what has been kept to be told together. */
+void life_flush(void);
 
 /* Runs the loop until nothing more is due. Return: how many timers have fired since the last call. */
 size_t life_expire(void);

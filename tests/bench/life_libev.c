@@ -18,8 +18,9 @@ static void fire(struct ev_loop *l, ev_timer *timer, int events)
 	fired++;
 }
 
-void life_open(size_t n)
+void life_open(size_t n, size_t records)
 {
+	(void)records;
 	timers = bench_alloc(n, sizeof(*timers));
 	loop = ev_loop_new(EVFLAG_AUTO);
 	if (!loop)
@@ -43,6 +44,10 @@ void life_add(size_t i, uint64_t due)
 void life_cancel(size_t i)
 {
 	ev_timer_stop(loop, &timers[i]);
+}
+
+void life_flush(void)
+{
 }
 
 size_t life_expire(void)

@@ -17,8 +17,9 @@ static void fire(evutil_socket_t fd, short what, void *userdata)
 	fired++;
 }
 
-void life_open(size_t n)
+void life_open(size_t n, size_t records)
 {
+	(void)records;
 	base = event_base_new();
 	if (!base)
 		bench_die("event_base_new", 0);
@@ -47,6 +48,10 @@ void life_add(size_t i, uint64_t due)
 void life_cancel(size_t i)
 {
 	evtimer_del(&events[i]);
+}
+
+void life_flush(void)
+{
 }
 
 size_t life_expire(void)

@@ -16,8 +16,9 @@ static void fire(uv_timer_t *timer)
 	fired++;
 }
 
-void life_open(size_t n)
+void life_open(size_t n, size_t records)
 {
+	(void)records;
 	room = n;
 	timers = bench_alloc(n, sizeof(*timers));
 	if (uv_loop_init(&loop) < 0)
@@ -43,6 +44,10 @@ void life_add(size_t i, uint64_t due)
 void life_cancel(size_t i)
 {
 	uv_timer_stop(&timers[i]);
+}
+
+void life_flush(void)
+{
 }
 
 size_t life_expire(void)

@@ -18,8 +18,9 @@ static int fire(sd_event_source *source, uint64_t due, void *userdata)
 	return 0;
 }
 
-void life_open(size_t n)
+void life_open(size_t n, size_t records)
 {
+	(void)records;
 	room = n;
 	sources = bench_alloc(n, sizeof(sd_event_source *));
 	if (sd_event_new(&event) < 0)
@@ -45,6 +46,10 @@ void life_add(size_t i, uint64_t due)
 void life_cancel(size_t i)
 {
 	sources[i] = sd_event_source_unref(sources[i]);
+}
+
+void life_flush(void)
+{
 }
 
 /* It fires one a turn. */

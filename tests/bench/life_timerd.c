@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's core in process, as fair a match for a library as it allows: all that a record of a
- * request goes through but the codec, which is to say checks, limits, id, tree, and the clocks' tree
- * of sessions; cancelled by id; expired by the loop's own calls, each wake written into a packet
- * where a library calls back.
+ * The daemon's core in process: packets of BATCH records are handed to worker_handle(), as a client
+ * would send them, answered with ids, and cancelled by these; expired by the loop's own calls, each
+ * wake written into a packet where a library calls back. So beside what a library does this has checks,
+ * limits, ids, the codec, and the tree of sessions in it; it has no system call, as the shell is left
+ * out. A batch is the daemon's to make use of: no library here takes more than one timer at once.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,40 +13,72 @@
 
 #include "bench.h"
 #include "life.h"
-#include "requests.h"
+#include "worker.h"
 
 static struct worker worker;
 static struct now now;
 static void *block;
 static size_t block_size;
 static uint32_t session;
-static uint64_t *ids;
-static uint8_t packet[PROTO_PACKET_MAX], answer[PROTO_PACKET_MAX];
+static uint64_t serial;
+static size_t batch;
+static uint64_t *ids; /* by number of timer */
+
+/* The packet that is being filled, and for whom the answers in it will be. */
+static uint8_t packet[PROTO_PACKET_MAX];
+static struct codec_writer writer;
+static bool open_packet;
+static size_t numbers[PROTO_RECORDS_MAX(struct proto_cancel)];
+
+static void begin(enum proto_opcode opcode)
+{
+	if (open_packet)
+		return;
+	codec_begin(&writer, packet, opcode, ++serial);
+	open_packet = true;
+}
+
+/* Hands the packet over. Return: the answer. */
+static const void *hand_over(struct proto_header *ret_header)
+{
+	const void *answer;
+	bool end;
+	size_t size = worker_handle(
+		&worker, session, packet, codec_end(&writer, 0), &now, &answer, &end);
+
+	open_packet = false;
+	if (end || codec_open(answer, size, CODEC_FROM_DAEMON, ret_header) != CODEC_OK)
+		bench_die("worker_handle", 0);
+	worker_answered(&worker);
+	return answer;
+}
 
 static void say_hello(void)
 {
 	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
-	struct codec_writer writer;
-	bool end;
+	struct peer peer = {.pid = 1, .comm = "life"};
+	struct proto_header header;
 
-	if (worker_connect(&worker, 0, 1, "life", &now, &session))
+	if (worker_connect(&worker, &peer, &now, &session))
 		bench_die("worker_connect", 0);
-	codec_begin(&writer, packet, PROTO_HELLO, 1);
+	begin(PROTO_HELLO);
 	codec_put(&writer, &hello);
-	worker_handle(&worker, session, packet, codec_end(&writer, 0), &now, answer, &end);
-	if (end)
-		bench_die("worker_handle", 0);
+	hand_over(&header);
+	worker_settle(&worker, session, &now, false);
 }
 
-void life_open(size_t n)
+void life_open(size_t n, size_t records)
 {
 	struct worker_config config = {
 		.limits = {(uint32_t)n, (uint32_t)n, 16, 16},
 		.version = "life",
 	};
 
+	batch = records;
+	serial = 0;
 	ids = bench_alloc(n, sizeof(*ids));
-	block_size = worker_size(&config.limits);
+	memset(ids, 0xff, n * sizeof(*ids));
+	block_size = worker_size(&config);
 	block = mmap(NULL, block_size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (block == MAP_FAILED)
@@ -53,13 +86,31 @@ void life_open(size_t n)
 	now.at[PROTO_CLOCK_MONOTONIC] = 1;
 	worker_init(&worker, block, &config, &now);
 	say_hello();
-	worker_settle(&worker, session, &now, false);
 }
 
 void life_close(void)
 {
 	munmap(block, block_size);
 	free(ids);
+}
+
+void life_flush(void)
+{
+	struct proto_header header;
+	const void *answer;
+
+	if (!open_packet)
+		return;
+	answer = hand_over(&header);
+	for (uint32_t i = 0; i < header.count && header.opcode == (PROTO_REGISTER | PROTO_ANSWER);
+		i++) {
+		struct proto_registered registered;
+
+		codec_get(answer, &header, i, &registered);
+		ids[numbers[i]] = registered.id;
+		if (registered.status)
+			bench_die("refused", 0);
+	}
 }
 
 void life_add(size_t i, uint64_t due)
@@ -69,20 +120,22 @@ void life_add(size_t i, uint64_t due)
 		.due = now.at[PROTO_CLOCK_MONOTONIC] + due,
 		.clock = PROTO_CLOCK_MONOTONIC,
 	};
-	enum proto_status status;
-	uint32_t timer = requests_enroll(&worker, session, &r, &now, &status);
 
-	if (!timer)
-		bench_die("requests_enroll", 0);
-	ids[i] = timers_id(&worker.arena, timer);
+	begin(PROTO_REGISTER);
+	numbers[writer.header.count] = i;
+	codec_put(&writer, &r);
+	if (writer.header.count == batch)
+		life_flush();
 }
 
 void life_cancel(size_t i)
 {
-	uint32_t timer = timers_find(&worker.arena, ids[i]);
+	struct proto_cancel c = {.id = ids[i]};
 
-	if (timer)
-		requests_drop(&worker, timer);
+	begin(PROTO_CANCEL);
+	codec_put(&writer, &c);
+	if (writer.header.count == batch)
+		life_flush();
 }
 
 size_t life_expire(void)
@@ -90,7 +143,9 @@ size_t life_expire(void)
 	size_t size, fired = 0;
 	uint32_t ready;
 
-	while (worker_tick(&worker, &now)) {
+	for (size_t before = 1; before != fired;) {
+		before = fired;
+		worker_tick(&worker, &now);
 		while ((ready = worker_ready(&worker, &now))) {
 			if (worker_wakes(&worker, ready, &now, true, packet, &size) ==
 				WORKER_PACKET) {

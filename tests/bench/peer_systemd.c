@@ -48,15 +48,27 @@ static int start(sd_bus *bus, size_t i)
 	return r;
 }
 
+/* PID 1's own socket, as root's systemd-run takes it: no dbus-daemon in between. */
+static int open_bus(sd_bus **ret)
+{
+	int r = sd_bus_new(ret);
+
+	if (r >= 0)
+		r = sd_bus_set_address(*ret, "unix:path=/run/systemd/private");
+	if (r >= 0)
+		r = sd_bus_start(*ret);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	size_t n = bench_argument(argc, argv, 1, 2000), sent = 0;
 	uint64_t rss = bench_proc_status(1, "VmRSS"), begin;
 	sd_bus *bus;
-	int r = sd_bus_open_system(&bus);
+	int r = open_bus(&bus);
 
 	if (r < 0)
-		bench_die("sd_bus_open_system", r);
+		bench_die("/run/systemd/private", r);
 	begin = bench_ns();
 	while (answered < n) {
 		for (; sent < n && sent < answered + IN_FLIGHT; sent++) {

@@ -24,8 +24,9 @@
 
 enum { PHASES = 3 };
 
-/* A byte a client each: it is ready for the phase, it may begin, it is done. */
-static int ready[2], begin[2], done[2];
+/* A byte a client each: it is ready for a phase, it may begin the phase or end after the last, it is
+ * done. The word to begin has a pipe a phase, lest a fast client take a slow one's. */
+static int ready[2], begin[PHASES + 1][2], done[2];
 
 static void put(int fd)
 {
@@ -78,7 +79,7 @@ static void client(const char *path, size_t n, bool ordered, uint64_t seed)
 	memset(timers, 1, (n + more) * sizeof(*timers));
 	for (int phase = 0; phase < PHASES; phase++) {
 		put(ready[1]);
-		take(begin[0]);
+		take(begin[phase][0]);
 		if (phase == 0)
 			count = toytimer_register_many(t, r, n, timers, NULL);
 		else if (phase == 1)
@@ -91,22 +92,23 @@ static void client(const char *path, size_t n, bool ordered, uint64_t seed)
 		if (phase == 1)
 			pick(timers + n, more, seed);
 	}
-	take(begin[0]); /* until all are done: its end is work for the daemon */
+	take(begin[PHASES][0]); /* until all are done: its end is work for the daemon */
 	_exit(0);
 }
 
-static void measure(const char *name, size_t n, size_t clients)
+static void measure(int phase, size_t n, size_t clients)
 {
+	static const char *const names[PHASES] = {"fill", "held", "cancel"};
 	uint64_t start;
 
 	for (size_t i = 0; i < clients; i++)
 		take(ready[0]);
 	start = bench_ns();
 	for (size_t i = 0; i < clients; i++)
-		put(begin[1]);
+		put(begin[phase][1]);
 	for (size_t i = 0; i < clients; i++)
 		take(done[0]);
-	bench_print(name, (double)n * 1e3 / (double)(bench_ns() - start), "M/s");
+	bench_print(names[phase], (double)n * 1e3 / (double)(bench_ns() - start), "M/s");
 }
 
 int main(int argc, char **argv)
@@ -115,8 +117,11 @@ int main(int argc, char **argv)
 	size_t clients = bench_argument(argc, argv, 3, 1);
 	bool ordered = argc > 4 && !strcmp(argv[4], "ordered");
 
-	if (argc < 2 || pipe(ready) < 0 || pipe(begin) < 0 || pipe(done) < 0)
+	if (argc < 2 || pipe(ready) < 0 || pipe(done) < 0)
 		bench_die("registering SOCKET N CLIENTS PATTERN", errno);
+	for (int i = 0; i <= PHASES; i++)
+		if (pipe(begin[i]) < 0)
+			bench_die("pipe", errno);
 	n -= n % (10 * clients);
 	for (size_t i = 0; i < clients; i++) {
 		if (fork() == 0) {
@@ -128,11 +133,10 @@ int main(int argc, char **argv)
 	}
 	close(done[1]);
 	close(ready[1]);
-	measure("fill", n, clients);
-	measure("held", n / 10, clients);
-	measure("cancel", n / 10, clients);
+	for (int phase = 0; phase < PHASES; phase++)
+		measure(phase, phase == 0 ? n : n / 10, clients);
 	for (size_t i = 0; i < clients; i++)
-		put(begin[1]);
+		put(begin[PHASES][1]);
 	while (wait(NULL) > 0)
 		;
 }

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: MIT
+"""
+What is measured. A subject is a function that measures timerd and its peers once, in turn; run calls
+it once a round. Its figures are named by path, who before what: 'life/random/1000000/timerd/fresh_life'.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+LIFE_PEERS = ['libev', 'libevent', 'libuv', 'sd_event']
+# Those that are only there if a peer's library was found.
+PEER_PROGRAMS = ['bench-life_libev', 'bench-life_libevent', 'bench-life_libuv',
+                 'bench-peer_redis']
+
+
+class NotMeasured(Exception):
+    """Why something could not be measured."""
+
+
+class Bench:
+    """Runs programs and keeps what they print."""
+
+    def __init__(self, build, folder, quick):
+        self.build, self.folder, self.quick = build, folder, quick
+        self.figures = {}   # path -> a figure a round
+        self.units = {}     # path -> unit
+        self.missing = {}   # path without the metric -> why there is none
+        self.seconds = {}   # subject -> how long its last turn took
+
+    def note(self, path, value, unit):
+        self.figures.setdefault(path, []).append(value)
+        self.units[path] = unit
+
+    def program(self, name):
+        path = self.build / f'tests/bench/bench-{name}'
+        if not path.exists():
+            raise NotMeasured(f'its library was not found when this was built ({name})')
+        return str(path)
+
+    def note_line(self, path, line):
+        name, value, unit = line.split()
+        self.note(f'{path}/{name}', float(value), unit)
+
+    def run(self, path, *command, timeout=300):
+        """Runs a program to its end and notes what it prints."""
+        try:
+            result = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                    timeout=timeout, check=False)
+        except subprocess.TimeoutExpired as expired:
+            raise NotMeasured(f'it did not end within {timeout} s') from expired
+        if result.returncode:
+            said = result.stderr.strip().splitlines()
+            raise NotMeasured(said[-1] if said else f'exit status {result.returncode}')
+        for line in result.stdout.splitlines():
+            self.note_line(path, line)
+
+    @contextlib.contextmanager
+    def part(self, path):
+        """What cannot be measured in here is noted as such, and the others go on."""
+        try:
+            yield
+        except NotMeasured as reason:
+            self.missing[path] = str(reason)
+        except OSError as error:
+            self.missing[path] = str(error)
+
+    @contextlib.contextmanager
+    def server(self, command, path, kind):
+        """A server on a socket of its own, from its first connection on."""
+        if not shutil.which(command[0]):
+            raise NotMeasured(f'{command[0]} is not installed')
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        with open(self.folder / 'log', 'w+', encoding='utf-8', errors='replace') as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            try:
+                await_socket(process, path, kind, log)
+                yield process.pid, path
+            finally:
+                process.terminate()
+                try:
+                    process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def timerd(self):
+        path = self.folder / 'timerd'
+        return self.server([str(self.build / 'daemon/timerd'), '--socket', str(path),
+                            '--max-timers-per-user', '4000000', '--max-clients', '16384',
+                            '--max-clients-per-user', '16384', '--log-level', 'err'],
+                           path, socket.SOCK_SEQPACKET)
+
+    @contextlib.contextmanager
+    def held(self, path, *command):
+        """A program that does its work, notes it, and holds what it has got meanwhile."""
+        process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            for line in process.stdout:
+                if line == 'ready\n':
+                    break
+                self.note_line(path, line)
+            else:
+                raise NotMeasured(process.stderr.read().strip() or 'it has failed')
+            yield process.pid
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def await_socket(process, path, kind, log):
+    for _ in range(1000):
+        with socket.socket(socket.AF_UNIX, kind) as s:
+            with contextlib.suppress(OSError):
+                s.connect(str(path))
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    log.seek(0)
+    said = log.read().strip().splitlines()
+    raise NotMeasured(said[-1] if said else 'it did not start')
+
+
+def status(pid):
+    """/proc/PID/status: sizes in bytes, counts as they are."""
+    text = Path(f'/proc/{pid}/status').read_text()
+    return {name: int(value) * (1024 if unit else 1) for name, value, unit in
+            re.findall(r'^(\w+):\s+(\d+)( kB)?$', text, re.M)}
+
+
+def ticks(pid):
+    """CPU used, user's and system's, in clock ticks."""
+    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+SUBJECTS = []
+ONCE = set()
+
+
+def subject(once=False):
+    def add(function):
+        @functools.wraps(function)
+        def timed(bench):
+            start = time.monotonic()
+            with bench.part(function.__name__):
+                function(bench)
+            bench.seconds[function.__name__] = time.monotonic() - start
+        SUBJECTS.append(timed)
+        if once:
+            ONCE.add(timed)
+        return timed
+    return add
+
+
+@subject()
+def limits(bench):
+    """what this machine allows"""
+    bench.run('limits/machine', bench.program('limits'), 1000000 if bench.quick else 8000000)
+
+
+@subject()
+def life(bench):
+    """a timer's life in one process"""
+    for pattern in 'random', 'ordered':
+        for n in 1000, 10000, 100000, 1000000:
+            for who in ['timerd', 'timerd_alone'] + LIFE_PEERS:
+                path = f'life/{pattern}/{n}/{who}'
+                repeats = max(1, (100000 if bench.quick else 1000000) // n)
+                if who == 'timerd_alone' and bench.quick and n > 100000:
+                    continue
+                if who == 'sd_event':
+                    # It takes a turn of its loop for each, and a turn takes microseconds.
+                    repeats = max(1, repeats // 20)
+                    if bench.quick and n > 10000:
+                        bench.missing[path] = 'takes too long for QUICK=1'
+                        continue
+                with bench.part(path):
+                    fresh = bench.quick or (who == 'sd_event' and n > 100000)
+                    bench.run(path, bench.program(f'life_{who.removesuffix("_alone")}'), n, pattern,
+                              repeats, 'fresh' if fresh else 'both',
+                              1 if who == 'timerd_alone' else 1000)
+
+
+@subject()
+def registering(bench):
+    """registered and answered"""
+    for pattern in 'random', 'ordered':
+        for clients in 1, 16:
+            path = f'registering/{pattern}/{clients}/timerd'
+            with bench.part(path), bench.timerd() as (_, where):
+                bench.run(path, bench.program('registering'), where, 1000000, clients, pattern)
+                for phase in 'fill', 'held', 'cancel':
+                    rate = bench.figures[f'{path}/{phase}'][-1]
+                    bench.note(f'{path}/{phase}_ns', 1e3 / rate, 'ns')
+
+
+def queue(bench, name, command, kind):
+    n = 100000 if bench.quick else 1000000
+    path = f'queues/{name}'
+    with bench.part(path), bench.server(command, bench.folder / name, kind) as (pid, where):
+        before = status(pid)['VmRSS']
+        with bench.held(path, bench.program(f'peer_{name}'), where, n):
+            bench.note(f'{path}/memory', (status(pid)['VmRSS'] - before) / (n * 1.1), 'bytes')
+
+
+@subject()
+def queues(bench):
+    """queue servers"""
+    queue(bench, 'beanstalkd', ['beanstalkd', '-l', f'unix:{bench.folder}/beanstalkd'],
+          socket.SOCK_STREAM)
+    queue(bench, 'redis', ['redis-server', '--port', '0', '--unixsocket',
+                           f'{bench.folder}/redis', '--save', '', '--appendonly', 'no',
+                           '--dir', str(bench.folder)], socket.SOCK_STREAM)
+
+
+@subject()
+def roundtrip(bench):
+    """one registration at a time"""
+    with bench.timerd() as (_, where):
+        bench.run('roundtrip', bench.program('roundtrip'), where, 3000 if bench.quick else 20000)
+
+
+@subject()
+def lone(bench):
+    """lateness of a lone wake"""
+    with bench.timerd() as (_, where):
+        bench.run('lone', bench.program('lone'), where, 200 if bench.quick else 1000)
+
+
+@subject()
+def crowd(bench):
+    """lateness among 1,000 clients"""
+    seconds = 1 if bench.quick else 5
+    for who in 'timerd', 'timerfd':
+        with bench.part(f'crowd/{who}'), bench.timerd() as (_, where):
+            bench.run(f'crowd/{who}', bench.program('crowd'),
+                      where if who == 'timerd' else who, 1000, seconds)
+
+
+@subject()
+def burst(bench):
+    """a million wakes due at one instant"""
+    with bench.timerd() as (_, where):
+        bench.run('burst/timerd', bench.program('burst'), where, 1000000)
+
+
+@subject()
+def start(bench):
+    """start to READY"""
+    for _ in range(3):
+        bench.run('start', bench.program('start'), bench.build / 'daemon/timerd', '--socket',
+                  bench.folder / 'started', '--log-level', 'err')
+
+
+@subject(once=True)
+def wakeups(bench):
+    """wake-ups with slack"""
+    for _ in range(1 if bench.quick else 3):
+        with bench.timerd() as (_, where):
+            bench.run('wakeups', bench.program('wakeups'), where, 1000, 4 if bench.quick else 20)
+
+
+@subject(once=True)
+def systemd(bench):
+    """transient timers of systemd"""
+    box = HERE.parent / 'system/with-systemd'
+    if not box.exists():
+        raise NotMeasured('tests/system/with-systemd is not there')
+    if not os.access(box, os.X_OK):
+        raise NotMeasured('tests/system/with-systemd cannot be run')
+    for _ in range(1 if bench.quick else 5):
+        bench.run('systemd', box, '-b', bench.build, bench.program('peer_systemd'),
+                  1000 if bench.quick else 4000)
+
+
+@subject(once=True)
+def idle(bench):
+    """idle, and memory a timer"""
+    for n, seconds in (1000, 4 if bench.quick else 10), (1000000, 10 if bench.quick else 30):
+        path = f'idle/{n}'
+        with bench.part(path), bench.timerd() as (pid, where):
+            before = status(pid)
+            with bench.held(path, bench.program('hold'), where, 'timers', n) as client:
+                time.sleep(1)
+                held, used = status(pid), ticks(pid)
+                if n == 1000000:
+                    note_memory(bench, before, held, status(client), n)
+                time.sleep(seconds)
+                after = status(pid)
+                for name in 'voluntary_ctxt_switches', 'nonvoluntary_ctxt_switches':
+                    bench.note(f'{path}/{name}', after[name] - held[name], 'switches')
+                bench.note(f'{path}/cpu', ticks(pid) - used, 'ticks')
+                bench.note(f'{path}/seconds', seconds, 's')
+
+
+def note_memory(bench, before, held, client, n):
+    bench.note('memory/timerd/timer', (held['VmRSS'] - before['VmRSS']) / n, 'bytes')
+    bench.note('memory/timerd/shared', (held['RssShmem'] - before['RssShmem']) / n, 'bytes')
+    bench.note('memory/timerd/page_tables', (held['VmPTE'] - before['VmPTE']) / n, 'bytes')
+    bench.note('memory/client/timer', client['VmRSS'] / n, 'bytes')
+
+
+@subject(once=True)
+def connections(bench):
+    """memory a connection"""
+    n = 2000 if bench.quick else 10000
+    with bench.timerd() as (pid, where):
+        before = status(pid)['VmRSS']
+        with bench.held('connections', bench.program('hold'), where, 'connections', n):
+            bench.note('connections/timerd/connection', (status(pid)['VmRSS'] - before) / n,
+                       'bytes')
+            bench.note('connections/timerd/held', n, 'connections')
+
+
+def stripped(bench, path):
+    copy = bench.folder / 'stripped'
+    subprocess.run(['strip', '-o', copy, path], check=True)
+    return copy.stat().st_size
+
+
+@subject(once=True)
+def sizes(bench):
+    """binaries"""
+    for name in 'daemon/timerd', 'client-lib/libtoytimer.so', 'client-lib/toytimerctl':
+        path = bench.build / name
+        if path.exists():
+            bench.note(f'sizes/{path.name}/stripped', stripped(bench, path) / 1024, 'KB')
+    with bench.timerd() as (pid, _):
+        maps = Path(f'/proc/{pid}/maps').read_text()
+        libraries = {Path(file).name for file in re.findall(r'(/\S+\.so[.\d]*)$', maps, re.M)}
+        bench.note('sizes/timerd/libraries', len(libraries), 'libraries')
+        bench.note('sizes/timerd/memory', status(pid)['VmRSS'] / 1024, 'KB')
+        bench.missing.pop('sizes', None)
+        bench.libraries = sorted(libraries)
