@@ -103,6 +103,20 @@ int handle_pump(struct toytimer *t, bool one_event)
 	return r < 0 ? r : 0;
 }
 
+/* Receives what a waiting thread may wait for. Once nothing is in flight, what else there is stays in the
+ * socket for toytimer_process(): to ask whether there is something costs as much as the answer did. */
+static int receive_answers(struct toytimer *t)
+{
+	int r = 1;
+
+	for (int i = 0; i < PUMP_MAX && r > 0; i++) {
+		r = receive(t);
+		if (r > 0 && t->connection.state == CONNECTION_UP && !t->requests.length)
+			break;
+	}
+	return r < 0 ? r : 0;
+}
+
 /* Milliseconds that epoll_wait() is to sleep, rounded up: never too short, for it would spin. */
 static int sleep_ms(uint64_t now, uint64_t deadline)
 {
@@ -124,7 +138,8 @@ static int lead(struct toytimer *t, uint64_t now, uint64_t deadline)
 	(void)epoll_wait(t->connection.epoll, &event, 1, sleep_ms(now, deadline));
 	pthread_mutex_lock(&t->lock);
 	t->leading = false;
-	r = handle_pump(t, false);
+	r = receive_answers(t);
+	requests_send(t);
 	/* Followers have their answers, or one of them has to lead. */
 	pthread_cond_broadcast(&t->progress);
 	return r;

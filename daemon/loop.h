@@ -23,6 +23,7 @@ struct loop {
 	struct worker worker;
 	void *block; /* the worker's arena */
 	size_t block_size;
+	uint32_t populated; /* timers' places that have memory behind them */
 	struct now now;
 	bool stopping;
 };
