@@ -142,6 +142,10 @@ static const struct field cancelled_fields[] = {
 	NUMBER(proto_cancelled, id),
 };
 
+static const struct field resumed_fields[] = {
+	NUMBER(proto_resumed, serial),
+};
+
 static const struct field going_away_fields[] = {
 	NUMBER(proto_going_away, reason),
 	NUMBER(proto_going_away, reserved),
@@ -177,6 +181,7 @@ const struct form forms[] = {
 	FORM("cancelled", 0x101, proto_cancelled, 4094, cancelled_fields),
 	FORM("going away", 0x102, proto_going_away, 1, going_away_fields),
 	FORM("error", 0x103, proto_error, 1, error_fields),
+	FORM("resumed", 0x104, proto_resumed, 1, resumed_fields),
 };
 const size_t n_forms = COUNT(forms);
 

@@ -85,8 +85,8 @@ static void check_node(const struct forest *f, uint32_t x, uint32_t parent, stru
 }
 
 /* Everything at and below x. Return: the black height, nil included. */
-static uint32_t check_below(const struct forest *f, uint32_t x, uint32_t parent, struct walk *walk,
-	uint64_t *ret_least)
+static uint32_t check_below(
+	const struct forest *f, uint32_t x, uint32_t parent, struct walk *walk, uint64_t *ret_least)
 {
 	const struct rbnode *node = &f->nodes[x];
 	uint64_t least[2] = {UINT64_MAX, UINT64_MAX}, smallest;
@@ -296,7 +296,7 @@ static void test_orders(void **state)
 	const uint32_t n = 500;
 
 	(void)state;
-	for (int order = 0; order < ORDERS * ORDERS * 2; order++) {
+	for (unsigned int order = 0; order < ORDERS * ORDERS * 2; order++) {
 		struct forest *f = forest_new(n);
 		enum order dues = order % ORDERS, latests = order / ORDERS % ORDERS;
 		bool from_last = order >= ORDERS * ORDERS;

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the worker should do, said as simply as it can be: all timers in one array, sorted by due and
+ * order of registration, looked through from end to end for every question. Numbers are 128 bits
+ * wide, so that no sum of what a client gives can overflow and nothing has to be said about it but
+ * where the end of time is.
+ *
+ * The model knows nothing of the core but its limits, its packets and its promises. Ids are the
+ * core's to choose; the model is told them.
+ */
+#pragma once
+
+#include "limits.h"
+#include "sessions.h"
+
+#define MODEL_TIMERS  200
+#define MODEL_CLIENTS 24
+
+typedef unsigned __int128 wide;
+
+/* The end of time: an instant from here on never comes. */
+#define MODEL_NEVER ((wide)UINT64_MAX)
+
+struct model_timer {
+	wide due, slack, every;
+	uint64_t order; /* of registration */
+	uint64_t id, cookie;
+	uint32_t client;
+	uint32_t clock; /* enum arena_clock */
+	uint32_t sent;	/* wakes */
+	uint32_t until; /* wakes, sent ones included; 0: no end */
+	char label[PROTO_LABEL_MAX];
+};
+
+struct model_client {
+	bool open, greeted, stalled, blocked;
+	uint32_t uid, session;
+	wide hello_due;
+	uint32_t unread; /* packets */
+	struct proto_cancelled cancelled[MODEL_TIMERS];
+	uint32_t n_cancelled; /* it is still to be told of */
+};
+
+struct model {
+	struct limits limits;
+	uint32_t room; /* packets that a client's socket holds */
+	struct now now;
+	struct model_timer timers[MODEL_TIMERS]; /* by due, then order */
+	uint32_t n_timers;
+	struct model_client clients[MODEL_CLIENTS];
+	uint64_t order;
+	uint64_t registered, woken, cancelled, refused, late_max;
+};
+
+/* What a client is sent when it is served. */
+struct model_packet {
+	bool blocked, ends;
+	uint16_t opcode; /* 0: nothing */
+	uint32_t n;
+	struct proto_cancelled cancelled[MODEL_TIMERS];
+	struct proto_wake wakes[MODEL_TIMERS];
+};
+
+/* A set of enum proto_status. */
+#define MODEL_STATUS(status) (UINT64_C(1) << (status))
+
+/* Every reason for which this may be refused, in no order. 0: it has to be accepted. */
+uint64_t model_refusals(
+	const struct model *model, uint32_t client, const struct proto_register *r, wide *ret_due);
+uint64_t model_rearm_refusals(
+	const struct model *model, uint32_t client, const struct proto_rearm *r, wide *ret_due);
+
+/* The accepted ones take place. */
+void model_register(struct model *model, uint32_t client, const struct proto_register *r, wide due,
+	uint64_t id);
+void model_rearm(struct model *model, const struct proto_rearm *r, wide due);
+
+/* Return: whether there was such a timer that this client may cancel. */
+bool model_cancel(struct model *model, uint32_t client, uint64_t id);
+
+const struct model_timer *model_find(const struct model *model, uint64_t id);
+
+/* Why a user may not have one client more, PROTO_E_CLIENTS being bit 0; 0: it may. */
+uint64_t model_client_refusals(const struct model *model, uint32_t uid);
+void model_open(struct model *model, uint32_t client, uint32_t uid, uint32_t session);
+void model_close(struct model *model, uint32_t client);
+
+/* Serves the client: what it has to get now. */
+void model_serve(struct model *model, uint32_t client, struct model_packet *ret);
+
+/* Whether there is anything to be sent to it. */
+bool model_due(const struct model *model, uint32_t client);
+
+/* When the alarm of that clock has to ring: the smallest due + slack; UINT64_MAX: never. */
+uint64_t model_next(const struct model *model, uint32_t clock);
+
+/* What counts against the limits: timers, and cancellations that are still to be told. */
+uint32_t model_held(const struct model *model, int64_t uid);
+uint32_t model_count_clients(const struct model *model, int64_t uid);
+
+/* Somebody, for uid. */
+#define MODEL_ANYBODY (-1)

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker beside the model, a million random steps and more under virtual time: several users with
+ * several sessions each register, cancel, re-arm, list, stall, read and go; clocks pass, the wall clock
+ * is set back and forth, the machine sleeps. After each step all that can be seen of the worker must
+ * be what the model says: each answer, each packet of wakes to the last field, the next alarm of each
+ * clock, the lists, the counters.
+ *
+ * Instants and spans are mostly small numbers, so that equal dues and meetings of all kinds are
+ * frequent; and now and then one from the edge of what can be said.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "chance.h"
+#include "model.h"
+#include "world.h"
+
+#define STEPS 300000 /* of each run */
+#define STALE 64
+#define BATCH 8
+
+struct run {
+	struct dice dice;
+	struct world *world;
+	struct model *model;
+	uint64_t step, stale[STALE]; /* ids that were valid once */
+	uint64_t wakes, refusals, cancellations, timeouts, holds;
+	bool unfinished; /* something waits for the loop's next turn */
+};
+
+/* Fails, naming the step. */
+#define CHECK(run, condition)                                                      \
+	do {                                                                       \
+		if (!(condition))                                                  \
+			fail_msg("step %" PRIu64 ": %s", (run)->step, #condition); \
+	} while (0)
+
+static uint64_t below(struct run *run, uint64_t n)
+{
+	return dice_below(&run->dice, n);
+}
+
+static bool once_in(struct run *run, uint64_t n)
+{
+	return dice_once_in(&run->dice, n);
+}
+
+static void forget(struct run *run, uint64_t id)
+{
+	run->stale[below(run, STALE)] = id;
+}
+
+/* A client that has said hello; MODEL_CLIENTS: the dice found none. */
+static uint32_t some_client(struct run *run)
+{
+	uint32_t client = (uint32_t)below(run, MODEL_CLIENTS);
+
+	for (uint32_t i = 0; i < MODEL_CLIENTS; i++, client = (client + 1) % MODEL_CLIENTS)
+		if (run->model->clients[client].open && run->model->clients[client].greeted)
+			return client;
+	return MODEL_CLIENTS;
+}
+
+/* An id: mostly a live timer's, else one that is gone, or never was. */
+static uint64_t some_id(struct run *run)
+{
+	uint64_t id = run->stale[below(run, STALE)];
+
+	if (run->model->n_timers && !once_in(run, 4))
+		id = run->model->timers[below(run, run->model->n_timers)].id;
+	if (once_in(run, 20))
+		id ^= UINT64_C(1) << below(run, 64);
+	return id;
+}
+
+static void do_register(struct run *run, uint32_t client)
+{
+	struct proto_register records[BATCH];
+	uint32_t n = 1 + (uint32_t)below(run, BATCH);
+
+	for (uint32_t i = 0; i < n; i++)
+		records[i] = chance_register(&run->dice, &run->world->now);
+	world_request(
+		run->world, run->model->clients[client].session, PROTO_REGISTER, records, n, 0);
+	for (uint32_t i = 0; i < n; i++) {
+		struct proto_registered answer;
+		wide due = 0;
+		uint64_t refusals = model_refusals(run->model, client, &records[i], &due);
+
+		world_answer(run->world, i, &answer);
+		if (refusals) {
+			CHECK(run, refusals & MODEL_STATUS(answer.status));
+			CHECK(run, answer.id == 0 && answer.due == 0);
+			run->model->refused++;
+			run->refusals++;
+			continue;
+		}
+		CHECK(run, answer.status == PROTO_OK);
+		CHECK(run, answer.due == due);
+		CHECK(run, answer.id && !(answer.id >> PROTO_ID_BITS));
+		CHECK(run, !model_find(run->model, answer.id));
+		for (int k = 0; k < STALE; k++)
+			CHECK(run, run->stale[k] != answer.id);
+		model_register(run->model, client, &records[i], due, answer.id);
+	}
+}
+
+static void do_cancel(struct run *run, uint32_t client)
+{
+	struct proto_cancel records[BATCH];
+	uint32_t n = 1 + (uint32_t)below(run, BATCH);
+
+	for (uint32_t i = 0; i < n; i++)
+		records[i].id = some_id(run);
+	if (n > 1 && once_in(run, 4))
+		records[1] = records[0];
+	world_request(run->world, run->model->clients[client].session, PROTO_CANCEL, records, n, 0);
+	for (uint32_t i = 0; i < n; i++) {
+		struct proto_cancel_answer answer;
+		bool cancelled = model_cancel(run->model, client, records[i].id);
+
+		world_answer(run->world, i, &answer);
+		CHECK(run, answer.id == records[i].id);
+		CHECK(run, answer.status == (cancelled ? PROTO_OK : PROTO_E_NO_SUCH_TIMER));
+		if (cancelled)
+			forget(run, answer.id);
+	}
+}
+
+/* On whatever clock the timer is. */
+static struct proto_rearm some_rearm(struct run *run)
+{
+	uint64_t id = some_id(run);
+	const struct model_timer *timer = model_find(run->model, id);
+	uint64_t now = timers_now(&run->world->now, timer ? timer->clock : 0);
+
+	return chance_rearm(&run->dice, id, now);
+}
+
+static void do_rearm(struct run *run, uint32_t client)
+{
+	struct proto_rearm records[BATCH];
+	uint32_t n = 1 + (uint32_t)below(run, BATCH);
+
+	for (uint32_t i = 0; i < n; i++)
+		records[i] = some_rearm(run);
+	world_request(run->world, run->model->clients[client].session, PROTO_REARM, records, n, 0);
+	for (uint32_t i = 0; i < n; i++) {
+		struct proto_registered answer;
+		wide due = 0;
+		uint64_t refusals = model_rearm_refusals(run->model, client, &records[i], &due);
+
+		world_answer(run->world, i, &answer);
+		if (refusals) {
+			CHECK(run, refusals & MODEL_STATUS(answer.status));
+			CHECK(run, answer.id == 0 && answer.due == 0);
+			continue;
+		}
+		CHECK(run, answer.status == PROTO_OK);
+		CHECK(run, answer.id == records[i].id && answer.due == due);
+		model_rearm(run->model, &records[i], due);
+	}
+}
+
+static int64_t signed_span(wide due, uint64_t now)
+{
+	wide distance = due > now ? due - now : now - due;
+	int64_t span = distance > INT64_MAX ? INT64_MAX : (int64_t)distance;
+
+	return due > now ? span : -span;
+}
+
+static void check_listed(struct run *run, const struct proto_listed *listed, uint32_t reader)
+{
+	const struct model_timer *timer = model_find(run->model, listed->id);
+	const struct model_client *owner;
+
+	CHECK(run, timer);
+	owner = &run->model->clients[timer->client];
+	CHECK(run, listed->cookie == (timer->client == reader ? timer->cookie : 0));
+	CHECK(run, listed->due == timer->due);
+	CHECK(run,
+		listed->left ==
+			signed_span(timer->due, timers_now(&run->world->now, timer->clock)));
+	CHECK(run,
+		listed->slack ==
+			(timer->due + timer->slack < MODEL_NEVER ? timer->slack : MODEL_NEVER));
+	CHECK(run, listed->every == timer->every);
+	CHECK(run, listed->fired == timer->sent && listed->count == timer->until);
+	CHECK(run, listed->uid == owner->uid && listed->pid == owner->uid + 1000);
+	CHECK(run, listed->flags == (timer->clock >= PROTO_CLOCKS ? PROTO_WAKE_SYSTEM : 0));
+	CHECK(run,
+		listed->clock ==
+			(timer->clock < PROTO_CLOCKS ? timer->clock
+						     : timer->clock - CLOCK_OF_BOOTTIME_ALARM +
+						CLOCK_OF_BOOTTIME));
+	CHECK(run, memcmp(listed->label, timer->label, sizeof(timer->label)) == 0);
+	CHECK(run, strcmp(listed->comm, "client") == 0);
+}
+
+static void do_list(struct run *run, uint32_t client)
+{
+	const struct model_client *c = &run->model->clients[client];
+	bool all = c->uid == 0 && below(run, 2);
+	struct proto_listed listed[MODEL_TIMERS];
+	size_t wanted = 0,
+	       n = world_list(
+		       run->world, c->session, all ? PROTO_LIST_ALL : 0, listed, MODEL_TIMERS);
+
+	for (uint32_t i = 0; i < run->model->n_timers; i++)
+		if (all || run->model->clients[run->model->timers[i].client].uid == c->uid)
+			wanted++;
+	CHECK(run, n == wanted);
+	for (size_t i = 0; i < n; i++) {
+		check_listed(run, &listed[i], client);
+		/* In the order of places: nothing comes twice. */
+		CHECK(run,
+			!i ||
+				(listed[i - 1].id & ARENA_TIMERS_MAX) <
+					(listed[i].id & ARENA_TIMERS_MAX));
+	}
+}
+
+static void do_status(struct run *run, uint32_t client)
+{
+	const struct model *model = run->model;
+	struct proto_status_answer status = world_status(
+		run->world, model->clients[client].session);
+	uint64_t next = UINT64_MAX;
+
+	CHECK(run, status.uptime == model->now.at[PROTO_CLOCK_BOOTTIME] - WORLD_BOOTTIME);
+	CHECK(run, status.clients == model_count_clients(model, MODEL_ANYBODY));
+	CHECK(run, status.timers == model_held(model, MODEL_ANYBODY));
+	CHECK(run, status.registered == model->registered);
+	CHECK(run, status.woken == model->woken);
+	CHECK(run, status.cancelled == model->cancelled);
+	CHECK(run, status.refused == model->refused);
+	CHECK(run, status.late_max == model->late_max);
+	if (run->unfinished)
+		return;
+	for (uint32_t clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint64_t at = model_next(model, clock), now = timers_now(&model->now, clock);
+		uint64_t left = at > now ? at - now : 0;
+
+		if (at != UINT64_MAX && left < next)
+			next = left;
+	}
+	CHECK(run, status.next == next);
+}
+
+static void close_client(struct run *run, uint32_t client)
+{
+	for (uint32_t i = 0; i < run->model->n_timers; i++)
+		if (run->model->timers[i].client == client)
+			forget(run, run->model->timers[i].id);
+	model_close(run->model, client);
+}
+
+static void do_connect(struct run *run)
+{
+	static const uint32_t uids[] = {0, 1000, 1001, 1002, UINT32_MAX - 1};
+	uint32_t uid = uids[below(run, sizeof(uids) / sizeof(uids[0]))], session = 0;
+	uint32_t client = 0;
+	uint64_t refusals = model_client_refusals(run->model, uid);
+	enum proto_status status = world_try_connect(run->world, uid, &session);
+
+	if (refusals) {
+		CHECK(run, status >= PROTO_E_CLIENTS);
+		CHECK(run, refusals & MODEL_STATUS(status - PROTO_E_CLIENTS));
+		return;
+	}
+	CHECK(run, status == PROTO_OK);
+	while (run->model->clients[client].open)
+		client++;
+	model_open(run->model, client, uid, session);
+	if (once_in(run, 10))
+		return; /* it may never say hello */
+	world_hello(run->world, session);
+	run->model->clients[client].greeted = true;
+}
+
+static void do_disconnect(struct run *run)
+{
+	uint32_t client = (uint32_t)below(run, MODEL_CLIENTS);
+
+	if (!run->model->clients[client].open)
+		return;
+	world_disconnect(run->world, run->model->clients[client].session);
+	close_client(run, client);
+}
+
+static void do_stall_or_read(struct run *run, uint32_t client)
+{
+	struct model_client *c = &run->model->clients[client];
+
+	if (once_in(run, 3)) {
+		c->stalled = run->world->clients[c->session].stalled = !c->stalled;
+		if (c->stalled)
+			return;
+	}
+	world_read(run->world, c->session);
+	c->unread = 0;
+	c->blocked = false;
+}
+
+/* How far time goes on: mostly a little, often to where something happens or just before. */
+static uint64_t some_while(struct run *run)
+{
+	const struct model *model = run->model;
+	uint64_t what = below(run, 10), at = UINT64_MAX, now;
+	uint32_t clock = (uint32_t)below(run, ARENA_CLOCKS);
+
+	if (what < 3)
+		at = model_next(model, clock);
+	else if (what < 6 && model->n_timers) {
+		const struct model_timer *timer = &model->timers[below(run, model->n_timers)];
+
+		clock = timer->clock;
+		at = (uint64_t)timer->due;
+	}
+	now = timers_now(&model->now, clock);
+	if (at > now && at - now < 10000)
+		return at - now - once_in(run, 3);
+	return once_in(run, 400) ? below(run, 3000000) : below(run, 30);
+}
+
+static void do_pass(struct run *run)
+{
+	struct now *now = &run->world->now;
+	uint64_t span = some_while(run);
+
+	if (now->at[PROTO_CLOCK_REALTIME] > UINT64_MAX - span)
+		now->at[PROTO_CLOCK_REALTIME] = WORLD_REALTIME;
+	world_pass(run->world, span);
+}
+
+/* Somebody sets the wall clock. */
+static void do_set(struct run *run)
+{
+	uint64_t *wall = &run->world->now.at[PROTO_CLOCK_REALTIME];
+
+	if (once_in(run, 10))
+		*wall = chance_edge(&run->dice, 500);
+	else if (*wall < WORLD_REALTIME / 2 || *wall > 2 * WORLD_REALTIME)
+		*wall = WORLD_REALTIME;
+	else
+		*wall += below(run, 600) - 300;
+}
+
+/* The machine sleeps: monotonic stands. */
+static void do_suspend(struct run *run)
+{
+	uint64_t span = below(run, 300);
+	uint64_t *wall = &run->world->now.at[PROTO_CLOCK_REALTIME];
+
+	run->world->now.at[PROTO_CLOCK_BOOTTIME] += span;
+	*wall = *wall > UINT64_MAX - span ? WORLD_REALTIME : *wall + span;
+}
+
+static uint32_t client_of(const struct run *run, uint32_t session)
+{
+	for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
+		if (run->model->clients[i].open && run->model->clients[i].session == session)
+			return i;
+	fail_msg("step %" PRIu64 ": session %u has no client", run->step, session);
+	return 0;
+}
+
+/* What came is what had to come: kind, number, order and every field. */
+static void check_packet(struct run *run, const struct model_packet *packet)
+{
+	const struct world_event *events = run->world->events;
+
+	CHECK(run, run->world->n_events == packet->n);
+	for (uint32_t i = 0; i < packet->n; i++) {
+		CHECK(run, events[i].opcode == packet->opcode);
+		if (packet->opcode == PROTO_CANCELLED) {
+			CHECK(run, events[i].cancelled.id == packet->cancelled[i].id);
+			CHECK(run, events[i].cancelled.cookie == packet->cancelled[i].cookie);
+			run->cancellations++;
+			continue;
+		}
+		CHECK(run, events[i].wake.id == packet->wakes[i].id);
+		CHECK(run, events[i].wake.due == packet->wakes[i].due);
+		CHECK(run, memcmp(&events[i].wake, &packet->wakes[i], sizeof(events[i].wake)) == 0);
+		if (packet->wakes[i].flags & PROTO_WAKE_LAST)
+			forget(run, packet->wakes[i].id);
+		run->wakes++;
+	}
+}
+
+/* Return: whether there was anybody to be served. */
+static bool serve_one(struct run *run)
+{
+	struct world_served served;
+	struct model_packet packet;
+	uint32_t client;
+
+	world_forget(run->world);
+	served = world_serve(run->world);
+	if (!served.session)
+		return false;
+	client = client_of(run, served.session);
+	model_serve(run->model, client, &packet);
+	CHECK(run, served.blocked == packet.blocked);
+	CHECK(run, served.sent == (packet.opcode || packet.ends));
+	run->holds += served.blocked;
+	if (packet.ends) {
+		CHECK(run, served.what == WORKER_END && run->world->n_events == 1);
+		CHECK(run, run->world->events[0].error.status == PROTO_E_HELLO_TIMEOUT);
+		run->timeouts++;
+		close_client(run, client);
+		return true;
+	}
+	check_packet(run, &packet);
+	return true;
+}
+
+/* A turn of the loop; some are broken off after a few sessions, as by a slice that is used up. */
+static void turn(struct run *run)
+{
+	uint64_t most = once_in(run, 5) ? below(run, 4) : UINT64_MAX;
+	bool more = worker_tick(&run->world->worker, &run->world->now);
+
+	CHECK(run, !more); /* the world is smaller than a tick's budget */
+	run->unfinished = false;
+	while (serve_one(run))
+		if (most-- == 0) {
+			run->unfinished = worker_busy(&run->world->worker);
+			return;
+		}
+	CHECK(run, !worker_busy(&run->world->worker));
+	for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
+		if (run->model->clients[i].open && !run->model->clients[i].blocked)
+			CHECK(run, !model_due(run->model, i));
+	for (uint32_t clock = 0; clock < ARENA_CLOCKS; clock++)
+		CHECK(run,
+			worker_next(&run->world->worker, clock) == model_next(run->model, clock));
+}
+
+static void step_of_client(struct run *run, uint32_t client, uint64_t what)
+{
+	if (what < 28)
+		do_register(run, client);
+	else if (what < 40)
+		do_cancel(run, client);
+	else if (what < 50)
+		do_rearm(run, client);
+	else if (what < 56)
+		do_stall_or_read(run, client);
+	else if (what < 58)
+		do_list(run, client);
+	else
+		do_status(run, client);
+}
+
+static void step(struct run *run)
+{
+	uint64_t what = below(run, 100);
+	uint32_t client = some_client(run);
+
+	if (what < 60 && client < MODEL_CLIENTS)
+		step_of_client(run, client, what);
+	else if (what < 90)
+		do_pass(run);
+	else if (what < 93)
+		do_set(run);
+	else if (what < 95)
+		do_suspend(run);
+	else if (what < 99 || below(run, 2))
+		do_connect(run);
+	else
+		do_disconnect(run);
+	run->model->now = run->world->now;
+	run->unfinished = true;
+	if (!once_in(run, 4))
+		turn(run);
+}
+
+/* When all have gone nothing is held: a client of root's can have each place there is. */
+static void check_end(struct run *run)
+{
+	struct proto_register r = {.due = UINT64_MAX - 1};
+	uint32_t session;
+
+	for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
+		if (run->model->clients[i].open)
+			world_disconnect(run->world, run->model->clients[i].session);
+	session = world_connect(run->world, 0);
+	for (uint32_t clock = 0; clock < ARENA_CLOCKS; clock++)
+		CHECK(run, worker_next(&run->world->worker, clock) == UINT64_MAX);
+	for (uint32_t i = 0; i < run->model->limits.max_timers; i++)
+		CHECK(run, world_register(run->world, session, &r).status == PROTO_OK);
+	CHECK(run, world_register(run->world, session, &r).status == PROTO_E_TIMERS);
+	CHECK(run, world_status(run->world, session).clients == 1);
+}
+
+static void model_run(const char *name, uint64_t seed, uint32_t max_timers)
+{
+	struct limits limits = {
+		.max_timers = max_timers,
+		.max_timers_per_user = max_timers / 3,
+		.max_clients = MODEL_CLIENTS - 4,
+		.max_clients_per_user = 6,
+	};
+	struct run run = {
+		.dice = dice_new(name, seed),
+		.world = world_new(&limits),
+		.model = calloc(1, sizeof(struct model)),
+	};
+
+	assert_non_null(run.model);
+	run.model->limits = limits;
+	run.model->room = WORLD_ROOM;
+	run.model->now = run.world->now;
+	while (run.step++ < STEPS)
+		step(&run);
+	check_end(&run);
+	print_message("%s: %" PRIu64 " steps: %" PRIu64 " registered, %" PRIu64 " refused, %" PRIu64
+		      " woken, %" PRIu64 " cancelled by others, %" PRIu64 " hellos missed, %" PRIu64
+		      " times held back\n",
+		name, run.step - 1, run.model->registered, run.refusals, run.wakes,
+		run.cancellations, run.timeouts, run.holds);
+	/* A run that never came to one of these has not tested it. */
+	assert_true(run.wakes && run.refusals && run.cancellations && run.timeouts && run.holds);
+	world_free(run.world);
+	free(run.model);
+}
+
+static void test_few_timers(void **state)
+{
+	(void)state;
+	model_run("few timers", 11, 12);
+}
+
+static void test_some_timers(void **state)
+{
+	(void)state;
+	model_run("some timers", 12, 60);
+}
+
+static void test_many_timers(void **state)
+{
+	(void)state;
+	model_run("many timers", 13, MODEL_TIMERS);
+}
+
+static void test_many_timers_again(void **state)
+{
+	(void)state;
+	model_run("many timers again", 14, MODEL_TIMERS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_few_timers),
+		cmocka_unit_test(test_some_timers),
+		cmocka_unit_test(test_many_timers),
+		cmocka_unit_test(test_many_timers_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the daemon tells about itself: the list, piece by piece over many places and while timers come and
+ * go; who may see what; the counters; and the quantiles of lateness, against exact ones.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dice.h"
+#include "report.h"
+#include "world.h"
+
+#define USER  1000
+#define OTHER 1001
+#define MOST  2000
+
+static int setup(void **state)
+{
+	struct limits limits = world_limits(3 * REPORT_PLACES, 16);
+
+	*state = world_new(&limits);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_free(*state);
+	return 0;
+}
+
+/* One piece of a list. Return: the cursor to go on from. */
+static uint64_t piece(struct world *world, uint32_t session, uint32_t flags, uint64_t cursor)
+{
+	struct proto_list list = {.flags = flags};
+
+	world_request(world, session, PROTO_LIST, &list, 1, cursor);
+	return world->answer.cursor;
+}
+
+static void expect_refused(
+	struct world *world, uint32_t session, uint32_t flags, uint32_t reserved, uint16_t status)
+{
+	struct proto_list list = {.flags = flags, .reserved = reserved};
+
+	world_request(world, session, PROTO_LIST, &list, 1, 0);
+	assert_int_equal(world->answer.status, status);
+	assert_int_equal(world->answer.count, 0);
+	assert_int_equal(world->answer.cursor, 0);
+}
+
+/* A request looks at so many places and no more, whoever's they are. */
+static void test_a_list_over_many_places(void **state)
+{
+	struct world *world = *state;
+	uint32_t other = world_connect(world, OTHER), session = world_connect(world, USER);
+	uint64_t cursor = 0, id;
+	unsigned int pieces = 0, found = 0;
+	struct proto_listed listed;
+
+	for (uint32_t i = 0; i < 2 * REPORT_PLACES + 100; i++)
+		world_timer(world, other, 0, 10);
+	id = world_timer(world, session, 0, 10);
+	do {
+		uint64_t before = cursor ? cursor : 1;
+
+		cursor = piece(world, session, 0, cursor);
+		if (cursor)
+			assert_int_equal(cursor, before + REPORT_PLACES);
+		found += world->answer.count;
+		pieces++;
+	} while (cursor);
+	assert_int_equal(pieces, 3);
+	assert_int_equal(found, 1);
+	world_answer(world, 0, &listed);
+	assert_int_equal(listed.id, id);
+}
+
+/* And an answer holds as many timers as fit. */
+static void test_a_list_of_many_timers(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	uint32_t most = PROTO_RECORDS_MAX(struct proto_listed);
+	uint64_t cursor = 0;
+
+	for (uint32_t i = 0; i < 2 * most; i++)
+		world_timer(world, session, 0, 10);
+	cursor = piece(world, session, 0, cursor);
+	assert_int_equal(world->answer.count, most);
+	assert_int_not_equal(cursor, 0);
+	cursor = piece(world, session, 0, cursor);
+	assert_int_equal(world->answer.count, most);
+	/* Full exactly at the end. */
+	assert_int_equal(cursor, 0);
+}
+
+/* A timer that lives throughout is listed once, whatever happens to others between two pieces. */
+static void test_a_list_while_timers_come_and_go(void **state)
+{
+	struct dice dice = dice_new("come and go", 31);
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	uint64_t *ids = calloc(MOST, sizeof(*ids)), cursor = 0;
+	unsigned int *seen = calloc(MOST, sizeof(*seen)), pieces = 0;
+
+	assert_non_null(ids);
+	assert_non_null(seen);
+	for (int i = 0; i < MOST; i++)
+		ids[i] = world_timer(world, session, 0, 1000000);
+	do {
+		cursor = piece(world, session, 0, cursor);
+		for (uint32_t i = 0; i < world->answer.count; i++) {
+			struct proto_listed listed;
+
+			world_answer(world, i, &listed);
+			for (int k = 0; k < MOST; k++)
+				seen[k] += ids[k] == listed.id;
+		}
+		/* The even ones come and go; the odd ones stay, some with another due. */
+		for (int i = 0; i < 300; i++) {
+			uint64_t k = dice_below(&dice, MOST);
+			struct proto_rearm r = {.id = ids[k], .due = UINT64_MAX - 1};
+
+			if (k % 2) {
+				world_rearm(world, session, &r);
+				continue;
+			}
+			world_cancel(world, session, ids[k]);
+			ids[k] = world_timer(world, session, 0, 1000000);
+		}
+		pieces++;
+	} while (cursor);
+	assert_true(pieces > 3);
+	for (int k = 1; k < MOST; k += 2)
+		assert_int_equal(seen[k], 1);
+	free(ids);
+	free(seen);
+}
+
+static void test_cursors_that_nobody_gave(void **state)
+{
+	static const uint64_t cursors[] = {2, 3, 1000000, ARENA_TIMERS_MAX, UINT32_MAX,
+		UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_MAX - 1, UINT64_MAX};
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+
+	/* The place that the hello's timer had. */
+	assert_int_equal(world_timer(world, session, 0, 10) & ARENA_TIMERS_MAX, 1);
+	assert_int_equal(piece(world, session, 0, 1), 0);
+	assert_int_equal(world->answer.count, 1);
+	for (size_t i = 0; i < sizeof(cursors) / sizeof(cursors[0]); i++) {
+		assert_int_equal(piece(world, session, 0, cursors[i]), 0);
+		assert_int_equal(world->answer.status, PROTO_OK);
+		assert_int_equal(world->answer.count, 0);
+	}
+}
+
+static void test_who_may_see_what(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER), friend = world_connect(world, USER);
+	uint32_t other = world_connect(world, OTHER), root = world_connect(world, 0);
+	struct proto_register r = {.due = UINT64_MAX - 1, .cookie = 77};
+	struct proto_listed listed[8];
+	uint64_t id;
+
+	world_register(world, session, &r);
+	id = world_register(world, other, &r).id;
+	/* One's user's own, from whichever session; but the cookie is the session's. */
+	assert_int_equal(world_list(world, session, 0, listed, 8), 1);
+	assert_int_equal(listed[0].cookie, 77);
+	assert_int_equal(world_list(world, friend, 0, listed, 8), 1);
+	assert_int_equal(listed[0].cookie, 0);
+	assert_int_equal(listed[0].uid, USER);
+	expect_refused(world, session, PROTO_LIST_ALL, 0, PROTO_E_PERMISSION);
+	expect_refused(world, session, 2, 0, PROTO_E_FLAGS);
+	expect_refused(world, root, PROTO_LIST_ALL, 1, PROTO_E_FLAGS);
+	expect_refused(world, root, PROTO_LIST_ALL | 1u << 31, 0, PROTO_E_FLAGS);
+	/* Root's own are none, unless it asks for all. */
+	assert_int_equal(world_list(world, root, 0, listed, 8), 0);
+	assert_int_equal(world_list(world, root, PROTO_LIST_ALL, listed, 8), 2);
+	assert_int_equal(listed[0].cookie | listed[1].cookie, 0);
+	/* What was cancelled is not shown, though its session was not told yet. */
+	assert_int_equal(world_cancel(world, root, id), PROTO_OK);
+	assert_int_equal(world_list(world, root, PROTO_LIST_ALL, listed, 8), 1);
+	assert_int_equal(world_list(world, other, 0, listed, 8), 0);
+}
+
+static void test_time_left(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	uint64_t *wall = &world->now.at[PROTO_CLOCK_REALTIME];
+	struct proto_register r = {.clock = PROTO_CLOCK_REALTIME};
+	static const struct {
+		uint64_t due, now;
+		int64_t left;
+	} cases[] = {
+		{100, 100, 0},
+		{100, 99, 1},
+		{100, 101, -1},
+		{UINT64_MAX - 1, UINT64_MAX, -1},
+		{UINT64_C(1) << 63, 1, INT64_MAX},
+		{UINT64_C(1) << 63, 0, INT64_MAX},
+		{UINT64_MAX - 1, 0, INT64_MAX},
+		{1, UINT64_C(1) << 63, -INT64_MAX},
+		{0, UINT64_MAX, -INT64_MAX},
+	};
+	struct proto_listed listed;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t id;
+
+		*wall = cases[i].now;
+		r.due = cases[i].due;
+		id = world_register(world, session, &r).id;
+		assert_int_equal(world_list(world, session, 0, &listed, 1), 1);
+		assert_true(listed.left == cases[i].left);
+		world_cancel(world, session, id);
+	}
+}
+
+/* A label belongs to its timer, not to the place. */
+static void test_labels(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	struct proto_register r = {.due = UINT64_MAX - 1, .label = "twenty-four bytes of it."};
+	char full[PROTO_LABEL_MAX];
+	struct proto_listed listed;
+	uint64_t id;
+
+	memcpy(full, r.label, sizeof(full));
+	id = world_register(world, session, &r).id;
+	assert_int_equal(world_list(world, session, 0, &listed, 1), 1);
+	assert_memory_equal(listed.label, full, sizeof(full));
+	world_cancel(world, session, id);
+	world_timer(world, session, 0, 10);
+	assert_int_equal(world_list(world, session, 0, &listed, 1), 1);
+	memset(full, 0, sizeof(full));
+	assert_memory_equal(listed.label, full, sizeof(full));
+}
+
+static void test_status(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	struct proto_status_answer status = world_status(world, session);
+
+	assert_memory_equal(status.version, "1.2.3", 6);
+	assert_int_equal(status.pid, 4711);
+	assert_int_equal(status.uptime, 0);
+	assert_int_equal(status.clients, 1);
+	assert_int_equal(status.next, PROTO_FOREVER);
+	assert_int_equal(status.late_p50 | status.late_p99 | status.late_max, 0);
+	assert_int_equal(status.restarts | status.adopted_sessions | status.adopted_timers, 0);
+
+	world_timer(world, session, PROTO_CLOCK_REALTIME, 500);
+	world_timer(world, session, PROTO_CLOCK_BOOTTIME, 300);
+	world_timer(world, session, PROTO_CLOCK_MONOTONIC, 400);
+	world_pass(world, 100);
+	status = world_status(world, session);
+	assert_int_equal(status.uptime, 100);
+	assert_int_equal(status.timers, 3);
+	assert_int_equal(status.registered, 3);
+	assert_int_equal(status.next, 200);
+	world_pass(world, 1000); /* overdue, and not served yet */
+	assert_int_equal(world_status(world, session).next, 0);
+	world_turn(world);
+	worker_rang(&world->worker);
+	status = world_status(world, session);
+	assert_int_equal(status.timers, 0);
+	assert_int_equal(status.woken, 3);
+	assert_int_equal(status.wakeups, 1);
+	assert_int_equal(status.late_max, 800);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* At or above the exact one, which is that of the rank rounded up, and no more than 6.25 % above. */
+static void check_quantile(
+	const struct counters *counters, const uint64_t *sorted, size_t n, unsigned int percent)
+{
+	size_t rank = (n * percent + 99) / 100;
+	uint64_t exact = sorted[rank ? rank - 1 : 0];
+	uint64_t reported = report_quantile(counters, percent);
+
+	assert_true(reported >= exact);
+	assert_true(reported - exact <= exact / 16);
+	assert_true(reported <= counters->late_max);
+}
+
+static void test_quantiles_against_exact_ones(void **state)
+{
+	struct dice dice = dice_new("quantiles", 32);
+
+	(void)state;
+	for (int round = 0; round < 400; round++) {
+		struct counters counters = {0};
+		uint64_t late[1000];
+		size_t n = 1 + dice_below(&dice, 1000);
+		unsigned int spread = 1 + (unsigned int)dice_below(&dice, 64);
+
+		for (size_t i = 0; i < n; i++) {
+			/* As many of each magnitude. */
+			late[i] = dice_any(&dice) >> (64 - 1 - dice_below(&dice, spread));
+			report_late(&counters, late[i]);
+		}
+		qsort(late, n, sizeof(late[0]), by_value);
+		assert_int_equal(counters.late_max, late[n - 1]);
+		for (unsigned int percent = 1; percent <= 100; percent++)
+			check_quantile(&counters, late, n, percent);
+	}
+}
+
+/* Around each bound between two steps of the histogram. */
+static void test_quantiles_of_one(void **state)
+{
+	struct counters none = {0};
+
+	(void)state;
+	assert_int_equal(report_quantile(&none, 50), 0);
+	for (unsigned int bit = 0; bit < 64; bit++)
+		for (uint64_t step = 16; step < 32; step++)
+			for (uint64_t off = 0; off < 3; off++) {
+				struct counters counters = {0};
+				uint64_t late = (step << 59 >> (63 - bit)) + off - 1;
+
+				report_late(&counters, late);
+				/* It is the greatest too, which bounds it. */
+				assert_int_equal(report_quantile(&counters, 50), late);
+				report_late(&counters, UINT64_MAX);
+				check_quantile(&counters, (uint64_t[]){late, UINT64_MAX}, 2, 50);
+			}
+}
+
+/* What the wakes say and what the status says is the same lateness. */
+static void test_lateness_of_wakes(void **state)
+{
+	struct dice dice = dice_new("lateness", 33);
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	uint64_t *late = calloc(MOST, sizeof(*late));
+	struct proto_status_answer status;
+
+	assert_non_null(late);
+	for (int i = 0; i < MOST; i++)
+		world_timer(world, session, (uint8_t)(i % PROTO_CLOCKS), dice_below(&dice, 100000));
+	while (world->n_events < MOST) {
+		world_pass(world, dice_below(&dice, 3000));
+		world_turn(world);
+	}
+	for (int i = 0; i < MOST; i++)
+		late[i] = world->events[i].wake.late;
+	qsort(late, MOST, sizeof(late[0]), by_value);
+	status = world_status(world, session);
+	assert_int_equal(status.late_max, late[MOST - 1]);
+	check_quantile(&world->worker.arena.header->counters, late, MOST, 50);
+	assert_int_equal(
+		status.late_p50, report_quantile(&world->worker.arena.header->counters, 50));
+	assert_int_equal(
+		status.late_p99, report_quantile(&world->worker.arena.header->counters, 99));
+	free(late);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_list_over_many_places),
+		TEST(test_a_list_of_many_timers),
+		TEST(test_a_list_while_timers_come_and_go),
+		TEST(test_cursors_that_nobody_gave),
+		TEST(test_who_may_see_what),
+		TEST(test_time_left),
+		TEST(test_labels),
+		TEST(test_status),
+		cmocka_unit_test(test_quantiles_against_exact_ones),
+		cmocka_unit_test(test_quantiles_of_one),
+		TEST(test_lateness_of_wakes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
