@@ -115,7 +115,7 @@ static void run(void)
 	attacking = false;
 }
 
-/* Begins with a good request of one record, of serial 2. */
+/* Begins with a good request of one record, of the serial whose turn it is. */
 static struct proto_header *prepare(const struct request *r, bool greeted, const char *what)
 {
 	struct proto_header *h = (struct proto_header *)attack.packet;
@@ -128,7 +128,7 @@ static struct proto_header *prepare(const struct request *r, bool greeted, const
 	*h = (struct proto_header){.opcode = (uint16_t)r->opcode,
 		.record_size = r->size,
 		.count = r->most > 0,
-		.serial = 2};
+		.serial = greeted ? 2 : 1};
 	if (r->opcode == PROTO_HELLO)
 		memcpy(h + 1, &hello, sizeof(hello));
 	attack.size = sizeof(*h) + r->size;
@@ -305,7 +305,8 @@ static void test_order(void **state)
 	FOR_EACH_REQUEST(r)
 	{
 		prepare(r, r->opcode == PROTO_HELLO, "out of order");
-		run_sequence(r->opcode == PROTO_HELLO ? SECOND : FIRST_HELLO, 2);
+		run_sequence(r->opcode == PROTO_HELLO ? SECOND : FIRST_HELLO,
+			r->opcode == PROTO_HELLO ? 2 : 1);
 		prepare(r, r->opcode == PROTO_HELLO, "out of order, the largest serial")
 			->serial = UINT64_MAX;
 		run_sequence(r->opcode == PROTO_HELLO ? SECOND : FIRST_HELLO, UINT64_MAX);
@@ -349,18 +350,18 @@ static void test_hello(void **state)
 	for (size_t i = 0; i < 32; i++) {
 		prepare(&requests[0], false, "a bit of the magic is wrong");
 		attack.packet[VALID_MAGIC_AT + i / 8] ^= (uint8_t)(1u << i % 8);
-		attack.status = PROTO_E_PACKET, attack.text = BAD_HELLO, attack.serial = 2;
+		attack.status = PROTO_E_PACKET, attack.text = BAD_HELLO, attack.serial = 1;
 		run();
 	}
 	for (size_t i = 0; i < 16; i++) {
 		prepare(&requests[0], false, "reserved is not 0");
 		attack.packet[VALID_RESERVED_AT + i / 8] = (uint8_t)(1u << i % 8);
-		attack.status = PROTO_E_PACKET, attack.text = BAD_HELLO, attack.serial = 2;
+		attack.status = PROTO_E_PACKET, attack.text = BAD_HELLO, attack.serial = 1;
 		run();
 	}
 	prepare(&requests[0], false, "version 0");
 	attack.packet[VALID_VERSION_AT] = 0;
-	attack.status = PROTO_E_VERSION, attack.text = BAD_VERSION, attack.serial = 2;
+	attack.status = PROTO_E_VERSION, attack.text = BAD_VERSION, attack.serial = 1;
 	run();
 }
 
