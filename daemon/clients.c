@@ -167,6 +167,14 @@ static bool belongs(const struct clients *clients, const struct store_left *left
 		!clients->of[left->session].fd;
 }
 
+/* Its client finds the end of file once nobody holds this end any more. */
+static void drop_left(struct store *store, struct store_left *left)
+{
+	store_remove(store, left->session);
+	close(left->fd);
+	left->fd = -1;
+}
+
 static void send_left_answer(struct clients *clients)
 {
 	const void *answer;
@@ -190,7 +198,7 @@ void clients_adopt(struct clients *clients)
 		struct store_left *left = &store->left[i];
 
 		if (!belongs(clients, left)) {
-			store_remove(store, left->session);
+			drop_left(store, left);
 			continue;
 		}
 		client_open(clients, left->session, left->fd);
@@ -226,6 +234,6 @@ void clients_turn_away(struct clients *clients)
 	size = codec_end(&writer, 0);
 	for (size_t i = 0; i < store->left_count; i++) {
 		client_send_packet(store->left[i].fd, clients->out, size);
-		store_remove(store, store->left[i].session);
+		drop_left(store, &store->left[i]);
 	}
 }

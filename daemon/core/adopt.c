@@ -51,7 +51,7 @@ static void renew_session(struct arena *arena, uint32_t session)
 	s->fault = PROTO_OK;
 	s->resumed = true;
 	s->tell_resumed = false;
-	s->send_again = s->sending;
+	s->send_again = s->sending && s->sending == sessions_sending(s);
 	raise_sequence(arena, s->born);
 }
 
@@ -166,6 +166,29 @@ static void adopt_timer(struct arena *arena, uint32_t timer, enum timer_state st
 	timers_enroll(arena, &s->timers[clock], timer);
 }
 
+/* Brings what the next timers will need into the cache, if they are what they seem: see timers_foresee(). */
+static void foresee(const struct arena *arena, uint32_t from)
+{
+	const struct rbtree *trees[TIMERS_ABREAST];
+	uint64_t dues[TIMERS_ABREAST];
+	uint32_t most = arena->header->max_timers;
+	unsigned int n = 0;
+
+	for (uint32_t timer = from; timer < from + TIMERS_ABREAST && timer <= most; timer++) {
+		uint32_t session = arena->timers[timer].session;
+		unsigned int clock = timers_clock(arena, timer);
+
+		/* The tree of a session that was not adopted is whatever was there. */
+		if (timers_state(arena, timer) == TIMER_FREE || clock >= ARENA_CLOCKS || !session ||
+			session > arena->header->sessions_top ||
+			arena->sessions[session].state == SESSION_FREE)
+			continue;
+		trees[n] = &arena->sessions[session].timers[clock];
+		dues[n++] = arena->nodes[timer].due;
+	}
+	timers_foresee(arena, trees, dues, n);
+}
+
 static void adopt_timers(struct arena *arena, uint32_t top, enum outcome outcome)
 {
 	struct arena_applying applying = arena->header->applying;
@@ -176,6 +199,8 @@ static void adopt_timers(struct arena *arena, uint32_t top, enum outcome outcome
 	for (uint32_t timer = 1; timer <= most; timer++) {
 		uint32_t tag = arena->nodes[timer].tag;
 
+		if (timer % TIMERS_ABREAST == 1)
+			foresee(arena, timer);
 		unused = !tag && !arena->timers[timer].sequence ? unused + 1 : 0;
 		if (timer > top && unused > UNUSED_STRETCH)
 			break;
@@ -205,6 +230,8 @@ void adopt(struct arena *arena)
 	sessions_init(arena);
 	adopt_sessions(arena, sessions_top);
 	outcome = judge_packet(arena);
+	if (outcome == OUTCOME_TAKEN_BACK)
+		timers_take_back(arena);
 	adopt_timers(arena, timers_top, outcome);
 	if (outcome == OUTCOME_TAKEN_BACK)
 		ARENA_PUBLISH(arena->header->applying.session, 0);

@@ -11,7 +11,7 @@
 
 /* Where everything lies; the one place that knows. */
 struct layout {
-	size_t nodes, timers, labels, sessions, heads, users, answer, buckets, size;
+	size_t nodes, timers, labels, sessions, heads, users, answer, rearmed, buckets, size;
 	uint32_t buckets_count;
 };
 
@@ -36,6 +36,7 @@ static struct layout layout_of(uint32_t max_timers, uint32_t max_clients)
 	l.users = section(&end, sessions, sizeof(struct user));
 	l.buckets = section(&end, l.buckets_count, sizeof(uint32_t));
 	l.answer = section(&end, 1, PROTO_PACKET_MAX);
+	l.rearmed = section(&end, ARENA_REARMED_MAX, sizeof(struct arena_intent));
 	l.nodes = section(&end, timers, sizeof(struct rbnode));
 	l.timers = section(&end, timers, sizeof(struct timer));
 	l.labels = section(&end, timers, PROTO_LABEL_MAX);
@@ -62,6 +63,7 @@ void arena_view(struct arena *arena, void *block, uint32_t max_timers, uint32_t 
 		.heads = (struct rbnode *)(base + l.heads),
 		.users = (struct user *)(base + l.users),
 		.answer = (uint8_t *)(base + l.answer),
+		.rearmed = (struct arena_intent *)(base + l.rearmed),
 		.buckets = (uint32_t *)(base + l.buckets),
 		.buckets_mask = l.buckets_count - 1,
 	};

@@ -103,8 +103,10 @@ struct session {
 	uint16_t fault;	   /* enum proto_status that ends it; 0: none */
 	bool resumed;	   /* it has been adopted: its client may send again what had arrived */
 	bool tell_resumed; /* and is to be told so */
-	uint8_t sending;   /* that packet may be sent, and its wakes are not all taken off yet */
-	bool send_again;   /* the same when it was adopted: they are made anew for that very time */
+	bool send_again; /* it was adopted while sending: wakes are made anew for that very time */
+	uint32_t
+		sending; /* sessions_sending() while that packet may be sent and its wakes are not all
+			      taken off yet; else 0 */
 	char comm[PROTO_COMM_MAX];
 };
 
@@ -141,7 +143,11 @@ struct arena_applying {
 	uint32_t answer_size;
 	uint64_t serial;   /* committed where the session's serial has reached it */
 	uint64_t sequence; /* arena_header::sequence before it */
+	uint32_t rearmed;  /* timers that it has re-armed: what they were is in arena::rearmed */
 };
+
+/* As many as one packet can re-arm. */
+#define ARENA_REARMED_MAX PROTO_RECORDS_MAX(struct proto_rearm)
 
 struct arena_header {
 	uint64_t magic;
@@ -171,8 +177,9 @@ struct arena {
 	struct session *sessions;
 	struct rbnode *heads;
 	struct user *users;
-	uint8_t *answer;   /* PROTO_PACKET_MAX bytes */
-	uint32_t *buckets; /* of users, by uid */
+	uint8_t *answer;	      /* PROTO_PACKET_MAX bytes */
+	struct arena_intent *rearmed; /* ARENA_REARMED_MAX */
+	uint32_t *buckets;	      /* of users, by uid */
 	uint32_t buckets_mask;
 };
 

@@ -261,7 +261,7 @@ static enum proto_status rearm(struct worker *w, uint32_t session, const struct 
 	if (r->count && __builtin_add_overflow(change.fired, r->count, &change.count))
 		change.count = UINT32_MAX;
 	sessions_withdraw(arena, timer);
-	timers_change(arena, timer, &change);
+	timers_rearm(arena, timer, &change);
 	sessions_enroll(arena, timer);
 	*ret_due = change.due;
 	return PROTO_OK;

@@ -72,6 +72,19 @@ static void head_renew(struct arena *arena, unsigned int clock, uint32_t session
 void sessions_init(struct arena *arena)
 {
 	arena->sessions[ARENA_OWN_SESSION] = (struct session){.state = SESSION_OPEN};
+	/* An arena that is adopted has one in the trees of the process that died. */
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		arena_heads(arena, clock)[ARENA_OWN_SESSION].tag = 0;
+}
+
+uint32_t sessions_sending(const struct session *s)
+{
+	uint64_t sum = 1;
+
+	/* As in sessions_check(). */
+	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
+		sum = (sum ^ sum >> 32) * UINT64_C(0xe220a8397b1dcdaf) + s->sent_at[clock];
+	return (uint32_t)((sum ^ sum >> 32) * UINT64_C(0xe220a8397b1dcdaf) >> 32) | 1;
 }
 
 uint32_t sessions_check(const struct arena *arena, uint32_t session)
@@ -227,7 +240,8 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 {
 	const struct session *s = &arena->sessions[session];
 
-	if (s->told_first || s->fault || s->tell_resumed)
+	/* Until it is known that nothing is left to be sent again, its client is not read from. */
+	if (s->told_first || s->fault || s->tell_resumed || s->send_again)
 		return true;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint32_t first = s->timers[clock].first;

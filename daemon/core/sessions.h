@@ -29,6 +29,9 @@ struct peer {
 /* A new session, before its hello; 0: there is none left. O(1). */
 uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *peer);
 
+/* The check word over sent_at; never 0. */
+uint32_t sessions_sending(const struct session *s);
+
 /* The check word over what never changes in a session's record. */
 uint32_t sessions_check(const struct arena *arena, uint32_t session);
 

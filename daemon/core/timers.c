@@ -188,6 +188,29 @@ void timers_redo(struct arena *arena)
 	ARENA_PUBLISH(arena->header->intent.timer, 0);
 }
 
+void timers_rearm(struct arena *arena, uint32_t timer, const struct arena_intent *change)
+{
+	struct arena_applying *applying = &arena->header->applying;
+
+	ARENA_STORE(arena->rearmed[applying->rearmed], timers_values(arena, timer));
+	ARENA_PUBLISH(applying->rearmed, applying->rearmed + 1);
+	timers_change(arena, timer, change);
+}
+
+void timers_take_back(struct arena *arena)
+{
+	uint32_t n = arena->header->applying.rearmed;
+
+	/* From the last to the first: one packet may re-arm a timer several times. */
+	for (n = n < ARENA_REARMED_MAX ? n : ARENA_REARMED_MAX; n; n--) {
+		struct arena_intent was = arena->rearmed[n - 1];
+
+		if (was.timer && was.timer <= arena->header->max_timers &&
+			timers_check(arena, was.timer, &was) == was.check)
+			change_apply(arena, &was);
+	}
+}
+
 /* Whether timer a comes before timer b. The cold half is looked at for equal dues only. */
 static bool before(const struct arena *arena, uint32_t a, uint32_t b)
 {

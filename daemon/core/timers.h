@@ -72,6 +72,12 @@ void timers_change(struct arena *arena, uint32_t timer, const struct arena_inten
 /* Does again the change that a kill may have interrupted. */
 void timers_redo(struct arena *arena);
 
+/* The same for a change by the packet that is being applied: notes first what the timer was. */
+void timers_rearm(struct arena *arena, uint32_t timer, const struct arena_intent *change);
+
+/* Makes the timers what they were before that packet, which was not committed. */
+void timers_take_back(struct arena *arena);
+
 /*
  * Walks down several trees at once to where timers with these dues would go, and changes nothing: what
  * timers_enroll() looks at next is then in the cache. One descent of a large tree waits for memory at

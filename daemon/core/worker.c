@@ -240,6 +240,7 @@ static void begin(struct worker *w, uint32_t session, uint64_t serial)
 	ARENA_STORE(applying->serial, serial);
 	ARENA_STORE(applying->sequence, w->arena.header->sequence);
 	ARENA_STORE(applying->answer_size, 0);
+	ARENA_STORE(applying->rearmed, 0);
 	ARENA_PUBLISH(applying->session, session);
 }
 
@@ -470,11 +471,18 @@ static bool write_wakes(struct worker *w, const struct session *s, const struct 
 	return false;
 }
 
+/* The batch's wakes are taken off, or they were not sent. */
+static void end_sending(struct session *s)
+{
+	if (s->sending && !s->send_again)
+		ARENA_PUBLISH(s->sending, 0);
+}
+
 /*
  * A wake that is sent again has to be the same as before, overruns and all: its client passes over the
  * second of one number, and what the two had not in common would never be told. So the time for which a
- * packet of wakes is made is kept, and after an adoption goes for all that was due by then. Lateness
- * is what it is now.
+ * packet of wakes is made is kept, and after an adoption goes for all that was due by then, even if a
+ * clock has been set back since. Lateness is what it is now.
  */
 static bool write_batch(struct worker *w, struct session *s, const struct now *now, bool drained,
 	struct codec_writer *writer)
@@ -483,13 +491,12 @@ static bool write_batch(struct worker *w, struct session *s, const struct now *n
 
 	w->batch.at = *now;
 	if (s->send_again) {
-		for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
-			if (s->sent_at[clock] < now->at[clock])
-				w->batch.at.at[clock] = s->sent_at[clock];
+		memcpy(w->batch.at.at, s->sent_at, sizeof(s->sent_at));
 		held = write_wakes(w, s, now, drained, writer);
 		if (w->batch.count || held)
 			return held;
 		s->send_again = false;
+		end_sending(s);
 		w->batch.at = *now;
 	}
 	held = write_wakes(w, s, now, drained, writer);
@@ -497,15 +504,8 @@ static bool write_batch(struct worker *w, struct session *s, const struct now *n
 		return held;
 	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
 		ARENA_STORE(s->sent_at[clock], now->at[clock]);
-	ARENA_PUBLISH(s->sending, 1);
+	ARENA_PUBLISH(s->sending, sessions_sending(s));
 	return held;
-}
-
-/* The batch's wakes are taken off, or they were not sent. */
-static void end_sending(struct session *s)
-{
-	if (s->sending && !s->send_again)
-		ARENA_PUBLISH(s->sending, 0);
 }
 
 /* The first word of a new daemon to a client that has not noticed. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests by chance: mostly small numbers, so that equal dues and meetings of all kinds are frequent;
- * now and then one from the edge of what can be said, or one that must be refused.
+ * Requests by chance: mostly small numbers, so that equal dues and meetings of all kinds are
+ * frequent; now and then one from the edge of what can be said, or one that must be refused.
  */
 #pragma once
 

@@ -275,8 +275,9 @@ static void wake(struct model *model, uint64_t id, struct proto_wake *ret)
 		insert(model, &timer);
 }
 
-/* The ids of those that may be sent in one packet: all that are due, clock by clock; but a client that
- * has not read what it was sent gets nothing from where a timer comes that has woken it before. */
+/* The ids of those that may be sent in one packet: all that are due, clock by clock; but a client
+ * that has not read what it was sent gets nothing from where a timer comes that has woken it
+ * before. */
 static uint32_t choose(
 	const struct model *model, uint32_t client, bool again, uint64_t *ids, bool *ret_held)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the worker should do, said as simply as it can be: all timers in one array, sorted by due and
- * order of registration, looked through from end to end for every question. Numbers are 128 bits
- * wide, so that no sum of what a client gives can overflow and nothing has to be said about it but
- * where the end of time is.
+ * What the worker should do, said as simply as it can be: all timers in one array, sorted by due
+ * and order of registration, looked through from end to end for every question. Numbers are 128
+ * bits wide, so that no sum of what a client gives can overflow and nothing has to be said about
+ * it but where the end of time is.
  *
  * The model knows nothing of the core but its limits, its packets and its promises. Ids are the
  * core's to choose; the model is told them.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each limit at its very boundary and one over it, whom it binds, and that every way in which something
- * ends gives its place back.
+ * Each limit at its very boundary and one over it, whom it binds, and that every way in which
+ * something ends gives its place back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -243,6 +243,7 @@ static void test_no_clients_of_users(void **state)
 	world = world_new(&limits);
 	for (uint32_t uid = 1; uid < 1000; uid++)
 		refuse_client(world, uid, PROTO_E_CLIENTS_USER);
+	assert_int_equal(world->worker.arena.header->users_top, 1);
 	for (int i = 0; i < 4; i++)
 		world_connect(world, ROOT);
 	refuse_client(world, ROOT, PROTO_E_CLIENTS);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker beside the model, a million random steps and more under virtual time: several users with
- * several sessions each register, cancel, re-arm, list, stall, read and go; clocks pass, the wall clock
- * is set back and forth, the machine sleeps. After each step all that can be seen of the worker must
- * be what the model says: each answer, each packet of wakes to the last field, the next alarm of each
- * clock, the lists, the counters.
+ * The worker beside the model, a million random steps and more under virtual time: several users
+ * with several sessions each register, cancel, re-arm, list, stall, read and go; clocks pass, the
+ * wall clock is set back and forth, the machine sleeps. After each step all that can be seen of
+ * the worker must be what the model says: each answer, each packet of wakes to the last field,
+ * the next alarm of each clock, the lists, the counters.
  *
  * Instants and spans are mostly small numbers, so that equal dues and meetings of all kinds are
  * frequent; and now and then one from the edge of what can be said.

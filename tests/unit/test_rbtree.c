@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tree, held to all it promises after each step: the order, the colours, the black height, the
- * smallest latest of each subtree, the links to parents, the first and the last. A tree that is
- * wrong in one of these still finds most of its nodes most of the time, so nothing less would show it.
+ * The tree, held to all it promises after each step: the order, the colours, the black height,
+ * the smallest latest of each subtree, the links to parents, the first and the last. A tree that
+ * is wrong in one of these still finds most of its nodes most of the time, so nothing less would
+ * show it.
  *
  * The checker is given its own record of what is in which tree, and reckons everything again from
  * that and from the links alone.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon tells about itself: the list, piece by piece over many places and while timers come and
- * go; who may see what; the counters; and the quantiles of lateness, against exact ones.
+ * What the daemon tells about itself: the list, piece by piece over many places and while timers
+ * come and go; who may see what; the counters; and the quantiles of lateness, against exact ones.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -170,7 +170,7 @@ static void test_who_may_see_what(void **state)
 
 	world_register(world, session, &r);
 	id = world_register(world, other, &r).id;
-	/* One's user's own, from whichever session; but the cookie is the session's. */
+	/* One's own user's, from whichever session; but the cookie is the session's. */
 	assert_int_equal(world_list(world, session, 0, listed, 8), 1);
 	assert_int_equal(listed[0].cookie, 77);
 	assert_int_equal(world_list(world, friend, 0, listed, 8), 1);
@@ -258,6 +258,9 @@ static void test_status(void **state)
 	assert_int_equal(status.next, PROTO_FOREVER);
 	assert_int_equal(status.late_p50 | status.late_p99 | status.late_max, 0);
 	assert_int_equal(status.restarts | status.adopted_sessions | status.adopted_timers, 0);
+	world->worker.config.version = "twenty-four bytes of it. And more";
+	status = world_status(world, session);
+	assert_memory_equal(status.version, "twenty-four bytes of it.", sizeof(status.version));
 
 	world_timer(world, session, PROTO_CLOCK_REALTIME, 500);
 	world_timer(world, session, PROTO_CLOCK_BOOTTIME, 300);
@@ -286,7 +289,8 @@ static int by_value(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* At or above the exact one, which is that of the rank rounded up, and no more than 6.25 % above. */
+/* At or above the exact one, which is that of the rank rounded up, and no more than 6.25 % above.
+ * */
 static void check_quantile(
 	const struct counters *counters, const uint64_t *sorted, size_t n, unsigned int percent)
 {

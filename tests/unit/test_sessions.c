@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose timer it is: ids that are stale, foreign or made up, cancelling across sessions and against a
- * wake that is on its way, clients that do not read or have gone; and the clocks: set, suspended, and
- * those that wake the system.
+ * Whose timer it is: ids that are stale, foreign or made up, cancelling across sessions and
+ * against a wake that is on its way, clients that do not read or have gone; and the clocks: set,
+ * suspended, and those that wake the system.
  *
- * A cancel cannot come between worker_wakes() and worker_wakes_sent(): one thread owns a worker, and
- * nothing may happen to it in between. What can be is that the packet was not sent; then the timers in
- * it are as if they had never been looked at, and the cancel wins.
+ * A cancel cannot come between worker_wakes() and worker_wakes_sent(): one thread owns a worker,
+ * and nothing may happen to it in between. What can be is that the packet was not sent; then the
+ * timers in it are as if they had never been looked at, and the cancel wins.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each answer that the protocol defines for a time, a period, a count or a slack, by name: what is
- * accepted, when it wakes, what the wake says, and what becomes of the timer then. test_model.c goes
- * everywhere; this file says what one should find there.
+ * Each answer that the protocol defines for a time, a period, a count or a slack, by name: what
+ * is accepted, when it wakes, what the wake says, and what becomes of the timer then.
+ * test_model.c goes everywhere; this file says what one should find there.
  */
 #include <setjmp.h>
 #include <stdarg.h>

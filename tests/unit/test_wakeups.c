@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fewest wake-ups possible. Each wake may come anywhere in [due, due + slack], so a set of wake-ups
- * serves all timers if it stabs each of these intervals; how few can, for intervals that are all known
- * beforehand, tells a greedy walk over them by their ends. A daemon that only sleeps until
- * worker_next() and fires what is due has to ring exactly as often, over all clocks and sessions.
+ * The fewest wake-ups possible. Each wake may come anywhere in [due, due + slack], so a set of
+ * wake-ups serves all timers if it stabs each of these intervals; how few can, for intervals that
+ * are all known beforehand, tells a greedy walk over them by their ends. A daemon that only
+ * sleeps until worker_next() and fires what is due has to ring exactly as often, over all clocks
+ * and sessions.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +44,8 @@ static int by_last(const void *a, const void *b)
 	return (x->last > y->last) - (x->last < y->last);
 }
 
-/* The offline optimum: whoever ends first is stabbed at its end, with all that have begun by then. */
+/* The offline optimum: whoever ends first is stabbed at its end, with all that have begun by
+ * then. */
 static uint64_t fewest(const struct round *round)
 {
 	struct interval sorted[WAKES_MAX];
@@ -174,8 +176,8 @@ static int by_registration(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* Timers come one by one, each before it is due: what is not known yet costs no ring either. (It may
- * save some: a daemon that is awake for a request sends what is due.) */
+/* Timers come one by one, each before it is due: what is not known yet costs no ring either. (It
+ * may save some: a daemon that is awake for a request sends what is due.) */
 static void test_no_more_when_timers_come_one_by_one(void **state)
 {
 	struct dice dice = dice_new("online", 22);

@@ -428,6 +428,24 @@ static void test_a_packet_that_is_not_sent(void **state)
 	assert_int_equal(world_status(world, session).woken, 2);
 }
 
+/* And keeps its place in it. */
+static void test_a_session_is_in_the_queue_once(void **state)
+{
+	struct world *world = *state;
+	struct worker *w = &world->worker;
+	uint32_t first = world_connect(world, USER), second = world_connect(world, USER);
+
+	worker_unblock(w, first);
+	worker_unblock(w, second);
+	worker_unblock(w, first);
+	assert_int_equal(worker_ready(w, &world->now), first);
+	worker_settle(w, first, &world->now, false);
+	assert_int_equal(worker_ready(w, &world->now), second);
+	worker_settle(w, second, &world->now, false);
+	assert_false(worker_busy(w));
+	assert_int_equal(worker_ready(w, &world->now), 0);
+}
+
 /* How many of the timers' nodes are not as they were. */
 static uint32_t nodes_changed(const struct arena *arena, const struct rbnode *before)
 {
@@ -440,7 +458,8 @@ static uint32_t nodes_changed(const struct arena *arena, const struct rbnode *be
 
 #define HELD 100000
 
-/* It does not touch the timers, but for the root of each tree; and then all their places are free. */
+/* It does not touch the timers, but for the root of each tree; and then all their places are
+ * free. */
 static void test_a_session_goes_in_one_step(void **state)
 {
 	struct limits limits = world_limits(HELD, 4);
@@ -459,6 +478,8 @@ static void test_a_session_goes_in_one_step(void **state)
 			assert_int_equal(world_register(world, session, &r).status, PROTO_OK);
 		}
 		assert_int_equal(world_register(world, session, &r).status, PROTO_E_TIMERS_USER);
+		r.clock = PROTO_CLOCKS;
+		assert_int_equal(world_register(world, session, &r).status, PROTO_E_CLOCK);
 		memcpy(before, arena->nodes, (arena->header->timers_top + 1) * sizeof(before[0]));
 		world_disconnect(world, session);
 		assert_true(nodes_changed(arena, before) <= ARENA_CLOCKS);
@@ -562,6 +583,7 @@ int main(void)
 		TEST(test_turns_are_taken),
 		TEST(test_hold),
 		TEST(test_a_packet_that_is_not_sent),
+		TEST(test_a_session_is_in_the_queue_once),
 		cmocka_unit_test(test_a_session_goes_in_one_step),
 		TEST(test_chores),
 		cmocka_unit_test(test_chores_and_hellos_with_all_places_taken),

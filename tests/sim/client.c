@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients as libtoytimer is one, at the wire: requests with serials, several in flight, sent again
+ * from where the daemon says after a RESUMED. They ask for whatever comes to mind, and now and then
+ * for what cannot be had.
+ */
+#include <string.h>
+
+#include "world.h"
+
+/* Packets that a client builds. */
+#define RECORDS_MAX 4
+
+static struct socket *socket_of(struct world *w, const struct client *client)
+{
+	return &w->sockets[client->socket];
+}
+
+/* Sends a packet outside of all order. Return: false where the socket is full. */
+static bool send_bytes(struct world *w, struct client *client, const void *bytes, size_t size)
+{
+	struct packet *packet = packet_new(bytes, size);
+	bool sent = queue_push(&socket_of(w, client)->up, packet);
+
+	packet_unref(packet);
+	return sent;
+}
+
+static bool can_ask(struct world *w, const struct client *client)
+{
+	const struct socket *socket = &w->sockets[client->socket];
+
+	return client->state != CLIENT_DOWN && !client->again && client->count < CLIENT_FLIGHT &&
+		socket->daemon_open && socket->up.count < QUEUE_MAX;
+}
+
+/* Sends a request, and keeps it until it is answered. */
+static void send_request(
+	struct world *w, struct client *client, const struct codec_writer *writer, size_t size)
+{
+	struct packet *packet = packet_new(writer->buffer, size);
+
+	queue_push(&socket_of(w, client)->up, packet);
+	client->flight[(client->first + client->count++) % CLIENT_FLIGHT] = packet;
+	client->serial++;
+	world_say(w, "client %u asks %s of %u, serial %" PRIu64, client->pid,
+		codec_opcode_name(writer->header.opcode), writer->header.count, client->serial);
+}
+
+void client_connect(struct world *w, struct client *client, bool hello)
+{
+	struct proto_hello record = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
+	uint8_t bytes[256];
+	struct codec_writer writer;
+	uint32_t i = 0;
+
+	while (i < 2 * w->clients_count && (w->sockets[i].daemon_open || w->sockets[i].client_open))
+		i++;
+	if (client->state != CLIENT_DOWN || i == 2 * w->clients_count)
+		return;
+	w->sockets[i] = (struct socket){
+		.client_open = true,
+		.daemon_open = true,
+		.cookie = ++w->cookies,
+		.uid = client->uid,
+		.pid = client->pid,
+	};
+	client->socket = i;
+	client->state = CLIENT_GREETING;
+	client->serial = 0;
+	client->guilty = !hello;
+	world_say(w, "client %u of uid %u connects", client->pid, client->uid);
+	if (!hello)
+		return;
+	codec_begin(&writer, bytes, PROTO_HELLO, 1);
+	codec_put(&writer, &record);
+	send_request(w, client, &writer, codec_end(&writer, 0));
+}
+
+void client_die(struct world *w, struct client *client)
+{
+	struct socket *socket = socket_of(w, client);
+
+	if (client->state == CLIENT_DOWN)
+		return;
+	world_say(w, "client %u closes", client->pid);
+	socket->client_open = false;
+	queue_clear(&socket->down);
+	while (client->count) {
+		packet_unref(client->flight[client->first]);
+		client->first = (client->first + 1) % CLIENT_FLIGHT;
+		client->count--;
+	}
+	client->state = CLIENT_DOWN;
+	client->stalled = client->guilty = false;
+	client->again = 0;
+	for (uint32_t i = 0; i < CLIENT_TIMERS; i++)
+		client->timers[i].state = CLIENT_TIMER_NONE;
+}
+
+/* Sends again what has to be, as far as there is room. */
+void client_flush(struct world *w, struct client *client)
+{
+	struct socket *socket = socket_of(w, client);
+
+	while (client->state != CLIENT_DOWN && client->again && socket->daemon_open &&
+		queue_push(&socket->up,
+			client->flight[(client->first + client->count - client->again) %
+				CLIENT_FLIGHT]))
+		client->again--;
+}
+
+bool client_read(struct world *w, struct client *client)
+{
+	struct socket *socket = socket_of(w, client);
+	struct packet *packet;
+
+	if (client->state == CLIENT_DOWN)
+		return false;
+	packet = queue_pop(&socket->down);
+	if (packet) {
+		client_take(w, client, packet);
+		packet_unref(packet);
+	} else if (!socket->daemon_open) {
+		client_die(w, client);
+	}
+	client_flush(w, client);
+	return packet != NULL;
+}
+
+static uint64_t some_span(struct dice *dice)
+{
+	switch (dice_below(dice, 6)) {
+	case 0:
+		return dice_below(dice, 20);
+	case 1:
+		return UINT64_C(1000000) * dice_below(dice, 4); /* equals are wanted */
+	case 2:
+		return dice_below(dice, UINT64_C(100000));
+	default:
+		return dice_below(dice, UINT64_C(8000000));
+	}
+}
+
+static uint64_t some_slack(struct dice *dice)
+{
+	if (dice_once_in(dice, 20))
+		return PROTO_FOREVER;
+	return dice_once_in(dice, 2) ? 0 : dice_below(dice, UINT64_C(2000000));
+}
+
+static uint64_t some_due(struct world *w, struct dice *dice, uint8_t clock, uint8_t *flags)
+{
+	uint64_t now = w->now.at[clock < PROTO_CLOCKS ? clock : 0];
+
+	*flags = dice_once_in(dice, 2) ? PROTO_RELATIVE : 0;
+	if (dice_once_in(dice, 40))
+		return PROTO_FOREVER - dice_below(dice, 2);
+	if (*flags)
+		return some_span(dice);
+	return dice_once_in(dice, 10) ? dice_below(dice, now) : now + some_span(dice);
+}
+
+static uint64_t some_period(struct dice *dice)
+{
+	if (dice_once_in(dice, 60))
+		return UINT64_MAX - dice_below(dice, 3);
+	return dice_below(dice, 5) < 3 ? 0 : 1 + dice_below(dice, UINT64_C(3000000));
+}
+
+/* What is wrong with a record that is. */
+static void spoil(struct proto_register *r, struct dice *dice)
+{
+	switch (dice_below(dice, 5)) {
+	case 0:
+		r->clock = (uint8_t)(PROTO_CLOCKS + dice_below(dice, 200));
+		break;
+	case 1:
+		r->flags |= 0x40;
+		break;
+	case 2:
+		r->label[dice_below(dice, sizeof(r->label))] = '\x1b';
+		break;
+	case 3:
+		r->every = 0;
+		r->count = 2;
+		break;
+	default:
+		r->reserved = 1;
+	}
+}
+
+static void ask_register(
+	struct world *w, struct client *client, struct dice *dice, struct codec_writer *writer)
+{
+	uint64_t n = 1 + dice_below(dice, RECORDS_MAX);
+
+	codec_begin(writer, writer->buffer, PROTO_REGISTER, client->serial + 1);
+	for (uint32_t i = 0; i < CLIENT_TIMERS && writer->header.count < n; i++) {
+		struct client_timer *t = &client->timers[i];
+		struct proto_register r = {.clock = (uint8_t)dice_below(dice, PROTO_CLOCKS)};
+
+		if (t->state == CLIENT_TIMER_ASKED || t->state == CLIENT_TIMER_HELD ||
+			t->state == CLIENT_TIMER_GONE)
+			continue;
+		r.cookie = ++client->cookies;
+		r.slack = some_slack(dice);
+		r.every = some_period(dice);
+		r.count = r.every && dice_once_in(dice, 2) ? 1 + (uint32_t)dice_below(dice, 4) : 0;
+		r.due = some_due(w, dice, r.clock, &r.flags);
+		if (dice_once_in(dice, 8))
+			r.flags |= PROTO_WAKE_SYSTEM;
+		if (dice_once_in(dice, 3))
+			memset(r.label, 'a' + (int)dice_below(dice, 26), dice_below(dice, 25));
+		if (dice_once_in(dice, 16))
+			spoil(&r, dice);
+		*t = (struct client_timer){
+			.state = CLIENT_TIMER_ASKED,
+			.clock = r.clock,
+			.until = r.every ? r.count : 1,
+			.cookie = r.cookie,
+			.every = r.every,
+		};
+		codec_put(writer, &r);
+	}
+}
+
+/* The id of a timer: mostly its own and alive. */
+static uint64_t some_id(struct world *w, struct client *client, struct dice *dice)
+{
+	const struct client *of = client;
+
+	if (dice_once_in(dice, 8))
+		of = &w->clients[dice_below(dice, w->clients_count)];
+	if (dice_once_in(dice, 10))
+		return of->stale[dice_below(dice, CLIENT_STALE)];
+	if (dice_once_in(dice, 50))
+		return dice_any(dice);
+	return of->timers[dice_below(dice, CLIENT_TIMERS)].id;
+}
+
+static void ask_cancel(
+	struct world *w, struct client *client, struct dice *dice, struct codec_writer *writer)
+{
+	codec_begin(writer, writer->buffer, PROTO_CANCEL, client->serial + 1);
+	for (uint64_t n = 1 + dice_below(dice, RECORDS_MAX); n--;)
+		codec_put(writer, &(struct proto_cancel){some_id(w, client, dice)});
+}
+
+static void ask_rearm(
+	struct world *w, struct client *client, struct dice *dice, struct codec_writer *writer)
+{
+	codec_begin(writer, writer->buffer, PROTO_REARM, client->serial + 1);
+	for (uint64_t n = 1 + dice_below(dice, RECORDS_MAX); n--;) {
+		struct proto_rearm r = {.id = some_id(w, client, dice)};
+		uint8_t clock = client->timers[dice_below(dice, CLIENT_TIMERS)].clock;
+
+		r.due = some_due(w, dice, clock, &r.flags);
+		r.slack = some_slack(dice);
+		r.every = some_period(dice);
+		r.count = r.every && dice_once_in(dice, 2) ? 1 + (uint32_t)dice_below(dice, 4) : 0;
+		if (dice_once_in(dice, 30))
+			r.flags |= 0x10;
+		codec_put(writer, &r);
+	}
+}
+
+void client_ask(struct world *w, struct client *client, struct dice *dice)
+{
+	uint8_t bytes[sizeof(struct proto_header) + RECORDS_MAX * sizeof(struct proto_register)];
+	struct codec_writer writer = {.buffer = bytes};
+	uint64_t what = dice_below(dice, 100);
+
+	if (!can_ask(w, client) || client->serial == 0)
+		return;
+	if (what < 50) {
+		ask_register(w, client, dice, &writer);
+	} else if (what < 75) {
+		ask_cancel(w, client, dice, &writer);
+	} else if (what < 90) {
+		ask_rearm(w, client, dice, &writer);
+	} else if (what < 95) {
+		struct proto_list list = {.flags = dice_once_in(dice, 3) ? PROTO_LIST_ALL : 0};
+
+		codec_begin(&writer, bytes, PROTO_LIST, client->serial + 1);
+		codec_put(&writer, &list);
+	} else {
+		codec_begin(&writer, bytes, PROTO_STATUS, client->serial + 1);
+	}
+	if (writer.header.count || writer.header.opcode == PROTO_STATUS)
+		send_request(w, client, &writer, codec_end(&writer, 0));
+}
+
+void client_misbehave(struct world *w, struct client *client, struct dice *dice)
+{
+	uint8_t bytes[256];
+	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = (uint16_t)dice_below(dice, 2)};
+	uint64_t serial = client->serial + dice_below(dice, 4);
+	struct codec_writer writer;
+	size_t size;
+
+	if (client->state == CLIENT_DOWN || !socket_of(w, client)->daemon_open)
+		return;
+	switch (dice_below(dice, 3)) {
+	case 0:
+		codec_begin(&writer, bytes, PROTO_STATUS, serial + 2);
+		size = codec_end(&writer, 0);
+		break;
+	case 1:
+		codec_begin(&writer, bytes, PROTO_HELLO, serial + 1);
+		codec_put(&writer, &hello);
+		size = codec_end(&writer, 0);
+		break;
+	default:
+		size = dice_below(dice, sizeof(bytes));
+		for (size_t i = 0; i < size; i++)
+			bytes[i] = (uint8_t)dice_any(dice);
+	}
+	world_say(w, "client %u misbehaves", client->pid);
+	client->guilty |= send_bytes(w, client, bytes, size);
+}
+
+/* Everything has had its time since then. */
+void client_check_settled(
+	const struct world *w, const struct client *client, const struct now *since)
+{
+	if (client->state == CLIENT_DOWN || client->guilty)
+		return;
+	if (client->state != CLIENT_UP || client->count)
+		world_fail(w, "a request was not answered");
+	for (uint32_t i = 0; i < CLIENT_TIMERS; i++) {
+		const struct client_timer *t = &client->timers[i];
+
+		if (t->state == CLIENT_TIMER_GONE)
+			world_fail(w, "a client was not told that its timer was cancelled");
+		if (t->state == CLIENT_TIMER_HELD && t->due <= since->at[t->clock])
+			world_fail(w, "a timer that was acknowledged did not wake its client");
+	}
+}

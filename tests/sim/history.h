@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A history: a seed, and which of its steps are made. Any part of one is a history too, so what fails
+ * can be cut down to the few steps that it takes.
+ */
+#pragma once
+
+#include "world.h"
+
+struct history {
+	uint64_t seed;
+	uint64_t *numbers; /* of the steps */
+	size_t count;
+	uint64_t branch_every; /* copies are killed; 0: none is */
+	uint64_t at;	       /* only at this store of the last step; 0: at any */
+	uint32_t onwards;      /* steps of a copy */
+	bool trace;
+	struct counts counts, copies_counts; /* of a run that has come to its end */
+};
+
+/* Numbers the steps: those that `keep` names ("3,7-9"), all below `steps` where it is NULL. Return: false
+ * where it is no such list. */
+bool history_number(struct history *h, uint64_t steps, const char *keep);
+void history_free(struct history *h);
+
+/* Runs it in this process, which ends if it fails. */
+void history_run(struct history *h);
+
+/* Cuts a history that fails to one that fails and has no step that could be left out. */
+void history_shrink(struct history *h);
+
+/* Prints each step, how to run it again, and what happens then. */
+void history_print(const struct history *h);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A kill of a copy: the arena as it is at this very store, the sockets as the kernel would hold them,
+ * the clients as they are. Another worker adopts it, is perhaps killed at that as well, and goes on for
+ * some steps and to the end of all that has one. The world that was copied waits meanwhile.
+ */
+#include <string.h>
+
+#include "world.h"
+
+/* Of the two sections of 64 KB no more than this is ever used here. */
+#define ANSWER_USED  8192
+#define REARMED_USED 4096
+
+/* Copies an arena but for what cannot have been touched. */
+static void copy_arena(const struct world *from, struct world *to)
+{
+	const struct arena *arena = &from->worker->arena;
+	size_t before = (size_t)(arena->answer - (const uint8_t *)from->block);
+	size_t rearmed = (size_t)((const uint8_t *)arena->rearmed - (const uint8_t *)from->block);
+	size_t behind = (size_t)((const uint8_t *)arena->nodes - (const uint8_t *)from->block);
+
+	memcpy(to->block, from->block, before + ANSWER_USED);
+	memcpy((uint8_t *)to->block + rearmed, arena->rearmed, REARMED_USED);
+	memcpy((uint8_t *)to->block + behind, (const uint8_t *)from->block + behind,
+		from->block_size - behind);
+}
+
+static void copy_world(const struct world *from, struct world *to)
+{
+	void *block = to->block;
+	struct worker *worker = to->worker;
+
+	memcpy(to, from, offsetof(struct world, model));
+	to->block_size = from->block_size;
+	to->block = block;
+	to->worker = worker;
+	to->is_copy = true;
+	model_copy(&to->model, &from->model);
+	copy_arena(from, to);
+	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++) {
+		queue_copied(&to->sockets[i].up);
+		queue_copied(&to->sockets[i].down);
+	}
+	for (uint32_t i = 0; i < to->clients_count; i++)
+		for (uint32_t k = 0; k < to->clients[i].count; k++)
+			packet_ref(
+				to->clients[i].flight[(to->clients[i].first + k) % CLIENT_FLIGHT]);
+	if (to->errand.packet)
+		packet_ref(to->errand.packet);
+}
+
+static void drop_copy(struct world *copy)
+{
+	for (uint32_t i = 0; i < copy->clients_count; i++)
+		client_die(copy, &copy->clients[i]);
+	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++) {
+		queue_clear(&copy->sockets[i].up);
+		queue_clear(&copy->sockets[i].down);
+	}
+	copy->errand.packet = packet_unref(copy->errand.packet);
+}
+
+static void add(struct counts *to, const struct counts *counts)
+{
+	to->steps += counts->steps;
+	to->kills += counts->kills;
+	to->requests += counts->requests;
+	to->wakes += counts->wakes;
+	to->duplicates += counts->duplicates;
+}
+
+void kill_branch(struct world *w, uint64_t seed)
+{
+	static struct world copy;
+
+	if (!copy.block || copy.block_size != w->block_size) {
+		free(copy.block);
+		free(copy.worker);
+		copy.block = aligned_alloc(4096, w->block_size);
+		copy.worker = calloc(1, sizeof(*copy.worker));
+		if (!copy.block || !copy.worker)
+			abort();
+	}
+	w->counts.copies++;
+	copy_world(w, &copy);
+	copy.copied_step = w->step;
+	copy.copied_store = w->step_stores;
+	copy.counts = (struct counts){.stores = w->counts.stores};
+	world_kill(&copy);
+	for (uint64_t i = 0; i < w->branch_steps; i++)
+		world_step(&copy, seed, i);
+	world_settle(&copy);
+	add(&w->copies_counts, &copy.counts);
+	drop_copy(&copy);
+}

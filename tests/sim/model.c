@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The model's sessions and timers, and what the arena should look like.
+ */
+#include "model.h"
+
+#include <string.h>
+
+void model_init(struct model *m, const struct worker_config *config)
+{
+	memset(m, 0, sizeof(*m));
+	m->config = config;
+	m->chore_due = m->chore_latest = TIMERS_FOREVER;
+}
+
+void model_copy(struct model *to, const struct model *from)
+{
+	memcpy(to, from, offsetof(struct model, timers) + sizeof(from->timers[0]) * from->count);
+}
+
+struct model_timer *model_find(struct model *m, uint64_t id)
+{
+	for (uint32_t i = 0; i < m->count; i++)
+		if (m->timers[i].id == id)
+			return &m->timers[i];
+	return NULL;
+}
+
+void model_remove(struct model *m, struct model_timer *t)
+{
+	*t = m->timers[--m->count];
+}
+
+/* Timers of a user, or of all. */
+uint32_t model_held(const struct model *m, const uint32_t *uid)
+{
+	uint32_t held = 0;
+
+	for (uint32_t i = 0; i < m->count; i++)
+		held += !uid || m->sessions[m->timers[i].session].uid == *uid;
+	return held;
+}
+
+enum proto_status model_connect(const struct model *m, uint32_t uid)
+{
+	const struct limits *limits = &m->config->limits;
+	uint32_t all = 0, same = 0, reserve = limits->max_clients / 16;
+
+	reserve = uid == 0 ? 0 : reserve < LIMITS_ROOT_RESERVE ? reserve : LIMITS_ROOT_RESERVE;
+	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++) {
+		all += m->sessions[i].open;
+		same += m->sessions[i].open && m->sessions[i].uid == uid;
+	}
+	if (all >= limits->max_clients - reserve)
+		return PROTO_E_CLIENTS;
+	if (uid != 0 && same >= limits->max_clients_per_user)
+		return PROTO_E_CLIENTS_USER;
+	return PROTO_OK;
+}
+
+void model_open(
+	struct model *m, uint32_t session, uint32_t uid, uint32_t pid, const struct now *now)
+{
+	m->sessions[session] = (struct model_session){
+		.open = true,
+		.uid = uid,
+		.pid = pid,
+		.hello_due = now->at[PROTO_CLOCK_MONOTONIC] + PROTO_HELLO_TIMEOUT_US,
+	};
+}
+
+void model_close(struct model *m, uint32_t session)
+{
+	for (uint32_t i = m->count; i-- > 0;)
+		if (m->timers[i].session == session)
+			model_remove(m, &m->timers[i]);
+	m->sessions[session].open = false;
+}
+
+void model_adopted(struct model *m)
+{
+	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++) {
+		struct model_session *s = &m->sessions[i];
+
+		if (s->open && !s->greeted)
+			model_close(m, i);
+		s->resumed = s->tell = true;
+	}
+	m->chore_due = m->chore_latest = TIMERS_FOREVER;
+}
+
+void model_chore(struct model *m, const struct now *now)
+{
+	uint64_t slack = m->chore_latest - m->chore_due;
+
+	while (m->chore_due <= now->at[PROTO_CLOCK_MONOTONIC])
+		m->chore_due += m->chore_every;
+	m->chore_latest = m->chore_due + slack;
+}
+
+/* The daemon's own timers are all of that clock. */
+static uint64_t next_own(const struct model *m)
+{
+	uint64_t next = m->chore_latest;
+
+	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++) {
+		const struct model_session *s = &m->sessions[i];
+		uint64_t latest = s->hello_due + PROTO_HELLO_TIMEOUT_US / 4;
+
+		if (s->open && !s->greeted && latest < next)
+			next = latest;
+	}
+	return next;
+}
+
+uint64_t model_next(const struct model *m, unsigned int clock, const bool *blocked)
+{
+	uint64_t next = clock == CLOCK_OF_MONOTONIC ? next_own(m) : TIMERS_FOREVER;
+
+	for (uint32_t i = 0; i < m->count; i++) {
+		const struct model_timer *t = &m->timers[i];
+
+		if (t->clock == clock && !t->cancelled && !blocked[t->session] && t->latest < next)
+			next = t->latest;
+	}
+	return next;
+}
+
+bool model_due(const struct model *m, uint32_t session, const struct now *now)
+{
+	for (uint32_t i = 0; i < m->count; i++) {
+		const struct model_timer *t = &m->timers[i];
+
+		if (t->session == session && (t->cancelled || t->due <= timers_now(now, t->clock)))
+			return true;
+	}
+	return m->sessions[session].tell;
+}
+
+static const char *compare_timer(
+	const struct model *m, const struct arena *arena, const struct model_timer *t)
+{
+	uint32_t place = timers_find(arena, t->id);
+	const struct timer *record = &arena->timers[place];
+	const struct rbnode *node = &arena->nodes[place];
+	char label[PROTO_LABEL_MAX] = {0};
+
+	(void)m;
+	if (!place)
+		return "a timer is lost";
+	if (timers_labelled(arena, place))
+		memcpy(label, arena->labels[place], sizeof(label));
+	if (timers_state(arena, place) != (t->cancelled ? TIMER_CANCELLED : TIMER_ARMED))
+		return "a timer is in the wrong state";
+	if (record->session != t->session || record->cookie != t->cookie)
+		return "a timer is another's";
+	if (timers_clock(arena, place) != t->clock || memcmp(label, t->label, sizeof(label)) != 0)
+		return "a timer's clock or label is wrong";
+	if (node->due != t->due || node->latest != t->latest)
+		return "a timer's due or latest is wrong";
+	if (record->every != t->every || record->count != t->count)
+		return "a timer's period or count is wrong";
+	if (record->fired != t->fired)
+		return "a timer's number of wakes is wrong";
+	return NULL;
+}
+
+static const char *compare_session(
+	const struct model_session *s, const struct arena *arena, uint32_t session)
+{
+	const struct session *record = &arena->sessions[session];
+	enum session_state state = s->greeted ? SESSION_OPEN : SESSION_NEW;
+
+	if (session > arena->header->sessions_top || record->state == SESSION_FREE)
+		return s->open ? "a session is lost" : NULL;
+	if (!s->open)
+		return "a session lives on";
+	if (record->state != state || record->uid != s->uid || record->pid != s->pid)
+		return "a session is another's";
+	if (record->serial != s->serial)
+		return "a session's serial is wrong";
+	return NULL;
+}
+
+const char *model_compare(const struct model *m, const struct arena *arena)
+{
+	const char *fault = NULL;
+
+	for (uint32_t i = ARENA_OWN_SESSION + 1; i < MODEL_SESSIONS_MAX && !fault; i++)
+		if (i <= arena->header->max_clients + 1)
+			fault = compare_session(&m->sessions[i], arena, i);
+	for (uint32_t i = 0; i < m->count && !fault; i++)
+		fault = compare_timer(m, arena, &m->timers[i]);
+	if (!fault && arena->header->timers != m->count)
+		return arena->header->timers > m->count ? "there is a timer too many"
+							: "there are timers too few";
+	return fault;
+}

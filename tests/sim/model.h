@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the daemon should do, said a second time and naively: an array of timers, searched from end to
+ * end. It stands at the daemon's sockets: it is shown each packet that is handled and each that is to
+ * be sent, says what is wrong with it, and changes as the daemon should have. From the daemon it
+ * learns nothing but ids.
+ *
+ * A fault is a sentence, or NULL where there is none.
+ */
+#pragma once
+
+#include "worker.h"
+
+#define MODEL_TIMERS_MAX   128
+#define MODEL_SESSIONS_MAX 24
+
+struct model_timer {
+	uint32_t session;
+	uint8_t clock;	/* enum arena_clock */
+	bool cancelled; /* by another session; its own has not been told */
+	uint32_t count, fired;
+	uint64_t id, cookie, due, latest, every;
+	uint64_t order; /* of registration */
+	char label[PROTO_LABEL_MAX];
+};
+
+struct model_session {
+	bool open, greeted;
+	bool late; /* its hello was read when its time had passed: it may still be ended for that */
+	bool resumed, tell; /* adopted; to be told so */
+	bool again;	    /* adopted while wakes were being sent, which were made for: */
+	struct now sent_at;
+	uint32_t uid, pid;
+	uint64_t serial;
+	uint64_t hello_due;
+};
+
+struct model {
+	const struct worker_config *config;
+	struct model_session sessions[MODEL_SESSIONS_MAX];
+	uint64_t order;
+	uint64_t chore_due, chore_latest, chore_every; /* of the watchdog */
+	uint32_t count;
+	struct model_timer
+		timers[MODEL_TIMERS_MAX]; /* last: a copy needs those only that there are */
+};
+
+void model_init(struct model *m, const struct worker_config *config);
+
+/* Copies what is in use. */
+void model_copy(struct model *to, const struct model *from);
+
+/* What a connection of that uid should be told; a session that was opened; one that ended. */
+enum proto_status model_connect(const struct model *m, uint32_t uid);
+void model_open(
+	struct model *m, uint32_t session, uint32_t uid, uint32_t pid, const struct now *now);
+void model_close(struct model *m, uint32_t session);
+
+/* A packet of the session was handled, and this was the answer. */
+struct model_answer {
+	const void *bytes;
+	size_t size;
+	bool end;
+};
+const char *model_request(struct model *m, uint32_t session, const void *packet, size_t size,
+	const struct now *now, const struct model_answer *answer);
+
+/* What worker_wakes() said. ret_made: the time for which the wakes were made. */
+const char *model_wakes(struct model *m, uint32_t session, const struct now *now, bool drained,
+	enum worker_send what, const void *packet, size_t size, struct now *ret_made);
+
+/* The packet of events was sent, and its wakes are taken off. */
+void model_sent(
+	struct model *m, uint32_t session, const void *packet, size_t size, const struct now *made);
+
+/* The same where the daemon was killed meanwhile: what of it the arena shows to have been taken off. */
+void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t session,
+	const void *packet, size_t size, const struct now *made);
+
+/* Another daemon has adopted the arena. */
+void model_adopted(struct model *m);
+
+/* The chore has come up. */
+void model_chore(struct model *m, const struct now *now);
+
+/* When the alarm of a clock should ring, if these sessions are blocked. */
+uint64_t model_next(const struct model *m, unsigned int clock, const bool *blocked);
+
+/* Whether the session has something due. */
+bool model_due(const struct model *m, uint32_t session, const struct now *now);
+
+/* Whether the arena has just these sessions and timers, with just these values. */
+const char *model_compare(const struct model *m, const struct arena *arena);
+
+/* For the parts of the model. */
+struct model_timer *model_find(struct model *m, uint64_t id);
+void model_remove(struct model *m, struct model_timer *t);
+uint32_t model_held(const struct model *m, const uint32_t *uid);

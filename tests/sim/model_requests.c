@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the model answers to requests. Records are checked by the codec's own functions, which have
+ * tests of their own; what becomes of them is said anew.
+ */
+#include <string.h>
+
+#include "model.h"
+
+/* One request. */
+struct request {
+	struct model *m;
+	uint32_t session;
+	const struct now *now;
+	const void *packet, *answer;
+	struct proto_header asked, answered;
+};
+
+static enum proto_status instant(uint64_t *due, uint8_t flags, uint64_t at)
+{
+	if (flags & PROTO_RELATIVE && *due > PROTO_FOREVER - at)
+		return PROTO_E_RANGE;
+	*due += flags & PROTO_RELATIVE ? at : 0;
+	return *due == PROTO_FOREVER ? PROTO_E_RANGE : PROTO_OK;
+}
+
+static enum proto_status expect_registration(
+	const struct request *q, const struct proto_register *r, uint64_t *due)
+{
+	const struct worker_config *config = q->m->config;
+	uint32_t uid = q->m->sessions[q->session].uid;
+	enum proto_status status = codec_check_register(r);
+
+	if (status)
+		return status;
+	if (r->flags & PROTO_WAKE_SYSTEM && !config->can_wake_system)
+		return PROTO_E_WAKE_SYSTEM;
+	*due = r->due;
+	status = instant(due, r->flags, q->now->at[r->clock]);
+	if (status)
+		return status;
+	if (uid && model_held(q->m, &uid) >= config->limits.max_timers_per_user)
+		return PROTO_E_TIMERS_USER;
+	if (model_held(q->m, NULL) >= config->limits.max_timers)
+		return PROTO_E_TIMERS;
+	return PROTO_OK;
+}
+
+static uint8_t clock_of(const struct proto_register *r)
+{
+	if (!(r->flags & PROTO_WAKE_SYSTEM))
+		return r->clock;
+	return r->clock == PROTO_CLOCK_BOOTTIME ? CLOCK_OF_BOOTTIME_ALARM : CLOCK_OF_REALTIME_ALARM;
+}
+
+static const char *take_registration(struct request *q, uint32_t i)
+{
+	struct model *m = q->m;
+	struct proto_register r;
+	struct proto_registered a;
+	enum proto_status status;
+	struct model_timer *t;
+	uint64_t due = 0;
+
+	codec_get(q->packet, &q->asked, i, &r);
+	codec_get(q->answer, &q->answered, i, &a);
+	status = expect_registration(q, &r, &due);
+	if (a.status != (uint32_t)status)
+		return "a registration got the wrong status";
+	if (status)
+		return a.id || a.due ? "a refused registration got an id" : NULL;
+	if (!a.id || a.id >> PROTO_ID_BITS || a.due != due)
+		return "a registration got a wrong id or due";
+	if (model_find(m, a.id))
+		return "an id was given twice";
+	t = &m->timers[m->count++];
+	*t = (struct model_timer){
+		.session = q->session,
+		.clock = clock_of(&r),
+		.count = r.count,
+		.id = a.id,
+		.cookie = r.cookie,
+		.due = due,
+		.latest = r.slack > TIMERS_FOREVER - due ? TIMERS_FOREVER : due + r.slack,
+		.every = r.every,
+		.order = ++m->order,
+	};
+	memcpy(t->label, r.label, sizeof(t->label));
+	return NULL;
+}
+
+/* The timer of that id, if the session's user may have it. */
+static struct model_timer *find_for(const struct request *q, uint64_t id)
+{
+	struct model_timer *t = model_find(q->m, id);
+	uint32_t uid = q->m->sessions[q->session].uid;
+
+	if (!t || t->cancelled)
+		return NULL;
+	return uid == 0 || q->m->sessions[t->session].uid == uid ? t : NULL;
+}
+
+static const char *take_cancel(struct request *q, uint32_t i)
+{
+	struct proto_cancel r;
+	struct proto_cancel_answer a;
+	struct model_timer *t;
+
+	codec_get(q->packet, &q->asked, i, &r);
+	codec_get(q->answer, &q->answered, i, &a);
+	t = find_for(q, r.id);
+	if (a.id != r.id || a.status != (t ? PROTO_OK : PROTO_E_NO_SUCH_TIMER))
+		return "a cancel got a wrong answer";
+	if (t && t->session == q->session)
+		model_remove(q->m, t);
+	else if (t)
+		t->cancelled = true;
+	return NULL;
+}
+
+static const char *take_rearm(struct request *q, uint32_t i)
+{
+	struct proto_rearm r;
+	struct proto_registered a;
+	struct model_timer *t;
+	enum proto_status status;
+	uint64_t due;
+
+	codec_get(q->packet, &q->asked, i, &r);
+	codec_get(q->answer, &q->answered, i, &a);
+	t = find_for(q, r.id);
+	due = r.due;
+	status = codec_check_rearm(&r);
+	if (!status && (!t || t->session != q->session))
+		status = PROTO_E_NO_SUCH_TIMER;
+	if (!status)
+		status = instant(&due, r.flags, timers_now(q->now, t->clock));
+	if (a.status != (uint32_t)status)
+		return "a rearm got the wrong status";
+	if (status)
+		return a.id || a.due ? "a refused rearm got an id" : NULL;
+	if (a.id != r.id || a.due != due)
+		return "a rearm got a wrong id or due";
+	t->due = due;
+	t->latest = r.slack > TIMERS_FOREVER - due ? TIMERS_FOREVER : due + r.slack;
+	t->every = r.every;
+	t->count = r.count ? t->fired + r.count : 0;
+	return NULL;
+}
+
+static bool is_listed(const struct request *q, const struct model_timer *t, bool all)
+{
+	const struct model_session *s = q->m->sessions;
+
+	return !t->cancelled && (all || s[t->session].uid == s[q->session].uid);
+}
+
+static const char *compare_listed(
+	const struct request *q, const struct model_timer *t, const struct proto_listed *a)
+{
+	const struct model_session *s = &q->m->sessions[t->session];
+	uint64_t at = timers_now(q->now, t->clock);
+	int64_t left = t->due > at + INT64_MAX ? INT64_MAX : (int64_t)(t->due - at);
+	static const uint8_t clocks[ARENA_CLOCKS] = {0, 1, 2, 1, 2};
+
+	if (a->cookie != (t->session == q->session ? t->cookie : 0))
+		return "a listed cookie is wrong";
+	if (a->due != t->due || a->left != left || a->every != t->every)
+		return "a listed due, left or period is wrong";
+	if (a->slack != (t->latest == TIMERS_FOREVER ? TIMERS_FOREVER : t->latest - t->due))
+		return "a listed slack is wrong";
+	if (a->fired != t->fired || a->count != t->count)
+		return "a listed count is wrong";
+	if (a->uid != s->uid || a->pid != s->pid || memcmp(a->label, t->label, sizeof(a->label)))
+		return "a listed owner or label is wrong";
+	if (a->clock != clocks[t->clock] ||
+		a->flags != (t->clock >= PROTO_CLOCKS ? PROTO_WAKE_SYSTEM : 0))
+		return "a listed clock is wrong";
+	return NULL;
+}
+
+static const char *take_list(struct request *q)
+{
+	uint32_t uid = q->m->sessions[q->session].uid, listed = 0;
+	const char *fault = NULL;
+	struct proto_list r;
+	struct proto_listed a;
+	bool all;
+
+	codec_get(q->packet, &q->asked, 0, &r);
+	all = r.flags & PROTO_LIST_ALL;
+	if (all && uid)
+		return q->answered.status == PROTO_E_PERMISSION && !q->answered.count
+			? NULL
+			: "a list of all was not refused";
+	for (uint32_t i = 0; i < q->m->count; i++)
+		listed += is_listed(q, &q->m->timers[i], all);
+	if (q->answered.status || q->answered.count != listed || q->answered.cursor)
+		return "a list is not of the right length";
+	for (uint32_t i = 0; i < listed && !fault; i++) {
+		const struct model_timer *t;
+
+		codec_get(q->answer, &q->answered, i, &a);
+		t = model_find(q->m, a.id);
+		fault = !t || !is_listed(q, t, all) ? "a list has what it should not"
+						    : compare_listed(q, t, &a);
+	}
+	return fault;
+}
+
+static const char *take_status(const struct request *q)
+{
+	struct proto_status_answer a;
+	uint64_t clients = 0;
+
+	codec_get(q->answer, &q->answered, 0, &a);
+	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++)
+		clients += q->m->sessions[i].open;
+	return a.clients == clients && a.timers == q->m->count ? NULL : "the status counts wrongly";
+}
+
+static const char *take_records(struct request *q)
+{
+	const char *fault = NULL;
+
+	if (q->answered.status || q->answered.count != q->asked.count)
+		return "not every record was answered";
+	for (uint32_t i = 0; i < q->asked.count && !fault; i++) {
+		if (q->asked.opcode == PROTO_REGISTER)
+			fault = take_registration(q, i);
+		else if (q->asked.opcode == PROTO_CANCEL)
+			fault = take_cancel(q, i);
+		else
+			fault = take_rearm(q, i);
+	}
+	return fault;
+}
+
+static const char *take(struct request *q)
+{
+	struct model_session *s = &q->m->sessions[q->session];
+
+	switch (q->asked.opcode) {
+	case PROTO_HELLO:
+		s->greeted = true;
+		s->late = q->now->at[PROTO_CLOCK_MONOTONIC] >= s->hello_due;
+		return NULL;
+	case PROTO_LIST:
+		return take_list(q);
+	case PROTO_STATUS:
+		return take_status(q);
+	default:
+		return take_records(q);
+	}
+}
+
+static bool is_bad_hello(const struct request *q)
+{
+	struct proto_hello hello;
+
+	codec_get(q->packet, &q->asked, 0, &hello);
+	return hello.magic != PROTO_MAGIC || hello.version < PROTO_VERSION || hello.reserved;
+}
+
+const char *model_request(struct model *m, uint32_t session, const void *packet, size_t size,
+	const struct now *now, const struct model_answer *answer)
+{
+	struct model_session *s = &m->sessions[session];
+	struct request q = {m, session, now, packet, answer->bytes, {0}, {0}};
+	bool bad = codec_open(packet, size, CODEC_FROM_CLIENT, &q.asked) != CODEC_OK ||
+		(q.asked.opcode == PROTO_HELLO) == s->greeted;
+	bool turn = !bad && q.asked.serial == s->serial + 1;
+	const char *fault;
+
+	if (bad || (!turn && !s->resumed) || (q.asked.opcode == PROTO_HELLO && is_bad_hello(&q)))
+		return answer->end ? NULL : "a session that misbehaved was not ended";
+	if (answer->end)
+		return "a session was ended for nothing";
+	if (!turn)
+		return answer->size ? "a packet that came again was answered" : NULL;
+	if (codec_open(answer->bytes, answer->size, CODEC_FROM_DAEMON, &q.answered) != CODEC_OK ||
+		q.answered.opcode != (q.asked.opcode | PROTO_ANSWER) ||
+		q.answered.serial != q.asked.serial)
+		return "a request was not answered as such";
+	fault = take(&q);
+	s->serial = q.asked.serial;
+	return fault;
+}

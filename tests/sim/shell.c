@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's process but for the worker: what daemon/loop.c, client.c and clients.c do to it, with
+ * sockets that are queues. The model is shown everything as it passes.
+ */
+#include <string.h>
+
+#include "world.h"
+
+/* An answer finds room while fewer packets than this are unread; as in the kernel, what is sent
+ * when there was room is taken. */
+#define ROOM 3
+
+#define CHORE_US UINT64_C(10000000)
+
+static void require(const struct world *w, const char *fault)
+{
+	if (fault)
+		world_fail(w, fault);
+}
+
+static struct socket *socket_of(struct world *w, uint32_t session)
+{
+	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++)
+		if (w->sockets[i].daemon_open && w->sockets[i].accepted &&
+			w->sockets[i].session == session)
+			return &w->sockets[i];
+	world_fail(w, "a session without a connection is served");
+}
+
+static void errand_begin(
+	struct world *w, enum errand errand, uint32_t session, struct packet *packet)
+{
+	w->errand = (struct errand_at){.errand = errand, .session = session, .packet = packet};
+}
+
+static void errand_end(struct world *w)
+{
+	packet_unref(w->errand.packet);
+	w->errand = (struct errand_at){0};
+}
+
+static void start_chores(struct world *w)
+{
+	uint64_t at = w->now.at[PROTO_CLOCK_MONOTONIC];
+
+	worker_start_chore(w->worker, WORKER_WATCHDOG, CHORE_US, CHORE_US, &w->now);
+	w->model.chore_every = CHORE_US;
+	w->model.chore_due = at + CHORE_US;
+	w->model.chore_latest = at + CHORE_US + CHORE_US / 4;
+}
+
+void shell_start(struct world *w)
+{
+	worker_init(w->worker, w->block, &w->config, &w->now);
+	start_chores(w);
+}
+
+/* Ends the session; its connection is closed, but for what is in it. */
+static void close_session(struct world *w, struct socket *socket)
+{
+	uint32_t session = socket->session;
+
+	socket->stored = false;
+	world_point(w);
+	worker_disconnect(w->worker, session);
+	model_close(&w->model, session);
+	socket->daemon_open = false;
+	queue_clear(&socket->up);
+	world_point(w);
+}
+
+/* Return: false where the client does not read, or is gone (ret_gone). */
+static bool socket_send(struct socket *socket, struct packet *packet, bool *ret_gone)
+{
+	*ret_gone = !socket->client_open;
+	return socket->client_open && queue_push(&socket->down, packet);
+}
+
+static void block(struct world *w, struct socket *socket, bool drain)
+{
+	socket->blocked = true;
+	socket->drain = drain;
+	worker_settle(w->worker, socket->session, &w->now, true);
+}
+
+static void accept_socket(struct world *w, struct socket *socket)
+{
+	struct peer peer = {socket->uid, socket->pid, socket->cookie, "peer"};
+	enum proto_status expected = model_connect(&w->model, socket->uid), status;
+	uint32_t session = 0;
+	bool gone;
+
+	socket->accepted = true;
+	status = worker_connect(w->worker, &peer, &w->now, &session);
+	if (status != expected)
+		world_fail(w, "a connection was taken or refused wrongly");
+	if (status) {
+		uint8_t bytes[256];
+		struct packet *packet = packet_new(
+			bytes, worker_error(bytes, status, 0, worker_status_text(status)));
+
+		socket_send(socket, packet, &gone);
+		packet_unref(packet);
+		socket->daemon_open = false;
+		queue_clear(&socket->up);
+		return;
+	}
+	socket->session = session;
+	model_open(&w->model, session, socket->uid, socket->pid, &w->now);
+}
+
+static void end_session(struct world *w, struct socket *socket, const void *bytes, size_t size)
+{
+	struct packet *packet = packet_new(bytes, size);
+	bool gone;
+
+	socket_send(socket, packet, &gone);
+	packet_unref(packet);
+	close_session(w, socket);
+}
+
+/* The errand owns the packet. */
+static void handle(struct world *w, struct socket *socket, struct packet *packet)
+{
+	uint32_t session = socket->session;
+	const void *bytes;
+	struct packet *answer;
+	size_t size;
+	bool end, gone;
+
+	errand_begin(w, ERRAND_REQUEST, session, packet);
+	size = worker_handle(
+		w->worker, session, packet->bytes, packet->size, &w->now, &bytes, &end);
+	require(w,
+		model_request(&w->model, session, packet->bytes, packet->size, &w->now,
+			&(struct model_answer){bytes, size, end}));
+	errand_end(w);
+	w->counts.requests++;
+	world_point(w);
+	if (end) {
+		end_session(w, socket, bytes, size);
+		return;
+	}
+	if (!size)
+		return;
+	answer = packet_new(bytes, size);
+	if (!socket_send(socket, answer, &gone) && !gone)
+		world_fail(w, "there was no room for an answer");
+	packet_unref(answer);
+	world_point(w);
+	worker_answered(w->worker);
+}
+
+static void read_socket(struct world *w, struct socket *socket)
+{
+	struct packet *packet;
+
+	if (socket->down.count >= ROOM) {
+		block(w, socket, false);
+		return;
+	}
+	packet = queue_pop(&socket->up);
+	if (packet)
+		handle(w, socket, packet);
+	else if (!socket->client_open)
+		close_session(w, socket);
+}
+
+static bool may_unblock(const struct socket *socket)
+{
+	return socket->drain ? !socket->down.count : socket->down.count < ROOM;
+}
+
+static void event(struct world *w, struct socket *socket)
+{
+	if (!socket->daemon_open)
+		return;
+	if (!socket->accepted) {
+		accept_socket(w, socket);
+		return;
+	}
+	if (!socket->blocked) {
+		if (!worker_recovers(w->worker, socket->session))
+			read_socket(w, socket);
+		return;
+	}
+	if (!socket->client_open) {
+		close_session(w, socket);
+		return;
+	}
+	if (!may_unblock(socket))
+		return;
+	socket->blocked = false;
+	worker_unblock(w->worker, socket->session);
+}
+
+static enum worker_send ask_wakes(struct world *w, uint32_t session, bool drained)
+{
+	uint8_t bytes[PROTO_PACKET_MAX];
+	size_t size = 0;
+	enum worker_send what = worker_wakes(w->worker, session, &w->now, drained, bytes, &size);
+
+	require(w,
+		model_wakes(
+			&w->model, session, &w->now, drained, what, bytes, size, &w->errand.made));
+	if (what == WORKER_PACKET || what == WORKER_END)
+		w->errand.packet = packet_new(bytes, size);
+	return what;
+}
+
+static void send_events(struct world *w, struct socket *socket)
+{
+	struct packet *packet = w->errand.packet;
+	bool gone;
+
+	world_point(w);
+	w->errand.sent = socket_send(socket, packet, &gone);
+	world_point(w);
+	if (gone) {
+		close_session(w, socket);
+		return;
+	}
+	if (!w->errand.sent) {
+		block(w, socket, false);
+		return;
+	}
+	worker_wakes_sent(w->worker, &w->now);
+	model_sent(&w->model, socket->session, packet->bytes, packet->size, &w->errand.made);
+	w->errand.packet = packet_unref(packet);
+	worker_settle(w->worker, socket->session, &w->now, false);
+}
+
+static void serve_session(struct world *w, uint32_t session)
+{
+	struct socket *socket = socket_of(w, session);
+	enum worker_send what;
+
+	errand_begin(w, ERRAND_SERVE, session, NULL);
+	what = ask_wakes(w, session, false);
+	if (what == WORKER_HOLD && socket->down.count > 0) {
+		block(w, socket, true);
+	} else {
+		if (what == WORKER_HOLD)
+			what = ask_wakes(w, session, true);
+		if (what == WORKER_HOLD)
+			world_fail(w, "wakes are held back from a client that has read all");
+		if (what == WORKER_PACKET)
+			send_events(w, socket);
+		else if (what == WORKER_END)
+			end_session(w, socket, w->errand.packet->bytes, w->errand.packet->size);
+		else
+			worker_settle(w->worker, session, &w->now, false);
+	}
+	errand_end(w);
+}
+
+static void serve(struct world *w, uint32_t packets)
+{
+	bool more = worker_tick(w->worker, &w->now);
+	uint32_t session;
+
+	while (packets-- && (session = worker_ready(w->worker, &w->now)))
+		serve_session(w, session);
+	if (worker_take_chores(w->worker) & WORKER_WATCHDOG)
+		model_chore(&w->model, &w->now);
+	w->more = more || worker_busy(w->worker);
+}
+
+/* The daemon sleeps: nothing may be left undone, and the alarms be set right. */
+static void check_asleep(struct world *w)
+{
+	bool blocked[MODEL_SESSIONS_MAX] = {0};
+
+	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++) {
+		const struct socket *socket = &w->sockets[i];
+		bool linked = socket->daemon_open && socket->accepted;
+
+		if (linked && socket->blocked)
+			blocked[socket->session] = true;
+		else if (linked && model_due(&w->model, socket->session, &w->now))
+			world_fail(w, "the daemon sleeps over what is due");
+		else if (linked && worker_recovers(w->worker, socket->session))
+			world_fail(w, "the daemon sleeps and a session is not read from");
+	}
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		if (worker_next(w->worker, clock) != model_next(&w->model, clock, blocked))
+			world_fail(w, "an alarm is set wrongly");
+}
+
+/* Connections go into systemd's keeping some time after their sessions have got a timer. */
+static void store_some(struct world *w, struct dice *dice)
+{
+	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++) {
+		struct socket *socket = &w->sockets[i];
+
+		if (socket->daemon_open && socket->session && !socket->stored &&
+			w->worker->arena.sessions[socket->session].held && dice_once_in(dice, 2))
+			socket->stored = true;
+	}
+}
+
+bool shell_has_work(const struct world *w)
+{
+	bool work = w->more;
+
+	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++) {
+		const struct socket *socket = &w->sockets[i];
+
+		if (!socket->daemon_open)
+			continue;
+		work |= !socket->accepted || !socket->client_open;
+		work |= socket->blocked ? may_unblock(socket) : socket->up.count > 0;
+	}
+	return work;
+}
+
+void shell_turn(struct world *w, struct dice *dice)
+{
+	uint32_t n = 2 * w->clients_count, start = (uint32_t)dice_below(dice, n);
+	bool all = dice_once_in(dice, 3);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (all || dice_below(dice, 4))
+			event(w, &w->sockets[(start + i) % n]);
+	store_some(w, dice);
+	serve(w, all ? 64 : 1 + (uint32_t)dice_below(dice, 4));
+	if (!w->more)
+		check_asleep(w);
+}
+
+/* The model learns what became of what the daemon was at. */
+static void reconcile(struct world *w)
+{
+	struct errand_at *errand = &w->errand;
+	const struct session *s = &w->worker->arena.sessions[errand->session];
+	struct model_session *m = &w->model.sessions[errand->session];
+	struct proto_header header;
+	const void *answer = NULL;
+	uint32_t session = 0;
+	size_t size;
+
+	if (errand->errand == ERRAND_SERVE && errand->packet && errand->sent && m->greeted)
+		model_sent_in_part(&w->model, &w->worker->arena, errand->session,
+			errand->packet->bytes, errand->packet->size, &errand->made);
+	if (errand->errand == ERRAND_SERVE) {
+		m->again = s->send_again;
+		memcpy(m->sent_at.at, s->sent_at, sizeof(s->sent_at));
+	}
+	if (errand->errand != ERRAND_REQUEST || !m->greeted || s->state != SESSION_OPEN ||
+		codec_open(errand->packet->bytes, errand->packet->size, CODEC_FROM_CLIENT,
+			&header) != CODEC_OK ||
+		s->serial != header.serial || m->serial == header.serial)
+		return;
+	size = worker_left_answer(w->worker, &session, &answer);
+	if (!size || session != errand->session)
+		world_fail(w, "a packet was committed, and there is no answer");
+	require(w,
+		model_request(&w->model, session, errand->packet->bytes, errand->packet->size,
+			&w->now, &(struct model_answer){answer, size, false}));
+}
+
+/* A session that was not in the midst of sending goes on as it was. */
+static void check_again(struct world *w)
+{
+	for (uint32_t i = ARENA_OWN_SESSION + 1; i < MODEL_SESSIONS_MAX; i++) {
+		const struct model_session *m = &w->model.sessions[i];
+		const struct session *s = &w->worker->arena.sessions[i];
+
+		if (m->open && m->greeted && s->send_again != m->again)
+			world_fail(w, "a session sends again what it did not, or does not");
+	}
+}
+
+static void send_left_answer(struct world *w)
+{
+	const void *bytes;
+	uint32_t session;
+	size_t size = worker_left_answer(w->worker, &session, &bytes);
+	struct packet *packet;
+	bool gone;
+
+	if (!size)
+		return;
+	packet = packet_new(bytes, size);
+	/* There was room for it once: if there is none, it is this that takes it. */
+	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++)
+		if (w->sockets[i].daemon_open && w->sockets[i].session == session)
+			socket_send(&w->sockets[i], packet, &gone);
+	packet_unref(packet);
+	world_point(w);
+	worker_answered(w->worker);
+}
+
+/* What the kernel does to a killed process's descriptors, and systemd does not. */
+static void close_unstored(struct world *w)
+{
+	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++) {
+		struct socket *socket = &w->sockets[i];
+
+		socket->blocked = false;
+		if (!socket->daemon_open || !socket->accepted || socket->stored)
+			continue;
+		if (socket->session)
+			model_close(&w->model, socket->session);
+		socket->daemon_open = false;
+		queue_clear(&socket->up);
+	}
+}
+
+static bool has_socket(const struct world *w, uint32_t session)
+{
+	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++)
+		if (w->sockets[i].daemon_open && w->sockets[i].accepted &&
+			w->sockets[i].session == session &&
+			w->sockets[i].cookie == w->worker->arena.sessions[session].socket)
+			return true;
+	return false;
+}
+
+void shell_adopt(struct world *w)
+{
+	if (!worker_adopt(w->worker, w->block, &w->config, &w->now))
+		world_fail(w, "the arena was not adopted");
+	if (w->worker->dropped)
+		world_fail(w, "a record was dropped as damaged");
+	reconcile(w);
+	errand_end(w);
+	check_again(w);
+	model_adopted(&w->model);
+	close_unstored(w);
+	send_left_answer(w);
+	for (uint32_t session = ARENA_OWN_SESSION + 1;
+		session <= w->worker->arena.header->sessions_top; session++) {
+		if (w->worker->arena.sessions[session].state == SESSION_FREE)
+			continue;
+		if (has_socket(w, session))
+			worker_resume(w->worker, session);
+		else
+			worker_disconnect(w->worker, session);
+	}
+	start_chores(w);
+	w->more = true;
+}

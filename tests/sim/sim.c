@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The simulation as a program: histories from seeds, each in a process of its own, so that whatever
+ * goes wrong in it is found, named by its seed and replayed at will.
+ *
+ *	sim --seed N [--steps M] [--kill]	one history, and what of it fails cut to the least
+ *	sim --seed N --seeds COUNT [--jobs J]	as many, from seed N on
+ *
+ * With --kill, at every store to a record (or one in --every K of them) the world is copied and the
+ * copy is killed; without, the daemon is killed now and then, and goes on.
+ */
+#include <getopt.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "history.h"
+
+struct options {
+	uint64_t seed, seeds;
+	uint32_t jobs;
+	bool shrink;
+	struct history history;
+};
+
+static int usage(void)
+{
+	fputs("sim [--seed N] [--seeds COUNT] [--steps M] [--kill] [--every K] [--jobs J]\n"
+	      "    [--keep NUMBERS] [--at STORE] [--onwards M] [--trace] [--no-shrink]\n",
+		stderr);
+	return 2;
+}
+
+static bool parse(struct options *o, int argc, char **argv)
+{
+	static const struct option names[] = {
+		{"seed", required_argument, NULL, 's'},
+		{"seeds", required_argument, NULL, 'n'},
+		{"steps", required_argument, NULL, 'm'},
+		{"kill", no_argument, NULL, 'k'},
+		{"every", required_argument, NULL, 'e'},
+		{"jobs", required_argument, NULL, 'j'},
+		{"keep", required_argument, NULL, 'K'},
+		{"at", required_argument, NULL, 'a'},
+		{"onwards", required_argument, NULL, 'o'},
+		{"trace", no_argument, NULL, 't'},
+		{"no-shrink", no_argument, NULL, 'S'},
+		{0},
+	};
+	const char *keep = NULL;
+	uint64_t steps = 2000;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", names, NULL)) >= 0) {
+		uint64_t number = optarg ? strtoull(optarg, NULL, 0) : 0;
+
+		switch (c) {
+		case 's':
+			o->seed = number;
+			break;
+		case 'n':
+			o->seeds = number;
+			break;
+		case 'm':
+			steps = number;
+			break;
+		case 'k':
+			o->history.branch_every = 1;
+			break;
+		case 'e':
+			o->history.branch_every = number;
+			break;
+		case 'j':
+			o->jobs = (uint32_t)number;
+			break;
+		case 'K':
+			keep = optarg;
+			break;
+		case 'a':
+			o->history.at = number;
+			break;
+		case 'o':
+			o->history.onwards = (uint32_t)number;
+			break;
+		case 't':
+			o->history.trace = true;
+			break;
+		case 'S':
+			o->shrink = false;
+			break;
+		default:
+			return false;
+		}
+	}
+	return optind == argc && o->jobs && history_number(&o->history, steps, keep);
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void add(struct counts *total, const struct counts *counts)
+{
+	uint64_t *to = (uint64_t *)total;
+	const uint64_t *from = (const uint64_t *)counts;
+
+	for (size_t i = 0; i < sizeof(*total) / sizeof(*to); i++)
+		__atomic_fetch_add(&to[i], from[i], __ATOMIC_RELAXED);
+}
+
+/* Runs one history in a child. Return: its process. */
+static pid_t start(const struct options *o, uint64_t seed, struct counts *totals)
+{
+	struct history history = o->history;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		abort();
+	if (pid)
+		return pid;
+	history.seed = seed;
+	history_run(&history);
+	add(&totals[0], &history.counts);
+	add(&totals[1], &history.copies_counts);
+	fflush(stdout);
+	_exit(0);
+}
+
+static void tell(const struct options *o, const struct counts *totals, double took)
+{
+	const struct counts *all = &totals[0], *copies = &totals[1];
+
+	printf("%" PRIu64 " seeds, %" PRIu64 " steps, %" PRIu64 " requests, %" PRIu64
+	       " wakes; %" PRIu64 " stores, %" PRIu64 " kills; %" PRIu64 " rings\n",
+		o->seeds, all->steps, all->requests, all->wakes, all->stores, all->kills,
+		all->rings);
+	if (o->history.branch_every)
+		printf("%" PRIu64 " kill points, each adopted and gone on from: %" PRIu64
+		       " steps, %" PRIu64 " wakes, %" PRIu64 " of them came twice, %" PRIu64
+		       " kills\n",
+			all->copies, copies->steps, copies->wakes, copies->duplicates,
+			copies->kills);
+	printf("simulated %.0f s in %.1f s: %.0f times as fast as real time\n",
+		(double)all->simulated_us / 1e6, took, (double)all->simulated_us / 1e6 / took);
+}
+
+/* Runs all the seeds, some at a time. Return: the first that failed; UINT64_MAX: none. */
+static uint64_t run_all(const struct options *o, struct counts *totals)
+{
+	uint64_t failed = UINT64_MAX, next = 0, running = 0;
+	struct {
+		pid_t pid;
+		uint64_t seed;
+	} jobs[64] = {0};
+
+	while (running || (next < o->seeds && failed == UINT64_MAX)) {
+		int status;
+		pid_t pid;
+
+		for (uint32_t i = 0; i < o->jobs && next < o->seeds && failed == UINT64_MAX; i++)
+			if (!jobs[i].pid) {
+				jobs[i].seed = o->seed + next++;
+				jobs[i].pid = start(o, jobs[i].seed, totals);
+				running++;
+			}
+		pid = wait(&status);
+		for (uint32_t i = 0; i < o->jobs; i++)
+			if (jobs[i].pid == pid) {
+				jobs[i].pid = 0;
+				running--;
+				if (status && jobs[i].seed < failed)
+					failed = jobs[i].seed;
+			}
+	}
+	return failed;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {
+		.seed = 1,
+		.seeds = 1,
+		.jobs = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN),
+		.shrink = true,
+		.history.onwards = 12,
+	};
+	struct counts *totals = mmap(NULL, 2 * sizeof(*totals), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double began = seconds();
+
+	if (totals == MAP_FAILED || !parse(&o, argc, argv))
+		return usage();
+	o.jobs = o.jobs > 64 ? 64 : o.jobs;
+	o.history.seed = run_all(&o, totals);
+	if (o.history.seed == UINT64_MAX) {
+		tell(&o, totals, seconds() - began);
+		history_free(&o.history);
+		return 0;
+	}
+	printf("seed %" PRIu64 " failed\n", o.history.seed);
+	if (o.shrink)
+		history_shrink(&o.history);
+	history_print(&o.history);
+	return 1;
+}

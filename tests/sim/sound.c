@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every place is marked when it is found: found twice is a cycle or a place with two owners, and not
+ * found at the end is a leak.
+ */
+#include "sound.h"
+
+#include <string.h>
+
+#include "timers.h"
+
+struct sound {
+	const struct arena *arena;
+	const char *fault; /* the first that was found */
+	uint8_t timers[SOUND_PLACES_MAX], sessions[SOUND_PLACES_MAX], users[SOUND_PLACES_MAX];
+	uint32_t held, user_timers[SOUND_PLACES_MAX], user_clients[SOUND_PLACES_MAX];
+	uint32_t all_timers, all_clients;
+};
+
+#define REQUIRE(condition, text)                                 \
+	do {                                                     \
+		if (!(condition)) {                              \
+			s->fault = s->fault ? s->fault : (text); \
+			return 0;                                \
+		}                                                \
+	} while (0)
+
+/* A tree that is being looked at, of timers or of sessions' heads. */
+struct walk {
+	const struct rbnode *nodes;
+	uint8_t *marks;
+	uint32_t top;
+	uint32_t last; /* visited before */
+	bool (*visit)(struct sound *s, struct walk *walk, uint32_t node);
+	uint32_t session;
+	unsigned int clock;
+};
+
+/* Return: how many black nodes each way down from here crosses, and one; 0: there is a fault. */
+static uint32_t walk_tree(struct sound *s, struct walk *walk, uint32_t node, uint32_t parent)
+{
+	const struct rbnode *n = &walk->nodes[node];
+	uint32_t before, after;
+	uint64_t least;
+	bool red;
+
+	if (!node)
+		return 1;
+	REQUIRE(node <= walk->top, "a tree's link is out of range");
+	REQUIRE(!walk->marks[node], "a place is in two trees or lists, or twice in one");
+	walk->marks[node] = 1;
+	REQUIRE(n->parent_red >> 1 == parent, "a tree's link upwards is wrong");
+	red = n->parent_red & 1;
+	REQUIRE(!red || (parent && !(walk->nodes[parent].parent_red & 1)), "red below red");
+	before = walk_tree(s, walk, n->child[0], node);
+	if (!before || !walk->visit(s, walk, node))
+		return 0;
+	walk->last = node;
+	after = walk_tree(s, walk, n->child[1], node);
+	if (!after)
+		return 0;
+	REQUIRE(before == after, "a tree is not balanced");
+	least = n->latest;
+	for (int side = 0; side < 2; side++)
+		if (n->child[side] && walk->nodes[n->child[side]].least < least)
+			least = walk->nodes[n->child[side]].least;
+	REQUIRE(n->least == least, "least is not the least");
+	return before + !red;
+}
+
+static bool check_ends(struct sound *s, const struct rbnode *nodes, const struct rbtree *tree)
+{
+	uint32_t first = tree->root, last = tree->root;
+
+	while (first && nodes[first].child[0])
+		first = nodes[first].child[0];
+	while (last && nodes[last].child[1])
+		last = nodes[last].child[1];
+	REQUIRE(tree->first == first && tree->last == last, "a tree's first or last is wrong");
+	return true;
+}
+
+static bool visit_timer(struct sound *s, struct walk *walk, uint32_t timer)
+{
+	const struct arena *arena = s->arena;
+	const struct timer *t = &arena->timers[timer];
+	const struct rbnode *last = &arena->nodes[walk->last], *n = &arena->nodes[timer];
+	struct arena_intent values = timers_values(arena, timer);
+
+	REQUIRE(timers_state(arena, timer) == TIMER_ARMED, "a timer in a tree is not armed");
+	REQUIRE(timers_clock(arena, timer) == walk->clock, "a timer is in another clock's tree");
+	REQUIRE(t->session == walk->session, "a timer is in another session's tree");
+	REQUIRE(timers_alive(arena, timer), "a timer in a tree is older than its session");
+	REQUIRE(t->sequence <= arena->header->sequence, "a timer's sequence is still to come");
+	REQUIRE(n->due <= n->latest, "a timer's latest is before its due");
+	REQUIRE(values.check == timers_check(arena, timer, &values), "a timer's check is wrong");
+	if (walk->last)
+		REQUIRE(last->due < n->due ||
+				(last->due == n->due &&
+					arena->timers[walk->last].sequence < t->sequence),
+			"timers are out of order");
+	s->held++;
+	return true;
+}
+
+static bool visit_head(struct sound *s, struct walk *walk, uint32_t session)
+{
+	const struct arena *arena = s->arena;
+	const struct session *owner = &arena->sessions[session];
+	const struct rbnode *last = &walk->nodes[walk->last], *n = &walk->nodes[session];
+	const struct rbtree *timers = &owner->timers[walk->clock];
+
+	REQUIRE(owner->state != SESSION_FREE, "a clock's tree has a session that is free");
+	REQUIRE(owner->place == SESSION_WATCHED, "a clock's tree has a session not watched");
+	REQUIRE(timers->root && n->tag == timers->first, "a head is for another timer");
+	REQUIRE(n->due == arena->nodes[timers->first].due, "a head's due is wrong");
+	REQUIRE(n->latest == arena->nodes[timers->root].least, "a head's latest is wrong");
+	if (walk->last)
+		REQUIRE(last->due < n->due ||
+				(last->due == n->due &&
+					arena->timers[last->tag].sequence <
+						arena->timers[n->tag].sequence),
+			"heads are out of order");
+	return true;
+}
+
+static bool check_told(struct sound *s, uint32_t session)
+{
+	const struct arena *arena = s->arena;
+	uint32_t last = 0;
+
+	for (uint32_t timer = arena->sessions[session].told_first; timer;
+		timer = arena->nodes[timer].child[0]) {
+		REQUIRE(timer <= arena->header->timers_top, "a told timer is out of range");
+		REQUIRE(!s->timers[timer], "a told timer is elsewhere too");
+		s->timers[timer] = 1;
+		REQUIRE(timers_state(arena, timer) == TIMER_CANCELLED &&
+				timers_alive(arena, timer) &&
+				arena->timers[timer].session == session,
+			"a timer to be told of is not a cancelled one of this session");
+		s->held++;
+		last = timer;
+	}
+	REQUIRE(arena->sessions[session].told_last == last, "told_last is not the last");
+	return true;
+}
+
+static bool check_user(struct sound *s, uint32_t session)
+{
+	const struct arena *arena = s->arena;
+	uint32_t user = arena->sessions[session].user;
+
+	REQUIRE(user && user <= arena->header->users_top, "a session's user is out of range");
+	REQUIRE(arena->users[user].uid == arena->sessions[session].uid,
+		"a session's user is not its");
+	s->user_timers[user] += s->held;
+	s->user_clients[user]++;
+	s->all_timers += s->held;
+	s->all_clients++;
+	return true;
+}
+
+static bool check_session(struct sound *s, uint32_t session)
+{
+	const struct arena *arena = s->arena;
+	const struct session *owner = &arena->sessions[session];
+
+	s->sessions[session] = 1;
+	s->held = 0;
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		const struct rbnode *head = &arena_heads(arena, clock)[session];
+		struct walk walk = {
+			.nodes = arena->nodes,
+			.marks = s->timers,
+			.top = arena->header->timers_top,
+			.visit = visit_timer,
+			.session = session,
+			.clock = clock,
+		};
+
+		if (!walk_tree(s, &walk, owner->timers[clock].root, 0) ||
+			!check_ends(s, arena->nodes, &owner->timers[clock]))
+			return false;
+		REQUIRE(!head->tag ==
+				!(owner->place == SESSION_WATCHED && owner->timers[clock].root),
+			"a session is not where its place says");
+	}
+	if (!check_told(s, session))
+		return false;
+	REQUIRE(owner->held == s->held, "a session's held is wrong");
+	return session == ARENA_OWN_SESSION || check_user(s, session);
+}
+
+/* The places that are free are all those that nobody has. */
+static bool check_free_timers(struct sound *s)
+{
+	const struct arena *arena = s->arena;
+	uint32_t stack[SOUND_PLACES_MAX], n;
+
+	for (uint32_t root = arena->header->timers_free; root;
+		root = arena->nodes[root].parent_red >> 1) {
+		stack[0] = root;
+		n = 1;
+		while (n) {
+			uint32_t timer = stack[--n];
+
+			if (!timer)
+				continue;
+			REQUIRE(timer <= arena->header->timers_top, "a free timer is out of range");
+			REQUIRE(!s->timers[timer], "a free timer is elsewhere too");
+			s->timers[timer] = 1;
+			REQUIRE(!timers_alive(arena, timer), "a free timer is alive");
+			REQUIRE(n + 2 <= SOUND_PLACES_MAX, "a tree of free timers has no end");
+			stack[n++] = arena->nodes[timer].child[0];
+			stack[n++] = arena->nodes[timer].child[1];
+		}
+	}
+	for (uint32_t timer = 1; timer <= arena->header->timers_top; timer++)
+		REQUIRE(s->timers[timer], "a timer's place is lost");
+	return true;
+}
+
+static bool check_free_sessions(struct sound *s)
+{
+	const struct arena *arena = s->arena;
+
+	for (uint32_t session = arena->header->sessions_free; session;
+		session = arena->sessions[session].ready_next) {
+		REQUIRE(session > ARENA_OWN_SESSION && session <= arena->header->sessions_top,
+			"a free session is out of range");
+		REQUIRE(!s->sessions[session], "a free session is elsewhere too");
+		s->sessions[session] = 1;
+	}
+	for (uint32_t session = 1; session <= arena->header->sessions_top; session++)
+		REQUIRE(s->sessions[session], "a session's place is lost");
+	return true;
+}
+
+static bool check_ready(struct sound *s)
+{
+	const struct arena *arena = s->arena;
+	uint32_t before = 0, n = 0, ready = 0;
+
+	for (uint32_t session = arena->header->ready_first; session;
+		before = session, session = arena->sessions[session].ready_next) {
+		REQUIRE(session <= arena->header->sessions_top && n++ < arena->header->sessions_top,
+			"the queue leads astray");
+		REQUIRE(arena->sessions[session].state != SESSION_FREE &&
+				arena->sessions[session].place == SESSION_READY,
+			"the queue holds a session that is not ready");
+		REQUIRE(arena->sessions[session].ready_prev == before,
+			"the queue's way back is wrong");
+	}
+	REQUIRE(arena->header->ready_last == before, "the queue's last is wrong");
+	for (uint32_t session = 1; session <= arena->header->sessions_top; session++)
+		ready += arena->sessions[session].state != SESSION_FREE &&
+			arena->sessions[session].place == SESSION_READY;
+	REQUIRE(ready == n, "a session that is ready is not in the queue");
+	return true;
+}
+
+static bool check_watched(struct sound *s)
+{
+	const struct arena *arena = s->arena;
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint8_t marks[SOUND_PLACES_MAX];
+		const struct rbnode *heads = arena_heads(arena, clock);
+		struct walk walk = {
+			.nodes = heads,
+			.marks = marks,
+			.top = arena->header->sessions_top,
+			.visit = visit_head,
+			.clock = clock,
+		};
+
+		memset(marks, 0, arena->header->sessions_top + 1);
+		if (!walk_tree(s, &walk, arena->header->watched[clock].root, 0) ||
+			!check_ends(s, heads, &arena->header->watched[clock]))
+			return false;
+		for (uint32_t session = 1; session <= arena->header->sessions_top; session++)
+			REQUIRE(arena->sessions[session].state == SESSION_FREE ||
+					!heads[session].tag == !marks[session],
+				"a head is not in its clock's tree");
+	}
+	return true;
+}
+
+static bool check_users(struct sound *s)
+{
+	const struct arena *arena = s->arena;
+	const struct arena_header *h = arena->header;
+
+	REQUIRE(h->users_top <= h->max_clients, "more users than there can be");
+	for (uint32_t i = 0; i <= arena->buckets_mask; i++)
+		for (uint32_t user = arena->buckets[i]; user; user = arena->users[user].next) {
+			REQUIRE(user <= h->users_top, "a user is out of range");
+			REQUIRE(!s->users[user], "a user is in two chains");
+			s->users[user] = 1;
+			REQUIRE(arena->users[user].clients, "a user without a client");
+			REQUIRE(arena->users[user].clients == s->user_clients[user],
+				"a user's count of clients is wrong");
+			REQUIRE(arena->users[user].timers == s->user_timers[user],
+				"a user's count of timers is wrong");
+		}
+	for (uint32_t user = h->users_free; user; user = arena->users[user].next) {
+		REQUIRE(user <= h->users_top && !s->users[user], "a free user is elsewhere too");
+		s->users[user] = 1;
+		REQUIRE(!s->user_clients[user], "a free user has clients");
+	}
+	for (uint32_t user = 1; user <= h->users_top; user++)
+		REQUIRE(s->users[user], "a user's place is lost");
+	REQUIRE(h->timers == s->all_timers, "the count of timers is wrong");
+	REQUIRE(h->clients == s->all_clients, "the count of clients is wrong");
+	return true;
+}
+
+static bool check_bounds(struct sound *s)
+{
+	const struct arena *arena = s->arena;
+	const struct arena_header *h = arena->header;
+	const struct rbnode *nil = &arena->nodes[0];
+
+	REQUIRE(h->max_timers < SOUND_PLACES_MAX && h->max_clients + 2 < SOUND_PLACES_MAX,
+		"the arena is too large to be looked at");
+	REQUIRE(h->timers_top <= h->max_timers, "timers_top is out of range");
+	REQUIRE(h->sessions_top >= ARENA_OWN_SESSION && h->sessions_top <= h->max_clients + 1,
+		"sessions_top is out of range");
+	REQUIRE(nil->least == UINT64_MAX && nil->latest == UINT64_MAX && !nil->child[0] &&
+			!nil->child[1] && !(nil->parent_red & 1),
+		"the nil node was written to");
+	return true;
+}
+
+const char *sound_check(const struct arena *arena)
+{
+	struct sound sound, *s = &sound;
+	const struct arena_header *h = arena->header;
+
+	s->arena = arena;
+	s->fault = NULL;
+	s->all_timers = s->all_clients = 0;
+	if (!check_bounds(s))
+		return s->fault;
+	memset(s->timers, 0, h->timers_top + 1);
+	memset(s->sessions, 0, h->sessions_top + 1);
+	memset(s->users, 0, h->max_clients + 1);
+	memset(s->user_timers, 0, sizeof(uint32_t) * (h->max_clients + 1));
+	memset(s->user_clients, 0, sizeof(uint32_t) * (h->max_clients + 1));
+	for (uint32_t session = 1; session <= h->sessions_top; session++)
+		if (arena->sessions[session].state != SESSION_FREE && !check_session(s, session))
+			return s->fault;
+	if (check_free_timers(s) && check_free_sessions(s) && check_ready(s) && check_watched(s))
+		check_users(s);
+	return s->fault;
+}
