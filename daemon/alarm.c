@@ -38,14 +38,9 @@ struct now alarm_now(void)
 	return now;
 }
 
-bool alarm_can_wake_system(void)
+bool alarm_can_wake_system(const struct alarm *alarm)
 {
-	int fd = timerfd_create(CLOCK_BOOTTIME_ALARM, TFD_NONBLOCK | TFD_CLOEXEC);
-
-	if (fd < 0)
-		return false;
-	close(fd);
-	return true;
+	return alarm->fds[CLOCK_OF_BOOTTIME_ALARM] >= 0 && alarm->fds[CLOCK_OF_REALTIME_ALARM] >= 0;
 }
 
 static bool wakes_system(unsigned int clock)
@@ -63,8 +58,8 @@ int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
 		struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = data + clock};
 		int fd = timerfd_create(ids[clock], TFD_NONBLOCK | TFD_CLOEXEC);
 
-		if (fd < 0 && wakes_system(clock))
-			continue; /* alarm_can_wake_system() says the same, and no timer gets there */
+		if (fd < 0 && wakes_system(clock) && (errno == EPERM || errno == EINVAL))
+			continue; /* alarm_can_wake_system() tells, and no timer gets there */
 		if (fd < 0)
 			return -errno;
 		alarm->fds[clock] = fd;
@@ -98,7 +93,8 @@ static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 		/* All zero would disarm it; the first nanosecond of a clock has passed long since. */
 		spec.it_value.tv_nsec = at ? (long)(at % USEC_PER_SEC * 1000) : 1;
 	}
-	if (timerfd_settime(alarm->fds[clock], flags, &spec, NULL) < 0)
+	/* ECANCELED: the wall clock was set since the last turn. The timer is armed all the same. */
+	if (timerfd_settime(alarm->fds[clock], flags, &spec, NULL) < 0 && errno != ECANCELED)
 		return -errno;
 	alarm->armed[clock] = at;
 	return 0;

@@ -20,8 +20,8 @@ struct alarm {
 /* Reads the clocks. Cannot fail: the kernel has had all three since 2.6.39. */
 struct now alarm_now(void);
 
-/* Whether this process may wake the system: CAP_WAKE_ALARM and the kernel's support. */
-bool alarm_can_wake_system(void);
+/* Whether this process may wake the system: it has CAP_WAKE_ALARM, and the kernel can. */
+bool alarm_can_wake_system(const struct alarm *alarm);
 
 /* Opens the timerfds and gives them to epoll, which tells `data` plus the clock of each.
  * Return: 0, or a negative errno; alarm_close() in either case. */

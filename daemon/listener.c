@@ -32,6 +32,8 @@ void listener_init(struct listener *listener)
 
 int listener_take(struct listener *listener, struct log *log, int fd, const char *name)
 {
+	int flags;
+
 	if (listener->count >= LISTENERS_MAX ||
 		sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, true) <= 0) {
 		log_print(log, LOG_ERR,
@@ -39,7 +41,10 @@ int listener_take(struct listener *listener, struct log *log, int fd, const char
 			name, listener->count + 1);
 		return -EINVAL;
 	}
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	flags = fcntl(fd, F_GETFL);
+	/* One that blocks would block the loop. */
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
 	listener->fds[listener->count++] = fd;
 	return 0;
 }

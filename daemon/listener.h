@@ -25,7 +25,8 @@ struct listener {
 
 void listener_init(struct listener *listener);
 
-/* Takes a socket that systemd passed under that name. Return: 0, or -EINVAL after it was logged. */
+/* Takes a socket that systemd passed under that name. Return: 0; -EINVAL after it was logged;
+ * another negative errno. */
 int listener_take(struct listener *listener, struct log *log, int fd, const char *name);
 
 /*

@@ -83,11 +83,13 @@ static int inherit(struct loop *loop)
 }
 
 /* The worker, on an earlier one's arena if there is one that fits; then its clients. */
-static int start_worker(struct loop *loop, const struct worker_config *config)
+static int start_worker(struct loop *loop, const struct worker_config *asked)
 {
+	struct worker_config own = *asked, *config = &own;
 	bool inherited, adopted = false, left = loop->store.memory >= 0 || loop->store.left_count;
 	int r;
 
+	own.can_wake_system = alarm_can_wake_system(&loop->alarm);
 	loop->block_size = worker_size(config);
 	r = store_map(&loop->store, loop->block_size, &loop->block, &inherited);
 	if (r == 0 && inherited)
@@ -128,13 +130,15 @@ static void start_watchdog(struct loop *loop)
 
 int loop_init(struct loop *loop, struct log *log, const struct worker_config *config)
 {
-	int r;
+	int r, error;
 
 	*loop = (struct loop){.log = log, .signals = -1};
 	listener_init(&loop->listener);
 	store_init(&loop->store);
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	error = loop->epoll < 0 ? -errno : 0;
 	r = alarm_init(&loop->alarm, loop->epoll, SOURCE(SOURCE_ALARM));
+	r = error ?: r;
 	loop->now = alarm_now();
 	if (r == 0)
 		r = open_signals(loop);
@@ -282,8 +286,8 @@ static int turn(struct loop *loop, bool *more)
 	}
 	*more = serve(loop);
 	populate_ahead(loop);
-	if (was_paused != loop->listener.paused)
-		watch_listeners(loop, EPOLL_CTL_MOD);
+	if (was_paused != loop->listener.paused && watch_listeners(loop, EPOLL_CTL_MOD) < 0)
+		loop->listener.paused = true; /* so that it is tried again */
 	r = alarm_arm(&loop->alarm, &loop->worker);
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
@@ -295,8 +299,10 @@ int loop_run(struct loop *loop)
 	bool more = true; /* what was adopted may be due already */
 	int r = watch_listeners(loop, EPOLL_CTL_ADD);
 
-	sd_notify(0, "READY=1");
-	tell_status(loop);
+	if (r >= 0) {
+		sd_notify(0, "READY=1");
+		tell_status(loop);
+	}
 	while (r >= 0 && !loop->stopping)
 		r = turn(loop, &more);
 	if (r < 0)

@@ -235,7 +235,6 @@ static int run(const struct options *o, const char *path)
 		 * others, can go on with it. */
 		.room_timers = ARENA_TIMERS_MAX,
 		.room_clients = ARENA_CLIENTS_MAX,
-		.can_wake_system = alarm_can_wake_system(),
 		.pid = (uint32_t)getpid(),
 		.instance = choose_instance(&now),
 		.version = TIMERD_VERSION,

@@ -16,6 +16,9 @@
  * a service that cannot start for what it remembers is worse than one that has forgotten. */
 #define ATTEMPTS 16
 
+/* No registration will ever have a higher number: what says so is damaged. */
+#define SEQUENCE_MAX (UINT64_MAX / 4)
+
 /* Places in a row that were never used: behind them there is nothing. */
 #define UNUSED_STRETCH 1024
 
@@ -59,7 +62,8 @@ static void adopt_session(struct arena *arena, uint32_t session)
 {
 	struct session *s = &arena->sessions[session];
 
-	if (s->state == SESSION_OPEN && s->check == sessions_check(arena, session)) {
+	if (s->state == SESSION_OPEN && s->born <= SEQUENCE_MAX &&
+		s->check == sessions_check(arena, session)) {
 		renew_session(arena, session);
 		return;
 	}
@@ -100,9 +104,10 @@ static enum outcome judge_packet(struct arena *arena)
 	if (!session)
 		return OUTCOME_NONE;
 	if (session <= ARENA_OWN_SESSION || session > arena->header->sessions_top ||
-		arena->sessions[session].state != SESSION_OPEN) {
-		/* Its client is gone or unknown: nobody will send it again. What is done is
-     * done. */
+		arena->sessions[session].state != SESSION_OPEN ||
+		applying->check != arena_applying_check(applying, session)) {
+		/* Its client is gone or unknown, and nobody will send it again; or this is
+		 * damaged, and says nothing. What is done is done. */
 		ARENA_PUBLISH(applying->session, 0);
 		return OUTCOME_COMMITTED;
 	}
@@ -119,7 +124,8 @@ static bool is_whole(const struct arena *arena, uint32_t timer)
 
 	return timers_clock(arena, timer) < ARENA_CLOCKS &&
 		session <= arena->header->sessions_top && session > 0 &&
-		arena->timers[timer].sequence > 0 && values.due <= values.latest &&
+		arena->timers[timer].sequence > 0 &&
+		arena->timers[timer].sequence <= SEQUENCE_MAX && values.due <= values.latest &&
 		values.due != TIMERS_FOREVER &&
 		values.check == timers_check(arena, timer, &values) &&
 		(!timers_labelled(arena, timer) ||
@@ -227,6 +233,8 @@ void adopt(struct arena *arena)
 	ARENA_STORE(arena->header->adopting, arena->header->adopting + 1);
 	timers_redo(arena);
 	arena_reset(arena);
+	if (arena->header->sequence > SEQUENCE_MAX)
+		arena->header->sequence = 0; /* the records know better */
 	sessions_init(arena);
 	adopt_sessions(arena, sessions_top);
 	outcome = judge_packet(arena);

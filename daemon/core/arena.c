@@ -104,6 +104,16 @@ void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t 
 	ARENA_PUBLISH(h->magic, ARENA_MAGIC);
 }
 
+uint32_t arena_applying_check(const struct arena_applying *applying, uint32_t session)
+{
+	/* As in timers_check(). */
+	const uint64_t k = UINT64_C(0xe220a8397b1dcdaf);
+	uint64_t sum = (session + 1) * k + applying->serial;
+
+	sum = (sum ^ sum >> 32) * k + applying->sequence;
+	return (uint32_t)((sum ^ sum >> 32) * k >> 32);
+}
+
 uint32_t arena_take_timer(struct arena *arena)
 {
 	struct arena_header *h = arena->header;

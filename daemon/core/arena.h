@@ -144,6 +144,7 @@ struct arena_applying {
 	uint64_t serial;   /* committed where the session's serial has reached it */
 	uint64_t sequence; /* arena_header::sequence before it */
 	uint32_t rearmed;  /* timers that it has re-armed: what they were is in arena::rearmed */
+	uint32_t check;	   /* arena_applying_check() of session, serial and sequence */
 };
 
 /* As many as one packet can re-arm. */
@@ -217,6 +218,9 @@ void arena_reset(struct arena *arena);
 
 /* Makes a zeroed block an arena. */
 void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients);
+
+/* The check word of a packet of that session, over what does not change while it is handled. */
+uint32_t arena_applying_check(const struct arena_applying *applying, uint32_t session);
 
 /* A timer to be filled; 0: there is none left. O(1). */
 uint32_t arena_take_timer(struct arena *arena);

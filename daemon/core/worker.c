@@ -241,6 +241,7 @@ static void begin(struct worker *w, uint32_t session, uint64_t serial)
 	ARENA_STORE(applying->sequence, w->arena.header->sequence);
 	ARENA_STORE(applying->answer_size, 0);
 	ARENA_STORE(applying->rearmed, 0);
+	ARENA_STORE(applying->check, arena_applying_check(applying, session));
 	ARENA_PUBLISH(applying->session, session);
 }
 
@@ -263,7 +264,8 @@ size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const v
 
 	/* adopt() has made sure that the session is one that lives and has committed this packet. */
 	if (!applying.session ||
-		codec_open(w->arena.answer, applying.answer_size, CODEC_FROM_DAEMON, &header))
+		codec_open(w->arena.answer, applying.answer_size, CODEC_FROM_DAEMON, &header) ||
+		header.serial != applying.serial)
 		return 0;
 	*ret_session = applying.session;
 	*ret_answer = w->arena.answer;

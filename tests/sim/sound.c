@@ -97,7 +97,7 @@ static bool visit_timer(struct sound *s, struct walk *walk, uint32_t timer)
 	if (walk->last)
 		REQUIRE(last->due < n->due ||
 				(last->due == n->due &&
-					arena->timers[walk->last].sequence < t->sequence),
+					arena->timers[walk->last].sequence <= t->sequence),
 			"timers are out of order");
 	s->held++;
 	return true;
@@ -118,7 +118,7 @@ static bool visit_head(struct sound *s, struct walk *walk, uint32_t session)
 	if (walk->last)
 		REQUIRE(last->due < n->due ||
 				(last->due == n->due &&
-					arena->timers[last->tag].sequence <
+					arena->timers[last->tag].sequence <=
 						arena->timers[n->tag].sequence),
 			"heads are out of order");
 	return true;
