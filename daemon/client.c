@@ -28,6 +28,9 @@
 /* A freed packet's last byte is taken off the count after the wake-up it causes. */
 #define UNREAD_NONE 1
 
+/* The kernel does not say. */
+#define UNREAD_UNKNOWN INT32_MAX
+
 /* Closes a connection that was sent a last word. What its client sent and nobody read has to go first:
  * with it in the queue, the client would find a reset before that word. */
 static void close_read(int fd)
@@ -67,7 +70,13 @@ static int client_detach(struct clients *clients, uint32_t session)
 
 void client_close(struct clients *clients, uint32_t session)
 {
-	close(client_detach(clients, session));
+	bool stored = clients->of[session].stored;
+	int fd = client_detach(clients, session);
+
+	/* Its client is not to depend on systemd's giving its own up. */
+	if (stored)
+		shutdown(fd, SHUT_RDWR);
+	close(fd);
 }
 
 int client_watch(struct clients *clients, uint32_t session, int operation)
@@ -86,7 +95,7 @@ uint32_t client_ask_unread(struct client *client)
 	int bytes;
 
 	if (ioctl(client->fd, SIOCOUTQ, &bytes) < 0 || bytes < 0)
-		bytes = INT32_MAX;
+		bytes = UNREAD_UNKNOWN;
 	client->unread = (uint32_t)bytes;
 	return client->unread;
 }
@@ -123,6 +132,10 @@ static void client_unblock(struct clients *clients, uint32_t session)
 	struct client *client = &clients->of[session];
 	uint32_t unread = client_ask_unread(client);
 
+	if (unread == UNREAD_UNKNOWN) {
+		client_close(clients, session); /* it might be blocked for ever */
+		return;
+	}
 	if (client->drain ? unread > UNREAD_NONE : unread >= UNREAD_MAX)
 		return;
 	client->blocked = false;

@@ -121,7 +121,8 @@ void clients_store(struct clients *clients, const struct now *now)
 	}
 	clients->queue_runs = clients->queue_first;
 	if (clients->queue_runs)
-		worker_start_chore(clients->worker, WORKER_STORE, STORE_EVERY_US, 0, now);
+		worker_start_chore(clients->worker, WORKER_STORE,
+			STORE_EVERY_US(clients->store->sessions), 0, now);
 }
 
 void clients_close(struct clients *clients)

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -59,7 +60,22 @@ static int open_signals(struct loop *loop)
 	return 0;
 }
 
-/* Sorts out the descriptors that systemd passed: listeners, and what an earlier process stored. */
+/* Takes one descriptor that systemd passed: a listener, or what an earlier process stored. What is neither
+ * must not keep the daemon from starting: a later version may have left it. */
+static int inherit_one(struct loop *loop, int fd, const char *name)
+{
+	int r = store_take(&loop->store, fd, name);
+
+	if (r)
+		return r;
+	if (sd_is_socket(fd, AF_UNSPEC, 0, true) > 0)
+		return listener_take(&loop->listener, loop->log, fd, name);
+	log_print(
+		loop->log, LOG_WARNING, "'%s' from systemd is nothing that I know: dropped", name);
+	store_forget(&loop->store, fd, name);
+	return 0;
+}
+
 static int inherit(struct loop *loop)
 {
 	char **names = NULL;
@@ -67,19 +83,13 @@ static int inherit(struct loop *loop)
 	int r = n < 0 ? n : 0;
 
 	for (int i = 0; i < n; i++) {
-		int fd = SD_LISTEN_FDS_START + i;
-
-		if (r == 0)
-			r = store_take(&loop->store, fd, names[i]);
-		if (r == 0)
-			r = listener_take(&loop->listener, loop->log, fd, names[i]);
-		if (r > 0)
-			r = 0;
+		if (r >= 0)
+			r = inherit_one(loop, SD_LISTEN_FDS_START + i, names[i]);
 	}
 	for (int i = 0; names && i < n; i++)
 		free(names[i]);
 	free(names);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* The worker, on an earlier one's arena if there is one that fits; then its clients. */

@@ -72,6 +72,13 @@ int store_take(struct store *store, int fd, const char *name)
 	return 1;
 }
 
+void store_forget(struct store *store, int fd, const char *name)
+{
+	if (store->open)
+		sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	close(fd);
+}
+
 static int map(int fd, size_t size, void **ret_block)
 {
 	void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);

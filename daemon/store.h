@@ -22,9 +22,11 @@
 /* How long a session has a timer before its connection is worth storing. */
 #define STORE_AFTER_US UINT64_C(100000)
 
-/* How many are stored at a time, and how far such times lie apart: 200 a second. */
-#define STORE_SLICE    20
-#define STORE_EVERY_US UINT64_C(100000)
+/* How many are stored at a time: fewer than the 10 messages that may wait for PID 1
+ * (net.unix.max_dgram_qlen), for to wait for it would stall the loop. And how far such times lie apart: 200
+ * a second at first, and slower as PID 1 does, whose work for one grows with those that it holds. */
+#define STORE_SLICE	       5
+#define STORE_EVERY_US(stored) (UINT64_C(25000) * (1 + (stored) / 512))
 
 /* How many are stored at most: the names of all of them, in $LISTEN_FDNAMES, are one string, for which
  * execve(2) has 128 KB. FileDescriptorStoreMax= of the unit is this and one for the memory. */
@@ -55,6 +57,9 @@ void store_close(struct store *store);
  * Return: 1: it is; 0: it is not, and stays the caller's; -ENOMEM.
  */
 int store_take(struct store *store, int fd, const char *name);
+
+/* Gives up a descriptor that another version may have stored: this one knows no use for it. */
+void store_forget(struct store *store, int fd, const char *name);
 
 /*
  * Maps the memory for an arena of size bytes: that of an earlier process if it is whole and cannot be

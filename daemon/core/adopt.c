@@ -121,8 +121,10 @@ static bool is_whole(const struct arena *arena, uint32_t timer)
 {
 	struct arena_intent values = timers_values(arena, timer);
 	uint32_t session = arena->timers[timer].session;
+	unsigned int clock = timers_clock(arena, timer);
+	uint32_t tag = timers_tag(timers_state(arena, timer), clock, timers_labelled(arena, timer));
 
-	return timers_clock(arena, timer) < ARENA_CLOCKS &&
+	return clock < ARENA_CLOCKS && arena->nodes[timer].tag == tag &&
 		session <= arena->header->sessions_top && session > 0 &&
 		arena->timers[timer].sequence > 0 &&
 		arena->timers[timer].sequence <= SEQUENCE_MAX && values.due <= values.latest &&

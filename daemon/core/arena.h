@@ -103,10 +103,9 @@ struct session {
 	uint16_t fault;	   /* enum proto_status that ends it; 0: none */
 	bool resumed;	   /* it has been adopted: its client may send again what had arrived */
 	bool tell_resumed; /* and is to be told so */
-	bool send_again; /* it was adopted while sending: wakes are made anew for that very time */
-	uint32_t
-		sending; /* sessions_sending() while that packet may be sent and its wakes are not all
-			      taken off yet; else 0 */
+	bool send_again;   /* it was adopted while sending: wakes are made anew for that time */
+	/* sessions_sending() while that packet may be sent and its wakes are not all taken off; else 0. */
+	uint32_t sending;
 	char comm[PROTO_COMM_MAX];
 };
 

@@ -161,7 +161,7 @@ void history_shrink(struct history *h)
 	for (size_t size = h->count / 2; size > 1; size /= 2)
 		cut_pieces(h, size, keep_last, &place);
 	cut_pieces(h, 1, keep_last, &place);
-	for (uint32_t onwards = h->onwards; h->at && onwards > 0; onwards /= 2) {
+	for (uint64_t onwards = h->onwards; h->at && onwards > 0; onwards /= 2) {
 		struct history shorter = *h;
 
 		shorter.onwards = onwards / 2;
@@ -190,7 +190,7 @@ void history_print(const struct history *h)
 	if (h->branch_every > 1)
 		printf(" --every %" PRIu64, h->branch_every);
 	if (h->branch_every)
-		printf(" --at %" PRIu64 " --onwards %u", h->at, h->onwards);
+		printf(" --at %" PRIu64 " --onwards %" PRIu64, h->at, h->onwards);
 	printf(" --no-shrink --keep ");
 	for (size_t i = 0; i < h->count; i++)
 		printf("%s%" PRIu64, i ? "," : "", h->numbers[i]);

@@ -13,7 +13,7 @@ struct history {
 	size_t count;
 	uint64_t branch_every; /* copies are killed; 0: none is */
 	uint64_t at;	       /* only at this store of the last step; 0: at any */
-	uint32_t onwards;      /* steps of a copy */
+	uint64_t onwards;      /* steps of a copy */
 	bool trace;
 	struct counts counts, copies_counts; /* of a run that has come to its end */
 };

@@ -6,6 +6,8 @@
  *	sim --seed N [--steps M] [--kill]	one history, and what of it fails cut to the least
  *	sim --seed N --seeds COUNT [--jobs J]	as many, from seed N on
  *
+ *	sim --soak				a hundred thousand, from seed 1 on
+ *
  * With --kill, at every store to a record (or one in --every K of them) the world is copied and the
  * copy is killed; without, the daemon is killed now and then, and goes on.
  */
@@ -18,16 +20,20 @@
 
 #include "history.h"
 
+#define SOAK_SEEDS 100000
+
 struct options {
 	uint64_t seed, seeds;
-	uint32_t jobs;
+	uint64_t least; /* kill points, or it has not shown what it is to show */
+	uint64_t jobs;
 	bool shrink;
 	struct history history;
 };
 
 static int usage(void)
 {
-	fputs("sim [--seed N] [--seeds COUNT] [--steps M] [--kill] [--every K] [--jobs J]\n"
+	fputs("sim [--seed N] [--seeds COUNT | --soak] [--steps M] [--kill] [--every K]\n"
+	      "    [--least POINTS] [--jobs J]\n"
 	      "    [--keep NUMBERS] [--at STORE] [--onwards M] [--trace] [--no-shrink]\n",
 		stderr);
 	return 2;
@@ -35,65 +41,46 @@ static int usage(void)
 
 static bool parse(struct options *o, int argc, char **argv)
 {
-	static const struct option names[] = {
-		{"seed", required_argument, NULL, 's'},
-		{"seeds", required_argument, NULL, 'n'},
-		{"steps", required_argument, NULL, 'm'},
-		{"kill", no_argument, NULL, 'k'},
-		{"every", required_argument, NULL, 'e'},
-		{"jobs", required_argument, NULL, 'j'},
-		{"keep", required_argument, NULL, 'K'},
-		{"at", required_argument, NULL, 'a'},
-		{"onwards", required_argument, NULL, 'o'},
-		{"trace", no_argument, NULL, 't'},
-		{"no-shrink", no_argument, NULL, 'S'},
-		{0},
-	};
+	uint64_t steps = 2000, kill = 0, soak = 0, trace = 0, no_shrink = 0;
 	const char *keep = NULL;
-	uint64_t steps = 2000;
+	struct {
+		const char *name;
+		uint64_t *number; /* NULL: the text */
+		bool flag;
+	} known[] = {
+		{"seed", &o->seed, false},
+		{"seeds", &o->seeds, false},
+		{"soak", &soak, true},
+		{"steps", &steps, false},
+		{"kill", &kill, true},
+		{"every", &o->history.branch_every, false},
+		{"least", &o->least, false},
+		{"jobs", &o->jobs, false},
+		{"keep", NULL, false},
+		{"at", &o->history.at, false},
+		{"onwards", &o->history.onwards, false},
+		{"trace", &trace, true},
+		{"no-shrink", &no_shrink, true},
+	};
+	struct option names[sizeof(known) / sizeof(known[0]) + 1] = {0};
 	int c;
 
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		names[i] = (struct option){known[i].name, !known[i].flag, NULL, (int)i};
 	while ((c = getopt_long(argc, argv, "", names, NULL)) >= 0) {
-		uint64_t number = optarg ? strtoull(optarg, NULL, 0) : 0;
-
-		switch (c) {
-		case 's':
-			o->seed = number;
-			break;
-		case 'n':
-			o->seeds = number;
-			break;
-		case 'm':
-			steps = number;
-			break;
-		case 'k':
-			o->history.branch_every = 1;
-			break;
-		case 'e':
-			o->history.branch_every = number;
-			break;
-		case 'j':
-			o->jobs = (uint32_t)number;
-			break;
-		case 'K':
-			keep = optarg;
-			break;
-		case 'a':
-			o->history.at = number;
-			break;
-		case 'o':
-			o->history.onwards = (uint32_t)number;
-			break;
-		case 't':
-			o->history.trace = true;
-			break;
-		case 'S':
-			o->shrink = false;
-			break;
-		default:
+		if (c == '?')
 			return false;
-		}
+		if (known[c].number)
+			*known[c].number = optarg ? strtoull(optarg, NULL, 0) : 1;
+		else
+			keep = optarg;
 	}
+	o->history.trace = trace;
+	o->shrink = !no_shrink;
+	if (soak)
+		o->seeds = SOAK_SEEDS;
+	if (kill && !o->history.branch_every)
+		o->history.branch_every = 1;
 	return optind == argc && o->jobs && history_number(&o->history, steps, keep);
 }
 
@@ -165,14 +152,14 @@ static uint64_t run_all(const struct options *o, struct counts *totals)
 		int status;
 		pid_t pid;
 
-		for (uint32_t i = 0; i < o->jobs && next < o->seeds && failed == UINT64_MAX; i++)
+		for (uint64_t i = 0; i < o->jobs && next < o->seeds && failed == UINT64_MAX; i++)
 			if (!jobs[i].pid) {
 				jobs[i].seed = o->seed + next++;
 				jobs[i].pid = start(o, jobs[i].seed, totals);
 				running++;
 			}
 		pid = wait(&status);
-		for (uint32_t i = 0; i < o->jobs; i++)
+		for (uint64_t i = 0; i < o->jobs; i++)
 			if (jobs[i].pid == pid) {
 				jobs[i].pid = 0;
 				running--;
@@ -188,8 +175,7 @@ int main(int argc, char **argv)
 	struct options o = {
 		.seed = 1,
 		.seeds = 1,
-		.jobs = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN),
-		.shrink = true,
+		.jobs = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN),
 		.history.onwards = 12,
 	};
 	struct counts *totals = mmap(NULL, 2 * sizeof(*totals), PROT_READ | PROT_WRITE,
@@ -203,7 +189,9 @@ int main(int argc, char **argv)
 	if (o.history.seed == UINT64_MAX) {
 		tell(&o, totals, seconds() - began);
 		history_free(&o.history);
-		return 0;
+		if (totals[0].copies < o.least)
+			printf("not ok: fewer kill points than %" PRIu64 "\n", o.least);
+		return totals[0].copies < o.least;
 	}
 	printf("seed %" PRIu64 " failed\n", o.history.seed);
 	if (o.shrink)

@@ -9,7 +9,7 @@
 #include "arena.h"
 
 /* As many places of each kind as it can look at. */
-#define SOUND_PLACES_MAX 4096
+#define SOUND_PLACES_MAX 512
 
 /* Return: NULL, or what is wrong. Reads no byte outside the arena, whatever is in it. */
 const char *sound_check(const struct arena *arena);

@@ -122,7 +122,7 @@ struct world {
 	uint32_t clients_count;
 	uint64_t branch_every; /* a copy is killed at one in so many stores; 0: none is */
 	uint64_t branch_only;  /* only at this store of a step; 0: at any */
-	uint32_t branch_steps; /* that a copy goes on for */
+	uint64_t branch_steps; /* that a copy goes on for */
 	bool branch_kills;     /* only copies are killed */
 	bool trace;
 

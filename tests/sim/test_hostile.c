@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Arenas as no process of ours leaves them: of another layout, with bytes flipped, with links in
+ * circles, with numbers that lead outside, with counts that lie. None is given to the worker that has
+ * not been through adoption; each has to be refused, or to end in a state that is sound and serves;
+ * and what the damage did not touch has to be there still.
+ *
+ * The block lies between two pages that nobody may touch, and each case has a time in which to end.
+ */
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "exercise.h"
+#include "sound.h"
+
+#define PAGE 4096
+
+/* A case ends within so many seconds, or the process does. */
+#define CASE_SECONDS 60
+
+struct arenas {
+	struct exercise e;
+	uint8_t *block, *intact; /* both of size bytes */
+	size_t size;
+	struct arena was; /* over intact */
+	uint64_t seed;
+	bool forged; /* check words fit: nothing is known to be damaged by them */
+	uint64_t adopted, refused, survived, dropped;
+};
+
+static _Noreturn void fail(const struct arenas *a, const char *fault)
+{
+	printf("not ok - seed %" PRIu64 ": %s\n", a->seed, fault);
+	exit(1);
+}
+
+/* An arena in the midst of its life; a different one for each seed. */
+static void fresh(struct arenas *a, uint64_t seed)
+{
+	a->seed = seed;
+	exercise_init(&a->e, seed);
+	memset(a->block, 0, a->size);
+	exercise_fill(&a->e, a->block);
+	memcpy(a->intact, a->block, a->size);
+	arena_view(&a->was, a->intact, a->e.worker.arena.header->max_timers,
+		a->e.worker.arena.header->max_clients);
+}
+
+static bool differs(const struct arenas *a, const void *record, size_t size)
+{
+	size_t at = (size_t)((const uint8_t *)record - a->intact);
+
+	return memcmp(record, a->block + at, size) != 0;
+}
+
+/* Whether what makes the timer one is as it was: its record, its values, its label, its session. */
+static bool is_untouched(const struct arenas *a, uint32_t timer)
+{
+	const struct arena *was = &a->was;
+	uint32_t session = was->timers[timer].session;
+
+	return !differs(a, &was->timers[timer], sizeof(was->timers[timer])) &&
+		!differs(a, &was->nodes[timer].due, 16) &&
+		!differs(a, &was->nodes[timer].tag, sizeof(was->nodes[timer].tag)) &&
+		!differs(a, was->labels[timer], sizeof(was->labels[timer])) &&
+		!differs(a, &was->sessions[session], sizeof(was->sessions[session]));
+}
+
+static bool was_held(const struct arenas *a, uint32_t timer)
+{
+	uint32_t session = a->was.timers[timer].session;
+
+	return timer <= a->was.header->timers_top && timers_alive(&a->was, timer) &&
+		session != ARENA_OWN_SESSION && a->was.sessions[session].state == SESSION_OPEN;
+}
+
+/* Whether a damaged timer still says that it is one, and its session too. */
+static bool is_claimed(const struct arenas *a, uint32_t timer)
+{
+	struct arena now;
+
+	arena_view(&now, a->block, a->was.header->max_timers, a->was.header->max_clients);
+	return timers_state(&now, timer) != TIMER_FREE &&
+		now.sessions[a->was.timers[timer].session].state > SESSION_NEW;
+}
+
+/* What is to become of the timers. */
+struct fates {
+	bool untouched[SOUND_PLACES_MAX]; /* has to be there after the adoption */
+	bool claimed[SOUND_PLACES_MAX];	  /* or else has to be counted as dropped */
+};
+
+static void foretell(const struct arenas *a, struct fates *fates)
+{
+	for (uint32_t timer = 1; timer <= a->was.header->max_timers; timer++) {
+		bool held = was_held(a, timer);
+
+		fates->untouched[timer] = held && is_untouched(a, timer);
+		fates->claimed[timer] = held && is_claimed(a, timer);
+	}
+}
+
+static bool has_survived(const struct arenas *a, uint32_t timer)
+{
+	const struct arena *arena = &a->e.worker.arena;
+
+	return timers_alive(arena, timer) &&
+		timers_state(arena, timer) == timers_state(&a->was, timer) &&
+		arena->nodes[timer].due == a->was.nodes[timer].due &&
+		arena->nodes[timer].latest == a->was.nodes[timer].latest &&
+		!memcmp(&arena->timers[timer], &a->was.timers[timer], sizeof(struct timer));
+}
+
+static void check_fates(struct arenas *a, const struct fates *fates)
+{
+	for (uint32_t timer = 1; timer <= a->was.header->max_timers; timer++) {
+		bool survived = has_survived(a, timer);
+
+		if (fates->untouched[timer] && !survived)
+			fail(a, "a timer that nothing had touched did not survive");
+		if (!a->forged && fates->claimed[timer] && !survived && !a->e.worker.dropped)
+			fail(a, "a record was dropped, and not counted");
+		a->survived += fates->untouched[timer];
+	}
+}
+
+/* Adopts the block as it is now. */
+static void adopt_it(struct arenas *a)
+{
+	static struct fates fates;
+	const char *fault;
+	bool fits;
+
+	foretell(a, &fates);
+	fault = exercise_adopt(&a->e, a->block, &fits);
+	if (fault)
+		fail(a, fault);
+	if (!fits) {
+		a->refused++;
+		return;
+	}
+	a->adopted++;
+	a->dropped += a->e.worker.dropped;
+	check_fates(a, &fates);
+	fault = exercise_serve(&a->e);
+	if (fault)
+		fail(a, fault);
+}
+
+static void test_intact(struct arenas *a)
+{
+	uint64_t refused = a->refused, dropped = a->dropped;
+
+	for (uint64_t seed = 1; seed <= 300; seed++) {
+		fresh(a, seed);
+		adopt_it(a);
+	}
+	if (a->refused != refused || a->dropped != dropped)
+		fail(a, "an arena that nothing had touched was refused, or lost a record");
+}
+
+static void test_foreign(struct arenas *a)
+{
+	uint64_t adopted = a->adopted;
+	struct arena_header *h = (struct arena_header *)a->block;
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		uint64_t refused = a->refused;
+
+		fresh(a, seed);
+		h->magic++;
+		adopt_it(a);
+		fresh(a, seed);
+		h->layout++;
+		adopt_it(a);
+		fresh(a, seed);
+		h->size -= PAGE;
+		adopt_it(a);
+		fresh(a, seed);
+		h->max_timers++;
+		adopt_it(a);
+		fresh(a, seed);
+		h->max_clients--;
+		adopt_it(a);
+		fresh(a, seed);
+		h->adopting = UINT32_MAX;
+		adopt_it(a);
+		memset(a->block, 0, a->size);
+		adopt_it(a);
+		memset(a->block, 0xff, a->size);
+		adopt_it(a);
+		if (a->refused != refused + 8)
+			fail(a, "a foreign arena was taken for one of ours");
+	}
+	if (a->adopted != adopted)
+		fail(a, "a foreign arena was adopted");
+}
+
+/* The header that an arena must have to be looked at at all. */
+static void fit_header(struct arenas *a)
+{
+	struct arena_header *h = (struct arena_header *)a->block;
+
+	h->magic = ARENA_MAGIC;
+	h->layout = ARENA_LAYOUT;
+	h->adopting = 0;
+	h->size = a->size;
+	h->max_timers = a->was.header->max_timers;
+	h->max_clients = a->was.header->max_clients;
+}
+
+/* Where anything is: all but the unused ends of the two long sections. */
+static size_t some_place(struct arenas *a)
+{
+	size_t answer = (size_t)((uint8_t *)a->was.answer - a->intact);
+	size_t rearmed = (size_t)((uint8_t *)a->was.rearmed - a->intact);
+	size_t nodes = (size_t)((uint8_t *)a->was.nodes - a->intact);
+	size_t at;
+
+	do
+		at = dice_below(&a->e.dice, a->size);
+	while ((at > answer + 512 && at < rearmed) || (at > rearmed + 512 && at < nodes));
+	return at;
+}
+
+static void test_flips(struct arenas *a)
+{
+	for (uint64_t seed = 1; seed <= 20000; seed++) {
+		fresh(a, seed % 100);
+		a->seed = seed;
+		a->e.dice.state = seed;
+		for (uint64_t n = 1 + dice_below(&a->e.dice, seed % 3 ? 3 : 300); n--;)
+			a->block[some_place(a)] ^= (uint8_t)(1 + dice_below(&a->e.dice, 255));
+		if (seed % 8)
+			fit_header(a);
+		adopt_it(a);
+	}
+}
+
+/* One bit in each byte of an arena that means something. */
+static void test_every_bit(struct arenas *a)
+{
+	const struct arena *was = &a->was;
+
+	fresh(a, 5);
+	for (size_t at = 0; at < a->size; at++) {
+		const uint8_t *p = a->intact + at;
+		bool in_answer = p >= was->answer + 64 && p < (const uint8_t *)was->rearmed;
+		bool in_rearmed = p >= (const uint8_t *)was->rearmed + 256 &&
+			p < (const uint8_t *)was->nodes;
+
+		/* The zeroes behind a section, and the histogram, mean nothing to anybody. */
+		if (in_answer || in_rearmed || (!*p && at % 7))
+			continue;
+		fresh(a, 5);
+		a->seed = at;
+		a->e.dice.state = at;
+		a->block[at] ^= (uint8_t)(1 << at % 8);
+		adopt_it(a);
+	}
+}
+
+static uint32_t some_index(struct arenas *a)
+{
+	switch (dice_below(&a->e.dice, 4)) {
+	case 0:
+		return (uint32_t)dice_any(&a->e.dice);
+	case 1:
+		return 0;
+	default:
+		return (uint32_t)dice_below(&a->e.dice, a->was.header->max_timers + 2);
+	}
+}
+
+/* Every link to anywhere: trees and lists in circles, into each other, and outside. */
+static void test_links(struct arenas *a)
+{
+	for (uint64_t seed = 1; seed <= 3000; seed++) {
+		struct arena arena;
+		struct arena_header *h;
+
+		fresh(a, seed % 100);
+		a->seed = seed;
+		a->e.dice.state = seed;
+		arena = a->e.worker.arena;
+		h = arena.header;
+		for (uint32_t i = 0; i <= h->max_timers; i++) {
+			arena.nodes[i].child[0] = some_index(a);
+			arena.nodes[i].child[1] = some_index(a);
+			arena.nodes[i].parent_red = some_index(a);
+			arena.nodes[i].least = some_index(a);
+		}
+		for (uint32_t i = 0; i <= h->max_clients + 1; i++) {
+			for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+				arena_heads(&arena, clock)[i]
+					.child[dice_below(&a->e.dice, 2)] = some_index(a);
+				arena_heads(&arena, clock)[i].tag = some_index(a);
+			}
+			arena.users[i].next = some_index(a);
+			arena.users[i].clients = some_index(a);
+		}
+		for (uint32_t i = 0; i <= arena.buckets_mask; i++)
+			arena.buckets[i] = some_index(a);
+		for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+			h->watched[clock] = (struct rbtree){
+				some_index(a), some_index(a), some_index(a)};
+		h->timers_free = some_index(a);
+		h->sessions_free = some_index(a);
+		h->users_free = some_index(a);
+		h->ready_first = some_index(a);
+		h->ready_last = some_index(a);
+		adopt_it(a);
+	}
+}
+
+/* The counts and tops of the header, what was in hand, what was to be changed. */
+static void test_lies(struct arenas *a)
+{
+	for (uint64_t seed = 1; seed <= 5000; seed++) {
+		struct arena_header *h;
+		struct dice *dice = &a->e.dice;
+
+		fresh(a, seed % 100);
+		a->seed = seed;
+		dice->state = seed;
+		h = a->e.worker.arena.header;
+		h->timers_top = some_index(a);
+		h->sessions_top = some_index(a);
+		h->users_top = some_index(a);
+		h->timers = some_index(a);
+		h->clients = some_index(a);
+		if (dice_once_in(dice, 2))
+			h->sequence = dice_any(dice);
+		h->intent = (struct arena_intent){
+			.timer = some_index(a),
+			.check = dice_once_in(dice, 2) ? h->intent.check : some_index(a),
+			.count = some_index(a),
+			.due = dice_any(dice),
+			.latest = dice_any(dice),
+		};
+		h->applying.session = some_index(a);
+		h->applying.answer_size = some_index(a);
+		h->applying.rearmed = some_index(a);
+		h->applying.serial = dice_below(dice, 20);
+		h->applying.sequence = dice_below(dice, 40);
+		adopt_it(a);
+	}
+}
+
+/* Any values in a timer's record; its check word is made to fit. */
+static void forge_timer(struct arenas *a, const struct arena *arena, uint32_t timer)
+{
+	struct dice *dice = &a->e.dice;
+	struct rbnode *node = &arena->nodes[timer];
+	struct timer *t = &arena->timers[timer];
+	struct arena_intent values;
+
+	if (dice_once_in(dice, 2))
+		node->tag = (uint32_t)dice_below(dice, 6) | (uint32_t)dice_below(dice, 7) << 8 |
+			(uint32_t)dice_below(dice, 2) << 16;
+	if (dice_once_in(dice, 2))
+		node->due = dice_once_in(dice, 3) ? UINT64_MAX : dice_any(dice);
+	if (dice_once_in(dice, 2))
+		node->latest = dice_any(dice);
+	if (dice_once_in(dice, 2))
+		t->session = some_index(a);
+	if (dice_once_in(dice, 2))
+		t->sequence = dice_any(dice) >> dice_below(dice, 64);
+	if (dice_once_in(dice, 2))
+		t->every = dice_any(dice);
+	if (dice_once_in(dice, 3))
+		t->fired = t->count = some_index(a);
+	if (dice_once_in(dice, 3))
+		arena->labels[timer][dice_below(dice, PROTO_LABEL_MAX)] = (char)dice_any(dice);
+	values = timers_values(arena, timer);
+	t->check = timers_check(arena, timer, &values);
+}
+
+static void forge_session(struct arenas *a, const struct arena *arena, uint32_t session)
+{
+	struct dice *dice = &a->e.dice;
+	struct session *s = &arena->sessions[session];
+
+	if (dice_once_in(dice, 2))
+		s->state = (uint8_t)dice_below(dice, 5);
+	if (dice_once_in(dice, 2))
+		s->born = dice_any(dice) >> dice_below(dice, 64);
+	if (dice_once_in(dice, 2))
+		s->uid = some_index(a);
+	s->serial = dice_once_in(dice, 2) ? dice_any(dice) : s->serial;
+	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
+		s->sent_at[clock] = dice_any(dice) >> dice_below(dice, 64);
+	s->sending = dice_once_in(dice, 2) ? sessions_sending(s) : some_index(a);
+	s->check = sessions_check(arena, session);
+}
+
+/* Records whose check words fit and that cannot be. Who could write them could do anything; but from
+ * the daemon they get no more than from a damaged one. */
+static void test_forged(struct arenas *a)
+{
+	a->forged = true;
+	for (uint64_t seed = 1; seed <= 10000; seed++) {
+		struct arena arena;
+
+		fresh(a, seed % 100);
+		a->seed = seed;
+		a->e.dice.state = seed;
+		arena = a->e.worker.arena;
+		for (uint64_t n = dice_below(&a->e.dice, 12); n--;)
+			forge_timer(a, &arena,
+				1 + (uint32_t)dice_below(&a->e.dice, arena.header->max_timers));
+		for (uint64_t n = dice_below(&a->e.dice, 3); n--;)
+			forge_session(a, &arena,
+				2 + (uint32_t)dice_below(&a->e.dice, arena.header->max_clients));
+		adopt_it(a);
+	}
+	a->forged = false;
+}
+
+static void test_noise(struct arenas *a)
+{
+	fresh(a, 1);
+	for (uint64_t seed = 1; seed <= 300; seed++) {
+		a->seed = seed;
+		exercise_init(&a->e, seed);
+		for (size_t at = 0; at + 8 <= a->size; at += 8) {
+			uint64_t word = seed == 1 ? UINT64_MAX : dice_any(&a->e.dice);
+
+			/* Small numbers lead further than large ones. */
+			word &= seed % 2 ? UINT64_MAX : UINT64_C(0x0000001f0000001f);
+			memcpy(a->block + at, &word, 8);
+		}
+		fit_header(a);
+		memset(a->intact, 0, a->size);
+		adopt_it(a);
+		fresh(a, 1);
+	}
+}
+
+int main(void)
+{
+	static const struct {
+		const char *name;
+		void (*run)(struct arenas *a);
+	} tests[] = {
+		{"intact", test_intact},
+		{"foreign magic, layout, size and room", test_foreign},
+		{"bytes flipped", test_flips},
+		{"single bits flipped", test_every_bit},
+		{"links to anywhere", test_links},
+		{"counts, tops, intents and packets in hand that lie", test_lies},
+		{"records that cannot be, with check words that fit", test_forged},
+		{"all ones, all noise", test_noise},
+	};
+	static struct arenas a;
+	uint8_t *pages;
+
+	exercise_init(&a.e, 1);
+	a.size = exercise_size(&a.e);
+	pages = mmap(NULL, a.size + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	a.block = pages + PAGE;
+	a.intact = aligned_alloc(PAGE, a.size);
+	if (pages == MAP_FAILED || mprotect(a.block, a.size, PROT_READ | PROT_WRITE) < 0 ||
+		!a.intact)
+		return 1;
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		struct arenas before = a;
+
+		alarm(CASE_SECONDS);
+		tests[i].run(&a);
+		printf("ok %zu - %s: %" PRIu64 " adopted, %" PRIu64 " refused; %" PRIu64
+		       " untouched timers survived, %" PRIu64 " records were dropped\n",
+			i + 1, tests[i].name, a.adopted - before.adopted,
+			a.refused - before.refused, a.survived - before.survived,
+			a.dropped - before.dropped);
+		fflush(stdout);
+	}
+	printf("1..%zu\n", sizeof(tests) / sizeof(tests[0]));
+	free(a.intact);
+	return 0;
+}
