@@ -181,10 +181,15 @@ static void send_left_answer(struct clients *clients)
 	const void *answer;
 	uint32_t session;
 	size_t size = worker_left_answer(clients->worker, &session, &answer);
+	int r = 0;
 
 	if (!size)
 		return;
-	if (clients->of[session].fd && client_send(&clients->of[session], answer, size) < 0)
+	if (clients->of[session].fd)
+		r = client_send(&clients->of[session], answer, size);
+	/* There was room for it when its request was read: what fills the socket now is this very answer,
+	 * sent before. And who has gone is found gone in its turn. */
+	if (r < 0 && r != -EAGAIN && r != -EPIPE && r != -ECONNRESET)
 		client_close(clients, session);
 	worker_answered(clients->worker);
 }
