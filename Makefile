@@ -8,9 +8,10 @@
 #   make check      all tests
 #   make bench      figures, beside those of others
 #   make fuzz       look for input that breaks something; FUZZ_SECONDS=60 for each target
+#   make faults     every call of the daemon and the library fails, at each of its uses
 #   make coverage   what the tests reach: build/coverage/report
 #   make install    into the system; DESTDIR=DIR for a packager, who does the rest
-.PHONY: all check demo bench fuzz coverage install packages-build packages-test packages-bench
+.PHONY: all check demo bench fuzz faults coverage install packages-build packages-test packages-bench
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -27,6 +28,9 @@ check: packages-build packages-test
 
 fuzz: packages-build packages-test
 	@tests/fuzz/run
+
+faults: packages-build packages-test all
+	@meson test -C build --suite fault
 
 coverage: packages-build packages-test
 	@tests/coverage

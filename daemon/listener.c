@@ -170,7 +170,7 @@ static bool is_shortage(int error)
 }
 
 /* Makes room with the spare descriptor, and tells the one at the head of the queue why it has to go. */
-static void refuse_one(struct listener *listener, int listening)
+static void refuse_one(struct listener *listener, int listening, uint64_t now)
 {
 	int fd;
 
@@ -179,8 +179,8 @@ static void refuse_one(struct listener *listener, int listening)
 	fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
 		client_refuse(fd, PROTO_E_DESCRIPTORS);
-	else
-		listener->paused = is_shortage(errno);
+	else if (is_shortage(errno))
+		listener->paused_until = now + LISTENER_PAUSE_US;
 	listener->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -190,7 +190,7 @@ void listener_accept(
 	struct log_about nobody = {UINT32_MAX, 0, NULL};
 	uint64_t at = now->at[PROTO_CLOCK_MONOTONIC];
 
-	for (int n = 0; n < ACCEPT_SLICE && !listener->paused; n++) {
+	for (int n = 0; n < ACCEPT_SLICE && !listener->paused_until; n++) {
 		int fd = accept4(listener->fds[i], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
@@ -201,6 +201,6 @@ void listener_accept(
 			return; /* none waits any more, or one has gone again: epoll knows */
 		log_client(clients->log, LOG_WARNING, at, &nobody, "cannot take a client: %s",
 			strerror(errno));
-		refuse_one(listener, listener->fds[i]);
+		refuse_one(listener, listener->fds[i], at);
 	}
 }

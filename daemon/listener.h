@@ -14,13 +14,17 @@
 
 #define LISTENERS_MAX 8
 
+/* How soon a listener is tried again that no descriptor could be had for. */
+#define LISTENER_PAUSE_US UINT64_C(100000)
+
 struct listener {
 	int fds[LISTENERS_MAX];
 	unsigned int count;
 	int lock;	  /* -1: the sockets are systemd's */
 	const char *path; /* borrowed; NULL: likewise */
-	int spare;   /* given up to take, and refuse, a connection when descriptors have run out */
-	bool paused; /* not even that helps: wait until a descriptor was closed */
+	int spare; /* given up to take, and refuse, a connection when descriptors have run out */
+	/* Monotonic; 0: not. Not even that helps: a descriptor may have been closed by then. */
+	uint64_t paused_until;
 };
 
 void listener_init(struct listener *listener);

@@ -40,8 +40,7 @@ enum source {
 #define POPULATE_TIMERS 16384
 #define POPULATE_AHEAD	4096
 
-/* How soon a listener is tried again that no descriptor could be had for. */
-#define PAUSE_MS 100
+#define PAUSE_MS ((int)(LISTENER_PAUSE_US / 1000))
 
 static int open_signals(struct loop *loop)
 {
@@ -263,7 +262,7 @@ static int watch_listeners(struct loop *loop, int operation)
 {
 	for (unsigned int i = 0; i < loop->listener.count; i++) {
 		struct epoll_event event = {
-			.events = loop->listener.paused ? 0 : EPOLLIN,
+			.events = loop->listener.paused_until ? 0 : EPOLLIN,
 			.data.u64 = SOURCE(SOURCE_LISTENER) + i,
 		};
 
@@ -277,7 +276,8 @@ static int watch_listeners(struct loop *loop, int operation)
 static int turn(struct loop *loop, bool *more)
 {
 	struct epoll_event events[TURN_EVENTS];
-	bool was_paused = loop->listener.paused;
+	struct listener *listener = &loop->listener;
+	bool was_paused = listener->paused_until;
 	uint32_t records = 0;
 	int n, r;
 
@@ -285,7 +285,8 @@ static int turn(struct loop *loop, bool *more)
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	loop->now = alarm_now();
-	loop->listener.paused = false;
+	if (listener->paused_until <= loop->now.at[PROTO_CLOCK_MONOTONIC])
+		listener->paused_until = 0;
 	for (int i = 0; i < n; i++) {
 		records += dispatch(loop, &events[i]);
 		if (records < SLICE_RECORDS)
@@ -296,8 +297,8 @@ static int turn(struct loop *loop, bool *more)
 	}
 	*more = serve(loop);
 	populate_ahead(loop);
-	if (was_paused != loop->listener.paused && watch_listeners(loop, EPOLL_CTL_MOD) < 0)
-		loop->listener.paused = true; /* so that it is tried again */
+	if (was_paused != (listener->paused_until > 0) && watch_listeners(loop, EPOLL_CTL_MOD) < 0)
+		listener->paused_until = loop->now.at[PROTO_CLOCK_MONOTONIC]; /* tried again */
 	r = alarm_arm(&loop->alarm, &loop->worker);
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each call that the daemon makes fails, at each of its uses, in each way that its man page lists: as it
+ * starts, and as it goes on where another was killed (see test_fault_serving.c for the rest). It has to end with a clear line
+ * and status 1, or to serve on; to leave nothing behind; and to lose no timer
+ * that it has acknowledged, where the client library has connected again if its connection had to end.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "faulty.h"
+#include "sweep.h"
+#include "wire.h"
+
+#define PATIENCE UINT64_C(20000000)
+
+static struct faulty f;
+static struct client client;
+static struct sweep sweep;
+
+/* Whoever comes is served. */
+static void check_serves(void)
+{
+	struct client c;
+
+	client_start(&c, f.socket);
+	client_check(&c);
+	toytimer_unref(c.t);
+}
+
+/* Its end, if that comes by what was armed. Return: as faulty_start(). */
+static int await_fatal(void)
+{
+	int status = FAULTY_SERVES;
+
+	for (int i = 0; status == FAULTY_SERVES && (i < 20 || atomic_load(&f.plan->failed)); i++) {
+		wire_sleep_us(1000);
+		status = faulty_ended(&f);
+	}
+	return status;
+}
+
+static int start(void)
+{
+	int status = faulty_start(&f);
+
+	return status == FAULTY_SERVES && sweep_is_fatal(&sweep) ? await_fatal() : status;
+}
+
+static void start_point(void)
+{
+	int status = start();
+
+	sweep_end(&sweep, status != FAULTY_SERVES);
+	if (status == FAULTY_SERVES) {
+		check_serves();
+		assert_int_equal(faulty_stop(&f), 0);
+		faulty_check_end(&f, 0);
+		return;
+	}
+	assert_int_equal(status, 1);
+	faulty_check_end(&f, 1);
+}
+
+static void test_start(void **state)
+{
+	uint32_t counts[FAULT_CALLS_COUNT];
+
+	(void)state;
+	faulty_init(&f, false);
+	sweep.plan = f.plan;
+	assert_int_equal(faulty_start(&f), FAULTY_SERVES);
+	sweep_copy_counts(&sweep, counts);
+	check_serves();
+	assert_int_equal(faulty_stop(&f), 0);
+	sweep_run(&sweep, "start", counts, start_point);
+}
+
+/* Waits until systemd has so many descriptors to keep. */
+static void await_stored(size_t n)
+{
+	uint64_t until = toytimer_now(TOYTIMER_MONOTONIC) + PATIENCE;
+
+	while (faulty_stored_count(&f) != n) {
+		assert_true(toytimer_now(TOYTIMER_MONOTONIC) < until);
+		wire_sleep_us(1000);
+	}
+}
+
+static void adopt_point(void)
+{
+	int status = start();
+
+	sweep_end(&sweep, status != FAULTY_SERVES);
+	if (status != FAULTY_SERVES) {
+		assert_int_equal(status, 1);
+		faulty_check_end(&f, 1);
+		assert_int_equal(faulty_start(&f), FAULTY_SERVES);
+	}
+	client_check(&client);
+	await_stored(2); /* a new connection, too, if it had to be one */
+	faulty_kill(&f);
+}
+
+static void test_adoption(void **state)
+{
+	uint32_t counts[FAULT_CALLS_COUNT];
+
+	(void)state;
+	faulty_init(&f, true);
+	sweep.plan = f.plan;
+	assert_int_equal(faulty_start(&f), FAULTY_SERVES);
+	client_start(&client, f.socket);
+	await_stored(2);
+	faulty_kill(&f);
+	assert_int_equal(faulty_start(&f), FAULTY_SERVES);
+	sweep_copy_counts(&sweep, counts);
+	client_check(&client);
+	assert_int_equal(toytimer_get_reconnects(client.t), 0);
+	faulty_kill(&f);
+	sweep_run(&sweep, "adoption", counts, adopt_point);
+	print_message("it had to connect again %llu times\n",
+		(unsigned long long)toytimer_get_reconnects(client.t));
+}
+
+static int after_each(void **state)
+{
+	(void)state;
+	sweep_tell(&sweep);
+	client.t = toytimer_unref(client.t);
+	faulty_clean(&f);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_start, after_each),
+		cmocka_unit_test_teardown(test_adoption, after_each),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
