@@ -229,7 +229,8 @@ static void test_serial_and_status(void **state)
 static void test_opcode(void **state)
 {
 	static const uint16_t opcodes[] = {0, 7, 8, 0x7f, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86,
-		0x87, 0xff, 0x100, 0x101, 0x102, 0x103, 0x104, 0x201, 0x8002, UINT16_MAX};
+		0x87, 0xff, 0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x184, 0x201, 0x8002,
+		UINT16_MAX};
 
 	(void)state;
 	FOR_BOTH(greeted)
@@ -315,33 +316,76 @@ static void test_order(void **state)
 	}
 }
 
-/* Serials that are not the next one, after a status of serial 3, for each kind of request. */
-static void test_wrong_serial(void **state)
+/* A hello that comes first and does not begin to count at 1. */
+static void test_first_serial(void **state)
 {
-	static const uint64_t serials[] = {1, 2, 3, 5, 6, UINT32_MAX, UINT64_MAX - 1, UINT64_MAX};
+	static const uint64_t serials[] = {
+		2, 3, UINT32_MAX, UINT64_C(1) << 32 | 1, UINT64_MAX - 1, UINT64_MAX};
 
 	(void)state;
+	for (size_t i = 0; i < sizeof(serials) / sizeof(serials[0]); i++) {
+		prepare(&requests[0], false, "a first serial that is not 1")->serial = serials[i];
+		run_sequence(WRONG_SERIAL, serials[i]);
+	}
+}
+
+/* Sends `attack` behind two statuses, of serials 2 and 3, whose answers have been read or have not. */
+static void run_wrong_serial(uint64_t serial, bool in_flight)
+{
+	attacks++;
+	attacking = true;
+	wire_open(&wire, daemon_socket(&d));
+	wire_request(&wire, PROTO_STATUS, NULL, 0);
+	if (!in_flight)
+		wire_expect(&wire, PROTO_STATUS | PROTO_ANSWER);
+	wire_request(&wire, PROTO_STATUS, NULL, 0);
+	check(wire.serial == 3);
+	if (!in_flight)
+		wire_expect(&wire, PROTO_STATUS | PROTO_ANSWER);
+	((struct proto_header *)attack.packet)->serial = serial;
+	check(wire_send(&wire, attack.packet, attack.size));
+	if (in_flight) {
+		wire_expect(&wire, PROTO_STATUS | PROTO_ANSWER);
+		check(wire.header.serial == 2);
+		wire_expect(&wire, PROTO_STATUS | PROTO_ANSWER);
+	}
+	check(wire.header.serial == 3);
+	if (serial)
+		wire_expect_error(&wire, PROTO_E_SEQUENCE, serial, WRONG_SERIAL);
+	else
+		wire_expect_error(&wire, PROTO_E_PACKET, 0, codec_fault_text(CODEC_SERIAL));
+	wire_close(&wire);
+	attacking = false;
+}
+
+/* None at all, one of before, the same again, a gap; for each kind of request. Nothing of it is done. */
+static void test_wrong_serial(void **state)
+{
+	static const uint64_t serials[] = {
+		0, 1, 2, 3, 5, 6, UINT32_MAX, UINT64_C(1) << 32 | 4, UINT64_MAX - 1, UINT64_MAX};
+	struct proto_status_answer before, after;
+
+	(void)state;
+	wire_status(daemon_socket(&d), &before);
 	FOR_EACH_REQUEST(r)
 	{
+		if (r->opcode == PROTO_HELLO)
+			continue;
 		for (size_t i = 0; i < sizeof(serials) / sizeof(serials[0]); i++) {
-			if (r->opcode == PROTO_HELLO)
-				continue;
-			attacks++;
-			attacking = true;
-			prepare(r, true, "a serial that is not the next one");
-			wire_open(&wire, daemon_socket(&d));
-			for (int k = 0; k < 2; k++) {
-				wire_request(&wire, PROTO_STATUS, NULL, 0);
-				wire_expect(&wire, PROTO_STATUS | PROTO_ANSWER);
+			char what[64];
+
+			snprintf(what, sizeof(what), "serial %#llx after 3",
+				(unsigned long long)serials[i]);
+			FOR_BOTH(in_flight)
+			{
+				prepare(r, true, what);
+				run_wrong_serial(serials[i], in_flight);
 			}
-			check(wire.serial == 3);
-			((struct proto_header *)attack.packet)->serial = serials[i];
-			check(wire_send(&wire, attack.packet, attack.size));
-			wire_expect_error(&wire, PROTO_E_SEQUENCE, serials[i], WRONG_SERIAL);
-			wire_close(&wire);
-			attacking = false;
 		}
 	}
+	wire_status(daemon_socket(&d), &after);
+	check(after.registered == before.registered && after.refused == before.refused);
+	check(after.cancelled == before.cancelled);
 }
 
 static void test_hello(void **state)
@@ -505,6 +549,7 @@ int main(int argc, char **argv)
 		TEST(test_size),
 		TEST(test_golden_packets),
 		TEST(test_order),
+		TEST(test_first_serial),
 		TEST(test_wrong_serial),
 		TEST(test_hello),
 		TEST(test_descriptors),
