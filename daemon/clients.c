@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Uids that have no name in this user namespace all look like this one (user_namespaces(7)). */
@@ -168,10 +169,11 @@ static bool belongs(const struct clients *clients, const struct store_left *left
 		!clients->of[left->session].fd;
 }
 
-/* Its client finds the end of file once nobody holds this end any more. */
+/* Ends a connection that nobody will serve: for its client at once, whatever becomes of systemd's hold of it. */
 static void drop_left(struct store *store, struct store_left *left)
 {
 	store_remove(store, left->session);
+	shutdown(left->fd, SHUT_RDWR);
 	close(left->fd);
 	left->fd = -1;
 }

@@ -8,7 +8,9 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,15 @@ int log_parse_level(const char *name)
 	return !strcmp(name, "error") ? LOG_ERR : -EINVAL;
 }
 
+/* Whether a line can be written to standard error without waiting: who reads it may have stopped, or
+ * gone, which would be SIGPIPE. Then it is not said; the loop waits for nobody. */
+static bool can_say(void)
+{
+	struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	return poll(&fd, 1, 0) == 1 && fd.revents == POLLOUT;
+}
+
 void log_print(struct log *log, int priority, const char *format, ...)
 {
 	char line[LINE_MAX_BYTES];
@@ -61,7 +72,7 @@ void log_print(struct log *log, int priority, const char *format, ...)
 	va_end(ap);
 	if (log->journal)
 		sd_journal_send("MESSAGE=%s", line, "PRIORITY=%i", priority, NULL);
-	else
+	else if (can_say())
 		fprintf(stderr, "timerd: %s\n", line);
 	errno = saved;
 }
@@ -98,9 +109,11 @@ void log_client(struct log *log, int priority, uint64_t now, const struct log_ab
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
-	if (!log->journal)
-		fprintf(stderr, "timerd: %s (uid %u, pid %u)\n", line, about->uid, about->pid);
-	else if (limit)
+	if (!log->journal) {
+		if (can_say())
+			fprintf(stderr, "timerd: %s (uid %u, pid %u)\n", line, about->uid,
+				about->pid);
+	} else if (limit)
 		sd_journal_send(MESSAGE_ID_CLIENT, "MESSAGE=%s", line, "PRIORITY=%i", priority,
 			"TIMERD_UID=%u", about->uid, "TIMERD_PID=%u", about->pid, "TIMERD_LIMIT=%s",
 			limit, NULL);
