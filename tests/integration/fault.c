@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The side of the code under test: whether the call at hand is to fail, and what is left at the end.
+ * The side of the code under test: whether the call at hand is to fail, and what is left at the
+ * end.
  */
 #include "fault.h"
 

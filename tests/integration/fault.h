@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that fail when a test wants them to. Code under test is linked anew with -Wl,--wrap=CALL for
- * each of the calls below (fault_calls.c), so that its objects are the very ones that are installed.
+ * Calls that fail when a test wants them to. Code under test is linked anew with -Wl,--wrap=CALL
+ * for each of the calls below (fault_calls.c), so that its objects are the very ones that are
+ * installed.
  *
- * What is to fail is said in a plan: the N-th use of any of a set of calls, once or from then on, with an
- * errno. The plan of a daemon is a file that it shares with its test, who changes it while the daemon
- * runs; the plan of code in the test's own process is fault_own(). Beside it, memory and descriptors
- * that the code has taken and not given back are counted.
+ * What is to fail is said in a plan: the N-th use of any of a set of calls, once or from then
+ * on, with an errno. The plan of a daemon is a file that it shares with its test, who changes it
+ * while the daemon runs; the plan of code in the test's own process is fault_own(). Beside it,
+ * memory and descriptors that the code has taken and not given back are counted.
  */
 #pragma once
 
@@ -30,7 +31,7 @@
 	X(socket) X(bind) X(listen) X(connect) X(accept4) X(recv) X(recvmsg) X(send) X(shutdown) \
 	X(getsockopt) X(setsockopt) X(ioctl) \
 	/* what is waited for */ \
-	X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(ppoll) X(eventfd) \
+	X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(poll) X(ppoll) X(eventfd) \
 	X(timerfd_create) X(timerfd_settime) X(signalfd) X(sigprocmask) \
 	/* the rest */ \
 	X(getrandom) X(getrlimit64) X(setrlimit64) X(pthread_mutex_init) X(pthread_cond_init) \
@@ -84,7 +85,8 @@ uint32_t fault_disarm(struct fault_plan *plan);
 struct fault_plan *fault_own(void);
 size_t fault_memory(void);
 
-/* For fault_calls.c: counts a use. Return: 0, or how it is to fail: an errno, which is set, or FAULT_SHORT. */
+/* For fault_calls.c: counts a use. Return: 0, or how it is to fail: an errno, which is set, or
+ * FAULT_SHORT. */
 int fault_use(enum fault_call call);
 /* Notes what has been allocated, what is free again. Both return p. */
 void *fault_born(void *p);

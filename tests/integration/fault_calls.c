@@ -157,6 +157,7 @@ WRAP(int, epoll_create1, (int flags), (flags))
 WRAP(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *e),
 	(epoll, operation, fd, e))
 WRAP(int, epoll_wait, (int epoll, struct epoll_event *e, int n, int ms), (epoll, e, n, ms))
+WRAP(int, poll, (struct pollfd * p, nfds_t n, int ms), (p, n, ms))
 WRAP(int, ppoll, (struct pollfd * p, nfds_t n, const struct timespec *ts, const sigset_t *mask),
 	(p, n, ts, mask))
 WRAP(int, eventfd, (unsigned int value, int flags), (value, flags))

@@ -11,7 +11,8 @@
 
 #include "fault.h"
 
-/* Nothing may be missing from the chain of its wakes, nor from the list of what it has registered. */
+/* Nothing may be missing from the chain of its wakes, nor from the list of what it has registered.
+ * */
 struct client {
 	toytimer *t;
 	uint64_t due; /* of the wake that comes next; 0: any */
@@ -36,9 +37,10 @@ struct sweep {
 };
 
 /*
- * Runs point() with each use and each error of all calls that are used as often as counts says, or with
- * FAULTS=all in the environment with each error at each use; then with each use of memory failing,
- * once and from then on. The plan is armed when point() is called; sweep_end() disarms it.
+ * Runs point() with each use and each error of all calls that are used as often as counts says,
+ * or with FAULTS=all in the environment with each error at each use; then with each use of
+ * memory failing, once and from then on. The plan is armed when point() is called; sweep_end()
+ * disarms it.
  */
 void sweep_run(struct sweep *s, const char *where, const uint32_t counts[FAULT_CALLS_COUNT],
 	void (*point)(void));

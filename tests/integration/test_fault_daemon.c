@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call that the daemon makes fails, at each of its uses, in each way that its man page lists: as it
- * starts, and as it goes on where another was killed (see test_fault_serving.c for the rest). It has to end with a clear line
- * and status 1, or to serve on; to leave nothing behind; and to lose no timer
- * that it has acknowledged, where the client library has connected again if its connection had to end.
+ * Each call that the daemon makes fails, at each of its uses, in each way that its man page
+ * lists: as it starts, and as it goes on where another was killed (see test_fault_serving.c for
+ * the rest). It has to end with a clear line and status 1, or to serve on; to leave nothing
+ * behind; and to lose no timer that it has acknowledged, where the client library has connected
+ * again if its connection had to end.
  */
 #include <setjmp.h>
 #include <stdarg.h>

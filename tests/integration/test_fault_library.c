@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call that the client library makes fails, at each of its uses, in each way that its man page lists,
- * while a program does all that the library is for, a lost connection included. A function may fail
- * then, and does what it says when it is called again; what was acknowledged comes, once; what was
- * not does not; and nothing is left when the handle is given back. The daemon is a whole one.
+ * Each call that the client library makes fails, at each of its uses, in each way that its man
+ * page lists, while a program does all that the library is for, a lost connection included. A
+ * function may fail then, and does what it says when it is called again; what was acknowledged
+ * comes, once; what was not does not; and nothing is left when the handle is given back. The
+ * daemon is a whole one.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call of a daemon that serves fails, at each of its uses, in each way that its man page lists, while
- * clients do all that there is to do. The daemon goes on, but for what can only come of a broken
- * state of its own; a client that was there before misses nothing; and what was acknowledged comes.
+ * Each call of a daemon that serves fails, at each of its uses, in each way that its man page
+ * lists, while clients do all that there is to do. The daemon goes on, but for what can only
+ * come of a broken state of its own; a client that was there before misses nothing; and what was
+ * acknowledged comes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,8 +12,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +31,9 @@
 
 /* More requests than the daemon answers to a client that does not read. */
 #define UNREAD 400
+
+/* Clients that wait where there are no descriptors. */
+#define CONNECTING 20
 
 /* Uses of one call that fail, of more. */
 #define USES_MAX 40
@@ -272,6 +277,54 @@ static void test_storing(void **state)
 	sweep_run(&sweep, "storing", counts, stored_point);
 }
 
+static void limit_descriptors(pid_t pid, rlim_t n)
+{
+	struct rlimit limit;
+
+	check(prlimit(pid, RLIMIT_NOFILE, NULL, &limit) == 0);
+	limit.rlim_cur = n;
+	check(prlimit(pid, RLIMIT_NOFILE, &limit, NULL) == 0);
+}
+
+/* Descriptors have run out, and connections wait: the daemon looks at them now and then, no more.
+ * */
+static void test_no_descriptors(void **state)
+{
+	static struct wire w[CONNECTING];
+	uint32_t before, accepts, waits;
+	uint64_t until;
+
+	(void)state;
+	limit_descriptors(f.pid, 3);
+	for (int i = 0; i < CONNECTING; i++)
+		wire_connect(&w[i], f.socket);
+	before = atomic_load(&f.plan->counts[FAULT_accept4]);
+	waits = atomic_load(&f.plan->counts[FAULT_epoll_wait]);
+	until = wire_now(PROTO_CLOCK_MONOTONIC) + 1000 * MS;
+	while (wire_now(PROTO_CLOCK_MONOTONIC) < until)
+		client_check(&client);
+	accepts = atomic_load(&f.plan->counts[FAULT_accept4]) - before;
+	waits = atomic_load(&f.plan->counts[FAULT_epoll_wait]) - waits;
+	printf("%d connections wait: %u calls of accept4 in 1 s, %u of epoll_wait\n", CONNECTING,
+		accepts, waits);
+	check(accepts <= 40);
+	before += accepts;
+	wire_sleep_us(1000 * MS);
+	accepts = atomic_load(&f.plan->counts[FAULT_accept4]) - before;
+	printf("with nobody else there: %u calls of accept4 in 1 s\n", accepts);
+	check(accepts <= 40);
+	limit_descriptors(f.pid, 1024);
+	for (int i = 0; i < CONNECTING; i++) {
+		wire_request(&w[i], PROTO_HELLO,
+			&(struct proto_hello){.magic = PROTO_MAGIC, .version = PROTO_VERSION}, 1);
+		wire_expect(&w[i], PROTO_HELLO | PROTO_ANSWER);
+		wire_close(&w[i]);
+	}
+	client_check(&client);
+	assert_int_equal(faulty_stop(&f), 0);
+	faulty_check_end(&f, 0);
+}
+
 static int before_each(void **state)
 {
 	(void)state;
@@ -296,6 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_serving, before_each, after_each),
 		cmocka_unit_test_setup_teardown(test_storing, before_each, after_each),
+		cmocka_unit_test_setup_teardown(test_no_descriptors, before_each, after_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

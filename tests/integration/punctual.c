@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "punctual.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "wire.h"
+
+#define LATE_MAX 65536
+
+void punctual_become(uid_t user)
+{
+	if (geteuid() != 0)
+		return;
+	check(setgroups(0, NULL) == 0 && setresgid(user, user, user) == 0 &&
+		setresuid(user, user, user) == 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* which the kernel forgets on that */
+}
+
+static int compare(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void take_wake(const struct wire *w, uint64_t *late, struct punctual_report *report)
+{
+	struct proto_wake wake;
+	uint64_t now = wire_now(PROTO_CLOCK_MONOTONIC);
+
+	wire_get(w, 0, &wake);
+	check(now >= wake.due);
+	report->missed += wake.overruns;
+	if (report->wakes < LATE_MAX)
+		late[report->wakes++] = now - wake.due;
+}
+
+static void measure(const char *path, int stop, int report_to)
+{
+	static uint64_t late[LATE_MAX];
+	static struct wire w;
+	struct punctual_report report = {0};
+	struct proto_register r = {
+		.due = PUNCTUAL_EVERY, .every = PUNCTUAL_EVERY, .flags = PROTO_RELATIVE};
+
+	wire_open(&w, path);
+	wire_request(&w, PROTO_REGISTER, &r, 1);
+	wire_expect(&w, PROTO_REGISTER | PROTO_ANSWER);
+	for (;;) {
+		struct pollfd fds[] = {
+			{.fd = w.fd, .events = POLLIN}, {.fd = stop, .events = POLLIN}};
+
+		check(poll(fds, 2, WIRE_PATIENCE_MS) > 0);
+		if (fds[1].revents)
+			break;
+		wire_expect(&w, PROTO_WAKE);
+		take_wake(&w, late, &report);
+		if (report.wakes == 1)
+			check(write(report_to, "", 1) == 1);
+	}
+	qsort(late, report.wakes, sizeof(late[0]), compare);
+	report.p50 = late[report.wakes / 2];
+	report.p99 = late[report.wakes * 99 / 100];
+	report.most = late[report.wakes - 1];
+	check(write(report_to, &report, sizeof(report)) == sizeof(report));
+	_exit(0);
+}
+
+void punctual_start(struct punctual *p, const char *path)
+{
+	int stop[2], reports[2];
+	char byte;
+
+	check(pipe2(stop, O_CLOEXEC) == 0 && pipe2(reports, O_CLOEXEC) == 0);
+	p->pid = wire_fork();
+	if (p->pid == 0) {
+		close(stop[1]);
+		punctual_become(PUNCTUAL_USER);
+		measure(path, stop[0], reports[1]);
+	}
+	close(stop[0]);
+	close(reports[1]);
+	p->stop = stop[1];
+	p->report = reports[0];
+	check(read(p->report, &byte, 1) == 1);
+}
+
+struct punctual_report punctual_stop(struct punctual *p)
+{
+	struct punctual_report report;
+
+	/* To close it would not do: who was forked meanwhile has it open, too. */
+	check(write(p->stop, "", 1) == 1);
+	close(p->stop);
+	check(read(p->report, &report, sizeof(report)) == sizeof(report));
+	close(p->report);
+	wire_join(p->pid);
+	return report;
+}
+
+void punctual_print_heading(void)
+{
+	printf("%-44s %8s %8s %8s %7s %7s\n", "lateness of another user's wakes, us", "p50", "p99",
+		"most", "wakes", "missed");
+}
+
+void punctual_print(const char *meanwhile, const struct punctual_report *r)
+{
+	printf("%-44s %8llu %8llu %8llu %7llu %7llu\n", meanwhile, (unsigned long long)r->p50,
+		(unsigned long long)r->p99, (unsigned long long)r->most,
+		(unsigned long long)r->wakes, (unsigned long long)r->missed);
+	fflush(stdout);
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The real daemon while a user does his worst: connects and goes, says half a hello or nothing,
+ * asks and does not read, holds ten thousand connections, is at every limit. How late another
+ * user's wakes come is printed beside how late they come in peace; since that depends on the
+ * machine, little is asserted of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "punctual.h"
+#include "wire.h"
+
+#define MS	 UINT64_C(1000)
+#define DURATION (1500 * MS)
+#define ATTACKER 64002
+
+/* Nobody could call that punctual. */
+#define LATE_MAX (1000 * MS)
+
+/* --max-timers-per-user and --max-clients-per-user, if not told otherwise. */
+#define USER_TIMERS  10000
+#define USER_CLIENTS 64
+
+#define HELD_CLIENTS   10000
+#define HELD_PROCESSES 5
+
+static struct test_daemon d;
+static struct wire wires[USER_CLIENTS];
+static pid_t holders[HELD_PROCESSES];
+
+/* A process of the attacker's. */
+static pid_t attack(void (*what)(void))
+{
+	pid_t pid = wire_fork();
+
+	if (pid == 0) {
+		punctual_become(ATTACKER);
+		what();
+		_exit(0);
+	}
+	return pid;
+}
+
+static void end_attack(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	check(waitpid(pid, &status, 0) == pid);
+	/* What fails in it ends it with 1. */
+	check(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+}
+
+static void measure(const char *meanwhile, void (*what)(void), unsigned int processes)
+{
+	pid_t pids[HELD_PROCESSES];
+	struct punctual punctual;
+	struct punctual_report report;
+
+	punctual_start(&punctual, daemon_socket(&d));
+	for (unsigned int i = 0; i < processes; i++)
+		pids[i] = attack(what);
+	wire_sleep_us(DURATION);
+	report = punctual_stop(&punctual);
+	for (unsigned int i = 0; i < processes; i++)
+		end_attack(pids[i]);
+	punctual_print(meanwhile, &report);
+	check(report.p50 < LATE_MAX);
+}
+
+static void register_many(struct wire *w, uint32_t n, uint64_t every)
+{
+	while (n) {
+		uint32_t some = n < 1000 ? n : 1000;
+
+		wire_begin(w, PROTO_REGISTER);
+		for (uint32_t i = 0; i < some; i++)
+			wire_put(w,
+				&(struct proto_register){
+					.due = every + i, .every = every, .flags = PROTO_RELATIVE});
+		wire_end(w, 0);
+		wire_expect(w, PROTO_REGISTER | PROTO_ANSWER);
+		n -= some;
+	}
+}
+
+static void sleep_for_ever(void)
+{
+	for (;;)
+		wire_sleep_us(1000000);
+}
+
+/* All its connections have wakes each millisecond, and requests, and it takes nothing. */
+static void never_read(void)
+{
+	for (int i = 0; i < USER_CLIENTS; i++) {
+		wire_open(&wires[i], daemon_socket(&d));
+		register_many(&wires[i], 1, 3600000 * MS);
+		wire_request(&wires[i], PROTO_REGISTER,
+			&(struct proto_register){
+				.due = 1 * MS, .every = 1 * MS, .flags = PROTO_RELATIVE},
+			1);
+	}
+	for (unsigned int i = 0;; i = (i + 1) % USER_CLIENTS) {
+		uint8_t packet[PROTO_PACKET_MAX];
+		struct codec_writer writer;
+
+		codec_begin(&writer, packet, PROTO_STATUS, ++wires[i].serial);
+		if (send(wires[i].fd, packet, codec_end(&writer, 0), MSG_DONTWAIT | MSG_NOSIGNAL) <
+			0)
+			wires[i].serial--, wire_sleep_us(100);
+	}
+}
+
+/* A flood is bounded: there may be a word for us, or none of ours is heard. */
+static void flood(const void *packet, size_t size, bool waits)
+{
+	struct wire *w = &wires[0];
+
+	for (;;) {
+		wire_connect(w, daemon_socket(&d));
+		if (size)
+			wire_send(w, packet, size);
+		while (waits && wire_wait(w, WIRE_PATIENCE_MS) && w->size > 0)
+			;
+		wire_close(w);
+	}
+}
+
+static void connect_and_go(void)
+{
+	flood(NULL, 0, false);
+}
+
+static void say_hello_and_go(void)
+{
+	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
+	static struct codec_writer writer;
+	static uint8_t packet[PROTO_PACKET_MAX];
+
+	codec_begin(&writer, packet, PROTO_HELLO, 1);
+	codec_put(&writer, &hello);
+	flood(packet, codec_end(&writer, 0), false);
+}
+
+/* It ends the connection at once: a packet is whole or it is none. */
+static void say_half_a_hello(void)
+{
+	const struct proto_header half = {.opcode = PROTO_HELLO,
+		.record_size = sizeof(struct proto_hello),
+		.count = 1,
+		.serial = 1};
+
+	flood(&half, sizeof(half), true);
+}
+
+/* Whoever says nothing is dropped after 5 s. */
+static void say_nothing(void)
+{
+	uint64_t since = wire_now(PROTO_CLOCK_MONOTONIC), waited;
+
+	for (int i = 0; i < USER_CLIENTS / 2; i++)
+		wire_connect(&wires[i], daemon_socket(&d));
+	for (int i = 0; i < USER_CLIENTS / 2; i++)
+		wire_expect_error(&wires[i], PROTO_E_HELLO_TIMEOUT, 0, NULL);
+	waited = wire_now(PROTO_CLOCK_MONOTONIC) - since;
+	check(waited >= PROTO_HELLO_TIMEOUT_US);
+	printf("%d clients that said nothing were dropped after %.3f s\n", USER_CLIENTS / 2,
+		(double)waited / 1e6);
+	fflush(stdout);
+}
+
+/* Reads whatever there is on all its connections. */
+static void read_all(void)
+{
+	for (int i = 0; i < USER_CLIENTS; i++)
+		while (recv(wires[i].fd, wires[i].in, sizeof(wires[i].in), MSG_DONTWAIT) > 0)
+			;
+}
+
+/* So many timers and connections as there may be, all busy: 100,000 wakes a second, and requests
+ * that are refused, a packet full of them each time. */
+static void at_every_limit(void)
+{
+	static const struct proto_register r[PROTO_RECORDS_MAX(struct proto_register)] = {
+		{.due = 1, .flags = PROTO_RELATIVE}};
+
+	for (int i = 0; i < USER_CLIENTS; i++) {
+		wire_open(&wires[i], daemon_socket(&d));
+		register_many(&wires[i], USER_TIMERS / USER_CLIENTS, 100 * MS);
+	}
+	for (unsigned int i = 0;; i = (i + 1) % USER_CLIENTS) {
+		read_all();
+		codec_begin(&wires[i].writer, wires[i].out, PROTO_REGISTER, ++wires[i].serial);
+		for (size_t n = 0; n < sizeof(r) / sizeof(r[0]); n++)
+			codec_put(&wires[i].writer, &r[n]);
+		if (send(wires[i].fd, wires[i].out, codec_end(&wires[i].writer, 0),
+			    MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			wires[i].serial--;
+	}
+}
+
+/* Without it, the attacker were the same user as his victims. */
+static void need_root(void)
+{
+	if (geteuid() == 0)
+		return;
+	print_message("needs root\n");
+	skip();
+}
+
+static void test_floods(void **state)
+{
+	pid_t silent;
+
+	(void)state;
+	need_root();
+	daemon_start(&d, "--log-level", "err", NULL);
+	silent = wire_fork();
+	if (silent == 0) {
+		say_nothing();
+		_exit(0);
+	}
+	punctual_print_heading();
+	measure("in peace", NULL, 0);
+	measure("connections that come and go", connect_and_go, 2);
+	measure("the same with a hello", say_hello_and_go, 2);
+	measure("half a hello, again and again", say_half_a_hello, 2);
+	measure("64 clients that do not read", never_read, 1);
+	measure("a user at every limit", at_every_limit, 1);
+	wire_join(silent);
+	wire_await_clients(daemon_socket(&d), 0);
+	wire_await_timers(daemon_socket(&d), 0);
+}
+
+/* As many as this machine lets the daemon have, of ten thousand. */
+static unsigned int held_clients(void)
+{
+	struct rlimit limit;
+
+	check(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	return limit.rlim_max < HELD_CLIENTS + 200 ? (unsigned int)limit.rlim_max - 200
+						   : HELD_CLIENTS;
+}
+
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	check(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = limit.rlim_max;
+	check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+/* One process's part of them, each with a hello and a timer. */
+static void hold(void)
+{
+	unsigned int n = held_clients() / HELD_PROCESSES;
+	static struct wire w;
+
+	raise_descriptors();
+	for (unsigned int i = 0; i < n; i++) {
+		wire_open(&w, daemon_socket(&d));
+		register_many(&w, 1, 3600000 * MS);
+	}
+	sleep_for_ever();
+}
+
+static void let_go(void)
+{
+	for (int i = 0; i < HELD_PROCESSES; i++)
+		kill(holders[i], SIGKILL);
+}
+
+static void test_held(void **state)
+{
+	unsigned int n = held_clients() / HELD_PROCESSES * HELD_PROCESSES;
+	uint64_t since;
+	char name[64];
+
+	(void)state;
+	need_root();
+	daemon_start(&d, "--max-clients", "12000", "--max-clients-per-user", "11000",
+		"--max-timers-per-user", "11000", NULL);
+	measure("in peace", NULL, 0);
+	since = wire_now(PROTO_CLOCK_MONOTONIC);
+	for (int i = 0; i < HELD_PROCESSES; i++)
+		holders[i] = attack(hold);
+	wire_await_clients(daemon_socket(&d), n);
+	printf("%u connections, a hello and a timer each, in %.2f s\n", n,
+		(double)(wire_now(PROTO_CLOCK_MONOTONIC) - since) / 1e6);
+	snprintf(name, sizeof(name), "%u connections held", n);
+	measure(name, NULL, 0);
+	measure("all of them gone at a time", let_go, 1);
+	for (int i = 0; i < HELD_PROCESSES; i++)
+		end_attack(holders[i]);
+	wire_await_clients(daemon_socket(&d), 0);
+}
+
+static int after_each(void **state)
+{
+	(void)state;
+	if (d.pid)
+		check(daemon_stop(&d) == 0);
+	daemon_clean(&d);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_floods, after_each),
+		cmocka_unit_test_teardown(test_held, after_each),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
