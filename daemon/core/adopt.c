@@ -179,7 +179,7 @@ static void foresee(const struct arena *arena, uint32_t from)
 {
 	const struct rbtree *trees[TIMERS_ABREAST];
 	uint64_t dues[TIMERS_ABREAST];
-	uint32_t most = arena->header->max_timers;
+	uint32_t places[TIMERS_ABREAST], most = arena->header->max_timers;
 	unsigned int n = 0;
 
 	for (uint32_t timer = from; timer < from + TIMERS_ABREAST && timer <= most; timer++) {
@@ -194,7 +194,8 @@ static void foresee(const struct arena *arena, uint32_t from)
 		trees[n] = &arena->sessions[session].timers[clock];
 		dues[n++] = arena->nodes[timer].due;
 	}
-	timers_foresee(arena, trees, dues, n);
+	/* Not places for good: they come in any order, and equal dues go by their sequence. */
+	timers_foresee(arena, trees, dues, n, places);
 }
 
 static void adopt_timers(struct arena *arena, uint32_t top, enum outcome outcome)

@@ -22,42 +22,27 @@ static enum proto_status absolute(uint64_t *due, uint8_t flags, uint64_t at)
 	return *due == PROTO_FOREVER ? PROTO_E_RANGE : PROTO_OK;
 }
 
-static enum proto_status check(const struct worker *w, uint32_t session,
-	const struct proto_register *r, const struct now *now, uint64_t *ret_due)
+/* What can be said of a record by itself, and its absolute due. */
+static enum proto_status check(const struct worker *w, const struct proto_register *r,
+	const struct now *now, uint64_t *ret_due)
 {
 	enum proto_status status = codec_check_register(r);
-	uint64_t due = r->due;
 
+	*ret_due = r->due;
 	if (status)
 		return status;
 	if (r->flags & PROTO_WAKE_SYSTEM && !w->config.can_wake_system)
 		return PROTO_E_WAKE_SYSTEM;
-	status = absolute(&due, r->flags, now->at[r->clock]);
-	if (status)
-		return status;
-	*ret_due = due;
-	if (session == ARENA_OWN_SESSION) /* has places of its own beyond everybody's limit */
-		return PROTO_OK;
-	return limits_check_timer(&w->arena, &w->config.limits, w->arena.sessions[session].user);
+	return absolute(ret_due, r->flags, now->at[r->clock]);
 }
 
-uint32_t requests_enroll(struct worker *w, uint32_t session, const struct proto_register *r,
-	const struct now *now, enum proto_status *ret_status)
+/* A live timer, but for its tree. There is a place for it: the limits are below the arena's room. */
+static uint32_t make(
+	struct worker *w, uint32_t session, const struct proto_register *r, uint64_t due)
 {
 	struct arena *arena = &w->arena;
-	uint64_t due = 0;
-	uint32_t timer;
-	enum proto_status status = check(w, session, r, now, &due);
+	uint32_t timer = arena_take_timer(arena);
 
-	if (status) {
-		*ret_status = status;
-		return 0;
-	}
-	timer = arena_take_timer(arena);
-	if (!timer) {
-		*ret_status = PROTO_E_TIMERS;
-		return 0;
-	}
 	ARENA_STORE(arena->timers[timer],
 		((struct timer){
 			.sequence = ++arena->header->sequence,
@@ -71,11 +56,17 @@ uint32_t requests_enroll(struct worker *w, uint32_t session, const struct proto_
 	ARENA_STORE(arena->nodes[timer].due, due);
 	ARENA_STORE(arena->nodes[timer].latest, timers_latest(due, r->slack));
 	timers_publish(arena, timer, clock_of(r), r->label[0] != 0);
-	sessions_enroll(arena, timer);
 	arena->sessions[session].held++;
-	if (session != ARENA_OWN_SESSION)
-		limits_take_timer(arena, arena->sessions[session].user);
-	*ret_status = PROTO_OK;
+	return timer;
+}
+
+uint32_t requests_enroll_own(
+	struct worker *w, const struct proto_register *r, const struct now *now)
+{
+	uint64_t due = now->at[r->clock] + r->due;
+	uint32_t timer = make(w, ARENA_OWN_SESSION, r, due);
+
+	sessions_enroll(&w->arena, timer);
 	return timer;
 }
 
@@ -97,48 +88,58 @@ void requests_drop(struct worker *w, uint32_t timer)
 	release(w, timer);
 }
 
-/* Trees up to about this many timers stay in a processor's cache. */
-#define FORESEE_FROM 8192
+/* Some records of one packet, each checked by itself, and the places of those that are good. */
+struct records {
+	struct proto_register r[TIMERS_ABREAST];
+	enum proto_status status[TIMERS_ABREAST];
+	uint64_t dues[TIMERS_ABREAST];
+	uint32_t places[TIMERS_ABREAST];
+};
 
-/* Brings what the next records of the packet will need into the cache: see timers_foresee(). */
-static void foresee(const struct worker *w, uint32_t session, const struct proto_register *records,
-	unsigned int n, const struct now *now)
+static void foresee(
+	const struct worker *w, uint32_t session, struct records *records, unsigned int n)
 {
+	static const struct rbtree none;
 	const struct session *s = &w->arena.sessions[session];
 	const struct rbtree *trees[TIMERS_ABREAST];
-	uint64_t dues[TIMERS_ABREAST];
 
-	if (s->held < FORESEE_FROM)
-		return;
-	for (unsigned int i = 0; i < n; i++) {
-		/* Only a guess: whether the record can be meant is looked at when its turn comes. */
-		unsigned int clock = records[i].clock < PROTO_CLOCKS ? clock_of(&records[i]) : 0;
-
-		trees[i] = &s->timers[clock];
-		dues[i] = records[i].due;
-		if (records[i].flags & PROTO_RELATIVE)
-			dues[i] += timers_now(now, clock);
-	}
-	timers_foresee(&w->arena, trees, dues, n);
+	for (unsigned int i = 0; i < n; i++)
+		trees[i] = records->status[i] ? &none : &s->timers[clock_of(&records->r[i])];
+	timers_foresee(&w->arena, trees, records->dues, n, records->places);
 }
 
-static void answer_register(struct worker *w, uint32_t session, const struct proto_register *r,
-	const struct now *now, struct codec_writer *answer)
+static enum proto_status enroll(struct worker *w, uint32_t session, const struct records *records,
+	unsigned int i, uint32_t *ret_timer)
+{
+	uint32_t user = w->arena.sessions[session].user;
+	enum proto_status status = records->status[i];
+
+	if (!status)
+		status = limits_check_timer(&w->arena, &w->config.limits, user);
+	if (status)
+		return status;
+	*ret_timer = make(w, session, &records->r[i], records->dues[i]);
+	limits_take_timer(&w->arena, user);
+	sessions_enroll_foreseen(&w->arena, *ret_timer, records->places, i);
+	return PROTO_OK;
+}
+
+static void answer_register(struct worker *w, uint32_t session, const struct records *records,
+	unsigned int i, struct codec_writer *answer)
 {
 	struct counters *counters = &w->arena.header->counters;
 	struct proto_registered registered = {0};
-	enum proto_status status = PROTO_OK;
-	uint32_t timer = requests_enroll(w, session, r, now, &status);
+	uint32_t timer;
 
-	if (timer) {
+	registered.status = enroll(w, session, records, i, &timer);
+	if (!registered.status) {
 		registered.id = timers_id(&w->arena, timer);
-		registered.due = w->arena.nodes[timer].due;
+		registered.due = records->dues[i];
 		counters->registered++;
 	} else {
-		registered.status = status;
 		counters->refused++;
 		w->refusals++;
-		w->refused_with = status;
+		w->refused_with = registered.status;
 	}
 	codec_put(answer, &registered);
 }
@@ -146,18 +147,21 @@ static void answer_register(struct worker *w, uint32_t session, const struct pro
 void requests_register(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, const struct now *now, struct codec_writer *answer)
 {
-	struct proto_register records[TIMERS_ABREAST];
+	struct records records;
 
 	for (uint32_t i = 0; i < header->count; i += TIMERS_ABREAST) {
 		uint32_t left = header->count - i;
 		uint32_t n = left < TIMERS_ABREAST ? left : TIMERS_ABREAST;
 
+		for (uint32_t k = 0; k < n; k++) {
+			codec_get(packet, header, i + k, &records.r[k]);
+			records.status[k] = check(w, &records.r[k], now, &records.dues[k]);
+		}
+		foresee(w, session, &records, n);
 		for (uint32_t k = 0; k < n; k++)
-			codec_get(packet, header, i + k, &records[k]);
-		foresee(w, session, records, n, now);
-		for (uint32_t k = 0; k < n; k++)
-			answer_register(w, session, &records[k], now, answer);
+			answer_register(w, session, &records, k, answer);
 	}
+	sessions_renew(&w->arena, session);
 }
 
 /* The live timer of that id that this session may cancel; 0: there is none, or it is another's. */

@@ -17,9 +17,9 @@ void requests_rearm(struct worker *w, uint32_t session, const void *packet,
 /* The session's packet is committed: what it cancelled goes. */
 void requests_commit(struct worker *w, uint32_t session);
 
-/* Enrolls one timer for a session. Return: its index; 0 and the reason. */
-uint32_t requests_enroll(struct worker *w, uint32_t session, const struct proto_register *r,
-	const struct now *now, enum proto_status *ret_status);
+/* Enrolls a timer of the daemon's own, whose record is good and relative. Return: its index. */
+uint32_t requests_enroll_own(
+	struct worker *w, const struct proto_register *r, const struct now *now);
 
 /* Takes a live timer out of wherever it is and frees it. */
 void requests_drop(struct worker *w, uint32_t timer);

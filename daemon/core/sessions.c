@@ -54,10 +54,11 @@ static void head_renew(struct arena *arena, unsigned int clock, uint32_t session
 {
 	const struct rbtree *timers = &arena->sessions[session].timers[clock];
 	struct rbnode *heads = arena_heads(arena, clock), *head = &heads[session];
-	uint64_t least = rbtree_least(arena->nodes, timers);
+	uint64_t least;
 
 	if (arena->sessions[session].place != SESSION_WATCHED)
 		return;
+	least = rbtree_least(arena->nodes, timers);
 	if (head->tag && head->tag == timers->first &&
 		head->due == arena->nodes[timers->first].due) {
 		if (head->latest != least)
@@ -67,6 +68,12 @@ static void head_renew(struct arena *arena, unsigned int clock, uint32_t session
 	head_out(arena, clock, session);
 	if (timers->root)
 		head_in(arena, clock, session);
+}
+
+void sessions_renew(struct arena *arena, uint32_t session)
+{
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		head_renew(arena, clock, session);
 }
 
 void sessions_init(struct arena *arena)
@@ -168,8 +175,7 @@ void sessions_watch(struct arena *arena, uint32_t session)
 {
 	leave(arena, session);
 	arena->sessions[session].place = SESSION_WATCHED;
-	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
-		head_renew(arena, clock, session);
+	sessions_renew(arena, session);
 }
 
 void sessions_block(struct arena *arena, uint32_t session)
@@ -195,6 +201,15 @@ void sessions_enroll(struct arena *arena, uint32_t timer)
 
 	timers_enroll(arena, &arena->sessions[session].timers[clock], timer);
 	head_renew(arena, clock, session);
+}
+
+void sessions_enroll_foreseen(
+	struct arena *arena, uint32_t timer, const uint32_t *places, unsigned int i)
+{
+	uint32_t session = arena->timers[timer].session;
+	unsigned int clock = timers_clock(arena, timer);
+
+	timers_enroll_foreseen(arena, &arena->sessions[session].timers[clock], timer, places, i);
 }
 
 void sessions_withdraw(struct arena *arena, uint32_t timer)

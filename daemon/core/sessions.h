@@ -42,6 +42,12 @@ void sessions_close(struct arena *arena, uint32_t session);
 void sessions_enroll(struct arena *arena, uint32_t timer);
 void sessions_withdraw(struct arena *arena, uint32_t timer);
 
+/* The same as timers_enroll_foreseen() for one of several timers of a session, whose stand in the clocks'
+ * trees is to be renewed after the last of them. */
+void sessions_enroll_foreseen(
+	struct arena *arena, uint32_t timer, const uint32_t *places, unsigned int i);
+void sessions_renew(struct arena *arena, uint32_t session);
+
 /* Marks a timer, which is in no tree, as cancelled by another session: its own will be told. */
 void sessions_tell_cancelled(struct arena *arena, uint32_t timer);
 

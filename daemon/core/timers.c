@@ -221,24 +221,53 @@ static bool before(const struct arena *arena, uint32_t a, uint32_t b)
 	return arena->timers[a].sequence < arena->timers[b].sequence;
 }
 
+/* How far up from a tree's last node a search may begin: the last hundred timers or so lie below. */
+#define FINGER_STEPS 8
+
+/*
+ * Where the search for a due's place begins. New timers mostly come near the end of their tree, so it goes
+ * up from the last node rather than down from the root, if not too far (a finger search: Guibas, McCreight,
+ * Plass and Roberts, 1977). Return: the node to descend from; 0: the place is known.
+ */
+static uint32_t finger(
+	const struct rbnode *nodes, const struct rbtree *tree, uint64_t due, uint32_t *ret_place)
+{
+	uint32_t top = tree->last;
+
+	*ret_place = top << 1 | 1;
+	if (!top)
+		*ret_place = 0;
+	if (!top || nodes[top].due <= due)
+		return 0;
+	for (unsigned int i = 0; i < FINGER_STEPS; i++) {
+		uint32_t parent = nodes[top].parent_red >> 1;
+
+		if (!parent || nodes[parent].due <= due)
+			return top;
+		top = parent;
+	}
+	return tree->root;
+}
+
 void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
-	const uint64_t *dues, unsigned int n)
+	const uint64_t *dues, unsigned int n, uint32_t *ret_places)
 {
 	const struct rbnode *nodes = arena->nodes;
 	uint32_t at[TIMERS_ABREAST], more = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		/* What comes last in its tree goes there without a descent. */
-		bool descends = dues[i] < nodes[trees[i]->last].due;
-
-		at[i] = descends ? trees[i]->root : 0;
+		at[i] = finger(nodes, trees[i], dues[i], &ret_places[i]);
 		more |= at[i];
 	}
-	/* Nil's children are nil: who has arrived stays there while the others go on. */
 	while (more) {
 		more = 0;
 		for (unsigned int i = 0; i < n; i++) {
-			at[i] = nodes[at[i]].child[nodes[at[i]].due <= dues[i]];
+			bool after = nodes[at[i]].due <= dues[i];
+
+			if (!at[i])
+				continue;
+			ret_places[i] = at[i] << 1 | after;
+			at[i] = nodes[at[i]].child[after];
 			__builtin_prefetch(&nodes[at[i]]);
 			more |= at[i];
 		}
@@ -277,6 +306,33 @@ void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer)
 		}
 	}
 	rbtree_insert(arena->nodes, tree, timer, parent, after);
+}
+
+/*
+ * A place is the gap between two neighbours. If nothing was put into it since, it still is that of whoever
+ * it was found for; and if no child hangs there, it is still on this side of this neighbour.
+ */
+static bool place_holds(const struct arena *arena, const struct rbtree *tree,
+	const uint32_t *places, unsigned int i)
+{
+	uint32_t parent = places[i] >> 1, taken = 0;
+
+	for (unsigned int k = 0; k < i; k++)
+		taken |= places[k] == places[i];
+	if (taken)
+		return false;
+	return parent ? !arena->nodes[parent].child[places[i] & 1] : !tree->root;
+}
+
+void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t timer,
+	const uint32_t *places, unsigned int i)
+{
+	uint64_t due = arena->nodes[timer].due;
+	uint32_t place = places[i];
+
+	if (!place_holds(arena, tree, places, i))
+		timers_foresee(arena, &(const struct rbtree *){tree}, &due, 1, &place);
+	rbtree_insert(arena->nodes, tree, timer, place >> 1, place & 1);
 }
 
 void timers_withdraw(struct arena *arena, struct rbtree *tree, uint32_t timer)

@@ -79,13 +79,19 @@ void timers_rearm(struct arena *arena, uint32_t timer, const struct arena_intent
 void timers_take_back(struct arena *arena);
 
 /*
- * Walks down several trees at once to where timers with these dues would go, and changes nothing: what
- * timers_enroll() looks at next is then in the cache. One descent of a large tree waits for memory at
- * each level; this many wait for it together. n is at most TIMERS_ABREAST. O(log n) each.
+ * Finds the places of several new timers with these dues, and changes nothing. One descent of a large tree
+ * waits for memory at each level; this many wait for it together. n is at most TIMERS_ABREAST. A place is
+ * a node above and a side, put together as a node's parent and colour are; new means that a timer comes
+ * after all of its own due. O(log n) each, O(1) near the end of a tree.
  */
 #define TIMERS_ABREAST 16
 void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
-	const uint64_t *dues, unsigned int n);
+	const uint64_t *dues, unsigned int n, uint32_t *ret_places);
+
+/* Puts the filled timer that places[i] was found for into its tree, after those of the places before, and with
+ * nothing else done to any tree since. O(1) amortised, where no other went to the same place. */
+void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t timer,
+	const uint32_t *places, unsigned int i);
 
 /* Has what timers_withdraw() of these indexes looks at first brought into the cache. */
 void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers, unsigned int n);

@@ -110,13 +110,6 @@ const char *worker_status_text(enum proto_status status)
 	}
 }
 
-static uint32_t enroll_own(struct worker *w, const struct proto_register *r, const struct now *now)
-{
-	enum proto_status status;
-
-	return requests_enroll(w, ARENA_OWN_SESSION, r, now, &status);
-}
-
 enum proto_status worker_connect(
 	struct worker *w, const struct peer *peer, const struct now *now, uint32_t *ret_session)
 {
@@ -137,7 +130,7 @@ enum proto_status worker_connect(
 		return PROTO_E_CLIENTS;
 	}
 	hello.cookie = session;
-	w->arena.sessions[session].hello_timer = enroll_own(w, &hello, now);
+	w->arena.sessions[session].hello_timer = requests_enroll_own(w, &hello, now);
 	*ret_session = session;
 	return PROTO_OK;
 }
@@ -649,7 +642,7 @@ void worker_start_chore(struct worker *w, enum worker_chore chore, uint64_t dela
 		.flags = PROTO_RELATIVE,
 	};
 
-	enroll_own(w, &r, now);
+	requests_enroll_own(w, &r, now);
 }
 
 unsigned int worker_take_chores(struct worker *w)

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Places that are found for several timers before any of them is linked: whatever the dues, and however
+ * many of them go to the same place, the trees have to come out as if each had been looked up by itself.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "dice.h"
+#include "timers.h"
+
+#define TREES  3
+#define TIMERS 2000
+#define ROUNDS 20000
+
+struct fixture {
+	struct arena arena;
+	void *block;
+	struct rbtree trees[TREES];
+	uint8_t tree_of[TIMERS + 1]; /* and one; 0: the timer is free */
+	uint32_t count[TREES];
+	struct dice dice;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->block = aligned_alloc(4096, arena_size(TIMERS, 1));
+	for (size_t i = 0; i < arena_size(TIMERS, 1); i++)
+		((char *)f->block)[i] = 0;
+	arena_init(&f->arena, f->block, TIMERS, 1);
+	f->dice = dice_new("places", 20261124);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	free(f->block);
+	free(f);
+	return 0;
+}
+
+/* A due as some user of timers would choose it: the trees' ends, ties, and anything. */
+static uint64_t some_due(struct fixture *f, const struct rbtree *tree)
+{
+	const struct rbnode *nodes = f->arena.nodes;
+
+	switch (dice_below(&f->dice, 5)) {
+	case 0:
+		return nodes[tree->last].due + dice_below(&f->dice, 3);
+	case 1:
+		return nodes[tree->last].due - dice_below(&f->dice, 1 + nodes[tree->last].due) % 64;
+	case 2:
+		return nodes[tree->first].due -
+			dice_below(&f->dice, 2) % (nodes[tree->first].due + 1);
+	case 3:
+		return 1000 + dice_below(&f->dice, 8) * 100;
+	default:
+		return 1 + dice_below(&f->dice, 1000000);
+	}
+}
+
+static void link_some(struct fixture *f)
+{
+	uint32_t places[TIMERS_ABREAST], n = 1 + (uint32_t)dice_below(&f->dice, TIMERS_ABREAST);
+	const struct rbtree *trees[TIMERS_ABREAST];
+	uint64_t dues[TIMERS_ABREAST];
+	uint32_t which[TIMERS_ABREAST];
+	struct arena *arena = &f->arena;
+
+	if (f->count[0] + f->count[1] + f->count[2] + n > TIMERS)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		which[i] = (uint32_t)dice_below(&f->dice, TREES);
+		trees[i] = &f->trees[which[i]];
+		dues[i] = some_due(f, trees[i]);
+	}
+	timers_foresee(arena, trees, dues, n, places);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t timer = arena_take_timer(arena);
+
+		if (dice_once_in(&f->dice, 20)) { /* one that is refused after all */
+			arena_free_timer(arena, timer);
+			continue;
+		}
+		arena->timers[timer].sequence = ++arena->header->sequence;
+		arena->nodes[timer].due = arena->nodes[timer].latest = dues[i];
+		timers_enroll_foreseen(arena, &f->trees[which[i]], timer, places, i);
+		f->tree_of[timer] = (uint8_t)(which[i] + 1);
+		f->count[which[i]]++;
+	}
+}
+
+static void unlink_some(struct fixture *f)
+{
+	for (uint64_t n = dice_below(&f->dice, 2 * TIMERS_ABREAST); n; n--) {
+		uint32_t timer = 1 + (uint32_t)dice_below(&f->dice, TIMERS);
+		uint8_t tree = f->tree_of[timer];
+
+		if (!tree)
+			continue;
+		timers_withdraw(&f->arena, &f->trees[tree - 1], timer);
+		arena_free_timer(&f->arena, timer);
+		f->tree_of[timer] = 0;
+		f->count[tree - 1]--;
+	}
+}
+
+/* All of them are there, by (due, sequence), as are the ends and the smallest due. */
+static void check(const struct fixture *f, unsigned int tree)
+{
+	const struct rbnode *nodes = f->arena.nodes;
+	const struct rbtree *t = &f->trees[tree];
+	uint32_t n = 0, before = 0;
+
+	for (uint32_t timer = t->first; timer; timer = rbtree_next(nodes, timer)) {
+		assert_int_equal(f->tree_of[timer], tree + 1);
+		assert_true(!before || nodes[before].due < nodes[timer].due ||
+			(nodes[before].due == nodes[timer].due &&
+				f->arena.timers[before].sequence <
+					f->arena.timers[timer].sequence));
+		before = timer;
+		n++;
+	}
+	assert_int_equal(n, f->count[tree]);
+	assert_int_equal(before, t->last);
+	assert_int_equal(rbtree_least(nodes, t), n ? nodes[t->first].due : UINT64_MAX);
+}
+
+static void test_places(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		link_some(f);
+		unlink_some(f);
+		if (dice_once_in(&f->dice, 20))
+			for (unsigned int tree = 0; tree < TREES; tree++)
+				check(f, tree);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_places, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
