@@ -76,9 +76,12 @@ void rbtree_init_nodes(struct rbnode *nodes)
 	nodes[0] = (struct rbnode){.latest = UINT64_MAX, .least = UINT64_MAX};
 }
 
-/* x is red and may have a red parent: pushes that upwards until it is resolved. */
-static void rebalance_insert(struct rbnode *n, struct rbtree *tree, uint32_t x)
+/* x is red and may have a red parent: pushes that upwards until it is resolved. Return: whether every way
+ * down the tree crosses one black node more now. */
+static bool rebalance_insert(struct rbnode *n, struct rbtree *tree, uint32_t x)
 {
+	bool higher;
+
 	for (uint32_t p = parent_of(n, x); p && is_red(n, p); p = parent_of(n, x)) {
 		uint32_t g = parent_of(n, p); /* exists: the root is black */
 		bool side = n[g].child[1] == p;
@@ -100,7 +103,16 @@ static void rebalance_insert(struct rbnode *n, struct rbtree *tree, uint32_t x)
 		rotate(n, tree, g, !side);
 		break;
 	}
+	higher = is_red(n, tree->root);
 	set_black(n, tree->root);
+	return higher;
+}
+
+/* Something of that latest has come below x. */
+static void lower_least(struct rbnode *n, uint32_t x, uint64_t latest)
+{
+	for (; x && n[x].least > latest; x = parent_of(n, x))
+		n[x].least = latest;
 }
 
 bool rbtree_insert(
@@ -122,8 +134,7 @@ bool rbtree_insert(
 		tree->last = node;
 	if (!after && tree->first == parent)
 		tree->first = node;
-	for (uint32_t up = parent; up && n[up].least > n[node].latest; up = parent_of(n, up))
-		n[up].least = n[node].latest;
+	lower_least(n, parent, n[node].latest);
 	rebalance_insert(n, tree, node);
 	return tree->first == node;
 }
@@ -240,6 +251,81 @@ void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 	}
 	if (black)
 		rebalance_erase(n, tree, x, p);
+}
+
+/* A tree that is being put together, or a part to put to it. */
+struct part {
+	uint32_t root;	   /* black, or nil */
+	unsigned int high; /* black nodes on each way down from it, itself included */
+};
+
+static struct part make_part(struct rbnode *n, uint32_t root, unsigned int high)
+{
+	struct part part = {root, high + is_red(n, root)};
+
+	if (root)
+		n[root].parent_red = 0;
+	return part;
+}
+
+/* Makes one tree of before, mid and after, which are in this order: mid goes, red, to where the taller one is
+ * as high as the other (Tarjan, Data Structures and Network Algorithms, 1983, chapter 4). */
+static struct part join(struct rbnode *n, struct part before, uint32_t mid, struct part after)
+{
+	bool side = before.high > after.high; /* of the taller one, on which the other comes */
+	struct part tall = side ? before : after, low = side ? after : before;
+	struct rbtree tree = {.root = tall.root};
+	unsigned int high = tall.high;
+	uint32_t x = tall.root, p = 0;
+
+	while (high > low.high || is_red(n, x)) {
+		high -= !is_red(n, x);
+		p = x;
+		x = n[x].child[side];
+	}
+	n[mid].child[side] = low.root;
+	n[mid].child[!side] = x;
+	n[mid].parent_red = p << 1 | 1;
+	if (low.root)
+		set_parent(n, low.root, mid);
+	if (x)
+		set_parent(n, x, mid);
+	n[mid].least = reckon_least(n, mid);
+	if (p)
+		n[p].child[side] = mid;
+	else
+		tree.root = mid;
+	lower_least(n, p, n[mid].least);
+	tall.high += rebalance_insert(n, &tree, mid);
+	tall.root = tree.root;
+	return tall;
+}
+
+void rbtree_cut(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
+{
+	struct rbnode *n = nodes;
+	uint32_t first = step(n, node, 1), x = node, p = parent_of(n, node);
+	unsigned int high = 0; /* of what x heads */
+	struct part rest;
+
+	for (uint32_t below = node; below; below = n[below].child[0])
+		high += !is_red(n, below);
+	rest = make_part(n, n[node].child[1], high - !is_red(n, node));
+	/* Up to the root: what is after the node is put to the rest, what is before it is left out. */
+	while (p) {
+		uint32_t up = parent_of(n, p);
+		unsigned int high_above = high + !is_red(n, p);
+
+		if (n[p].child[0] == x)
+			rest = join(n, rest, p, make_part(n, n[p].child[1], high));
+		x = p;
+		p = up;
+		high = high_above;
+	}
+	tree->root = rest.root;
+	tree->first = first;
+	if (!first)
+		tree->last = 0;
 }
 
 void rbtree_set_latest(struct rbnode *nodes, uint32_t node, uint64_t latest)

@@ -48,6 +48,12 @@ bool rbtree_insert(
 /* Unlinks node, which is in the tree. Its due, latest and tag stay. O(log n). */
 void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
 
+/*
+ * Unlinks the first nodes of the tree, up to and with `node`. O(log n), however many they are: none of them
+ * is looked at but those above `node`. What their links say then means nothing.
+ */
+void rbtree_cut(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
+
 /* Gives node another latest and mends least above it. O(log n). */
 void rbtree_set_latest(struct rbnode *nodes, uint32_t node, uint64_t latest);
 

@@ -70,8 +70,7 @@ uint32_t requests_enroll_own(
 	return timer;
 }
 
-/* Frees a timer that is in no tree, and counts it off. */
-static void release(struct worker *w, uint32_t timer)
+void requests_release(struct worker *w, uint32_t timer)
 {
 	struct arena *arena = &w->arena;
 	uint32_t session = arena->timers[timer].session;
@@ -85,7 +84,7 @@ static void release(struct worker *w, uint32_t timer)
 void requests_drop(struct worker *w, uint32_t timer)
 {
 	sessions_withdraw(&w->arena, timer);
-	release(w, timer);
+	requests_release(w, timer);
 }
 
 /* Some records of one packet, each checked by itself, and the places of those that are good. */
@@ -183,18 +182,14 @@ static enum proto_status cancel(struct worker *w, uint32_t session, uint64_t id)
 {
 	struct arena *arena = &w->arena;
 	uint32_t timer = find_for(w, session, id);
-	struct rbnode *node = &arena->nodes[timer];
 
 	if (!timer)
 		return PROTO_E_NO_SUCH_TIMER;
 	sessions_withdraw(arena, timer);
-	ARENA_PUBLISH(node->tag,
+	ARENA_PUBLISH(arena->nodes[timer].tag,
 		timers_tag(TIMER_CANCELLING, timers_clock(arena, timer),
 			timers_labelled(arena, timer)));
-	node->child[0] = 0;
-	*(w->cancelling_last ? &arena->nodes[w->cancelling_last].child[0]
-			     : &w->cancelling_first) = timer;
-	w->cancelling_last = timer;
+	w->cancelling[w->cancelling_count++] = timer;
 	return PROTO_OK;
 }
 
@@ -202,17 +197,16 @@ void requests_commit(struct worker *w, uint32_t session)
 {
 	struct arena *arena = &w->arena;
 
-	w->cancelling_last = 0;
-	while (w->cancelling_first) {
-		uint32_t timer = w->cancelling_first;
+	for (uint32_t i = 0; i < w->cancelling_count; i++) {
+		uint32_t timer = w->cancelling[i];
 
-		w->cancelling_first = arena->nodes[timer].child[0];
-		arena->header->counters.cancelled++;
 		if (arena->timers[timer].session == session)
-			release(w, timer);
+			requests_release(w, timer);
 		else
 			sessions_tell_cancelled(arena, timer);
 	}
+	arena->header->counters.cancelled += w->cancelling_count;
+	w->cancelling_count = 0;
 }
 
 static void answer_cancel(

@@ -221,6 +221,15 @@ void sessions_withdraw(struct arena *arena, uint32_t timer)
 	head_renew(arena, clock, session);
 }
 
+void sessions_withdraw_until(struct arena *arena, uint32_t timer)
+{
+	uint32_t session = arena->timers[timer].session;
+	unsigned int clock = timers_clock(arena, timer);
+
+	timers_withdraw_until(arena, &arena->sessions[session].timers[clock], timer);
+	head_renew(arena, clock, session);
+}
+
 void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
 {
 	uint32_t session = arena->timers[timer].session;

@@ -274,9 +274,13 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 	}
 }
 
+/* Levels that are looked down for the node after one. There are seldom more than two. */
+#define AFTER_STEPS 4
+
 void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers, unsigned int n)
 {
 	const struct rbnode *nodes = arena->nodes;
+	uint32_t at[TIMERS_ABREAST];
 
 	for (unsigned int i = 0; i < n; i++) {
 		__builtin_prefetch(&nodes[timers[i]]);
@@ -288,6 +292,22 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 		__builtin_prefetch(&nodes[node->parent_red >> 1]);
 		__builtin_prefetch(&nodes[node->child[0]]);
 		__builtin_prefetch(&nodes[node->child[1]]);
+		/* Where it has two children the node after it takes its place, and leaves its own. */
+		at[i] = node->child[0] && node->child[1] ? node->child[1] : 0;
+	}
+	for (unsigned int step = 0; step < AFTER_STEPS; step++)
+		for (unsigned int i = 0; i < n; i++) {
+			uint32_t before = nodes[at[i]].child[0];
+
+			at[i] = before ? before : at[i];
+			__builtin_prefetch(&nodes[before]);
+		}
+	/* What a removal leaves behind is balanced with what hangs beside it. */
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t leaves = at[i] ? at[i] : timers[i];
+		const struct rbnode *parent = &nodes[nodes[leaves].parent_red >> 1];
+
+		__builtin_prefetch(&nodes[parent->child[parent->child[0] == leaves]]);
 	}
 }
 
@@ -338,6 +358,11 @@ void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t t
 void timers_withdraw(struct arena *arena, struct rbtree *tree, uint32_t timer)
 {
 	rbtree_erase(arena->nodes, tree, timer);
+}
+
+void timers_withdraw_until(struct arena *arena, struct rbtree *tree, uint32_t timer)
+{
+	rbtree_cut(arena->nodes, tree, timer);
 }
 
 uint64_t timers_overruns(const struct arena *arena, uint32_t timer, uint64_t at)

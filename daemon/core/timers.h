@@ -102,6 +102,9 @@ void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer);
 /* Takes a timer out of the tree. O(log n). */
 void timers_withdraw(struct arena *arena, struct rbtree *tree, uint32_t timer);
 
+/* Takes the first timers out of the tree, up to and with this one. O(log n), however many they are. */
+void timers_withdraw_until(struct arena *arena, struct rbtree *tree, uint32_t timer);
+
 /* How many further periods have passed at that time; 0 without a period. */
 uint64_t timers_overruns(const struct arena *arena, uint32_t timer, uint64_t at);
 

@@ -459,6 +459,7 @@ static bool write_wakes(struct worker *w, const struct session *s, const struct 
 				if (!drained && arena->timers[timers[i]].fired)
 					return true;
 				write_wake(w, timers[i], at, timers_now(now, clock), writer);
+				w->batch.last[clock] = timers[i];
 			}
 			next = rbtree_next(arena->nodes, timers[n - 1]);
 		}
@@ -527,6 +528,7 @@ enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct n
 	}
 	w->batch.session = session;
 	w->batch.count = 0;
+	memset(w->batch.last, 0, sizeof(w->batch.last));
 	if (s->tell_resumed) {
 		w->batch.opcode = PROTO_RESUMED;
 		*ret_size = write_resumed(s, packet);
@@ -554,20 +556,19 @@ static void told(struct worker *w, struct session *s, uint32_t timer)
 	limits_return_timer(&w->arena, s->user);
 }
 
+/* The timer is in no tree any more. */
 static void woken(struct worker *w, uint32_t timer, const struct now *now)
 {
 	struct arena *arena = &w->arena;
 	unsigned int clock = timers_clock(arena, timer);
 	uint64_t at = timers_now(&w->batch.at, clock);
-	bool last = timers_last(arena, timer, at);
 
 	report_late(&arena->header->counters, lateness(arena, timer, timers_now(now, clock)));
 	arena->header->counters.woken++;
-	if (last) {
-		requests_drop(w, timer);
+	if (timers_last(arena, timer, at)) {
+		requests_release(w, timer);
 		return;
 	}
-	sessions_withdraw(arena, timer);
 	timers_advance(arena, timer, at);
 	sessions_enroll(arena, timer);
 }
@@ -575,22 +576,20 @@ static void woken(struct worker *w, uint32_t timer, const struct now *now)
 void worker_wakes_sent(struct worker *w, const struct now *now)
 {
 	struct worker_batch *batch = &w->batch;
+	struct session *s = &w->arena.sessions[batch->session];
 
 	if (batch->opcode == PROTO_RESUMED)
-		w->arena.sessions[batch->session].tell_resumed = false;
-	for (uint32_t i = 0; i < batch->count; i++) {
-		uint32_t left = batch->count - i;
-
-		if (i % TIMERS_ABREAST == 0)
-			timers_foresee_withdrawal(&w->arena, batch->timers + i,
-				left < TIMERS_ABREAST ? left : TIMERS_ABREAST);
+		s->tell_resumed = false;
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		if (batch->last[clock])
+			sessions_withdraw_until(&w->arena, batch->last[clock]);
+	for (uint32_t i = 0; i < batch->count; i++)
 		if (batch->opcode == PROTO_CANCELLED)
-			told(w, &w->arena.sessions[batch->session], batch->timers[i]);
+			told(w, s, batch->timers[i]);
 		else
 			woken(w, batch->timers[i], now);
-	}
 	if (batch->opcode == PROTO_WAKE)
-		end_sending(&w->arena.sessions[batch->session]);
+		end_sending(s);
 	batch->count = 0;
 }
 

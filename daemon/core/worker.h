@@ -37,6 +37,8 @@ struct worker_batch {
 	struct now at; /* the time for which they were made */
 	uint32_t session, count;
 	uint16_t opcode;
+	uint32_t last
+		[ARENA_CLOCKS]; /* of the wakes of each clock: with it, all before it in its tree */
 	uint32_t timers[PROTO_RECORDS_MAX(struct proto_cancelled)];
 };
 
@@ -47,7 +49,7 @@ struct worker {
 	uint64_t dropped;    /* records that worker_adopt() found damaged */
 	unsigned int chores; /* enum worker_chore: have come up */
 	/* Timers that the packet being applied cancels, linked by child[0]. */
-	uint32_t cancelling_first, cancelling_last;
+	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)], cancelling_count;
 	uint32_t refusals; /* since worker_take_refusals() */
 	enum proto_status refused_with;
 	struct worker_batch batch;

@@ -79,10 +79,11 @@ void life_open(size_t n, size_t records)
 	ids = bench_alloc(n, sizeof(*ids));
 	memset(ids, 0xff, n * sizeof(*ids));
 	block_size = worker_size(&config);
-	block = mmap(NULL, block_size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	block = mmap(NULL, block_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (block == MAP_FAILED)
 		bench_die("mmap", errno);
+	memset(block, 0,
+		block_size); /* as a library's events have been written to before they are added */
 	now.at[PROTO_CLOCK_MONOTONIC] = 1;
 	worker_init(&worker, block, &config, &now);
 	say_hello();

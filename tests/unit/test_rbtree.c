@@ -168,6 +168,22 @@ static void erase(struct forest *f, uint32_t x)
 	f->size[i]--;
 }
 
+/* All up to x go at once. */
+static void cut(struct forest *f, uint32_t x)
+{
+	int i = f->known[x].tree;
+
+	rbtree_cut(f->nodes, &f->trees[i], x);
+	for (uint32_t y = 1; y <= f->count; y++)
+		if (f->known[y].tree == i && !known_before(f, x, y)) {
+			f->known[y].tree = -1;
+			f->size[i]--;
+			/* Nothing that is left may lead to it. */
+			f->nodes[y].parent_red = f->nodes[y].child[0] = f->nodes[y].child[1] =
+				UINT32_MAX;
+		}
+}
+
 /* Some node that is in a tree, or in none; 0: there is no such node. */
 static uint32_t some_node(const struct forest *f, struct dice *dice, bool in_tree)
 {
@@ -180,6 +196,18 @@ static uint32_t some_node(const struct forest *f, struct dice *dice, bool in_tre
 			return x;
 	}
 	return 0;
+}
+
+/* A node to cut at: mostly one of the first, as for wakes, now and then any. */
+static uint32_t some_cut(const struct forest *f, struct dice *dice, int i)
+{
+	uint32_t x = f->trees[i].first;
+
+	if (dice_once_in(dice, f->count))
+		return some_node(f, dice, true);
+	for (uint64_t n = dice_below(dice, 4); n && x && x != f->trees[i].last; n--)
+		x = rbtree_next(f->nodes, x);
+	return x;
 }
 
 /* Few values, so that they are often equal; now and then the greatest. */
@@ -209,6 +237,10 @@ static void random_step(struct forest *f, struct dice *dice, int trees, bool gro
 	} else if (what < 82) {
 		if (f->trees[i].last)
 			erase(f, f->trees[i].last);
+	} else if (what < 86) {
+		x = some_cut(f, dice, i);
+		if (x)
+			cut(f, x);
 	} else {
 		x = some_node(f, dice, true);
 		if (x) {
