@@ -5,12 +5,6 @@
  */
 #include "timers.h"
 
-#define TAG_CLOCK_SHIFT 8
-#define TAG_LABELLED	(UINT32_C(1) << 16)
-
-#define SEQUENCE_BITS (PROTO_ID_BITS - PROTO_ID_INDEX_BITS)
-#define SEQUENCE_MASK ((UINT64_C(1) << SEQUENCE_BITS) - 1)
-
 /* Odd constants: successive values of splitmix64 (Steele, Lea and Flood, 2014) from 0, made odd. */
 static const uint64_t odd[] = {
 	UINT64_C(0xe220a8397b1dcdaf),
@@ -39,59 +33,11 @@ uint64_t timers_now(const struct now *now, unsigned int clock)
 	return now->at[base[clock]];
 }
 
-uint32_t timers_tag(enum timer_state state, unsigned int clock, bool labelled)
-{
-	return (uint32_t)state | clock << TAG_CLOCK_SHIFT | (labelled ? TAG_LABELLED : 0);
-}
-
-enum timer_state timers_state(const struct arena *arena, uint32_t timer)
-{
-	return (enum timer_state)(arena->nodes[timer].tag & 0xff);
-}
-
-unsigned int timers_clock(const struct arena *arena, uint32_t timer)
-{
-	return arena->nodes[timer].tag >> TAG_CLOCK_SHIFT & 0xff;
-}
-
-bool timers_labelled(const struct arena *arena, uint32_t timer)
-{
-	return arena->nodes[timer].tag & TAG_LABELLED;
-}
-
-uint64_t timers_latest(uint64_t due, uint64_t slack)
-{
-	uint64_t latest;
-
-	return __builtin_add_overflow(due, slack, &latest) ? TIMERS_FOREVER : latest;
-}
-
 uint64_t timers_slack(const struct arena *arena, uint32_t timer)
 {
 	const struct rbnode *node = &arena->nodes[timer];
 
 	return node->latest == TIMERS_FOREVER ? TIMERS_FOREVER : node->latest - node->due;
-}
-
-uint64_t timers_id(const struct arena *arena, uint32_t timer)
-{
-	return (arena->timers[timer].sequence & SEQUENCE_MASK) << PROTO_ID_INDEX_BITS | timer;
-}
-
-bool timers_alive(const struct arena *arena, uint32_t timer)
-{
-	const struct timer *t = &arena->timers[timer];
-	const struct session *session = &arena->sessions[t->session];
-
-	return timers_state(arena, timer) != TIMER_FREE && session->state != SESSION_FREE &&
-		t->sequence > session->born;
-}
-
-uint32_t timers_index(const struct arena *arena, uint64_t id)
-{
-	uint32_t timer = (uint32_t)(id & ARENA_TIMERS_MAX);
-
-	return timer > arena->header->timers_top ? 0 : timer;
 }
 
 uint32_t timers_find(const struct arena *arena, uint64_t id)
@@ -106,7 +52,7 @@ uint32_t timers_find(const struct arena *arena, uint64_t id)
 uint32_t timers_check(const struct arena *arena, uint32_t timer, const struct arena_intent *change)
 {
 	const struct timer *t = &arena->timers[timer];
-	uint64_t kind = arena->nodes[timer].tag >> TAG_CLOCK_SHIFT; /* all but the state */
+	uint64_t kind = arena->nodes[timer].tag >> TIMERS_TAG_CLOCK_SHIFT; /* all but the state */
 	uint64_t sum = (uint64_t)timer << 32;
 
 	sum += odd[0] * t->sequence + odd[1] * t->cookie;
@@ -253,25 +199,27 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 	const uint64_t *dues, unsigned int n, uint32_t *ret_places)
 {
 	const struct rbnode *nodes = arena->nodes;
-	uint32_t at[TIMERS_ABREAST], more = 0;
+	uint32_t at[TIMERS_ABREAST];
+	unsigned int left = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
 		at[i] = finger(nodes, trees[i], dues[i], &ret_places[i]);
-		more |= at[i];
+		left += at[i] != 0;
 	}
-	while (more) {
-		more = 0;
+	while (left)
 		for (unsigned int i = 0; i < n; i++) {
-			bool after = nodes[at[i]].due <= dues[i];
+			uint32_t x = at[i];
+			bool after = nodes[x].due <= dues[i];
 
-			if (!at[i])
+			if (!x)
 				continue;
-			ret_places[i] = at[i] << 1 | after;
-			at[i] = nodes[at[i]].child[after];
+			at[i] = nodes[x].child[after];
 			__builtin_prefetch(&nodes[at[i]]);
-			more |= at[i];
+			if (at[i])
+				continue;
+			ret_places[i] = x << 1 | after;
+			left--;
 		}
-	}
 }
 
 /* Levels that are looked down for the node after one. There are seldom more than two. */

@@ -25,22 +25,57 @@ struct now {
 uint64_t timers_now(const struct now *now, unsigned int clock);
 
 /* A timer's tag: state, clock, and whether arena::labels has its label. */
-uint32_t timers_tag(enum timer_state state, unsigned int clock, bool labelled);
-enum timer_state timers_state(const struct arena *arena, uint32_t timer);
-unsigned int timers_clock(const struct arena *arena, uint32_t timer);
-bool timers_labelled(const struct arena *arena, uint32_t timer);
+#define TIMERS_TAG_CLOCK_SHIFT 8
+#define TIMERS_TAG_LABELLED    (UINT32_C(1) << 16)
+
+static inline uint32_t timers_tag(enum timer_state state, unsigned int clock, bool labelled)
+{
+	return (uint32_t)state | clock << TIMERS_TAG_CLOCK_SHIFT |
+		(labelled ? TIMERS_TAG_LABELLED : 0);
+}
+
+static inline enum timer_state timers_state(const struct arena *arena, uint32_t timer)
+{
+	return (enum timer_state)(arena->nodes[timer].tag & 0xff);
+}
+
+static inline unsigned int timers_clock(const struct arena *arena, uint32_t timer)
+{
+	return arena->nodes[timer].tag >> TIMERS_TAG_CLOCK_SHIFT & 0xff;
+}
+
+static inline bool timers_labelled(const struct arena *arena, uint32_t timer)
+{
+	return arena->nodes[timer].tag & TIMERS_TAG_LABELLED;
+}
 
 /* due + slack, or TIMERS_FOREVER. */
-uint64_t timers_latest(uint64_t due, uint64_t slack);
+static inline uint64_t timers_latest(uint64_t due, uint64_t slack)
+{
+	uint64_t latest;
+
+	return __builtin_add_overflow(due, slack, &latest) ? TIMERS_FOREVER : latest;
+}
 
 /* The inverse: the slack of a timer, TIMERS_FOREVER where latest is. */
 uint64_t timers_slack(const struct arena *arena, uint32_t timer);
 
 /* The timer's public name; never 0. */
-uint64_t timers_id(const struct arena *arena, uint32_t timer);
+#define TIMERS_SEQUENCE_MASK ((UINT64_C(1) << (PROTO_ID_BITS - PROTO_ID_INDEX_BITS)) - 1)
+
+static inline uint64_t timers_id(const struct arena *arena, uint32_t timer)
+{
+	return (arena->timers[timer].sequence & TIMERS_SEQUENCE_MASK) << PROTO_ID_INDEX_BITS |
+		timer;
+}
 
 /* The place that an id, which may be any number, speaks of; 0: there is no such place. O(1). */
-uint32_t timers_index(const struct arena *arena, uint64_t id);
+static inline uint32_t timers_index(const struct arena *arena, uint64_t id)
+{
+	uint32_t timer = (uint32_t)(id & ARENA_TIMERS_MAX);
+
+	return timer > arena->header->timers_top ? 0 : timer;
+}
 
 /*
  * The live timer that has this id; 0: there is none. Any number may be asked for. O(1).
@@ -50,7 +85,14 @@ uint32_t timers_index(const struct arena *arena, uint64_t id);
 uint32_t timers_find(const struct arena *arena, uint64_t id);
 
 /* Whether the timer is a live one: its state says so, and its session has not closed since. */
-bool timers_alive(const struct arena *arena, uint32_t timer);
+static inline bool timers_alive(const struct arena *arena, uint32_t timer)
+{
+	const struct timer *t = &arena->timers[timer];
+	const struct session *session = &arena->sessions[t->session];
+
+	return timers_state(arena, timer) != TIMER_FREE && session->state != SESSION_FREE &&
+		t->sequence > session->born;
+}
 
 /*
  * The check word of a timer, as it would be with what the change says. O(1).
