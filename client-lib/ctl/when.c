@@ -178,8 +178,8 @@ static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error
 	/* Without a unit a blank must end the number: "1.5.5" is not two of them. */
 	if (text->at == number_end && !when_text_done(text))
 		return when_blame_word(whole_text, whole_text.at, -EINVAL, error);
-	if (__builtin_add_overflow(whole, 1u, &ceiling) ||
-		__builtin_mul_overflow(ceiling, unit, &ceiling))
+	/* A whole number is at most INT64_MAX. */
+	if (__builtin_mul_overflow(whole + 1, unit, &ceiling))
 		return when_blame_word(whole_text, whole_text.at, -ERANGE, error);
 	*ret_us = whole * unit + fraction_us(fraction, unit);
 	return 0;

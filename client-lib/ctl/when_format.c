@@ -41,8 +41,6 @@ __attribute__((format(printf, 2, 3))) static void append(
 	va_start(arguments, format);
 	n = vsnprintf(out->at, out->left, format, arguments);
 	va_end(arguments);
-	if (n < 0 || out->left == 0)
-		return;
 	if ((size_t)n >= out->left)
 		n = (int)(out->left - 1);
 	out->at += n;
@@ -113,11 +111,16 @@ char *when_format_timestamp(char *buffer, size_t size, uint64_t us, unsigned int
 		return buffer;
 	}
 	t = (time_t)(us / WHEN_US_PER_SECOND);
-	if (!utc)
-		tzset();
-	if (us > WHEN_TIMESTAMP_LAST || !(utc ? gmtime_r(&t, &tm) : localtime_r(&t, &tm))) {
+	if (us > WHEN_TIMESTAMP_LAST) {
 		append(&out, "--- XXXX-XX-XX XX:XX:XX");
 		return buffer;
+	}
+	/* Neither can fail: the year has four digits. */
+	if (utc) {
+		gmtime_r(&t, &tm);
+	} else {
+		tzset();
+		localtime_r(&t, &tm);
 	}
 
 	/* Not strftime("%a"): that one speaks the user's language. */

@@ -244,14 +244,11 @@ static int conclude(const struct reading *reading, const struct when_zone *zone,
 {
 	uint64_t us;
 	int64_t s;
-	int r;
 
 	if (!when_text_done(&reading->weekday) &&
 		!weekday_is(reading->weekday, when_civil_weekday(&reading->civil)))
 		return when_blame(reading->weekday, -EINVAL, reading->error);
-	r = when_zone_instant(zone, &reading->civil, &s);
-	if (r < 0)
-		return when_blame(reading->all, r, reading->error);
+	s = when_zone_instant(zone, &reading->civil);
 	if (s < 0 || s > SECONDS_LAST)
 		return when_blame(reading->all, -ERANGE, reading->error);
 	us = (uint64_t)s * WHEN_US_PER_SECOND + reading->us;
@@ -268,9 +265,7 @@ static int parse_in_zone(struct when_text text, const struct when_zone *zone, in
 	struct reading reading = {.all = text, .weekday = {text.at, text.at}, .error = error};
 	int r;
 
-	r = when_zone_civil(zone, now_s, &reading.civil);
-	if (r < 0)
-		return when_blame(text, r, error);
+	reading.civil = when_zone_civil(zone, now_s);
 	r = scan_day_word(&text, &reading);
 	if (r == 0) {
 		scan_weekday(&text, &reading);

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,9 +48,9 @@ static int64_t civil_utc_s(const struct when_civil *civil)
 	return ((days * 24 + civil->hour) * 60 + civil->minute) * 60 + civil->second;
 }
 
-static void civil_from_tm(const struct tm *tm, struct when_civil *ret)
+static struct when_civil civil_from_tm(const struct tm *tm)
 {
-	*ret = (struct when_civil){
+	return (struct when_civil){
 		.year = (int64_t)tm->tm_year + 1900,
 		.month = tm->tm_mon + 1,
 		.day = tm->tm_mday,
@@ -87,7 +86,6 @@ static bool zone_name_is_clean(struct when_text name)
 /* Whether a file holds a compiled time zone, going by its first four bytes. */
 static bool zone_file_is_valid(const char *path)
 {
-	struct stat st;
 	char magic[4];
 	bool valid;
 	int fd;
@@ -95,8 +93,7 @@ static bool zone_file_is_valid(const char *path)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return false;
-	valid = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-		read(fd, magic, sizeof(magic)) == (ssize_t)sizeof(magic) &&
+	valid = read(fd, magic, sizeof(magic)) == (ssize_t)sizeof(magic) &&
 		memcmp(magic, "TZif", sizeof(magic)) == 0;
 	close(fd);
 	return valid;
@@ -182,28 +179,16 @@ void when_zone_leave(struct when_zone *zone)
 	zone->switched = false;
 }
 
-static int civil_at(
-	const struct when_zone *zone, int64_t s, struct when_civil *ret_civil, struct tm *ret_tm)
+struct when_civil when_zone_civil(const struct when_zone *zone, int64_t s)
 {
 	time_t t = s;
-
-	if (!(zone->utc ? gmtime_r(&t, ret_tm) : localtime_r(&t, ret_tm)))
-		return -ERANGE;
-	civil_from_tm(ret_tm, ret_civil);
-	return 0;
-}
-
-int when_zone_civil(const struct when_zone *zone, int64_t s, struct when_civil *ret_civil)
-{
-	struct when_civil civil;
 	struct tm tm;
-	int r;
 
-	r = civil_at(zone, s, &civil, &tm);
-	if (r < 0)
-		return r;
-	*ret_civil = civil;
-	return 0;
+	if (zone->utc)
+		gmtime_r(&t, &tm);
+	else
+		localtime_r(&t, &tm);
+	return civil_from_tm(&tm);
 }
 
 int when_civil_weekday(const struct when_civil *civil)
@@ -216,20 +201,18 @@ int when_civil_weekday(const struct when_civil *civil)
 }
 
 /* The instant at which the zone's clocks show the local time, whichever season that is in. */
-static int instant_by_trying(const struct when_zone *zone, int64_t wanted, int64_t *ret_s)
+static int64_t instant_by_trying(int64_t wanted)
 {
-	int64_t t = wanted, previous = wanted, before_previous = wanted;
+	time_t t = wanted, previous = wanted, before_previous = wanted;
 	bool previous_is_dst = false;
 
 	for (int i = 0; i < GUESSES_MAX; i++) {
 		struct when_civil shown;
 		struct tm tm;
 		int64_t off;
-		int r;
 
-		r = civil_at(zone, t, &shown, &tm);
-		if (r < 0)
-			return r;
+		localtime_r(&t, &tm);
+		shown = civil_from_tm(&tm);
 		off = wanted - civil_utc_s(&shown);
 		if (off == 0)
 			break;
@@ -240,48 +223,36 @@ static int instant_by_trying(const struct when_zone *zone, int64_t wanted, int64
 		previous_is_dst = tm.tm_isdst > 0;
 		t += off;
 	}
-	*ret_s = t;
-	return 0;
+	return t;
 }
 
 /* The abbreviation said which season's offset is meant, also out of season: take it from the
  * nearest instant that is in that season; if none is near, summer time is an hour, as almost
  * everywhere. */
-static int instant_by_season(const struct when_zone *zone, int64_t wanted, int64_t *ret_s)
+static int64_t instant_by_season(int64_t wanted, bool wants_dst)
 {
-	bool wants_dst = zone->is_dst > 0;
-	struct when_civil shown;
-	struct tm tm;
-	int64_t near;
-	int r;
+	int64_t near = instant_by_trying(wanted);
 
-	r = instant_by_trying(zone, wanted, &near);
-	if (r < 0)
-		return r;
 	for (int64_t delta = 0; delta <= SEASON_AWAY_MAX; delta += SEASON_STRIDE) {
 		for (int sign = -1; sign <= 1; sign += 2) {
-			r = civil_at(zone, near + sign * delta, &shown, &tm);
-			if (r < 0)
-				return r;
-			if ((tm.tm_isdst > 0) == wants_dst) {
-				*ret_s = wanted - tm.tm_gmtoff;
-				return 0;
-			}
+			time_t t = near + sign * delta;
+			struct tm tm;
+
+			localtime_r(&t, &tm);
+			if ((tm.tm_isdst > 0) == wants_dst)
+				return wanted - tm.tm_gmtoff;
 		}
 	}
-	*ret_s = near + (wants_dst ? -ONE_HOUR : ONE_HOUR);
-	return 0;
+	return near + (wants_dst ? -ONE_HOUR : ONE_HOUR);
 }
 
-int when_zone_instant(const struct when_zone *zone, const struct when_civil *civil, int64_t *ret_s)
+int64_t when_zone_instant(const struct when_zone *zone, const struct when_civil *civil)
 {
 	int64_t wanted = civil_utc_s(civil);
 
-	if (zone->utc) {
-		*ret_s = wanted;
-		return 0;
-	}
+	if (zone->utc)
+		return wanted;
 	if (zone->is_dst >= 0)
-		return instant_by_season(zone, wanted, ret_s);
-	return instant_by_trying(zone, wanted, ret_s);
+		return instant_by_season(wanted, zone->is_dst > 0);
+	return instant_by_trying(wanted);
 }

@@ -44,13 +44,12 @@ int when_zone_enter(struct when_text word, int64_t now_s, struct when_zone *ret_
 /* Puts $TZ back. Harmless if it was not changed, and when done twice. */
 void when_zone_leave(struct when_zone *zone);
 
-/* What the zone's clocks show at an instant, in seconds since the epoch.
- * Return: 0; -ERANGE if the year is beyond what the C library holds. */
-int when_zone_civil(const struct when_zone *zone, int64_t s, struct when_civil *ret_civil);
+/* What the zone's clocks show at an instant, in seconds since the epoch. Its year must be one that
+ * the C library holds, an int: that of any number of microseconds is. */
+struct when_civil when_zone_civil(const struct when_zone *zone, int64_t s);
 
 /* The day of the week of a date, 0 for Sunday to 6. It must not be before the year 0. */
 int when_civil_weekday(const struct when_civil *civil);
 
-/* The instant at which they show it, in seconds since the epoch (negative before it).
- * Return: 0; -ERANGE as above. */
-int when_zone_instant(const struct when_zone *zone, const struct when_civil *civil, int64_t *ret_s);
+/* The instant at which they show it, in seconds since the epoch (negative before it). */
+int64_t when_zone_instant(const struct when_zone *zone, const struct when_civil *civil);
