@@ -41,6 +41,7 @@ __attribute__((format(printf, 2, 3))) static void append(
 	va_start(arguments, format);
 	n = vsnprintf(out->at, out->left, format, arguments);
 	va_end(arguments);
+	/* Never negative: no format here has wide characters, nor is anything that long. */
 	if ((size_t)n >= out->left)
 		n = (int)(out->left - 1);
 	out->at += n;
