@@ -159,10 +159,8 @@ uint32_t arena_take_session(struct arena *arena)
 
 	if (session)
 		h->sessions_free = arena->sessions[session].ready_next;
-	else if (h->sessions_top < h->max_clients + 1)
+	else
 		session = ++h->sessions_top;
-	if (!session)
-		return 0;
 	memset(&arena->sessions[session], 0, sizeof(arena->sessions[session]));
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		arena_heads(arena, clock)[session].tag = 0;

@@ -230,7 +230,7 @@ void arena_free_timers(struct arena *arena, uint32_t root);
 /* Gives back one timer, which is in no tree. O(1). */
 void arena_free_timer(struct arena *arena, uint32_t timer);
 
-/* A zeroed session; 0: there is none left. O(1). */
+/* A zeroed session. The caller has a client's place for it (limits.h), so there is one left. O(1). */
 uint32_t arena_take_session(struct arena *arena);
 void arena_free_session(struct arena *arena, uint32_t session);
 

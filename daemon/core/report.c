@@ -37,7 +37,8 @@ void report_late(struct counters *counters, uint64_t late)
 
 uint64_t report_quantile(const struct counters *counters, unsigned int percent)
 {
-	uint64_t total = 0, wanted, seen = 0, end;
+	uint64_t total = 0, wanted, seen, end;
+	unsigned int bucket = 0;
 
 	for (unsigned int i = 0; i < LATENESS_BUCKETS; i++)
 		total += counters->late[i];
@@ -45,14 +46,11 @@ uint64_t report_quantile(const struct counters *counters, unsigned int percent)
 		return 0;
 	/* The rank of the quantile, rounded up, without overflow. */
 	wanted = total / 100 * percent + (total % 100 * percent + 99) / 100;
-	for (unsigned int i = 0; i < LATENESS_BUCKETS; i++) {
-		seen += counters->late[i];
-		if (seen < wanted)
-			continue;
-		end = bucket_end(i);
-		return end < counters->late_max ? end : counters->late_max;
-	}
-	return counters->late_max;
+	/* Ends at the last bucket at the latest, where seen is total, whatever the counters are. */
+	for (seen = counters->late[0]; seen < wanted; seen += counters->late[bucket])
+		bucket++;
+	end = bucket_end(bucket);
+	return end < counters->late_max ? end : counters->late_max;
 }
 
 /* due - now, as far as a signed number goes. */

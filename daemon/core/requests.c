@@ -36,12 +36,11 @@ static enum proto_status check(const struct worker *w, const struct proto_regist
 	return absolute(ret_due, r->flags, now->at[r->clock]);
 }
 
-/* A live timer, but for its tree. There is a place for it: the limits are below the arena's room. */
-static uint32_t make(
-	struct worker *w, uint32_t session, const struct proto_register *r, uint64_t due)
+/* Makes a place that was taken a live timer's, but for its tree. */
+static void fill(struct worker *w, uint32_t timer, uint32_t session, const struct proto_register *r,
+	uint64_t due)
 {
 	struct arena *arena = &w->arena;
-	uint32_t timer = arena_take_timer(arena);
 
 	ARENA_STORE(arena->timers[timer],
 		((struct timer){
@@ -57,15 +56,16 @@ static uint32_t make(
 	ARENA_STORE(arena->nodes[timer].latest, timers_latest(due, r->slack));
 	timers_publish(arena, timer, clock_of(r), r->label[0] != 0);
 	arena->sessions[session].held++;
-	return timer;
 }
 
 uint32_t requests_enroll_own(
 	struct worker *w, const struct proto_register *r, const struct now *now)
 {
-	uint64_t due = now->at[r->clock] + r->due;
-	uint32_t timer = make(w, ARENA_OWN_SESSION, r, due);
+	uint32_t timer = arena_take_timer(&w->arena);
 
+	if (!timer)
+		return 0;
+	fill(w, timer, ARENA_OWN_SESSION, r, now->at[r->clock] + r->due);
 	sessions_enroll(&w->arena, timer);
 	return timer;
 }
@@ -117,7 +117,9 @@ static enum proto_status enroll(struct worker *w, uint32_t session, const struct
 		status = limits_check_timer(&w->arena, &w->config.limits, user);
 	if (status)
 		return status;
-	*ret_timer = make(w, session, &records->r[i], records->dues[i]);
+	/* There is a place: the limits are below the arena's room. */
+	*ret_timer = arena_take_timer(&w->arena);
+	fill(w, *ret_timer, session, &records->r[i], records->dues[i]);
 	limits_take_timer(&w->arena, user);
 	sessions_enroll_foreseen(&w->arena, *ret_timer, records->places, i);
 	return PROTO_OK;

@@ -59,8 +59,8 @@ static void head_renew(struct arena *arena, unsigned int clock, uint32_t session
 	if (arena->sessions[session].place != SESSION_WATCHED)
 		return;
 	least = rbtree_least(arena->nodes, timers);
-	if (head->tag && head->tag == timers->first &&
-		head->due == arena->nodes[timers->first].due) {
+	/* A timer's due changes only while it is in no tree: the same timer has the same due. */
+	if (head->tag && head->tag == timers->first) {
 		if (head->latest != least)
 			rbtree_set_latest(heads, session, least);
 		return;
@@ -116,8 +116,6 @@ uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *pe
 	uint32_t session = arena_take_session(arena);
 	struct session *s = &arena->sessions[session];
 
-	if (!session)
-		return 0;
 	ARENA_STORE(s->user, user);
 	ARENA_STORE(s->uid, peer->uid);
 	ARENA_STORE(s->pid, peer->pid);

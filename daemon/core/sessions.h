@@ -26,7 +26,7 @@ struct peer {
 	const char *comm; /* the command's name, zero-terminated or PROTO_COMM_MAX bytes */
 };
 
-/* A new session, before its hello; 0: there is none left. O(1). */
+/* A new session, before its hello, for the place that its client has taken (limits.h). O(1). */
 uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *peer);
 
 /* The check word over sent_at; never 0. */

@@ -125,10 +125,6 @@ enum proto_status worker_connect(
 	if (status)
 		return status;
 	session = sessions_open(&w->arena, user, peer);
-	if (!session) {
-		limits_return_client(&w->arena, user, 0);
-		return PROTO_E_CLIENTS;
-	}
 	hello.cookie = session;
 	w->arena.sessions[session].hello_timer = requests_enroll_own(w, &hello, now);
 	*ret_session = session;
