@@ -238,6 +238,27 @@ static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 	assert_int_equal(world_cancel(world, session, id), PROTO_E_NO_SUCH_TIMER);
 }
 
+/* A session that is to end stays one even if its turn passed with nothing sent. */
+static void test_an_end_that_is_not_sent(void **state)
+{
+	struct world *world = *state;
+	struct worker *w = &world->worker;
+	uint32_t session;
+	size_t size;
+
+	assert_int_equal(world_try_connect(world, USER, &session), PROTO_OK);
+	world_pass(world, PROTO_HELLO_TIMEOUT_US);
+	assert_false(worker_tick(w, &world->now));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(worker_ready(w, &world->now), session);
+		assert_int_equal(
+			worker_wakes(w, session, &world->now, true, world->out, &size), WORKER_END);
+		worker_settle(w, session, &world->now, false);
+	}
+	expect(world, 1);
+	assert_int_equal(world->events[0].error.status, PROTO_E_HELLO_TIMEOUT);
+}
+
 static void test_cancelled_events_wait_for_a_client_that_does_not_read(void **state)
 {
 	struct world *world = *state;
@@ -261,6 +282,39 @@ static void test_cancelled_events_wait_for_a_client_that_does_not_read(void **st
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(world->events[i].cancelled.id, ids[i]);
 	assert_int_equal(world_status(world, owner).timers, 0);
+}
+
+/* More of them than one packet takes come in as many as it takes, in order. */
+static void test_many_cancelled_events(void **state)
+{
+	const uint32_t most = PROTO_RECORDS_MAX(struct proto_cancelled), n = 2 * most + 7;
+	struct limits limits = world_limits(n, 4);
+	struct world *world = world_new(&limits);
+	uint32_t owner = world_connect(world, USER), friend = world_connect(world, USER);
+	uint64_t *ids = calloc(n, sizeof(*ids));
+	struct world_served served;
+
+	(void)state;
+	assert_non_null(ids);
+	for (uint32_t i = 0; i < n; i++)
+		ids[i] = world_timer(world, owner, 0, 10);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(world_cancel(world, friend, ids[i]), PROTO_OK);
+	for (uint32_t sent = 0; sent < n; sent = sent + most < n ? sent + most : n) {
+		assert_int_equal(world->n_events, sent);
+		served = world_serve(world);
+		assert_int_equal(served.session, owner);
+		assert_true(served.sent);
+	}
+	assert_int_equal(world->n_events, n);
+	for (uint32_t i = 0; i < n; i++) {
+		assert_int_equal(world->events[i].opcode, PROTO_CANCELLED);
+		assert_int_equal(world->events[i].cancelled.id, ids[i]);
+	}
+	expect(world, 0);
+	assert_int_equal(world_status(world, owner).timers, 0);
+	free(ids);
+	world_free(world);
 }
 
 /* What its client was not told of goes with the session. */
@@ -429,7 +483,9 @@ int main(void)
 		TEST(test_who_may_rearm),
 		TEST(test_twice_in_one_packet),
 		TEST(test_cancel_of_what_is_due_wins_until_it_is_sent),
+		TEST(test_an_end_that_is_not_sent),
 		TEST(test_cancelled_events_wait_for_a_client_that_does_not_read),
+		cmocka_unit_test(test_many_cancelled_events),
 		TEST(test_disconnect_with_cancellations_untold),
 		TEST(test_disconnect_drops_what_is_due),
 		TEST(test_wall_clock_set_forwards_and_back),

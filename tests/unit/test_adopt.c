@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Adoption, case by case: which records are not believed, which answer is left to be sent, what of a
+ * packet that was not committed is taken back, how far a scan goes when the counts lie, and what is
+ * done without when there are more timers than there is room for. tests/sim has the same by chance:
+ * kills at every store, and arenas damaged anywhere.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "world.h"
+
+#define USER	 1000
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static int setup(void **state)
+{
+	struct limits limits = world_limits(20000, 3000);
+
+	*state = world_new(&limits);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_free(*state);
+	return 0;
+}
+
+/* Another process takes over, all clients being there still. */
+static void adopt(struct world *world)
+{
+	struct worker_config config = world->worker.config;
+	const struct arena *arena = &world->worker.arena;
+
+	assert_true(worker_adopt(&world->worker, world->block, &config, &world->now));
+	for (uint32_t i = ARENA_OWN_SESSION + 1; i <= arena->header->sessions_top; i++)
+		if (arena->sessions[i].state != SESSION_FREE)
+			worker_resume(&world->worker, i);
+	world_turn(world);
+	world_forget(world);
+}
+
+static uint32_t place_of(uint64_t id)
+{
+	return (uint32_t)(id & ARENA_TIMERS_MAX);
+}
+
+/* Has the next worker find a packet in hand whose answer may not have been sent. */
+static size_t handle(struct world *world, uint32_t session, enum proto_opcode opcode,
+	const void *record, const void **ret_answer)
+{
+	struct codec_writer writer;
+	bool end;
+
+	codec_begin(&writer, world->in, opcode, ++world->clients[session].serial);
+	if (record)
+		codec_put(&writer, record);
+	return worker_handle(&world->worker, session, world->in, codec_end(&writer, 0), &world->now,
+		ret_answer, &end);
+}
+
+/* As if the process had died before the last store of that packet. */
+static void uncommit(struct world *world, uint32_t session)
+{
+	world->worker.arena.sessions[session].serial--;
+	world->clients[session].serial--;
+}
+
+static void test_a_resumed_session_is_told(void **state)
+{
+	struct world *world = *state;
+	struct worker *w = &world->worker;
+	struct worker_config config = w->config;
+	uint32_t session = world_connect(world, USER);
+	struct proto_resumed resumed;
+	struct proto_header header;
+	size_t size;
+
+	assert_true(worker_adopt(w, world->block, &config, &world->now));
+	assert_false(worker_busy(w));
+	assert_false(worker_recovers(w, session));
+	worker_resume(w, session);
+	/* Until it is told, it is to be told: also where nothing was sent when it had its turn. */
+	for (int i = 0; i < 3; i++) {
+		assert_true(worker_recovers(w, session));
+		assert_int_equal(worker_ready(w, &world->now), session);
+		assert_int_equal(worker_wakes(w, session, &world->now, true, world->out, &size),
+			WORKER_PACKET);
+		assert_int_equal(
+			codec_open(world->out, size, CODEC_FROM_DAEMON, &header), CODEC_OK);
+		assert_int_equal(header.opcode, PROTO_RESUMED);
+		codec_get(world->out, &header, 0, &resumed);
+		assert_int_equal(resumed.serial, world->clients[session].serial);
+		if (i == 2)
+			worker_wakes_sent(w, &world->now);
+		worker_settle(w, session, &world->now, false);
+	}
+	assert_false(worker_recovers(w, session));
+	assert_false(worker_busy(w));
+}
+
+static void of_no_state(struct arena *arena, uint32_t timer)
+{
+	arena->nodes[timer].tag = TIMER_CANCELLING + 1;
+}
+
+static void of_no_clock(struct arena *arena, uint32_t timer)
+{
+	arena->nodes[timer].tag |= ARENA_CLOCKS << 8;
+}
+
+static void with_a_tag_too_wide(struct arena *arena, uint32_t timer)
+{
+	arena->nodes[timer].tag |= 1u << 31;
+}
+
+static void of_no_session(struct arena *arena, uint32_t timer)
+{
+	arena->timers[timer].session = 0;
+}
+
+static void of_a_session_too_high(struct arena *arena, uint32_t timer)
+{
+	arena->timers[timer].session = UINT32_MAX;
+}
+
+static void of_no_sequence(struct arena *arena, uint32_t timer)
+{
+	arena->timers[timer].sequence = 0;
+}
+
+static void of_a_sequence_too_high(struct arena *arena, uint32_t timer)
+{
+	arena->timers[timer].sequence = UINT64_MAX;
+}
+
+static void with_its_end_before_its_due(struct arena *arena, uint32_t timer)
+{
+	arena->nodes[timer].latest = arena->nodes[timer].due - 1;
+}
+
+static void that_is_never_due(struct arena *arena, uint32_t timer)
+{
+	arena->nodes[timer].due = arena->nodes[timer].latest = TIMERS_FOREVER;
+}
+
+static void with_a_label_that_rings(struct arena *arena, uint32_t timer)
+{
+	arena->labels[timer][0] = '\a';
+}
+
+/* A record that cannot be is dropped and counted, even where its check word fits; the others stay. */
+static void test_records_that_cannot_be(void **state)
+{
+	static void (*const damages[])(struct arena * arena, uint32_t timer) = {
+		of_no_state,
+		of_no_clock,
+		with_a_tag_too_wide,
+		of_no_session,
+		of_a_session_too_high,
+		of_no_sequence,
+		of_a_sequence_too_high,
+		with_its_end_before_its_due,
+		that_is_never_due,
+		with_a_label_that_rings,
+	};
+	struct world *world = *state;
+	struct arena *arena = &world->worker.arena;
+	uint32_t session = world_connect(world, USER);
+	struct proto_register r = {.due = 10, .flags = PROTO_RELATIVE, .label = "label"};
+
+	for (size_t i = 0; i < 2 * COUNT(damages); i++) {
+		uint64_t before = world_timer(world, session, 0, 10);
+		uint64_t id = world_register(world, session, &r).id;
+		uint64_t behind = world_timer(world, session, 0, 10);
+		uint32_t timer = place_of(id);
+		struct arena_intent values;
+
+		damages[i / 2](arena, timer);
+		values = timers_values(arena, timer);
+		if (i % 2)
+			arena->timers[timer].check = timers_check(arena, timer, &values);
+		adopt(world);
+		assert_int_equal(world->worker.dropped, 1);
+		assert_int_equal(world_cancel(world, session, id), PROTO_E_NO_SUCH_TIMER);
+		world_pass(world, 10);
+		world_turn(world);
+		assert_int_equal(world->n_events, 2);
+		assert_int_equal(world->events[0].wake.id, before);
+		assert_int_equal(world->events[1].wake.id, behind);
+		assert_int_equal(world_status(world, session).timers, 0);
+		world_forget(world);
+	}
+}
+
+/* An answer that may not have been sent is sent again, unless it is none any more. */
+static void test_the_answer_that_is_left(void **state)
+{
+	struct world *world = *state;
+	struct worker *w = &world->worker;
+	struct worker_config config = w->config;
+	uint32_t session = world_connect(world, USER);
+
+	for (int damage = 0; damage < 5; damage++) {
+		struct arena_applying *applying = &w->arena.header->applying;
+		const void *answer, *left = NULL;
+		uint32_t to = 0;
+		size_t size = handle(world, session, PROTO_STATUS, NULL, &answer);
+
+		/* Of the header: opcode and serial. */
+		if (damage == 1)
+			w->arena.answer[0] ^= 1;
+		if (damage == 2)
+			w->arena.answer[8] ^= 1;
+		if (damage == 3)
+			applying->answer_size = PROTO_PACKET_MAX + 1;
+		if (damage == 4)
+			applying->session = session + 1;
+		assert_true(worker_adopt(w, world->block, &config, &world->now));
+		assert_int_equal(worker_left_answer(w, &to, &left), damage ? 0 : size);
+		assert_int_equal(to, damage ? 0 : session);
+		assert_ptr_equal(left, damage ? NULL : answer);
+		worker_answered(w);
+		assert_int_equal(worker_left_answer(w, &to, &left), 0);
+		worker_resume(w, session);
+		world_turn(world);
+	}
+}
+
+/* What a packet has re-armed is what it was, where the packet was not committed; it comes again. But
+ * a note of what it was is believed only if it can be that timer's. */
+static void test_what_is_taken_back(void **state)
+{
+	struct world *world = *state;
+	struct arena *arena = &world->worker.arena;
+	uint32_t session = world_connect(world, USER);
+	uint64_t id = world_timer(world, session, 0, 1000);
+	struct proto_rearm r = {.id = id, .due = 5000, .flags = PROTO_RELATIVE};
+
+	for (int damage = 0; damage < 4; damage++) {
+		struct arena_intent *was = &arena->rearmed[0];
+		const void *answer;
+
+		handle(world, session, PROTO_REARM, &r, &answer);
+		uncommit(world, session);
+		assert_int_equal(was->timer, place_of(id));
+		if (damage == 1) {
+			was->timer = 0;
+			was->check = timers_check(arena, 0, was);
+		}
+		if (damage == 2)
+			was->timer = arena->header->max_timers + 1;
+		if (damage == 3)
+			was->due++;
+		adopt(world);
+		assert_int_equal(world->worker.dropped, 0);
+		assert_int_equal(
+			worker_next(&world->worker, 0), WORLD_MONOTONIC + (damage ? 5000 : 1000));
+		assert_int_equal(arena->nodes[0].due, 0);
+		assert_int_equal(arena->nodes[0].latest, UINT64_MAX);
+		/* The packet comes again; and all is as it was. */
+		assert_int_equal(world_rearm(world, session, &r).status, PROTO_OK);
+		assert_int_equal(worker_next(&world->worker, 0), WORLD_MONOTONIC + 5000);
+		r.due = 1000;
+		assert_int_equal(world_rearm(world, session, &r).status, PROTO_OK);
+		r.due = 5000;
+	}
+}
+
+/* A scan goes on behind a count that is too low until it has seen 1024 places that were never used. */
+static void test_counts_that_are_too_low(void **state)
+{
+	struct world *world = *state;
+	struct arena_header *h = world->worker.arena.header;
+	uint32_t sessions[1500], session;
+	uint64_t id;
+
+	for (size_t i = 0; i < COUNT(sessions); i++)
+		sessions[i] = world_connect(world, USER);
+	session = sessions[COUNT(sessions) - 1];
+	for (int i = 0; i < 3000; i++)
+		world_timer(world, sessions[0], 0, 10);
+	id = world_timer(world, session, 0, 10);
+	for (size_t i = 0; i + 1 < COUNT(sessions); i++)
+		world_disconnect(world, sessions[i]);
+	h->sessions_top = h->timers_top = 0;
+	adopt(world);
+	assert_int_equal(world->worker.dropped, 0);
+	assert_int_equal(world_status(world, session).timers, 1);
+	world_pass(world, 10);
+	world_turn(world);
+	assert_int_equal(world->n_events, 1);
+	assert_int_equal(world->events[0].wake.id, id);
+}
+
+/* And ends there, or at the end of the arena: it costs what was used and not what there could be. */
+static void test_a_scan_ends(void **state)
+{
+	struct world *world = *state;
+	struct arena_header *h = world->worker.arena.header;
+	uint32_t session = world_connect(world, USER);
+
+	world_timer(world, session, 0, 10);
+	adopt(world);
+	assert_in_range(h->sessions_top, 1024, 1100);
+	assert_in_range(h->timers_top, 1024, 1100);
+	h->sessions_top = h->timers_top = UINT32_MAX;
+	adopt(world);
+	assert_int_equal(h->sessions_top, h->max_clients + 1);
+	assert_int_equal(h->timers_top, h->max_timers);
+	assert_int_equal(world_status(world, session).timers, 1);
+}
+
+/*
+ * What was held when the limits were others is held still. If it leaves no places for the daemon's own
+ * timers, those are done without: a client is not held to its hello. Nobody gets what there is not.
+ */
+static void test_more_timers_than_there_is_room_for(void **state)
+{
+	struct limits limits = world_limits(18, 20);
+	struct world *world = world_new(&limits);
+	struct worker *w = &world->worker;
+	uint32_t session = world_connect(world, 0), late[10];
+	struct proto_register r = {.due = 1000000000};
+	uint64_t id = 0;
+
+	(void)state;
+	/* The room of all is as the daemon's: the same whatever the limits are. */
+	w->config.room_timers = w->arena.header->max_timers;
+	w->config.room_clients = w->arena.header->max_clients;
+	w->config.limits = world_limits(34, 4);
+	for (int i = 0; i < 34; i++)
+		id = world_timer(world, session, 0, 1000000000);
+	w->config.limits = limits;
+	adopt(world);
+	assert_int_equal(world_status(world, session).timers, 34);
+
+	for (size_t i = 0; i < COUNT(late); i++)
+		assert_int_equal(world_try_connect(world, USER, &late[i]), PROTO_OK);
+	worker_start_chore(w, WORKER_STORE, 1000, 0, &world->now);
+	assert_int_equal(world_register(world, session, &r).status, PROTO_E_TIMERS);
+	world_hello(world, late[9]);
+	world_pass(world, PROTO_HELLO_TIMEOUT_US);
+	world_turn(world);
+	assert_int_equal(world->n_events, 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(world->events[i].error.status, PROTO_E_HELLO_TIMEOUT);
+	assert_int_equal(worker_take_chores(w), 0);
+	assert_int_equal(world_status(world, session).clients, 5);
+
+	for (uint32_t i = 0; i < 17; i++)
+		assert_int_equal(world_cancel(world, session, id - ((uint64_t)i << 22 | i)), 0);
+	assert_int_equal(world_register(world, late[9], &r).status, PROTO_OK);
+	assert_int_equal(world_register(world, late[9], &r).status, PROTO_E_TIMERS);
+	world_hello(world, late[8]);
+	world_free(world);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_resumed_session_is_told),
+		TEST(test_records_that_cannot_be),
+		TEST(test_the_answer_that_is_left),
+		TEST(test_what_is_taken_back),
+		TEST(test_counts_that_are_too_low),
+		TEST(test_a_scan_ends),
+		cmocka_unit_test(test_more_timers_than_there_is_room_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
