@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -164,6 +165,7 @@ static int connect_errno(int error)
 
 static int open_socket(struct connection *c)
 {
+	const struct timeval patience = {.tv_usec = CONNECTION_PATIENCE_US};
 	int r;
 
 	c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -174,6 +176,10 @@ static int open_socket(struct connection *c)
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return connect_errno(errno);
+	/* Only connecting must not block: from now on each call says for itself whether it may. */
+	if (setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+		fcntl(c->fd, F_SETFL, 0) < 0)
+		return -errno;
 	return watch(c, EPOLL_CTL_ADD, c->fd, EPOLLIN);
 }
 
@@ -228,7 +234,12 @@ int connection_greeted(struct connection *c)
 	return 0;
 }
 
-int connection_receive(struct connection *c)
+bool connection_may_wait(const struct connection *c)
+{
+	return c->state == CONNECTION_UP && !c->blocked;
+}
+
+int connection_receive(struct connection *c, bool wait)
 {
 	ssize_t n;
 
@@ -237,10 +248,11 @@ int connection_receive(struct connection *c)
 	/* Once the peer is gone with something unread, the error comes first and then, at the next
 	 * call, what there is to read; so an error that says so is passed over. */
 	do
-		n = recv(c->fd, c->in, PROTO_PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
-	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+		n = recv(c->fd, c->in, PROTO_PACKET_MAX,
+			wait ? MSG_TRUNC : MSG_TRUNC | MSG_DONTWAIT);
+	while (n < 0 && ((errno == EINTR && !wait) || errno == ECONNRESET));
 	if (n < 0)
-		return errno == EAGAIN ? 0 : -errno;
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	if (n == 0)
 		return -ECONNRESET;
 	if (codec_open(c->in, (size_t)n, CODEC_FROM_DAEMON, &c->header) != CODEC_OK)

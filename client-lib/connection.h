@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One connection to the daemon, and the next one when it is lost: socket, hello, packets in and
- * out, back-off. Knows packets, but nothing of what they are about. Nothing here blocks.
+ * out, back-off. Knows packets, but nothing of what they are about. Nothing here blocks but
+ * connection_receive(), if asked to.
  *
  * `epoll` holds the current socket and the timer of the back-off, so that what waits on it need not
  * know which of the two there is to wait for, nor when one socket follows another.
@@ -63,12 +64,19 @@ int connection_greeted(struct connection *c);
 /* It is lost or has failed, for that reason. Arms the back-off. */
 void connection_lose(struct connection *c, int error);
 
+/* Whether all that there can be to wait for is a packet: else epoll knows more. */
+bool connection_may_wait(const struct connection *c);
+
+/* How long connection_receive() waits, at most: about. Below a second, as timevals go. */
+#define CONNECTION_PATIENCE_US 500000
+
 /*
- * Receives a packet into `in` and checks its frame, unless one is there already.
+ * Receives a packet into `in` and checks its frame, unless one is there already. With `wait` it waits for one
+ * if none is there, in one system call where epoll would take two; until a signal comes, too.
  * Return: 1: there is one; 0: there is none now; -ECONNRESET: the connection has ended; another
  * negative errno: it is useless. Call connection_lose() then.
  */
-int connection_receive(struct connection *c);
+int connection_receive(struct connection *c, bool wait);
 
 /* Done with the packet in `in`. */
 void connection_consume(struct connection *c);

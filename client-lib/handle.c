@@ -68,14 +68,12 @@ static void lose(struct toytimer *t, int error)
 	connection_lose(&t->connection, error == -ECONNRESET ? -ECONNREFUSED : error);
 }
 
-/* Return: 1: a packet was taken, or the connection lost; 0: there is none now; -ENOMEM. */
-static int receive(struct toytimer *t)
+/* What to do with what connection_receive() returned.
+ * Return: 1: a packet was taken, or the connection lost; 0: there is none now; -ENOMEM. */
+static int take(struct toytimer *t, int received)
 {
-	int r;
+	int r = received;
 
-	if (!connection_attempt(&t->connection))
-		return 0;
-	r = connection_receive(&t->connection);
 	if (r == 0)
 		return 0;
 	if (r > 0)
@@ -87,6 +85,13 @@ static int receive(struct toytimer *t)
 	else
 		connection_consume(&t->connection);
 	return 1;
+}
+
+static int receive(struct toytimer *t)
+{
+	if (!connection_attempt(&t->connection))
+		return 0;
+	return take(t, connection_receive(&t->connection, false));
 }
 
 int handle_pump(struct toytimer *t, bool one_event)
@@ -105,14 +110,12 @@ int handle_pump(struct toytimer *t, bool one_event)
 
 /* Receives what a waiting thread may wait for. Once nothing is in flight, what else there is stays in the
  * socket for toytimer_process(): to ask whether there is something costs as much as the answer did. */
-static int receive_answers(struct toytimer *t)
+static int receive_answers(struct toytimer *t, int r)
 {
-	int r = 1;
-
 	for (int i = 0; i < PUMP_MAX && r > 0; i++) {
-		r = receive(t);
-		if (r > 0 && t->connection.state == CONNECTION_UP && !t->requests.length)
+		if (t->connection.state == CONNECTION_UP && !t->requests.length)
 			break;
+		r = receive(t);
 	}
 	return r < 0 ? r : 0;
 }
@@ -130,15 +133,20 @@ static int sleep_ms(uint64_t now, uint64_t deadline)
 
 static int lead(struct toytimer *t, uint64_t now, uint64_t deadline)
 {
+	bool wait = connection_may_wait(&t->connection) && deadline - now > CONNECTION_PATIENCE_US;
 	struct epoll_event event;
-	int r;
+	int r = 0;
 
+	/* Nobody else receives meanwhile, and so nobody closes the socket. */
 	t->leading = true;
 	handle_leave(t);
-	(void)epoll_wait(t->connection.epoll, &event, 1, sleep_ms(now, deadline));
+	if (wait)
+		r = connection_receive(&t->connection, true);
+	else
+		(void)epoll_wait(t->connection.epoll, &event, 1, sleep_ms(now, deadline));
 	pthread_mutex_lock(&t->lock);
 	t->leading = false;
-	r = receive_answers(t);
+	r = receive_answers(t, wait ? take(t, r) : receive(t));
 	requests_send(t);
 	/* Followers have their answers, or one of them has to lead. */
 	pthread_cond_broadcast(&t->progress);
