@@ -68,6 +68,9 @@ static void add(struct counts *to, const struct counts *counts)
 	to->requests += counts->requests;
 	to->wakes += counts->wakes;
 	to->duplicates += counts->duplicates;
+	to->quiet_times += counts->quiet_times;
+	to->quiet_wakes += counts->quiet_wakes;
+	to->quiet_rings += counts->quiet_rings;
 }
 
 void kill_branch(struct world *w, uint64_t seed)

@@ -134,6 +134,10 @@ static void tell(const struct options *o, const struct counts *totals, double to
 		       " kills\n",
 			all->copies, copies->steps, copies->wakes, copies->duplicates,
 			copies->kills);
+	printf("%" PRIu64 " quiet times: %" PRIu64 " wakes by %" PRIu64
+	       " rings, as few as the offline optimum\n",
+		all->quiet_times + copies->quiet_times, all->quiet_wakes + copies->quiet_wakes,
+		all->quiet_rings + copies->quiet_rings);
 	printf("simulated %.0f s in %.1f s: %.0f times as fast as real time\n",
 		(double)all->simulated_us / 1e6, took, (double)all->simulated_us / 1e6 / took);
 }

@@ -138,6 +138,7 @@ static const struct {
 	[STEP_READ] = {"read", 220},
 	[STEP_TIME] = {"time", 130},
 	[STEP_CALM] = {"calm", 10},
+	[STEP_QUIET] = {"quiet", 2},
 	[STEP_CONNECT] = {"connect", 60},
 	[STEP_STALL] = {"stall", 10},
 	[STEP_DIE] = {"die", 6},
@@ -188,6 +189,13 @@ uint64_t world_next_alarm(const struct world *w)
 	return next;
 }
 
+void world_ring(struct world *w, uint64_t us)
+{
+	w->counts.rings++;
+	world_pass(w, us, false);
+	worker_rang(w->worker);
+}
+
 static void step_time(struct world *w, struct dice *dice)
 {
 	uint64_t next = world_next_alarm(w), us = dice_below(dice, UINT64_C(1500000));
@@ -202,8 +210,10 @@ static void step_time(struct world *w, struct dice *dice)
 		break;
 	}
 	world_say(w, "%" PRIu64 " us pass", us);
-	w->counts.rings += us >= next;
-	world_pass(w, us, false);
+	if (us >= next)
+		world_ring(w, us);
+	else
+		world_pass(w, us, false);
 }
 
 static void step_set_clock(struct world *w, struct dice *dice)
@@ -215,13 +225,13 @@ static void step_set_clock(struct world *w, struct dice *dice)
 	w->now.at[PROTO_CLOCK_REALTIME] -= UINT64_C(10000000);
 }
 
-/* Turns and reads until nobody has anything to do. */
-static void calm(struct world *w, struct dice *dice)
+void world_calm(struct world *w)
 {
+	struct dice dice = {1};
 	bool busy = true;
 
 	for (uint32_t i = 0; busy; i++) {
-		shell_turn(w, dice);
+		shell_turn(w, &dice);
 		busy = false;
 		for (uint32_t k = 0; k < w->clients_count; k++) {
 			struct client *client = &w->clients[k];
@@ -255,7 +265,10 @@ static void do_step(struct world *w, const struct step *step)
 		step_time(w, &dice);
 		break;
 	case STEP_CALM:
-		calm(w, &dice);
+		world_calm(w);
+		break;
+	case STEP_QUIET:
+		quiet_time(w, &dice);
 		break;
 	case STEP_CONNECT:
 		client_connect(w, client, !dice_once_in(&dice, 10));
@@ -334,13 +347,11 @@ void world_kill(struct world *w)
 /* Like a step, but that all of it is done, kill or not. */
 static void calm_through(struct world *w)
 {
-	struct dice dice = {1};
-
 	current = w;
 	if (setjmp(w->killed))
 		revive(w);
 	w->kill_in = 0;
-	calm(w, &dice);
+	world_calm(w);
 	check(w);
 }
 

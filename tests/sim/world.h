@@ -97,6 +97,7 @@ enum step_kind {
 	STEP_READ,
 	STEP_TIME,
 	STEP_CALM,
+	STEP_QUIET,
 	STEP_CONNECT,
 	STEP_STALL,
 	STEP_DIE,
@@ -114,6 +115,7 @@ struct step {
 
 struct counts {
 	uint64_t steps, stores, kills, copies, requests, wakes, duplicates, rings, simulated_us;
+	uint64_t quiet_times, quiet_wakes, quiet_rings;
 };
 
 struct world {
@@ -169,6 +171,12 @@ void world_end(struct world *w);
 /* The clocks go on. */
 void world_pass(struct world *w, uint64_t us, bool suspended);
 
+/* So much time passes, and the alarm rings. */
+void world_ring(struct world *w, uint64_t us);
+
+/* Turns and reads until nobody has anything to do. */
+void world_calm(struct world *w);
+
 /* When the first alarm rings, from now; TIMERS_FOREVER: none is set. */
 uint64_t world_next_alarm(const struct world *w);
 
@@ -211,6 +219,9 @@ void client_check_settled(
 /* client_events.c: what a client makes of what it reads. */
 void client_take(struct world *w, struct client *client, const struct packet *packet);
 struct client_timer *client_find(struct client *client, uint64_t cookie);
+
+/* quiet.c: a while in which nothing happens but that timers come due. */
+void quiet_time(struct world *w, struct dice *dice);
 
 /* kill.c: copies of the world, and their fate. */
 void kill_branch(struct world *w, uint64_t seed);
