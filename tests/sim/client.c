@@ -11,6 +11,8 @@
 /* Packets that a client builds. */
 #define RECORDS_MAX 4
 
+#define SECOND UINT64_C(1000000)
+
 static struct socket *socket_of(struct world *w, const struct client *client)
 {
 	return &w->sockets[client->socket];
@@ -21,6 +23,9 @@ static bool send_bytes(struct world *w, struct client *client, const void *bytes
 {
 	struct packet *packet = packet_new(bytes, size);
 	bool sent = queue_push(&socket_of(w, client)->up, packet);
+
+	if (!sent)
+		world_happened(w, EVENT_UP_FULL);
 
 	packet_unref(packet);
 	return sent;
@@ -69,6 +74,9 @@ void client_connect(struct world *w, struct client *client, bool hello)
 	client->state = CLIENT_GREETING;
 	client->serial = 0;
 	client->guilty = !hello;
+	if (client->was_up)
+		world_happened(w, EVENT_RECONNECTED);
+	client->was_up = true;
 	world_say(w, "client %u of uid %u connects", client->pid, client->uid);
 	if (!hello)
 		return;
@@ -84,6 +92,9 @@ void client_die(struct world *w, struct client *client)
 	if (client->state == CLIENT_DOWN)
 		return;
 	world_say(w, "client %u closes", client->pid);
+	w->counts.events[EVENT_CUT_UNREAD] += socket->daemon_open && socket->down.count;
+	w->counts.events[EVENT_CUT_UNANSWERED] += socket->daemon_open && client->count;
+	w->counts.events[EVENT_CUT_SENT] += socket->daemon_open && socket->up.count;
 	socket->client_open = false;
 	queue_clear(&socket->down);
 	while (client->count) {
@@ -134,7 +145,7 @@ static uint64_t some_span(struct dice *dice)
 	case 0:
 		return dice_below(dice, 20);
 	case 1:
-		return UINT64_C(1000000) * dice_below(dice, 4); /* equals are wanted */
+		return SECOND * dice_below(dice, 4);
 	case 2:
 		return dice_below(dice, UINT64_C(100000));
 	default:
@@ -158,7 +169,9 @@ static uint64_t some_due(struct world *w, struct dice *dice, uint8_t clock, uint
 		return PROTO_FOREVER - dice_below(dice, 2);
 	if (*flags)
 		return some_span(dice);
-	return dice_once_in(dice, 10) ? dice_below(dice, now) : now + some_span(dice);
+	if (dice_once_in(dice, 3)) /* equals are wanted */
+		return (now / SECOND + dice_below(dice, 5)) * SECOND;
+	return dice_once_in(dice, 10) ? dice_below(dice, now + 1) : now + some_span(dice);
 }
 
 static uint64_t some_period(struct dice *dice)

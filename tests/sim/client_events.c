@@ -37,6 +37,7 @@ static void take_again(struct world *w, const struct client_timer *t, const stru
 		(t->woken_due != wake->due || t->woken_overruns != wake->overruns))
 		world_fail(w, "a wake that came again is not the same");
 	w->counts.duplicates++;
+	world_happened(w, EVENT_WAKE_AGAIN);
 }
 
 static void take_wake(struct world *w, struct client *client, const struct proto_wake *wake)
@@ -198,6 +199,7 @@ static void take_resumed(struct world *w, struct client *client, uint64_t serial
 	if (serial > answered)
 		world_fail(w, "a session resumed behind requests that were not answered");
 	client->again = client->count;
+	w->counts.events[EVENT_SENT_AGAIN] += client->count;
 }
 
 static void take_events(struct world *w, struct client *client, const struct packet *packet,

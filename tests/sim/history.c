@@ -180,19 +180,26 @@ void history_print(const struct history *h)
 	again.trace = true;
 	fflush(stdout);
 	if (fork() == 0) {
+		setvbuf(stdout, NULL, _IOLBF, 0); /* it may end by a signal */
 		history_run(&again);
 		printf("which does not fail by itself\n");
 		fflush(stdout);
 		_exit(0);
 	}
-	wait(&status);
+	if (wait(&status) > 0 && WIFSIGNALED(status))
+		printf("it ends by a signal: %s\n", strsignal(WTERMSIG(status)));
 	printf("replay: sim --seed %" PRIu64 "%s", h->seed, h->branch_every ? " --kill" : "");
 	if (h->branch_every > 1)
 		printf(" --every %" PRIu64, h->branch_every);
 	if (h->branch_every)
 		printf(" --at %" PRIu64 " --onwards %" PRIu64, h->at, h->onwards);
 	printf(" --no-shrink --keep ");
-	for (size_t i = 0; i < h->count; i++)
+	for (size_t i = 0, next; i < h->count; i = next) {
+		for (next = i + 1; next < h->count && h->numbers[next] == h->numbers[next - 1] + 1;)
+			next++;
 		printf("%s%" PRIu64, i ? "," : "", h->numbers[i]);
+		if (next > i + 1)
+			printf("-%" PRIu64, h->numbers[next - 1]);
+	}
 	putchar('\n');
 }

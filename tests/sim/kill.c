@@ -36,6 +36,7 @@ static void copy_world(const struct world *from, struct world *to)
 	to->block = block;
 	to->worker = worker;
 	to->is_copy = true;
+	to->model.events = to->counts.events;
 	model_copy(&to->model, &from->model);
 	copy_arena(from, to);
 	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++) {
@@ -68,9 +69,10 @@ static void add(struct counts *to, const struct counts *counts)
 	to->requests += counts->requests;
 	to->wakes += counts->wakes;
 	to->duplicates += counts->duplicates;
-	to->quiet_times += counts->quiet_times;
 	to->quiet_wakes += counts->quiet_wakes;
 	to->quiet_rings += counts->quiet_rings;
+	for (unsigned int i = 0; i < EVENTS; i++)
+		to->events[i] += counts->events[i];
 }
 
 void kill_branch(struct world *w, uint64_t seed)

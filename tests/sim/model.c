@@ -6,16 +6,20 @@
 
 #include <string.h>
 
-void model_init(struct model *m, const struct worker_config *config)
+void model_init(struct model *m, const struct worker_config *config, uint64_t *events)
 {
 	memset(m, 0, sizeof(*m));
 	m->config = config;
+	m->events = events;
 	m->chore_due = m->chore_latest = TIMERS_FOREVER;
 }
 
 void model_copy(struct model *to, const struct model *from)
 {
+	uint64_t *events = to->events;
+
 	memcpy(to, from, offsetof(struct model, timers) + sizeof(from->timers[0]) * from->count);
+	to->events = events;
 }
 
 struct model_timer *model_find(struct model *m, uint64_t id)
@@ -41,20 +45,27 @@ uint32_t model_held(const struct model *m, const uint32_t *uid)
 	return held;
 }
 
-enum proto_status model_connect(const struct model *m, uint32_t uid)
+enum proto_status model_connect(struct model *m, uint32_t uid)
 {
 	const struct limits *limits = &m->config->limits;
 	uint32_t all = 0, same = 0, reserve = limits->max_clients / 16;
 
-	reserve = uid == 0 ? 0 : reserve < LIMITS_ROOT_RESERVE ? reserve : LIMITS_ROOT_RESERVE;
+	reserve = reserve < LIMITS_ROOT_RESERVE ? reserve : LIMITS_ROOT_RESERVE;
 	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++) {
 		all += m->sessions[i].open;
 		same += m->sessions[i].open && m->sessions[i].uid == uid;
 	}
-	if (all >= limits->max_clients - reserve)
+	if (all >= limits->max_clients - (uid == 0 ? 0 : reserve)) {
+		m->events[EVENT_NO_PLACE]++;
 		return PROTO_E_CLIENTS;
-	if (uid != 0 && same >= limits->max_clients_per_user)
+	}
+	if (uid != 0 && same >= limits->max_clients_per_user) {
+		m->events[EVENT_NO_PLACE_USER]++;
 		return PROTO_E_CLIENTS_USER;
+	}
+	m->events[EVENT_CONNECTED]++;
+	m->events[EVENT_ROOT_RESERVE] += all >= limits->max_clients - reserve;
+	m->events[EVENT_ROOT_CLIENTS] += same >= limits->max_clients_per_user;
 	return PROTO_OK;
 }
 

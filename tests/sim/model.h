@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "events.h"
 #include "worker.h"
 
 #define MODEL_TIMERS_MAX   128
@@ -37,6 +38,7 @@ struct model_session {
 
 struct model {
 	const struct worker_config *config;
+	uint64_t *events; /* counted, by enum event */
 	struct model_session sessions[MODEL_SESSIONS_MAX];
 	uint64_t order;
 	uint64_t chore_due, chore_latest, chore_every; /* of the watchdog */
@@ -45,13 +47,13 @@ struct model {
 		timers[MODEL_TIMERS_MAX]; /* last: a copy needs those only that there are */
 };
 
-void model_init(struct model *m, const struct worker_config *config);
+void model_init(struct model *m, const struct worker_config *config, uint64_t *events);
 
-/* Copies what is in use. */
+/* Copies what is in use, but not where events are counted. */
 void model_copy(struct model *to, const struct model *from);
 
 /* What a connection of that uid should be told; a session that was opened; one that ended. */
-enum proto_status model_connect(const struct model *m, uint32_t uid);
+enum proto_status model_connect(struct model *m, uint32_t uid);
 void model_open(
 	struct model *m, uint32_t session, uint32_t uid, uint32_t pid, const struct now *now);
 void model_close(struct model *m, uint32_t session);

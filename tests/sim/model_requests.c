@@ -43,6 +43,8 @@ static enum proto_status expect_registration(
 		return PROTO_E_TIMERS_USER;
 	if (model_held(q->m, NULL) >= config->limits.max_timers)
 		return PROTO_E_TIMERS;
+	if (model_held(q->m, &uid) >= config->limits.max_timers_per_user)
+		q->m->events[EVENT_ROOT_TIMERS]++;
 	return PROTO_OK;
 }
 
@@ -65,6 +67,7 @@ static const char *take_registration(struct request *q, uint32_t i)
 	codec_get(q->packet, &q->asked, i, &r);
 	codec_get(q->answer, &q->answered, i, &a);
 	status = expect_registration(q, &r, &due);
+	m->events[status ? EVENT_REFUSED + status : EVENT_REGISTERED]++;
 	if (a.status != (uint32_t)status)
 		return "a registration got the wrong status";
 	if (status)
@@ -109,6 +112,9 @@ static const char *take_cancel(struct request *q, uint32_t i)
 	codec_get(q->packet, &q->asked, i, &r);
 	codec_get(q->answer, &q->answered, i, &a);
 	t = find_for(q, r.id);
+	q->m->events[!t				   ? EVENT_REFUSED + PROTO_E_NO_SUCH_TIMER
+			: t->session == q->session ? EVENT_CANCELLED
+						   : EVENT_CANCELLED_OTHERS]++;
 	if (a.id != r.id || a.status != (t ? PROTO_OK : PROTO_E_NO_SUCH_TIMER))
 		return "a cancel got a wrong answer";
 	if (t && t->session == q->session)
@@ -135,6 +141,7 @@ static const char *take_rearm(struct request *q, uint32_t i)
 		status = PROTO_E_NO_SUCH_TIMER;
 	if (!status)
 		status = instant(&due, r.flags, timers_now(q->now, t->clock));
+	q->m->events[status ? EVENT_REFUSED + status : EVENT_REARMED]++;
 	if (a.status != (uint32_t)status)
 		return "a rearm got the wrong status";
 	if (status)
@@ -190,6 +197,10 @@ static const char *take_list(struct request *q)
 	codec_get(q->packet, &q->asked, 0, &r);
 	all = r.flags & PROTO_LIST_ALL;
 	if (all && uid)
+		q->m->events[EVENT_REFUSED + PROTO_E_PERMISSION]++;
+	else
+		q->m->events[all ? EVENT_LISTED_ALL : EVENT_LISTED]++;
+	if (all && uid)
 		return q->answered.status == PROTO_E_PERMISSION && !q->answered.count
 			? NULL
 			: "a list of all was not refused";
@@ -213,6 +224,7 @@ static const char *take_status(const struct request *q)
 	struct proto_status_answer a;
 	uint64_t clients = 0;
 
+	q->m->events[EVENT_STATUS]++;
 	codec_get(q->answer, &q->answered, 0, &a);
 	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++)
 		clients += q->m->sessions[i].open;
@@ -272,10 +284,13 @@ const char *model_request(struct model *m, uint32_t session, const void *packet,
 	bool turn = !bad && q.asked.serial == s->serial + 1;
 	const char *fault;
 
-	if (bad || (!turn && !s->resumed) || (q.asked.opcode == PROTO_HELLO && is_bad_hello(&q)))
+	if (bad || (!turn && !s->resumed) || (q.asked.opcode == PROTO_HELLO && is_bad_hello(&q))) {
+		m->events[EVENT_TURNED_OUT]++;
 		return answer->end ? NULL : "a session that misbehaved was not ended";
+	}
 	if (answer->end)
 		return "a session was ended for nothing";
+	m->events[EVENT_CAME_AGAIN] += !turn;
 	if (!turn)
 		return answer->size ? "a packet that came again was answered" : NULL;
 	if (codec_open(answer->bytes, answer->size, CODEC_FROM_DAEMON, &q.answered) != CODEC_OK ||

@@ -66,7 +66,7 @@ static const char *due_at(const struct model *m, uint32_t session, const struct 
 	*ret_held = false;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		const struct model_timer *t = NULL;
-		uint64_t at = timers_now(made, clock);
+		uint64_t at = timers_now(made, clock), before = TIMERS_FOREVER;
 		struct proto_wake wake;
 
 		while (!fault && (t = next_due(m, session, clock, at, t))) {
@@ -76,6 +76,8 @@ static const char *due_at(const struct model *m, uint32_t session, const struct 
 			if (packet && *ret_count < h->count) {
 				codec_get(packet, h, *ret_count, &wake);
 				fault = compare_wake(t, &wake, at, timers_now(now, clock));
+				m->events[EVENT_WAKE_EQUALS] += before == t->due;
+				before = t->due;
 			}
 			(*ret_count)++;
 		}
@@ -160,6 +162,7 @@ const char *model_wakes(struct model *m, uint32_t session, const struct now *now
 	if (!s->greeted) {
 		if (now->at[PROTO_CLOCK_MONOTONIC] < s->hello_due)
 			return "a session is served before its hello";
+		m->events[EVENT_HELLO_LATE]++;
 		return what == WORKER_END ? NULL : "a session without a hello goes on";
 	}
 	if (what == WORKER_END && s->late)
@@ -181,7 +184,12 @@ static void take_off(struct model *m, struct model_timer *t, const struct now *m
 	uint64_t at = timers_now(made, t->clock);
 	uint64_t slack = t->latest - t->due;
 
+	m->events[EVENT_WAKE + t->clock]++;
+	m->events[EVENT_WAKE_OVERRUN] += overruns(t, at) != 0;
 	if (is_last(t, at)) {
+		if (t->every)
+			m->events[t->count && t->fired + 1 >= t->count ? EVENT_WAKE_COUNTED_OUT
+								       : EVENT_WAKE_END_OF_TIME]++;
 		model_remove(m, t);
 		return;
 	}
@@ -224,6 +232,7 @@ void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t ses
 		t = model_find(m, h.opcode == PROTO_WAKE ? wake.id : cancelled.id);
 		if (!t || (arena && is_left(arena, t)))
 			continue;
+		m->events[EVENT_TOLD] += t->cancelled;
 		if (t->cancelled)
 			model_remove(m, t);
 		else

@@ -155,7 +155,7 @@ void quiet_time(struct world *w, struct dice *dice)
 	rings = count_rings(w, q, best);
 	if (rings < best)
 		world_fail(w, "the alarm rings less often than it has to");
-	w->counts.quiet_times++;
+	world_happened(w, EVENT_QUIET);
 	w->counts.quiet_wakes += q->count;
 	w->counts.quiet_rings += rings;
 }

@@ -77,8 +77,9 @@ static bool socket_send(struct socket *socket, struct packet *packet, bool *ret_
 	return socket->client_open && queue_push(&socket->down, packet);
 }
 
-static void block(struct world *w, struct socket *socket, bool drain)
+static void block(struct world *w, struct socket *socket, bool drain, enum event why)
 {
+	world_happened(w, why);
 	socket->blocked = true;
 	socket->drain = drain;
 	worker_settle(w->worker, socket->session, &w->now, true);
@@ -157,7 +158,7 @@ static void read_socket(struct world *w, struct socket *socket)
 	struct packet *packet;
 
 	if (socket->down.count >= ROOM) {
-		block(w, socket, false);
+		block(w, socket, false, EVENT_BLOCKED);
 		return;
 	}
 	packet = queue_pop(&socket->up);
@@ -192,6 +193,7 @@ static void event(struct world *w, struct socket *socket)
 	if (!may_unblock(socket))
 		return;
 	socket->blocked = false;
+	world_happened(w, EVENT_UNBLOCKED);
 	worker_unblock(w->worker, socket->session);
 }
 
@@ -222,7 +224,7 @@ static void send_events(struct world *w, struct socket *socket)
 		return;
 	}
 	if (!w->errand.sent) {
-		block(w, socket, false);
+		block(w, socket, false, EVENT_FULL);
 		return;
 	}
 	worker_wakes_sent(w->worker, &w->now);
@@ -239,7 +241,7 @@ static void serve_session(struct world *w, uint32_t session)
 	errand_begin(w, ERRAND_SERVE, session, NULL);
 	what = ask_wakes(w, session, false);
 	if (what == WORKER_HOLD && socket->down.count > 0) {
-		block(w, socket, true);
+		block(w, socket, true, EVENT_HELD);
 	} else {
 		if (what == WORKER_HOLD)
 			what = ask_wakes(w, session, true);
@@ -347,6 +349,8 @@ static void reconcile(struct world *w)
 		m->again = s->send_again;
 		memcpy(m->sent_at.at, s->sent_at, sizeof(s->sent_at));
 	}
+	if (errand->errand == ERRAND_REQUEST && m->greeted && s->state == SESSION_OPEN)
+		world_happened(w, s->serial == m->serial ? EVENT_TAKEN_BACK : EVENT_COMMITTED);
 	if (errand->errand != ERRAND_REQUEST || !m->greeted || s->state != SESSION_OPEN ||
 		codec_open(errand->packet->bytes, errand->packet->size, CODEC_FROM_CLIENT,
 			&header) != CODEC_OK ||
@@ -382,6 +386,7 @@ static void send_left_answer(struct world *w)
 
 	if (!size)
 		return;
+	world_happened(w, EVENT_LEFT_ANSWER);
 	packet = packet_new(bytes, size);
 	/* There was room for it once: if there is none, it is this that takes it. */
 	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++)
@@ -401,6 +406,7 @@ static void close_unstored(struct world *w)
 		socket->blocked = false;
 		if (!socket->daemon_open || !socket->accepted || socket->stored)
 			continue;
+		world_happened(w, EVENT_UNSTORED);
 		if (socket->session)
 			model_close(&w->model, socket->session);
 		socket->daemon_open = false;
@@ -434,10 +440,12 @@ void shell_adopt(struct world *w)
 		session <= w->worker->arena.header->sessions_top; session++) {
 		if (w->worker->arena.sessions[session].state == SESSION_FREE)
 			continue;
-		if (has_socket(w, session))
-			worker_resume(w->worker, session);
-		else
+		if (!has_socket(w, session)) {
 			worker_disconnect(w->worker, session);
+			continue;
+		}
+		world_happened(w, EVENT_RESUMED);
+		worker_resume(w->worker, session);
 	}
 	start_chores(w);
 	w->more = true;

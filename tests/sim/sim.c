@@ -27,13 +27,14 @@ struct options {
 	uint64_t least; /* kill points, or it has not shown what it is to show */
 	uint64_t jobs;
 	bool shrink;
+	bool all_events; /* it fails where one never happened */
 	struct history history;
 };
 
 static int usage(void)
 {
 	fputs("sim [--seed N] [--seeds COUNT | --soak] [--steps M] [--kill] [--every K]\n"
-	      "    [--least POINTS] [--jobs J]\n"
+	      "    [--least POINTS] [--all-events] [--jobs J]\n"
 	      "    [--keep NUMBERS] [--at STORE] [--onwards M] [--trace] [--no-shrink]\n",
 		stderr);
 	return 2;
@@ -41,7 +42,7 @@ static int usage(void)
 
 static bool parse(struct options *o, int argc, char **argv)
 {
-	uint64_t steps = 2000, kill = 0, soak = 0, trace = 0, no_shrink = 0;
+	uint64_t steps = 2000, kill = 0, soak = 0, trace = 0, no_shrink = 0, all_events = 0;
 	const char *keep = NULL;
 	struct {
 		const char *name;
@@ -55,6 +56,7 @@ static bool parse(struct options *o, int argc, char **argv)
 		{"kill", &kill, true},
 		{"every", &o->history.branch_every, false},
 		{"least", &o->least, false},
+		{"all-events", &all_events, true},
 		{"jobs", &o->jobs, false},
 		{"keep", NULL, false},
 		{"at", &o->history.at, false},
@@ -77,6 +79,7 @@ static bool parse(struct options *o, int argc, char **argv)
 	}
 	o->history.trace = trace;
 	o->shrink = !no_shrink;
+	o->all_events = all_events;
 	if (soak)
 		o->seeds = SOAK_SEEDS;
 	if (kill && !o->history.branch_every)
@@ -136,10 +139,28 @@ static void tell(const struct options *o, const struct counts *totals, double to
 			copies->kills);
 	printf("%" PRIu64 " quiet times: %" PRIu64 " wakes by %" PRIu64
 	       " rings, as few as the offline optimum\n",
-		all->quiet_times + copies->quiet_times, all->quiet_wakes + copies->quiet_wakes,
-		all->quiet_rings + copies->quiet_rings);
+		all->events[EVENT_QUIET] + copies->events[EVENT_QUIET],
+		all->quiet_wakes + copies->quiet_wakes, all->quiet_rings + copies->quiet_rings);
 	printf("simulated %.0f s in %.1f s: %.0f times as fast as real time\n",
 		(double)all->simulated_us / 1e6, took, (double)all->simulated_us / 1e6 / took);
+}
+
+/* How often each happened, in columns. Return: whether each did. */
+static bool tell_events(const struct counts *totals)
+{
+	unsigned int column = 0;
+	bool all = true;
+
+	for (unsigned int i = 0; i < EVENTS; i++) {
+		uint64_t n = totals[0].events[i] + totals[1].events[i];
+
+		if (!event_name(i))
+			continue;
+		printf("%9" PRIu64 " %-24s%s", n, event_name(i), ++column % 3 ? "" : "\n");
+		all &= n > 0;
+	}
+	printf("%s", column % 3 ? "\n" : "");
+	return all;
 }
 
 /* Runs all the seeds, some at a time. Return: the first that failed; UINT64_MAX: none. */
@@ -190,11 +211,15 @@ int main(int argc, char **argv)
 	o.jobs = o.jobs > 64 ? 64 : o.jobs;
 	o.history.seed = run_all(&o, totals);
 	if (o.history.seed == UINT64_MAX) {
+		bool few = totals[0].copies < o.least, all = tell_events(totals);
+
 		tell(&o, totals, seconds() - began);
 		history_free(&o.history);
-		if (totals[0].copies < o.least)
+		if (few)
 			printf("not ok: fewer kill points than %" PRIu64 "\n", o.least);
-		return totals[0].copies < o.least;
+		if (o.all_events && !all)
+			printf("not ok: something never happened\n");
+		return few || (o.all_events && !all);
 	}
 	printf("seed %" PRIu64 " failed\n", o.history.seed);
 	if (o.shrink)

@@ -77,17 +77,25 @@ void world_watch(struct world_place *watched)
 void world_init(struct world *w, uint64_t seed, bool small)
 {
 	struct dice dice = {seed};
+	/* Of so many places some are kept for root, and there are users to take all the others. */
+	bool crowded = !small && dice_once_in(&dice, 8);
 
 	memset(w, 0, sizeof(*w));
-	w->clients_count = small ? 4 : 4 + (uint32_t)dice_below(&dice, WORLD_CLIENTS_MAX - 3);
+	w->clients_count = crowded ? WORLD_CLIENTS_MAX
+		: small		   ? 4
+				   : 4 + (uint32_t)dice_below(&dice, WORLD_CLIENTS_MAX - 7);
 	w->config = (struct worker_config){
 		.limits =
 			{
 				.max_timers = small ? 24 : 20 + (uint32_t)dice_below(&dice, 80),
 				.max_timers_per_user = small ? 16
 							     : 8 + (uint32_t)dice_below(&dice, 40),
-				.max_clients = small ? 5 : 6 + (uint32_t)dice_below(&dice, 14),
-				.max_clients_per_user = 2 + (uint32_t)dice_below(&dice, 4),
+				.max_clients = crowded ? 16
+					: small	       ? 5
+						       : 6 + (uint32_t)dice_below(&dice, 14),
+				.max_clients_per_user = crowded
+					? 5
+					: 2 + (uint32_t)dice_below(&dice, 4),
 			},
 		.can_wake_system = dice_below(&dice, 3),
 		.pid = 1,
@@ -108,7 +116,7 @@ void world_init(struct world *w, uint64_t seed, bool small)
 	if (!w->worker || !w->block)
 		abort();
 	memset(w->block, 0, w->block_size);
-	model_init(&w->model, &w->config);
+	model_init(&w->model, &w->config, w->counts.events);
 	current = NULL; /* nothing can be adopted yet */
 	shell_start(w);
 	current = w;
@@ -192,6 +200,7 @@ uint64_t world_next_alarm(const struct world *w)
 void world_ring(struct world *w, uint64_t us)
 {
 	w->counts.rings++;
+	world_happened(w, EVENT_RING);
 	world_pass(w, us, false);
 	worker_rang(w->worker);
 }
@@ -218,11 +227,17 @@ static void step_time(struct world *w, struct dice *dice)
 
 static void step_set_clock(struct world *w, struct dice *dice)
 {
-	uint64_t by = dice_below(dice, UINT64_C(20000000));
+	uint64_t *at = &w->now.at[PROTO_CLOCK_REALTIME], was = *at;
+	bool by_years = dice_once_in(dice, 8);
+	uint64_t most = by_years ? UINT64_C(1600000000000000) : UINT64_C(10000000);
 
-	world_say(w, "the clock is set by up to 10 s");
-	w->now.at[PROTO_CLOCK_REALTIME] += by;
-	w->now.at[PROTO_CLOCK_REALTIME] -= UINT64_C(10000000);
+	*at += dice_below(dice, 2 * most);
+	*at = *at > most ? *at - most : 0;
+	world_say(w, "the clock is set %s %" PRIu64 " us", *at < was ? "back by" : "forward by",
+		*at < was ? was - *at : *at - was);
+	world_happened(w, *at < was ? EVENT_SET_BACK : EVENT_SET_FORWARD);
+	if (by_years)
+		world_happened(w, EVENT_SET_BY_YEARS);
 }
 
 void world_calm(struct world *w)
@@ -243,6 +258,15 @@ void world_calm(struct world *w)
 		if (i > 1000)
 			world_fail(w, "there is no end to it");
 	}
+}
+
+/* In a crowd everybody presses in at once. */
+static void connect_some(struct world *w, struct client *client, struct dice *dice)
+{
+	uint32_t first = (uint32_t)(client - w->clients), n = w->clients_count;
+
+	for (uint32_t i = 0; i < (n == WORLD_CLIENTS_MAX ? n : 1); i++)
+		client_connect(w, &w->clients[(first + i) % n], !dice_once_in(dice, 10));
 }
 
 static void do_step(struct world *w, const struct step *step)
@@ -271,10 +295,11 @@ static void do_step(struct world *w, const struct step *step)
 		quiet_time(w, &dice);
 		break;
 	case STEP_CONNECT:
-		client_connect(w, client, !dice_once_in(&dice, 10));
+		connect_some(w, client, &dice);
 		break;
 	case STEP_STALL:
 		client->stalled = !client->stalled;
+		world_happened(w, client->stalled ? EVENT_STALLED : EVENT_READS_AGAIN);
 		break;
 	case STEP_DIE:
 		client_die(w, client);
@@ -283,6 +308,7 @@ static void do_step(struct world *w, const struct step *step)
 		step_set_clock(w, &dice);
 		break;
 	case STEP_SUSPEND:
+		world_happened(w, EVENT_SUSPENDED);
 		world_pass(w, dice_below(&dice, UINT64_C(5000000)), true);
 		break;
 	case STEP_MISBEHAVE:
@@ -299,9 +325,11 @@ static void do_step(struct world *w, const struct step *step)
 static void revive(struct world *w)
 {
 	w->counts.kills++;
+	world_happened(w, EVENT_KILLED);
 	world_say(w, "killed");
 	if (setjmp(w->killed)) {
 		w->counts.kills++;
+		world_happened(w, EVENT_KILLED_ADOPTING);
 		world_say(w, "killed while it adopts");
 	}
 	if (w->counts.stores % 8 == 0)

@@ -18,7 +18,7 @@
 #include "model.h"
 #include "packet.h"
 
-#define WORLD_CLIENTS_MAX 16
+#define WORLD_CLIENTS_MAX 20
 #define WORLD_SOCKETS_MAX (2 * WORLD_CLIENTS_MAX)
 #define CLIENT_TIMERS	  12
 #define CLIENT_FLIGHT	  6
@@ -64,6 +64,7 @@ enum client_state {
 struct client {
 	enum client_state state;
 	uint32_t uid, pid;
+	bool was_up;
 	uint32_t socket; /* index; meaningless while it is down */
 	bool stalled;	 /* does not read */
 	bool guilty;	 /* has misbehaved, and may be turned out */
@@ -115,7 +116,8 @@ struct step {
 
 struct counts {
 	uint64_t steps, stores, kills, copies, requests, wakes, duplicates, rings, simulated_us;
-	uint64_t quiet_times, quiet_wakes, quiet_rings;
+	uint64_t quiet_wakes, quiet_rings;
+	uint64_t events[EVENTS];
 };
 
 struct world {
@@ -170,6 +172,12 @@ void world_end(struct world *w);
 
 /* The clocks go on. */
 void world_pass(struct world *w, uint64_t us, bool suspended);
+
+/* Counts an event. */
+static inline void world_happened(struct world *w, enum event event)
+{
+	w->counts.events[event]++;
+}
 
 /* So much time passes, and the alarm rings. */
 void world_ring(struct world *w, uint64_t us);
