@@ -72,8 +72,7 @@ void history_run(struct history *h)
 	world_destroy(&w);
 }
 
-/* Whether it fails in the same way, if the place has a fault; where it does is then said there. */
-static bool fails(const struct history *h, struct world_place *place)
+bool history_fails(const struct history *h, struct world_place *place)
 {
 	struct history copy = *h;
 	struct world_place *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
@@ -124,7 +123,7 @@ static void cut_pieces(struct history *h, size_t size, size_t keep_last, struct 
 	for (size_t from = 0; from + keep_last < h->count;) {
 		struct history cut = without(h, from, size, keep_last);
 
-		if (cut.count < h->count && fails(&cut, place)) {
+		if (cut.count < h->count && history_fails(&cut, place)) {
 			free(h->numbers);
 			h->numbers = cut.numbers;
 			h->count = cut.count;
@@ -140,14 +139,14 @@ static bool cut_end(struct history *h, struct world_place *place)
 {
 	size_t last = 0;
 
-	if (!fails(h, place))
+	if (!history_fails(h, place))
 		return false;
 	while (last < h->count && h->numbers[last] != place->step)
 		last++;
 	if (last < h->count)
 		h->count = last + 1;
 	h->at = h->branch_every ? place->store : 0;
-	return fails(h, place);
+	return history_fails(h, place);
 }
 
 void history_shrink(struct history *h)
@@ -165,7 +164,7 @@ void history_shrink(struct history *h)
 		struct history shorter = *h;
 
 		shorter.onwards = onwards / 2;
-		if (!fails(&shorter, &place))
+		if (!history_fails(&shorter, &place))
 			break;
 		h->onwards = shorter.onwards;
 	}

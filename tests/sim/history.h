@@ -26,6 +26,10 @@ void history_free(struct history *h);
 /* Runs it in this process, which ends if it fails. */
 void history_run(struct history *h);
 
+/* Runs it in a child. Return: whether it fails, and in the same way if the place has a fault; where it does
+ * is then said there. */
+bool history_fails(const struct history *h, struct world_place *place);
+
 /* Cuts a history that fails to one that fails and has no step that could be left out. */
 void history_shrink(struct history *h);
 

@@ -69,6 +69,7 @@ static void add(struct counts *to, const struct counts *counts)
 	to->requests += counts->requests;
 	to->wakes += counts->wakes;
 	to->duplicates += counts->duplicates;
+	to->simulated_us += counts->simulated_us;
 	to->quiet_wakes += counts->quiet_wakes;
 	to->quiet_rings += counts->quiet_rings;
 	for (unsigned int i = 0; i < EVENTS; i++)

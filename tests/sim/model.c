@@ -6,11 +6,13 @@
 
 #include <string.h>
 
-void model_init(struct model *m, const struct worker_config *config, uint64_t *events)
+void model_init(struct model *m, const struct worker_config *config, uint64_t *events,
+	const struct now *now)
 {
 	memset(m, 0, sizeof(*m));
 	m->config = config;
 	m->events = events;
+	m->started = now->at[PROTO_CLOCK_BOOTTIME];
 	m->chore_due = m->chore_latest = TIMERS_FOREVER;
 }
 
@@ -88,8 +90,50 @@ void model_close(struct model *m, uint32_t session)
 	m->sessions[session].open = false;
 }
 
-void model_adopted(struct model *m)
+static bool is_off(uint64_t counted, uint64_t should, uint64_t most)
 {
+	return counted < should || counted > should + most;
+}
+
+const char *model_recount(
+	struct model *m, const struct counters *counters, uint64_t most, uint64_t kills)
+{
+	struct model_counts *c = &m->counts;
+
+	if (is_off(counters->registered + counters->refused, c->registered + c->refused, most) ||
+		is_off(counters->cancelled + most, c->cancelled, 2 * most) ||
+		is_off(counters->woken, c->woken, most))
+		return "a kill has made a count wrong by more than was in hand";
+	if (is_off(counters->restarts, c->restarts + 1, kills - 1) ||
+		is_off(counters->adopted_sessions, c->adopted_sessions, kills) ||
+		is_off(counters->adopted_timers, c->adopted_timers, kills * MODEL_TIMERS_MAX))
+		return "restarts or adoptions are counted wrongly";
+	if (counters->wakeups != c->wakeups || counters->late_max < c->late_max)
+		return "wake-ups or lateness are counted wrongly";
+	*c = (struct model_counts){
+		.registered = counters->registered,
+		.woken = counters->woken,
+		.cancelled = counters->cancelled,
+		.refused = counters->refused,
+		.wakeups = counters->wakeups,
+		.restarts = counters->restarts,
+		.adopted_sessions = counters->adopted_sessions,
+		.adopted_timers = counters->adopted_timers,
+		.late_max = counters->late_max,
+	};
+	return NULL;
+}
+
+void model_resumed(struct model *m, uint32_t session)
+{
+	m->counts.adopted_sessions++;
+	for (uint32_t i = 0; i < m->count; i++)
+		m->counts.adopted_timers += m->timers[i].session == session;
+}
+
+void model_adopted(struct model *m, const struct now *now)
+{
+	m->started = now->at[PROTO_CLOCK_BOOTTIME];
 	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++) {
 		struct model_session *s = &m->sessions[i];
 
@@ -110,15 +154,19 @@ void model_chore(struct model *m, const struct now *now)
 }
 
 /* The daemon's own timers are all of that clock. */
-static uint64_t next_own(const struct model *m)
+static uint64_t next_own(const struct model *m, const bool *blocked)
 {
 	uint64_t next = m->chore_latest;
+
+	if (blocked[ARENA_OWN_SESSION])
+		return TIMERS_FOREVER;
 
 	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++) {
 		const struct model_session *s = &m->sessions[i];
 		uint64_t latest = s->hello_due + PROTO_HELLO_TIMEOUT_US / 4;
 
-		if (s->open && !s->greeted && latest < next)
+		/* One that is away has had its time, and is about to be ended. */
+		if (s->open && !s->greeted && !blocked[i] && latest < next)
 			next = latest;
 	}
 	return next;
@@ -126,7 +174,7 @@ static uint64_t next_own(const struct model *m)
 
 uint64_t model_next(const struct model *m, unsigned int clock, const bool *blocked)
 {
-	uint64_t next = clock == CLOCK_OF_MONOTONIC ? next_own(m) : TIMERS_FOREVER;
+	uint64_t next = clock == CLOCK_OF_MONOTONIC ? next_own(m, blocked) : TIMERS_FOREVER;
 
 	for (uint32_t i = 0; i < m->count; i++) {
 		const struct model_timer *t = &m->timers[i];

@@ -14,6 +14,7 @@
 
 #define MODEL_TIMERS_MAX   128
 #define MODEL_SESSIONS_MAX 24
+#define MODEL_COMM	   "simulated" /* of each client */
 
 struct model_timer {
 	uint32_t session;
@@ -36,18 +37,28 @@ struct model_session {
 	uint64_t hello_due;
 };
 
+/* What a status should say that is counted. */
+struct model_counts {
+	uint64_t registered, woken, cancelled, refused, wakeups;
+	uint64_t restarts, adopted_sessions, adopted_timers;
+	uint64_t late_max;
+};
+
 struct model {
 	const struct worker_config *config;
 	uint64_t *events; /* counted, by enum event */
 	struct model_session sessions[MODEL_SESSIONS_MAX];
 	uint64_t order;
+	uint64_t started; /* the daemon that runs now: boottime */
+	struct model_counts counts;
 	uint64_t chore_due, chore_latest, chore_every; /* of the watchdog */
 	uint32_t count;
 	struct model_timer
 		timers[MODEL_TIMERS_MAX]; /* last: a copy needs those only that there are */
 };
 
-void model_init(struct model *m, const struct worker_config *config, uint64_t *events);
+void model_init(struct model *m, const struct worker_config *config, uint64_t *events,
+	const struct now *now);
 
 /* Copies what is in use, but not where events are counted. */
 void model_copy(struct model *to, const struct model *from);
@@ -63,6 +74,7 @@ struct model_answer {
 	const void *bytes;
 	size_t size;
 	bool end;
+	const bool *away; /* sessions for which no alarm is set; NULL: that is not known */
 };
 const char *model_request(struct model *m, uint32_t session, const void *packet, size_t size,
 	const struct now *now, const struct model_answer *answer);
@@ -80,7 +92,18 @@ void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t ses
 	const void *packet, size_t size, const struct now *made);
 
 /* Another daemon has adopted the arena. */
-void model_adopted(struct model *m);
+void model_adopted(struct model *m, const struct now *now);
+
+/* A session's client was there. */
+void model_resumed(struct model *m, uint32_t session);
+
+/*
+ * Counts are not kept to the wake where a daemon is killed: what it was at may be counted although it is
+ * taken back, and is then counted again. Looks whether they are off by no more than that, and goes on
+ * from them. most: records in hand; kills: since it was looked at last.
+ */
+const char *model_recount(
+	struct model *m, const struct counters *counters, uint64_t most, uint64_t kills);
 
 /* The chore has come up. */
 void model_chore(struct model *m, const struct now *now);

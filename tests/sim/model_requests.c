@@ -13,6 +13,7 @@ struct request {
 	uint32_t session;
 	const struct now *now;
 	const void *packet, *answer;
+	const bool *away;
 	struct proto_header asked, answered;
 };
 
@@ -68,6 +69,8 @@ static const char *take_registration(struct request *q, uint32_t i)
 	codec_get(q->answer, &q->answered, i, &a);
 	status = expect_registration(q, &r, &due);
 	m->events[status ? EVENT_REFUSED + status : EVENT_REGISTERED]++;
+	m->counts.registered += !status;
+	m->counts.refused += status != PROTO_OK;
 	if (a.status != (uint32_t)status)
 		return "a registration got the wrong status";
 	if (status)
@@ -115,6 +118,7 @@ static const char *take_cancel(struct request *q, uint32_t i)
 	q->m->events[!t				   ? EVENT_REFUSED + PROTO_E_NO_SUCH_TIMER
 			: t->session == q->session ? EVENT_CANCELLED
 						   : EVENT_CANCELLED_OTHERS]++;
+	q->m->counts.cancelled += t != NULL;
 	if (a.id != r.id || a.status != (t ? PROTO_OK : PROTO_E_NO_SUCH_TIMER))
 		return "a cancel got a wrong answer";
 	if (t && t->session == q->session)
@@ -178,6 +182,8 @@ static const char *compare_listed(
 		return "a listed slack is wrong";
 	if (a->fired != t->fired || a->count != t->count)
 		return "a listed count is wrong";
+	if (strncmp(a->comm, MODEL_COMM, sizeof(a->comm)) != 0)
+		return "a listed command is wrong";
 	if (a->uid != s->uid || a->pid != s->pid || memcmp(a->label, t->label, sizeof(a->label)))
 		return "a listed owner or label is wrong";
 	if (a->clock != clocks[t->clock] ||
@@ -219,8 +225,27 @@ static const char *take_list(struct request *q)
 	return fault;
 }
 
+/* Until the first alarm rings. */
+static uint64_t until_alarm(const struct request *q)
+{
+	uint64_t next = PROTO_FOREVER;
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint64_t at = model_next(q->m, clock, q->away), now = timers_now(q->now, clock);
+
+		if (at == TIMERS_FOREVER)
+			continue;
+		if (at <= now)
+			return 0;
+		if (at - now < next)
+			next = at - now;
+	}
+	return next;
+}
+
 static const char *take_status(const struct request *q)
 {
+	const struct model_counts *c = &q->m->counts;
 	struct proto_status_answer a;
 	uint64_t clients = 0;
 
@@ -228,7 +253,20 @@ static const char *take_status(const struct request *q)
 	codec_get(q->answer, &q->answered, 0, &a);
 	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++)
 		clients += q->m->sessions[i].open;
-	return a.clients == clients && a.timers == q->m->count ? NULL : "the status counts wrongly";
+	if (a.clients != clients || a.timers != q->m->count)
+		return "the status counts clients or timers wrongly";
+	if (a.registered != c->registered || a.woken != c->woken || a.cancelled != c->cancelled ||
+		a.refused != c->refused || a.wakeups != c->wakeups)
+		return "the status counts wrongly";
+	if (a.restarts != c->restarts || a.adopted_sessions != c->adopted_sessions ||
+		a.adopted_timers != c->adopted_timers || a.dropped_records)
+		return "the status counts adoptions wrongly";
+	if (a.late_max != c->late_max || a.late_p50 > a.late_p99 || a.late_p99 > a.late_max)
+		return "the status is wrong about lateness";
+	if (a.uptime != q->now->at[PROTO_CLOCK_BOOTTIME] - q->m->started ||
+		a.pid != q->m->config->pid || strcmp(a.version, q->m->config->version) != 0)
+		return "the status is another daemon's";
+	return !q->away || a.next == until_alarm(q) ? NULL : "the status is wrong about the alarm";
 }
 
 static const char *take_records(struct request *q)
@@ -278,7 +316,7 @@ const char *model_request(struct model *m, uint32_t session, const void *packet,
 	const struct now *now, const struct model_answer *answer)
 {
 	struct model_session *s = &m->sessions[session];
-	struct request q = {m, session, now, packet, answer->bytes, {0}, {0}};
+	struct request q = {m, session, now, packet, answer->bytes, answer->away, {0}, {0}};
 	bool bad = codec_open(packet, size, CODEC_FROM_CLIENT, &q.asked) != CODEC_OK ||
 		(q.asked.opcode == PROTO_HELLO) == s->greeted;
 	bool turn = !bad && q.asked.serial == s->serial + 1;

@@ -233,10 +233,14 @@ void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t ses
 		if (!t || (arena && is_left(arena, t)))
 			continue;
 		m->events[EVENT_TOLD] += t->cancelled;
-		if (t->cancelled)
+		if (t->cancelled) {
 			model_remove(m, t);
-		else
-			take_off(m, t, made);
+			continue;
+		}
+		m->counts.woken++;
+		if (wake.late > m->counts.late_max)
+			m->counts.late_max = wake.late;
+		take_off(m, t, made);
 	}
 }
 

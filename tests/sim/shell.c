@@ -87,7 +87,7 @@ static void block(struct world *w, struct socket *socket, bool drain, enum event
 
 static void accept_socket(struct world *w, struct socket *socket)
 {
-	struct peer peer = {socket->uid, socket->pid, socket->cookie, "peer"};
+	struct peer peer = {socket->uid, socket->pid, socket->cookie, MODEL_COMM};
 	enum proto_status expected = model_connect(&w->model, socket->uid), status;
 	uint32_t session = 0;
 	bool gone;
@@ -128,14 +128,17 @@ static void handle(struct world *w, struct socket *socket, struct packet *packet
 	const void *bytes;
 	struct packet *answer;
 	size_t size;
-	bool end, gone;
+	bool end, gone, away[MODEL_SESSIONS_MAX] = {0};
+
+	for (uint32_t i = 1; i <= w->worker->arena.header->sessions_top; i++)
+		away[i] = w->worker->arena.sessions[i].place != SESSION_WATCHED;
 
 	errand_begin(w, ERRAND_REQUEST, session, packet);
 	size = worker_handle(
 		w->worker, session, packet->bytes, packet->size, &w->now, &bytes, &end);
 	require(w,
 		model_request(&w->model, session, packet->bytes, packet->size, &w->now,
-			&(struct model_answer){bytes, size, end}));
+			&(struct model_answer){bytes, size, end, away}));
 	errand_end(w);
 	w->counts.requests++;
 	world_point(w);
@@ -361,7 +364,7 @@ static void reconcile(struct world *w)
 		world_fail(w, "a packet was committed, and there is no answer");
 	require(w,
 		model_request(&w->model, session, errand->packet->bytes, errand->packet->size,
-			&w->now, &(struct model_answer){answer, size, false}));
+			&w->now, &(struct model_answer){answer, size, false, NULL}));
 }
 
 /* A session that was not in the midst of sending goes on as it was. */
@@ -424,6 +427,15 @@ static bool has_socket(const struct world *w, uint32_t session)
 	return false;
 }
 
+static uint64_t records_in_hand(const struct world *w)
+{
+	struct proto_header header = {0};
+
+	if (w->errand.packet && w->errand.packet->size >= sizeof(header))
+		memcpy(&header, w->errand.packet->bytes, sizeof(header));
+	return header.count;
+}
+
 void shell_adopt(struct world *w)
 {
 	if (!worker_adopt(w->worker, w->block, &w->config, &w->now))
@@ -431,9 +443,13 @@ void shell_adopt(struct world *w)
 	if (w->worker->dropped)
 		world_fail(w, "a record was dropped as damaged");
 	reconcile(w);
+	require(w,
+		model_recount(&w->model, &w->worker->arena.header->counters, records_in_hand(w),
+			w->adoptions));
+	w->adoptions = 0;
 	errand_end(w);
 	check_again(w);
-	model_adopted(&w->model);
+	model_adopted(&w->model, &w->now);
 	close_unstored(w);
 	send_left_answer(w);
 	for (uint32_t session = ARENA_OWN_SESSION + 1;
@@ -445,6 +461,7 @@ void shell_adopt(struct world *w)
 			continue;
 		}
 		world_happened(w, EVENT_RESUMED);
+		model_resumed(&w->model, session);
 		worker_resume(w->worker, session);
 	}
 	start_chores(w);

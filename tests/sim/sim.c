@@ -24,7 +24,8 @@
 
 struct options {
 	uint64_t seed, seeds;
-	uint64_t least; /* kill points, or it has not shown what it is to show */
+	uint64_t least;	 /* kill points, or it has not shown what it is to show */
+	uint64_t faster; /* so many times as real time, or it fails */
 	uint64_t jobs;
 	bool shrink;
 	bool all_events; /* it fails where one never happened */
@@ -34,7 +35,7 @@ struct options {
 static int usage(void)
 {
 	fputs("sim [--seed N] [--seeds COUNT | --soak] [--steps M] [--kill] [--every K]\n"
-	      "    [--least POINTS] [--all-events] [--jobs J]\n"
+	      "    [--least POINTS] [--all-events] [--faster TIMES] [--jobs J]\n"
 	      "    [--keep NUMBERS] [--at STORE] [--onwards M] [--trace] [--no-shrink]\n",
 		stderr);
 	return 2;
@@ -56,6 +57,7 @@ static bool parse(struct options *o, int argc, char **argv)
 		{"kill", &kill, true},
 		{"every", &o->history.branch_every, false},
 		{"least", &o->least, false},
+		{"faster", &o->faster, false},
 		{"all-events", &all_events, true},
 		{"jobs", &o->jobs, false},
 		{"keep", NULL, false},
@@ -123,9 +125,11 @@ static pid_t start(const struct options *o, uint64_t seed, struct counts *totals
 	exit(0); /* and not _exit(), which writes down nothing of what gcov has counted */
 }
 
-static void tell(const struct options *o, const struct counts *totals, double took)
+/* Return: how many times as fast as real time it went. */
+static double tell(const struct options *o, const struct counts *totals, double took)
 {
 	const struct counts *all = &totals[0], *copies = &totals[1];
+	double simulated = (double)(all->simulated_us + copies->simulated_us) / 1e6;
 
 	printf("%" PRIu64 " seeds, %" PRIu64 " steps, %" PRIu64 " requests, %" PRIu64
 	       " wakes; %" PRIu64 " stores, %" PRIu64 " kills; %" PRIu64 " rings\n",
@@ -141,8 +145,9 @@ static void tell(const struct options *o, const struct counts *totals, double to
 	       " rings, as few as the offline optimum\n",
 		all->events[EVENT_QUIET] + copies->events[EVENT_QUIET],
 		all->quiet_wakes + copies->quiet_wakes, all->quiet_rings + copies->quiet_rings);
-	printf("simulated %.0f s in %.1f s: %.0f times as fast as real time\n",
-		(double)all->simulated_us / 1e6, took, (double)all->simulated_us / 1e6 / took);
+	printf("simulated %.0f s in %.1f s: %.0f times as fast as real time\n", simulated, took,
+		simulated / took);
+	return simulated / took;
 }
 
 /* How often each happened, in columns. Return: whether each did. */
@@ -213,13 +218,16 @@ int main(int argc, char **argv)
 	if (o.history.seed == UINT64_MAX) {
 		bool few = totals[0].copies < o.least, all = tell_events(totals);
 
-		tell(&o, totals, seconds() - began);
+		bool slow = tell(&o, totals, seconds() - began) < (double)o.faster;
+
 		history_free(&o.history);
 		if (few)
 			printf("not ok: fewer kill points than %" PRIu64 "\n", o.least);
 		if (o.all_events && !all)
 			printf("not ok: something never happened\n");
-		return few || (o.all_events && !all);
+		if (slow)
+			printf("not ok: not %" PRIu64 " times as fast as real time\n", o.faster);
+		return few || slow || (o.all_events && !all);
 	}
 	printf("seed %" PRIu64 " failed\n", o.history.seed);
 	if (o.shrink)

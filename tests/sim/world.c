@@ -116,7 +116,7 @@ void world_init(struct world *w, uint64_t seed, bool small)
 	if (!w->worker || !w->block)
 		abort();
 	memset(w->block, 0, w->block_size);
-	model_init(&w->model, &w->config, w->counts.events);
+	model_init(&w->model, &w->config, w->counts.events, &w->now);
 	current = NULL; /* nothing can be adopted yet */
 	shell_start(w);
 	current = w;
@@ -203,6 +203,7 @@ void world_ring(struct world *w, uint64_t us)
 	world_happened(w, EVENT_RING);
 	world_pass(w, us, false);
 	worker_rang(w->worker);
+	w->model.counts.wakeups++;
 }
 
 static void step_time(struct world *w, struct dice *dice)
@@ -325,10 +326,12 @@ static void do_step(struct world *w, const struct step *step)
 static void revive(struct world *w)
 {
 	w->counts.kills++;
+	w->adoptions++;
 	world_happened(w, EVENT_KILLED);
 	world_say(w, "killed");
 	if (setjmp(w->killed)) {
 		w->counts.kills++;
+		w->adoptions++;
 		world_happened(w, EVENT_KILLED_ADOPTING);
 		world_say(w, "killed while it adopts");
 	}

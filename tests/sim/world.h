@@ -140,7 +140,8 @@ struct world {
 
 	struct now now;
 	uint64_t cookies, pids;
-	bool more; /* the daemon has work left */
+	bool more;	    /* the daemon has work left */
+	uint64_t adoptions; /* begun since one was far enough to count them */
 	struct errand_at errand;
 	struct counts counts, copies_counts;
 	struct client clients[WORLD_CLIENTS_MAX];
