@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "plain.h"
 #include "world.h"
 
 /* Packets that a client builds. */
@@ -52,9 +53,21 @@ static void send_request(
 		codec_opcode_name(writer->header.opcode), writer->header.count, client->serial);
 }
 
-void client_connect(struct world *w, struct client *client, bool hello)
+/* Good, or not quite. */
+static struct proto_hello some_hello(struct dice *dice)
 {
-	struct proto_hello record = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
+	return (struct proto_hello){
+		.magic = PROTO_MAGIC + dice_once_in(dice, 4),
+		.version = (uint16_t)dice_below(dice, 3),
+		.reserved = dice_once_in(dice, 4),
+	};
+}
+
+void client_connect(struct world *w, struct client *client, struct dice *dice)
+{
+	bool silent = dice_once_in(dice, 10), wrong = dice_once_in(dice, 10);
+	struct proto_hello good = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
+	struct proto_hello record = wrong ? some_hello(dice) : good;
 	uint8_t bytes[256];
 	struct codec_writer writer;
 	uint32_t i = 0;
@@ -73,12 +86,12 @@ void client_connect(struct world *w, struct client *client, bool hello)
 	client->socket = i;
 	client->state = CLIENT_GREETING;
 	client->serial = 0;
-	client->guilty = !hello;
+	client->guilty = silent || wrong;
 	if (client->was_up)
 		world_happened(w, EVENT_RECONNECTED);
 	client->was_up = true;
 	world_say(w, "client %u of uid %u connects", client->pid, client->uid);
-	if (!hello)
+	if (silent)
 		return;
 	codec_begin(&writer, bytes, PROTO_HELLO, 1);
 	codec_put(&writer, &record);
@@ -165,8 +178,8 @@ static uint64_t some_due(struct world *w, struct dice *dice, uint8_t clock, uint
 	uint64_t now = w->now.at[clock < PROTO_CLOCKS ? clock : 0];
 
 	*flags = dice_once_in(dice, 2) ? PROTO_RELATIVE : 0;
-	if (dice_once_in(dice, 40))
-		return PROTO_FOREVER - dice_below(dice, 2);
+	if (dice_once_in(dice, 40)) /* where time ends, or just before */
+		return PROTO_FOREVER - (*flags ? now : 0) + dice_below(dice, 3) - 1;
 	if (*flags)
 		return some_span(dice);
 	if (dice_once_in(dice, 3)) /* equals are wanted */
@@ -186,13 +199,16 @@ static void spoil(struct proto_register *r, struct dice *dice)
 {
 	switch (dice_below(dice, 5)) {
 	case 0:
-		r->clock = (uint8_t)(PROTO_CLOCKS + dice_below(dice, 200));
+		r->clock = (uint8_t)(PROTO_CLOCKS +
+			(dice_once_in(dice, 2) ? 0 : dice_below(dice, 200)));
 		break;
 	case 1:
-		r->flags |= 0x40;
+		r->flags |= (uint8_t)(4 << dice_below(dice, 6));
 		break;
 	case 2:
-		r->label[dice_below(dice, sizeof(r->label))] = '\x1b';
+		plain_label(PLAIN_LABELS_GOOD +
+				(unsigned int)dice_below(dice, PLAIN_LABELS - PLAIN_LABELS_GOOD),
+			r->label);
 		break;
 	case 3:
 		r->every = 0;
@@ -224,7 +240,7 @@ static void ask_register(
 		if (dice_once_in(dice, 8))
 			r.flags |= PROTO_WAKE_SYSTEM;
 		if (dice_once_in(dice, 3))
-			memset(r.label, 'a' + (int)dice_below(dice, 26), dice_below(dice, 25));
+			plain_label((unsigned int)dice_below(dice, PLAIN_LABELS_GOOD), r.label);
 		if (dice_once_in(dice, 16))
 			spoil(&r, dice);
 		*t = (struct client_timer){
@@ -273,7 +289,7 @@ static void ask_rearm(
 		r.every = some_period(dice);
 		r.count = r.every && dice_once_in(dice, 2) ? 1 + (uint32_t)dice_below(dice, 4) : 0;
 		if (dice_once_in(dice, 30))
-			r.flags |= 0x10;
+			r.flags |= (uint8_t)(2 << dice_below(dice, 7));
 		codec_put(writer, &r);
 	}
 }
@@ -295,6 +311,8 @@ void client_ask(struct world *w, struct client *client, struct dice *dice)
 	} else if (what < 95) {
 		struct proto_list list = {.flags = dice_once_in(dice, 3) ? PROTO_LIST_ALL : 0};
 
+		if (dice_once_in(dice, 16))
+			list.flags |= 2u << dice_below(dice, 31);
 		codec_begin(&writer, bytes, PROTO_LIST, client->serial + 1);
 		codec_put(&writer, &list);
 	} else {
@@ -304,22 +322,58 @@ void client_ask(struct world *w, struct client *client, struct dice *dice)
 		send_request(w, client, &writer, codec_end(&writer, 0));
 }
 
+/* A request as it should be but for one thing. Return: its size. */
+static size_t almost(uint8_t bytes[static 256], uint64_t serial, struct dice *dice)
+{
+	struct codec_writer writer;
+
+	memset(bytes, 0, 256);
+	codec_begin(&writer, bytes, PROTO_CANCEL, serial);
+	codec_put(&writer, &(struct proto_cancel){dice_any(dice)});
+	codec_put(&writer, &(struct proto_cancel){dice_any(dice)});
+	switch (dice_below(dice, 7)) {
+	case 0:
+		writer.header.count = 0;
+		break;
+	case 1:
+		writer.header.serial = 0;
+		break;
+	case 2:
+		writer.header.status = 1;
+		break;
+	case 3:
+		writer.header.record_size = 4;
+		break;
+	case 4:
+		writer.header.opcode |= PROTO_ANSWER;
+		break;
+	case 5:
+		return codec_end(&writer, 0) - 8;
+	default:
+		return codec_end(&writer, 0) + 8;
+	}
+	return codec_end(&writer, 0);
+}
+
 void client_misbehave(struct world *w, struct client *client, struct dice *dice)
 {
 	uint8_t bytes[256];
-	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = (uint16_t)dice_below(dice, 2)};
+	struct proto_hello hello = some_hello(dice);
 	uint64_t serial = client->serial + dice_below(dice, 4);
 	struct codec_writer writer;
 	size_t size;
 
 	if (client->state == CLIENT_DOWN || !socket_of(w, client)->daemon_open)
 		return;
-	switch (dice_below(dice, 3)) {
+	switch (dice_below(dice, 4)) {
 	case 0:
 		codec_begin(&writer, bytes, PROTO_STATUS, serial + 2);
 		size = codec_end(&writer, 0);
 		break;
 	case 1:
+		size = almost(bytes, client->serial + 1, dice);
+		break;
+	case 2:
 		codec_begin(&writer, bytes, PROTO_HELLO, serial + 1);
 		codec_put(&writer, &hello);
 		size = codec_end(&writer, 0);

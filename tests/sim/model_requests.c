@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the model answers to requests. Records are checked by the codec's own functions, which have
- * tests of their own; what becomes of them is said anew.
+ * What the model answers to requests.
  */
 #include <string.h>
 
 #include "model.h"
+#include "plain.h"
 
 /* One request. */
 struct request {
@@ -30,7 +30,7 @@ static enum proto_status expect_registration(
 {
 	const struct worker_config *config = q->m->config;
 	uint32_t uid = q->m->sessions[q->session].uid;
-	enum proto_status status = codec_check_register(r);
+	enum proto_status status = plain_register(r);
 
 	if (status)
 		return status;
@@ -140,7 +140,7 @@ static const char *take_rearm(struct request *q, uint32_t i)
 	codec_get(q->answer, &q->answered, i, &a);
 	t = find_for(q, r.id);
 	due = r.due;
-	status = codec_check_rearm(&r);
+	status = plain_rearm(&r);
 	if (!status && (!t || t->session != q->session))
 		status = PROTO_E_NO_SUCH_TIMER;
 	if (!status)
@@ -201,6 +201,12 @@ static const char *take_list(struct request *q)
 	bool all;
 
 	codec_get(q->packet, &q->asked, 0, &r);
+	if (r.flags > 1 || r.reserved) {
+		q->m->events[EVENT_REFUSED + PROTO_E_FLAGS]++;
+		return q->answered.status == PROTO_E_FLAGS && !q->answered.count
+			? NULL
+			: "a list with unknown flags was not refused";
+	}
 	all = r.flags & PROTO_LIST_ALL;
 	if (all && uid)
 		q->m->events[EVENT_REFUSED + PROTO_E_PERMISSION]++;
@@ -317,7 +323,7 @@ const char *model_request(struct model *m, uint32_t session, const void *packet,
 {
 	struct model_session *s = &m->sessions[session];
 	struct request q = {m, session, now, packet, answer->bytes, answer->away, {0}, {0}};
-	bool bad = codec_open(packet, size, CODEC_FROM_CLIENT, &q.asked) != CODEC_OK ||
+	bool bad = !plain_request(packet, size, &q.asked) ||
 		(q.asked.opcode == PROTO_HELLO) == s->greeted;
 	bool turn = !bad && q.asked.serial == s->serial + 1;
 	const char *fault;

@@ -267,7 +267,7 @@ static void connect_some(struct world *w, struct client *client, struct dice *di
 	uint32_t first = (uint32_t)(client - w->clients), n = w->clients_count;
 
 	for (uint32_t i = 0; i < (n == WORLD_CLIENTS_MAX ? n : 1); i++)
-		client_connect(w, &w->clients[(first + i) % n], !dice_once_in(dice, 10));
+		client_connect(w, &w->clients[(first + i) % n], dice);
 }
 
 static void do_step(struct world *w, const struct step *step)

@@ -216,7 +216,7 @@ bool shell_has_work(const struct world *w);
 void shell_adopt(struct world *w);
 
 /* client.c: the clients. */
-void client_connect(struct world *w, struct client *client, bool hello);
+void client_connect(struct world *w, struct client *client, struct dice *dice);
 void client_ask(struct world *w, struct client *client, struct dice *dice);
 void client_misbehave(struct world *w, struct client *client, struct dice *dice);
 void client_flush(struct world *w, struct client *client);
