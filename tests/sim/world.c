@@ -206,17 +206,32 @@ void world_ring(struct world *w, uint64_t us)
 	w->model.counts.wakeups++;
 }
 
+/* Until a whole number of periods after some timer's due, or next to that. Return: `us`, if that is far. */
+static uint64_t to_a_boundary(const struct world *w, struct dice *dice, uint64_t us)
+{
+	const struct model_timer *t = &w->model.timers[dice_below(dice, w->model.count + 1)];
+	uint64_t now = timers_now(&w->now, t->clock), at;
+
+	if (t == &w->model.timers[w->model.count] || t->every > UINT64_C(60000000))
+		return us;
+	at = t->due + dice_below(dice, 4) * t->every + dice_below(dice, 3) - 1;
+	return at >= now && at - now < UINT64_C(60000000) ? at - now : us;
+}
+
 static void step_time(struct world *w, struct dice *dice)
 {
 	uint64_t next = world_next_alarm(w), us = dice_below(dice, UINT64_C(1500000));
 
-	switch (dice_below(dice, 4)) {
+	switch (dice_below(dice, 5)) {
 	case 0:
 		us = dice_below(dice, 3);
 		break;
 	case 1:
 	case 2:
 		us = next < UINT64_C(60000000) ? next : us;
+		break;
+	case 3:
+		us = to_a_boundary(w, dice, us);
 		break;
 	}
 	world_say(w, "%" PRIu64 " us pass", us);
