@@ -30,7 +30,7 @@ enum saboteur {
 	LIMIT_TIMERS,
 	LIMIT_CLIENTS,
 	LEAK,
-	ADOPTION,
+	HALF,
 	SABOTEURS,
 };
 
@@ -48,7 +48,7 @@ static const char *const names[SABOTEURS] = {
 	[LIMIT_TIMERS] = "a user has a timer too many",
 	[LIMIT_CLIENTS] = "there is a client too many",
 	[LEAK] = "a session's place is lost",
-	[ADOPTION] = "an adopted session is not told of a cancellation",
+	[HALF] = "what was half applied at a kill stays",
 };
 
 static enum saboteur at_work;
@@ -186,12 +186,10 @@ STANDS_IN(void, arena_free_session, struct arena *arena, uint32_t session)
 		__real_arena_free_session(arena, session);
 }
 
-STANDS_IN(void, adopt, struct arena *arena)
+STANDS_IN(void, timers_take_back, struct arena *arena)
 {
-	__real_adopt(arena);
-	for (uint32_t session = 1; session <= arena->header->sessions_top; session++)
-		if (at_work == ADOPTION)
-			arena->sessions[session].told_first = 0;
+	if (at_work != HALF)
+		__real_timers_take_back(arena);
 }
 
 /* The first seed of which it makes a history fail. */
