@@ -46,6 +46,7 @@ static const char *const names[EVENTS] = {
 	[EVENT_SET_BACK] = "clock set back",
 	[EVENT_SET_BY_YEARS] = "clock set by years",
 	[EVENT_SUSPENDED] = "suspended",
+	[EVENT_SUSPENDED_WOKEN] = "suspended, and woken",
 	[EVENT_RING] = "alarm rang",
 	[EVENT_QUIET] = "quiet time",
 	[EVENT_STALLED] = "stalled",

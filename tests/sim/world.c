@@ -183,11 +183,12 @@ void world_pass(struct world *w, uint64_t us, bool suspended)
 			w->now.at[clock] += us;
 }
 
-uint64_t world_next_alarm(const struct world *w)
+/* The first alarm, of this clock or one behind it. */
+static uint64_t next_from(const struct world *w, unsigned int clock)
 {
 	uint64_t next = TIMERS_FOREVER;
 
-	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+	for (; clock < ARENA_CLOCKS; clock++) {
 		uint64_t at = worker_next(w->worker, clock), now = timers_now(&w->now, clock);
 		uint64_t left = at > now ? at - now : 0;
 
@@ -197,13 +198,37 @@ uint64_t world_next_alarm(const struct world *w)
 	return next;
 }
 
-void world_ring(struct world *w, uint64_t us)
+uint64_t world_next_alarm(const struct world *w)
+{
+	return next_from(w, 0);
+}
+
+static void ring(struct world *w)
 {
 	w->counts.rings++;
 	world_happened(w, EVENT_RING);
-	world_pass(w, us, false);
 	worker_rang(w->worker);
 	w->model.counts.wakeups++;
+}
+
+void world_ring(struct world *w, uint64_t us)
+{
+	world_pass(w, us, false);
+	ring(w);
+}
+
+/* Of all alarms only those that wake the system end it early. */
+static void step_suspend(struct world *w, struct dice *dice)
+{
+	uint64_t us = dice_below(dice, UINT64_C(5000000));
+	uint64_t next = next_from(w, CLOCK_OF_BOOTTIME_ALARM);
+	bool woken = next <= us;
+
+	world_say(w, "%" PRIu64 " us asleep%s", woken ? next : us, woken ? ", and woken" : "");
+	world_happened(w, woken ? EVENT_SUSPENDED_WOKEN : EVENT_SUSPENDED);
+	world_pass(w, woken ? next : us, true);
+	if (woken)
+		ring(w);
 }
 
 /* Until a whole number of periods after some timer's due, or next to that. Return: `us`, if that is far. */
@@ -324,8 +349,7 @@ static void do_step(struct world *w, const struct step *step)
 		step_set_clock(w, &dice);
 		break;
 	case STEP_SUSPEND:
-		world_happened(w, EVENT_SUSPENDED);
-		world_pass(w, dice_below(&dice, UINT64_C(5000000)), true);
+		step_suspend(w, &dice);
 		break;
 	case STEP_MISBEHAVE:
 		client_misbehave(w, client, &dice);
