@@ -161,7 +161,7 @@ static void read_comm(pid_t pid, char comm[static PROTO_COMM_MAX])
 	for (ssize_t i = 0; i < PROTO_COMM_MAX; i++) {
 		if (i >= n || comm[i] == '\n')
 			n = 0, comm[i] = 0;
-		else if (comm[i] < 0x20 || comm[i] == 0x7f)
+		else if ((unsigned char)comm[i] < 0x20 || (unsigned char)comm[i] > 0x7e)
 			comm[i] = '?';
 	}
 }

@@ -60,9 +60,9 @@ static char *comm_of(const toytimer_listed *listed)
 			line[strcspn(line, "\n")] = 0;
 		fclose(f);
 	}
-	/* A process may name itself as it likes, and this goes to a terminal. */
+	/* A process may name itself as it likes, and this goes to a terminal: as the daemon does it. */
 	for (char *c = line; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+		if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
 			*c = '?';
 	return strdup(line);
 }
