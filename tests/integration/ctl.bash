@@ -3,7 +3,8 @@
 # What a test of toytimerctl needs: a daemon of its own, toytimerctl run to its end or in the
 # background, and a look at what came of it. To be sourced. It kills only what it has started.
 #
-# Environment: TIMERD_BINARY, TOYTIMERCTL_BINARY.
+# Environment: TIMERD_BINARY, TOYTIMERCTL_BINARY; TIMERD_UNIT, if daemons are to be units of systemd:
+# what starts them and waits for them, tests/system/as-unit.
 # shellcheck shell=bash
 set -u
 
@@ -105,12 +106,22 @@ until_true() {
 
 # start_daemon OPTION...
 start_daemon() {
+	if [[ -n ${TIMERD_UNIT-} ]]; then
+		daemon=$("$TIMERD_UNIT" start "$dir" "$@")
+		return
+	fi
 	"$TIMERD_BINARY" --socket "$dir/socket" "$@" >"$dir/daemon.log" 2>&1 &
 	daemon=$!
 	until_true "$ctl" --socket "$dir/socket" status
 }
 
 stop_daemon() {
+	if [[ -n ${TIMERD_UNIT-} ]]; then
+		kill "-${1:-TERM}" "$daemon"
+		"$TIMERD_UNIT" wait "$dir" >/dev/null
+		daemon=
+		return
+	fi
 	{
 		kill "-${1:-TERM}" "$daemon"
 		wait "$daemon"

@@ -2,6 +2,9 @@
 /*
  * Starting and ending the daemon under test. Whether it listens is read from /proc/net/unix and not
  * found out by connecting: a connection more would count against the very limits that tests set.
+ *
+ * Where $TIMERD_UNIT names a program, that starts it as a unit of systemd: see
+ * tests/system/as-unit. The daemon is not a child of this process then.
  */
 #include "daemon.h"
 
@@ -44,6 +47,7 @@ static void make_directory(struct test_daemon *d)
 	assert_int_equal(chmod(d->directory, 0755), 0);
 	snprintf(d->socket, sizeof(d->socket), "%s/socket", d->directory);
 	snprintf(d->log, sizeof(d->log), "%s/log", d->directory);
+	close(open(d->log, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
 }
 
 /* Whether some process listens on the path. A line of /proc/net/unix is
@@ -92,28 +96,49 @@ static void expect_running(struct test_daemon *d)
 	fail_msg("timerd has ended");
 }
 
-void daemon_start(struct test_daemon *d, ...)
+/* Return: whether daemons are units here. */
+static bool are_units(void)
 {
-	const char *argv[ARGUMENTS_MAX] = {daemon_binary("TIMERD_BINARY"), "--socket", d->socket};
-	size_t n = 3;
-	va_list ap;
+	return getenv("TIMERD_UNIT") != NULL;
+}
 
-	assert_int_equal(d->pid, 0);
-	if (!d->directory[0])
-		make_directory(d);
+/* Return: the number that $TIMERD_UNIT prints. */
+static int ask_unit(const struct test_daemon *d, const char *verb, const char *options)
+{
+	char command[1024];
+	int n, number = 0;
+	FILE *f;
 
-	va_start(ap, d);
-	do {
-		assert_true(n < ARGUMENTS_MAX);
-		argv[n] = va_arg(ap, const char *);
-	} while (argv[n++]);
-	va_end(ap);
+	n = snprintf(command, sizeof(command), "'%s' %s '%s'%s", getenv("TIMERD_UNIT"), verb,
+		d->directory, options);
+	assert_true(n > 0 && (size_t)n < sizeof(command));
+	fflush(NULL);
+	f = popen(command, "re");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &number), 1);
+	assert_int_equal(pclose(f), 0);
+	return number;
+}
 
+static void start_unit(struct test_daemon *d, const char *const *options)
+{
+	char words[512] = "";
+	size_t n = 0;
+
+	for (; *options; options++) {
+		n += (size_t)snprintf(words + n, sizeof(words) - n, " '%s'", *options);
+		assert_true(n < sizeof(words));
+	}
+	d->pid = ask_unit(d, "start", words);
+}
+
+static void start_child(struct test_daemon *d, char **argv)
+{
 	fflush(NULL);
 	d->pid = fork();
 	assert_true(d->pid >= 0);
 	if (d->pid == 0)
-		become_daemon(d, (char **)argv);
+		become_daemon(d, argv);
 
 	for (int ms = 0; !listens(d->socket); ms++) {
 		expect_running(d);
@@ -122,24 +147,56 @@ void daemon_start(struct test_daemon *d, ...)
 	}
 }
 
+void daemon_start(struct test_daemon *d, ...)
+{
+	const char *argv[ARGUMENTS_MAX] = {daemon_binary("TIMERD_BINARY"), "--socket"};
+	size_t n = 3;
+	va_list ap;
+
+	assert_int_equal(d->pid, 0);
+	if (!d->directory[0])
+		make_directory(d);
+	argv[2] = d->socket;
+
+	va_start(ap, d);
+	do {
+		assert_true(n < ARGUMENTS_MAX);
+		argv[n] = va_arg(ap, const char *);
+	} while (argv[n++]);
+	va_end(ap);
+
+	if (are_units())
+		start_unit(d, argv + 3);
+	else
+		start_child(d, (char **)argv);
+}
+
 const char *daemon_socket(const struct test_daemon *d)
 {
 	return d->socket;
 }
 
-static int end(struct test_daemon *d, int signal)
+static int wait_for_child(pid_t child)
 {
 	int status;
 	pid_t pid;
 
+	do
+		pid = waitpid(child, &status, 0);
+	while (pid < 0 && errno == EINTR);
+	assert_int_equal(pid, child);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int end(struct test_daemon *d, int signal)
+{
+	int status;
+
 	assert_true(d->pid > 0);
 	assert_int_equal(kill(d->pid, signal), 0);
-	do
-		pid = waitpid(d->pid, &status, 0);
-	while (pid < 0 && errno == EINTR);
-	assert_int_equal(pid, d->pid);
+	status = are_units() ? ask_unit(d, "wait", "") : wait_for_child(d->pid);
 	d->pid = 0;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return status;
 }
 
 void daemon_kill(struct test_daemon *d)

@@ -20,8 +20,8 @@
 struct test_daemon {
 	char directory[64]; /* "": not made yet */
 	char socket[96];
-	char log[96]; /* a file: what it said on standard error, over all its starts */
-	pid_t pid;    /* 0: not running */
+	char log[96]; /* a file: what it said on standard error, over all its starts; a unit's is empty */
+	pid_t pid; /* 0: not running */
 };
 
 /* Starts it with further arguments, up to NULL, and waits until it listens. */

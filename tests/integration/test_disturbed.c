@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -165,6 +166,10 @@ static void check_unheard(void)
 /* Makes the directory, where the log is to be something else than a file. */
 static void forget_log(void)
 {
+	if (getenv("TIMERD_UNIT")) {
+		print_message("a unit has no standard error of the test's choice\n");
+		skip();
+	}
 	daemon_start(&d, NULL);
 	daemon_stop(&d);
 	check(unlink(d.log) == 0);
