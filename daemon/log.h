@@ -4,18 +4,21 @@
  * the journal's, one plain line on standard error where it is not.
  *
  * Clients can cause messages, so those that they cause are counted against a small allowance; what
- * it does not cover is left out, and the next message that is let through says how many were.
+ * it does not cover is left out, as is whatever could not be said without waiting. How many were is said
+ * before the next message of a client's that is let through.
  * Not thread-safe. errno survives each call.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <syslog.h>
 
 struct log {
 	int level;	 /* LOG_ERR … LOG_DEBUG: what is less important is dropped */
-	int journal;	 /* whether standard error is the journal's */
+	bool journal;	 /* whether standard error is the journal's, and libsystemd may be used */
+	bool unblocked;	 /* its socket is open, and does not block */
 	uint64_t window; /* when the allowance is renewed, monotonic microseconds */
 	unsigned int allowance;
 	uint64_t left_out;
