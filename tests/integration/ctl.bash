@@ -115,6 +115,7 @@ start_daemon() {
 	until_true "$ctl" --socket "$dir/socket" status
 }
 
+# stop_daemon [SIGNAL]; see daemon_kill_signal() of daemon.h.
 stop_daemon() {
 	if [[ -n ${TIMERD_UNIT-} ]]; then
 		kill "-${1:-TERM}" "$daemon"
@@ -122,8 +123,10 @@ stop_daemon() {
 		daemon=
 		return
 	fi
+	local signal=${1:-TERM}
+	[[ $signal != KILL || -z ${TIMERD_COUNTED-} ]] || signal=RTMAX
 	{
-		kill "-${1:-TERM}" "$daemon"
+		kill "-$signal" "$daemon"
 		wait "$daemon"
 	} 2>/dev/null
 	daemon=

@@ -199,9 +199,14 @@ static int end(struct test_daemon *d, int signal)
 	return status;
 }
 
+int daemon_kill_signal(void)
+{
+	return getenv("TIMERD_COUNTED") ? SIGRTMAX : SIGKILL;
+}
+
 void daemon_kill(struct test_daemon *d)
 {
-	end(d, SIGKILL);
+	end(d, daemon_kill_signal());
 }
 
 int daemon_stop(struct test_daemon *d)

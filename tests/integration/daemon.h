@@ -33,6 +33,9 @@ const char *daemon_socket(const struct test_daemon *d);
 /* SIGKILL, and waits for its end. */
 void daemon_kill(struct test_daemon *d);
 
+/* What is SIGKILL to a daemon under test; with $TIMERD_COUNTED set, to one that counted.c is linked to. */
+int daemon_kill_signal(void);
+
 /* SIGTERM, and waits for its end. Return: its exit status, 128 + n if signal n ended it. */
 int daemon_stop(struct test_daemon *d);
 

@@ -16,8 +16,6 @@
 #include "sweep.h"
 #include "wire.h"
 
-#define PATIENCE UINT64_C(20000000)
-
 static struct faulty f;
 static struct client client;
 static struct sweep sweep;
@@ -80,17 +78,6 @@ static void test_start(void **state)
 	sweep_run(&sweep, "start", counts, start_point);
 }
 
-/* Waits until systemd has so many descriptors to keep. */
-static void await_stored(size_t n)
-{
-	uint64_t until = toytimer_now(TOYTIMER_MONOTONIC) + PATIENCE;
-
-	while (faulty_stored_count(&f) != n) {
-		assert_true(toytimer_now(TOYTIMER_MONOTONIC) < until);
-		wire_sleep_us(1000);
-	}
-}
-
 static void adopt_point(void)
 {
 	int status = start();
@@ -102,7 +89,7 @@ static void adopt_point(void)
 		assert_int_equal(faulty_start(&f), FAULTY_SERVES);
 	}
 	client_check(&client);
-	await_stored(2); /* a new connection, too, if it had to be one */
+	manager_await(&f.manager, 2); /* a new connection, too, if it had to be one */
 	faulty_kill(&f);
 }
 
@@ -115,7 +102,7 @@ static void test_adoption(void **state)
 	sweep.plan = f.plan;
 	assert_int_equal(faulty_start(&f), FAULTY_SERVES);
 	client_start(&client, f.socket);
-	await_stored(2);
+	manager_await(&f.manager, 2);
 	faulty_kill(&f);
 	assert_int_equal(faulty_start(&f), FAULTY_SERVES);
 	sweep_copy_counts(&sweep, counts);

@@ -245,10 +245,10 @@ static void test_serving(void **state)
 static void do_stored(void)
 {
 	struct client c;
-	size_t stored = faulty_stored_count(&f);
+	size_t stored = manager_count(&f.manager);
 
 	client_start(&c, f.socket);
-	for (int i = 0; faulty_stored_count(&f) == stored && i < 25; i++)
+	for (int i = 0; manager_count(&f.manager) == stored && i < 25; i++)
 		wire_sleep_us(10 * MS);
 	client_check(&c);
 	toytimer_unref(c.t);
