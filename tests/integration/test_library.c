@@ -430,6 +430,12 @@ static void test_wait_and_descriptor(void **state)
 	toytimer_unref(t);
 }
 
+static int list_nothing(const toytimer_listed *listed, void *userdata)
+{
+	(void)listed, (void)userdata;
+	return -EPROTO;
+}
+
 static int child_main(toytimer *t)
 {
 	toytimer_registration r = {.due = 1};
@@ -445,6 +451,11 @@ static int child_main(toytimer *t)
 	errors += toytimer_cancel(t, 1) != -ECHILD;
 	errors += toytimer_flush(t) != -ECHILD;
 	errors += toytimer_get_fd(t) != -ECHILD;
+	errors += toytimer_get_events(t) != -ECHILD;
+	errors += toytimer_get_timer(t, 1, NULL, NULL) != -ECHILD;
+	errors += toytimer_rearm(t, 1, &r) != -ECHILD;
+	errors += toytimer_list(t, 0, list_nothing, NULL) != -ECHILD;
+	errors += toytimer_get_reconnects(t) != 0;
 	errors += toytimer_get_status(t, &status) != -ECHILD;
 	errors += toytimer_count(t) != 0;
 	toytimer_unref(t);
@@ -461,9 +472,10 @@ static void test_fork(void **state)
 
 	(void)state;
 	assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		_exit(child_main(t));
+		exit(child_main(t));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	assert_int_equal(toytimer_run(t), 0);
