@@ -21,70 +21,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "codec.h"
+#include "peer.h"
 #include "recorder.h"
-
-/* One connection of the fake daemon's. */
-struct peer {
-	int fd;
-	uint8_t in[PROTO_PACKET_MAX], out[PROTO_PACKET_MAX + 1];
-	struct proto_header header; /* of the request in `in` */
-	struct proto_register registered;
-};
-
-static char directory[64], path[96];
-static int listener;
-
-static bool receive(struct peer *p)
-{
-	ssize_t n = recv(p->fd, p->in, sizeof(p->in), 0);
-
-	return n > 0 && codec_open(p->in, (size_t)n, CODEC_FROM_CLIENT, &p->header) == CODEC_OK;
-}
-
-static void send_bytes(struct peer *p, size_t n)
-{
-	(void)!send(p->fd, p->out, n, MSG_NOSIGNAL);
-}
-
-/* A packet of n times the same record. */
-static void say(struct peer *p, uint16_t opcode, uint64_t serial, size_t n, const void *record)
-{
-	struct codec_writer w;
-
-	codec_begin(&w, p->out, opcode, serial);
-	while (n-- > 0)
-		codec_put(&w, record);
-	send_bytes(p, codec_end(&w, 0));
-}
-
-static void say_hello(struct peer *p, uint32_t magic, uint16_t version)
-{
-	struct proto_hello_answer hello = {.magic = magic, .version = version, .instance = 1};
-
-	say(p, PROTO_HELLO | PROTO_ANSWER, p->header.serial, 1, &hello);
-}
-
-static void say_registered(struct peer *p, uint64_t serial, size_t n, uint64_t id)
-{
-	struct proto_registered answer = {.id = id};
-
-	say(p, PROTO_REGISTER | PROTO_ANSWER, serial, n, &answer);
-}
-
-static void say_wake(struct peer *p, uint64_t cookie, uint32_t number, uint32_t flags)
-{
-	struct proto_wake wake = {.cookie = cookie, .id = 7, .number = number, .flags = flags};
-
-	say(p, PROTO_WAKE, 0, 1, &wake);
-}
-
-static void say_error(struct peer *p, uint32_t status)
-{
-	struct proto_error error = {.status = status, .text = "for people"};
-
-	say(p, PROTO_ERROR, 0, 1, &error);
-}
 
 /* Hello is in `in`. Each returns what toytimer_open() is to return. */
 static int bad_hello(struct peer *p, unsigned int which)
@@ -105,25 +43,25 @@ static int bad_hello(struct peer *p, unsigned int which)
 	const unsigned int n = sizeof(refusals) / sizeof(refusals[0]);
 
 	if (which < n) {
-		say_error(p, refusals[which].status);
+		peer_say_error(p, refusals[which].status);
 		return refusals[which].error;
 	}
 	switch (which - n) {
 	case 0:
-		say_hello(p, PROTO_MAGIC + 1, PROTO_VERSION);
+		peer_say_hello(p, PROTO_MAGIC + 1, PROTO_VERSION);
 		return -EPROTO;
 	case 1:
-		say_hello(p, PROTO_MAGIC, PROTO_VERSION + 1);
+		peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION + 1);
 		return -EPROTO;
 	case 2:
 		p->header.serial++;
-		say_hello(p, PROTO_MAGIC, PROTO_VERSION);
+		peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
 		return -EPROTO;
 	case 3:
-		say_wake(p, 1, 1, 0);
+		peer_say_wake(p, 1, 1, 0);
 		return -EPROTO;
 	case 4:
-		send_bytes(p, 1);
+		peer_send(p, 1);
 		return -EPROTO;
 	case 5:
 		return -ECONNREFUSED; /* and an end of file */
@@ -144,83 +82,62 @@ static bool bad_answer(struct peer *p, unsigned int which)
 	memset(p->out, 0xa5, sizeof(p->out));
 	switch (which) {
 	case 0:
-		say_registered(p, serial + 1, 1, 7);
+		peer_say_registered(p, serial + 1, 1, 7);
 		return true;
 	case 1:
-		say_registered(p, serial, 2, 7);
+		peer_say_registered(p, serial, 2, 7);
 		return true;
 	case 2:
-		say_registered(p, serial, PROTO_RECORDS_MAX(struct proto_registered), 7);
+		peer_say_registered(p, serial, PROTO_RECORDS_MAX(struct proto_registered), 7);
 		return true;
 	case 3:
-		say_registered(p, serial, 1, 0);
+		peer_say_registered(p, serial, 1, 0);
 		return true;
 	case 4:
-		say_wake(p, cookie, 1, 0);
+		peer_say_wake(p, cookie, 1, 0);
 		return true;
 	case 5:
-		say(p, PROTO_CANCELLED, 0, 1, &(struct proto_cancelled){.cookie = cookie});
+		peer_say(p, PROTO_CANCELLED, 0, 1, &(struct proto_cancelled){.cookie = cookie});
 		return true;
 	case 6:
-		say(p, PROTO_CANCEL | PROTO_ANSWER, serial, 1, &cancelled);
+		peer_say(p, PROTO_CANCEL | PROTO_ANSWER, serial, 1, &cancelled);
 		return true;
 	case 7:
-		say(p, PROTO_LIST | PROTO_ANSWER, serial, 1, &listed);
+		peer_say(p, PROTO_LIST | PROTO_ANSWER, serial, 1, &listed);
 		return true;
 	case 8:
-		say_hello(p, PROTO_MAGIC, PROTO_VERSION);
+		peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
 		return true;
 	case 9:
-		send_bytes(p, 1);
+		peer_send(p, 1);
 		return true;
 	case 10:
-		send_bytes(p, sizeof(p->out));
+		peer_send(p, sizeof(p->out));
 		return true;
 	case 11:
-		send_bytes(p, PROTO_PACKET_MAX);
+		peer_send(p, PROTO_PACKET_MAX);
 		return true;
 	case 12:
-		say_error(p, PROTO_E_PACKET);
+		peer_say_error(p, PROTO_E_PACKET);
 		return true;
 	case 13:
-		say(p, PROTO_GOING_AWAY, 0, 1, &(struct proto_going_away){.reason = 1});
+		peer_say(p, PROTO_GOING_AWAY, 0, 1, &(struct proto_going_away){.reason = 1});
+		return true;
+	case 14: /* before what was answered */
+		peer_say_resumed(p, serial - 2);
+		return true;
+	case 15: /* the registration was applied, and no answer came before */
+		peer_say_resumed(p, serial);
+		return true;
+	case 16: /* what nobody asked for was applied */
+		peer_say_resumed(p, serial + 1);
 		return true;
 	default:
 		return false; /* end of file */
 	}
 }
 
-#define BAD_ANSWERS 15
-
-static bool greet_and_take(struct peer *p)
-{
-	if (!receive(p))
-		return false;
-	say_hello(p, PROTO_MAGIC, PROTO_VERSION);
-	if (!receive(p) || p->header.opcode != PROTO_REGISTER)
-		return false;
-	codec_get(p->in, &p->header, 0, &p->registered);
-	return true;
-}
-
-static struct peer *peer_accept(void)
-{
-	struct peer *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		abort();
-	p->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	return p;
-}
-
-/* Waits until the other side has closed. */
-static void peer_end(struct peer *p, bool linger)
-{
-	while (linger && recv(p->fd, p->in, sizeof(p->in), 0) > 0)
-		;
-	close(p->fd);
-	free(p);
-}
+#define BAD_ANSWERS 18
 
 static void *hello_main(void *userdata)
 {
@@ -229,7 +146,7 @@ static void *hello_main(void *userdata)
 	for (unsigned int i = 0; i < BAD_HELLOS; i++) {
 		struct peer *p = peer_accept();
 
-		if (receive(p))
+		if (peer_receive(p))
 			errors[i] = bad_hello(p, i);
 		peer_end(p, errors[i] != -ECONNREFUSED);
 	}
@@ -246,7 +163,7 @@ static void test_hellos(void **state)
 	for (unsigned int i = 0; i < BAD_HELLOS; i++) {
 		toytimer *t;
 
-		got[i] = toytimer_open(&t, path);
+		got[i] = toytimer_open(&t, peer_path);
 		assert_true(got[i] < 0);
 	}
 	pthread_join(thread, NULL);
@@ -259,20 +176,20 @@ static void serve_well(struct peer *p)
 {
 	uint64_t cookie = p->registered.cookie;
 
-	say_registered(p, p->header.serial, 1, 7);
-	say_registered(p, p->header.serial, 1, 7);
-	say_wake(p, cookie + 1, 1, PROTO_WAKE_LAST);
-	say_wake(p, cookie + (UINT64_C(1) << 32), 1, PROTO_WAKE_LAST);
-	say_wake(p, UINT64_MAX, 1, PROTO_WAKE_LAST);
-	say(p, PROTO_CANCELLED, 0, 1, &(struct proto_cancelled){.cookie = 0});
-	say_wake(p, cookie, 1, 0);
-	say_wake(p, cookie, 1, 0);
-	say_wake(p, cookie, 2, 0);
-	say_wake(p, cookie, 1, PROTO_WAKE_LAST);
-	say_wake(p, cookie, 0, 0);
-	say_wake(p, cookie, 3, PROTO_WAKE_LAST);
-	say_wake(p, cookie, 3, PROTO_WAKE_LAST);
-	say_wake(p, cookie, 4, PROTO_WAKE_LAST);
+	peer_say_registered(p, p->header.serial, 1, 7);
+	peer_say_registered(p, p->header.serial, 1, 7);
+	peer_say_wake(p, cookie + 1, 1, PROTO_WAKE_LAST);
+	peer_say_wake(p, cookie + (UINT64_C(1) << 32), 1, PROTO_WAKE_LAST);
+	peer_say_wake(p, UINT64_MAX, 1, PROTO_WAKE_LAST);
+	peer_say(p, PROTO_CANCELLED, 0, 1, &(struct proto_cancelled){.cookie = 0});
+	peer_say_wake(p, cookie, 1, 0);
+	peer_say_wake(p, cookie, 1, 0);
+	peer_say_wake(p, cookie, 2, 0);
+	peer_say_wake(p, cookie, 1, PROTO_WAKE_LAST);
+	peer_say_wake(p, cookie, 0, 0);
+	peer_say_wake(p, cookie, 3, PROTO_WAKE_LAST);
+	peer_say_wake(p, cookie, 3, PROTO_WAKE_LAST);
+	peer_say_wake(p, cookie, 4, PROTO_WAKE_LAST);
 }
 
 static void *answer_main(void *userdata)
@@ -282,10 +199,10 @@ static void *answer_main(void *userdata)
 	for (unsigned int i = 0; i < BAD_ANSWERS; i++) {
 		struct peer *p = peer_accept();
 
-		asked[i] = greet_and_take(p);
+		asked[i] = peer_greet(p);
 		peer_end(p, asked[i] && bad_answer(p, i));
 		p = peer_accept();
-		if (greet_and_take(p))
+		if (peer_greet(p))
 			serve_well(p);
 		peer_end(p, true);
 	}
@@ -306,7 +223,7 @@ static void test_answers(void **state)
 
 		r.every = 1000;
 		r.count = 3;
-		assert_int_equal(toytimer_open(&t, path), 0);
+		assert_int_equal(toytimer_open(&t, peer_path), 0);
 		assert_int_equal(toytimer_register(t, &r, NULL), 0);
 		recorder_await(&recorder, t, 3);
 		recorder_linger(t, 5 * MS);
@@ -322,16 +239,218 @@ static void test_answers(void **state)
 		assert_true(asked[i]);
 }
 
+/* More than one packet holds. */
+#define MANY 1500
+
+/* Takes two packets of registrations. */
+static bool take_many(struct peer *p, uint8_t (*ret)[PROTO_PACKET_MAX], uint64_t serials[2])
+{
+	for (int i = 0; i < 2; i++) {
+		if (!peer_receive(p) || p->header.opcode != PROTO_REGISTER)
+			return false;
+		serials[i] = p->header.serial;
+		memcpy(ret[i], p->in,
+			sizeof(p->header) + p->header.count * sizeof(struct proto_register));
+	}
+	return true;
+}
+
+/* Another daemon goes on with the session, and has had none of the two; and then, the first of them. */
+static void *resume_main(void *userdata)
+{
+	static uint8_t first[2][PROTO_PACKET_MAX], again[2][PROTO_PACKET_MAX];
+	struct peer *p = peer_accept();
+	uint64_t serials[2], repeated[2];
+	const char **trouble = userdata;
+	size_t n = PROTO_RECORDS_MAX(struct proto_register);
+
+	*trouble = "no hello";
+	if (peer_receive(p)) {
+		peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
+		*trouble = "no registrations";
+		if (take_many(p, first, serials)) {
+			peer_say_resumed(p, serials[0] - 1);
+			*trouble = "none again";
+			if (take_many(p, again, repeated))
+				*trouble = memcmp(first, again, sizeof(first)) ? "other ones"
+									       : NULL;
+		}
+	}
+	if (!*trouble) {
+		peer_say_registered(p, serials[0], n, 7);
+		peer_say_resumed(p, serials[0]);
+		*trouble = peer_receive(p) && p->header.serial == serials[1] ? NULL
+									     : "not the second";
+		peer_say_registered(p, serials[1], MANY - n, 7);
+	}
+	peer_end(p, true);
+	return NULL;
+}
+
+static void test_resumed(void **state)
+{
+	static toytimer_registration r[MANY];
+	const char *trouble = NULL;
+	pthread_t thread;
+	toytimer *t;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		r[i] = (toytimer_registration){
+			.due = 3600 * S + (uint64_t)i, .flags = TOYTIMER_RELATIVE, .label = "many"};
+	assert_int_equal(pthread_create(&thread, NULL, resume_main, &trouble), 0);
+	assert_int_equal(toytimer_open(&t, peer_path), 0);
+	assert_int_equal(toytimer_register_many(t, r, MANY, NULL, NULL), MANY);
+	assert_int_equal(toytimer_count(t), MANY);
+	assert_int_equal(toytimer_get_reconnects(t), 0);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	if (trouble)
+		fail_msg("the peer got %s", trouble);
+}
+
+static const struct {
+	uint32_t status;
+	int error;
+} refusals[] = {
+	{PROTO_E_NO_SUCH_TIMER, -ENOENT}, {PROTO_E_TIMERS, -ENOSPC}, {PROTO_E_TIMERS_USER, -EDQUOT},
+	{PROTO_E_CLOCK, -EINVAL}, {PROTO_E_FLAGS, -EINVAL}, {PROTO_E_COUNT, -EINVAL},
+	{PROTO_E_LABEL, -EINVAL}, {PROTO_E_RANGE, -ERANGE}, {PROTO_E_WAKE_SYSTEM, -EPERM},
+	{PROTO_E_WAKE_CLOCK, -EOPNOTSUPP}, {PROTO_E_PERMISSION, -EACCES},
+	{63, -EPROTO}, /* a later version's */
+};
+
+#define REFUSALS (sizeof(refusals) / sizeof(refusals[0]))
+
+static void *refuse_main(void *userdata)
+{
+	struct peer *p = peer_accept();
+
+	if (peer_receive(p))
+		peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
+	for (size_t i = 0; i < REFUSALS && peer_receive(p); i++)
+		peer_say(p, PROTO_REGISTER | PROTO_ANSWER, p->header.serial, 1,
+			&(struct proto_registered){.status = refusals[i].status});
+	peer_end(p, true);
+	return userdata;
+}
+
+/* Each status is an errno of its own, which has a sentence. */
+static void test_refusals(void **state)
+{
+	toytimer_registration r = {.due = S, .flags = TOYTIMER_RELATIVE};
+	pthread_t thread;
+	toytimer *t;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, refuse_main, NULL), 0);
+	assert_int_equal(toytimer_open(&t, peer_path), 0);
+	for (size_t i = 0; i < REFUSALS; i++) {
+		assert_int_equal(toytimer_register(t, &r, NULL), refusals[i].error);
+		assert_true(strlen(toytimer_strerror(refusals[i].error)) > 0);
+	}
+	assert_int_equal(toytimer_count(t), 0);
+	assert_int_equal(toytimer_get_reconnects(t), 0);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+}
+
+/* More wakes of one timer than are kept apart while nobody takes them. */
+#define FLOOD	    6000
+#define FLOOD_EVERY 1000
+#define FLOOD_SLICE 1000
+
+static void *flood_main(void *userdata)
+{
+	struct peer *p = peer_accept();
+	struct codec_writer w;
+
+	if (!peer_receive(p))
+		abort();
+	peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
+	if (!peer_receive(p))
+		abort();
+	codec_get(p->in, &p->header, 0, &p->registered);
+	peer_say_registered(p, p->header.serial, 1, 7);
+	if (!peer_receive(p))
+		abort();
+	for (uint32_t i = 0; i < FLOOD; i++) {
+		struct proto_wake wake = {
+			.cookie = p->registered.cookie,
+			.id = 7,
+			.due = 1 + (uint64_t)i * FLOOD_EVERY,
+			.late = 5,
+			.number = i + 1,
+			.flags = i == FLOOD - 1 ? PROTO_WAKE_LAST : 0,
+		};
+
+		if (i % FLOOD_SLICE == 0)
+			codec_begin(&w, p->out, PROTO_WAKE, 0);
+		codec_put(&w, &wake);
+		if (i % FLOOD_SLICE == FLOOD_SLICE - 1)
+			peer_send(p, codec_end(&w, 0));
+	}
+	peer_say_registered(p, p->header.serial, 1, 8);
+	peer_end(p, true);
+	return userdata;
+}
+
+/* What is woken, and what is lost of it: nothing, as what cannot be kept apart is counted. */
+static struct {
+	uint64_t events, periods, next, end;
+	bool last;
+} flood;
+
+static int take_flood(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	(void)t, (void)userdata;
+	assert_int_equal(event->type, TOYTIMER_WOKEN);
+	assert_false(flood.last);
+	assert_true(event->due == flood.next);
+	flood.next += (event->overruns + 1) * FLOOD_EVERY;
+	flood.events++;
+	flood.periods += event->overruns + 1;
+	flood.end = event->due + event->late;
+	flood.last = event->last;
+	return 0;
+}
+
+static void test_flood(void **state)
+{
+	toytimer_registration r = {
+		.due = 1, .every = FLOOD_EVERY, .count = FLOOD, .handler = take_flood};
+	toytimer_registration other = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
+	pthread_t thread;
+	toytimer *t;
+
+	(void)state;
+	flood.next = 1;
+	assert_int_equal(pthread_create(&thread, NULL, flood_main, NULL), 0);
+	assert_int_equal(toytimer_open(&t, peer_path), 0);
+	assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	/* The wakes come before this one's answer, and wait. */
+	assert_int_equal(toytimer_register(t, &other, NULL), 0);
+	assert_int_equal(flood.events, 0);
+	while (!flood.last)
+		assert_true(toytimer_process(t) >= 0);
+	assert_true(flood.events > 1000 && flood.events < FLOOD);
+	assert_int_equal(flood.periods, FLOOD);
+	assert_int_equal(flood.end, 1 + (FLOOD - 1) * FLOOD_EVERY + 5);
+	assert_int_equal(toytimer_count(t), 1);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+}
+
 /* A socket whose backlog is full: whoever opens waits, and gets in when there is room. */
 static void *backlog_main(void *userdata)
 {
 	usleep(100000);
 	for (int i = 0; i < 64; i++) {
 		struct peer *p = peer_accept();
-		bool ours = receive(p);
+		bool ours = peer_receive(p);
 
 		if (ours)
-			say_hello(p, PROTO_MAGIC, PROTO_VERSION);
+			peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
 		peer_end(p, ours);
 		if (ours)
 			return userdata;
@@ -347,7 +466,7 @@ static void test_full_backlog(void **state)
 	toytimer *t;
 
 	(void)state;
-	memcpy(address.sun_path, path, sizeof(path));
+	memcpy(address.sun_path, peer_path, sizeof(peer_path));
 	for (int r = 0; r == 0 && n < 64; n += r == 0) {
 		fds[n] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		r = connect(fds[n], (struct sockaddr *)&address, sizeof(address));
@@ -358,33 +477,9 @@ static void test_full_backlog(void **state)
 	for (int i = 0; i < n; i++)
 		close(fds[i]);
 	assert_int_equal(pthread_create(&thread, NULL, backlog_main, NULL), 0);
-	assert_int_equal(toytimer_open(&t, path), 0);
+	assert_int_equal(toytimer_open(&t, peer_path), 0);
 	toytimer_unref(t);
 	pthread_join(thread, NULL);
-}
-
-static int start(void **state)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	(void)state;
-	snprintf(directory, sizeof(directory), "/tmp/timerd-test-XXXXXX");
-	assert_non_null(mkdtemp(directory));
-	snprintf(path, sizeof(path), "%s/socket", directory);
-	memcpy(address.sun_path, path, sizeof(path));
-	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(listener, 4), 0);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	close(listener);
-	unlink(path);
-	rmdir(directory);
-	return 0;
 }
 
 int main(void)
@@ -392,8 +487,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hellos),
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_resumed),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_full_backlog),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, peer_start, peer_stop);
 }

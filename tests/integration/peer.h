@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A daemon that a test plays, packet by packet, for the library to believe or not.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec.h"
+
+/* One connection of the fake daemon's. */
+struct peer {
+	int fd;
+	uint8_t in[PROTO_PACKET_MAX], out[PROTO_PACKET_MAX + 1];
+	struct proto_header header; /* of the request in `in` */
+	struct proto_register registered;
+};
+
+/* For cmocka_run_group_tests(): makes its socket, at peer_path, and takes it away. */
+extern char peer_path[96];
+int peer_start(void **state);
+int peer_stop(void **state);
+
+/* The next connection; it has to be ended. linger: once the other side has closed. */
+struct peer *peer_accept(void);
+void peer_end(struct peer *p, bool linger);
+
+/* Receives a request. Return: whether one came, and is well-formed. */
+bool peer_receive(struct peer *p);
+
+/* Answers hello, and receives a registration. Return: whether one came. */
+bool peer_greet(struct peer *p);
+
+/* The first bytes of `out`; a packet of n times the same record; such packets. */
+void peer_send(struct peer *p, size_t n);
+void peer_say(struct peer *p, uint16_t opcode, uint64_t serial, size_t n, const void *record);
+void peer_say_hello(struct peer *p, uint32_t magic, uint16_t version);
+void peer_say_registered(struct peer *p, uint64_t serial, size_t n, uint64_t id);
+void peer_say_wake(struct peer *p, uint64_t cookie, uint32_t number, uint32_t flags);
+void peer_say_error(struct peer *p, uint32_t status);
+void peer_say_resumed(struct peer *p, uint64_t serial);
