@@ -60,11 +60,12 @@ static int client_detach(struct clients *clients, uint32_t session)
 	int fd = client->fd;
 
 	if (client->stored)
-		store_remove(clients->store, session);
+		client->left = !store_remove(clients->store, session, 0);
 	worker_disconnect(clients->worker, session);
 	epoll_ctl(clients->epoll, EPOLL_CTL_DEL, fd, NULL);
-	/* An entry in the queue of those to be stored stays; it is passed over there. */
-	*client = (struct client){.queued = client->queued, .queue_next = client->queue_next};
+	client_open(clients, session, 0);
+	if (client->left)
+		client_queue(clients, session);
 	return fd;
 }
 
@@ -195,8 +196,10 @@ void client_open(struct clients *clients, uint32_t session, int fd)
 {
 	struct client *client = &clients->of[session];
 
+	/* The number's place in the queue is not the connection's: what it no longer needs is passed over. */
 	*client = (struct client){
 		.fd = fd,
+		.left = client->left,
 		.queued = client->queued,
 		.queue_next = client->queue_next,
 		.queued_at = UINT64_MAX,

@@ -23,6 +23,7 @@ struct client {
 	bool blocked;
 	bool drain;  /* blocked until it has read everything */
 	bool stored; /* systemd has it */
+	bool left; /* systemd has the one before it of this session's number, and is to give it up */
 	bool queued; /* clients::queue */
 	uint32_t queue_next;
 	uint64_t queued_at; /* monotonic */
@@ -68,6 +69,9 @@ int client_send_packet(int fd, const void *packet, size_t size);
 
 /* The same to a client, counting what it has not read. */
 int client_send(struct client *client, const void *packet, size_t size);
+
+/* The session's number is to be looked at when connections are stored. */
+void client_queue(struct clients *clients, uint32_t session);
 
 /* Puts a connection into a session's place, which has none; ends a session and closes its connection. */
 void client_open(struct clients *clients, uint32_t session, int fd);

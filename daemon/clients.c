@@ -60,6 +60,19 @@ int clients_init(struct clients *clients, struct worker *worker, struct log *log
 	return clients->of && clients->in && clients->out ? 0 : -ENOMEM;
 }
 
+void client_queue(struct clients *clients, uint32_t session)
+{
+	struct client *client = &clients->of[session];
+
+	if (client->queued)
+		return;
+	client->queued = true;
+	client->queue_next = 0;
+	*(clients->queue_last ? &clients->of[clients->queue_last].queue_next
+			      : &clients->queue_first) = session;
+	clients->queue_last = session;
+}
+
 /* A session that has got its first timer is to be stored, if it still has one in a while. */
 void clients_note(struct clients *clients, uint32_t session, const struct now *now)
 {
@@ -69,56 +82,75 @@ void clients_note(struct clients *clients, uint32_t session, const struct now *n
 		!clients->worker->arena.sessions[session].held)
 		return;
 	client->queued_at = now->at[PROTO_CLOCK_MONOTONIC];
-	if (client->queued)
+	client_queue(clients, session);
+}
+
+void clients_tend(struct clients *clients, const struct now *now)
+{
+	if (!clients->queue_first || clients->queue_runs)
 		return;
-	client->queued = true;
-	client->queue_next = 0;
-	*(clients->queue_last ? &clients->of[clients->queue_last].queue_next
-			      : &clients->queue_first) = session;
-	clients->queue_last = session;
-	if (!clients->queue_runs)
-		worker_start_chore(clients->worker, WORKER_STORE, STORE_AFTER_US, 0, now);
+	worker_start_chore(clients->worker, WORKER_STORE, STORE_AFTER_US, 0, now);
 	clients->queue_runs = true;
 }
 
-/* Takes the head of the queue off, if its session has had a timer for long enough at `at`. Return: the
- * session to be stored; 0: none. */
-static uint32_t take_queued(struct clients *clients, uint64_t at)
+static bool is_worth_storing(const struct clients *clients, uint32_t session)
 {
-	while (clients->queue_first) {
-		uint32_t session = clients->queue_first;
-		struct client *client = &clients->of[session];
-		bool live = client->fd && client->queued_at != UINT64_MAX;
-		bool holds = live && clients->worker->arena.sessions[session].held;
+	const struct client *client = &clients->of[session];
 
-		if (holds && client->queued_at + STORE_AFTER_US > at)
-			return 0;
-		clients->queue_first = client->queue_next;
-		if (!clients->queue_first)
-			clients->queue_last = 0;
-		client->queued = false;
-		client->queued_at = UINT64_MAX;
-		if (holds && clients->store->sessions < STORE_SESSIONS_MAX)
-			return session;
-	}
-	return 0;
+	return client->fd && client->queued_at != UINT64_MAX &&
+		clients->worker->arena.sessions[session].held;
 }
 
-static void store_client(struct clients *clients, uint32_t session)
+/* Takes the head of the queue off, unless its session has not had a timer for long enough at `at`. Return: the
+ * session; 0: none. */
+static uint32_t take_queued(struct clients *clients, uint64_t at)
 {
-	clients->of[session].stored = true;
-	store_put(clients->store, session, clients->of[session].fd);
+	uint32_t session = clients->queue_first;
+	struct client *client = &clients->of[session];
+
+	if (!session ||
+		(is_worth_storing(clients, session) && client->queued_at + STORE_AFTER_US > at))
+		return 0;
+	clients->queue_first = client->queue_next;
+	if (!clients->queue_first)
+		clients->queue_last = 0;
+	client->queued = false;
+	return session;
+}
+
+/* Has systemd give up what is left under the session's number, and keep what there is now.
+ * Return: how many messages that took; -EAGAIN: it has no room for one, and the number stays queued. */
+static int store_session(struct clients *clients, uint32_t session, int patience_ms)
+{
+	struct client *client = &clients->of[session];
+	struct store *store = clients->store;
+	int messages = client->left;
+	bool told = !client->left || store_remove(store, session, patience_ms);
+
+	client->left = !told;
+	if (told && is_worth_storing(clients, session) && store->sessions < STORE_SESSIONS_MAX) {
+		told = client->stored = store_put(store, session, client->fd, patience_ms);
+		messages++;
+	}
+	if (!told) {
+		client_queue(clients, session);
+		return -EAGAIN;
+	}
+	client->queued_at = UINT64_MAX;
+	return messages;
 }
 
 void clients_store(struct clients *clients, const struct now *now)
 {
+	uint64_t at = now->at[PROTO_CLOCK_MONOTONIC];
 	uint32_t session;
+	int r = 0;
 
-	for (int i = 0; i < STORE_SLICE; i++) {
-		session = take_queued(clients, now->at[PROTO_CLOCK_MONOTONIC]);
+	for (int said = 0; said < STORE_SLICE && r >= 0; said += r) {
+		session = take_queued(clients, at);
 		if (!session)
 			break;
-		store_client(clients, session);
+		r = store_session(clients, session, 0);
 	}
 	clients->queue_runs = clients->queue_first;
 	if (clients->queue_runs)
@@ -138,8 +170,9 @@ void clients_close(struct clients *clients)
 		codec_put(&writer, &going);
 		size = codec_end(&writer, 0);
 		/* If this is a restart, whoever is stored will not notice. */
-		while ((session = take_queued(clients, UINT64_MAX)))
-			store_client(clients, session);
+		while ((session = take_queued(clients, UINT64_MAX)) &&
+			store_session(clients, session, STORE_PATIENCE_MS) >= 0)
+			;
 		store_flush(clients->store);
 	}
 	for (uint32_t i = 0; size && i < clients->count; i++) {
@@ -172,7 +205,7 @@ static bool belongs(const struct clients *clients, const struct store_left *left
 /* Ends a connection that nobody will serve: for its client at once, whatever becomes of systemd's hold of it. */
 static void drop_left(struct store *store, struct store_left *left)
 {
-	store_remove(store, left->session);
+	store_remove(store, left->session, STORE_PATIENCE_MS);
 	shutdown(left->fd, SHUT_RDWR);
 	close(left->fd);
 	left->fd = -1;

@@ -20,6 +20,9 @@ void clients_adopt(struct clients *clients);
 /* After a block was found to be of no use: tells those whose connections are left to register again. */
 void clients_turn_away(struct clients *clients);
 
+/* At the end of a turn: if a connection is to be stored, WORKER_STORE will come up. */
+void clients_tend(struct clients *clients, const struct now *now);
+
 /* Stores the next of the connections whose time has come. For WORKER_STORE. */
 void clients_store(struct clients *clients, const struct now *now);
 

@@ -163,11 +163,13 @@ int loop_init(struct loop *loop, struct log *log, const struct worker_config *co
 	return 0;
 }
 
-static void tell_status(struct loop *loop)
+/* Who does not read what it is told cannot miss it. */
+static void tell_status(struct loop *loop, const char *news)
 {
 	const struct arena_header *h = loop->worker.arena.header;
 
-	sd_notifyf(0, "STATUS=%u clients, %u timers", h->clients, h->timers);
+	if (store_has_room(&loop->store, 0))
+		sd_notifyf(0, "%sSTATUS=%u clients, %u timers", news, h->clients, h->timers);
 }
 
 static void handle_signal(struct loop *loop)
@@ -179,7 +181,7 @@ static void handle_signal(struct loop *loop)
 	if (info.ssi_signo == SIGHUP) {
 		const struct arena_header *h = loop->worker.arena.header;
 
-		tell_status(loop);
+		tell_status(loop, "");
 		log_print(loop->log, LOG_INFO,
 			"SIGHUP: there is no configuration to read again; %u clients, %u timers",
 			h->clients, h->timers);
@@ -215,10 +217,8 @@ static void do_chores(struct loop *loop, unsigned int chores)
 {
 	if (chores & WORKER_STORE)
 		clients_store(&loop->clients, &loop->now);
-	if (chores & WORKER_WATCHDOG) {
-		sd_notify(0, "WATCHDOG=1");
-		tell_status(loop);
-	}
+	if (chores & WORKER_WATCHDOG)
+		tell_status(loop, "WATCHDOG=1\n");
 }
 
 /* Sends what is due, a packet to each session in turn. Return: whether something is left. */
@@ -297,6 +297,7 @@ static int turn(struct loop *loop, bool *more)
 	}
 	*more = serve(loop);
 	populate_ahead(loop);
+	clients_tend(&loop->clients, &loop->now);
 	if (was_paused != (listener->paused_until > 0) && watch_listeners(loop, EPOLL_CTL_MOD) < 0)
 		listener->paused_until = loop->now.at[PROTO_CLOCK_MONOTONIC]; /* tried again */
 	r = alarm_arm(&loop->alarm, &loop->worker);
@@ -312,7 +313,7 @@ int loop_run(struct loop *loop)
 
 	if (r >= 0) {
 		sd_notify(0, "READY=1");
-		tell_status(loop);
+		tell_status(loop, "");
 	}
 	while (r >= 0 && !loop->stopping)
 		r = turn(loop, &more);

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names in the store: "arena", and "s" with the number of a session.
+ *
+ * sd_notify() waits while the queue of systemd's socket is full: systemd is busy, with a daemon-reload say, or
+ * stopped. The loop waits for nobody, so it is asked first whether there is room, by a socket that is
+ * connected there for that alone. Between the question and the message somebody else may take the last
+ * place: then the message waits, once.
  */
 #include "store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -21,9 +29,42 @@
 /* What keeps the file as it is: without the first, a touch of it could be SIGBUS. */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
+/* Return: a socket that is connected to systemd's; -1: there is none, and nobody will know of its queue. */
+static int open_room(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t length = strnlen(path, sizeof(address.sun_path));
+	int fd;
+
+	if (length >= sizeof(address.sun_path))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	memcpy(address.sun_path, path, length);
+	if (path[0] == '@')
+		address.sun_path[0] = 0;
+	if (connect(fd, (struct sockaddr *)&address,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
 void store_init(struct store *store)
 {
-	*store = (struct store){.open = getenv("NOTIFY_SOCKET") != NULL, .memory = -1};
+	const char *path = getenv("NOTIFY_SOCKET");
+
+	*store = (struct store){.open = path != NULL, .memory = -1, .room = -1};
+	if (path)
+		store->room = open_room(path);
+}
+
+bool store_has_room(const struct store *store, int patience_ms)
+{
+	struct pollfd fd = {.fd = store->room, .events = POLLOUT};
+
+	return store->room < 0 || poll(&fd, 1, patience_ms) != 0;
 }
 
 void store_close(struct store *store)
@@ -34,7 +75,9 @@ void store_close(struct store *store)
 	free(store->left);
 	if (store->memory >= 0)
 		close(store->memory);
-	*store = (struct store){.memory = -1};
+	if (store->room >= 0)
+		close(store->room);
+	*store = (struct store){.memory = -1, .room = -1};
 }
 
 /* The session of a name; 0: it is none of ours. */
@@ -143,19 +186,25 @@ int store_map(struct store *store, size_t size, void **ret_block, bool *ret_inhe
 			      : store_renew(store, size, ret_block);
 }
 
-void store_put(struct store *store, uint32_t session, int fd)
+bool store_put(struct store *store, uint32_t session, int fd, int patience_ms)
 {
 	char state[64];
 
+	if (!store_has_room(store, patience_ms))
+		return false;
 	snprintf(state, sizeof(state), "FDSTORE=1\nFDPOLL=0\nFDNAME=s%" PRIu32, session);
 	sd_pid_notify_with_fds(0, 0, state, &fd, 1);
 	store->sessions++;
+	return true;
 }
 
-void store_remove(struct store *store, uint32_t session)
+bool store_remove(struct store *store, uint32_t session, int patience_ms)
 {
+	if (!store_has_room(store, patience_ms))
+		return false;
 	sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=s%" PRIu32, session);
 	store->sessions--;
+	return true;
 }
 
 void store_flush(struct store *store)

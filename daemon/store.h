@@ -22,8 +22,8 @@
 /* How long a session has a timer before its connection is worth storing. */
 #define STORE_AFTER_US UINT64_C(100000)
 
-/* How many are stored at a time: fewer than the 10 messages that may wait for PID 1
- * (net.unix.max_dgram_qlen), for to wait for it would stall the loop. And how far such times lie apart: 200
+/* How many are stored at a time: fewer than the 10 messages that may wait for PID 1, where nobody has raised
+ * that (net.unix.max_dgram_qlen), lest others wait for us. And how far such times lie apart: 200
  * a second at first, and slower as PID 1 does, whose work for one grows with those that it holds. */
 #define STORE_SLICE	       5
 #define STORE_EVERY_US(stored) (UINT64_C(25000) * (1 + (stored) / 512))
@@ -40,6 +40,7 @@ struct store_left {
 
 struct store {
 	bool open;	   /* systemd is there to be told */
+	int room;	   /* says whether systemd's queue has room; -1: nothing does */
 	int memory;	   /* -1: not so far */
 	bool inherited;	   /* the memory is one that an earlier process left */
 	uint32_t sessions; /* connections stored now */
@@ -72,9 +73,16 @@ int store_map(struct store *store, size_t size, void **ret_block, bool *ret_inhe
 /* Puts new memory in the place of what was inherited and is of no use. Return: as store_map(). */
 int store_renew(struct store *store, size_t size, void **ret_block);
 
-/* Gives systemd a session's connection; takes it away again. */
-void store_put(struct store *store, uint32_t session, int fd);
-void store_remove(struct store *store, uint32_t session);
+/* Whether systemd can be told something without waiting, now or within so many milliseconds. */
+bool store_has_room(const struct store *store, int patience_ms);
+
+/* Gives systemd a session's connection; takes it away again. Return: false: nothing was said, since there was
+ * no room for it within so many milliseconds. */
+bool store_put(struct store *store, uint32_t session, int fd, int patience_ms);
+bool store_remove(struct store *store, uint32_t session, int patience_ms);
+
+/* The patience of a process that starts or ends. */
+#define STORE_PATIENCE_MS 2000
 
 /* Waits until systemd has seen all of it, 2 s at most. Only for the end of the process. */
 void store_flush(struct store *store);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,6 +250,28 @@ void manager_await(struct manager *m, size_t count)
 		assert_true(ms < PATIENCE_MS);
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
+}
+
+void manager_go_deaf(struct manager *m)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = address_of(m->path);
+
+	assert_true(fd >= 0);
+	pthread_mutex_lock(&m->lock);
+	/* The thread takes one more and then waits for the lock. */
+	for (int full = 0; full < 2; full++) {
+		while (sendto(fd, "", 1, 0, (struct sockaddr *)&address, sizeof(address)) == 1)
+			;
+		assert_int_equal(errno, EAGAIN);
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	}
+	close(fd);
+}
+
+void manager_listen(struct manager *m)
+{
+	pthread_mutex_unlock(&m->lock);
 }
 
 int manager_find(struct manager *m, const char *name)

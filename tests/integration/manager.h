@@ -59,6 +59,11 @@ bool manager_is_ready(struct manager *m);
 /* Waits until so many are kept. */
 void manager_await(struct manager *m, size_t count);
 
+/* Fills its queue and stops to take what is notified, until it listens again; nothing else of the manager may be
+ * called meanwhile. */
+void manager_go_deaf(struct manager *m);
+void manager_listen(struct manager *m);
+
 /* What is kept under a name, the manager's still; -1: nothing. */
 int manager_find(struct manager *m, const char *name);
 

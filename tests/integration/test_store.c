@@ -35,6 +35,9 @@
 #define TIMERS_MAX (3 + 2 * ROUNDS)
 #define CROWD	   13 /* more than are stored at a time, twice */
 
+#define DEAF	    (800 * MS)
+#define PUNCTUAL_MS 500 /* a busy machine's, and less than DEAF */
+
 #define SERVES (-1)
 
 static struct {
@@ -347,6 +350,39 @@ static void test_crowd(void **state)
 	check(manager_count(&service.manager) == CROWD);
 }
 
+/* Nobody listens to the daemon, and its queue is full: it waits for nobody, and says later what there was. The
+ * number of a session that has gone meanwhile is the next one's. */
+static void test_deaf_manager(void **state)
+{
+	uint64_t until;
+
+	(void)state;
+	start();
+	open_stored(&one);
+	enroll(&one, EVERY, EVERY);
+	open_stored(&crowd[0]);
+	manager_go_deaf(&service.manager);
+	wire_close(&crowd[0].wire);
+	wire_await_timers(service.socket, 2);
+	open_follower(&crowd[1]);
+	enroll(&crowd[1], FAR, 0);
+	until = wire_now(PROTO_CLOCK_MONOTONIC) + DEAF;
+	while (wire_now(PROTO_CLOCK_MONOTONIC) < until)
+		check(follow(&one, PUNCTUAL_MS));
+	check(one.wakes > 20);
+	manager_listen(&service.manager);
+	open_follower(&crowd[2]);
+	enroll(&crowd[2], FAR, 0);
+	manager_await(&service.manager, 4); /* one was given up, two were given */
+	end_by_kill();
+	start();
+	await_resumed(&one, 1);
+	await_resumed(&crowd[1], 1);
+	await_resumed(&crowd[2], 1);
+	check(manager_count(&service.manager) == 4);
+	check_status(1, 4);
+}
+
 /* Two connections under each other's names: neither is the session's, and both end. */
 static void test_confused(void **state)
 {
@@ -605,6 +641,7 @@ int main(void)
 		TEST(test_killed),
 		TEST(test_stopped),
 		TEST(test_crowd),
+		TEST(test_deaf_manager),
 		TEST(test_confused),
 		TEST(test_strangers),
 		TEST(test_unknown_names),
