@@ -297,6 +297,8 @@ static void test_no_place_after_restart(void **state)
 	toytimer_registration r = recorder_after(&recorder, 50 * MS);
 	toytimer_status status;
 	toytimer *t, *other;
+	uint64_t until;
+	int error;
 
 	(void)state;
 	daemon_start(&d, NULL);
@@ -306,7 +308,12 @@ static void test_no_place_after_restart(void **state)
 	daemon_start(&d, "--max-clients", "1", NULL);
 	other = open_handle();
 	assert_int_equal(toytimer_set_timeout(t, 100 * MS), 0);
-	assert_int_equal(toytimer_get_status(t, &status), -ENFILE);
+	/* On a busy machine, not all of these 100 ms are enough to connect again. */
+	until = now() + PATIENCE_US;
+	do
+		error = toytimer_get_status(t, &status);
+	while (error == -ECONNREFUSED && now() < until);
+	assert_int_equal(error, -ENFILE);
 	recorder_linger(t, 100 * MS);
 	assert_int_equal(recorder.n, 0);
 	toytimer_unref(other);
