@@ -41,7 +41,7 @@ def growth(data, pattern):
     curves.append(f'{base / math.log(10000)} * log(x) with lines dt 2 lc "#c0392b" '
                   'title "n log n, a timer"')
     return (''.join(blocks) + 'set logscale xy\nset xlabel "timers held"\nset format x "10^{%L}"\n'
-            'set ylabel "ns of CPU a timer"\nset key left top\nplot [800:1250000] ' +
+            'set ylabel "ns of CPU a timer"\nset key outside right center\nplot [800:1250000] ' +
             ', '.join(curves) + '\n')
 
 
