@@ -37,8 +37,8 @@ struct worker_batch {
 	struct now at; /* the time for which they were made */
 	uint32_t session, count;
 	uint16_t opcode;
-	uint32_t last
-		[ARENA_CLOCKS]; /* of the wakes of each clock: with it, all before it in its tree */
+	/* On each clock the last timer that it wakes; with all before it in its tree, these are all. */
+	uint32_t last[ARENA_CLOCKS];
 	uint32_t timers[PROTO_RECORDS_MAX(struct proto_cancelled)];
 };
 
@@ -48,8 +48,9 @@ struct worker {
 	uint64_t started;    /* boottime */
 	uint64_t dropped;    /* records that worker_adopt() found damaged */
 	unsigned int chores; /* enum worker_chore: have come up */
-	/* Timers that the packet being applied cancels, linked by child[0]. */
-	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)], cancelling_count;
+	/* Timers that the packet being applied cancels: as many as one can. */
+	uint32_t cancelling_count;
+	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)];
 	uint32_t refusals; /* since worker_take_refusals() */
 	enum proto_status refused_with;
 	struct worker_batch batch;

@@ -25,15 +25,15 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "follower.h"
 #include "manager.h"
 #include "wire.h"
 
-#define MS	   UINT64_C(1000)
-#define FAR	   (3600000 * MS)
-#define EVERY	   (5 * MS)
-#define ROUNDS	   10
-#define TIMERS_MAX (3 + 2 * ROUNDS)
-#define CROWD	   13 /* more than are stored at a time, twice */
+#define MS     UINT64_C(1000)
+#define FAR    (3600000 * MS)
+#define EVERY  (5 * MS)
+#define ROUNDS 10 /* of two timers each */
+#define CROWD  13 /* more than are stored at a time, twice */
 
 #define DEAF	    (800 * MS)
 #define PUNCTUAL_MS 500 /* a busy machine's, and less than DEAF */
@@ -46,20 +46,6 @@ static struct {
 	pid_t pid;
 	unsigned int starts;
 } service;
-
-/* A client, and what it knows of its timers, by cookie. */
-struct follower {
-	struct wire wire;
-	size_t asked;	   /* bytes of the last request, in wire.out */
-	uint64_t answered; /* the last serial */
-	uint64_t resumed;  /* times */
-	unsigned int timers, wakes, again;
-	struct {
-		uint64_t id, due, every;
-		uint32_t number;
-		bool gone;
-	} of[TIMERS_MAX];
-};
 
 static struct follower one, crowd[CROWD];
 
@@ -128,107 +114,9 @@ static unsigned int said(const char *word)
 	return n;
 }
 
-static void take_wake(struct follower *f, uint32_t i)
-{
-	struct proto_wake wake;
-
-	wire_get(&f->wire, i, &wake);
-	check(wake.cookie < f->timers);
-	/* One that was being sent when a daemon died may come a second time. */
-	if (f->of[wake.cookie].gone || (int32_t)(wake.number - f->of[wake.cookie].number) <= 0) {
-		check(f->again++ < service.starts);
-		return;
-	}
-	f->wakes++;
-	check(wake.number == f->of[wake.cookie].number + 1);
-	check(wake.due == f->of[wake.cookie].due);
-	check(!f->of[wake.cookie].id || wake.id == f->of[wake.cookie].id);
-	f->of[wake.cookie].number++;
-	f->of[wake.cookie].gone = wake.flags & PROTO_WAKE_LAST;
-	check(f->of[wake.cookie].gone == !f->of[wake.cookie].every);
-	f->of[wake.cookie].due += (wake.overruns + 1) * f->of[wake.cookie].every;
-	check(wake.overruns ==
-		(f->of[wake.cookie].every ? wake.late / f->of[wake.cookie].every : 0));
-}
-
-/* Takes a packet, whichever it is, if one comes in time. */
-static bool follow(struct follower *f, int timeout_ms)
-{
-	struct wire *w = &f->wire;
-	struct proto_registered registered;
-	struct proto_resumed resumed;
-
-	if (!wire_wait(w, timeout_ms))
-		return false;
-	check(w->size > 0);
-	switch (w->header.opcode) {
-	case PROTO_WAKE:
-		for (uint32_t i = 0; i < w->header.count; i++)
-			take_wake(f, i);
-		break;
-	case PROTO_RESUMED:
-		wire_get(w, 0, &resumed);
-		f->resumed++;
-		check(resumed.serial == f->answered);
-		if (w->serial > f->answered)
-			check(wire_send(w, w->out, f->asked));
-		break;
-	case PROTO_REGISTER | PROTO_ANSWER:
-		if (w->header.serial <= f->answered)
-			break; /* a second time */
-		check(w->header.serial == w->serial && w->header.count == 1);
-		wire_get(w, 0, &registered);
-		check(registered.status == PROTO_OK);
-		f->of[f->timers - 1].id = registered.id;
-		check(f->of[f->timers - 1].gone || registered.due == f->of[f->timers - 1].due ||
-			f->of[f->timers - 1].number > 0);
-		f->answered = w->serial;
-		break;
-	default:
-		fail_msg("opcode %u", w->header.opcode);
-	}
-	return true;
-}
-
-/* Asks for a timer, and does not wait for the answer. */
-static void ask(struct follower *f, uint64_t span, uint64_t every)
-{
-	uint64_t due = wire_now(PROTO_CLOCK_MONOTONIC) + span;
-
-	check(f->timers < TIMERS_MAX && f->answered == f->wire.serial);
-	f->of[f->timers].due = due;
-	f->of[f->timers].every = every;
-	wire_begin(&f->wire, PROTO_REGISTER);
-	wire_put(&f->wire,
-		&(struct proto_register){.cookie = f->timers, .due = due, .every = every});
-	f->timers++;
-	f->asked = codec_end(&f->wire.writer, 0);
-	check(wire_send(&f->wire, f->wire.out, f->asked));
-}
-
-static void await_answer(struct follower *f)
-{
-	while (f->answered < f->wire.serial)
-		check(follow(f, WIRE_PATIENCE_MS));
-}
-
-static void enroll(struct follower *f, uint64_t span, uint64_t every)
-{
-	ask(f, span, every);
-	await_answer(f);
-}
-
-static void await_resumed(struct follower *f, uint64_t times)
-{
-	while (f->resumed < times)
-		check(follow(f, WIRE_PATIENCE_MS));
-}
-
 static void open_follower(struct follower *f)
 {
-	memset(f, 0, sizeof(*f));
-	wire_open(&f->wire, service.socket);
-	f->answered = f->wire.serial;
+	follower_open(f, service.socket, &service.starts);
 }
 
 /* One whose connection is stored. */
@@ -237,7 +125,7 @@ static void open_stored(struct follower *f)
 	size_t stored = manager_count(&service.manager);
 
 	open_follower(f);
-	enroll(f, FAR, 0);
+	follower_enroll(f, FAR, 0);
 	manager_await(&service.manager, stored + 1);
 }
 
@@ -261,28 +149,28 @@ static void test_killed(void **state)
 	(void)state;
 	start();
 	open_follower(f);
-	enroll(f, EVERY, EVERY);
-	enroll(f, FAR, 0);
+	follower_enroll(f, EVERY, EVERY);
+	follower_enroll(f, FAR, 0);
 	manager_await(&service.manager, 2);
 	for (int round = 0; round < ROUNDS; round++) {
-		enroll(f, 20 * MS, 0);
+		follower_enroll(f, 20 * MS, 0);
 		until = wire_now(PROTO_CLOCK_MONOTONIC) + (uint64_t)round * 3 * MS;
 		while (wire_now(PROTO_CLOCK_MONOTONIC) < until)
-			follow(f, 1);
+			follower_take(f, 1);
 		if (round % 2)
-			ask(f, 1 * MS, 0);
+			follower_ask(f, 1 * MS, 0);
 		end_by_kill();
 		wire_sleep_us(30 * MS);
 		if (round % 2 == 0)
-			ask(f, 1 * MS, 0);
+			follower_ask(f, 1 * MS, 0);
 		start();
-		await_resumed(f, (uint64_t)round + 1);
-		await_answer(f);
+		follower_await_resumed(f, (uint64_t)round + 1);
+		follower_await_answer(f);
 		check(manager_count(&service.manager) == 2);
 	}
 	for (unsigned int i = 2; i < f->timers; i++)
 		while (!f->of[i].gone)
-			check(follow(f, WIRE_PATIENCE_MS));
+			check(follower_take(f, WIRE_PATIENCE_MS));
 	check(f->resumed == ROUNDS);
 	check_status(ROUNDS, 2);
 	printf("%u wakes, %u of them twice, over %d kills\n", f->wakes, f->again, ROUNDS);
@@ -297,7 +185,7 @@ static void test_stopped(void **state)
 	start();
 	open_stored(&one);
 	open_follower(&crowd[0]);
-	enroll(&crowd[0], FAR, 0); /* not stored yet, if we are quick */
+	follower_enroll(&crowd[0], FAR, 0); /* not stored yet, if we are quick */
 	wire_open(&idle, service.socket);
 	check(end(SIGTERM) == 0);
 	wire_expect(&idle, PROTO_GOING_AWAY);
@@ -307,11 +195,11 @@ static void test_stopped(void **state)
 	check(manager_count(&service.manager) == 3);
 	check(!wire_wait(&one.wire, 0));
 	start();
-	await_resumed(&one, 1);
-	await_resumed(&crowd[0], 1);
-	enroll(&one, 1 * MS, 0);
+	follower_await_resumed(&one, 1);
+	follower_await_resumed(&crowd[0], 1);
+	follower_enroll(&one, 1 * MS, 0);
 	while (!one.of[1].gone)
-		check(follow(&one, WIRE_PATIENCE_MS));
+		check(follower_take(&one, WIRE_PATIENCE_MS));
 	check_status(1, 2);
 	check(end(SIGINT) == 0);
 	check(said("SIGINT: stopping") == 1);
@@ -324,7 +212,7 @@ static void test_crowd(void **state)
 	start();
 	for (int i = 0; i < CROWD; i++) {
 		open_follower(&crowd[i]);
-		enroll(&crowd[i], FAR, 0);
+		follower_enroll(&crowd[i], FAR, 0);
 	}
 	manager_await(&service.manager, 1 + CROWD);
 	wire_close(&crowd[0].wire);
@@ -336,16 +224,16 @@ static void test_crowd(void **state)
 	manager_await(&service.manager, CROWD - 1);
 	wire_await_timers(service.socket, CROWD - 2);
 	for (int i = 2; i < CROWD; i++)
-		await_resumed(&crowd[i], 1);
+		follower_await_resumed(&crowd[i], 1);
 	check(said("went on with 12 sessions and 12 timers; 0 records") == 1);
 	/* Gone before its turn to be stored comes, or without a timer by then: it is passed over. */
 	open_follower(&crowd[0]);
-	enroll(&crowd[0], FAR, 0);
+	follower_enroll(&crowd[0], FAR, 0);
 	wire_close(&crowd[0].wire);
 	open_follower(&crowd[1]);
-	enroll(&crowd[1], 10 * MS, 0);
+	follower_enroll(&crowd[1], 10 * MS, 0);
 	while (!crowd[1].of[0].gone)
-		check(follow(&crowd[1], WIRE_PATIENCE_MS));
+		check(follower_take(&crowd[1], WIRE_PATIENCE_MS));
 	open_stored(&crowd[0]);
 	check(manager_count(&service.manager) == CROWD);
 }
@@ -359,26 +247,26 @@ static void test_deaf_manager(void **state)
 	(void)state;
 	start();
 	open_stored(&one);
-	enroll(&one, EVERY, EVERY);
+	follower_enroll(&one, EVERY, EVERY);
 	open_stored(&crowd[0]);
 	manager_go_deaf(&service.manager);
 	wire_close(&crowd[0].wire);
 	wire_await_timers(service.socket, 2);
 	open_follower(&crowd[1]);
-	enroll(&crowd[1], FAR, 0);
+	follower_enroll(&crowd[1], FAR, 0);
 	until = wire_now(PROTO_CLOCK_MONOTONIC) + DEAF;
 	while (wire_now(PROTO_CLOCK_MONOTONIC) < until)
-		check(follow(&one, PUNCTUAL_MS));
+		check(follower_take(&one, PUNCTUAL_MS));
 	check(one.wakes > 20);
 	manager_listen(&service.manager);
 	open_follower(&crowd[2]);
-	enroll(&crowd[2], FAR, 0);
+	follower_enroll(&crowd[2], FAR, 0);
 	manager_await(&service.manager, 4); /* one was given up, two were given */
 	end_by_kill();
 	start();
-	await_resumed(&one, 1);
-	await_resumed(&crowd[1], 1);
-	await_resumed(&crowd[2], 1);
+	follower_await_resumed(&one, 1);
+	follower_await_resumed(&crowd[1], 1);
+	follower_await_resumed(&crowd[2], 1);
 	check(manager_count(&service.manager) == 4);
 	check_status(1, 4);
 }
@@ -402,7 +290,7 @@ static void test_confused(void **state)
 	start();
 	wire_expect_end(&one.wire);
 	wire_expect_end(&crowd[0].wire);
-	await_resumed(&crowd[1], 1);
+	follower_await_resumed(&crowd[1], 1);
 	manager_await(&service.manager, 2);
 	check_status(1, 1);
 }
@@ -452,10 +340,10 @@ static void test_unknown_names(void **state)
 	for (size_t i = 0; i < n; i++)
 		manager_keep(&service.manager, names[i], open("/dev/null", O_RDWR | O_CLOEXEC));
 	start();
-	await_resumed(&one, 1);
+	follower_await_resumed(&one, 1);
 	check(said("is nothing that I know: dropped") == n);
 	manager_await(&service.manager, 2);
-	enroll(&one, 1 * MS, 0);
+	follower_enroll(&one, 1 * MS, 0);
 }
 
 /* A process died after it had given new memory, and before it had the old removed. */
@@ -473,7 +361,7 @@ static void test_two_memories(void **state)
 	stored[0] = stored[2];
 	stored[2] = arena;
 	start();
-	await_resumed(&one, 1);
+	follower_await_resumed(&one, 1);
 	check_status(1, 1);
 }
 

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the worker says unasked: wakes, cancellations by others, and that a session goes on. A packet is made
+ * and changes nothing; only once it was sent is what it says taken off. So a kill in between loses no wake,
+ * and has it sent again.
+ */
+#include <string.h>
+
+#include "report.h"
+#include "requests.h"
+#include "worker.h"
+
+/* Cancellations by others go first: what is gone has to be known before what comes next. */
+static void write_cancelled(struct worker *w, struct session *s, struct codec_writer *writer)
+{
+	struct arena *arena = &w->arena;
+	uint32_t timer;
+
+	for (timer = s->told_first; timer && !codec_full(writer);
+		timer = arena->nodes[timer].child[0]) {
+		struct proto_cancelled cancelled = {
+			.cookie = arena->timers[timer].cookie,
+			.id = timers_id(arena, timer),
+		};
+
+		codec_put(writer, &cancelled);
+		w->batch.timers[w->batch.count++] = timer;
+	}
+}
+
+static uint64_t lateness(const struct arena *arena, uint32_t timer, uint64_t at)
+{
+	/* The clock may have been set back since the timer was found due. */
+	return at > arena->nodes[timer].due ? at - arena->nodes[timer].due : 0;
+}
+
+static void write_wake(
+	struct worker *w, uint32_t timer, uint64_t at, uint64_t now, struct codec_writer *writer)
+{
+	const struct arena *arena = &w->arena;
+	const struct timer *t = &arena->timers[timer];
+	struct proto_wake wake = {
+		.cookie = t->cookie,
+		.id = timers_id(arena, timer),
+		.due = arena->nodes[timer].due,
+		.late = lateness(arena, timer, now),
+		.overruns = timers_overruns(arena, timer, at),
+		.number = t->fired + 1,
+		.flags = timers_last(arena, timer, at) ? PROTO_WAKE_LAST : 0,
+	};
+
+	codec_put(writer, &wake);
+	w->batch.timers[w->batch.count++] = timer;
+}
+
+/* The next timers of a tree that are due at that time, from `timer` on, at most TIMERS_ABREAST. What will
+ * be read of them comes into the cache meanwhile. Return: how many. */
+static unsigned int gather(const struct arena *arena, uint32_t timer, uint64_t at,
+	uint32_t timers[static TIMERS_ABREAST])
+{
+	unsigned int n = 0;
+
+	for (; timer && arena->nodes[timer].due <= at && n < TIMERS_ABREAST;
+		timer = rbtree_next(arena->nodes, timer)) {
+		__builtin_prefetch(&arena->timers[timer]);
+		timers[n++] = timer;
+	}
+	return n;
+}
+
+/* Writes what is due at the batch's time. Return: whether a timer had to be passed over because its client
+ * may not have read its last wake. */
+static bool write_wakes(struct worker *w, const struct session *s, const struct now *now,
+	bool drained, struct codec_writer *writer)
+{
+	const struct arena *arena = &w->arena;
+	uint32_t timers[TIMERS_ABREAST];
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint64_t at = timers_now(&w->batch.at, clock);
+		uint32_t next = s->timers[clock].first;
+		unsigned int n;
+
+		while ((n = gather(arena, next, at, timers))) {
+			for (unsigned int i = 0; i < n; i++) {
+				if (codec_full(writer))
+					return false;
+				if (!drained && arena->timers[timers[i]].fired)
+					return true;
+				write_wake(w, timers[i], at, timers_now(now, clock), writer);
+				w->batch.last[clock] = timers[i];
+			}
+			next = rbtree_next(arena->nodes, timers[n - 1]);
+		}
+	}
+	return false;
+}
+
+/* The batch's wakes are taken off, or they were not sent. */
+static void end_sending(struct session *s)
+{
+	if (s->sending && !s->send_again)
+		ARENA_PUBLISH(s->sending, 0);
+}
+
+/*
+ * A wake that is sent again has to be the same as before, overruns and all: its client passes over the
+ * second of one number, and what the two had not in common would never be told. So the time for which a
+ * packet of wakes is made is kept, and after an adoption goes for all that was due by then, even if a
+ * clock has been set back since. Lateness is what it is now.
+ */
+static bool write_batch(struct worker *w, struct session *s, const struct now *now, bool drained,
+	struct codec_writer *writer)
+{
+	bool held;
+
+	w->batch.at = *now;
+	if (s->send_again) {
+		memcpy(w->batch.at.at, s->sent_at, sizeof(s->sent_at));
+		held = write_wakes(w, s, now, drained, writer);
+		if (w->batch.count || held)
+			return held;
+		s->send_again = false;
+		end_sending(s);
+		w->batch.at = *now;
+	}
+	held = write_wakes(w, s, now, drained, writer);
+	if (!w->batch.count)
+		return held;
+	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
+		ARENA_STORE(s->sent_at[clock], now->at[clock]);
+	ARENA_PUBLISH(s->sending, sessions_sending(s));
+	return held;
+}
+
+/* The first word of a new daemon to a client that has not noticed. */
+static size_t write_resumed(const struct session *s, void *packet)
+{
+	struct proto_resumed resumed = {.serial = s->serial};
+	struct codec_writer writer;
+
+	codec_begin(&writer, packet, PROTO_RESUMED, 0);
+	codec_put(&writer, &resumed);
+	return codec_end(&writer, 0);
+}
+
+enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct now *now,
+	bool drained, void *packet, size_t *ret_size)
+{
+	struct session *s = &w->arena.sessions[session];
+	struct codec_writer writer;
+	bool held = false;
+
+	if (s->fault) {
+		*ret_size = worker_error(packet, s->fault, 0, worker_status_text(s->fault));
+		return WORKER_END;
+	}
+	w->batch.session = session;
+	w->batch.count = 0;
+	memset(w->batch.last, 0, sizeof(w->batch.last));
+	if (s->tell_resumed) {
+		w->batch.opcode = PROTO_RESUMED;
+		*ret_size = write_resumed(s, packet);
+		return WORKER_PACKET;
+	}
+	w->batch.opcode = s->told_first ? PROTO_CANCELLED : PROTO_WAKE;
+	codec_begin(&writer, packet, w->batch.opcode, 0);
+	if (s->told_first)
+		write_cancelled(w, s, &writer);
+	else
+		held = write_batch(w, s, now, drained, &writer);
+	if (!w->batch.count)
+		return held ? WORKER_HOLD : WORKER_NOTHING;
+	*ret_size = codec_end(&writer, 0);
+	return WORKER_PACKET;
+}
+
+static void told(struct worker *w, struct session *s, uint32_t timer)
+{
+	s->told_first = w->arena.nodes[timer].child[0];
+	if (!s->told_first)
+		s->told_last = 0;
+	arena_free_timer(&w->arena, timer);
+	s->held--;
+	limits_return_timer(&w->arena, s->user);
+}
+
+/* The timer is in no tree any more. */
+static void woken(struct worker *w, uint32_t timer, const struct now *now)
+{
+	struct arena *arena = &w->arena;
+	unsigned int clock = timers_clock(arena, timer);
+	uint64_t at = timers_now(&w->batch.at, clock);
+
+	report_late(&arena->header->counters, lateness(arena, timer, timers_now(now, clock)));
+	arena->header->counters.woken++;
+	if (timers_last(arena, timer, at)) {
+		requests_release(w, timer);
+		return;
+	}
+	timers_advance(arena, timer, at);
+	sessions_enroll(arena, timer);
+}
+
+void worker_wakes_sent(struct worker *w, const struct now *now)
+{
+	struct worker_batch *batch = &w->batch;
+	struct session *s = &w->arena.sessions[batch->session];
+
+	if (batch->opcode == PROTO_RESUMED)
+		s->tell_resumed = false;
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		if (batch->last[clock])
+			sessions_withdraw_until(&w->arena, batch->last[clock]);
+	for (uint32_t i = 0; i < batch->count; i++)
+		if (batch->opcode == PROTO_CANCELLED)
+			told(w, s, batch->timers[i]);
+		else
+			woken(w, batch->timers[i], now);
+	if (batch->opcode == PROTO_WAKE)
+		end_sending(s);
+	batch->count = 0;
+}
+
+void worker_settle(struct worker *w, uint32_t session, const struct now *now, bool blocked)
+{
+	if (blocked)
+		end_sending(&w->arena.sessions[session]);
+	if (blocked)
+		sessions_block(&w->arena, session);
+	else if (sessions_due(&w->arena, session, now))
+		sessions_make_ready(&w->arena, session);
+	else
+		sessions_watch(&w->arena, session);
+}
