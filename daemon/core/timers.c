@@ -228,34 +228,37 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers, unsigned int n)
 {
 	const struct rbnode *nodes = arena->nodes;
-	uint32_t at[TIMERS_ABREAST];
+	uint32_t in_tree[TIMERS_ABREAST], leaves[TIMERS_ABREAST];
 
 	for (unsigned int i = 0; i < n; i++) {
 		__builtin_prefetch(&nodes[timers[i]]);
 		__builtin_prefetch(&arena->timers[timers[i]]);
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		const struct rbnode *node = &nodes[timers[i]];
+		/* The links of one that is in no tree may be those of a damaged arena. Nil has none. */
+		uint32_t timer = timers_state(arena, timers[i]) == TIMER_ARMED ? timers[i] : 0;
+		const struct rbnode *node = &nodes[timer];
 
 		__builtin_prefetch(&nodes[node->parent_red >> 1]);
 		__builtin_prefetch(&nodes[node->child[0]]);
 		__builtin_prefetch(&nodes[node->child[1]]);
+		in_tree[i] = timer;
 		/* Where it has two children the node after it takes its place, and leaves its own. */
-		at[i] = node->child[0] && node->child[1] ? node->child[1] : 0;
+		leaves[i] = node->child[0] && node->child[1] ? node->child[1] : 0;
 	}
 	for (unsigned int step = 0; step < AFTER_STEPS; step++)
 		for (unsigned int i = 0; i < n; i++) {
-			uint32_t before = nodes[at[i]].child[0];
+			uint32_t before = nodes[leaves[i]].child[0];
 
-			at[i] = before ? before : at[i];
+			leaves[i] = before ? before : leaves[i];
 			__builtin_prefetch(&nodes[before]);
 		}
 	/* What a removal leaves behind is balanced with what hangs beside it. */
 	for (unsigned int i = 0; i < n; i++) {
-		uint32_t leaves = at[i] ? at[i] : timers[i];
-		const struct rbnode *parent = &nodes[nodes[leaves].parent_red >> 1];
+		uint32_t x = leaves[i] ? leaves[i] : in_tree[i];
+		const struct rbnode *parent = &nodes[nodes[x].parent_red >> 1];
 
-		__builtin_prefetch(&nodes[parent->child[parent->child[0] == leaves]]);
+		__builtin_prefetch(&nodes[parent->child[parent->child[0] == x]]);
 	}
 }
 
