@@ -316,6 +316,26 @@ static void test_a_scan_ends(void **state)
 	assert_int_equal(world_status(world, session).timers, 1);
 }
 
+/* A timer that its session is still to be told of is in no tree, and what its links say is never followed. */
+static void test_links_of_what_is_in_no_tree(void **state)
+{
+	struct world *world = *state;
+	struct arena *arena = &world->worker.arena;
+	struct worker_config config = world->worker.config;
+	uint32_t owner = world_connect(world, USER), other = world_connect(world, USER);
+	uint64_t id = world_timer(world, owner, 0, 1000000000);
+	struct rbnode *node = &arena->nodes[place_of(id)];
+
+	assert_int_equal(world_cancel(world, other, id), PROTO_OK);
+	node->parent_red = node->child[0] = node->child[1] = UINT32_MAX;
+	assert_true(worker_adopt(&world->worker, world->block, &config, &world->now));
+	assert_int_equal(world_cancel(world, other, id), PROTO_E_NO_SUCH_TIMER);
+	assert_int_equal(world_cancel(world, owner, id), PROTO_E_NO_SUCH_TIMER);
+	assert_int_equal(world_status(world, owner).timers, 1);
+	adopt(world);
+	assert_int_equal(world_status(world, owner).timers, 0);
+}
+
 /*
  * What was held when the limits were others is held still. If it leaves no places for the daemon's own
  * timers, those are done without: a client is not held to its hello. Nobody gets what there is not.
@@ -372,6 +392,7 @@ int main(void)
 		TEST(test_what_is_taken_back),
 		TEST(test_counts_that_are_too_low),
 		TEST(test_a_scan_ends),
+		TEST(test_links_of_what_is_in_no_tree),
 		cmocka_unit_test(test_more_timers_than_there_is_room_for),
 	};
 
