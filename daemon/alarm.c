@@ -14,6 +14,12 @@
 
 #define USEC_PER_SEC UINT64_C(1000000)
 
+/* What one ring changes of the lead: of what the kernel was late beyond it a small part, of what it was
+ * late less than that a large one. So it settles where ten rings in a dozen are later, and one that
+ * was held up by much else has little weight. */
+#define LEARN_LATER  32
+#define LEARN_SOONER 4
+
 static const clockid_t ids[ARENA_CLOCKS] = {
 	[CLOCK_OF_MONOTONIC] = CLOCK_MONOTONIC,
 	[CLOCK_OF_BOOTTIME] = CLOCK_BOOTTIME,
@@ -50,6 +56,7 @@ static bool wakes_system(unsigned int clock)
 
 int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
 {
+	*alarm = (struct alarm){0};
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		alarm->fds[clock] = -1;
 		alarm->armed[clock] = TIMERS_FOREVER;
@@ -83,11 +90,17 @@ static bool of_the_wall(unsigned int clock)
 	return clock == CLOCK_OF_REALTIME || clock == CLOCK_OF_REALTIME_ALARM;
 }
 
-static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
+static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at, uint64_t now)
 {
 	int flags = TFD_TIMER_ABSTIME | (of_the_wall(clock) ? TFD_TIMER_CANCEL_ON_SET : 0);
+	uint64_t lead = (uint64_t)(alarm->lead / ALARM_LEAD_UNIT);
 	struct itimerspec spec = {0};
 
+	alarm->armed[clock] = at;
+	/* What is as near as that is not worth standing by for, with requests to be read meanwhile. */
+	if (at != TIMERS_FOREVER && at > now && at - now > lead)
+		at -= lead;
+	alarm->set[clock] = at;
 	if (at != TIMERS_FOREVER) {
 		spec.it_value.tv_sec = (time_t)(at / USEC_PER_SEC);
 		/* All zero would disarm it; the first nanosecond of a clock has passed long since. */
@@ -96,15 +109,16 @@ static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 	/* ECANCELED: the wall clock was set since the last turn. The timer is armed all the same. */
 	if (timerfd_settime(alarm->fds[clock], flags, &spec, NULL) < 0 && errno != ECANCELED)
 		return -errno;
-	alarm->armed[clock] = at;
 	return 0;
 }
 
-int alarm_arm(struct alarm *alarm, const struct worker *w)
+int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now)
 {
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint64_t at = worker_next(w, clock);
-		int r = at == alarm->armed[clock] ? 0 : set_clock(alarm, clock, at);
+		int r = at == alarm->armed[clock]
+			? 0
+			: set_clock(alarm, clock, at, timers_now(now, clock));
 
 		if (r < 0)
 			return r;
@@ -112,12 +126,27 @@ int alarm_arm(struct alarm *alarm, const struct worker *w)
 	return 0;
 }
 
-bool alarm_rang(struct alarm *alarm, unsigned int clock)
+static void learn(struct alarm *alarm, uint64_t late)
 {
-	uint64_t expirations;
+	int64_t more = (int64_t)(late < ALARM_LEAD_MAX ? late : ALARM_LEAD_MAX) * ALARM_LEAD_UNIT -
+		alarm->lead;
+
+	alarm->lead += more / (more > 0 ? LEARN_LATER : LEARN_SOONER);
+}
+
+bool alarm_rang(struct alarm *alarm, unsigned int clock, struct now *now)
+{
+	uint64_t expirations, at = alarm->armed[clock], told = timers_now(now, clock);
 
 	alarm->armed[clock] = TIMERS_FOREVER;
-	if (!of_the_wall(clock))
-		return true;
-	return read(alarm->fds[clock], &expirations, sizeof(expirations)) > 0;
+	if (of_the_wall(clock) && read(alarm->fds[clock], &expirations, sizeof(expirations)) <= 0)
+		return false;
+	if (told >= alarm->set[clock])
+		learn(alarm, told - alarm->set[clock]);
+	/* A clock that was set back by more is not waited for: the alarm is armed again. */
+	while (told < at && at - told <= ALARM_LEAD_MAX) {
+		*now = alarm_now();
+		told = timers_now(now, clock);
+	}
+	return true;
 }

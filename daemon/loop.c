@@ -245,7 +245,7 @@ static uint32_t dispatch(struct loop *loop, const struct epoll_event *event)
 	case SOURCE_CLIENT:
 		return client_event(&loop->clients, which, event->events, &loop->now);
 	case SOURCE_ALARM:
-		if (alarm_rang(&loop->alarm, which))
+		if (alarm_rang(&loop->alarm, which, &loop->now))
 			worker_rang(&loop->worker);
 		return 0;
 	case SOURCE_LISTENER:
@@ -300,7 +300,7 @@ static int turn(struct loop *loop, bool *more)
 	clients_tend(&loop->clients, &loop->now);
 	if (was_paused != (listener->paused_until > 0) && watch_listeners(loop, EPOLL_CTL_MOD) < 0)
 		listener->paused_until = loop->now.at[PROTO_CLOCK_MONOTONIC]; /* tried again */
-	r = alarm_arm(&loop->alarm, &loop->worker);
+	r = alarm_arm(&loop->alarm, &loop->worker, &loop->now);
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
 	return r;

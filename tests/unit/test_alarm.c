@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The alarm on a pretended kernel, whose timerfds are late by as much as a test says: it rings on time, it
+ * never rings early, and it seldom has to wait for that.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "alarm.h"
+
+#define HOUR	   UINT64_C(3600000000)
+#define READING_NS 50 /* what a look at a clock takes */
+
+static struct {
+	uint64_t now;	/* nanoseconds, of every clock */
+	uint64_t asked; /* microseconds: what the worker says of the clock under test */
+	unsigned int clock;
+	uint64_t set; /* nanoseconds: the timerfd of that clock; 0: disarmed */
+	unsigned int sets, reads;
+	uint64_t back_after,
+		back_by; /* at that reading of the clocks, if any, they are set back by so much */
+	int cancelled;
+} kernel;
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+	(void)id;
+	kernel.now += READING_NS;
+	if (++kernel.reads == kernel.back_after)
+		kernel.now -= kernel.back_by;
+	ts->tv_sec = (time_t)(kernel.now / 1000000000);
+	ts->tv_nsec = (long)(kernel.now % 1000000000);
+	return 0;
+}
+
+int __wrap_timerfd_create(int id, int flags);
+int __wrap_timerfd_create(int id, int flags)
+{
+	(void)flags;
+	return 100 + id;
+}
+
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *new, struct itimerspec *old);
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *new, struct itimerspec *old)
+{
+	(void)fd, (void)old;
+	assert_true(flags & TFD_TIMER_ABSTIME);
+	kernel.set = (uint64_t) new->it_value.tv_sec * 1000000000 +
+		(uint64_t) new->it_value.tv_nsec;
+	kernel.sets++;
+	return 0;
+}
+
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+	(void)epoll, (void)operation, (void)fd, (void)event;
+	return 0;
+}
+
+ssize_t __wrap_read(int fd, void *into, size_t size);
+ssize_t __wrap_read(int fd, void *into, size_t size)
+{
+	(void)fd, (void)into;
+	errno = ECANCELED;
+	return kernel.cancelled ? -1 : (ssize_t)size;
+}
+
+uint64_t __wrap_worker_next(const struct worker *w, unsigned int clock);
+uint64_t __wrap_worker_next(const struct worker *w, unsigned int clock)
+{
+	(void)w;
+	return clock == kernel.clock ? kernel.asked : TIMERS_FOREVER;
+}
+
+static struct alarm start(unsigned int clock)
+{
+	struct alarm alarm;
+
+	memset(&kernel, 0, sizeof(kernel));
+	kernel.clock = clock;
+	kernel.now = HOUR * 1000;
+	kernel.asked = TIMERS_FOREVER;
+	assert_int_equal(alarm_init(&alarm, 3, 0), 0);
+	return alarm;
+}
+
+static void arm(struct alarm *alarm, uint64_t at)
+{
+	struct now now = alarm_now();
+
+	kernel.asked = at;
+	assert_int_equal(alarm_arm(alarm, NULL, &now), 0);
+}
+
+/* Arms the alarm to a millisecond from now, and has the kernel be `late` nanoseconds late. Return: how late
+ * it rang, nanoseconds; ret_waited: how long it looked at the clock first. */
+static uint64_t ring(struct alarm *alarm, uint64_t late, uint64_t *ret_waited)
+{
+	uint64_t at = kernel.now / 1000 + 1000, before;
+	struct now now;
+
+	arm(alarm, at);
+	assert_true(kernel.set <= at * 1000);
+	assert_true(kernel.set >= (at - ALARM_LEAD_MAX) * 1000);
+	kernel.now = kernel.set + late;
+	now = alarm_now();
+	before = kernel.now;
+	assert_true(alarm_rang(alarm, kernel.clock, &now));
+	if (ret_waited)
+		*ret_waited = kernel.now - before;
+	assert_in_range(timers_now(&now, kernel.clock), at, kernel.now / 1000);
+	return kernel.now - at * 1000;
+}
+
+static void test_learns(void **state)
+{
+	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+	uint64_t late;
+
+	(void)state;
+	late = ring(&alarm, 60000, NULL);
+	assert_in_range(late, 60000, 61000);
+	for (int i = 0; i < 300; i++)
+		late = ring(&alarm, 60000, NULL);
+	assert_in_range(late, 0, 2000);
+}
+
+/* As it is on a machine that does other work, too: now and then it takes milliseconds. */
+static void test_seldom_waits(void **state)
+{
+	struct alarm alarm = start(CLOCK_OF_BOOTTIME);
+	uint64_t late = 0, waited = 0, waits = 0;
+	enum { BEFORE = 300, N = 3000 };
+
+	(void)state;
+	srandom(1);
+	for (int i = 0; i < BEFORE + N; i++) {
+		uint64_t kernels = i % 50 ? 40000 + (uint64_t)random() % 50000 : 5000000, wait;
+		uint64_t rang = ring(&alarm, kernels, &wait);
+
+		if (i < BEFORE)
+			continue;
+		if (i % 50)
+			late += rang;
+		waited += wait;
+		waits += wait > 0;
+	}
+	/* The kernel's mean is 65 us. */
+	assert_in_range(late / N, 0, 20000);
+	assert_in_range(waited / N, 1, 2500);
+	assert_in_range(waits, 1, N / 3);
+}
+
+/* However late the kernel has been, there is an end to what is waited out once it no longer is. */
+static void test_bound(void **state)
+{
+	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+	uint64_t waited = 0, rings = 0;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		ring(&alarm, UINT64_C(1000000000), NULL);
+	do {
+		ring(&alarm, 5000, &waited);
+		assert_true(waited <= (ALARM_LEAD_MAX + 1) * 1000);
+		rings++;
+	} while (waited > 10000);
+	assert_in_range(rings, 2, 12);
+}
+
+/* Between now and then there is no time to learn anything: it is waited for asleep. */
+static void test_near(void **state)
+{
+	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+	uint64_t at;
+
+	(void)state;
+	for (int i = 0; i < 300; i++)
+		ring(&alarm, 60000, NULL);
+	at = kernel.now / 1000 + 30;
+	arm(&alarm, at);
+	assert_true(kernel.set == at * 1000);
+	at = kernel.now / 1000 - 30;
+	arm(&alarm, at);
+	assert_true(kernel.set == at * 1000);
+	arm(&alarm, 0);
+	assert_true(kernel.set == 1);
+}
+
+static void test_set_when_it_changes(void **state)
+{
+	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+
+	(void)state;
+	arm(&alarm, TIMERS_FOREVER);
+	assert_int_equal(kernel.sets, 0);
+	arm(&alarm, 2 * HOUR);
+	arm(&alarm, 2 * HOUR);
+	assert_int_equal(kernel.sets, 1);
+	arm(&alarm, TIMERS_FOREVER);
+	assert_int_equal(kernel.sets, 2);
+	assert_true(kernel.set == 0);
+	/* It has rung once: the same instant again has to be armed again. */
+	ring(&alarm, 0, NULL);
+	assert_int_equal(kernel.sets, 3);
+	kernel.now -= 1000000;
+	arm(&alarm, kernel.asked);
+	assert_int_equal(kernel.sets, 4);
+}
+
+static void test_wall_clock_set(void **state)
+{
+	struct alarm alarm = start(CLOCK_OF_REALTIME);
+	struct now now;
+	uint64_t at;
+
+	(void)state;
+	for (int i = 0; i < 300; i++)
+		ring(&alarm, 60000, NULL);
+	at = kernel.now / 1000 + 1000;
+	arm(&alarm, at);
+	kernel.cancelled = true;
+	now = alarm_now();
+	assert_false(alarm_rang(&alarm, CLOCK_OF_REALTIME, &now));
+	kernel.cancelled = false;
+	arm(&alarm, at);
+	assert_true(kernel.set == at * 1000 - (uint64_t)(alarm.lead / ALARM_LEAD_UNIT) * 1000);
+
+	/* Set back by an hour between the expiry and the read, or while the rest is waited out. */
+	for (unsigned int reads = 1; reads < 20; reads++) {
+		unsigned int before;
+
+		at = kernel.now / 1000 + 1000;
+		arm(&alarm, at);
+		kernel.now = kernel.set + 40000;
+		kernel.back_after = kernel.reads + reads;
+		kernel.back_by = UINT64_C(3600000000000);
+		now = alarm_now();
+		alarm_rang(&alarm, CLOCK_OF_REALTIME, &now);
+		before = kernel.sets;
+		arm(&alarm, at);
+		assert_int_equal(kernel.sets, before + 1);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_learns),
+		cmocka_unit_test(test_seldom_waits),
+		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_near),
+		cmocka_unit_test(test_set_when_it_changes),
+		cmocka_unit_test(test_wall_clock_set),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
