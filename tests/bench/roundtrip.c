@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * roundtrip SOCKET N: one registration at a time, each answered before the next, N of them, in turns
+ * roundtrip SOCKET N PID: one registration at a time, each answered before the next, N of them, in turns
  * with ping-pongs of packets of the same size, with a process that blocks in recv() and with one that
  * asks epoll first. Prints the medians and 99th percentiles.
+ *
+ * All who serve, timerd (PID) among them, are held to one processor, and this process to another. Where the
+ * scheduler puts the two on the same one a trip takes half the time, and it does so for one pair and not for
+ * the next, for a second and not for the next.
  */
+#include <errno.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +25,31 @@ enum who { TIMERD, RAW, RAW_EPOLL, EVERYBODY };
 
 static toytimer *timerd;
 static int raw[EVERYBODY];
+
+/* Finds two processors that this process may use. Return: whether there are two. */
+static bool find_processors(int ret_processors[2])
+{
+	cpu_set_t may;
+	int n = 0;
+
+	if (sched_getaffinity(0, sizeof(may), &may) < 0)
+		bench_die("sched_getaffinity", errno);
+	for (int i = 0; i < CPU_SETSIZE && n < 2; i++)
+		if (CPU_ISSET(i, &may))
+			ret_processors[n++] = i;
+	return n == 2;
+}
+
+/* What it forks later is held there, too. */
+static void hold(pid_t pid, int processor)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(processor, &one);
+	if (sched_setaffinity(pid, sizeof(one), &one) < 0)
+		bench_die("sched_setaffinity", errno);
+}
 
 static void trip(enum who who, uint64_t *random)
 {
@@ -42,12 +74,20 @@ int main(int argc, char **argv)
 	static const char *const names[EVERYBODY] = {"timerd", "raw", "raw_epoll"};
 	size_t n = bench_argument(argc, argv, 2, 10000) / TURN * TURN;
 	uint64_t *samples[EVERYBODY], random = 1;
-	int error;
+	pid_t pid = (pid_t)bench_argument(argc, argv, 3, 0);
+	int error, processors[2];
+	bool apart = find_processors(processors);
 
-	if (argc < 2)
-		bench_die("roundtrip SOCKET N", 0);
+	if (argc < 4)
+		bench_die("roundtrip SOCKET N PID", 0);
+	if (apart) {
+		hold(pid, processors[1]);
+		hold(0, processors[1]);
+	}
 	raw[RAW] = relay_start(relay_echo);
 	raw[RAW_EPOLL] = relay_start(relay_echo_epoll);
+	if (apart)
+		hold(0, processors[0]);
 	error = toytimer_open(&timerd, argv[1]);
 	if (error < 0)
 		bench_die("toytimer_open", error);

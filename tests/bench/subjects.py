@@ -232,8 +232,9 @@ def queues(bench):
 @subject()
 def roundtrip(bench):
     """one registration at a time"""
-    with bench.timerd() as (_, where):
-        bench.run('roundtrip', bench.program('roundtrip'), where, 3000 if bench.quick else 20000)
+    with bench.timerd() as (pid, where):
+        bench.run('roundtrip', bench.program('roundtrip'), where,
+                  3000 if bench.quick else 20000, pid)
 
 
 @subject()
