@@ -198,16 +198,17 @@ static void handle_signal(struct loop *loop)
 static void populate_ahead(struct loop *loop)
 {
 	const struct arena *arena = &loop->worker.arena;
-	uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
 	uint32_t top = arena->header->timers_top, n = POPULATE_TIMERS;
 	uint32_t from = loop->populated > top ? loop->populated : top;
-	uintptr_t nodes = (uintptr_t)&arena->nodes[from] & mask;
-	uintptr_t timers = (uintptr_t)&arena->timers[from] & mask;
+	uintptr_t nodes, timers, mask;
 
 	/* A few timers are no reason to take a megabyte. */
 	if (top < POPULATE_AHEAD || top + POPULATE_AHEAD < from ||
 		from + n > arena->header->max_timers)
 		return;
+	mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
+	nodes = (uintptr_t)&arena->nodes[from] & mask;
+	timers = (uintptr_t)&arena->timers[from] & mask;
 	madvise((void *)nodes, n * sizeof(*arena->nodes), MADV_POPULATE_WRITE);
 	madvise((void *)timers, n * sizeof(*arena->timers), MADV_POPULATE_WRITE);
 	loop->populated = from + n;
