@@ -56,18 +56,13 @@ void signals_close(struct signals *s)
 static int command_spawn(char **argv, const sigset_t *mask, pid_t *ret)
 {
 	posix_spawnattr_t attributes;
-	sigset_t defaults;
 	int r;
 
 	r = posix_spawnattr_init(&attributes);
 	if (r != 0)
 		return r;
-	/* main() ignores SIGPIPE, and what is ignored stays so over an exec. */
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	posix_spawnattr_setsigdefault(&attributes, &defaults);
 	posix_spawnattr_setsigmask(&attributes, mask);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	r = posix_spawnp(ret, argv[0], NULL, &attributes, argv, environ);
 	posix_spawnattr_destroy(&attributes);
 	return r;

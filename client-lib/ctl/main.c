@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,8 +318,6 @@ int main(int argc, char **argv)
 		return CTL_FAILED;
 	/* Only how characters are written: numbers are read and written as in C everywhere. */
 	setlocale(LC_CTYPE, "");
-	/* A reader that left shall be an error as any other; see output_flush(). */
-	signal(SIGPIPE, SIG_IGN);
 
 	status = run(argc, argv);
 	if (status == CTL_DONE && output_flush() < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See output.h. Standard output is checked whenever something has to be known to be out: a full
- * disk or a reader that left is a failure, not a shorter answer.
+ * disk is a failure, not a shorter answer. A reader that left has seen enough: SIGPIPE is left as
+ * it was found, so that it ends us without a word, as it ends every tool before a `head`.
  */
 #include <errno.h>
 #include <stdbool.h>
