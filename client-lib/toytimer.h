@@ -99,7 +99,7 @@ typedef struct toytimer_registration {
 	uint32_t count; /* how many wakes; 0 = one without a period, no end with one */
 	enum toytimer_clock clock;
 	unsigned int flags;	  /* enum toytimer_flag */
-	const char *label;	  /* NULL = none; UTF-8 without control characters, copied */
+	const char *label;	  /* NULL = none; printable UTF-8, copied */
 	toytimer_handler handler; /* NULL: the event is dropped */
 	void *userdata;
 	uint64_t reserved[2]; /* 0 */

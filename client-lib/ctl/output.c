@@ -5,7 +5,6 @@
  * it was found, so that it ends us without a word, as it ends every tool before a `head`.
  */
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +18,17 @@ static void output_free(char **p)
 
 /* Bytes of the UTF-8 character at p; 0 if there is none. The least code points rule out characters
  * written longer than they need to be. */
-static size_t output_utf8_length(const char *p)
+static size_t output_utf8(const char *p, uint32_t *ret_code)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	unsigned char first = (unsigned char)*p;
 	size_t length;
 	uint32_t code;
 
-	if (first < 0x80)
+	if (first < 0x80) {
+		*ret_code = first;
 		return 1;
+	}
 	if (first >= 0xf8 || first < 0xc0)
 		return 0;
 	length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
@@ -39,18 +40,37 @@ static size_t output_utf8_length(const char *p)
 	}
 	if (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
 		return 0;
+	*ret_code = code;
 	return length;
 }
 
-/* Whether the character at p, of that length, would steer a terminal: those of ASCII and those of
- * Latin-1, U+0080 to U+009F. */
-static bool output_is_control(const char *p, size_t length)
+/* Whether a character would steer a terminal: control characters, those that end a line or a
+ * paragraph, and those that turn the direction of a line around. No label has them. */
+static bool output_steers(uint32_t code)
 {
-	unsigned char first = (unsigned char)p[0];
+	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x2028 && code <= 0x202e) ||
+		(code >= 0x2066 && code <= 0x2069);
+}
 
-	if (length == 1)
-		return first < 0x20 || first == 0x7f;
-	return length == 2 && first == 0xc2 && (unsigned char)p[1] < 0xa0;
+/* Bytes of the UTF-8 character at p; 0 if there is none or it would steer a terminal. */
+static size_t output_plain_length(const char *p)
+{
+	uint32_t code = 0;
+	size_t length = output_utf8(p, &code);
+
+	return output_steers(code) ? 0 : length;
+}
+
+bool output_is_plain(const char *text)
+{
+	while (*text) {
+		size_t length = output_plain_length(text);
+
+		if (length == 0)
+			return false;
+		text += length;
+	}
+	return true;
 }
 
 /* The text made fit for one line of a terminal; NULL: out of memory. */
@@ -62,9 +82,9 @@ static char *output_escape(const char *text)
 	if (!escaped)
 		return NULL;
 	while (*text) {
-		size_t length = output_utf8_length(text);
+		size_t length = output_plain_length(text);
 
-		if (length > 0 && !output_is_control(text, length)) {
+		if (length > 0) {
 			end = mempcpy(end, text, length);
 			text += length;
 		} else {
@@ -151,7 +171,8 @@ json_t *output_json_text(const char *text)
 
 	end = clean;
 	while (*text) {
-		size_t length = output_utf8_length(text);
+		uint32_t code;
+		size_t length = output_utf8(text, &code);
 
 		if (length > 0) {
 			end = mempcpy(end, text, length);

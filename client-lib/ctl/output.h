@@ -9,12 +9,16 @@
 
 #include <jansson.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ctl.h"
 
-/* Writes one line to standard error, with control characters and what is not UTF-8 as \x and two
- * hexadecimal digits a byte. */
+/* Whether the text is UTF-8 and steers no terminal: the daemon takes no other label. */
+bool output_is_plain(const char *text);
+
+/* Writes one line to standard error, with what is not plain as \x and two hexadecimal digits a
+ * byte. */
 void output_error(const char *format, ...) _printf_(1, 2);
 void output_error_v(const char *format, va_list arguments) _printf_(1, 0);
 

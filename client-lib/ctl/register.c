@@ -103,14 +103,12 @@ static int parse_clock(struct ctl *ctl, struct arguments *a, const char *text)
 	return 0;
 }
 
-/* The daemon looks more closely; what most often goes wrong can be told without it. */
 static int parse_label(struct ctl *ctl, const char *text, const char **ret)
 {
 	if (strlen(text) > TOYTIMER_LABEL_MAX)
 		return ctl_usage(ctl, "--label %s: longer than %d bytes", text, TOYTIMER_LABEL_MAX);
-	for (const char *p = text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			return ctl_usage(ctl, "--label %s: has a control character", text);
+	if (!output_is_plain(text))
+		return ctl_usage(ctl, "--label %s: not UTF-8, or has a control character", text);
 	*ret = text;
 	return 0;
 }

@@ -177,12 +177,9 @@ static int wait_loop(toytimer *t, struct waiter *w)
 /* A refusal by the word that brought it about, as far as that can be told. */
 static int register_failed(const struct wait_request *request, int error)
 {
-	const char *label = request->registration.label;
 	const char *why = toytimer_strerror(error);
 
-	if (error == -EINVAL && label)
-		output_error("--label %s: not UTF-8, or has a control character", label);
-	else if (error == -ERANGE)
+	if (error == -ERANGE)
 		output_error("WHEN %s: %s", request->when, why);
 	else if (error == -EPERM)
 		output_error("--wake-system: %s", why);
