@@ -38,9 +38,6 @@ static int cancel_all(toytimer *t, size_t n, const uint64_t *ids)
 
 		if (r >= 0)
 			continue;
-		/* Nothing is wrong with the form of 0: there is just never such a timer. */
-		if (r == -EINVAL)
-			r = -ENOENT;
 		output_error("%llu: %s", (unsigned long long)ids[i], toytimer_strerror(r));
 		status = ctl_status_of(r);
 		if (status != CTL_NO_SUCH_TIMER)
