@@ -56,11 +56,12 @@ static int parse_ids(struct ctl *ctl, int argc, char **argv, uint64_t *ids, size
 		if (c == CTL_STOP)
 			return CTL_STOP;
 		if (!parse_id(optarg, &ids[n++]))
-			return ctl_usage(ctl, "%s: not the id of a timer", optarg);
+			return ctl_usage(ctl, "%s: not the id of a timer", output_word(optarg));
 	}
 	for (; optind < argc; optind++)
 		if (!parse_id(argv[optind], &ids[n++]))
-			return ctl_usage(ctl, "%s: not the id of a timer", argv[optind]);
+			return ctl_usage(
+				ctl, "%s: not the id of a timer", output_word(argv[optind]));
 	if (n == 0)
 		return ctl_usage(ctl, "usage: toytimerctl cancel ID...");
 

@@ -90,7 +90,7 @@ int command_run(char **argv, struct signals *s)
 
 	r = command_spawn(argv, &s->before, &pid);
 	if (r != 0) {
-		output_error("%s: %s", argv[0], strerror(r));
+		output_error("%s: %s", output_word(argv[0]), strerror(r));
 		return r == ENOENT ? CTL_NOT_FOUND : CTL_NOT_EXECUTABLE;
 	}
 

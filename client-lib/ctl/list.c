@@ -187,12 +187,12 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 		else if (c == OPTION_NO_LEGEND)
 			ret->legend = false;
 		else if (c == CTL_WORD)
-			return ctl_usage(ctl, "%s: list takes no argument", optarg);
+			return ctl_usage(ctl, "%s: list takes no argument", output_word(optarg));
 		else if (c != 'o' || parse_columns(ctl, optarg, &ret->columns) == CTL_STOP)
 			return CTL_STOP;
 	}
 	if (optind < argc)
-		return ctl_usage(ctl, "%s: list takes no argument", argv[optind]);
+		return ctl_usage(ctl, "%s: list takes no argument", output_word(argv[optind]));
 	return 0;
 }
 

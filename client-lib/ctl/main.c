@@ -235,7 +235,7 @@ int ctl_open(const struct ctl *ctl, toytimer **ret)
 
 	r = toytimer_open(ret, path);
 	if (r < 0) {
-		output_error("%s: %s", path,
+		output_error("%s: %s", output_word(path),
 			r == -EINVAL ? "cannot be the path of a socket" : toytimer_strerror(r));
 		r = ctl_status_of(r);
 	} else {
@@ -284,7 +284,7 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 		optind = 0;
 		return verbs[i].run(ctl, argc, argv);
 	}
-	ctl_usage(ctl, "%s: no such verb, see --help", argv[0]);
+	ctl_usage(ctl, "%s: no such verb, see --help", output_word(argv[0]));
 	return ctl->status;
 }
 

@@ -73,6 +73,11 @@ bool output_is_plain(const char *text)
 	return true;
 }
 
+const char *output_word(const char *word)
+{
+	return *word ? word : "''";
+}
+
 /* The text made fit for one line of a terminal; NULL: out of memory. */
 static char *output_escape(const char *text)
 {

@@ -17,6 +17,9 @@
 /* Whether the text is UTF-8 and steers no terminal: the daemon takes no other label. */
 bool output_is_plain(const char *text);
 
+/* A word as an error shows it: one that is empty, as "$nothing" is, has to be seen, too. */
+const char *output_word(const char *word);
+
 /* Writes one line to standard error, with what is not plain as \x and two hexadecimal digits a
  * byte. */
 void output_error(const char *format, ...) _printf_(1, 2);

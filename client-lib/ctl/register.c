@@ -63,7 +63,7 @@ static int bad_time(struct ctl *ctl, const char *name, const char *text, const c
 		word--;
 	length = strcspn(word, blanks);
 	if (length == 0 || length == strlen(text))
-		return ctl_usage(ctl, "%s %s: %s %s", name, text, why, should_be);
+		return ctl_usage(ctl, "%s %s: %s %s", name, output_word(text), why, should_be);
 	return ctl_usage(
 		ctl, "%s %s: %s %s at %.*s", name, text, why, should_be, (int)length, word);
 }
@@ -88,7 +88,7 @@ static int parse_count(struct ctl *ctl, const char *text, uint32_t *ret)
 	if (isdigit((unsigned char)*text))
 		count = strtoull(text, &end, 10);
 	if (!end || *end)
-		return ctl_usage(ctl, "--count %s: not a number", text);
+		return ctl_usage(ctl, "--count %s: not a number", output_word(text));
 	if (errno != 0 || count > UINT32_MAX)
 		return ctl_usage(ctl, "--count %s: out of range", text);
 	*ret = (uint32_t)count;
@@ -98,7 +98,8 @@ static int parse_count(struct ctl *ctl, const char *text, uint32_t *ret)
 static int parse_clock(struct ctl *ctl, struct arguments *a, const char *text)
 {
 	if (clock_parse(text, &a->request.registration.clock) < 0)
-		return ctl_usage(ctl, "--clock %s: not one of monotonic, boottime, realtime", text);
+		return ctl_usage(ctl, "--clock %s: not one of monotonic, boottime, realtime",
+			output_word(text));
 	a->clock_given = true;
 	return 0;
 }

@@ -102,13 +102,13 @@ int verb_status(struct ctl *ctl, int argc, char **argv)
 
 	while ((c = ctl_getopt(ctl, argc, argv, "", options)) != CTL_END) {
 		if (c == CTL_WORD)
-			ctl_usage(ctl, "%s: status takes no argument", optarg);
+			ctl_usage(ctl, "%s: status takes no argument", output_word(optarg));
 		if (c != OPTION_JSON)
 			return ctl->status;
 		json = true;
 	}
 	if (optind < argc) {
-		ctl_usage(ctl, "%s: status takes no argument", argv[optind]);
+		ctl_usage(ctl, "%s: status takes no argument", output_word(argv[optind]));
 		return ctl->status;
 	}
 
