@@ -81,17 +81,18 @@ static bool is_live(const struct sockaddr_un *address)
 	return live;
 }
 
-static void make_folder(const char *path)
+/* Return: 0 if there is one now or before, a negative errno. */
+static int make_folder(const char *path)
 {
 	char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char *slash;
 
 	snprintf(folder, sizeof(folder), "%s", path);
 	slash = strrchr(folder, '/');
-	if (slash && slash != folder) {
-		*slash = 0;
-		mkdir(folder, 0755); /* what is wrong with it, bind() will say */
-	}
+	if (!slash || slash == folder)
+		return 0;
+	*slash = 0;
+	return mkdir(folder, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 static int bind_socket(const struct sockaddr_un *address, mode_t mode)
@@ -125,7 +126,7 @@ static int clear_path(const char *path)
 int listener_open(struct listener *listener, struct log *log, const char *path, mode_t mode)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd;
+	int folder, fd;
 
 	if (!*path || strlen(path) >= sizeof(address.sun_path)) {
 		log_print(log, LOG_ERR, "socket path '%s' is empty or longer than %zu bytes", path,
@@ -133,13 +134,23 @@ int listener_open(struct listener *listener, struct log *log, const char *path, 
 		return -ENAMETOOLONG;
 	}
 	memcpy(address.sun_path, path, strlen(path));
-	make_folder(path);
+	folder = make_folder(path);
 	listener->lock = take_lock(path);
 	if (listener->lock == -EWOULDBLOCK || (listener->lock >= 0 && is_live(&address))) {
 		log_print(log, LOG_ERR, "another timerd holds %s", path);
 		return -EADDRINUSE;
 	}
-	fd = listener->lock < 0 ? listener->lock : clear_path(path);
+	if (listener->lock < 0) {
+		/* Where the folder is missing, why it could not be made says more than that it is. */
+		if (folder < 0)
+			log_print(log, LOG_ERR, "cannot make the folder of %s: %s", path,
+				strerror(-folder));
+		else
+			log_print(log, LOG_ERR, "cannot lock %s.lock: %s", path,
+				strerror(-listener->lock));
+		return listener->lock;
+	}
+	fd = clear_path(path);
 	if (fd == 0)
 		fd = bind_socket(&address, mode);
 	if (fd < 0) {
