@@ -3,15 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "proto.h"
 #include "timers.h"
 
-#define ROOM_LEAST 16
+/* A page's worth. */
+#define ROOM_LEAST (4096 / sizeof(struct timer))
 
-/* Places that memory is put behind at once, and how many must be wanted for that, or be left of them. */
-#define POPULATE      16384
+/* Memory is put behind so many bytes at once: a huge page, where there are such. */
+#define POPULATE ((size_t)2 << 20)
+
+/* How many places must be wanted for that, or be left of them. */
 #define POPULATE_FROM 1024
 
 void timers_init(struct timers *timers)
@@ -24,55 +26,80 @@ void timers_init(struct timers *timers)
 	};
 }
 
+/* Bytes of a table of so many places. Once it is as large as a huge page it has whole ones: the
+ * kernel then puts it where they can be (since 6.7), and moves it by these. */
+static size_t table_size(size_t room)
+{
+	size_t size = room * sizeof(struct timer);
+
+	return size < POPULATE ? size : (size + POPULATE - 1) / POPULATE * POPULATE;
+}
+
 void timers_destroy(struct timers *timers)
 {
 	for (uint32_t i = 0; i < timers->used; i++)
 		free(timers->array[i].label);
-	free(timers->array);
+	if (timers->array)
+		munmap(timers->array, table_size(timers->room));
 	timers_init(timers);
 }
 
-/* Has the kernel put memory behind the next places, many pages at a time: page by page, as they are touched,
- * that takes a third of the time of registering a million. A kernel that cannot (before 5.14) does it then. */
+/* Has the kernel put memory behind the next places, as far as a huge page goes: by small pages, as
+ * they are touched, that takes most of the time of registering a million. A kernel that cannot
+ * (before 5.14) does it then. */
 static void populate_ahead(struct timers *timers, size_t n)
 {
-	uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
-	uint32_t left = timers->room - timers->used;
-	uint32_t next = timers->used + (left < POPULATE ? left : POPULATE);
-	uintptr_t start = (uintptr_t)&timers->array[timers->used] & mask;
-	uintptr_t end = (uintptr_t)&timers->array[next] & mask;
+	uintptr_t table = (uintptr_t)timers->array, end = table + table_size(timers->room);
+	size_t used = timers->used * sizeof(struct timer);
+	size_t from = used > timers->populated ? used : timers->populated;
+	uintptr_t start = (table + from) & ~(uintptr_t)(POPULATE - 1), stop = start + POPULATE;
 
-	if (n < POPULATE_FROM || timers->used + POPULATE_FROM < timers->populated)
+	if (n < POPULATE_FROM || used + POPULATE_FROM * sizeof(struct timer) < timers->populated ||
+		start >= end)
 		return;
-	madvise((void *)start, end - start, MADV_POPULATE_WRITE);
-	timers->populated = next;
+	start = start < table ? table : start;
+	stop = stop > end ? end : stop;
+	madvise((void *)start, stop - start, MADV_POPULATE_WRITE);
+	timers->populated = stop - table;
+}
+
+/* Not by realloc(), which puts a table some bytes beside where huge pages can be. */
+static int resize(struct timers *timers, size_t room)
+{
+	size_t old = table_size(timers->room), new = table_size(room);
+	void *array = timers->array
+		? mremap(timers->array, old, new, MREMAP_MAYMOVE)
+		: mmap(NULL, new, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (array == MAP_FAILED)
+		return -ENOMEM;
+	if (new >= POPULATE)
+		madvise(array, new, MADV_HUGEPAGE);
+	timers->array = array;
+	timers->room = (uint32_t)room;
+	return 0;
 }
 
 int timers_reserve(struct timers *timers, size_t n)
 {
 	size_t need, room = timers->room ? timers->room : ROOM_LEAST;
-	struct timer *array;
+	int r = 0;
 
 	/* Places on the free list come on top: that makes this check simple and errs to the safe
 	 * side only where a batch is as large as everything before it. */
 	if (__builtin_add_overflow(timers->used, n, &need) || need >= TIMERS_NONE)
 		return -ENOMEM;
-	if (need <= timers->room) {
-		populate_ahead(timers, n);
-		return 0;
-	}
 	while (room < need)
 		room *= 2;
 	if (room >= TIMERS_NONE)
 		room = TIMERS_NONE - 1;
-	/* For what is this large, realloc() moves pages and not bytes. */
-	array = reallocarray(timers->array, room, sizeof(*array));
-	if (!array)
+	if (room > (SIZE_MAX - POPULATE) / sizeof(struct timer))
 		return -ENOMEM;
-	timers->array = array;
-	timers->room = (uint32_t)room;
-	populate_ahead(timers, n);
-	return 0;
+	if (room > timers->room)
+		r = resize(timers, room);
+	if (r == 0)
+		populate_ahead(timers, n);
+	return r;
 }
 
 static uint32_t place_of(const struct timers *timers, const struct timer *timer)

@@ -58,10 +58,10 @@ static_assert(sizeof(struct timer) <= 88, "a million timers in one process, unde
 
 struct timers {
 	struct timer *array;
+	size_t populated; /* bytes of it that have memory behind them */
 	uint32_t room;
-	uint32_t used;	    /* places that have ever been taken */
-	uint32_t populated; /* places below this have memory behind them */
-	uint32_t free;	    /* a list of places that are free again */
+	uint32_t used; /* places that have ever been taken */
+	uint32_t free; /* a list of places that are free again */
 	uint32_t first, last;
 	uint32_t unsent;
 	uint32_t unsent_count;
