@@ -15,6 +15,10 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE /* Linux 6.1, glibc 2.37 */
+#	define MADV_COLLAPSE 25
+#endif
+
 enum source {
 	SOURCE_CLIENT = 0,   /* + session */
 	SOURCE_ALARM = 1,    /* + clock */
@@ -36,9 +40,14 @@ enum source {
 #define SLICE_BYTES (4 * PROTO_PACKET_MAX)
 #define PACKET_COST 4096
 
-/* Places that get memory at a time, 1.3 MB, and how far ahead of their use. */
-#define POPULATE_TIMERS 16384
-#define POPULATE_AHEAD	4096
+/* Places that get memory ahead of their use: what one turn may take, of 16 clients. From how many
+ * timers on: a few are no reason to take some megabytes. */
+#define POPULATE_AHEAD 16384
+#define POPULATE_FROM  4096
+
+/* A huge page takes a millisecond or two. Where memory is in pieces or the processors are taken, the kernel
+ * may spend longer on it than a wake may wait; then it is not asked for another. */
+#define HUGE_PAGE_PATIENCE_US 10000
 
 #define PAUSE_MS ((int)(LISTENER_PAUSE_US / 1000))
 
@@ -192,26 +201,50 @@ static void handle_signal(struct loop *loop)
 	loop->stopping = true;
 }
 
-/* Has the kernel put memory behind the next places of timers, many pages at a time: page by page, as they
- * are touched, it takes a fifth of the time of registering a million. A kernel that cannot (before
- * 5.14) does that then. */
+/* Asks for a huge page at that place, as memory files get none unless the administrator says so. Return:
+ * whether it was had; before Linux 6.1 it never is. */
+static bool get_huge_page(struct loop *loop, uintptr_t start)
+{
+	struct now before = alarm_now(), after;
+	bool got;
+
+	if (loop->small_pages)
+		return false;
+	(void)*(volatile const char *)start; /* of nothing at all the kernel makes no huge page */
+	got = madvise((void *)start, STORE_ALIGN, MADV_COLLAPSE) == 0;
+	after = alarm_now();
+	loop->small_pages = after.at[PROTO_CLOCK_MONOTONIC] - before.at[PROTO_CLOCK_MONOTONIC] >
+		HUGE_PAGE_PATIENCE_US;
+	if (loop->small_pages)
+		log_print(loop->log, LOG_INFO,
+			"it took too long to get a huge page: small ones from now on");
+	return got;
+}
+
+/* Has the kernel put memory behind what comes next of one of the arena's arrays, a huge page: by small
+ * pages, as they are touched (before Linux 5.14 always), that takes half of the time of registering a
+ * million. */
+static void populate(struct loop *loop, const void *next, uintptr_t *populated)
+{
+	uintptr_t block = (uintptr_t)loop->block;
+	uintptr_t start = (uintptr_t)next & ~(uintptr_t)(STORE_ALIGN - 1);
+
+	if (start <= *populated || start < block || start + STORE_ALIGN > block + loop->block_size)
+		return;
+	if (!get_huge_page(loop, start))
+		madvise((void *)start, STORE_ALIGN, MADV_POPULATE_WRITE);
+	*populated = start;
+}
+
 static void populate_ahead(struct loop *loop)
 {
 	const struct arena *arena = &loop->worker.arena;
-	uint32_t top = arena->header->timers_top, n = POPULATE_TIMERS;
-	uint32_t from = loop->populated > top ? loop->populated : top;
-	uintptr_t nodes, timers, mask;
+	uint32_t top = arena->header->timers_top;
 
-	/* A few timers are no reason to take a megabyte. */
-	if (top < POPULATE_AHEAD || top + POPULATE_AHEAD < from ||
-		from + n > arena->header->max_timers)
+	if (top < POPULATE_FROM || arena->header->max_timers - top < POPULATE_AHEAD)
 		return;
-	mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
-	nodes = (uintptr_t)&arena->nodes[from] & mask;
-	timers = (uintptr_t)&arena->timers[from] & mask;
-	madvise((void *)nodes, n * sizeof(*arena->nodes), MADV_POPULATE_WRITE);
-	madvise((void *)timers, n * sizeof(*arena->timers), MADV_POPULATE_WRITE);
-	loop->populated = from + n;
+	populate(loop, &arena->nodes[top + POPULATE_AHEAD], &loop->populated_nodes);
+	populate(loop, &arena->timers[top + POPULATE_AHEAD], &loop->populated_timers);
 }
 
 static void do_chores(struct loop *loop, unsigned int chores)

@@ -23,7 +23,8 @@ struct loop {
 	struct worker worker;
 	void *block; /* the worker's arena */
 	size_t block_size;
-	uint32_t populated; /* timers' places that have memory behind them */
+	uintptr_t populated_nodes, populated_timers; /* see populate() */
+	bool small_pages;			     /* huge ones take too long here */
 	struct now now;
 	bool stopping;
 };

@@ -122,9 +122,24 @@ void store_forget(struct store *store, int fd, const char *name)
 	close(fd);
 }
 
+/* Where so much can lie, at a multiple of STORE_ALIGN; NULL: not known. Only a hint: if something else
+ * came to lie there meanwhile, the kernel would choose another place, and small pages do as well. */
+static void *aligned_room(size_t size)
+{
+	const uintptr_t mask = STORE_ALIGN - 1;
+	void *room = mmap(NULL, size + STORE_ALIGN, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (room == MAP_FAILED)
+		return NULL;
+	munmap(room, size + STORE_ALIGN);
+	return (void *)(((uintptr_t)room + mask) & ~mask);
+}
+
 static int map(int fd, size_t size, void **ret_block)
 {
-	void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	void *block = mmap(aligned_room(size), size, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_NORESERVE, fd, 0);
 
 	if (block == MAP_FAILED)
 		return -errno;

@@ -62,6 +62,9 @@ int store_take(struct store *store, int fd, const char *name);
 /* Gives up a descriptor that another version may have stored: this one knows no use for it. */
 void store_forget(struct store *store, int fd, const char *name);
 
+/* What the arena's address is a multiple of, if that can be had: the size of a huge page. */
+#define STORE_ALIGN ((size_t)2 << 20)
+
 /*
  * Maps the memory for an arena of size bytes: that of an earlier process if it is whole and cannot be
  * cut off, else new and zeroed, which systemd then is given.
