@@ -3,18 +3,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "proto.h"
 #include "timers.h"
 
-/* A page's worth. */
-#define ROOM_LEAST (4096 / sizeof(struct timer))
+#define ROOM_LEAST 16
 
 /* Memory is put behind so many bytes at once: a huge page, where there are such. */
 #define POPULATE ((size_t)2 << 20)
 
 /* How many places must be wanted for that, or be left of them. */
 #define POPULATE_FROM 1024
+
+/* What malloc() may need of a mapping for itself. */
+#define MALLOC_OVERHEAD 64
 
 void timers_init(struct timers *timers)
 {
@@ -26,77 +29,80 @@ void timers_init(struct timers *timers)
 	};
 }
 
-/* Bytes of a table of so many places. Once it is as large as a huge page it has whole ones: the
- * kernel then puts it where they can be (since 6.7), and moves it by these. */
-static size_t table_size(size_t room)
-{
-	size_t size = room * sizeof(struct timer);
-
-	return size < POPULATE ? size : (size + POPULATE - 1) / POPULATE * POPULATE;
-}
-
 void timers_destroy(struct timers *timers)
 {
 	for (uint32_t i = 0; i < timers->used; i++)
 		free(timers->array[i].label);
-	if (timers->array)
-		munmap(timers->array, table_size(timers->room));
+	free(timers->array);
 	timers_init(timers);
 }
 
-/* Has the kernel put memory behind the next places, as far as a huge page goes: by small pages, as
- * they are touched, that takes most of the time of registering a million. A kernel that cannot
- * (before 5.14) does it then. */
-static void populate_ahead(struct timers *timers, size_t n)
+/* How many places a table for at least so many has. A large one is a mapping of its own: of whole huge pages,
+ * the kernel then puts it where they can be (since 6.7), and moves it by these. */
+static size_t room_for(size_t need, size_t room)
 {
-	uintptr_t table = (uintptr_t)timers->array, end = table + table_size(timers->room);
-	size_t used = timers->used * sizeof(struct timer);
-	size_t from = used > timers->populated ? used : timers->populated;
-	uintptr_t start = (table + from) & ~(uintptr_t)(POPULATE - 1), stop = start + POPULATE;
+	size_t size;
 
-	if (n < POPULATE_FROM || used + POPULATE_FROM * sizeof(struct timer) < timers->populated ||
-		start >= end)
-		return;
-	start = start < table ? table : start;
-	stop = stop > end ? end : stop;
-	madvise((void *)start, stop - start, MADV_POPULATE_WRITE);
-	timers->populated = stop - table;
+	while (room < need)
+		room *= 2;
+	if (room >= TIMERS_NONE)
+		room = TIMERS_NONE - 1;
+	if (__builtin_mul_overflow(room, sizeof(struct timer), &size) || size < POPULATE)
+		return room;
+	return ((size | (POPULATE - 1)) - MALLOC_OVERHEAD) / sizeof(struct timer);
 }
 
-/* Not by realloc(), which puts a table some bytes beside where huge pages can be. */
+/* Has the kernel put memory behind the next places, as far as a huge page goes: by small pages, as they are
+ * touched, that takes most of the time of registering a million. A kernel that cannot (before 5.14) does
+ * it then. */
+static void populate_ahead(struct timers *timers, size_t n)
+{
+	uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
+	uintptr_t table = (uintptr_t)timers->array & mask;
+	uintptr_t end = (uintptr_t)&timers->array[timers->room] & mask;
+	uintptr_t next = (uintptr_t)&timers->array[timers->used];
+	uintptr_t start = next > timers->populated ? next : timers->populated;
+	uintptr_t stop;
+
+	if (n < POPULATE_FROM || next + POPULATE_FROM * sizeof(struct timer) < timers->populated)
+		return;
+	start &= ~(uintptr_t)(POPULATE - 1);
+	stop = start + POPULATE;
+	start = start < table ? table : start;
+	stop = stop > end ? end : stop;
+	if (start < stop)
+		madvise((void *)start, stop - start, MADV_POPULATE_WRITE);
+	timers->populated = stop;
+}
+
+/* Return: 0 or -ENOMEM. */
 static int resize(struct timers *timers, size_t room)
 {
-	size_t old = table_size(timers->room), new = table_size(room);
-	void *array = timers->array
-		? mremap(timers->array, old, new, MREMAP_MAYMOVE)
-		: mmap(NULL, new, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct timer *array = reallocarray(timers->array, room, sizeof(*array));
+	uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
+	uintptr_t start = (uintptr_t)array & mask, end = (uintptr_t)&array[room];
 
-	if (array == MAP_FAILED)
+	if (!array)
 		return -ENOMEM;
-	if (new >= POPULATE)
-		madvise(array, new, MADV_HUGEPAGE);
+	if (end - start >= POPULATE)
+		madvise((void *)start, end - start, MADV_HUGEPAGE);
 	timers->array = array;
 	timers->room = (uint32_t)room;
+	timers->populated = 0;
 	return 0;
 }
 
 int timers_reserve(struct timers *timers, size_t n)
 {
-	size_t need, room = timers->room ? timers->room : ROOM_LEAST;
+	size_t need;
 	int r = 0;
 
 	/* Places on the free list come on top: that makes this check simple and errs to the safe
 	 * side only where a batch is as large as everything before it. */
 	if (__builtin_add_overflow(timers->used, n, &need) || need >= TIMERS_NONE)
 		return -ENOMEM;
-	while (room < need)
-		room *= 2;
-	if (room >= TIMERS_NONE)
-		room = TIMERS_NONE - 1;
-	if (room > (SIZE_MAX - POPULATE) / sizeof(struct timer))
-		return -ENOMEM;
-	if (room > timers->room)
-		r = resize(timers, room);
+	if (need > timers->room)
+		r = resize(timers, room_for(need, timers->room ? timers->room : ROOM_LEAST));
 	if (r == 0)
 		populate_ahead(timers, n);
 	return r;

@@ -58,7 +58,7 @@ static_assert(sizeof(struct timer) <= 88, "a million timers in one process, unde
 
 struct timers {
 	struct timer *array;
-	size_t populated; /* bytes of it that have memory behind them */
+	uintptr_t populated; /* up to this address the rest of it has memory behind it */
 	uint32_t room;
 	uint32_t used; /* places that have ever been taken */
 	uint32_t free; /* a list of places that are free again */

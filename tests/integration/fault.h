@@ -23,7 +23,7 @@
 /* clang-format off */
 #define FAULT_CALLS(X) \
 	/* memory */ \
-	X(malloc) X(calloc) X(reallocarray) X(strdup) X(mmap64) X(mremap) \
+	X(malloc) X(calloc) X(reallocarray) X(strdup) X(mmap64) \
 	/* files and memory that is one */ \
 	X(madvise) X(memfd_create) X(ftruncate64) X(fcntl64) X(fstat64) X(lstat64) X(fopen64) \
 	X(open64) X(flock) X(mkdir) X(chmod) X(unlink) X(close) X(read) X(write) \
@@ -52,7 +52,7 @@ static_assert(FAULT_CALLS_COUNT <= 64, "a set of calls is a number");
 #define FAULT_BIT(call) (UINT64_C(1) << (call))
 #define FAULT_MEMORY                                                                         \
 	(FAULT_BIT(FAULT_malloc) | FAULT_BIT(FAULT_calloc) | FAULT_BIT(FAULT_reallocarray) | \
-		FAULT_BIT(FAULT_strdup) | FAULT_BIT(FAULT_mmap64) | FAULT_BIT(FAULT_mremap))
+		FAULT_BIT(FAULT_strdup) | FAULT_BIT(FAULT_mmap64))
 
 /* Instead of an errno: the call gets nothing done and says so, with a result of 0. */
 #define FAULT_SHORT (-1)

@@ -53,21 +53,6 @@ WRAP_MEMORY(mmap64, MAP_FAILED,
 	(void *address, size_t size, int prot, int flags, int fd, off_t offset),
 	(address, size, prot, flags, fd, offset))
 
-void *__real_mremap(void *old, size_t size, size_t room, int flags, ...);
-void *__wrap_mremap(void *old, size_t size, size_t room, int flags);
-void *__wrap_mremap(void *old, size_t size, size_t room, int flags)
-{
-	void *p;
-
-	if (fault_use(FAULT_mremap))
-		return MAP_FAILED;
-	fault_dead(old);
-	p = __real_mremap(old, size, room, flags);
-	if (p == MAP_FAILED)
-		abort(); /* then all of this is void */
-	return fault_born(p);
-}
-
 void *__real_reallocarray(void *old, size_t n, size_t size);
 void *__wrap_reallocarray(void *old, size_t n, size_t size);
 void *__wrap_reallocarray(void *old, size_t n, size_t size)
