@@ -126,9 +126,9 @@ uint32_t arena_take_timer(struct arena *arena)
 	/* One that was handed over with its session's tree still looks armed. */
 	if (node->tag != TIMER_FREE)
 		ARENA_PUBLISH(node->tag, TIMER_FREE);
-	h->timers_free = node->parent_red >> 1;
-	arena_free_timers(arena, node->child[0]);
-	arena_free_timers(arena, node->child[1]);
+	h->timers_free = node->parent;
+	arena_free_timers(arena, node->child_red[0] >> 1);
+	arena_free_timers(arena, node->child_red[1] >> 1);
 	/* The next one to be taken is on its way while this one is filled. */
 	__builtin_prefetch(&arena->nodes[h->timers_free]);
 	__builtin_prefetch(&arena->timers[h->timers_free]);
@@ -141,14 +141,14 @@ void arena_free_timers(struct arena *arena, uint32_t root)
 
 	if (!root)
 		return;
-	arena->nodes[root].parent_red = h->timers_free << 1;
+	arena->nodes[root].parent = h->timers_free;
 	h->timers_free = root;
 }
 
 void arena_free_timer(struct arena *arena, uint32_t timer)
 {
 	ARENA_PUBLISH(arena->nodes[timer].tag, TIMER_FREE);
-	arena->nodes[timer].child[0] = arena->nodes[timer].child[1] = 0;
+	arena->nodes[timer].child_red[0] = arena->nodes[timer].child_red[1] = 0;
 	arena_free_timers(arena, timer);
 }
 

@@ -45,7 +45,7 @@ enum arena_clock {
 };
 
 #define ARENA_MAGIC  UINT64_C(0x3164726d69745454)
-#define ARENA_LAYOUT 1 /* of everything in this file; raised by every change of it */
+#define ARENA_LAYOUT 2 /* of everything in this file; raised by every change of it */
 
 /* The stated maximum: what an id's index can name. */
 #define ARENA_TIMERS_MAX  ((UINT32_C(1) << PROTO_ID_INDEX_BITS) - 1)
@@ -94,9 +94,10 @@ struct session {
 	uint64_t serial; /* of the last request that was applied: storing it commits that packet */
 	uint64_t born;	 /* arena_header::sequence when it opened: older timers are not its own */
 	uint64_t socket; /* SO_COOKIE of its connection: by this the next process knows it again */
-	uint64_t sent_at[PROTO_CLOCKS];	 /* the time for which its last packet of wakes was made */
-	uint32_t check;			 /* sessions_check() over what never changes */
-	uint32_t told_first, told_last;	 /* cancelled by others, linked by child[0] */
+	uint64_t sent_at[PROTO_CLOCKS]; /* the time for which its last packet of wakes was made */
+	uint32_t check;			/* sessions_check() over what never changes */
+	uint32_t told_first,
+		told_last; /* cancelled by others, linked by what is before in a tree */
 	uint32_t ready_next, ready_prev; /* arena_header::ready_first; free: sessions_free */
 	uint32_t hello_timer;		 /* the daemon's own timer that waits for its hello */
 	uint8_t state, place;

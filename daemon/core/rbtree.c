@@ -9,27 +9,41 @@
 
 static uint32_t parent_of(const struct rbnode *n, uint32_t x)
 {
-	return n[x].parent_red >> 1;
+	return n[x].parent;
+}
+
+static uint32_t child_of(const struct rbnode *n, uint32_t x, bool side)
+{
+	return rbtree_child(n, x, side);
+}
+
+/* On which side of its parent a node hangs. */
+static bool side_of(const struct rbnode *n, uint32_t parent, uint32_t x)
+{
+	return child_of(n, parent, 1) == x;
+}
+
+/* Whether x's child on that side is red; nil is not. */
+static bool child_is_red(const struct rbnode *n, uint32_t x, bool side)
+{
+	return n[x].child_red[side] & 1;
 }
 
 static bool is_red(const struct rbnode *n, uint32_t x)
 {
-	return n[x].parent_red & 1;
+	uint32_t p = parent_of(n, x);
+
+	return p && child_is_red(n, p, side_of(n, p, x));
 }
 
-static void set_parent(struct rbnode *n, uint32_t x, uint32_t parent)
+static void set_child_red(struct rbnode *n, uint32_t x, bool side)
 {
-	n[x].parent_red = parent << 1 | (n[x].parent_red & 1);
+	n[x].child_red[side] |= 1;
 }
 
-static void set_red(struct rbnode *n, uint32_t x)
+static void set_child_black(struct rbnode *n, uint32_t x, bool side)
 {
-	n[x].parent_red |= 1;
-}
-
-static void set_black(struct rbnode *n, uint32_t x)
-{
-	n[x].parent_red &= ~UINT32_C(1);
+	n[x].child_red[side] &= ~UINT32_C(1);
 }
 
 static uint64_t reckon_least(const struct rbnode *n, uint32_t x)
@@ -37,36 +51,40 @@ static uint64_t reckon_least(const struct rbnode *n, uint32_t x)
 	uint64_t least = n[x].latest;
 
 	/* nil's least is the greatest number, so that no child has to be tested for. */
-	if (n[n[x].child[0]].least < least)
-		least = n[n[x].child[0]].least;
-	if (n[n[x].child[1]].least < least)
-		least = n[n[x].child[1]].least;
+	if (n[child_of(n, x, 0)].least < least)
+		least = n[child_of(n, x, 0)].least;
+	if (n[child_of(n, x, 1)].least < least)
+		least = n[child_of(n, x, 1)].least;
 	return least;
 }
 
-/* Puts to where from was below parent (0: at the root). */
+/* Puts `to` where `from` is, below parent (0: at the root), in the colour of that place. */
 static void replace_child(
 	struct rbnode *n, struct rbtree *tree, uint32_t parent, uint32_t from, uint32_t to)
 {
-	if (!parent)
+	bool side;
+
+	if (!parent) {
 		tree->root = to;
-	else
-		n[parent].child[n[parent].child[1] == from] = to;
+		return;
+	}
+	side = side_of(n, parent, from);
+	n[parent].child_red[side] = to << 1 | child_is_red(n, parent, side);
 }
 
-/* x sinks to side; its child on the other side takes its place. */
+/* x sinks to side; its child on the other side takes its place. The two exchange their colours. */
 static void rotate(struct rbnode *n, struct rbtree *tree, uint32_t x, bool side)
 {
-	uint32_t top = n[x].child[!side];
-	uint32_t inner = n[top].child[side];
+	uint32_t top_red = n[x].child_red[!side], top = top_red >> 1;
+	uint32_t inner_red = n[top].child_red[side];
 
-	n[x].child[!side] = inner;
-	if (inner)
-		set_parent(n, inner, x);
-	set_parent(n, top, parent_of(n, x));
+	n[x].child_red[!side] = inner_red;
+	if (inner_red)
+		n[inner_red >> 1].parent = x;
+	n[top].parent = parent_of(n, x);
 	replace_child(n, tree, parent_of(n, x), x, top);
-	n[top].child[side] = x;
-	set_parent(n, x, top);
+	n[top].child_red[side] = x << 1 | (top_red & 1);
+	n[x].parent = top;
 	n[top].least = n[x].least;
 	n[x].least = reckon_least(n, x);
 }
@@ -80,32 +98,27 @@ void rbtree_init_nodes(struct rbnode *nodes)
  * down the tree crosses one black node more now. */
 static bool rebalance_insert(struct rbnode *n, struct rbtree *tree, uint32_t x)
 {
-	bool higher;
+	for (;;) {
+		uint32_t p = parent_of(n, x), g = parent_of(n, p);
+		bool side = side_of(n, g, p);
 
-	for (uint32_t p = parent_of(n, x); p && is_red(n, p); p = parent_of(n, x)) {
-		uint32_t g = parent_of(n, p); /* exists: the root is black */
-		bool side = n[g].child[1] == p;
-		uint32_t uncle = n[g].child[!side];
-
-		if (is_red(n, uncle)) {
-			set_black(n, p);
-			set_black(n, uncle);
-			set_red(n, g);
-			x = g;
-			continue;
+		if (!p)
+			return true; /* a root is black */
+		if (!g || !child_is_red(n, g, side))
+			return false;
+		if (!child_is_red(n, g, !side)) {
+			if (child_of(n, p, !side) == x)
+				rotate(n, tree, p, side);
+			rotate(n, tree, g, !side);
+			return false;
 		}
-		if (n[p].child[!side] == x) {
-			rotate(n, tree, p, side);
-			p = x;
-		}
-		set_black(n, p);
-		set_red(n, g);
-		rotate(n, tree, g, !side);
-		break;
+		set_child_black(n, g, side);
+		set_child_black(n, g, !side);
+		p = parent_of(n, g);
+		if (p)
+			set_child_red(n, p, side_of(n, p, g));
+		x = g;
 	}
-	higher = is_red(n, tree->root);
-	set_black(n, tree->root);
-	return higher;
 }
 
 /* Something of that latest has come below x. */
@@ -120,16 +133,15 @@ bool rbtree_insert(
 {
 	struct rbnode *n = nodes;
 
-	n[node].child[0] = n[node].child[1] = 0;
-	n[node].parent_red = parent << 1 | 1;
+	n[node].child_red[0] = n[node].child_red[1] = 0;
+	n[node].parent = parent;
 	n[node].least = n[node].latest;
 	if (!parent) {
 		tree->root = tree->first = tree->last = node;
-		set_black(n, node);
 		return true;
 	}
 
-	n[parent].child[after] = node;
+	n[parent].child_red[after] = node << 1 | 1;
 	if (after && tree->last == parent)
 		tree->last = node;
 	if (!after && tree->first == parent)
@@ -139,60 +151,51 @@ bool rbtree_insert(
 	return tree->first == node;
 }
 
-/* One black node is missing on the way to x (may be nil), a child of p: finds one to make up for it. */
-static void rebalance_erase(struct rbnode *n, struct rbtree *tree, uint32_t x, uint32_t p)
+/* One black node is missing on the way to what is on that side of p, which is black or nil: finds one to make
+ * up for it. */
+static void rebalance_erase(struct rbnode *n, struct rbtree *tree, uint32_t p, bool side)
 {
-	while (p && !is_red(n, x)) {
-		/* Nil cannot be on both sides: the other one is a black node higher. */
-		bool side = n[p].child[1] == x;
-		uint32_t s = n[p].child[!side];
+	while (p) {
+		uint32_t x, s;
 
-		if (is_red(n, s)) {
-			set_black(n, s);
-			set_red(n, p);
+		if (child_is_red(n, p, !side))
 			rotate(n, tree, p, side);
-			s = n[p].child[!side];
+		s = child_of(n, p, !side); /* not nil: it is a black node higher */
+		if (child_is_red(n, s, !side) || child_is_red(n, s, side)) {
+			if (!child_is_red(n, s, !side)) {
+				rotate(n, tree, s, !side);
+				s = child_of(n, p, !side);
+			}
+			set_child_black(n, s, !side);
+			rotate(n, tree, p, side);
+			return;
 		}
-		if (!is_red(n, n[s].child[0]) && !is_red(n, n[s].child[1])) {
-			set_red(n, s);
-			x = p;
-			p = parent_of(n, x);
-			continue;
+		set_child_red(n, p, !side);
+		x = p;
+		p = parent_of(n, x);
+		side = side_of(n, p, x);
+		if (child_is_red(n, p, side)) {
+			set_child_black(n, p, side);
+			return;
 		}
-		if (!is_red(n, n[s].child[!side])) {
-			set_black(n, n[s].child[side]);
-			set_red(n, s);
-			rotate(n, tree, s, !side);
-			s = n[p].child[!side];
-		}
-		if (is_red(n, p))
-			set_red(n, s);
-		else
-			set_black(n, s);
-		set_black(n, p);
-		set_black(n, n[s].child[!side]);
-		rotate(n, tree, p, side);
-		return;
 	}
-	if (x)
-		set_black(n, x);
 }
 
 static uint32_t step(const struct rbnode *n, uint32_t x, bool side)
 {
 	uint32_t p;
 
-	if (n[x].child[side]) {
-		x = n[x].child[side];
-		while (n[x].child[!side]) {
+	if (child_of(n, x, side)) {
+		x = child_of(n, x, side);
+		while (child_of(n, x, !side)) {
 			/* Where a walk goes on once it comes back up to here. */
-			__builtin_prefetch(&n[n[x].child[side]]);
-			x = n[x].child[!side];
+			__builtin_prefetch(&n[child_of(n, x, side)]);
+			x = child_of(n, x, !side);
 		}
-		__builtin_prefetch(&n[n[x].child[side]]);
+		__builtin_prefetch(&n[child_of(n, x, side)]);
 		return x;
 	}
-	for (p = parent_of(n, x); p && n[p].child[side] == x; p = parent_of(n, p))
+	for (p = parent_of(n, x); p && child_of(n, p, side) == x; p = parent_of(n, p))
 		x = p;
 	return p;
 }
@@ -214,29 +217,35 @@ void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 {
 	struct rbnode *n = nodes;
 	uint32_t y = node; /* the node whose place goes: node itself or the one after it */
-	uint32_t x, p;
-	bool black;
+	uint32_t x_red, x, p;
+	bool black, side;
 
 	if (tree->first == node)
 		tree->first = step(n, node, 1);
 	if (tree->last == node)
 		tree->last = step(n, node, 0);
 
-	if (n[node].child[0] && n[node].child[1])
+	if (n[node].child_red[0] && n[node].child_red[1])
 		y = step(n, node, 1);
-	x = n[y].child[n[y].child[0] == 0];
+	x_red = n[y].child_red[n[y].child_red[0] == 0];
+	x = x_red >> 1;
 	p = parent_of(n, y);
-	black = !is_red(n, y);
-	replace_child(n, tree, p, y, x);
+	side = side_of(n, p, y);
+	black = !child_is_red(n, p, side);
+	/* What comes there is black: where y was red it cannot be red, and else it makes up for y. */
+	if (p)
+		n[p].child_red[side] = x << 1;
+	else
+		tree->root = x;
 	if (x)
-		set_parent(n, x, p);
+		n[x].parent = p;
 	if (y != node) {
-		n[y].child[0] = n[node].child[0];
-		n[y].child[1] = n[node].child[1];
-		n[y].parent_red = n[node].parent_red;
-		set_parent(n, n[y].child[0], y);
-		if (n[y].child[1])
-			set_parent(n, n[y].child[1], y);
+		n[y].child_red[0] = n[node].child_red[0];
+		n[y].child_red[1] = n[node].child_red[1];
+		n[y].parent = n[node].parent;
+		n[child_of(n, y, 0)].parent = y;
+		if (n[y].child_red[1])
+			n[child_of(n, y, 1)].parent = y;
 		replace_child(n, tree, parent_of(n, y), node, y);
 		if (p == node)
 			p = y;
@@ -249,8 +258,8 @@ void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 		n[y].least = reckon_least(n, y);
 		mend_least(n, parent_of(n, y), n[node].latest);
 	}
-	if (black)
-		rebalance_erase(n, tree, x, p);
+	if (black && !(x_red & 1))
+		rebalance_erase(n, tree, p, side);
 }
 
 /* A tree that is being put together, or a part to put to it. */
@@ -259,12 +268,12 @@ struct part {
 	unsigned int high; /* black nodes on each way down from it, itself included */
 };
 
-static struct part make_part(struct rbnode *n, uint32_t root, unsigned int high)
+static struct part make_part(struct rbnode *n, uint32_t root_red, unsigned int high)
 {
-	struct part part = {root, high + is_red(n, root)};
+	struct part part = {root_red >> 1, high + (root_red & 1)};
 
-	if (root)
-		n[root].parent_red = 0;
+	if (part.root)
+		n[part.root].parent = 0;
 	return part;
 }
 
@@ -276,23 +285,23 @@ static struct part join(struct rbnode *n, struct part before, uint32_t mid, stru
 	struct part tall = side ? before : after, low = side ? after : before;
 	struct rbtree tree = {.root = tall.root};
 	unsigned int high = tall.high;
-	uint32_t x = tall.root, p = 0;
+	uint32_t x_red = tall.root << 1, p = 0;
 
-	while (high > low.high || is_red(n, x)) {
-		high -= !is_red(n, x);
-		p = x;
-		x = n[x].child[side];
+	while (high > low.high || x_red & 1) {
+		high -= !(x_red & 1);
+		p = x_red >> 1;
+		x_red = n[p].child_red[side];
 	}
-	n[mid].child[side] = low.root;
-	n[mid].child[!side] = x;
-	n[mid].parent_red = p << 1 | 1;
+	n[mid].child_red[side] = low.root << 1;
+	n[mid].child_red[!side] = x_red;
+	n[mid].parent = p;
 	if (low.root)
-		set_parent(n, low.root, mid);
-	if (x)
-		set_parent(n, x, mid);
+		n[low.root].parent = mid;
+	if (x_red)
+		n[x_red >> 1].parent = mid;
 	n[mid].least = reckon_least(n, mid);
 	if (p)
-		n[p].child[side] = mid;
+		n[p].child_red[side] = mid << 1 | 1;
 	else
 		tree.root = mid;
 	lower_least(n, p, n[mid].least);
@@ -308,16 +317,16 @@ void rbtree_cut(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 	unsigned int high = 0; /* of what x heads */
 	struct part rest;
 
-	for (uint32_t below = node; below; below = n[below].child[0])
+	for (uint32_t below = node; below; below = child_of(n, below, 0))
 		high += !is_red(n, below);
-	rest = make_part(n, n[node].child[1], high - !is_red(n, node));
+	rest = make_part(n, n[node].child_red[1], high - !is_red(n, node));
 	/* Up to the root: what is after the node is put to the rest, what is before it is left out. */
 	while (p) {
 		uint32_t up = parent_of(n, p);
 		unsigned int high_above = high + !is_red(n, p);
 
-		if (n[p].child[0] == x)
-			rest = join(n, rest, p, make_part(n, n[p].child[1], high));
+		if (child_of(n, p, 0) == x)
+			rest = join(n, rest, p, make_part(n, n[p].child_red[1], high));
 		x = p;
 		p = up;
 		high = high_above;

@@ -10,6 +10,9 @@
  * Indexes instead of pointers make a node 40 bytes and let the array be mapped anywhere. Index 0 is
  * nil: element 0 of the array belongs to the tree code, and rbtree_init_nodes() must have seen it.
  *
+ * A node's colour stands in the link to it, so that balancing, which asks for the colours of nodes beside
+ * the way, need not fetch these. The root is black.
+ *
  * Nothing here allocates, fails or recurses. Rebalancing is the textbook's (Cormen et al.,
  * Introduction to Algorithms, chapter 13), written once for both sides: child[side], child[!side].
  */
@@ -21,13 +24,19 @@
 struct rbnode {
 	uint64_t due; /* the key; the tree code never compares it */
 	uint64_t latest;
-	uint64_t least;	     /* smallest latest at and below this node */
-	uint32_t child[2];   /* before, after */
-	uint32_t parent_red; /* parent << 1 | red */
-	uint32_t tag;	     /* the owner's; the tree code never looks at it */
+	uint64_t least;	       /* smallest latest at and below this node */
+	uint32_t child_red[2]; /* child << 1 | whether it is red: before, after */
+	uint32_t parent;
+	uint32_t tag; /* the owner's; the tree code never looks at it */
 };
 
 _Static_assert(sizeof(struct rbnode) == 40, "five to three cache lines");
+
+/* The child of a node before or after it; 0: none. */
+static inline uint32_t rbtree_child(const struct rbnode *nodes, uint32_t node, bool after)
+{
+	return nodes[node].child_red[after] >> 1;
+}
 
 /* All zero: an empty tree. */
 struct rbtree {

@@ -42,7 +42,7 @@ static void head_in(struct arena *arena, unsigned int clock, uint32_t session)
 	heads[session].due = arena->nodes[timers->first].due;
 	heads[session].latest = rbtree_least(arena->nodes, timers);
 	heads[session].tag = timers->first;
-	for (uint32_t next = tree->root; next; next = heads[next].child[after]) {
+	for (uint32_t next = tree->root; next; next = rbtree_child(heads, next, after)) {
 		parent = next;
 		after = head_before(arena, clock, next, session);
 	}
@@ -236,8 +236,11 @@ void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
 	unsigned int clock = timers_clock(arena, timer);
 
 	ARENA_PUBLISH(node->tag, timers_tag(TIMER_CANCELLED, clock, timers_labelled(arena, timer)));
-	node->child[0] = node->child[1] = 0;
-	*(s->told_last ? &arena->nodes[s->told_last].child[0] : &s->told_first) = timer;
+	node->child_red[0] = node->child_red[1] = 0;
+	if (s->told_last)
+		arena->nodes[s->told_last].child_red[0] = timer << 1;
+	else
+		s->told_first = timer;
 	s->told_last = timer;
 	if (s->place == SESSION_WATCHED)
 		sessions_make_ready(arena, session);

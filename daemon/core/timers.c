@@ -186,7 +186,7 @@ static uint32_t finger(
 	if (!top || nodes[top].due <= due)
 		return 0;
 	for (unsigned int i = 0; i < FINGER_STEPS; i++) {
-		uint32_t parent = nodes[top].parent_red >> 1;
+		uint32_t parent = nodes[top].parent;
 
 		if (!parent || nodes[parent].due <= due)
 			return top;
@@ -213,7 +213,7 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 
 			if (!x)
 				continue;
-			at[i] = nodes[x].child[after];
+			at[i] = rbtree_child(nodes, x, after);
 			__builtin_prefetch(&nodes[at[i]]);
 			if (at[i])
 				continue;
@@ -239,16 +239,16 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 		uint32_t timer = timers_state(arena, timers[i]) == TIMER_ARMED ? timers[i] : 0;
 		const struct rbnode *node = &nodes[timer];
 
-		__builtin_prefetch(&nodes[node->parent_red >> 1]);
-		__builtin_prefetch(&nodes[node->child[0]]);
-		__builtin_prefetch(&nodes[node->child[1]]);
+		__builtin_prefetch(&nodes[node->parent]);
+		__builtin_prefetch(&nodes[node->child_red[0] >> 1]);
+		__builtin_prefetch(&nodes[node->child_red[1] >> 1]);
 		in_tree[i] = timer;
 		/* Where it has two children the node after it takes its place, and leaves its own. */
-		leaves[i] = node->child[0] && node->child[1] ? node->child[1] : 0;
+		leaves[i] = node->child_red[0] && node->child_red[1] ? node->child_red[1] >> 1 : 0;
 	}
 	for (unsigned int step = 0; step < AFTER_STEPS; step++)
 		for (unsigned int i = 0; i < n; i++) {
-			uint32_t before = nodes[leaves[i]].child[0];
+			uint32_t before = rbtree_child(nodes, leaves[i], false);
 
 			leaves[i] = before ? before : leaves[i];
 			__builtin_prefetch(&nodes[before]);
@@ -256,9 +256,10 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 	/* What a removal leaves behind is balanced with what hangs beside it. */
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t x = leaves[i] ? leaves[i] : in_tree[i];
-		const struct rbnode *parent = &nodes[nodes[x].parent_red >> 1];
+		uint32_t parent = nodes[x].parent;
 
-		__builtin_prefetch(&nodes[parent->child[parent->child[0] == x]]);
+		__builtin_prefetch(
+			&nodes[rbtree_child(nodes, parent, rbtree_child(nodes, parent, 0) == x)]);
 	}
 }
 
@@ -271,7 +272,7 @@ void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer)
 		after = !before(arena, timer, tree->first);
 		parent = after ? tree->root : tree->first;
 		for (uint32_t next = after ? parent : 0; next;
-			next = arena->nodes[next].child[after]) {
+			next = rbtree_child(arena->nodes, next, after)) {
 			parent = next;
 			after = before(arena, next, timer);
 		}
@@ -292,7 +293,7 @@ static bool place_holds(const struct arena *arena, const struct rbtree *tree,
 		taken |= places[k] == places[i];
 	if (taken)
 		return false;
-	return parent ? !arena->nodes[parent].child[places[i] & 1] : !tree->root;
+	return parent ? !arena->nodes[parent].child_red[places[i] & 1] : !tree->root;
 }
 
 void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t timer,

@@ -17,7 +17,7 @@ static void write_cancelled(struct worker *w, struct session *s, struct codec_wr
 	uint32_t timer;
 
 	for (timer = s->told_first; timer && !codec_full(writer);
-		timer = arena->nodes[timer].child[0]) {
+		timer = rbtree_child(arena->nodes, timer, false)) {
 		struct proto_cancelled cancelled = {
 			.cookie = arena->timers[timer].cookie,
 			.id = timers_id(arena, timer),
@@ -177,7 +177,7 @@ enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct n
 
 static void told(struct worker *w, struct session *s, uint32_t timer)
 {
-	s->told_first = w->arena.nodes[timer].child[0];
+	s->told_first = rbtree_child(w->arena.nodes, timer, false);
 	if (!s->told_first)
 		s->told_last = 0;
 	arena_free_timer(&w->arena, timer);

@@ -36,34 +36,36 @@ struct walk {
 	unsigned int clock;
 };
 
-/* Return: how many black nodes each way down from here crosses, and one; 0: there is a fault. */
-static uint32_t walk_tree(struct sound *s, struct walk *walk, uint32_t node, uint32_t parent)
+/* What the link from the parent leads to. Return: how many black nodes each way down from here crosses, and
+ * one; 0: there is a fault. */
+static uint32_t walk_tree(struct sound *s, struct walk *walk, uint32_t node_red, uint32_t parent)
 {
+	uint32_t node = node_red >> 1, before, after;
 	const struct rbnode *n = &walk->nodes[node];
-	uint32_t before, after;
+	bool red = node_red & 1;
 	uint64_t least;
-	bool red;
 
-	if (!node)
+	if (!node) {
+		REQUIRE(!red, "nil is red");
 		return 1;
+	}
 	REQUIRE(node <= walk->top, "a tree's link is out of range");
 	REQUIRE(!walk->marks[node], "a place is in two trees or lists, or twice in one");
 	walk->marks[node] = 1;
-	REQUIRE(n->parent_red >> 1 == parent, "a tree's link upwards is wrong");
-	red = n->parent_red & 1;
-	REQUIRE(!red || (parent && !(walk->nodes[parent].parent_red & 1)), "red below red");
-	before = walk_tree(s, walk, n->child[0], node);
+	REQUIRE(n->parent == parent, "a tree's link upwards is wrong");
+	REQUIRE(!red || !((n->child_red[0] | n->child_red[1]) & 1), "red below red");
+	before = walk_tree(s, walk, n->child_red[0], node);
 	if (!before || !walk->visit(s, walk, node))
 		return 0;
 	walk->last = node;
-	after = walk_tree(s, walk, n->child[1], node);
+	after = walk_tree(s, walk, n->child_red[1], node);
 	if (!after)
 		return 0;
 	REQUIRE(before == after, "a tree is not balanced");
 	least = n->latest;
 	for (int side = 0; side < 2; side++)
-		if (n->child[side] && walk->nodes[n->child[side]].least < least)
-			least = walk->nodes[n->child[side]].least;
+		if (walk->nodes[n->child_red[side] >> 1].least < least)
+			least = walk->nodes[n->child_red[side] >> 1].least;
 	REQUIRE(n->least == least, "least is not the least");
 	return before + !red;
 }
@@ -72,10 +74,10 @@ static bool check_ends(struct sound *s, const struct rbnode *nodes, const struct
 {
 	uint32_t first = tree->root, last = tree->root;
 
-	while (first && nodes[first].child[0])
-		first = nodes[first].child[0];
-	while (last && nodes[last].child[1])
-		last = nodes[last].child[1];
+	while (rbtree_child(nodes, first, false))
+		first = rbtree_child(nodes, first, false);
+	while (rbtree_child(nodes, last, true))
+		last = rbtree_child(nodes, last, true);
 	REQUIRE(tree->first == first && tree->last == last, "a tree's first or last is wrong");
 	return true;
 }
@@ -130,7 +132,7 @@ static bool check_told(struct sound *s, uint32_t session)
 	uint32_t last = 0;
 
 	for (uint32_t timer = arena->sessions[session].told_first; timer;
-		timer = arena->nodes[timer].child[0]) {
+		timer = rbtree_child(arena->nodes, timer, false)) {
 		REQUIRE(timer <= arena->header->timers_top, "a told timer is out of range");
 		REQUIRE(!s->timers[timer], "a told timer is elsewhere too");
 		s->timers[timer] = 1;
@@ -178,7 +180,7 @@ static bool check_session(struct sound *s, uint32_t session)
 			.clock = clock,
 		};
 
-		if (!walk_tree(s, &walk, owner->timers[clock].root, 0) ||
+		if (!walk_tree(s, &walk, owner->timers[clock].root << 1, 0) ||
 			!check_ends(s, arena->nodes, &owner->timers[clock]))
 			return false;
 		REQUIRE(!head->tag ==
@@ -197,8 +199,7 @@ static bool check_free_timers(struct sound *s)
 	const struct arena *arena = s->arena;
 	uint32_t stack[SOUND_PLACES_MAX], n;
 
-	for (uint32_t root = arena->header->timers_free; root;
-		root = arena->nodes[root].parent_red >> 1) {
+	for (uint32_t root = arena->header->timers_free; root; root = arena->nodes[root].parent) {
 		stack[0] = root;
 		n = 1;
 		while (n) {
@@ -211,8 +212,8 @@ static bool check_free_timers(struct sound *s)
 			s->timers[timer] = 1;
 			REQUIRE(!timers_alive(arena, timer), "a free timer is alive");
 			REQUIRE(n + 2 <= SOUND_PLACES_MAX, "a tree of free timers has no end");
-			stack[n++] = arena->nodes[timer].child[0];
-			stack[n++] = arena->nodes[timer].child[1];
+			stack[n++] = rbtree_child(arena->nodes, timer, false);
+			stack[n++] = rbtree_child(arena->nodes, timer, true);
 		}
 	}
 	for (uint32_t timer = 1; timer <= arena->header->timers_top; timer++)
@@ -275,7 +276,7 @@ static bool check_watched(struct sound *s)
 		};
 
 		memset(marks, 0, arena->header->sessions_top + 1);
-		if (!walk_tree(s, &walk, arena->header->watched[clock].root, 0) ||
+		if (!walk_tree(s, &walk, arena->header->watched[clock].root << 1, 0) ||
 			!check_ends(s, heads, &arena->header->watched[clock]))
 			return false;
 		for (uint32_t session = 1; session <= arena->header->sessions_top; session++)
@@ -326,8 +327,8 @@ static bool check_bounds(struct sound *s)
 	REQUIRE(h->timers_top <= h->max_timers, "timers_top is out of range");
 	REQUIRE(h->sessions_top >= ARENA_OWN_SESSION && h->sessions_top <= h->max_clients + 1,
 		"sessions_top is out of range");
-	REQUIRE(nil->least == UINT64_MAX && nil->latest == UINT64_MAX && !nil->child[0] &&
-			!nil->child[1] && !(nil->parent_red & 1),
+	REQUIRE(nil->least == UINT64_MAX && nil->latest == UINT64_MAX && !nil->child_red[0] &&
+			!nil->child_red[1] && !nil->parent,
 		"the nil node was written to");
 	return true;
 }

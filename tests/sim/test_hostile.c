@@ -286,15 +286,15 @@ static void test_links(struct arenas *a)
 		arena = a->e.worker.arena;
 		h = arena.header;
 		for (uint32_t i = 0; i <= h->max_timers; i++) {
-			arena.nodes[i].child[0] = some_index(a);
-			arena.nodes[i].child[1] = some_index(a);
-			arena.nodes[i].parent_red = some_index(a);
+			arena.nodes[i].child_red[0] = some_index(a);
+			arena.nodes[i].child_red[1] = some_index(a);
+			arena.nodes[i].parent = some_index(a);
 			arena.nodes[i].least = some_index(a);
 		}
 		for (uint32_t i = 0; i <= h->max_clients + 1; i++) {
 			for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 				arena_heads(&arena, clock)[i]
-					.child[dice_below(&a->e.dice, 2)] = some_index(a);
+					.child_red[dice_below(&a->e.dice, 2)] = some_index(a);
 				arena_heads(&arena, clock)[i].tag = some_index(a);
 			}
 			arena.users[i].next = some_index(a);

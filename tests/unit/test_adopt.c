@@ -327,7 +327,7 @@ static void test_links_of_what_is_in_no_tree(void **state)
 	struct rbnode *node = &arena->nodes[place_of(id)];
 
 	assert_int_equal(world_cancel(world, other, id), PROTO_OK);
-	node->parent_red = node->child[0] = node->child[1] = UINT32_MAX;
+	node->parent = node->child_red[0] = node->child_red[1] = UINT32_MAX;
 	assert_true(worker_adopt(&world->worker, world->block, &config, &world->now));
 	assert_int_equal(world_cancel(world, other, id), PROTO_E_NO_SUCH_TIMER);
 	assert_int_equal(world_cancel(world, owner, id), PROTO_E_NO_SUCH_TIMER);

@@ -69,12 +69,10 @@ static void check_node(const struct forest *f, uint32_t x, uint32_t parent, stru
 
 	assert_in_range(x, 1, f->count);
 	assert_int_equal(f->known[x].tree, walk->tree);
-	assert_int_equal(node->parent_red >> 1, parent);
+	assert_int_equal(node->parent, parent);
 	assert_int_equal(node->due, f->known[x].due);
 	assert_int_equal(node->latest, f->known[x].latest);
 	assert_int_equal(node->tag, x);
-	if (node->parent_red & 1)
-		assert_false(f->nodes[parent].parent_red & 1);
 	if (walk->last) {
 		assert_true(known_before(f, walk->last, x));
 		assert_int_equal(rbtree_next(f->nodes, walk->last), x);
@@ -85,27 +83,33 @@ static void check_node(const struct forest *f, uint32_t x, uint32_t parent, stru
 	walk->seen++;
 }
 
-/* Everything at and below x. Return: the black height, nil included. */
-static uint32_t check_below(
-	const struct forest *f, uint32_t x, uint32_t parent, struct walk *walk, uint64_t *ret_least)
+/* Everything at and below x, by the link to it. Return: the black height, nil included. */
+static uint32_t check_below(const struct forest *f, uint32_t x_red, uint32_t parent,
+	struct walk *walk, uint64_t *ret_least)
 {
+	uint32_t x = x_red >> 1;
 	const struct rbnode *node = &f->nodes[x];
 	uint64_t least[2] = {UINT64_MAX, UINT64_MAX}, smallest;
 	uint32_t height[2];
+	bool red = x_red & 1;
 
 	*ret_least = UINT64_MAX;
-	if (!x)
+	if (!x) {
+		assert_false(red);
 		return 1;
-	height[0] = check_below(f, node->child[0], x, walk, &least[0]);
+	}
+	if (red)
+		assert_false((node->child_red[0] | node->child_red[1]) & 1);
+	height[0] = check_below(f, node->child_red[0], x, walk, &least[0]);
 	check_node(f, x, parent, walk);
-	height[1] = check_below(f, node->child[1], x, walk, &least[1]);
+	height[1] = check_below(f, node->child_red[1], x, walk, &least[1]);
 	assert_int_equal(height[0], height[1]);
 	smallest = least[0] < least[1] ? least[0] : least[1];
 	if (node->latest < smallest)
 		smallest = node->latest;
 	assert_int_equal(node->least, smallest);
 	*ret_least = smallest;
-	return height[0] + !(node->parent_red & 1);
+	return height[0] + !red;
 }
 
 static void check_forest(const struct forest *f)
@@ -115,7 +119,7 @@ static void check_forest(const struct forest *f)
 		struct walk walk = {.tree = i};
 		uint64_t least;
 
-		check_below(f, tree->root, 0, &walk, &least);
+		check_below(f, tree->root << 1, 0, &walk, &least);
 		assert_int_equal(walk.seen, f->size[i]);
 		assert_int_equal(tree->last, walk.last);
 		assert_int_equal(rbtree_least(f->nodes, tree), least);
@@ -123,12 +127,11 @@ static void check_forest(const struct forest *f)
 			assert_int_equal(tree->first, 0);
 		else
 			assert_int_equal(rbtree_next(f->nodes, tree->last), 0);
-		assert_false(f->nodes[tree->root].parent_red & 1);
 	}
 	/* Nil is what each end of the tree looks at: nobody may have written to it. */
 	assert_int_equal(f->nodes[0].least, UINT64_MAX);
-	assert_int_equal(f->nodes[0].parent_red, 0);
-	assert_int_equal(f->nodes[0].child[0] | f->nodes[0].child[1], 0);
+	assert_int_equal(f->nodes[0].parent, 0);
+	assert_int_equal(f->nodes[0].child_red[0] | f->nodes[0].child_red[1], 0);
 }
 
 static void insert(struct forest *f, int i, uint32_t x, uint64_t due, uint64_t latest)
@@ -144,10 +147,10 @@ static void insert(struct forest *f, int i, uint32_t x, uint64_t due, uint64_t l
 		.tag = x,
 		/* As dirty as a node is that was in use before. */
 		.least = latest / 2,
-		.child = {x, x},
-		.parent_red = x << 1,
+		.child_red = {x, x},
+		.parent = x,
 	};
-	for (uint32_t next = tree->root; next; next = f->nodes[next].child[after]) {
+	for (uint32_t next = tree->root; next; next = rbtree_child(f->nodes, next, after)) {
 		parent = next;
 		after = known_before(f, next, x);
 	}
@@ -179,7 +182,7 @@ static void cut(struct forest *f, uint32_t x)
 			f->known[y].tree = -1;
 			f->size[i]--;
 			/* Nothing that is left may lead to it. */
-			f->nodes[y].parent_red = f->nodes[y].child[0] = f->nodes[y].child[1] =
+			f->nodes[y].parent = f->nodes[y].child_red[0] = f->nodes[y].child_red[1] =
 				UINT32_MAX;
 		}
 }
