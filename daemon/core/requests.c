@@ -223,12 +223,12 @@ static void answer_cancel(
 void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, struct codec_writer *answer)
 {
-	struct proto_cancel records[TIMERS_ABREAST];
-	uint32_t timers[TIMERS_ABREAST];
+	struct proto_cancel records[TIMERS_WITHDRAWN_ABREAST];
+	uint32_t timers[TIMERS_WITHDRAWN_ABREAST];
 
-	for (uint32_t i = 0; i < header->count; i += TIMERS_ABREAST) {
+	for (uint32_t i = 0; i < header->count; i += TIMERS_WITHDRAWN_ABREAST) {
 		uint32_t left = header->count - i;
-		uint32_t n = left < TIMERS_ABREAST ? left : TIMERS_ABREAST;
+		uint32_t n = left < TIMERS_WITHDRAWN_ABREAST ? left : TIMERS_WITHDRAWN_ABREAST;
 
 		for (uint32_t k = 0; k < n; k++) {
 			codec_get(packet, header, i + k, &records[k]);

@@ -222,26 +222,34 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 		}
 }
 
+/* A record of 40 bytes may begin in one cache line and end in the next. */
+static void fetch(const void *record)
+{
+	static_assert(sizeof(struct rbnode) == 40 && sizeof(struct timer) == 40, "either");
+	__builtin_prefetch(record);
+	__builtin_prefetch((const char *)record + 39);
+}
+
 /* Levels that are looked down for the node after one. There are seldom more than two. */
 #define AFTER_STEPS 4
 
 void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers, unsigned int n)
 {
 	const struct rbnode *nodes = arena->nodes;
-	uint32_t in_tree[TIMERS_ABREAST], leaves[TIMERS_ABREAST];
+	uint32_t in_tree[TIMERS_WITHDRAWN_ABREAST], leaves[TIMERS_WITHDRAWN_ABREAST];
 
 	for (unsigned int i = 0; i < n; i++) {
-		__builtin_prefetch(&nodes[timers[i]]);
-		__builtin_prefetch(&arena->timers[timers[i]]);
+		fetch(&nodes[timers[i]]);
+		fetch(&arena->timers[timers[i]]);
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		/* The links of one that is in no tree may be those of a damaged arena. Nil has none. */
 		uint32_t timer = timers_state(arena, timers[i]) == TIMER_ARMED ? timers[i] : 0;
 		const struct rbnode *node = &nodes[timer];
 
-		__builtin_prefetch(&nodes[node->parent]);
-		__builtin_prefetch(&nodes[node->child_red[0] >> 1]);
-		__builtin_prefetch(&nodes[node->child_red[1] >> 1]);
+		fetch(&nodes[node->parent]);
+		fetch(&nodes[node->child_red[0] >> 1]);
+		fetch(&nodes[node->child_red[1] >> 1]);
 		in_tree[i] = timer;
 		/* Where it has two children the node after it takes its place, and leaves its own. */
 		leaves[i] = node->child_red[0] && node->child_red[1] ? node->child_red[1] >> 1 : 0;
@@ -251,15 +259,14 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 			uint32_t before = rbtree_child(nodes, leaves[i], false);
 
 			leaves[i] = before ? before : leaves[i];
-			__builtin_prefetch(&nodes[before]);
+			fetch(&nodes[before]);
 		}
 	/* What a removal leaves behind is balanced with what hangs beside it. */
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t x = leaves[i] ? leaves[i] : in_tree[i];
 		uint32_t parent = nodes[x].parent;
 
-		__builtin_prefetch(
-			&nodes[rbtree_child(nodes, parent, rbtree_child(nodes, parent, 0) == x)]);
+		fetch(&nodes[rbtree_child(nodes, parent, rbtree_child(nodes, parent, 0) == x)]);
 	}
 }
 

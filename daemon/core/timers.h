@@ -135,7 +135,9 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t timer,
 	const uint32_t *places, unsigned int i);
 
-/* Has what timers_withdraw() of these indexes looks at first brought into the cache. */
+/* Has what timers_withdraw() of these indexes looks at first brought into the cache. n is at most
+ * TIMERS_WITHDRAWN_ABREAST. */
+#define TIMERS_WITHDRAWN_ABREAST 32
 void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers, unsigned int n);
 
 /* Puts a filled timer into the tree. O(log n); O(1) amortised where it comes first or last in it. */
