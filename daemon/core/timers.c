@@ -173,16 +173,12 @@ static bool before(const struct arena *arena, uint32_t a, uint32_t b)
 /*
  * Where the search for a due's place begins. New timers mostly come near the end of their tree, so it goes
  * up from the last node rather than down from the root, if not too far (a finger search: Guibas, McCreight,
- * Plass and Roberts, 1977). Return: the node to descend from; 0: the place is known.
+ * Plass and Roberts, 1977). Return: the node to descend from; 0: it comes last.
  */
-static uint32_t finger(
-	const struct rbnode *nodes, const struct rbtree *tree, uint64_t due, uint32_t *ret_place)
+static uint32_t finger(const struct rbnode *nodes, const struct rbtree *tree, uint64_t due)
 {
 	uint32_t top = tree->last;
 
-	*ret_place = top << 1 | 1;
-	if (!top)
-		*ret_place = 0;
 	if (!top || nodes[top].due <= due)
 		return 0;
 	for (unsigned int i = 0; i < FINGER_STEPS; i++) {
@@ -195,6 +191,23 @@ static uint32_t finger(
 	return tree->root;
 }
 
+/* Return: the place, by one search. */
+static uint32_t find_place(const struct rbnode *nodes, const struct rbtree *tree, uint64_t due)
+{
+	uint32_t parent = tree->last, next = finger(nodes, tree, due);
+	bool after = parent != 0;
+
+	while (next) {
+		parent = next;
+		after = nodes[parent].due <= due;
+		next = rbtree_child(nodes, parent, after);
+	}
+	return parent << 1 | after;
+}
+
+/* Not a place: one that is found as fast when it is needed, for it is near the end of the tree. */
+#define NO_PLACE UINT32_MAX
+
 void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
 	const uint64_t *dues, unsigned int n, uint32_t *ret_places)
 {
@@ -203,7 +216,10 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 	unsigned int left = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		at[i] = finger(nodes, trees[i], dues[i], &ret_places[i]);
+		uint32_t top = finger(nodes, trees[i], dues[i]);
+
+		at[i] = top == trees[i]->root ? top : 0;
+		ret_places[i] = NO_PLACE;
 		left += at[i] != 0;
 	}
 	while (left)
@@ -291,26 +307,22 @@ void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer)
  * A place is the gap between two neighbours. If nothing was put into it since, it still is that of whoever
  * it was found for; and if no child hangs there, it is still on this side of this neighbour.
  */
-static bool place_holds(const struct arena *arena, const struct rbtree *tree,
-	const uint32_t *places, unsigned int i)
+static bool place_holds(const struct arena *arena, const uint32_t *places, unsigned int i)
 {
-	uint32_t parent = places[i] >> 1, taken = 0;
+	uint32_t taken = places[i] == NO_PLACE;
 
-	for (unsigned int k = 0; k < i; k++)
-		taken |= places[k] == places[i];
-	if (taken)
-		return false;
-	return parent ? !arena->nodes[parent].child_red[places[i] & 1] : !tree->root;
+	for (unsigned int k = 0; k < i && !taken; k++)
+		taken = places[k] == places[i];
+	return !taken && !arena->nodes[places[i] >> 1].child_red[places[i] & 1];
 }
 
 void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t timer,
 	const uint32_t *places, unsigned int i)
 {
-	uint64_t due = arena->nodes[timer].due;
 	uint32_t place = places[i];
 
-	if (!place_holds(arena, tree, places, i))
-		timers_foresee(arena, &(const struct rbtree *){tree}, &due, 1, &place);
+	if (!place_holds(arena, places, i))
+		place = find_place(arena->nodes, tree, arena->nodes[timer].due);
 	rbtree_insert(arena->nodes, tree, timer, place >> 1, place & 1);
 }
 

@@ -123,8 +123,9 @@ void timers_take_back(struct arena *arena);
 /*
  * Finds the places of several new timers with these dues, and changes nothing. One descent of a large tree
  * waits for memory at each level; this many wait for it together. n is at most TIMERS_ABREAST. A place is
- * a node above and a side, put together as a node's parent and colour are; new means that a timer comes
- * after all of its own due. O(log n) each, O(1) near the end of a tree.
+ * a node above and a side, put together as a node's child and its colour are; new means that a timer comes
+ * after all of its own due. Near the end of a tree, where a search is short, it is left to who enrolls.
+ * O(log n) each.
  */
 #define TIMERS_ABREAST 16
 void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
