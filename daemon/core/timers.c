@@ -277,12 +277,13 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 			leaves[i] = before ? before : leaves[i];
 			fetch(&nodes[before]);
 		}
-	/* What a removal leaves behind is balanced with what hangs beside it. */
+	/* What a removal leaves behind is balanced with what hangs beside it, and made known further up. */
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t x = leaves[i] ? leaves[i] : in_tree[i];
 		uint32_t parent = nodes[x].parent;
 
 		fetch(&nodes[rbtree_child(nodes, parent, rbtree_child(nodes, parent, 0) == x)]);
+		fetch(&nodes[nodes[parent].parent]);
 	}
 }
 
