@@ -187,7 +187,9 @@ static enum proto_status cancel(struct worker *w, uint32_t session, uint64_t id)
 
 	if (!timer)
 		return PROTO_E_NO_SUCH_TIMER;
-	sessions_withdraw(arena, timer);
+	sessions_withdraw_one(arena, timer);
+	if (arena->timers[timer].session != session)
+		sessions_renew(arena, arena->timers[timer].session);
 	ARENA_PUBLISH(arena->nodes[timer].tag,
 		timers_tag(TIMER_CANCELLING, timers_clock(arena, timer),
 			timers_labelled(arena, timer)));
@@ -201,7 +203,11 @@ void requests_commit(struct worker *w, uint32_t session)
 
 	for (uint32_t i = 0; i < w->cancelling_count; i++) {
 		uint32_t timer = w->cancelling[i];
+		uint32_t soon = w->cancelling[i + 8 < w->cancelling_count ? i + 8 : i];
 
+		/* It was in the nearest cache a packet of removals ago. */
+		__builtin_prefetch(&arena->nodes[soon].child_red);
+		__builtin_prefetch(&arena->timers[soon].session);
 		if (arena->timers[timer].session == session)
 			requests_release(w, timer);
 		else
@@ -238,6 +244,7 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 		for (uint32_t k = 0; k < n; k++)
 			answer_cancel(w, session, records[k].id, answer);
 	}
+	sessions_renew(&w->arena, session);
 }
 
 static enum proto_status rearm(struct worker *w, uint32_t session, const struct proto_rearm *r,

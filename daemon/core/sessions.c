@@ -210,13 +210,18 @@ void sessions_enroll_foreseen(
 	timers_enroll_foreseen(arena, &arena->sessions[session].timers[clock], timer, places, i);
 }
 
-void sessions_withdraw(struct arena *arena, uint32_t timer)
+void sessions_withdraw_one(struct arena *arena, uint32_t timer)
 {
 	uint32_t session = arena->timers[timer].session;
 	unsigned int clock = timers_clock(arena, timer);
 
 	timers_withdraw(arena, &arena->sessions[session].timers[clock], timer);
-	head_renew(arena, clock, session);
+}
+
+void sessions_withdraw(struct arena *arena, uint32_t timer)
+{
+	sessions_withdraw_one(arena, timer);
+	head_renew(arena, timers_clock(arena, timer), arena->timers[timer].session);
 }
 
 void sessions_withdraw_until(struct arena *arena, uint32_t timer)

@@ -42,6 +42,10 @@ void sessions_close(struct arena *arena, uint32_t session);
 void sessions_enroll(struct arena *arena, uint32_t timer);
 void sessions_withdraw(struct arena *arena, uint32_t timer);
 
+/* Takes out one of several timers of a session, whose stand in the clocks' trees is to be renewed after the
+ * last of them. O(log n). */
+void sessions_withdraw_one(struct arena *arena, uint32_t timer);
+
 /* Takes all out of its tree that come before it, and itself. O(log n), however many they are. */
 void sessions_withdraw_until(struct arena *arena, uint32_t timer);
 
