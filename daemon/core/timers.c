@@ -205,6 +205,16 @@ static uint32_t find_place(const struct rbnode *nodes, const struct rbtree *tree
 	return parent << 1 | after;
 }
 
+/* The due from which on a finger need not go to the root. */
+static uint64_t near_end(const struct rbnode *nodes, const struct rbtree *tree)
+{
+	uint32_t top = tree->last;
+
+	for (unsigned int i = 0; i < FINGER_STEPS && nodes[top].parent; i++)
+		top = nodes[top].parent;
+	return nodes[top].due;
+}
+
 /* Not a place: one that is found as fast when it is needed, for it is near the end of the tree. */
 #define NO_PLACE UINT32_MAX
 
@@ -214,11 +224,12 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 	const struct rbnode *nodes = arena->nodes;
 	uint32_t at[TIMERS_ABREAST];
 	unsigned int left = 0;
+	uint64_t near = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		uint32_t top = finger(nodes, trees[i], dues[i]);
-
-		at[i] = top == trees[i]->root ? top : 0;
+		if (i == 0 || trees[i] != trees[i - 1])
+			near = near_end(nodes, trees[i]);
+		at[i] = dues[i] < near ? trees[i]->root : 0;
 		ret_places[i] = NO_PLACE;
 		left += at[i] != 0;
 	}
