@@ -49,7 +49,8 @@ uint32_t timers_find(const struct arena *arena, uint64_t id)
 	return timers_alive(arena, timer) ? timer : 0;
 }
 
-uint32_t timers_check(const struct arena *arena, uint32_t timer, const struct arena_intent *change)
+static inline uint32_t check_of(
+	const struct arena *arena, uint32_t timer, const struct arena_intent *change)
 {
 	const struct timer *t = &arena->timers[timer];
 	uint64_t kind = arena->nodes[timer].tag >> TIMERS_TAG_CLOCK_SHIFT; /* all but the state */
@@ -68,6 +69,11 @@ uint32_t timers_check(const struct arena *arena, uint32_t timer, const struct ar
 			sum += odd[8 + i] * word;
 		}
 	return (uint32_t)(sum >> 32);
+}
+
+uint32_t timers_check(const struct arena *arena, uint32_t timer, const struct arena_intent *change)
+{
+	return check_of(arena, timer, change);
 }
 
 struct arena_intent timers_values(const struct arena *arena, uint32_t timer)
@@ -91,7 +97,7 @@ void timers_publish(struct arena *arena, uint32_t timer, unsigned int clock, boo
 	struct arena_intent values = timers_values(arena, timer);
 
 	ARENA_STORE(node->tag, timers_tag(TIMER_FREE, clock, labelled));
-	ARENA_STORE(arena->timers[timer].check, timers_check(arena, timer, &values));
+	ARENA_STORE(arena->timers[timer].check, check_of(arena, timer, &values));
 	ARENA_PUBLISH(node->tag, timers_tag(TIMER_ARMED, clock, labelled));
 }
 
