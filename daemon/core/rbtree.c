@@ -53,7 +53,9 @@ static uint64_t reckon_least(const struct rbnode *n, uint32_t x)
 	/* nil's least is the greatest number, so that no child has to be tested for. */
 	if (n[child_of(n, x, 0)].least < least)
 		least = n[child_of(n, x, 0)].least;
-	if (n[child_of(n, x, 1)].least < least)
+	/* What is after x is due no sooner, so that its latest is no sooner than that either: it need not be
+	 * fetched where something may wait no longer than until x is due. */
+	if (least > n[x].due && n[child_of(n, x, 1)].least < least)
 		least = n[child_of(n, x, 1)].least;
 	return least;
 }

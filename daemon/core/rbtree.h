@@ -22,8 +22,8 @@
 #include <stdint.h>
 
 struct rbnode {
-	uint64_t due; /* the key; the tree code never compares it */
-	uint64_t latest;
+	uint64_t due;	       /* the key: who inserts compares it */
+	uint64_t latest;       /* not before due */
 	uint64_t least;	       /* smallest latest at and below this node */
 	uint32_t child_red[2]; /* child << 1 | whether it is red: before, after */
 	uint32_t parent;

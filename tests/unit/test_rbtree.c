@@ -219,6 +219,14 @@ static uint64_t some_time(const struct forest *f, struct dice *dice)
 	return dice_once_in(dice, 20) ? UINT64_MAX : dice_below(dice, f->count * UINT64_C(2));
 }
 
+/* As that, but not before due; and often the same. */
+static uint64_t some_latest(const struct forest *f, struct dice *dice, uint64_t due)
+{
+	uint64_t latest = dice_once_in(dice, 3) ? 0 : some_time(f, dice);
+
+	return __builtin_add_overflow(due, latest, &latest) ? UINT64_MAX : latest;
+}
+
 /* One step. growing: insert more often than erase. */
 static void random_step(struct forest *f, struct dice *dice, int trees, bool growing)
 {
@@ -228,8 +236,11 @@ static void random_step(struct forest *f, struct dice *dice, int trees, bool gro
 
 	if (what < (growing ? 50 : 20)) {
 		x = some_node(f, dice, false);
-		if (x)
-			insert(f, i, x, some_time(f, dice), some_time(f, dice));
+		if (x) {
+			uint64_t due = some_time(f, dice);
+
+			insert(f, i, x, due, some_latest(f, dice, due));
+		}
 	} else if (what < 70) {
 		x = some_node(f, dice, true);
 		if (x)
@@ -247,7 +258,7 @@ static void random_step(struct forest *f, struct dice *dice, int trees, bool gro
 	} else {
 		x = some_node(f, dice, true);
 		if (x) {
-			f->known[x].latest = some_time(f, dice);
+			f->known[x].latest = some_latest(f, dice, f->known[x].due);
 			rbtree_set_latest(f->nodes, x, f->known[x].latest);
 		}
 	}
@@ -338,7 +349,8 @@ static void test_orders(void **state)
 		bool from_last = order >= ORDERS * ORDERS;
 
 		for (uint32_t x = 1; x <= n; x++) {
-			insert(f, 0, x, due_in_order(dues, x, n), due_in_order(latests, x, n));
+			/* No due is later than n. */
+			insert(f, 0, x, due_in_order(dues, x, n), n + due_in_order(latests, x, n));
 			check_forest(f);
 		}
 		/* Equal dues stay in the order in which they came. */
