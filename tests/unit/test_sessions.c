@@ -208,6 +208,39 @@ static void test_twice_in_one_packet(void **state)
 	expect_none(world, owner, id);
 }
 
+#define MANY 45 /* more than are fetched at once */
+
+/* The first of two sessions' timers go, by a packet of one of them; then the alarm is for what is left. */
+static void test_a_packet_of_many(void **state)
+{
+	struct limits limits = world_limits(4 * MANY, 4);
+	struct world *world = world_new(&limits);
+	uint32_t sessions[2] = {world_connect(world, USER), world_connect(world, USER)};
+	struct proto_cancel cancels[2 * MANY];
+	uint64_t first;
+
+	(void)state;
+	first = world->now.at[PROTO_CLOCK_MONOTONIC] + 10 + MANY;
+	for (unsigned int i = 0; i < 4 * MANY; i++) {
+		uint64_t id = world_timer(world, sessions[i % 2], 0, 10 + i / 2);
+
+		if (i < 2 * MANY)
+			cancels[i].id = id;
+	}
+	world_request(world, sessions[1], PROTO_CANCEL, cancels, 2 * MANY, 0);
+	for (uint32_t i = 0; i < 2 * MANY; i++) {
+		struct proto_cancel_answer answer;
+
+		world_answer(world, i, &answer);
+		assert_int_equal(answer.status, PROTO_OK);
+		assert_int_equal(answer.id, cancels[i].id);
+	}
+	world_serve(world);
+	assert_int_equal(worker_next(&world->worker, CLOCK_OF_MONOTONIC), first);
+	assert_int_equal(world_status(world, sessions[0]).timers, 2 * MANY);
+	world_free(world);
+}
+
 static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 {
 	struct world *world = *state;
@@ -482,6 +515,7 @@ int main(void)
 		TEST(test_who_may_cancel),
 		TEST(test_who_may_rearm),
 		TEST(test_twice_in_one_packet),
+		cmocka_unit_test(test_a_packet_of_many),
 		TEST(test_cancel_of_what_is_due_wins_until_it_is_sent),
 		TEST(test_an_end_that_is_not_sent),
 		TEST(test_cancelled_events_wait_for_a_client_that_does_not_read),
