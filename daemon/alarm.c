@@ -90,36 +90,56 @@ static bool of_the_wall(unsigned int clock)
 	return clock == CLOCK_OF_REALTIME || clock == CLOCK_OF_REALTIME_ALARM;
 }
 
-static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at, uint64_t now)
+static uint64_t lead(const struct alarm *alarm)
+{
+	return (uint64_t)(alarm->lead / ALARM_LEAD_UNIT);
+}
+
+static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 {
 	int flags = TFD_TIMER_ABSTIME | (of_the_wall(clock) ? TFD_TIMER_CANCEL_ON_SET : 0);
-	uint64_t lead = (uint64_t)(alarm->lead / ALARM_LEAD_UNIT);
 	struct itimerspec spec = {0};
+	uint64_t set = at;
 
-	alarm->armed[clock] = at;
-	/* What is as near as that is not worth standing by for, with requests to be read meanwhile. */
-	if (at != TIMERS_FOREVER && at > now && at - now > lead)
-		at -= lead;
-	alarm->set[clock] = at;
 	if (at != TIMERS_FOREVER) {
-		spec.it_value.tv_sec = (time_t)(at / USEC_PER_SEC);
+		set -= at > lead(alarm) ? lead(alarm) : 0;
+		spec.it_value.tv_sec = (time_t)(set / USEC_PER_SEC);
 		/* All zero would disarm it; the first nanosecond of a clock has passed long since. */
-		spec.it_value.tv_nsec = at ? (long)(at % USEC_PER_SEC * 1000) : 1;
+		spec.it_value.tv_nsec = set ? (long)(set % USEC_PER_SEC * 1000) : 1;
 	}
 	/* ECANCELED: the wall clock was set since the last turn. The timer is armed all the same. */
 	if (timerfd_settime(alarm->fds[clock], flags, &spec, NULL) < 0 && errno != ECANCELED)
 		return -errno;
+	alarm->armed[clock] = at;
+	alarm->set[clock] = set;
+	alarm->told[clock] = false;
 	return 0;
 }
 
-int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now)
+bool alarm_near(const struct alarm *alarm, const struct worker *w, const struct now *now)
+{
+	bool near = false;
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint64_t at = worker_next(w, clock), is = timers_now(now, clock);
+		bool told = alarm->told[clock] && at == alarm->armed[clock];
+
+		if (at <= is)
+			return false;
+		/* What is left after its timerfd was early, the lead may since be less than. */
+		near = near || at - is <= (told ? ALARM_LEAD_MAX : lead(alarm));
+	}
+	return near;
+}
+
+int alarm_arm(struct alarm *alarm, const struct worker *w)
 {
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint64_t at = worker_next(w, clock);
-		int r = at == alarm->armed[clock]
-			? 0
-			: set_clock(alarm, clock, at, timers_now(now, clock));
+		int r = 0;
 
+		if (at != alarm->armed[clock] || alarm->told[clock])
+			r = set_clock(alarm, clock, at);
 		if (r < 0)
 			return r;
 	}
@@ -134,19 +154,14 @@ static void learn(struct alarm *alarm, uint64_t late)
 	alarm->lead += more / (more > 0 ? LEARN_LATER : LEARN_SOONER);
 }
 
-bool alarm_rang(struct alarm *alarm, unsigned int clock, struct now *now)
+bool alarm_rang(struct alarm *alarm, unsigned int clock, const struct now *now)
 {
-	uint64_t expirations, at = alarm->armed[clock], told = timers_now(now, clock);
+	uint64_t expirations, is = timers_now(now, clock);
 
-	alarm->armed[clock] = TIMERS_FOREVER;
+	alarm->told[clock] = true;
 	if (of_the_wall(clock) && read(alarm->fds[clock], &expirations, sizeof(expirations)) <= 0)
 		return false;
-	if (told >= alarm->set[clock])
-		learn(alarm, told - alarm->set[clock]);
-	/* A clock that was set back by more is not waited for: the alarm is armed again. */
-	while (told < at && at - told <= ALARM_LEAD_MAX) {
-		*now = alarm_now();
-		told = timers_now(now, clock);
-	}
+	if (is >= alarm->set[clock])
+		learn(alarm, is - alarm->set[clock]);
 	return true;
 }

@@ -8,11 +8,14 @@
  * time.
  *
  * From the instant that a timerfd is set to until this process runs takes tens of microseconds: an interrupt,
- * a processor that wakes up, the scheduler. That much they are set early, and what is left then is waited
- * out by looking at the clock, so that the alarm rings on time and never before. How much it is, the alarm
- * learns from each ring: it takes the little that the kernel has nearly always been late by, not the
- * middle, so that there is seldom anything to be waited out. (KVM has its guests' timers expire early in
- * the same manner: lapic_timer_advance.)
+ * a processor that wakes up, the scheduler. That much is the lead, and that much they are set early. What
+ * is nearer than the lead is not worth going to sleep for: the loop then goes on looking at its clients
+ * and at the clocks until it is time. So the alarm rings on time and never before, and where one wake
+ * follows the other the processor is not put to sleep and woken in between, which costs more.
+ *
+ * How much it is, the alarm learns from each expiry: it takes the little that the kernel has nearly always
+ * been late by, not the middle, so that there is seldom anything left to be waited for. (KVM has its guests'
+ * timers expire early in the same manner: lapic_timer_advance.)
  */
 #pragma once
 
@@ -20,14 +23,15 @@
 
 #include "worker.h"
 
-/* The most that a timerfd is set early, microseconds: the loop never waits for longer on its feet. It is
- * less than a slice of work takes, for which everybody has to wait as well. */
+/* The most that the lead comes to, microseconds: no more than that is waited for awake. It is less than a
+ * slice of work takes. */
 #define ALARM_LEAD_MAX UINT64_C(100)
 
 struct alarm {
 	int fds[ARENA_CLOCKS];	      /* -1: this process may not have it, and no timer is on it */
 	uint64_t armed[ARENA_CLOCKS]; /* when it rings; TIMERS_FOREVER: not armed */
 	uint64_t set[ARENA_CLOCKS];   /* what its timerfd is set to: then, or earlier */
+	bool told[ARENA_CLOCKS];      /* it has expired */
 	int64_t lead;		      /* how much earlier, ALARM_LEAD_UNIT to the microsecond */
 };
 #define ALARM_LEAD_UNIT 64
@@ -43,12 +47,14 @@ bool alarm_can_wake_system(const struct alarm *alarm);
 int alarm_init(struct alarm *alarm, int epoll, uint64_t data);
 void alarm_close(struct alarm *alarm);
 
-/* Arms each clock's alarm to what the worker says, where that differs from what it is armed to.
- *   now: a little old does no harm.
- * Return: 0, or the negative errno of timerfd_settime(). */
-int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now);
+/* Whether an alarm is to ring so soon that it is not worth going to sleep for, and none has to ring now. Then
+ * look at the clocks again. O(1). */
+bool alarm_near(const struct alarm *alarm, const struct worker *w, const struct now *now);
 
-/* The timerfd of that clock has become readable. Waits until its alarm rings, ALARM_LEAD_MAX at the most.
- *   now: read anew where it had to wait.
- * Return: whether it rang, false where the clock was set. */
-bool alarm_rang(struct alarm *alarm, unsigned int clock, struct now *now);
+/* Arms each clock's alarm to what the worker says, where that differs from what it is armed to.
+ * Return: 0, or the negative errno of timerfd_settime(). */
+int alarm_arm(struct alarm *alarm, const struct worker *w);
+
+/* The timerfd of that clock has become readable: its alarm rings now or is near. Return: false where the clock
+ * was set. */
+bool alarm_rang(struct alarm *alarm, unsigned int clock, const struct now *now);

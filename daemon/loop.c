@@ -306,22 +306,23 @@ static int watch_listeners(struct loop *loop, int operation)
 	return 0;
 }
 
-/* One turn. more: whether there is work, so that it must not sleep. Return: the same for the next. */
-static int turn(struct loop *loop, bool *more)
+/* Sleeps until something happens, reads the clocks, and has everybody served who has said something. Return:
+ * whether nobody has, or a negative errno. */
+static int take_events(struct loop *loop)
 {
+	int timeout = loop->more || loop->near ? 0 : loop->listener.paused_until ? PAUSE_MS : -1;
 	struct epoll_event events[TURN_EVENTS];
-	struct listener *listener = &loop->listener;
-	bool was_paused = listener->paused_until;
+	int n = epoll_wait(loop->epoll, events, TURN_EVENTS, timeout);
 	uint32_t records = 0;
-	int n, r;
+	bool quiet = true;
 
-	n = epoll_wait(loop->epoll, events, TURN_EVENTS, *more ? 0 : was_paused ? PAUSE_MS : -1);
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	loop->now = alarm_now();
-	if (listener->paused_until <= loop->now.at[PROTO_CLOCK_MONOTONIC])
-		listener->paused_until = 0;
+	if (loop->listener.paused_until <= loop->now.at[PROTO_CLOCK_MONOTONIC])
+		loop->listener.paused_until = 0;
 	for (int i = 0; i < n; i++) {
+		quiet = quiet && events[i].data.u64 >> 32 == SOURCE_ALARM;
 		records += dispatch(loop, &events[i]);
 		if (records < SLICE_RECORDS)
 			continue;
@@ -329,12 +330,28 @@ static int turn(struct loop *loop, bool *more)
 		loop->now = alarm_now();
 		serve(loop);
 	}
-	*more = serve(loop);
+	return quiet;
+}
+
+static int turn(struct loop *loop)
+{
+	struct listener *listener = &loop->listener;
+	bool was_paused = listener->paused_until;
+	int r = take_events(loop);
+
+	if (r < 0)
+		return r;
+	/* What has slack is due already, but the alarm rings on time and not before. */
+	loop->near = alarm_near(&loop->alarm, &loop->worker, &loop->now);
+	if (r > 0 && loop->near && !loop->more)
+		return 0;
+	loop->more = serve(loop);
 	populate_ahead(loop);
 	clients_tend(&loop->clients, &loop->now);
 	if (was_paused != (listener->paused_until > 0) && watch_listeners(loop, EPOLL_CTL_MOD) < 0)
 		listener->paused_until = loop->now.at[PROTO_CLOCK_MONOTONIC]; /* tried again */
-	r = alarm_arm(&loop->alarm, &loop->worker, &loop->now);
+	loop->near = alarm_near(&loop->alarm, &loop->worker, &loop->now);
+	r = loop->near ? 0 : alarm_arm(&loop->alarm, &loop->worker);
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
 	return r;
@@ -342,15 +359,15 @@ static int turn(struct loop *loop, bool *more)
 
 int loop_run(struct loop *loop)
 {
-	bool more = true; /* what was adopted may be due already */
 	int r = watch_listeners(loop, EPOLL_CTL_ADD);
 
+	loop->more = true; /* what was adopted may be due already */
 	if (r >= 0) {
 		sd_notify(0, "READY=1");
 		tell_status(loop, "");
 	}
 	while (r >= 0 && !loop->stopping)
-		r = turn(loop, &more);
+		r = turn(loop);
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "the loop ends: %s", strerror(-r));
 	sd_notify(0, "STOPPING=1");

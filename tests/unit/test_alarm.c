@@ -22,8 +22,9 @@
 #define READING_NS 50 /* what a look at a clock takes */
 
 static struct {
-	uint64_t now;	/* nanoseconds, of every clock */
-	uint64_t asked; /* microseconds: what the worker says of the clock under test */
+	uint64_t now;	       /* nanoseconds, of every clock */
+	uint64_t asked;	       /* microseconds: what the worker says of the clock under test */
+	uint64_t asked_beside; /* of the wake-up clock of the wall */
 	unsigned int clock;
 	uint64_t set; /* nanoseconds: the timerfd of that clock; 0: disarmed */
 	unsigned int sets, reads;
@@ -81,7 +82,9 @@ uint64_t __wrap_worker_next(const struct worker *w, unsigned int clock);
 uint64_t __wrap_worker_next(const struct worker *w, unsigned int clock)
 {
 	(void)w;
-	return clock == kernel.clock ? kernel.asked : TIMERS_FOREVER;
+	if (clock == kernel.clock)
+		return kernel.asked;
+	return clock == CLOCK_OF_REALTIME_ALARM ? kernel.asked_beside : TIMERS_FOREVER;
 }
 
 static struct alarm start(unsigned int clock)
@@ -91,36 +94,48 @@ static struct alarm start(unsigned int clock)
 	memset(&kernel, 0, sizeof(kernel));
 	kernel.clock = clock;
 	kernel.now = HOUR * 1000;
-	kernel.asked = TIMERS_FOREVER;
+	kernel.asked = kernel.asked_beside = TIMERS_FOREVER;
 	assert_int_equal(alarm_init(&alarm, 3, 0), 0);
 	return alarm;
 }
 
 static void arm(struct alarm *alarm, uint64_t at)
 {
-	struct now now = alarm_now();
-
 	kernel.asked = at;
-	assert_int_equal(alarm_arm(alarm, NULL, &now), 0);
+	assert_int_equal(alarm_arm(alarm, NULL), 0);
+}
+
+/* As the loop does. Return: how long that took, nanoseconds. */
+static uint64_t wait_near(struct alarm *alarm, struct now *now)
+{
+	uint64_t before = kernel.now;
+
+	while (alarm_near(alarm, NULL, now))
+		*now = alarm_now();
+	return kernel.now - before;
 }
 
 /* Arms the alarm to a millisecond from now, and has the kernel be `late` nanoseconds late. Return: how late
- * it rang, nanoseconds; ret_waited: how long it looked at the clock first. */
+ * it rang, nanoseconds; ret_waited: how long the clocks were looked at first. */
 static uint64_t ring(struct alarm *alarm, uint64_t late, uint64_t *ret_waited)
 {
-	uint64_t at = kernel.now / 1000 + 1000, before;
+	uint64_t at = kernel.now / 1000 + 1000, waited;
+	unsigned int sets;
 	struct now now;
 
 	arm(alarm, at);
+	sets = kernel.sets;
 	assert_true(kernel.set <= at * 1000);
 	assert_true(kernel.set >= (at - ALARM_LEAD_MAX) * 1000);
 	kernel.now = kernel.set + late;
 	now = alarm_now();
-	before = kernel.now;
 	assert_true(alarm_rang(alarm, kernel.clock, &now));
+	waited = wait_near(alarm, &now);
 	if (ret_waited)
-		*ret_waited = kernel.now - before;
+		*ret_waited = waited;
 	assert_in_range(timers_now(&now, kernel.clock), at, kernel.now / 1000);
+	/* It has not to be set again for what was left. */
+	assert_int_equal(kernel.sets, sets);
 	return kernel.now - at * 1000;
 }
 
@@ -180,23 +195,53 @@ static void test_bound(void **state)
 	assert_in_range(rings, 2, 12);
 }
 
-/* Between now and then there is no time to learn anything: it is waited for asleep. */
 static void test_near(void **state)
 {
 	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
-	uint64_t at;
+	struct now now;
 
 	(void)state;
 	for (int i = 0; i < 300; i++)
 		ring(&alarm, 60000, NULL);
-	at = kernel.now / 1000 + 30;
-	arm(&alarm, at);
-	assert_true(kernel.set == at * 1000);
-	at = kernel.now / 1000 - 30;
-	arm(&alarm, at);
-	assert_true(kernel.set == at * 1000);
+	now = alarm_now();
+	kernel.asked = timers_now(&now, kernel.clock) + 30;
+	assert_true(alarm_near(&alarm, NULL, &now));
+	assert_in_range(wait_near(&alarm, &now), 29000, 31000);
+	assert_true(timers_now(&now, kernel.clock) == kernel.asked);
+
+	/* So is nothing that is further than the lead, whatever has just expired. */
+	now = alarm_now();
+	kernel.asked = timers_now(&now, kernel.clock) + (uint64_t)(alarm.lead / ALARM_LEAD_UNIT);
+	assert_true(alarm_near(&alarm, NULL, &now));
+	kernel.asked++;
+	assert_false(alarm_near(&alarm, NULL, &now));
+	kernel.asked = TIMERS_FOREVER;
+	assert_false(alarm_near(&alarm, NULL, &now));
+
+	/* Another clock's has to ring now, and is not kept waiting. */
+	kernel.asked = timers_now(&now, kernel.clock) + 30;
+	kernel.asked_beside = timers_now(&now, CLOCK_OF_REALTIME_ALARM);
+	assert_false(alarm_near(&alarm, NULL, &now));
+	kernel.asked_beside++;
+	assert_true(alarm_near(&alarm, NULL, &now));
+}
+
+static void test_ends_of_the_clock(void **state)
+{
+	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+
+	(void)state;
+	for (int i = 0; i < 300; i++)
+		ring(&alarm, 60000, NULL);
 	arm(&alarm, 0);
 	assert_true(kernel.set == 1);
+	arm(&alarm, 1);
+	assert_true(kernel.set == 1000);
+	arm(&alarm, TIMERS_FOREVER - 1);
+	assert_true(kernel.set ==
+		(TIMERS_FOREVER - 1 - (uint64_t)(alarm.lead / ALARM_LEAD_UNIT)) * 1000);
+	arm(&alarm, TIMERS_FOREVER);
+	assert_true(kernel.set == 0);
 }
 
 static void test_set_when_it_changes(void **state)
@@ -212,10 +257,11 @@ static void test_set_when_it_changes(void **state)
 	arm(&alarm, TIMERS_FOREVER);
 	assert_int_equal(kernel.sets, 2);
 	assert_true(kernel.set == 0);
-	/* It has rung once: the same instant again has to be armed again. */
+	/* It has expired once: to ring at the same instant again it has to be set again. */
 	ring(&alarm, 0, NULL);
 	assert_int_equal(kernel.sets, 3);
-	kernel.now -= 1000000;
+	arm(&alarm, kernel.asked);
+	assert_int_equal(kernel.sets, 4);
 	arm(&alarm, kernel.asked);
 	assert_int_equal(kernel.sets, 4);
 }
@@ -239,7 +285,7 @@ static void test_wall_clock_set(void **state)
 	assert_true(kernel.set == at * 1000 - (uint64_t)(alarm.lead / ALARM_LEAD_UNIT) * 1000);
 
 	/* Set back by an hour between the expiry and the read, or while the rest is waited out. */
-	for (unsigned int reads = 1; reads < 20; reads++) {
+	for (unsigned int reads = 1; reads < 60; reads++) {
 		unsigned int before;
 
 		at = kernel.now / 1000 + 1000;
@@ -249,6 +295,7 @@ static void test_wall_clock_set(void **state)
 		kernel.back_by = UINT64_C(3600000000000);
 		now = alarm_now();
 		alarm_rang(&alarm, CLOCK_OF_REALTIME, &now);
+		wait_near(&alarm, &now);
 		before = kernel.sets;
 		arm(&alarm, at);
 		assert_int_equal(kernel.sets, before + 1);
@@ -262,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_seldom_waits),
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_near),
+		cmocka_unit_test(test_ends_of_the_clock),
 		cmocka_unit_test(test_set_when_it_changes),
 		cmocka_unit_test(test_wall_clock_set),
 	};
