@@ -57,15 +57,15 @@ static size_t room_for(size_t need, size_t room)
  * it then. */
 static void populate_ahead(struct timers *timers, size_t n)
 {
-	uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
-	uintptr_t table = (uintptr_t)timers->array & mask;
-	uintptr_t end = (uintptr_t)&timers->array[timers->room] & mask;
 	uintptr_t next = (uintptr_t)&timers->array[timers->used];
 	uintptr_t start = next > timers->populated ? next : timers->populated;
-	uintptr_t stop;
+	uintptr_t mask, table, end, stop;
 
 	if (n < POPULATE_FROM || next + POPULATE_FROM * sizeof(struct timer) < timers->populated)
 		return;
+	mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
+	table = (uintptr_t)timers->array & mask;
+	end = (uintptr_t)&timers->array[timers->room] & mask;
 	start &= ~(uintptr_t)(POPULATE - 1);
 	stop = start + POPULATE;
 	start = start < table ? table : start;

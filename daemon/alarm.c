@@ -116,30 +116,43 @@ static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 	return 0;
 }
 
-bool alarm_near(const struct alarm *alarm, const struct worker *w, const struct now *now)
+/* When each clock's alarm is to ring. Return: alarm_near(). */
+static bool look(const struct alarm *alarm, const struct worker *w, const struct now *now,
+	uint64_t at[static ARENA_CLOCKS])
 {
-	bool near = false;
+	bool near = false, now_rings = false;
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint64_t at = worker_next(w, clock), is = timers_now(now, clock);
-		bool told = alarm->told[clock] && at == alarm->armed[clock];
+		uint64_t is = timers_now(now, clock);
+		bool told;
 
-		if (at <= is)
-			return false;
+		at[clock] = worker_next(w, clock);
+		told = alarm->told[clock] && at[clock] == alarm->armed[clock];
+		now_rings = now_rings || at[clock] <= is;
 		/* What is left after its timerfd was early, the lead may since be less than. */
-		near = near || at - is <= (told ? ALARM_LEAD_MAX : lead(alarm));
+		near = near || at[clock] - is <= (told ? ALARM_LEAD_MAX : lead(alarm));
 	}
-	return near;
+	return near && !now_rings;
 }
 
-int alarm_arm(struct alarm *alarm, const struct worker *w)
+bool alarm_near(const struct alarm *alarm, const struct worker *w, const struct now *now)
 {
+	uint64_t at[ARENA_CLOCKS];
+
+	return look(alarm, w, now, at);
+}
+
+int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now)
+{
+	uint64_t at[ARENA_CLOCKS];
+
+	if (look(alarm, w, now, at))
+		return 1;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint64_t at = worker_next(w, clock);
 		int r = 0;
 
-		if (at != alarm->armed[clock] || alarm->told[clock])
-			r = set_clock(alarm, clock, at);
+		if (at[clock] != alarm->armed[clock] || alarm->told[clock])
+			r = set_clock(alarm, clock, at[clock]);
 		if (r < 0)
 			return r;
 	}

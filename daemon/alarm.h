@@ -52,8 +52,8 @@ void alarm_close(struct alarm *alarm);
 bool alarm_near(const struct alarm *alarm, const struct worker *w, const struct now *now);
 
 /* Arms each clock's alarm to what the worker says, where that differs from what it is armed to.
- * Return: 0, or the negative errno of timerfd_settime(). */
-int alarm_arm(struct alarm *alarm, const struct worker *w);
+ * Return: 0; 1 where one is near, so that none was armed; or the negative errno of timerfd_settime(). */
+int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now);
 
 /* The timerfd of that clock has become readable: its alarm rings now or is near. Return: false where the clock
  * was set. */

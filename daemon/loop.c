@@ -291,18 +291,21 @@ static uint32_t dispatch(struct loop *loop, const struct epoll_event *event)
 	}
 }
 
-/* Takes the listeners into epoll, or out of it while no descriptor can be had. */
+/* Has epoll tell of the listeners, or not while no descriptor can be had. Where that fails it is tried again. */
 static int watch_listeners(struct loop *loop, int operation)
 {
+	bool watch = !loop->listener.paused_until;
+
 	for (unsigned int i = 0; i < loop->listener.count; i++) {
 		struct epoll_event event = {
-			.events = loop->listener.paused_until ? 0 : EPOLLIN,
+			.events = watch ? EPOLLIN : 0,
 			.data.u64 = SOURCE(SOURCE_LISTENER) + i,
 		};
 
 		if (epoll_ctl(loop->epoll, operation, loop->listener.fds[i], &event) < 0)
 			return -errno;
 	}
+	loop->watching = watch;
 	return 0;
 }
 
@@ -335,23 +338,22 @@ static int take_events(struct loop *loop)
 
 static int turn(struct loop *loop)
 {
-	struct listener *listener = &loop->listener;
-	bool was_paused = listener->paused_until;
 	int r = take_events(loop);
 
 	if (r < 0)
 		return r;
 	/* What has slack is due already, but the alarm rings on time and not before. */
-	loop->near = alarm_near(&loop->alarm, &loop->worker, &loop->now);
-	if (r > 0 && loop->near && !loop->more)
+	loop->near = r > 0 && !loop->more && alarm_near(&loop->alarm, &loop->worker, &loop->now);
+	if (loop->near)
 		return 0;
 	loop->more = serve(loop);
 	populate_ahead(loop);
 	clients_tend(&loop->clients, &loop->now);
-	if (was_paused != (listener->paused_until > 0) && watch_listeners(loop, EPOLL_CTL_MOD) < 0)
-		listener->paused_until = loop->now.at[PROTO_CLOCK_MONOTONIC]; /* tried again */
-	loop->near = alarm_near(&loop->alarm, &loop->worker, &loop->now);
-	r = loop->near ? 0 : alarm_arm(&loop->alarm, &loop->worker);
+	if (loop->watching == (loop->listener.paused_until > 0) &&
+		watch_listeners(loop, EPOLL_CTL_MOD) < 0)
+		loop->listener.paused_until = loop->now.at[PROTO_CLOCK_MONOTONIC];
+	r = alarm_arm(&loop->alarm, &loop->worker, &loop->now);
+	loop->near = r > 0;
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
 	return r;

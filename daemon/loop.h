@@ -26,8 +26,9 @@ struct loop {
 	uintptr_t populated_nodes, populated_timers; /* see populate() */
 	bool small_pages;			     /* huge ones take too long here */
 	struct now now;
-	bool more; /* there is work to be done at once */
-	bool near; /* an alarm will ring at once: see alarm_near() */
+	bool watching; /* epoll tells of the listeners */
+	bool more;     /* there is work to be done at once */
+	bool near;     /* an alarm will ring at once: see alarm_near() */
 	bool stopping;
 };
 

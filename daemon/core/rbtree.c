@@ -355,8 +355,3 @@ uint32_t rbtree_next(const struct rbnode *nodes, uint32_t node)
 {
 	return step(nodes, node, 1);
 }
-
-uint64_t rbtree_least(const struct rbnode *nodes, const struct rbtree *tree)
-{
-	return tree->root ? nodes[tree->root].least : UINT64_MAX;
-}

@@ -70,4 +70,7 @@ void rbtree_set_latest(struct rbnode *nodes, uint32_t node, uint64_t latest);
 uint32_t rbtree_next(const struct rbnode *nodes, uint32_t node);
 
 /* The smallest latest in the tree; UINT64_MAX where it is empty. O(1). */
-uint64_t rbtree_least(const struct rbnode *nodes, const struct rbtree *tree);
+static inline uint64_t rbtree_least(const struct rbnode *nodes, const struct rbtree *tree)
+{
+	return tree->root ? nodes[tree->root].least : UINT64_MAX;
+}

@@ -73,7 +73,9 @@ static void head_renew(struct arena *arena, unsigned int clock, uint32_t session
 void sessions_renew(struct arena *arena, uint32_t session)
 {
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
-		head_renew(arena, clock, session);
+		if (arena->sessions[session].timers[clock].root ||
+			arena_heads(arena, clock)[session].tag)
+			head_renew(arena, clock, session);
 }
 
 void sessions_init(struct arena *arena)

@@ -20,19 +20,6 @@ static const uint64_t odd[] = {
 	UINT64_C(0x657eecdd3cb13d09),
 };
 
-uint64_t timers_now(const struct now *now, unsigned int clock)
-{
-	static const uint8_t base[ARENA_CLOCKS] = {
-		[CLOCK_OF_MONOTONIC] = PROTO_CLOCK_MONOTONIC,
-		[CLOCK_OF_BOOTTIME] = PROTO_CLOCK_BOOTTIME,
-		[CLOCK_OF_REALTIME] = PROTO_CLOCK_REALTIME,
-		[CLOCK_OF_BOOTTIME_ALARM] = PROTO_CLOCK_BOOTTIME,
-		[CLOCK_OF_REALTIME_ALARM] = PROTO_CLOCK_REALTIME,
-	};
-
-	return now->at[base[clock]];
-}
-
 uint64_t timers_slack(const struct arena *arena, uint32_t timer)
 {
 	const struct rbnode *node = &arena->nodes[timer];

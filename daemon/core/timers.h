@@ -22,7 +22,18 @@ struct now {
 };
 
 /* What time it is on the clock that an alarm of that clock goes by. */
-uint64_t timers_now(const struct now *now, unsigned int clock);
+static inline uint64_t timers_now(const struct now *now, unsigned int clock)
+{
+	static const uint8_t base[ARENA_CLOCKS] = {
+		[CLOCK_OF_MONOTONIC] = PROTO_CLOCK_MONOTONIC,
+		[CLOCK_OF_BOOTTIME] = PROTO_CLOCK_BOOTTIME,
+		[CLOCK_OF_REALTIME] = PROTO_CLOCK_REALTIME,
+		[CLOCK_OF_BOOTTIME_ALARM] = PROTO_CLOCK_BOOTTIME,
+		[CLOCK_OF_REALTIME_ALARM] = PROTO_CLOCK_REALTIME,
+	};
+
+	return now->at[base[clock]];
+}
 
 /* A timer's tag: state, clock, and whether arena::labels has its label. */
 #define TIMERS_TAG_CLOCK_SHIFT 8

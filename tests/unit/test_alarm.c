@@ -101,8 +101,10 @@ static struct alarm start(unsigned int clock)
 
 static void arm(struct alarm *alarm, uint64_t at)
 {
+	struct now now = alarm_now();
+
 	kernel.asked = at;
-	assert_int_equal(alarm_arm(alarm, NULL), 0);
+	assert_int_equal(alarm_arm(alarm, NULL, &now), 0);
 }
 
 /* As the loop does. Return: how long that took, nanoseconds. */
@@ -198,6 +200,7 @@ static void test_bound(void **state)
 static void test_near(void **state)
 {
 	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+	unsigned int sets;
 	struct now now;
 
 	(void)state;
@@ -206,6 +209,9 @@ static void test_near(void **state)
 	now = alarm_now();
 	kernel.asked = timers_now(&now, kernel.clock) + 30;
 	assert_true(alarm_near(&alarm, NULL, &now));
+	sets = kernel.sets;
+	assert_int_equal(alarm_arm(&alarm, NULL, &now), 1);
+	assert_int_equal(kernel.sets, sets);
 	assert_in_range(wait_near(&alarm, &now), 29000, 31000);
 	assert_true(timers_now(&now, kernel.clock) == kernel.asked);
 
