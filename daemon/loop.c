@@ -45,9 +45,11 @@ enum source {
 #define POPULATE_AHEAD 16384
 #define POPULATE_FROM  4096
 
-/* A huge page takes a millisecond or two. Where memory is in pieces or the processors are taken, the kernel
- * may spend longer on it than a wake may wait; then it is not asked for another. */
-#define HUGE_PAGE_PATIENCE_US 10000
+/* A huge page takes a millisecond or two, half of that many bytes in small ones as long. Where memory is in pieces
+ * or the processors are taken, the kernel may spend longer on it than a wake may wait; then, and where it has
+ * none (before 6.1), it is not asked again. */
+#define PATIENCE_US   10000
+#define SMALL_PORTION ((size_t)1 << 20)
 
 #define PAUSE_MS ((int)(LISTENER_PAUSE_US / 1000))
 
@@ -202,37 +204,36 @@ static void handle_signal(struct loop *loop)
 }
 
 /* Asks for a huge page at that place, as memory files get none unless the administrator says so. Return:
- * whether it was had; before Linux 6.1 it never is. */
-static bool get_huge_page(struct loop *loop, uintptr_t start)
+ * whether it was had in reasonable time. */
+static bool get_huge_page(uintptr_t start)
 {
 	struct now before = alarm_now(), after;
 	bool got;
 
-	if (loop->small_pages)
-		return false;
 	(void)*(volatile const char *)start; /* of nothing at all the kernel makes no huge page */
 	got = madvise((void *)start, STORE_ALIGN, MADV_COLLAPSE) == 0;
 	after = alarm_now();
-	loop->small_pages = after.at[PROTO_CLOCK_MONOTONIC] - before.at[PROTO_CLOCK_MONOTONIC] >
-		HUGE_PAGE_PATIENCE_US;
-	if (loop->small_pages)
-		log_print(loop->log, LOG_INFO,
-			"it took too long to get a huge page: small ones from now on");
-	return got;
+	return got &&
+		after.at[PROTO_CLOCK_MONOTONIC] - before.at[PROTO_CLOCK_MONOTONIC] <= PATIENCE_US;
 }
 
-/* Has the kernel put memory behind what comes next of one of the arena's arrays, a huge page: by small
- * pages, as they are touched (before Linux 5.14 always), that takes half of the time of registering a
+/* Has the kernel put memory behind what comes next of one of the arena's arrays, a huge page or a portion of
+ * small ones: as they are touched (before Linux 5.14 always), that takes half of the time of registering a
  * million. */
 static void populate(struct loop *loop, const void *next, uintptr_t *populated)
 {
 	uintptr_t block = (uintptr_t)loop->block;
-	uintptr_t start = (uintptr_t)next & ~(uintptr_t)(STORE_ALIGN - 1);
+	size_t size = loop->small_pages ? SMALL_PORTION : STORE_ALIGN;
+	uintptr_t start = (uintptr_t)next & ~(uintptr_t)(size - 1);
 
-	if (start <= *populated || start < block || start + STORE_ALIGN > block + loop->block_size)
+	if (start <= *populated || start < block || start + size > block + loop->block_size)
 		return;
-	if (!get_huge_page(loop, start))
-		madvise((void *)start, STORE_ALIGN, MADV_POPULATE_WRITE);
+	if (loop->small_pages) {
+		madvise((void *)start, size, MADV_POPULATE_WRITE);
+	} else if (!get_huge_page(start)) {
+		log_print(loop->log, LOG_DEBUG, "no huge pages, or they take too long: small ones");
+		loop->small_pages = true;
+	}
 	*populated = start;
 }
 

@@ -24,7 +24,7 @@ struct loop {
 	void *block; /* the worker's arena */
 	size_t block_size;
 	uintptr_t populated_nodes, populated_timers; /* see populate() */
-	bool small_pages;			     /* huge ones take too long here */
+	bool small_pages; /* there are no huge ones, or they take too long */
 	struct now now;
 	bool watching; /* epoll tells of the listeners */
 	bool more;     /* there is work to be done at once */
