@@ -248,7 +248,8 @@ static void take_status(struct toytimer *t, struct call *call)
 	call_finish(call, text_errno(t->connection.header.status));
 }
 
-/* A daemon that went on where another was killed may send its last answer again: that is no news. */
+/* A daemon that went on where another was killed may send its last answer again: that is no
+ * news. */
 static int take_answer(struct toytimer *t)
 {
 	const struct proto_header *header = &t->connection.header;

@@ -71,8 +71,9 @@ bool connection_may_wait(const struct connection *c);
 #define CONNECTION_PATIENCE_US 500000
 
 /*
- * Receives a packet into `in` and checks its frame, unless one is there already. With `wait` it waits for one
- * if none is there, in one system call where epoll would take two; until a signal comes, too.
+ * Receives a packet into `in` and checks its frame, unless one is there already. With `wait` it
+ * waits for one if none is there, in one system call where epoll would take two; until a signal
+ * comes, too.
  * Return: 1: there is one; 0: there is none now; -ECONNRESET: the connection has ended; another
  * negative errno: it is useless. Call connection_lose() then.
  */

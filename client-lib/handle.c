@@ -108,8 +108,9 @@ int handle_pump(struct toytimer *t, bool one_event)
 	return r < 0 ? r : 0;
 }
 
-/* Receives what a waiting thread may wait for. Once nothing is in flight, what else there is stays in the
- * socket for toytimer_process(): to ask whether there is something costs as much as the answer did. */
+/* Receives what a waiting thread may wait for. Once nothing is in flight, what else there is stays
+ * in the socket for toytimer_process(): to ask whether there is something costs as much as the
+ * answer did. */
 static int receive_answers(struct toytimer *t, int r)
 {
 	for (int i = 0; i < PUMP_MAX && r > 0; i++) {

@@ -111,9 +111,9 @@ struct request *requests_find(struct requests *q, uint64_t serial, uint16_t opco
 void requests_done(struct requests *q, struct request *request);
 
 /*
- * Another daemon has taken the session over, and all up to this serial was applied. What is in flight
- * beyond it is to be sent again as it was. Return: 0; -EPROTO: something was applied that never was
- * answered, or never asked.
+ * Another daemon has taken the session over, and all up to this serial was applied. What is in
+ * flight beyond it is to be sent again as it was. Return: 0; -EPROTO: something was applied that
+ * never was answered, or never asked.
  */
 int requests_resume(struct toytimer *t, uint64_t serial);
 

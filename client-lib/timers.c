@@ -37,8 +37,8 @@ void timers_destroy(struct timers *timers)
 	timers_init(timers);
 }
 
-/* How many places a table for at least so many has. A large one is a mapping of its own: of whole huge pages,
- * the kernel then puts it where they can be (since 6.7), and moves it by these. */
+/* How many places a table for at least so many has. A large one is a mapping of its own: of whole
+ * huge pages, the kernel then puts it where they can be (since 6.7), and moves it by these. */
 static size_t room_for(size_t need, size_t room)
 {
 	size_t size;
@@ -52,9 +52,9 @@ static size_t room_for(size_t need, size_t room)
 	return ((size | (POPULATE - 1)) - MALLOC_OVERHEAD) / sizeof(struct timer);
 }
 
-/* Has the kernel put memory behind the next places, as far as a huge page goes: by small pages, as they are
- * touched, that takes most of the time of registering a million. A kernel that cannot (before 5.14) does
- * it then. */
+/* Has the kernel put memory behind the next places, as far as a huge page goes: by small pages, as
+ * they are touched, that takes most of the time of registering a million. A kernel that cannot
+ * (before 5.14) does it then. */
 static void populate_ahead(struct timers *timers, size_t n)
 {
 	uintptr_t next = (uintptr_t)&timers->array[timers->used];

@@ -90,8 +90,8 @@ typedef struct toytimer_event {
  */
 typedef int (*toytimer_handler)(toytimer *t, const toytimer_event *event, void *userdata);
 
-/* When to be woken, and how; an instant that has passed wakes at once. Zero it first, so that what a
- * later version adds is at its default. */
+/* When to be woken, and how; an instant that has passed wakes at once. Zero it first, so that what
+ * a later version adds is at its default. */
 typedef struct toytimer_registration {
 	uint64_t due;	/* the first instant on the clock, or with RELATIVE the span until it */
 	uint64_t slack; /* how much later still suits: 0 = not at all */

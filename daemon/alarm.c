@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The timerfds are watched edge-triggered: an expiry is told once, and need not be read to be
- * forgotten, which saves a system call a wake. Only those of the wall clock are read, because only the
- * read tells an expiry from a clock that was set.
+ * forgotten, which saves a system call a wake. Only those of the wall clock are read, because only
+ * the read tells an expiry from a clock that was set.
  */
 #include "alarm.h"
 
@@ -14,9 +14,9 @@
 
 #define USEC_PER_SEC UINT64_C(1000000)
 
-/* What one ring changes of the lead: of what the kernel was late beyond it a small part, of what it was
- * late less than that a large one. So it settles where ten rings in a dozen are later, and one that
- * was held up by much else has little weight. */
+/* What one ring changes of the lead: of what the kernel was late beyond it a small part, of what it
+ * was late less than that a large one. So it settles where ten rings in a dozen are later, and one
+ * that was held up by much else has little weight. */
 #define LEARN_LATER  32
 #define LEARN_SOONER 4
 
@@ -104,10 +104,12 @@ static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 	if (at != TIMERS_FOREVER) {
 		set -= at > lead(alarm) ? lead(alarm) : 0;
 		spec.it_value.tv_sec = (time_t)(set / USEC_PER_SEC);
-		/* All zero would disarm it; the first nanosecond of a clock has passed long since. */
+		/* All zero would disarm it; the first nanosecond of a clock has passed long
+		 * since. */
 		spec.it_value.tv_nsec = set ? (long)(set % USEC_PER_SEC * 1000) : 1;
 	}
-	/* ECANCELED: the wall clock was set since the last turn. The timer is armed all the same. */
+	/* ECANCELED: the wall clock was set since the last turn. The timer is armed all the
+	 * same. */
 	if (timerfd_settime(alarm->fds[clock], flags, &spec, NULL) < 0 && errno != ECANCELED)
 		return -errno;
 	alarm->armed[clock] = at;

@@ -2,20 +2,21 @@
 /*
  * The alarm: for each clock it rings at the smallest due + slack of its timers, by a timerfd.
  *
- * The timerfds are created at the start, so that a clock's first timer cannot find descriptors run out, and
- * set only when the instant changes. Those of the wall clock are cancelled by the kernel when that clock is
- * set (TFD_TIMER_CANCEL_ON_SET), which wakes the loop as an expiry would; the loop's turn then sees the new
- * time.
+ * The timerfds are created at the start, so that a clock's first timer cannot find descriptors run
+ * out, and set only when the instant changes. Those of the wall clock are cancelled by the kernel
+ * when that clock is set (TFD_TIMER_CANCEL_ON_SET), which wakes the loop as an expiry would; the
+ * loop's turn then sees the new time.
  *
- * From the instant that a timerfd is set to until this process runs takes tens of microseconds: an interrupt,
- * a processor that wakes up, the scheduler. That much is the lead, and that much they are set early. What
- * is nearer than the lead is not worth going to sleep for: the loop then goes on looking at its clients
- * and at the clocks until it is time. So the alarm rings on time and never before, and where one wake
- * follows the other the processor is not put to sleep and woken in between, which costs more.
+ * From the instant that a timerfd is set to until this process runs takes tens of microseconds: an
+ * interrupt, a processor that wakes up, the scheduler. That much is the lead, and that much they
+ * are set early. What is nearer than the lead is not worth going to sleep for: the loop then goes
+ * on looking at its clients and at the clocks until it is time. So the alarm rings on time and
+ * never before, and where one wake follows the other the processor is not put to sleep and woken in
+ * between, which costs more.
  *
- * How much it is, the alarm learns from each expiry: it takes the little that the kernel has nearly always
- * been late by, not the middle, so that there is seldom anything left to be waited for. (KVM has its guests'
- * timers expire early in the same manner: lapic_timer_advance.)
+ * How much it is, the alarm learns from each expiry: it takes the little that the kernel has nearly
+ * always been late by, not the middle, so that there is seldom anything left to be waited for. (KVM
+ * has its guests' timers expire early in the same manner: lapic_timer_advance.)
  */
 #pragma once
 
@@ -23,8 +24,8 @@
 
 #include "worker.h"
 
-/* The most that the lead comes to, microseconds: no more than that is waited for awake. It is less than a
- * slice of work takes. */
+/* The most that the lead comes to, microseconds: no more than that is waited for awake. It is less
+ * than a slice of work takes. */
 #define ALARM_LEAD_MAX UINT64_C(100)
 
 struct alarm {
@@ -47,14 +48,15 @@ bool alarm_can_wake_system(const struct alarm *alarm);
 int alarm_init(struct alarm *alarm, int epoll, uint64_t data);
 void alarm_close(struct alarm *alarm);
 
-/* Whether an alarm is to ring so soon that it is not worth going to sleep for, and none has to ring now. Then
- * look at the clocks again. O(1). */
+/* Whether an alarm is to ring so soon that it is not worth going to sleep for, and none has to ring
+ * now. Then look at the clocks again. O(1). */
 bool alarm_near(const struct alarm *alarm, const struct worker *w, const struct now *now);
 
 /* Arms each clock's alarm to what the worker says, where that differs from what it is armed to.
- * Return: 0; 1 where one is near, so that none was armed; or the negative errno of timerfd_settime(). */
+ * Return: 0; 1 where one is near, so that none was armed; or the negative errno of
+ * timerfd_settime(). */
 int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now);
 
-/* The timerfd of that clock has become readable: its alarm rings now or is near. Return: false where the clock
- * was set. */
+/* The timerfd of that clock has become readable: its alarm rings now or is near. Return: false
+ * where the clock was set. */
 bool alarm_rang(struct alarm *alarm, unsigned int clock, const struct now *now);

@@ -3,7 +3,8 @@
  * Reading a request, sending its answer, sending wakes, and when to do neither.
  *
  * An open client is watched level-triggered for input. A blocked one is watched edge-triggered for
- * output only: the kernel then tells each time its client has read something, and is silent otherwise.
+ * output only: the kernel then tells each time its client has read something, and is silent
+ * otherwise.
  */
 #include "clients.h"
 
@@ -21,8 +22,8 @@
 /* What the kernel counts for a packet beside its bytes (struct sk_buff and rounding), about. */
 #define PACKET_OVERHEAD 1024
 
-/* An answer finds room while less than this is unread: the kernel makes the send buffer twice what it
- * is asked for (socket(7)), and takes a packet whenever less than that is in it. */
+/* An answer finds room while less than this is unread: the kernel makes the send buffer twice what
+ * it is asked for (socket(7)), and takes a packet whenever less than that is in it. */
 #define UNREAD_MAX (2 * PROTO_PACKET_MAX)
 
 /* A freed packet's last byte is taken off the count after the wake-up it causes. */
@@ -31,8 +32,8 @@
 /* The kernel does not say. */
 #define UNREAD_UNKNOWN INT32_MAX
 
-/* Closes a connection that was sent a last word. What its client sent and nobody read has to go first:
- * with it in the queue, the client would find a reset before that word. */
+/* Closes a connection that was sent a last word. What its client sent and nobody read has to go
+ * first: with it in the queue, the client would find a reset before that word. */
 static void close_read(int fd)
 {
 	uint8_t byte;
@@ -196,7 +197,8 @@ void client_open(struct clients *clients, uint32_t session, int fd)
 {
 	struct client *client = &clients->of[session];
 
-	/* The number's place in the queue is not the connection's: what it no longer needs is passed over. */
+	/* The number's place in the queue is not the connection's: what it no longer needs is
+	 * passed over. */
 	*client = (struct client){
 		.fd = fd,
 		.left = client->left,
@@ -253,8 +255,8 @@ int client_accept(struct clients *clients, int fd, const struct now *now)
 	return r;
 }
 
-/* Receives one packet into clients->in. Return: its size, more than PROTO_PACKET_MAX where it did not
- * fit; -EAGAIN; -EBADMSG where a descriptor came with it; another negative errno. */
+/* Receives one packet into clients->in. Return: its size, more than PROTO_PACKET_MAX where it did
+ * not fit; -EAGAIN; -EBADMSG where a descriptor came with it; another negative errno. */
 static ssize_t receive(struct clients *clients, int fd)
 {
 	struct iovec iov = {.iov_base = clients->in, .iov_len = PROTO_PACKET_MAX};
@@ -323,8 +325,8 @@ static uint32_t client_handle(
 	log_refusals(clients, session, now);
 	if (size)
 		r = client_send(client, answer, size);
-	/* A client that does not wait for answers may have gone already; what it sent still counts, and
-	 * the end of file comes after it. */
+	/* A client that does not wait for answers may have gone already; what it sent still counts,
+	 * and the end of file comes after it. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
 		client_close(clients, session);
 		return 1;

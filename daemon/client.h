@@ -4,9 +4,9 @@
  *
  * No output is ever kept here. An answer has its room before its request is read: the socket is
  * asked how much its client has not read yet (SIOCOUTQ), and Linux takes a packet whenever that is
- * below the send buffer's size, whatever the packet's own. Wakes stay in the worker until the socket
- * took them. So a client that does not read costs its socket's buffer and nothing else; it is
- * "blocked": neither read from nor sent to until the kernel tells that it has read again.
+ * below the send buffer's size, whatever the packet's own. Wakes stay in the worker until the
+ * socket took them. So a client that does not read costs its socket's buffer and nothing else; it
+ * is "blocked": neither read from nor sent to until the kernel tells that it has read again.
  */
 #pragma once
 
@@ -23,7 +23,7 @@ struct client {
 	bool blocked;
 	bool drain;  /* blocked until it has read everything */
 	bool stored; /* systemd has it */
-	bool left; /* systemd has the one before it of this session's number, and is to give it up */
+	bool left;   /* systemd is to give up the one before it of this session's number */
 	bool queued; /* clients::queue */
 	uint32_t queue_next;
 	uint64_t queued_at; /* monotonic */
@@ -45,21 +45,22 @@ struct clients {
 };
 
 /*
- * Takes over an accepted connection: asks the kernel who it is, opens a session, or tells it why not
- * and closes it. Return: 0, or the negative errno of epoll_ctl(), after the connection was refused.
+ * Takes over an accepted connection: asks the kernel who it is, opens a session, or tells it why
+ * not and closes it. Return: 0, or the negative errno of epoll_ctl(), after the connection was
+ * refused.
  */
 int client_accept(struct clients *clients, int fd, const struct now *now);
 
 /* Refuses a connection that there is no session for, and closes it. */
 void client_refuse(int fd, enum proto_status status);
 
-/* epoll reported these events for the session. Reads and handles one packet at most. Return: how many
- * records it had, as a measure of the work. */
+/* epoll reported these events for the session. Reads and handles one packet at most. Return: how
+ * many records it had, as a measure of the work. */
 uint32_t client_event(
 	struct clients *clients, uint32_t session, uint32_t events, const struct now *now);
 
-/* Sends the session, which worker_ready() gave, one packet of what is due, and settles it. Return: the
- * packet's size in bytes, 0 if there was none, as a measure of the work. */
+/* Sends the session, which worker_ready() gave, one packet of what is due, and settles it. Return:
+ * the packet's size in bytes, 0 if there was none, as a measure of the work. */
 size_t client_serve(struct clients *clients, uint32_t session, const struct now *now);
 
 /* For clients.c, and within client.c. */
@@ -73,14 +74,17 @@ int client_send(struct client *client, const void *packet, size_t size);
 /* The session's number is to be looked at when connections are stored. */
 void client_queue(struct clients *clients, uint32_t session);
 
-/* Puts a connection into a session's place, which has none; ends a session and closes its connection. */
+/* Puts a connection into a session's place, which has none; ends a session and closes its
+ * connection. */
 void client_open(struct clients *clients, uint32_t session, int fd);
 void client_close(struct clients *clients, uint32_t session);
 
-/* Has epoll watch for what the client may do now: EPOLL_CTL_ADD or _MOD. Return: 0, a negative errno. */
+/* Has epoll watch for what the client may do now: EPOLL_CTL_ADD or _MOD. Return: 0, a negative
+ * errno. */
 int client_watch(struct clients *clients, uint32_t session, int operation);
 
-/* The kernel's word for how many bytes the client has not read; as many as can be where it has none. */
+/* The kernel's word for how many bytes the client has not read; as many as can be where it has
+ * none. */
 uint32_t client_ask_unread(struct client *client);
 
 /* Which socket of this boot it is; 0 where the kernel does not say. */

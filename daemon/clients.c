@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of connections: how it begins, what of it goes into systemd's keeping and comes back from
- * there, and how it ends.
+ * The table of connections: how it begins, what of it goes into systemd's keeping and comes back
+ * from there, and how it ends.
  */
 #include "clients.h"
 
@@ -25,7 +25,8 @@ static uint32_t read_overflow_uid(void)
 	return uid;
 }
 
-/* Whether every uid has its own name here, as outside of any user namespace: one line, 0 0 2^32 - 1. */
+/* Whether every uid has its own name here, as outside of any user namespace: one line, 0 0 2^32 -
+ * 1. */
 static bool all_uids_named(void)
 {
 	unsigned long inside = 1, outside = 1, count = 0;
@@ -101,8 +102,8 @@ static bool is_worth_storing(const struct clients *clients, uint32_t session)
 		clients->worker->arena.sessions[session].held;
 }
 
-/* Takes the head of the queue off, unless its session has not had a timer for long enough at `at`. Return: the
- * session; 0: none. */
+/* Takes the head of the queue off, unless its session has not had a timer for long enough at `at`.
+ * Return: the session; 0: none. */
 static uint32_t take_queued(struct clients *clients, uint64_t at)
 {
 	uint32_t session = clients->queue_first;
@@ -119,7 +120,8 @@ static uint32_t take_queued(struct clients *clients, uint64_t at)
 }
 
 /* Has systemd give up what is left under the session's number, and keep what there is now.
- * Return: how many messages that took; -EAGAIN: it has no room for one, and the number stays queued. */
+ * Return: how many messages that took; -EAGAIN: it has no room for one, and the number stays
+ * queued. */
 static int store_session(struct clients *clients, uint32_t session, int patience_ms)
 {
 	struct client *client = &clients->of[session];
@@ -202,7 +204,8 @@ static bool belongs(const struct clients *clients, const struct store_left *left
 		!clients->of[left->session].fd;
 }
 
-/* Ends a connection that nobody will serve: for its client at once, whatever becomes of systemd's hold of it. */
+/* Ends a connection that nobody will serve: for its client at once, whatever becomes of systemd's
+ * hold of it. */
 static void drop_left(struct store *store, struct store_left *left)
 {
 	store_remove(store, left->session, STORE_PATIENCE_MS);
@@ -222,8 +225,8 @@ static void send_left_answer(struct clients *clients)
 		return;
 	if (clients->of[session].fd)
 		r = client_send(&clients->of[session], answer, size);
-	/* There was room for it when its request was read: what fills the socket now is this very answer,
-	 * sent before. And who has gone is found gone in its turn. */
+	/* There was room for it when its request was read: what fills the socket now is this very
+	 * answer, sent before. And who has gone is found gone in its turn. */
 	if (r < 0 && r != -EAGAIN && r != -EPIPE && r != -ECONNRESET)
 		client_close(clients, session);
 	worker_answered(clients->worker);

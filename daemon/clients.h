@@ -12,12 +12,13 @@ int clients_init(struct clients *clients, struct worker *worker, struct log *log
 	struct store *store, int epoll, uint64_t data);
 
 /*
- * After worker_adopt(): joins the connections that an earlier process left with their sessions, sends
- * the answer that it may not have sent, and ends what has no counterpart.
+ * After worker_adopt(): joins the connections that an earlier process left with their sessions,
+ * sends the answer that it may not have sent, and ends what has no counterpart.
  */
 void clients_adopt(struct clients *clients);
 
-/* After a block was found to be of no use: tells those whose connections are left to register again. */
+/* After a block was found to be of no use: tells those whose connections are left to register
+ * again. */
 void clients_turn_away(struct clients *clients);
 
 /* At the end of a turn: if a connection is to be stored, WORKER_STORE will come up. */
@@ -29,6 +30,6 @@ void clients_store(struct clients *clients, const struct now *now);
 /* Ends all connections: stores what can be, tells the others that the daemon stops. */
 void clients_close(struct clients *clients);
 
-/* After a packet of the session: one that has got its first timer is to be stored, if it still has one in
- * a while. */
+/* After a packet of the session: one that has got its first timer is to be stored, if it still has
+ * one in a while. */
 void clients_note(struct clients *clients, uint32_t session, const struct now *now);

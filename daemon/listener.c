@@ -16,8 +16,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-/* Connections taken in one turn of the loop, so that a flood of them leaves room for others. With 16, half
- * of another's wakes were a millisecond late in a flood; with 4 a third of that. */
+/* Connections taken in one turn of the loop, so that a flood of them leaves room for others. With
+ * 16, half of another's wakes were a millisecond late in a flood; with 4 a third of that. */
 #define ACCEPT_SLICE 4
 
 /* More may wait: /proc/sys/net/core/somaxconn bounds it. */
@@ -38,7 +38,8 @@ int listener_take(struct listener *listener, struct log *log, int fd, const char
 	if (listener->count >= LISTENERS_MAX ||
 		sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, true) <= 0) {
 		log_print(log, LOG_ERR,
-			"'%s' from systemd is not a listening SOCK_SEQPACKET of AF_UNIX, or the %uth of them",
+			"'%s' from systemd is not a listening SOCK_SEQPACKET of AF_UNIX, or the "
+			"%uth of them",
 			name, listener->count + 1);
 		return -EINVAL;
 	}
@@ -50,7 +51,8 @@ int listener_take(struct listener *listener, struct log *log, int fd, const char
 	return 0;
 }
 
-/* Return: the locked descriptor, -EWOULDBLOCK where another has the lock, another negative errno. */
+/* Return: the locked descriptor, -EWOULDBLOCK where another has the lock, another negative
+ * errno. */
 static int take_lock(const char *path)
 {
 	char lock[sizeof(((struct sockaddr_un *)0)->sun_path) + 8];
@@ -141,7 +143,8 @@ int listener_open(struct listener *listener, struct log *log, const char *path, 
 		return -EADDRINUSE;
 	}
 	if (listener->lock < 0) {
-		/* Where the folder is missing, why it could not be made says more than that it is. */
+		/* Where the folder is missing, why it could not be made says more than that it
+		 * is. */
 		if (folder < 0)
 			log_print(log, LOG_ERR, "cannot make the folder of %s: %s", path,
 				strerror(-folder));
@@ -181,7 +184,8 @@ static bool is_shortage(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Makes room with the spare descriptor, and tells the one at the head of the queue why it has to go. */
+/* Makes room with the spare descriptor, and tells the one at the head of the queue why it has to
+ * go. */
 static void refuse_one(struct listener *listener, int listening, uint64_t now)
 {
 	int fd;

@@ -2,9 +2,9 @@
 /*
  * The listening socket: given by systemd, or made here where no live daemon holds it.
  *
- * Two daemons must never serve one path. A lock beside the socket (PATH.lock, flock) is held for the
- * daemon's life; who has it may replace a socket that nobody answers on. It goes with the process,
- * however that ends, so what a killed daemon leaves is found to be dead.
+ * Two daemons must never serve one path. A lock beside the socket (PATH.lock, flock) is held for
+ * the daemon's life; who has it may replace a socket that nobody answers on. It goes with the
+ * process, however that ends, so what a killed daemon leaves is found to be dead.
  */
 #pragma once
 

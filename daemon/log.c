@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fields beside the message: TIMERD_UID, TIMERD_PID and TIMERD_LIMIT, so that
- * `journalctl TIMERD_LIMIT=--max-timers-per-user` finds who ran into a limit. MESSAGE_ID tells the
- * messages caused by clients from the daemon's own.
+ * Fields beside the message: TIMERD_UID, TIMERD_PID and TIMERD_LIMIT, so that `journalctl
+ * TIMERD_LIMIT=--max-timers-per-user` finds who ran into a limit. MESSAGE_ID tells the messages
+ * caused by clients from the daemon's own.
  *
- * sd_journal_send() waits while journald's queue is full: journald is stopped, or somebody floods it, which
- * anybody may. The loop waits for nobody, so the library's socket has to be one that does not block. It
- * shows it to nobody; but it makes it for the first message and keeps it, and the kernel gives a new
- * descriptor the lowest number that is free. So this is foreseen, checked, and used; and should it ever
- * not be so, lines without fields go to standard error, which is the journal's as well.
+ * sd_journal_send() waits while journald's queue is full: journald is stopped, or somebody floods
+ * it, which anybody may. The loop waits for nobody, so the library's socket has to be one that does
+ * not block. It shows it to nobody; but it makes it for the first message and keeps it, and the
+ * kernel gives a new descriptor the lowest number that is free. So this is foreseen, checked, and
+ * used; and should it ever not be so, lines without fields go to standard error, which is the
+ * journal's as well.
  */
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include "log.h"
@@ -42,7 +43,8 @@ void log_init(struct log *log, int level)
 	struct stat st;
 
 	*log = (struct log){.level = level};
-	/* systemd.exec(5): set to device:inode of what it connected; standard error may lead elsewhere. */
+	/* systemd.exec(5): set to device:inode of what it connected; standard error may lead
+	 * elsewhere. */
 	if (stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
 		fstat(STDERR_FILENO, &st) == 0)
 		log->journal = st.st_dev == dev && st.st_ino == ino;
@@ -59,8 +61,8 @@ int log_parse_level(const char *name)
 	return !strcmp(name, "error") ? LOG_ERR : -EINVAL;
 }
 
-/* Whether something can be written without waiting: who reads it may have stopped, or gone, which would be
- * SIGPIPE. Then it is not said. */
+/* Whether something can be written without waiting: who reads it may have stopped, or gone, which
+ * would be SIGPIPE. Then it is not said. */
 static bool has_room(int fd)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
@@ -68,8 +70,8 @@ static bool has_room(int fd)
 	return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents == POLLOUT;
 }
 
-/* Looks whether journald has room for the first message. Return: what will be the number of the library's
- * socket; -1: it has none. */
+/* Looks whether journald has room for the first message. Return: what will be the number of the
+ * library's socket; -1: it has none. */
 static int foresee_socket(void)
 {
 	static const struct sockaddr_un journald = {AF_UNIX, "/run/systemd/journal/socket"};
@@ -84,7 +86,8 @@ static int foresee_socket(void)
 	return room ? fd : -1;
 }
 
-/* Return: whether the descriptor is a socket as the library makes it, which does not block any more. */
+/* Return: whether the descriptor is a socket as the library makes it, which does not block any
+ * more. */
 static bool unblock(int fd)
 {
 	int flags;
@@ -95,7 +98,8 @@ static bool unblock(int fd)
 	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
-/* about: NULL for a message of the daemon's own. Return: 0, or the negative errno of what it met. */
+/* about: NULL for a message of the daemon's own. Return: 0, or the negative errno of what it
+ * met. */
 static int send_to_journal(int priority, const struct log_about *about, const char *line)
 {
 	if (!about)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon tells its administrator: structured fields into the journal where standard error is
- * the journal's, one plain line on standard error where it is not.
+ * What the daemon tells its administrator: structured fields into the journal where standard error
+ * is the journal's, one plain line on standard error where it is not.
  *
  * Clients can cause messages, so those that they cause are counted against a small allowance; what
- * it does not cover is left out, as is whatever could not be said without waiting. How many were is said
- * before the next message of a client's that is let through.
- * Not thread-safe. errno survives each call.
+ * it does not cover is left out, as is whatever could not be said without waiting. How many were is
+ * said before the next message of a client's that is let through. Not thread-safe. errno survives
+ * each call.
  */
 #pragma once
 

@@ -34,9 +34,10 @@ enum source {
 /* Records of requests between two looks at the clocks: some hundred microseconds of work. */
 #define SLICE_RECORDS 1024
 
-/* Bytes of wakes sent between two looks at the requests and the clocks, and what a packet counts for
- * beside its own: 4 full packets or 60 of a single wake, some hundred microseconds of work each. With
- * 64 full ones, what fell due while a million were sent was 12 ms late; with 8 it was 5. */
+/* Bytes of wakes sent between two looks at the requests and the clocks, and what a packet counts
+ * for beside its own: 4 full packets or 60 of a single wake, some hundred microseconds of work
+ * each. With 64 full ones, what fell due while a million were sent was 12 ms late; with 8 it was
+ * 5. */
 #define SLICE_BYTES (4 * PROTO_PACKET_MAX)
 #define PACKET_COST 4096
 
@@ -45,9 +46,9 @@ enum source {
 #define POPULATE_AHEAD 16384
 #define POPULATE_FROM  4096
 
-/* A huge page takes a millisecond or two, half of that many bytes in small ones as long. Where memory is in pieces
- * or the processors are taken, the kernel may spend longer on it than a wake may wait; then, and where it has
- * none (before 6.1), it is not asked again. */
+/* A huge page takes a millisecond or two, half of that many bytes in small ones as long. Where
+ * memory is in pieces or the processors are taken, the kernel may spend longer on it than a wake
+ * may wait; then, and where it has none (before 6.1), it is not asked again. */
 #define PATIENCE_US   10000
 #define SMALL_PORTION ((size_t)1 << 20)
 
@@ -70,8 +71,8 @@ static int open_signals(struct loop *loop)
 	return 0;
 }
 
-/* Takes one descriptor that systemd passed: a listener, or what an earlier process stored. What is neither
- * must not keep the daemon from starting: a later version may have left it. */
+/* Takes one descriptor that systemd passed: a listener, or what an earlier process stored. What is
+ * neither must not keep the daemon from starting: a later version may have left it. */
 static int inherit_one(struct loop *loop, int fd, const char *name)
 {
 	int r = store_take(&loop->store, fd, name);
@@ -203,8 +204,8 @@ static void handle_signal(struct loop *loop)
 	loop->stopping = true;
 }
 
-/* Asks for a huge page at that place, as memory files get none unless the administrator says so. Return:
- * whether it was had in reasonable time. */
+/* Asks for a huge page at that place, as memory files get none unless the administrator says so.
+ * Return: whether it was had in reasonable time. */
 static bool get_huge_page(uintptr_t start)
 {
 	struct now before = alarm_now(), after;
@@ -217,9 +218,9 @@ static bool get_huge_page(uintptr_t start)
 		after.at[PROTO_CLOCK_MONOTONIC] - before.at[PROTO_CLOCK_MONOTONIC] <= PATIENCE_US;
 }
 
-/* Has the kernel put memory behind what comes next of one of the arena's arrays, a huge page or a portion of
- * small ones: as they are touched (before Linux 5.14 always), that takes half of the time of registering a
- * million. */
+/* Has the kernel put memory behind what comes next of one of the arena's arrays, a huge page or a
+ * portion of small ones: as they are touched (before Linux 5.14 always), that takes half of the
+ * time of registering a million. */
 static void populate(struct loop *loop, const void *next, uintptr_t *populated)
 {
 	uintptr_t block = (uintptr_t)loop->block;
@@ -292,7 +293,8 @@ static uint32_t dispatch(struct loop *loop, const struct epoll_event *event)
 	}
 }
 
-/* Has epoll tell of the listeners, or not while no descriptor can be had. Where that fails it is tried again. */
+/* Has epoll tell of the listeners, or not while no descriptor can be had. Where that fails it is
+ * tried again. */
 static int watch_listeners(struct loop *loop, int operation)
 {
 	bool watch = !loop->listener.paused_until;
@@ -310,8 +312,8 @@ static int watch_listeners(struct loop *loop, int operation)
 	return 0;
 }
 
-/* Sleeps until something happens, reads the clocks, and has everybody served who has said something. Return:
- * whether nobody has, or a negative errno. */
+/* Sleeps until something happens, reads the clocks, and has everybody served who has said
+ * something. Return: whether nobody has, or a negative errno. */
 static int take_events(struct loop *loop)
 {
 	int timeout = loop->more || loop->near ? 0 : loop->listener.paused_until ? PAUSE_MS : -1;

@@ -3,9 +3,9 @@
  * The loop: it sleeps in epoll until a client, a clock or a signal wants something, and gives each
  * its turn.
  *
- * One turn reads the clocks, handles one packet of each client that sent something, sends what is due
- * and arms the alarm. No turn is unbounded, and between two slices of requests whatever has become due
- * is sent, so that nobody's wake waits for somebody else's batch.
+ * One turn reads the clocks, handles one packet of each client that sent something, sends what is
+ * due and arms the alarm. No turn is unbounded, and between two slices of requests whatever has
+ * become due is sent, so that nobody's wake waits for somebody else's batch.
  */
 #pragma once
 
@@ -33,13 +33,14 @@ struct loop {
 };
 
 /*
- * Takes what systemd passed, goes on where an earlier process was killed or starts afresh, and takes
- * over signals. Without a listener from systemd the caller opens one next.
+ * Takes what systemd passed, goes on where an earlier process was killed or starts afresh, and
+ * takes over signals. Without a listener from systemd the caller opens one next.
  * Return: 0, or a negative errno after it was logged. loop_close() in either case.
  */
 int loop_init(struct loop *loop, struct log *log, const struct worker_config *config);
 
-/* Serves until SIGTERM or SIGINT. Return: 0, or the negative errno of what failed, after it was logged. */
+/* Serves until SIGTERM or SIGINT. Return: 0, or the negative errno of what failed, after it was
+ * logged. */
 int loop_run(struct loop *loop);
 
 /* Tells the clients, and gives everything back. */

@@ -21,7 +21,8 @@ enum {
 	EXIT_USAGE = 2,
 };
 
-/* Descriptors beside the clients': standard ones, epoll, signals, five clocks, listeners and spares. */
+/* Descriptors beside the clients': standard ones, epoll, signals, five clocks, listeners and
+ * spares. */
 #define OTHER_DESCRIPTORS 32
 
 struct options {
@@ -116,7 +117,8 @@ static const struct option long_options[] = {
 	{0},
 };
 
-/* What is left of the arena's places once each client has one for its hello, and each chore its own. */
+/* What is left of the arena's places once each client has one for its hello, and each chore its
+ * own. */
 #define MAX_TIMERS (ARENA_TIMERS_MAX - ARENA_CLIENTS_MAX - 2)
 
 /* Return: 0 to go on, 1 to exit in peace, -EINVAL after a line on standard error. */
@@ -231,8 +233,8 @@ static int run(const struct options *o, const char *path)
 	struct now now = alarm_now();
 	struct worker_config config = {
 		.limits = o->limits,
-		/* The arena is laid out alike whatever the options say, so that the next process, with
-		 * others, can go on with it. */
+		/* The arena is laid out alike whatever the options say, so that the next process,
+		 * with others, can go on with it. */
 		.room_timers = ARENA_TIMERS_MAX,
 		.room_clients = ARENA_CLIENTS_MAX,
 		.pid = (uint32_t)getpid(),

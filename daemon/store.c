@@ -2,10 +2,10 @@
 /*
  * Names in the store: "arena", and "s" with the number of a session.
  *
- * sd_notify() waits while the queue of systemd's socket is full: systemd is busy, with a daemon-reload say, or
- * stopped. The loop waits for nobody, so it is asked first whether there is room, by a socket that is
- * connected there for that alone. Between the question and the message somebody else may take the last
- * place: then the message waits, once.
+ * sd_notify() waits while the queue of systemd's socket is full: systemd is busy, with a
+ * daemon-reload say, or stopped. The loop waits for nobody, so it is asked first whether there is
+ * room, by a socket that is connected there for that alone. Between the question and the message
+ * somebody else may take the last place: then the message waits, once.
  */
 #include "store.h"
 
@@ -29,7 +29,8 @@
 /* What keeps the file as it is: without the first, a touch of it could be SIGBUS. */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-/* Return: a socket that is connected to systemd's; -1: there is none, and nobody will know of its queue. */
+/* Return: a socket that is connected to systemd's; -1: there is none, and nobody will know of its
+ * queue. */
 static int open_room(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -100,7 +101,7 @@ int store_take(struct store *store, int fd, const char *name)
 
 	if (!strcmp(name, NAME_MEMORY)) {
 		if (store->memory >= 0)
-			close(store->memory); /* a process died between giving a new one and removing this */
+			close(store->memory); /* one died as it gave a new one */
 		store->memory = fd;
 		return 1;
 	}
@@ -122,8 +123,9 @@ void store_forget(struct store *store, int fd, const char *name)
 	close(fd);
 }
 
-/* Where so much can lie, at a multiple of STORE_ALIGN; NULL: not known. Only a hint: if something else
- * came to lie there meanwhile, the kernel would choose another place, and small pages do as well. */
+/* Where so much can lie, at a multiple of STORE_ALIGN; NULL: not known. Only a hint: if something
+ * else came to lie there meanwhile, the kernel would choose another place, and small pages do as
+ * well. */
 static void *aligned_room(size_t size)
 {
 	const uintptr_t mask = STORE_ALIGN - 1;

@@ -2,11 +2,11 @@
 /*
  * What outlives the process: the arena's memory and the clients' connections, in systemd's keeping.
  *
- * systemd holds descriptors for a service (the "fd store", sd_pid_notify_with_fds(3)) and hands them to
- * its next process, also after a SIGKILL. The memory goes there at the start. A connection goes there
- * once its session has had a timer for a while, and a bounded number of them a second: each costs
- * PID 1 time in proportion to those that it holds, and a flood of short connections must not become
- * a flood of PID 1's. Where there is no systemd, all of this does nothing.
+ * systemd holds descriptors for a service (the "fd store", sd_pid_notify_with_fds(3)) and hands
+ * them to its next process, also after a SIGKILL. The memory goes there at the start. A connection
+ * goes there once its session has had a timer for a while, and a bounded number of them a second:
+ * each costs PID 1 time in proportion to those that it holds, and a flood of short connections must
+ * not become a flood of PID 1's. Where there is no systemd, all of this does nothing.
  *
  * A stored connection has to leave the store before it is closed: its client sees no end of file
  * while anybody holds the other end.
@@ -22,14 +22,16 @@
 /* How long a session has a timer before its connection is worth storing. */
 #define STORE_AFTER_US UINT64_C(100000)
 
-/* How many are stored at a time: fewer than the 10 messages that may wait for PID 1, where nobody has raised
- * that (net.unix.max_dgram_qlen), lest others wait for us. And how far such times lie apart: 200
- * a second at first, and slower as PID 1 does, whose work for one grows with those that it holds. */
+/* How many are stored at a time: fewer than the 10 messages that may wait for PID 1, where nobody
+ * has raised that (net.unix.max_dgram_qlen), lest others wait for us. And how far such times lie
+ * apart: 200 a second at first, and slower as PID 1 does, whose work for one grows with those that
+ * it holds. */
 #define STORE_SLICE	       5
 #define STORE_EVERY_US(stored) (UINT64_C(25000) * (1 + (stored) / 512))
 
-/* How many are stored at most: the names of all of them, in $LISTEN_FDNAMES, are one string, for which
- * execve(2) has 128 KB. FileDescriptorStoreMax= of the unit is this and one for the memory. */
+/* How many are stored at most: the names of all of them, in $LISTEN_FDNAMES, are one string, for
+ * which execve(2) has 128 KB. FileDescriptorStoreMax= of the unit is this and one for the
+ * memory. */
 #define STORE_SESSIONS_MAX 8192
 
 /* A connection that an earlier process left. */
@@ -66,8 +68,8 @@ void store_forget(struct store *store, int fd, const char *name);
 #define STORE_ALIGN ((size_t)2 << 20)
 
 /*
- * Maps the memory for an arena of size bytes: that of an earlier process if it is whole and cannot be
- * cut off, else new and zeroed, which systemd then is given.
+ * Maps the memory for an arena of size bytes: that of an earlier process if it is whole and cannot
+ * be cut off, else new and zeroed, which systemd then is given.
  *   ret_inherited: whether it is an earlier process's.
  * Return: 0, or a negative errno.
  */
@@ -79,8 +81,8 @@ int store_renew(struct store *store, size_t size, void **ret_block);
 /* Whether systemd can be told something without waiting, now or within so many milliseconds. */
 bool store_has_room(const struct store *store, int patience_ms);
 
-/* Gives systemd a session's connection; takes it away again. Return: false: nothing was said, since there was
- * no room for it within so many milliseconds. */
+/* Gives systemd a session's connection; takes it away again. Return: false: nothing was said, since
+ * there was no room for it within so many milliseconds. */
 bool store_put(struct store *store, uint32_t session, int fd, int patience_ms);
 bool store_remove(struct store *store, uint32_t session, int patience_ms);
 

@@ -3,8 +3,8 @@
  * Packets to checked records and back. Pure: no descriptor, no clock, no allocation, no state.
  *
  * Reading: codec_open() looks at a packet's header and length once; after it returned CODEC_OK,
- * every codec_get(packet, i, …) with i < header.count lies within the packet. Writing: codec_begin(),
- * any number of codec_put(), codec_end().
+ * every codec_get(packet, i, …) with i < header.count lies within the packet. Writing:
+ * codec_begin(), any number of codec_put(), codec_end().
  *
  * One table in codec.c says for each opcode who may send it, how wide its records are and how many
  * there may be. A byte from a peer is never asserted on and never indexes anything unchecked.
@@ -91,7 +91,7 @@ size_t codec_end(struct codec_writer *w, uint64_t cursor);
 
 /*
  * Converts a record between the machine's byte order and the other one, in place: layout is a
- * string of field widths ('8', '4', '2', '1') and of texts that stay (a letter, 'a' = 1 byte … 'z').
- * Only big-endian machines need it; it is public for its test.
+ * string of field widths ('8', '4', '2', '1') and of texts that stay (a letter, 'a' = 1 byte …
+ * 'z'). Only big-endian machines need it; it is public for its test.
  */
 void codec_swap(void *record, const char *layout);

@@ -177,8 +177,8 @@ struct proto_cancel {
 	uint64_t id;
 };
 
-/* PROTO_OK: cancelled before its wake, which will not come. PROTO_E_NO_SUCH_TIMER: the last wake won
- * (it is in the stream before this answer), or the id is not one of yours. */
+/* PROTO_OK: cancelled before its wake, which will not come. PROTO_E_NO_SUCH_TIMER: the last wake
+ * won (it is in the stream before this answer), or the id is not one of yours. */
 struct proto_cancel_answer {
 	uint64_t id;
 	uint32_t status;
@@ -264,9 +264,9 @@ struct proto_going_away {
 
 /*
  * What was answered before stands, and no wake is lost: one that was being sent when the old daemon
- * died may come again, with the same number. Every request up to `serial` was applied, and its answer
- * is in the stream before this event. Requests after it have to be sent again, in order and with the
- * same serials; those of them that did arrive are not applied twice.
+ * died may come again, with the same number. Every request up to `serial` was applied, and its
+ * answer is in the stream before this event. Requests after it have to be sent again, in order and
+ * with the same serials; those of them that did arrive are not applied twice.
  */
 struct proto_resumed {
 	uint64_t serial; /* of the last request that was applied */

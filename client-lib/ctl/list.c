@@ -42,8 +42,8 @@ static void gathered_free(struct gathered *g)
 }
 
 /*
- * The name of a client's process. The daemon tells it where it can see the process; in the sandbox of
- * the system's unit it sees none but itself, and whoever asks for a list may look for himself. A
+ * The name of a client's process. The daemon tells it where it can see the process; in the sandbox
+ * of the system's unit it sees none but itself, and whoever asks for a list may look for himself. A
  * session lives as long as its connection, so the pid is still its process's, or nobody's.
  */
 static char *comm_of(const toytimer_listed *listed)
@@ -60,7 +60,8 @@ static char *comm_of(const toytimer_listed *listed)
 			line[strcspn(line, "\n")] = 0;
 		fclose(f);
 	}
-	/* A process may name itself as it likes, and this goes to a terminal: as the daemon does it. */
+	/* A process may name itself as it likes, and this goes to a terminal: as the daemon does
+	 * it. */
 	for (char *c = line; *c; c++)
 		if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
 			*c = '?';

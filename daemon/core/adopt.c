@@ -12,8 +12,9 @@
 #include "codec.h"
 #include "limits.h"
 
-/* After so many attempts in a row that a process did not live to finish, its successor starts afresh:
- * a service that cannot start for what it remembers is worse than one that has forgotten. */
+/* After so many attempts in a row that a process did not live to finish, its successor starts
+ * afresh: a service that cannot start for what it remembers is worse than one that has
+ * forgotten. */
 #define ATTEMPTS 16
 
 /* No registration will ever have a higher number: what says so is damaged. */
@@ -174,7 +175,8 @@ static void adopt_timer(struct arena *arena, uint32_t timer, enum timer_state st
 	timers_enroll(arena, &s->timers[clock], timer);
 }
 
-/* Brings what the next timers will need into the cache, if they are what they seem: see timers_foresee(). */
+/* Brings what the next timers will need into the cache, if they are what they seem: see
+ * timers_foresee(). */
 static void foresee(const struct arena *arena, uint32_t from)
 {
 	const struct rbtree *trees[TIMERS_ABREAST];

@@ -3,14 +3,15 @@
  * Adoption: going on where another process was killed.
  *
  * The block is input, like a packet: whatever is in it, this must end with a state that is sound.
- * Records are trusted if they are whole (their check word fits) and within bounds; links and counts are
- * not trusted at all but made anew. One scan resolves what a kill can have left:
+ * Records are trusted if they are whole (their check word fits) and within bounds; links and counts
+ * are not trusted at all but made anew. One scan resolves what a kill can have left:
  *
  *   - a change of several words (arena_intent) is done again;
- *   - a packet that was not committed (arena_applying) is taken back: what it registered goes, what it
- *     was to cancel stays, what it re-armed is as before, and its client, told which serial was the
- *     last, sends it again;
- *   - a packet that was committed is finished, and its answer, which may not have been sent, is there.
+ *   - a packet that was not committed (arena_applying) is taken back: what it registered goes, what
+ *     it was to cancel stays, what it re-armed is as before, and its client, told which serial was
+ *     the last, sends it again;
+ *   - a packet that was committed is finished, and its answer, which may not have been sent, is
+ *     there.
  */
 #pragma once
 

@@ -2,14 +2,14 @@
 /*
  * All state of the daemon, in one block of memory.
  *
- * The block is given by the shell: zeroed, page-aligned, arena_size() bytes, of which the kernel need
- * hold only the pages that were touched. So it "grows" by being used: arrays are laid out for the
- * stated maximum at once, a record never moves, and an index is valid for as long as its record is.
- * Nothing in the block is a pointer; struct arena below is this process's view of it.
+ * The block is given by the shell: zeroed, page-aligned, arena_size() bytes, of which the kernel
+ * need hold only the pages that were touched. So it "grows" by being used: arrays are laid out for
+ * the stated maximum at once, a record never moves, and an index is valid for as long as its record
+ * is. Nothing in the block is a pointer; struct arena below is this process's view of it.
  *
  * A timer is two records of the same index, because a descent of the tree should touch nothing that
- * it does not compare: 40 hot bytes (struct rbnode) and 40 cold ones (struct timer). Its label lies in
- * a third array, whose pages stay untouched until somebody labels a timer there.
+ * it does not compare: 40 hot bytes (struct rbnode) and 40 cold ones (struct timer). Its label lies
+ * in a third array, whose pages stay untouched until somebody labels a timer there.
  *
  *   timer        1 .. max_timers         0 is nil
  *   session      1 .. max_clients + 1    0 is nil, 1 the daemon's own
@@ -21,9 +21,9 @@
  * between any two stores leaves what one scan can resolve. Links are derived, and never trusted.
  * Records are therefore changed through ARENA_STORE and ARENA_PUBLISH only.
  *
- * Free timers are kept as a list of trees: a session that closes hands over its trees whole, each as
- * one element, in O(1); who takes a timer takes a root and puts its two subtrees back. So nothing
- * ever has to walk over what a client leaves behind, however much it is.
+ * Free timers are kept as a list of trees: a session that closes hands over its trees whole, each
+ * as one element, in O(1); who takes a timer takes a root and puts its two subtrees back. So
+ * nothing ever has to walk over what a client leaves behind, however much it is.
  */
 #pragma once
 
@@ -105,7 +105,8 @@ struct session {
 	bool resumed;	   /* it has been adopted: its client may send again what had arrived */
 	bool tell_resumed; /* and is to be told so */
 	bool send_again;   /* it was adopted while sending: wakes are made anew for that time */
-	/* sessions_sending() while that packet may be sent and its wakes are not all taken off; else 0. */
+	/* sessions_sending() while that packet may be sent and its wakes are not all taken off;
+	 * else 0. */
 	uint32_t sending;
 	char comm[PROTO_COMM_MAX];
 };
@@ -116,7 +117,8 @@ struct user {
 	uint32_t next; /* arena::buckets; free: header::users_free */
 };
 
-/* Log-linear: exact below 16, then 16 steps to each doubling, so that a step is 6 % of its value. */
+/* Log-linear: exact below 16, then 16 steps to each doubling, so that a step is 6 % of its
+ * value. */
 #define LATENESS_STEPS	 16
 #define LATENESS_BUCKETS (61 * LATENESS_STEPS)
 
@@ -136,8 +138,9 @@ struct arena_intent {
 	uint64_t due, latest, every;
 };
 
-/* The packet that is being handled. It is applied as a whole or not at all, and its answer, which lies
- * in arena::answer, is sent again if this process is killed before it knows that it was sent. */
+/* The packet that is being handled. It is applied as a whole or not at all, and its answer,
+ * which lies in arena::answer, is sent again if this process is killed before it knows that it
+ * was sent. */
 struct arena_applying {
 	uint32_t session; /* 0: none; published last */
 	uint32_t answer_size;
@@ -186,8 +189,8 @@ struct arena {
 
 /*
  * A store to a record. In a test build each one is a point at which the process may be killed; else
- * it is a store. ARENA_PUBLISH is one that no other store may move across: the compiler must not, and
- * a kill comes between two instructions, so that no more is needed.
+ * it is a store. ARENA_PUBLISH is one that no other store may move across: the compiler must not,
+ * and a kill comes between two instructions, so that no more is needed.
  */
 #ifdef ARENA_STORE_HOOK
 void arena_store_hook(void);
@@ -210,7 +213,8 @@ void arena_store_hook(void);
 /* Bytes that a block for so many needs. Both are at most the stated maximum. */
 size_t arena_size(uint32_t max_timers, uint32_t max_clients);
 
-/* Looks at a block of arena_size() bytes, aligned to a page, whatever is in it. It stays the caller's. */
+/* Looks at a block of arena_size() bytes, aligned to a page, whatever is in it. It stays the
+ * caller's. */
 void arena_view(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients);
 
 /* Sets all that is derived from the records to what it is where there are none. */
@@ -231,7 +235,8 @@ void arena_free_timers(struct arena *arena, uint32_t root);
 /* Gives back one timer, which is in no tree. O(1). */
 void arena_free_timer(struct arena *arena, uint32_t timer);
 
-/* A zeroed session. The caller has a client's place for it (limits.h), so there is one left. O(1). */
+/* A zeroed session. The caller has a client's place for it (limits.h), so there is one left.
+ * O(1). */
 uint32_t arena_take_session(struct arena *arena);
 void arena_free_session(struct arena *arena, uint32_t session);
 

@@ -29,13 +29,15 @@ struct limits {
 enum proto_status limits_take_client(
 	struct arena *arena, const struct limits *limits, uint32_t uid, uint32_t *ret_user);
 
-/* The same for a session that is adopted: whatever the limits are now, it stays. Return: the account. */
+/* The same for a session that is adopted: whatever the limits are now, it stays. Return: the
+ * account. */
 uint32_t limits_adopt_client(struct arena *arena, uint32_t uid);
 
 /* Gives it back, and with it the timers that the session still held. */
 void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers);
 
-/* Whether that user may hold one timer more. Return: PROTO_OK, PROTO_E_TIMERS, PROTO_E_TIMERS_USER. */
+/* Whether that user may hold one timer more. Return: PROTO_OK, PROTO_E_TIMERS,
+ * PROTO_E_TIMERS_USER. */
 enum proto_status limits_check_timer(
 	const struct arena *arena, const struct limits *limits, uint32_t user);
 

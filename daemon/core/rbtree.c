@@ -53,8 +53,8 @@ static uint64_t reckon_least(const struct rbnode *n, uint32_t x)
 	/* nil's least is the greatest number, so that no child has to be tested for. */
 	if (n[child_of(n, x, 0)].least < least)
 		least = n[child_of(n, x, 0)].least;
-	/* What is after x is due no sooner, so that its latest is no sooner than that either: it need not be
-	 * fetched where something may wait no longer than until x is due. */
+	/* What is after x is due no sooner, so that its latest is no sooner than that either: it
+	 * need not be fetched where something may wait no longer than until x is due. */
 	if (least > n[x].due && n[child_of(n, x, 1)].least < least)
 		least = n[child_of(n, x, 1)].least;
 	return least;
@@ -96,8 +96,8 @@ void rbtree_init_nodes(struct rbnode *nodes)
 	nodes[0] = (struct rbnode){.latest = UINT64_MAX, .least = UINT64_MAX};
 }
 
-/* x is red and may have a red parent: pushes that upwards until it is resolved. Return: whether every way
- * down the tree crosses one black node more now. */
+/* x is red and may have a red parent: pushes that upwards until it is resolved. Return: whether
+ * every way down the tree crosses one black node more now. */
 static bool rebalance_insert(struct rbnode *n, struct rbtree *tree, uint32_t x)
 {
 	for (;;) {
@@ -153,8 +153,8 @@ bool rbtree_insert(
 	return tree->first == node;
 }
 
-/* One black node is missing on the way to what is on that side of p, which is black or nil: finds one to make
- * up for it. */
+/* One black node is missing on the way to what is on that side of p, which is black or nil: finds
+ * one to make up for it. */
 static void rebalance_erase(struct rbnode *n, struct rbtree *tree, uint32_t p, bool side)
 {
 	while (p) {
@@ -202,8 +202,8 @@ static uint32_t step(const struct rbnode *n, uint32_t x, bool side)
 	return p;
 }
 
-/* A node of that latest is gone from below x. Where it was not the smallest nothing has changed, nor
- * further up; and to see that, no child need be looked at. */
+/* A node of that latest is gone from below x. Where it was not the smallest nothing has changed,
+ * nor further up; and to see that, no child need be looked at. */
 static void mend_least(struct rbnode *n, uint32_t x, uint64_t gone)
 {
 	for (; x && n[x].least == gone; x = parent_of(n, x)) {
@@ -234,7 +234,8 @@ void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 	p = parent_of(n, y);
 	side = side_of(n, p, y);
 	black = !child_is_red(n, p, side);
-	/* What comes there is black: where y was red it cannot be red, and else it makes up for y. */
+	/* What comes there is black: where y was red it cannot be red, and else it makes up for
+	 * y. */
 	if (p)
 		n[p].child_red[side] = x << 1;
 	else
@@ -279,8 +280,9 @@ static struct part make_part(struct rbnode *n, uint32_t root_red, unsigned int h
 	return part;
 }
 
-/* Makes one tree of before, mid and after, which are in this order: mid goes, red, to where the taller one is
- * as high as the other (Tarjan, Data Structures and Network Algorithms, 1983, chapter 4). */
+/* Makes one tree of before, mid and after, which are in this order: mid goes, red, to where the
+ * taller one is as high as the other (Tarjan, Data Structures and Network Algorithms, 1983, chapter
+ * 4). */
 static struct part join(struct rbnode *n, struct part before, uint32_t mid, struct part after)
 {
 	bool side = before.high > after.high; /* of the taller one, on which the other comes */
@@ -322,7 +324,8 @@ void rbtree_cut(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 	for (uint32_t below = node; below; below = child_of(n, below, 0))
 		high += !is_red(n, below);
 	rest = make_part(n, n[node].child_red[1], high - !is_red(n, node));
-	/* Up to the root: what is after the node is put to the rest, what is before it is left out. */
+	/* Up to the root: what is after the node is put to the rest, what is before it is left
+	 * out. */
 	while (p) {
 		uint32_t up = parent_of(n, p);
 		unsigned int high_above = high + !is_red(n, p);

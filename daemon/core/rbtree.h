@@ -2,16 +2,16 @@
 /*
  * A red-black tree over the elements of one array, linked by 32-bit indexes.
  *
- * It knows links, not meaning: who inserts has found the place by comparing as it likes. Besides the
- * links each node carries `least`, the smallest `latest` of the subtree that it heads, so that the
- * smallest of a whole tree is found at its root in O(1); and a tree remembers its first and last
- * node, so that both ends are at hand without a descent.
+ * It knows links, not meaning: who inserts has found the place by comparing as it likes. Besides
+ * the links each node carries `least`, the smallest `latest` of the subtree that it heads, so that
+ * the smallest of a whole tree is found at its root in O(1); and a tree remembers its first and
+ * last node, so that both ends are at hand without a descent.
  *
  * Indexes instead of pointers make a node 40 bytes and let the array be mapped anywhere. Index 0 is
  * nil: element 0 of the array belongs to the tree code, and rbtree_init_nodes() must have seen it.
  *
- * A node's colour stands in the link to it, so that balancing, which asks for the colours of nodes beside
- * the way, need not fetch these. The root is black.
+ * A node's colour stands in the link to it, so that balancing, which asks for the colours of nodes
+ * beside the way, need not fetch these. The root is black.
  *
  * Nothing here allocates, fails or recurses. Rebalancing is the textbook's (Cormen et al.,
  * Introduction to Algorithms, chapter 13), written once for both sides: child[side], child[!side].
@@ -47,8 +47,8 @@ struct rbtree {
 void rbtree_init_nodes(struct rbnode *nodes);
 
 /*
- * Links node below parent (0: as the root of an empty tree), on the side after it or before it, where
- * there is no child yet. node's due and latest are set. O(log n); O(1) amortised where no new
+ * Links node below parent (0: as the root of an empty tree), on the side after it or before it,
+ * where there is no child yet. node's due and latest are set. O(log n); O(1) amortised where no new
  * smallest latest travels up. Return: whether node is now the first.
  */
 bool rbtree_insert(
@@ -58,8 +58,8 @@ bool rbtree_insert(
 void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
 
 /*
- * Unlinks the first nodes of the tree, up to and with `node`. O(log n), however many they are: none of them
- * is looked at but those above `node`. What their links say then means nothing.
+ * Unlinks the first nodes of the tree, up to and with `node`. O(log n), however many they are: none
+ * of them is looked at but those above `node`. What their links say then means nothing.
  */
 void rbtree_cut(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
 

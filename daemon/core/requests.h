@@ -17,8 +17,8 @@ void requests_rearm(struct worker *w, uint32_t session, const void *packet,
 /* The session's packet is committed: what it cancelled goes. */
 void requests_commit(struct worker *w, uint32_t session);
 
-/* Enrolls a timer of the daemon's own, whose record is good and relative. Return: its index; 0: an arena that was
- * adopted is full. */
+/* Enrolls a timer of the daemon's own, whose record is good and relative. Return: its index; 0: an
+ * arena that was adopted is full. */
 uint32_t requests_enroll_own(
 	struct worker *w, const struct proto_register *r, const struct now *now);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clocks' trees of sessions, the queue, and what keeps them true when a session's timers change.
+ * The clocks' trees of sessions, the queue, and what keeps them true when a session's timers
+ * change.
  *
- * A head is the node by which a session stands in a clock's tree. Its tag is the timer that it stands
- * there for, the session's first on that clock, or 0 where it does not stand there: a watched session
- * has a head for each clock on which it has timers, any other has none.
+ * A head is the node by which a session stands in a clock's tree. Its tag is the timer that it
+ * stands there for, the session's first on that clock, or 0 where it does not stand there: a
+ * watched session has a head for each clock on which it has timers, any other has none.
  */
 #include "sessions.h"
 

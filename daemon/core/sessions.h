@@ -2,9 +2,9 @@
 /*
  * Whose timers, and whose turn it is.
  *
- * Every session has its own trees of timers, and each clock has one tree more, of sessions, in which
- * a session stands with the due of its first timer and the smallest latest of all of them. So the
- * alarm is still armed to the smallest due + slack of all timers, at O(1); and a client with a
+ * Every session has its own trees of timers, and each clock has one tree more, of sessions, in
+ * which a session stands with the due of its first timer and the smallest latest of all of them. So
+ * the alarm is still armed to the smallest due + slack of all timers, at O(1); and a client with a
  * million timers due is one entry among the others': wakes are taken from the sessions in turn, a
  * packet each, so that nobody waits behind somebody else's backlog. A due timer stays in its tree
  * until its wake is sent. There is no queue of wakes to reserve room for, to merge in or to lose.
@@ -42,15 +42,15 @@ void sessions_close(struct arena *arena, uint32_t session);
 void sessions_enroll(struct arena *arena, uint32_t timer);
 void sessions_withdraw(struct arena *arena, uint32_t timer);
 
-/* Takes out one of several timers of a session, whose stand in the clocks' trees is to be renewed after the
- * last of them. O(log n). */
+/* Takes out one of several timers of a session, whose stand in the clocks' trees is to be renewed
+ * after the last of them. O(log n). */
 void sessions_withdraw_one(struct arena *arena, uint32_t timer);
 
 /* Takes all out of its tree that come before it, and itself. O(log n), however many they are. */
 void sessions_withdraw_until(struct arena *arena, uint32_t timer);
 
-/* The same as timers_enroll_foreseen() for one of several timers of a session, whose stand in the clocks'
- * trees is to be renewed after the last of them. */
+/* The same as timers_enroll_foreseen() for one of several timers of a session, whose stand in the
+ * clocks' trees is to be renewed after the last of them. */
 void sessions_enroll_foreseen(
 	struct arena *arena, uint32_t timer, const uint32_t *places, unsigned int i);
 void sessions_renew(struct arena *arena, uint32_t session);
@@ -62,8 +62,8 @@ void sessions_tell_cancelled(struct arena *arena, uint32_t timer);
  * there are more. O(log sessions) each. */
 bool sessions_collect(struct arena *arena, const struct now *now, uint32_t budget);
 
-/* The session at the head of the queue, which leaves it: served next, it is then to be watched, made
- * ready again or blocked. 0: the queue is empty. */
+/* The session at the head of the queue, which leaves it: served next, it is then to be watched,
+ * made ready again or blocked. 0: the queue is empty. */
 uint32_t sessions_take_ready(struct arena *arena);
 
 /* Moves a session, whatever it was, into the queue's end, the clocks' trees, or neither. */

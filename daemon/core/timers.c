@@ -120,7 +120,8 @@ void timers_redo(struct arena *arena)
 {
 	struct arena_intent change = arena->header->intent;
 
-	/* The check word covers what the change leaves alone as well: it fits this very timer only. */
+	/* The check word covers what the change leaves alone as well: it fits this very timer
+	 * only. */
 	if (change.timer && change.timer <= arena->header->max_timers &&
 		timers_check(arena, change.timer, &change) == change.check)
 		change_apply(arena, &change);
@@ -160,13 +161,14 @@ static bool before(const struct arena *arena, uint32_t a, uint32_t b)
 	return arena->timers[a].sequence < arena->timers[b].sequence;
 }
 
-/* How far up from a tree's last node a search may begin: the last hundred timers or so lie below. */
+/* How far up from a tree's last node a search may begin: the last hundred timers or so lie
+ * below. */
 #define FINGER_STEPS 8
 
 /*
- * Where the search for a due's place begins. New timers mostly come near the end of their tree, so it goes
- * up from the last node rather than down from the root, if not too far (a finger search: Guibas, McCreight,
- * Plass and Roberts, 1977). Return: the node to descend from; 0: it comes last.
+ * Where the search for a due's place begins. New timers mostly come near the end of their tree, so
+ * it goes up from the last node rather than down from the root, if not too far (a finger search:
+ * Guibas, McCreight, Plass and Roberts, 1977). Return: the node to descend from; 0: it comes last.
  */
 static uint32_t finger(const struct rbnode *nodes, const struct rbtree *tree, uint64_t due)
 {
@@ -263,7 +265,8 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 		fetch(&arena->timers[timers[i]]);
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		/* The links of one that is in no tree may be those of a damaged arena. Nil has none. */
+		/* The links of one that is in no tree may be those of a damaged arena. Nil has
+		 * none. */
 		uint32_t timer = timers_state(arena, timers[i]) == TIMER_ARMED ? timers[i] : 0;
 		const struct rbnode *node = &nodes[timer];
 
@@ -271,7 +274,8 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 		fetch(&nodes[node->child_red[0] >> 1]);
 		fetch(&nodes[node->child_red[1] >> 1]);
 		in_tree[i] = timer;
-		/* Where it has two children the node after it takes its place, and leaves its own. */
+		/* Where it has two children the node after it takes its place, and leaves its
+		 * own. */
 		leaves[i] = node->child_red[0] && node->child_red[1] ? node->child_red[1] >> 1 : 0;
 	}
 	for (unsigned int step = 0; step < AFTER_STEPS; step++)
@@ -281,7 +285,8 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 			leaves[i] = before ? before : leaves[i];
 			fetch(&nodes[before]);
 		}
-	/* What a removal leaves behind is balanced with what hangs beside it, and made known further up. */
+	/* What a removal leaves behind is balanced with what hangs beside it, and made known
+	 * further up. */
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t x = leaves[i] ? leaves[i] : in_tree[i];
 		uint32_t parent = nodes[x].parent;
@@ -309,8 +314,9 @@ void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer)
 }
 
 /*
- * A place is the gap between two neighbours. If nothing was put into it since, it still is that of whoever
- * it was found for; and if no child hangs there, it is still on this side of this neighbour.
+ * A place is the gap between two neighbours. If nothing was put into it since, it still is that of
+ * whoever it was found for; and if no child hangs there, it is still on this side of this
+ * neighbour.
  */
 static bool place_holds(const struct arena *arena, const uint32_t *places, unsigned int i)
 {

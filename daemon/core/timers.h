@@ -106,10 +106,10 @@ static inline bool timers_alive(const struct arena *arena, uint32_t timer)
 }
 
 /*
- * The check word of a timer, as it would be with what the change says. O(1).
- * A sum of products with odd constants, of which the upper half is kept (multilinear hashing: Lemire
- * and Kaser, Strongly Universal String Hashing is Fast, 2014). It finds damage and half-written
- * records, not forgery; memory safety rests on checks of bounds alone.
+ * The check word of a timer, as it would be with what the change says. O(1). A sum of products with
+ * odd constants, of which the upper half is kept (multilinear hashing: Lemire and Kaser, Strongly
+ * Universal String Hashing is Fast, 2014). It finds damage and half-written records, not forgery;
+ * memory safety rests on checks of bounds alone.
  */
 uint32_t timers_check(const struct arena *arena, uint32_t timer, const struct arena_intent *change);
 
@@ -132,18 +132,19 @@ void timers_rearm(struct arena *arena, uint32_t timer, const struct arena_intent
 void timers_take_back(struct arena *arena);
 
 /*
- * Finds the places of several new timers with these dues, and changes nothing. One descent of a large tree
- * waits for memory at each level; this many wait for it together. n is at most TIMERS_ABREAST. A place is
- * a node above and a side, put together as a node's child and its colour are; new means that a timer comes
- * after all of its own due. Near the end of a tree, where a search is short, it is left to who enrolls.
- * O(log n) each.
+ * Finds the places of several new timers with these dues, and changes nothing. One descent of a
+ * large tree waits for memory at each level; this many wait for it together. n is at most
+ * TIMERS_ABREAST. A place is a node above and a side, put together as a node's child and its colour
+ * are; new means that a timer comes after all of its own due. Near the end of a tree, where a
+ * search is short, it is left to who enrolls. O(log n) each.
  */
 #define TIMERS_ABREAST 16
 void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
 	const uint64_t *dues, unsigned int n, uint32_t *ret_places);
 
-/* Puts the filled timer that places[i] was found for into its tree, after those of the places before, and with
- * nothing else done to any tree since. O(1) amortised, where no other went to the same place. */
+/* Puts the filled timer that places[i] was found for into its tree, after those of the places
+ * before, and with nothing else done to any tree since. O(1) amortised, where no other went to the
+ * same place. */
 void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t timer,
 	const uint32_t *places, unsigned int i);
 
@@ -152,24 +153,27 @@ void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t t
 #define TIMERS_WITHDRAWN_ABREAST 32
 void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers, unsigned int n);
 
-/* Puts a filled timer into the tree. O(log n); O(1) amortised where it comes first or last in it. */
+/* Puts a filled timer into the tree. O(log n); O(1) amortised where it comes first or last in
+ * it. */
 void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer);
 
 /* Takes a timer out of the tree. O(log n). */
 void timers_withdraw(struct arena *arena, struct rbtree *tree, uint32_t timer);
 
-/* Takes the first timers out of the tree, up to and with this one. O(log n), however many they are. */
+/* Takes the first timers out of the tree, up to and with this one. O(log n), however many they
+ * are. */
 void timers_withdraw_until(struct arena *arena, struct rbtree *tree, uint32_t timer);
 
 /* How many further periods have passed at that time; 0 without a period. */
 uint64_t timers_overruns(const struct arena *arena, uint32_t timer, uint64_t at);
 
-/* Whether the wake that is to be sent now is the timer's last: it has no period, its count is used up,
- * or its next due passes the end of time. */
+/* Whether the wake that is to be sent now is the timer's last: it has no period, its count is used
+ * up, or its next due passes the end of time. */
 bool timers_last(const struct arena *arena, uint32_t timer, uint64_t at);
 
 /*
  * Counts one wake as sent at that time and moves a timer, which is in no tree, to its next due: the
- * first after that time that is a whole number of periods after the due it had. Not for a last wake.
+ * first after that time that is a whole number of periods after the due it had. Not for a last
+ * wake.
  */
 void timers_advance(struct arena *arena, uint32_t timer, uint64_t at);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the worker says unasked: wakes, cancellations by others, and that a session goes on. A packet is made
- * and changes nothing; only once it was sent is what it says taken off. So a kill in between loses no wake,
- * and has it sent again.
+ * What the worker says unasked: wakes, cancellations by others, and that a session goes on. A
+ * packet is made and changes nothing; only once it was sent is what it says taken off. So a kill in
+ * between loses no wake, and has it sent again.
  */
 #include <string.h>
 
@@ -53,8 +53,8 @@ static void write_wake(
 	w->batch.timers[w->batch.count++] = timer;
 }
 
-/* The next timers of a tree that are due at that time, from `timer` on, at most TIMERS_ABREAST. What will
- * be read of them comes into the cache meanwhile. Return: how many. */
+/* The next timers of a tree that are due at that time, from `timer` on, at most TIMERS_ABREAST.
+ * What will be read of them comes into the cache meanwhile. Return: how many. */
 static unsigned int gather(const struct arena *arena, uint32_t timer, uint64_t at,
 	uint32_t timers[static TIMERS_ABREAST])
 {
@@ -68,8 +68,8 @@ static unsigned int gather(const struct arena *arena, uint32_t timer, uint64_t a
 	return n;
 }
 
-/* Writes what is due at the batch's time. Return: whether a timer had to be passed over because its client
- * may not have read its last wake. */
+/* Writes what is due at the batch's time. Return: whether a timer had to be passed over because its
+ * client may not have read its last wake. */
 static bool write_wakes(struct worker *w, const struct session *s, const struct now *now,
 	bool drained, struct codec_writer *writer)
 {
@@ -104,10 +104,10 @@ static void end_sending(struct session *s)
 }
 
 /*
- * A wake that is sent again has to be the same as before, overruns and all: its client passes over the
- * second of one number, and what the two had not in common would never be told. So the time for which a
- * packet of wakes is made is kept, and after an adoption goes for all that was due by then, even if a
- * clock has been set back since. Lateness is what it is now.
+ * A wake that is sent again has to be the same as before, overruns and all: its client passes over
+ * the second of one number, and what the two had not in common would never be told. So the time for
+ * which a packet of wakes is made is kept, and after an adoption goes for all that was due by then,
+ * even if a clock has been set back since. Lateness is what it is now.
  */
 static bool write_batch(struct worker *w, struct session *s, const struct now *now, bool drained,
 	struct codec_writer *writer)

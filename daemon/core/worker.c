@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker's life: sessions come and go, packets are handed to what handles them, time passes. What it
- * has to send of itself is in wakes.c.
+ * The worker's life: sessions come and go, packets are handed to what handles them, time passes.
+ * What it has to send of itself is in wakes.c.
  */
 #include "worker.h"
 
@@ -104,7 +104,7 @@ const char *worker_status_text(enum proto_status status)
 	case PROTO_E_PASSED_DESCRIPTOR:
 		return "a file descriptor came with a packet; timerd takes none";
 	case PROTO_E_NOBODY:
-		return "this uid is the overflow uid: it stands for every user that has no name here";
+		return "this uid is the overflow uid: it stands for every user without a name here";
 	default:
 		return "protocol error";
 	}
@@ -191,7 +191,8 @@ static void list(struct worker *w, uint32_t session, const void *packet,
 		*ret_cursor = report_list(w, session, header->cursor, all, now, answer);
 }
 
-/* Applies an opened packet that comes at the right time. Return: PROTO_OK, or why the session ends. */
+/* Applies an opened packet that comes at the right time. Return: PROTO_OK, or why the session
+ * ends. */
 static enum proto_status apply(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, const struct now *now, struct codec_writer *answer,
 	uint64_t *ret_cursor)
@@ -251,7 +252,8 @@ size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const v
 	struct arena_applying applying = w->arena.header->applying;
 	struct proto_header header;
 
-	/* adopt() has made sure that the session is one that lives and has committed this packet. */
+	/* adopt() has made sure that the session is one that lives and has committed this
+	 * packet. */
 	if (!applying.session ||
 		codec_open(w->arena.answer, applying.answer_size, CODEC_FROM_DAEMON, &header) ||
 		header.serial != applying.serial)

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker: one state, changed by three things only: a packet (worker_handle), the passing of time
- * (worker_tick), and wakes that were sent (worker_wakes_sent). It reads no clock, holds no descriptor
- * and allocates nothing, so the same code runs in the daemon and under a simulated world.
+ * The worker: one state, changed by three things only: a packet (worker_handle), the passing of
+ * time (worker_tick), and wakes that were sent (worker_wakes_sent). It reads no clock, holds no
+ * descriptor and allocates nothing, so the same code runs in the daemon and under a simulated
+ * world.
  *
  * The shell's turn of the loop:
  *
  *	now = clocks; for each client that can be read: worker_handle();
  *	more = worker_tick(now);
- *	while ((session = worker_ready(w))) { worker_wakes() … send … worker_wakes_sent(); worker_settle(); }
+ *	while ((session = worker_ready(w))) {
+ *		worker_wakes(); … send …; worker_wakes_sent(); worker_settle();
+ *	}
  *	arm the alarm of each clock to worker_next(clock); sleep, unless there is more
  *
  * Errors follow one doctrine: enum proto_status is a result for the client; the core itself cannot
@@ -37,7 +40,8 @@ struct worker_batch {
 	struct now at; /* the time for which they were made */
 	uint32_t session, count;
 	uint16_t opcode;
-	/* On each clock the last timer that it wakes; with all before it in its tree, these are all. */
+	/* On each clock the last timer that it wakes; with all before it in its tree, these are
+	 * all. */
 	uint32_t last[ARENA_CLOCKS];
 	uint32_t timers[PROTO_RECORDS_MAX(struct proto_cancelled)];
 };
@@ -64,8 +68,8 @@ void worker_init(
 	struct worker *w, void *block, const struct worker_config *config, const struct now *now);
 
 /*
- * Starts with the sessions that another worker left in the block: see adopt.h. Each of them is blocked
- * until worker_resume() or worker_disconnect() says what became of its client.
+ * Starts with the sessions that another worker left in the block: see adopt.h. Each of them is
+ * blocked until worker_resume() or worker_disconnect() says what became of its client.
  *   block: worker_size() bytes, of any content.
  * Return: whether the block is an arena of this layout and room; if not, it is untouched.
  */
@@ -76,13 +80,14 @@ bool worker_adopt(
 void worker_resume(struct worker *w, uint32_t session);
 
 /*
- * Whether an adopted session has first to be sent what may not have reached its client: until then no packet
- * of it may be handled. Else a timer could be cancelled or re-armed whose wake has long been seen.
+ * Whether an adopted session has first to be sent what may not have reached its client: until then
+ * no packet of it may be handled. Else a timer could be cancelled or re-armed whose wake has long
+ * been seen.
  */
 bool worker_recovers(const struct worker *w, uint32_t session);
 
-/* The answer that the other worker may not have sent any more: to be sent to ret_session first of all,
- * then worker_answered(). Return: its size in bytes; 0: there is none. */
+/* The answer that the other worker may not have sent any more: to be sent to ret_session first of
+ * all, then worker_answered(). Return: its size in bytes; 0: there is none. */
 size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer);
 
 /*
@@ -105,7 +110,8 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 	const struct now *now, const void **ret_answer, bool *ret_end);
 void worker_answered(struct worker *w);
 
-/* Makes ready the sessions that have something due. Return: whether there are more than one call takes. */
+/* Makes ready the sessions that have something due. Return: whether there are more than one call
+ * takes. */
 bool worker_tick(struct worker *w, const struct now *now);
 
 /* Whether a session waits to be served. */
@@ -117,21 +123,21 @@ uint32_t worker_ready(struct worker *w, const struct now *now);
 enum worker_send {
 	WORKER_NOTHING, /* there is nothing due */
 	WORKER_PACKET,	/* send the packet, then worker_wakes_sent() */
-	WORKER_HOLD, /* what is due may only be sent once the client has read all it was sent before */
-	WORKER_END, /* send the packet, then disconnect */
+	WORKER_HOLD,	/* what is due may only be sent once the client has read all before it */
+	WORKER_END,	/* send the packet, then disconnect */
 };
 
 /*
  * Writes the session's next packet of wakes or of other events: as many as are due and fit.
- *   drained: the client is known to have read everything that was sent to it. Only then does a timer
- *   get a further wake: so a client that does not read finds one wake with the count of overruns,
- *   and not a queue of them.
+ *   drained: the client is known to have read everything that was sent to it. Only then does a
+ *   timer get a further wake: so a client that does not read finds one wake with the count of
+ *   overruns, and not a queue of them.
  */
 enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct now *now,
 	bool drained, void *packet, size_t *ret_size);
 
-/* The last packet of worker_wakes() was sent, and nothing happened since: takes its wakes off. now: as
- * worker_wakes() had it. */
+/* The last packet of worker_wakes() was sent, and nothing happened since: takes its wakes off. now:
+ * as worker_wakes() had it. */
 void worker_wakes_sent(struct worker *w, const struct now *now);
 
 /* The session was served. blocked: its client has to read first; then worker_unblock(). */
@@ -154,8 +160,8 @@ enum worker_chore {
 };
 
 /*
- * Has a chore come up `delay` microseconds from now, and each `every` from then on (0: once). It may
- * come a quarter of its delay later, so that it shares others' wake-ups.
+ * Has a chore come up `delay` microseconds from now, and each `every` from then on (0: once). It
+ * may come a quarter of its delay later, so that it shares others' wake-ups.
  */
 void worker_start_chore(struct worker *w, enum worker_chore chore, uint64_t delay, uint64_t every,
 	const struct now *now);

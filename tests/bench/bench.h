@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every benchmark needs: a clock, random numbers that are the same in each run, samples, and one
- * way of printing, `name value unit` a line, which tests/bench/run reads.
+ * What every benchmark needs: a clock, random numbers that are the same in each run, samples, and
+ * one way of printing, `name value unit` a line, which tests/bench/run reads.
  *
  * A benchmark that cannot go on says why on standard error and exits with 1; the report then tells
  * that instead of a figure.

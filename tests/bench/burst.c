@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * burst SOCKET N: N timers of one client fall due at one instant. Prints how many of them a second it
- * has been handed, from that instant to the last one's handler, and how late the wakes of another
- * client are meanwhile, which has one every millisecond: `other` when its handler runs, `other_sent` when
- * timerd sent them. What lies between is the machine's, with three processes on its processors.
+ * burst SOCKET N: N timers of one client fall due at one instant. Prints how many of them a second
+ * it has been handed, from that instant to the last one's handler, and how late the wakes of
+ * another client are meanwhile, which has one every millisecond: `other` when its handler runs,
+ * `other_sent` when timerd sent them. What lies between is the machine's, with three processes on
+ * its processors.
  */
 #include <errno.h>
 #include <stdbool.h>

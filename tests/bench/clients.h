@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many clients with a period each, in a few processes: what crowd.c and wakeups.c share. Each client
- * is a connection of its own to timerd, or has a timerfd of its own; its process waits for all of its
- * clients in one epoll.
+ * Many clients with a period each, in a few processes: what crowd.c and wakeups.c share. Each
+ * client is a connection of its own to timerd, or has a timerfd of its own; its process waits for
+ * all of its clients in one epoll.
  */
 #pragma once
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * life N PATTERN [REPEATS [fresh|both [RECORDS]]]: N timers are added, half of them cancelled in random order, the other half
- * expired by the loop. PATTERN: `random` dues, or `ordered` ones, nearly as timeouts of equal length
- * that are set one after another.
+ * life N PATTERN [REPEATS [fresh|both [RECORDS]]]: N timers are added, half of them cancelled in
+ * random order, the other half expired by the loop. PATTERN: `random` dues, or `ordered` ones,
+ * nearly as timeouts of equal length that are set one after another.
  *
- * It is done twice on the same loop, unless only `fresh` is wanted: `fresh`, and `aged`, when handles and
- * free lists have been stirred by the first time. Prints nanoseconds of CPU a timer: add, cancel, expire, and life, which is
- * the first and the mean of the other two. CPU, because all of it happens in this thread and nothing is
- * waited for, and because what else the machine does then counts for less.
+ * It is done twice on the same loop, unless only `fresh` is wanted: `fresh`, and `aged`, when
+ * handles and free lists have been stirred by the first time. Prints nanoseconds of CPU a timer:
+ * add, cancel, expire, and life, which is the first and the mean of the other two. CPU, because all
+ * of it happens in this thread and nothing is waited for, and because what else the machine does
+ * then counts for less.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -38,7 +38,8 @@ void life_close(void)
 
 void life_add(size_t i, uint64_t due)
 {
-	/* The second life begins after the first one's end: what it left is given back in the add. */
+	/* The second life begins after the first one's end: what it left is given back in the
+	 * add. */
 	sources[i] = sd_event_source_unref(sources[i]);
 	sd_event_add_time(event, &sources[i], CLOCK_MONOTONIC, start + due, 1, fire, NULL);
 }

@@ -2,9 +2,10 @@
 /*
  * The daemon's core in process: packets of BATCH records are handed to worker_handle(), as a client
  * would send them, answered with ids, and cancelled by these; expired by the loop's own calls, each
- * wake written into a packet where a library calls back. So beside what a library does this has checks,
- * limits, ids, the codec, and the tree of sessions in it; it has no system call, as the shell is left
- * out. A batch is the daemon's to make use of: no library here takes more than one timer at once.
+ * wake written into a packet where a library calls back. So beside what a library does this has
+ * checks, limits, ids, the codec, and the tree of sessions in it; it has no system call, as the
+ * shell is left out. A batch is the daemon's to make use of: no library here takes more than one
+ * timer at once.
  */
 #include <errno.h>
 #include <stdlib.h>

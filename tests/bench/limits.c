@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * limits N: what this machine allows: N 64-byte records echoed as 24-byte ones in 64 KB packets, four
- * of them on their way; N 48-byte records sent one way; a timerfd created and armed, and the kernel's
- * memory for it, which is reckoned from all of the kernel's slabs and so is noisy.
+ * limits N: what this machine allows: N 64-byte records echoed as 24-byte ones in 64 KB packets,
+ * four of them on their way; N 48-byte records sent one way; a timerfd created and armed, and the
+ * kernel's memory for it, which is reckoned from all of the kernel's slabs and so is noisy.
  */
 #include <errno.h>
 #include <stdio.h>

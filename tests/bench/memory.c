@@ -2,15 +2,15 @@
 /*
  * memory [N [ROUNDS [SESSIONS]]]: what it costs that the arena outlives the process.
  *
- * First, the core in process over memory of its own (anonymous) and over memory like the daemon's (a
- * memfd, mapped shared): N timers with random dues are enrolled, half of them cancelled in random order,
- * the other half expired. The two kinds take turns, in an order that changes with each round. All pages
- * have been written to before, which is a figure of its own: nanoseconds a page, paid once in a life. Prints
- * nanoseconds of CPU a timer, the median over the rounds, and the ratio shared / plain: the median of the
- * rounds' ratios, the smallest and the largest.
+ * First, the core in process over memory of its own (anonymous) and over memory like the daemon's
+ * (a memfd, mapped shared): N timers with random dues are enrolled, half of them cancelled in
+ * random order, the other half expired. The two kinds take turns, in an order that changes with
+ * each round. All pages have been written to before, which is a figure of its own: nanoseconds a
+ * page, paid once in a life. Prints nanoseconds of CPU a timer, the median over the rounds, and the
+ * ratio shared / plain: the median of the rounds' ratios, the smallest and the largest.
  *
- * Then, adoption: N timers of SESSIONS sessions, with random and with ordered dues, are left in a memfd,
- * which is mapped anew, as the next process would, and adopted: milliseconds.
+ * Then, adoption: N timers of SESSIONS sessions, with random and with ordered dues, are left in a
+ * memfd, which is mapped anew, as the next process would, and adopted: milliseconds.
  */
 #include <errno.h>
 #include <stdio.h>

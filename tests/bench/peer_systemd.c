@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer_systemd N: starts N transient timers over D-Bus, 64 calls on their way at a time, and prints how
- * many a second, and how much larger PID 1 has become. It leaves them: to be run in a machine that is
- * thrown away (tests/system/with-systemd).
+ * peer_systemd N: starts N transient timers over D-Bus, 64 calls on their way at a time, and prints
+ * how many a second, and how much larger PID 1 has become. It leaves them: to be run in a machine
+ * that is thrown away (tests/system/with-systemd).
  */
 #include <stdio.h>
 #include <systemd/sd-bus.h>

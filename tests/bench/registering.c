@@ -24,8 +24,8 @@
 
 enum { PHASES = 3 };
 
-/* A byte a client each: it is ready for a phase, it may begin the phase or end after the last, it is
- * done. The word to begin has a pipe a phase, lest a fast client take a slow one's. */
+/* A byte a client each: it is ready for a phase, it may begin the phase or end after the last, it
+ * is done. The word to begin has a pipe a phase, lest a fast client take a slow one's. */
 static int ready[2], begin[PHASES + 1][2], done[2];
 
 static void put(int fd)

@@ -3,12 +3,12 @@
  * restart [TIMERS [CLIENTS [ROUNDS]]]: how long nobody is woken when the daemon is killed.
  *
  * For a machine where systemd keeps timerd (tests/system/bench-restart boots one), as root. CLIENTS
- * connections in this process hold TIMERS timers that are not due here, with random dues on all clocks,
- * and one each that is due every tenth of a second. Once systemd has all connections, the daemon is
- * killed, ROUNDS times. Everything that arrived before the process was dead is taken in first. From the
- * kill on, in milliseconds, the median, least and most: to the first wake of the next process
- * (first_wake), and until each client has had one (all_woken). Then what went wrong, which is nothing:
- * connections made again, wakes lost or doubled.
+ * connections in this process hold TIMERS timers that are not due here, with random dues on all
+ * clocks, and one each that is due every tenth of a second. Once systemd has all connections, the
+ * daemon is killed, ROUNDS times. Everything that arrived before the process was dead is taken in
+ * first. From the kill on, in milliseconds, the median, least and most: to the first wake of the
+ * next process (first_wake), and until each client has had one (all_woken). Then what went wrong,
+ * which is nothing: connections made again, wakes lost or doubled.
  */
 #include <errno.h>
 #include <poll.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * roundtrip SOCKET N PID: one registration at a time, each answered before the next, N of them, in turns
- * with ping-pongs of packets of the same size, with a process that blocks in recv() and with one that
- * asks epoll first. Prints the medians and 99th percentiles.
+ * roundtrip SOCKET N PID: one registration at a time, each answered before the next, N of them, in
+ * turns with ping-pongs of packets of the same size, with a process that blocks in recv() and with
+ * one that asks epoll first. Prints the medians and 99th percentiles.
  *
- * All who serve, timerd (PID) among them, are held to one processor, and this process to another. Where the
- * scheduler puts the two on the same one a trip takes half the time, and it does so for one pair and not for
- * the next, for a second and not for the next.
+ * All who serve, timerd (PID) among them, are held to one processor, and this process to another.
+ * Where the scheduler puts the two on the same one a trip takes half the time, and it does so for
+ * one pair and not for the next, for a second and not for the next.
  */
 #include <errno.h>
 #include <sched.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wakeups SOCKET CLIENTS SECONDS: clients with periods of 0.2 to 2 s and a slack of a tenth of each:
- * how often timerd's alarm rang, beside the fewest times that any schedule could do with, reckoned
- * afterwards with all dues known, and beside one time for each wake.
+ * wakeups SOCKET CLIENTS SECONDS: clients with periods of 0.2 to 2 s and a slack of a tenth of
+ * each: how often timerd's alarm rang, beside the fewest times that any schedule could do with,
+ * reckoned afterwards with all dues known, and beside one time for each wake.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as the arena that a killed process left: laid over the records of a small one, whose header
- * is then made to fit, as otherwise next to nothing would be looked at. Adopted, it has to be sound; and
- * it has to stay so while requests are handled, time passes and wakes are sent. With the first byte's
- * lowest bit set, check words are made to fit too: then bounds alone stand between the bytes and the
- * trees.
+ * Any bytes as the arena that a killed process left: laid over the records of a small one, whose
+ * header is then made to fit, as otherwise next to nothing would be looked at. Adopted, it has to
+ * be sound; and it has to stay so while requests are handled, time passes and wakes are sent. With
+ * the first byte's lowest bit set, check words are made to fit too: then bounds alone stand between
+ * the bytes and the trees.
  *
  *	tests/fuzz/run adopt
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any history of two sessions: packets as they come or with a header that is made to fit, time that
- * passes, a clock that is set, connections that come and go, and kills with adoption. After each, the
- * arena has to be sound, and no alarm may be set to what has passed.
+ * passes, a clock that is set, connections that come and go, and kills with adoption. After each,
+ * the arena has to be sound, and no alarm may be set to what has passed.
  *
  * The input is a list of events, each a byte (what it is, below, and whose) and what that takes:
  * integers are little-endian, packets have their length in 16 bits before them.

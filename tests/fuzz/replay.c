@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gives a fuzz target every file of its corpus once, without libFuzzer: so the seeds, and what fuzzing
- * ever found, are tested by each `make check`, with any compiler and under any sanitizer.
+ * Gives a fuzz target every file of its corpus once, without libFuzzer: so the seeds, and what
+ * fuzzing ever found, are tested by each `make check`, with any compiler and under any sanitizer.
  *
  * Usage: replay_TARGET FOLDER...
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Only where coverage is measured: gcov writes its counts as a process exits, and much of what is told of
- * the daemon is told by tests that kill it. This is linked into it there, and a test that kills sends
- * another signal than SIGKILL (daemon_kill_signal()). At that the process goes no further, as if it
- * were dead, writes its counts, and then is.
+ * Only where coverage is measured: gcov writes its counts as a process exits, and much of what is
+ * told of the daemon is told by tests that kill it. This is linked into it there, and a test that
+ * kills sends another signal than SIGKILL (daemon_kill_signal()). At that the process goes no
+ * further, as if it were dead, writes its counts, and then is.
  */
 #include <gcov.h>
 #include <signal.h>

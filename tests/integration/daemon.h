@@ -20,8 +20,8 @@
 struct test_daemon {
 	char directory[64]; /* "": not made yet */
 	char socket[96];
-	char log[96]; /* a file: what it said on standard error, over all its starts; a unit's is empty */
-	pid_t pid; /* 0: not running */
+	char log[96]; /* a file: its standard error, of all its starts; empty for a unit */
+	pid_t pid;    /* 0: not running */
 };
 
 /* Starts it with further arguments, up to NULL, and waits until it listens. */
@@ -33,7 +33,8 @@ const char *daemon_socket(const struct test_daemon *d);
 /* SIGKILL, and waits for its end. */
 void daemon_kill(struct test_daemon *d);
 
-/* What is SIGKILL to a daemon under test; with $TIMERD_COUNTED set, to one that counted.c is linked to. */
+/* What is SIGKILL to a daemon under test; with $TIMERD_COUNTED set, to one that counted.c is linked
+ * to. */
 int daemon_kill_signal(void);
 
 /* SIGTERM, and waits for its end. Return: its exit status, 128 + n if signal n ended it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timerd-faulty, a timerd whose calls fail as a plan says (fault.h), by itself or managed as systemd
- * manages it (manager.h). What goes wrong in here fails the cmocka test.
+ * timerd-faulty, a timerd whose calls fail as a plan says (fault.h), by itself or managed as
+ * systemd manages it (manager.h). What goes wrong in here fails the cmocka test.
  */
 #pragma once
 
@@ -38,7 +38,8 @@ void faulty_kill(struct faulty *f);
 int faulty_ended(struct faulty *f);
 
 /*
- * What it left at its end must be nothing, and each line that it said since its start one of its own.
+ * What it left at its end must be nothing, and each line that it said since its start one of its
+ * own.
  *   lines: how many at least
  */
 void faulty_check_end(struct faulty *f, size_t lines);

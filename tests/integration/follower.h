@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client at the level of packets that keeps count: of what it asked for, what it was told, and that each wake
- * is the one that has to come next. It goes on over a daemon's death as timerd-protocol(7) says. What goes
- * wrong in here fails the cmocka test that called it.
+ * A client at the level of packets that keeps count: of what it asked for, what it was told, and
+ * that each wake is the one that has to come next. It goes on over a daemon's death as
+ * timerd-protocol(7) says. What goes wrong in here fails the cmocka test that called it.
  */
 #pragma once
 
@@ -29,7 +29,8 @@ void follower_open(struct follower *f, const char *socket, const unsigned int *s
 /* Takes a packet, whichever it is. Return: whether one came in time. */
 bool follower_take(struct follower *f, int timeout_ms);
 
-/* Asks for a timer that is due after a span, in microseconds as `every` is, and does not wait for the answer. */
+/* Asks for a timer that is due after a span, in microseconds as `every` is, and does not wait for
+ * the answer. */
 void follower_ask(struct follower *f, uint64_t span, uint64_t every);
 void follower_await_answer(struct follower *f);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What systemd is to a timerd, without systemd: who gives it its socket, listens to what it notifies,
- * keeps its descriptors, and passes all of them to its next process (sd_listen_fds(3), sd_notify(3),
- * sd_pid_notify_with_fds(3)). A thread does the listening. What goes wrong in here fails the cmocka
- * test that called it.
+ * What systemd is to a timerd, without systemd: who gives it its socket, listens to what it
+ * notifies, keeps its descriptors, and passes all of them to its next process (sd_listen_fds(3),
+ * sd_notify(3), sd_pid_notify_with_fds(3)). A thread does the listening. What goes wrong in here
+ * fails the cmocka test that called it.
  *
  *	manager_init(&m, directory, socket);
  *	pid = manager_fork(&m);
@@ -59,8 +59,8 @@ bool manager_is_ready(struct manager *m);
 /* Waits until so many are kept. */
 void manager_await(struct manager *m, size_t count);
 
-/* Fills its queue and stops to take what is notified, until it listens again; nothing else of the manager may be
- * called meanwhile. */
+/* Fills its queue and stops to take what is notified, until it listens again; nothing else of the
+ * manager may be called meanwhile. */
 void manager_go_deaf(struct manager *m);
 void manager_listen(struct manager *m);
 

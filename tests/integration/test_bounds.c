@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the daemon's means end: its socket is taken, a limit is reached, descriptors have run out. It
- * says so by name to whom it concerns, and serves everybody else.
+ * Where the daemon's means end: its socket is taken, a limit is reached, descriptors have run out.
+ * It says so by name to whom it concerns, and serves everybody else.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +31,8 @@
 static struct test_daemon d;
 static struct wire wires[WIRES];
 
-/* Runs a second daemon to its end. said: what it wrote on standard error. Return: its exit status. */
+/* Runs a second daemon to its end. said: what it wrote on standard error. Return: its exit
+ * status. */
 static int run_to_end(const char *socket, char *said, size_t size)
 {
 	const char *binary = daemon_binary("TIMERD_BINARY");

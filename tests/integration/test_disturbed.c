@@ -138,8 +138,8 @@ static void test_stopped(void **state)
 	check(last_other <= got.sent && sent <= got.sent);
 }
 
-/* With standard error as it has been prepared: clients give it reasons to say something, more than it
- * may, and a good one is served. */
+/* With standard error as it has been prepared: clients give it reasons to say something, more than
+ * it may, and a good one is served. */
 static void check_unheard(void)
 {
 	static struct wire w[OTHERS];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call that toytimerctl itself makes fails, at each of its uses, in each way that its man page lists,
- * verb by verb. It ends with the status that it would have had, or with a line that says why not; it
- * never ends by a signal, and never prints half of an answer with a status of success.
+ * Each call that toytimerctl itself makes fails, at each of its uses, in each way that its man page
+ * lists, verb by verb. It ends with the status that it would have had, or with a line that says why
+ * not; it never ends by a signal, and never prints half of an answer with a status of success.
  */
 #include <setjmp.h>
 #include <stdarg.h>

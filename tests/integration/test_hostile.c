@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets that end the connection they come on. Each must get one error event that says exactly what
- * was wrong, and then the end of file, while a well-behaved client's wakes keep coming. The packets
- * are made from tables: every request, each field of its header wrong, before and after the hello.
+ * Packets that end the connection they come on. Each must get one error event that says exactly
+ * what was wrong, and then the end of file, while a well-behaved client's wakes keep coming. The
+ * packets are made from tables: every request, each field of its header wrong, before and after the
+ * hello.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -329,7 +330,8 @@ static void test_first_serial(void **state)
 	}
 }
 
-/* Sends `attack` behind two statuses, of serials 2 and 3, whose answers have been read or have not. */
+/* Sends `attack` behind two statuses, of serials 2 and 3, whose answers have been read or have
+ * not. */
 static void run_wrong_serial(uint64_t serial, bool in_flight)
 {
 	attacks++;
@@ -358,7 +360,8 @@ static void run_wrong_serial(uint64_t serial, bool in_flight)
 	attacking = false;
 }
 
-/* None at all, one of before, the same again, a gap; for each kind of request. Nothing of it is done. */
+/* None at all, one of before, the same again, a gap; for each kind of request. Nothing of it is
+ * done. */
 static void test_wrong_serial(void **state)
 {
 	static const uint64_t serials[] = {
@@ -431,7 +434,8 @@ static void test_descriptors(void **state)
 	}
 }
 
-/* A malformed packet right behind good ones: those are answered, and done, before it is spoken of. */
+/* A malformed packet right behind good ones: those are answered, and done, before it is spoken
+ * of. */
 static void test_good_ones_before(void **state)
 {
 	const struct proto_register r = {.due = UINT64_C(3600000000), .flags = PROTO_RELATIVE};

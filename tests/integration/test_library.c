@@ -223,7 +223,8 @@ static void test_batch_in_order(void **state)
 	toytimer *t = open_handle();
 
 	(void)state;
-	/* All are to be there before the first is due, on a busy machine and under a sanitizer too. */
+	/* All are to be there before the first is due, on a busy machine and under a sanitizer
+	 * too. */
 	base = toytimer_now(TOYTIMER_MONOTONIC) + 2000 * MS;
 	for (size_t i = 0; i < N; i++) {
 		r[i] = recorder_after(&recorder, base + i * 7919 % 50 * MS);

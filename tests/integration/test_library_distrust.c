@@ -255,7 +255,8 @@ static bool take_many(struct peer *p, uint8_t (*ret)[PROTO_PACKET_MAX], uint64_t
 	return true;
 }
 
-/* Another daemon goes on with the session, and has had none of the two; and then, the first of them. */
+/* Another daemon goes on with the session, and has had none of the two; and then, the first of
+ * them. */
 static void *resume_main(void *userdata)
 {
 	static uint8_t first[2][PROTO_PACKET_MAX], again[2][PROTO_PACKET_MAX];

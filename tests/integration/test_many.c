@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The journeys at scale, over the bare wire: many processes with many timers, cancels that race with
- * wakes, clients that read slowly, clients that go, listings of what changes meanwhile.
+ * The journeys at scale, over the bare wire: many processes with many timers, cancels that race
+ * with wakes, clients that read slowly, clients that go, listings of what changes meanwhile.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -184,7 +184,8 @@ static void test_cancel_against_wake(void **state)
 	check(cancels > 0 && wakes > 0);
 }
 
-/* The same in bulk: of each timer there is a wake or a cancel that says ok, never both, never none. */
+/* The same in bulk: of each timer there is a wake or a cancel that says ok, never both, never
+ * none. */
 static void test_cancel_many_against_wakes(void **state)
 {
 	enum { N = 1000 };
@@ -233,7 +234,8 @@ static void test_cancel_many_against_wakes(void **state)
 	print_message("%u woken, %u cancelled\n", wakes, cancels);
 }
 
-/* While it does not read there is one wake in its socket; then one that counts all it slept through. */
+/* While it does not read there is one wake in its socket; then one that counts all it slept
+ * through. */
 static void test_slow_reader(void **state)
 {
 	const struct proto_register r = {.due = 5000, .every = 5000, .flags = PROTO_RELATIVE};

@@ -34,7 +34,8 @@ struct record {
 	enum proto_status status;
 };
 
-/* Who asks for what cannot be now, or at all. (What the record alone tells is in the golden packets.) */
+/* Who asks for what cannot be now, or at all. (What the record alone tells is in the golden
+ * packets.) */
 static const struct record records[] = {
 	{"due FOREVER", {.due = UINT64_MAX}, PROTO_E_RANGE},
 	{"a span of FOREVER", {.due = UINT64_MAX, .flags = 1}, PROTO_E_RANGE},

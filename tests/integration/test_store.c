@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What outlives a daemon, with this test as the service manager (manager.h): it is killed, stopped, started
- * again with what it had stored, whole or meddled with. A client at the level of packets sees its
- * session go on, with no wake lost or doubled, or sees at once that it does not.
+ * What outlives a daemon, with this test as the service manager (manager.h): it is killed, stopped,
+ * started again with what it had stored, whole or meddled with. A client at the level of packets
+ * sees its session go on, with no wake lost or doubled, or sees at once that it does not.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -139,8 +139,8 @@ static void check_status(uint64_t restarts, uint64_t timers)
 	check((pid_t)status.pid == service.pid);
 }
 
-/* It is killed wherever it is, now with a request on its way, and now with one sent to nobody; what falls
- * due meanwhile is late, and comes once. */
+/* It is killed wherever it is, now with a request on its way, and now with one sent to nobody; what
+ * falls due meanwhile is late, and comes once. */
 static void test_killed(void **state)
 {
 	struct follower *f = &one;
@@ -226,7 +226,8 @@ static void test_crowd(void **state)
 	for (int i = 2; i < CROWD; i++)
 		follower_await_resumed(&crowd[i], 1);
 	check(said("went on with 12 sessions and 12 timers; 0 records") == 1);
-	/* Gone before its turn to be stored comes, or without a timer by then: it is passed over. */
+	/* Gone before its turn to be stored comes, or without a timer by then: it is passed
+	 * over. */
 	open_follower(&crowd[0]);
 	follower_enroll(&crowd[0], FAR, 0);
 	wire_close(&crowd[0].wire);
@@ -238,8 +239,8 @@ static void test_crowd(void **state)
 	check(manager_count(&service.manager) == CROWD);
 }
 
-/* Nobody listens to the daemon, and its queue is full: it waits for nobody, and says later what there was. The
- * number of a session that has gone meanwhile is the next one's. */
+/* Nobody listens to the daemon, and its queue is full: it waits for nobody, and says later what
+ * there was. The number of a session that has gone meanwhile is the next one's. */
 static void test_deaf_manager(void **state)
 {
 	uint64_t until;
@@ -374,7 +375,8 @@ static int make_empty(off_t size, int seals)
 	return fd;
 }
 
-/* Memory that cannot be gone on with: its clients are told to begin anew, on a connection of theirs. */
+/* Memory that cannot be gone on with: its clients are told to begin anew, on a connection of
+ * theirs. */
 static void test_memory_of_no_use(void **state)
 {
 	const int whole = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;

@@ -107,7 +107,8 @@ bool wire_wait(struct wire *w, int timeout_ms)
 	if (r == 0)
 		return false;
 	n = recv(w->fd, w->in, sizeof(w->in), 0);
-	/* Said once, where the daemon closed before it had read all; what it sent is there still. */
+	/* Said once, where the daemon closed before it had read all; what it sent is there
+	 * still. */
 	if (n < 0 && errno == ECONNRESET)
 		n = recv(w->fd, w->in, sizeof(w->in), 0);
 	check(n >= 0);

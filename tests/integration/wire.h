@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client that speaks the wire itself, without the library: it can say what no library would, and it
- * sees each packet as it came. What goes wrong in here or in check() fails the cmocka test, or, in a
- * process that wire_fork() made, ends that process with a line on standard error and status 1.
+ * A client that speaks the wire itself, without the library: it can say what no library would, and
+ * it sees each packet as it came. What goes wrong in here or in check() fails the cmocka test, or,
+ * in a process that wire_fork() made, ends that process with a line on standard error and status 1.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A well-behaved client in a process of its own, with timers that repeat on every clock: whatever is
- * done to the daemon meanwhile, its wakes must come as if nothing were.
+ * A well-behaved client in a process of its own, with timers that repeat on every clock: whatever
+ * is done to the daemon meanwhile, its wakes must come as if nothing were.
  */
 #pragma once
 

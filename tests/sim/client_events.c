@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a client makes of what it reads, and what it may rely on: each wake once and in its turn, none
- * for a timer that it was told is gone, each request answered once. What comes twice after a kill has to
- * be the same both times.
+ * What a client makes of what it reads, and what it may rely on: each wake once and in its turn,
+ * none for a timer that it was told is gone, each request answered once. What comes twice after a
+ * kill has to be the same both times.
  */
 #include "world.h"
 
@@ -73,8 +73,8 @@ static void take_cancelled(
 {
 	struct client_timer *t = client_find(client, cancelled->cookie);
 
-	/* Another session may cancel a timer whose last wake is known to have been sent by its client
-	 * only, as the daemon was killed meanwhile. */
+	/* Another session may cancel a timer whose last wake is known to have been sent by its
+	 * client only, as the daemon was killed meanwhile. */
 	if (!t || t->state == CLIENT_TIMER_CANCELLED || t->state == CLIENT_TIMER_ENDED) {
 		if (!w->counts.kills)
 			world_fail(w, "a cancellation was told twice");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What may happen in a history, counted: a simulation in which something never happens shows nothing
- * about it. `sim --all-events` fails for it.
+ * What may happen in a history, counted: a simulation in which something never happens shows
+ * nothing about it. `sim --all-events` fails for it.
  */
 #pragma once
 

@@ -31,14 +31,16 @@ void exercise_clear(const struct exercise *e, void *block);
 void exercise_fill(struct exercise *e, void *block);
 
 /*
- * Adopts the block, and goes on: some sessions resume, some have gone, some come; requests are handled,
- * time passes, wakes are sent, all sessions close. What holds of a sound arena is looked at after each.
+ * Adopts the block, and goes on: some sessions resume, some have gone, some come; requests are
+ * handled, time passes, wakes are sent, all sessions close. What holds of a sound arena is looked
+ * at after each.
  * Return: NULL, or what is wrong. ret_fits: whether the block was taken for an arena at all.
  */
 const char *exercise_adopt(struct exercise *e, void *block, bool *ret_fits);
 const char *exercise_serve(struct exercise *e);
 
-/* Hands the worker a packet of a session and has its answer sent. Return: whether the session ended. */
+/* Hands the worker a packet of a session and has its answer sent. Return: whether the session
+ * ended. */
 bool exercise_handle(struct exercise *e, uint32_t session, const void *packet, size_t size);
 
 /* Has all that is due now sent. Return: NULL, or what is wrong. */

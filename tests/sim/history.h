@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A history: a seed, and which of its steps are made. Any part of one is a history too, so what fails
- * can be cut down to the few steps that it takes.
+ * A history: a seed, and which of its steps are made. Any part of one is a history too, so what
+ * fails can be cut down to the few steps that it takes.
  */
 #pragma once
 
@@ -18,16 +18,16 @@ struct history {
 	struct counts counts, copies_counts; /* of a run that has come to its end */
 };
 
-/* Numbers the steps: those that `keep` names ("3,7-9"), all below `steps` where it is NULL. Return: false
- * where it is no such list. */
+/* Numbers the steps: those that `keep` names ("3,7-9"), all below `steps` where it is NULL. Return:
+ * false where it is no such list. */
 bool history_number(struct history *h, uint64_t steps, const char *keep);
 void history_free(struct history *h);
 
 /* Runs it in this process, which ends if it fails. */
 void history_run(struct history *h);
 
-/* Runs it in a child. Return: whether it fails, and in the same way if the place has a fault; where it does
- * is then said there. */
+/* Runs it in a child. Return: whether it fails, and in the same way if the place has a fault; where
+ * it does is then said there. */
 bool history_fails(const struct history *h, struct world_place *place);
 
 /* Cuts a history that fails to one that fails and has no step that could be left out. */

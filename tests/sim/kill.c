@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A kill of a copy: the arena as it is at this very store, the sockets as the kernel would hold them,
- * the clients as they are. Another worker adopts it, is perhaps killed at that as well, and goes on for
- * some steps and to the end of all that has one. The world that was copied waits meanwhile.
+ * A kill of a copy: the arena as it is at this very store, the sockets as the kernel would hold
+ * them, the clients as they are. Another worker adopts it, is perhaps killed at that as well, and
+ * goes on for some steps and to the end of all that has one. The world that was copied waits
+ * meanwhile.
  */
 #include <string.h>
 

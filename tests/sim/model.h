@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon should do, said a second time and naively: an array of timers, searched from end to
- * end. It stands at the daemon's sockets: it is shown each packet that is handled and each that is to
- * be sent, says what is wrong with it, and changes as the daemon should have. From the daemon it
- * learns nothing but ids.
+ * What the daemon should do, said a second time and naively: an array of timers, searched from end
+ * to end. It stands at the daemon's sockets: it is shown each packet that is handled and each that
+ * is to be sent, says what is wrong with it, and changes as the daemon should have. From the daemon
+ * it learns nothing but ids.
  *
  * A fault is a sentence, or NULL where there is none.
  */
@@ -87,7 +87,8 @@ const char *model_wakes(struct model *m, uint32_t session, const struct now *now
 void model_sent(
 	struct model *m, uint32_t session, const void *packet, size_t size, const struct now *made);
 
-/* The same where the daemon was killed meanwhile: what of it the arena shows to have been taken off. */
+/* The same where the daemon was killed meanwhile: what of it the arena shows to have been taken
+ * off. */
 void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t session,
 	const void *packet, size_t size, const struct now *made);
 
@@ -98,9 +99,9 @@ void model_adopted(struct model *m, const struct now *now);
 void model_resumed(struct model *m, uint32_t session);
 
 /*
- * Counts are not kept to the wake where a daemon is killed: what it was at may be counted although it is
- * taken back, and is then counted again. Looks whether they are off by no more than that, and goes on
- * from them. most: records in hand; kills: since it was looked at last.
+ * Counts are not kept to the wake where a daemon is killed: what it was at may be counted although
+ * it is taken back, and is then counted again. Looks whether they are off by no more than that, and
+ * goes on from them. most: records in hand; kills: since it was looked at last.
  */
 const char *model_recount(
 	struct model *m, const struct counters *counters, uint64_t most, uint64_t kills);

@@ -4,8 +4,8 @@
  */
 #include "model.h"
 
-/* The timer that comes next after `after` (NULL: first) among those of a session and clock that are due
- * by then: in order of due, and among equals of registration. */
+/* The timer that comes next after `after` (NULL: first) among those of a session and clock that are
+ * due by then: in order of due, and among equals of registration. */
 static const struct model_timer *next_due(const struct model *m, uint32_t session,
 	unsigned int clock, uint64_t at, const struct model_timer *after)
 {
@@ -54,8 +54,8 @@ static const char *compare_wake(
 	return NULL;
 }
 
-/* What is due at the time `made`. ret_count: how many wakes there should be; with a packet, compares them.
- * ret_held: whether one had to wait for its client. */
+/* What is due at the time `made`. ret_count: how many wakes there should be; with a packet,
+ * compares them. ret_held: whether one had to wait for its client. */
 static const char *due_at(const struct model *m, uint32_t session, const struct now *now,
 	const struct now *made, bool drained, const void *packet, const struct proto_header *h,
 	uint32_t *ret_count, bool *ret_held)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fewest wake-ups. For a while nothing happens but that time passes: no request, no clock is set,
- * everybody reads. All that will be due in it is known beforehand, so how often the alarm has to ring
- * can be reckoned offline: each wake is an interval from due to due + slack, each ring stabs all
- * intervals that it lies in, and the fewest stabs are found by a walk over the intervals by their ends.
- * (Those that made the walk stab do not overlap, and so prove that it takes as many.) Then the daemon
- * lives through the same time, and its alarm has to ring exactly as often.
+ * The fewest wake-ups. For a while nothing happens but that time passes: no request, no clock is
+ * set, everybody reads. All that will be due in it is known beforehand, so how often the alarm has
+ * to ring can be reckoned offline: each wake is an interval from due to due + slack, each ring
+ * stabs all intervals that it lies in, and the fewest stabs are found by a walk over the intervals
+ * by their ends. (Those that made the walk stab do not overlap, and so prove that it takes as
+ * many.) Then the daemon lives through the same time, and its alarm has to ring exactly as often.
  */
 #include <stdlib.h>
 
@@ -48,8 +48,8 @@ static uint64_t wakes_left(const struct model_timer *t)
 	return t->count ? t->count - t->fired : UINT64_MAX;
 }
 
-/* Where one ring may do for several periods of a timer, and it ends after so many wakes, the intervals
- * depend on the rings: the quiet time ends before that one could have run out. */
+/* Where one ring may do for several periods of a timer, and it ends after so many wakes, the
+ * intervals depend on the rings: the quiet time ends before that one could have run out. */
 static void end_before(struct quiet *q, const struct model_timer *t, struct interval next)
 {
 	uint64_t wakes = wakes_left(t), end;

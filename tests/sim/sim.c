@@ -8,8 +8,8 @@
  *
  *	sim --soak				a hundred thousand, from seed 1 on
  *
- * With --all-events it fails where something that can happen never did (see events.h), with --least for
- * fewer kills, with --faster for less speed than is claimed.
+ * With --all-events it fails where something that can happen never did (see events.h), with --least
+ * for fewer kills, with --faster for less speed than is claimed.
  *
  * With --kill, at every store to a record (or one in --every K of them) the world is copied and the
  * copy is killed; without, the daemon is killed now and then, and goes on.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every place is marked when it is found: found twice is a cycle or a place with two owners, and not
- * found at the end is a leak.
+ * Every place is marked when it is found: found twice is a cycle or a place with two owners, and
+ * not found at the end is a leak.
  */
 #include "sound.h"
 
@@ -36,8 +36,8 @@ struct walk {
 	unsigned int clock;
 };
 
-/* What the link from the parent leads to. Return: how many black nodes each way down from here crosses, and
- * one; 0: there is a fault. */
+/* What the link from the parent leads to. Return: how many black nodes each way down from here
+ * crosses, and one; 0: there is a fault. */
 static uint32_t walk_tree(struct sound *s, struct walk *walk, uint32_t node_red, uint32_t parent)
 {
 	uint32_t node = node_red >> 1, before, after;

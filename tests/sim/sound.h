@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether an arena is sound: every invariant that its links, lists, trees and counts have between two
- * calls of the worker, looked at one by one with nothing taken for granted. It says nothing about what
- * the timers should be; that is the model's to say.
+ * Whether an arena is sound: every invariant that its links, lists, trees and counts have between
+ * two calls of the worker, looked at one by one with nothing taken for granted. It says nothing
+ * about what the timers should be; that is the model's to say.
  */
 #pragma once
 

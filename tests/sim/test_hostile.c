@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Arenas as no process of ours leaves them: of another layout, with bytes flipped, with links in
- * circles, with numbers that lead outside, with counts that lie. None is given to the worker that has
- * not been through adoption; each has to be refused, or to end in a state that is sound and serves;
- * and what the damage did not touch has to be there still.
+ * circles, with numbers that lead outside, with counts that lie. None is given to the worker that
+ * has not been through adoption; each has to be refused, or to end in a state that is sound and
+ * serves; and what the damage did not touch has to be there still.
  *
  * The block lies between two pages that nobody may touch, and each case has a time in which to end.
  */
@@ -395,8 +395,8 @@ static void forge_session(struct arenas *a, const struct arena *arena, uint32_t 
 	s->check = sessions_check(arena, session);
 }
 
-/* Records whose check words fit and that cannot be. Who could write them could do anything; but from
- * the daemon they get no more than from a damaged one. */
+/* Records whose check words fit and that cannot be. Who could write them could do anything; but
+ * from the daemon they get no more than from a damaged one. */
 static void test_forged(struct arenas *a)
 {
 	a->forged = true;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The simulation against cores that do something wrong. A saboteur stands in for one function (the
- * linker's --wrap puts it there) and does a little of the job otherwise. Each has to be found out by
- * what the histories are compared with, cut down to a few steps that fail again in the very same way,
- * and be the only reason for it: without it, those steps pass.
+ * linker's --wrap puts it there) and does a little of the job otherwise. Each has to be found out
+ * by what the histories are compared with, cut down to a few steps that fail again in the very same
+ * way, and be the only reason for it: without it, those steps pass.
  */
 #include <string.h>
 #include <unistd.h>

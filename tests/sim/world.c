@@ -231,7 +231,8 @@ static void step_suspend(struct world *w, struct dice *dice)
 		ring(w);
 }
 
-/* Until a whole number of periods after some timer's due, or next to that. Return: `us`, if that is far. */
+/* Until a whole number of periods after some timer's due, or next to that. Return: `us`, if that is
+ * far. */
 static uint64_t to_a_boundary(const struct world *w, struct dice *dice, uint64_t us)
 {
 	const struct model_timer *t = &w->model.timers[dice_below(dice, w->model.count + 1)];

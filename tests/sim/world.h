@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A world in one block: the real worker on its arena, around it a shell with sockets and clocks that
- * are played, clients that behave like libtoytimer at the wire, and the model that says what all of
- * them should see. Nothing in it waits and nothing in it is left to chance: whatever happens is a step,
- * and a step is a kind and a number from which all its choices follow. So a history is a list of
- * steps, and any part of it is a history again.
+ * A world in one block: the real worker on its arena, around it a shell with sockets and clocks
+ * that are played, clients that behave like libtoytimer at the wire, and the model that says what
+ * all of them should see. Nothing in it waits and nothing in it is left to chance: whatever happens
+ * is a step, and a step is a kind and a number from which all its choices follow. So a history is a
+ * list of steps, and any part of it is a history again.
  *
- * Each store to a record is a point at which the daemon may be killed. A kill of this world is a long
- * jump out of the worker; and at any such point the whole world can be copied, and the copy be killed
- * (see kill.c), while this one goes on and knows nothing of it.
+ * Each store to a record is a point at which the daemon may be killed. A kill of this world is a
+ * long jump out of the worker; and at any such point the whole world can be copied, and the copy be
+ * killed (see kill.c), while this one goes on and knows nothing of it.
  */
 #pragma once
 

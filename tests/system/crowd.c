@@ -2,20 +2,22 @@
 /*
  * crowd CLIENTS TIMERS SEED [FOLDER]: clients that notice if they are failed.
  *
- * So many processes hold so many timers each, of all clocks and kinds, and register, cancel and re-arm
- * all the while, until SIGTERM. FOLDER/ready is made once all of them are connected. Meanwhile somebody
- * kills the daemon over and over, and each client holds the library to all that it promises as if
- * nothing were:
+ * So many processes hold so many timers each, of all clocks and kinds, and register, cancel and
+ * re-arm all the while, until SIGTERM. FOLDER/ready is made once all of them are connected.
+ * Meanwhile somebody kills the daemon over and over, and each client holds the library to all that
+ * it promises as if nothing were:
  *
  * - a wake says the very due that was asked for, and comes no earlier, on that clock;
- * - the next due of a periodic timer is that one and (overruns + 1) periods: none is lost, none is doubled;
+ * - the next due of a periodic timer is that one and (overruns + 1) periods: none is lost, none is
+ * doubled;
  * - a one-shot wakes once, a counted timer just so many times, and the last wake says so;
  * - what was cancelled never wakes again;
  * - at the end nothing is overdue, and what is left can be cancelled;
  * - the connection is the one that it began with.
  *
  * Records of timers are never used again, so that a wake for a dead one is seen for what it is.
- * Prints one line of sums, and a line for each failure, the first of them; exits with 1 if there was one.
+ * Prints one line of sums, and a line for each failure, the first of them; exits with 1 if there
+ * was one.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -79,8 +81,8 @@ struct want {
 	enum kind kind;
 	enum toytimer_clock clock;
 	uint64_t name;
-	/* Due of the first: that of the next wake. Each of the others, one for each re-arming, takes
-	 * over with a wake for its own first due. */
+	/* Due of the first: that of the next wake. Each of the others, one for each re-arming,
+	 * takes over with a wake for its own first due. */
 	struct plan plans[PLANS_MAX];
 	unsigned int plans_count;
 	uint32_t woken; /* by the first plan */
@@ -141,7 +143,8 @@ static bool is_last(const struct want *w)
 	return !w->plans->every || (w->plans->count && w->woken == w->plans->count);
 }
 
-/* What had been on its way when a timer was re-armed may come before the first wake by the new plan. */
+/* What had been on its way when a timer was re-armed may come before the first wake by the new
+ * plan. */
 static void choose_plan(struct want *w, uint64_t due)
 {
 	for (unsigned int i = 1; i < w->plans_count; i++) {
@@ -512,7 +515,8 @@ static void say_ready(const char *folder)
 		perror("crowd: ready");
 }
 
-/* SIGTERM: the clients are to wind up. Return: once all have exited; false if one of them did badly. */
+/* SIGTERM: the clients are to wind up. Return: once all have exited; false if one of them did
+ * badly. */
 static bool wait_for_end(unsigned long clients, const char *folder, const sigset_t *signals)
 {
 	const struct timespec moment = {.tv_nsec = 100000000};

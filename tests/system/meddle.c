@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * meddle VERB: does to what outlives timerd what no timerd would, and looks at it as no client would.
+ * meddle VERB: does to what outlives timerd what no timerd would, and looks at it as no client
+ * would.
  *
  *   layout PID   the arena of that process becomes one of another build, whose layout differs
  *   damage PID   one byte of one timer's record there is no longer what it was

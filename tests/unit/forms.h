@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The forms of all packets, told a second time and by other means than the codec's table: each field
- * of each record by its name, with offsetof and sizeof of the struct. Tests hold the codec, its
- * layout strings and the golden packets to it.
+ * The forms of all packets, told a second time and by other means than the codec's table: each
+ * field of each record by its name, with offsetof and sizeof of the struct. Tests hold the codec,
+ * its layout strings and the golden packets to it.
  */
 #pragma once
 

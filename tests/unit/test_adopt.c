@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Adoption, case by case: which records are not believed, which answer is left to be sent, what of a
- * packet that was not committed is taken back, how far a scan goes when the counts lie, and what is
- * done without when there are more timers than there is room for. tests/sim has the same by chance:
- * kills at every store, and arenas damaged anywhere.
+ * Adoption, case by case: which records are not believed, which answer is left to be sent, what of
+ * a packet that was not committed is taken back, how far a scan goes when the counts lie, and what
+ * is done without when there are more timers than there is room for. tests/sim has the same by
+ * chance: kills at every store, and arenas damaged anywhere.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -154,7 +154,8 @@ static void with_a_label_that_rings(struct arena *arena, uint32_t timer)
 	arena->labels[timer][0] = '\a';
 }
 
-/* A record that cannot be is dropped and counted, even where its check word fits; the others stay. */
+/* A record that cannot be is dropped and counted, even where its check word fits; the others
+ * stay. */
 static void test_records_that_cannot_be(void **state)
 {
 	static void (*const damages[])(struct arena * arena, uint32_t timer) = {
@@ -232,8 +233,8 @@ static void test_the_answer_that_is_left(void **state)
 	}
 }
 
-/* What a packet has re-armed is what it was, where the packet was not committed; it comes again. But
- * a note of what it was is believed only if it can be that timer's. */
+/* What a packet has re-armed is what it was, where the packet was not committed; it comes again.
+ * But a note of what it was is believed only if it can be that timer's. */
 static void test_what_is_taken_back(void **state)
 {
 	struct world *world = *state;
@@ -272,7 +273,8 @@ static void test_what_is_taken_back(void **state)
 	}
 }
 
-/* A scan goes on behind a count that is too low until it has seen 1024 places that were never used. */
+/* A scan goes on behind a count that is too low until it has seen 1024 places that were never
+ * used. */
 static void test_counts_that_are_too_low(void **state)
 {
 	struct world *world = *state;
@@ -298,7 +300,8 @@ static void test_counts_that_are_too_low(void **state)
 	assert_int_equal(world->events[0].wake.id, id);
 }
 
-/* And ends there, or at the end of the arena: it costs what was used and not what there could be. */
+/* And ends there, or at the end of the arena: it costs what was used and not what there could
+ * be. */
 static void test_a_scan_ends(void **state)
 {
 	struct world *world = *state;
@@ -316,7 +319,8 @@ static void test_a_scan_ends(void **state)
 	assert_int_equal(world_status(world, session).timers, 1);
 }
 
-/* A timer that its session is still to be told of is in no tree, and what its links say is never followed. */
+/* A timer that its session is still to be told of is in no tree, and what its links say is never
+ * followed. */
 static void test_links_of_what_is_in_no_tree(void **state)
 {
 	struct world *world = *state;
@@ -337,8 +341,9 @@ static void test_links_of_what_is_in_no_tree(void **state)
 }
 
 /*
- * What was held when the limits were others is held still. If it leaves no places for the daemon's own
- * timers, those are done without: a client is not held to its hello. Nobody gets what there is not.
+ * What was held when the limits were others is held still. If it leaves no places for the daemon's
+ * own timers, those are done without: a client is not held to its hello. Nobody gets what there is
+ * not.
  */
 static void test_more_timers_than_there_is_room_for(void **state)
 {

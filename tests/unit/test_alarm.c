@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The alarm on a pretended kernel, whose timerfds are late by as much as a test says: it rings on time, it
- * never rings early, and it seldom has to wait for that.
+ * The alarm on a pretended kernel, whose timerfds are late by as much as a test says: it rings on
+ * time, it never rings early, and it seldom has to wait for that.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -117,8 +117,8 @@ static uint64_t wait_near(struct alarm *alarm, struct now *now)
 	return kernel.now - before;
 }
 
-/* Arms the alarm to a millisecond from now, and has the kernel be `late` nanoseconds late. Return: how late
- * it rang, nanoseconds; ret_waited: how long the clocks were looked at first. */
+/* Arms the alarm to a millisecond from now, and has the kernel be `late` nanoseconds late. Return:
+ * how late it rang, nanoseconds; ret_waited: how long the clocks were looked at first. */
 static uint64_t ring(struct alarm *alarm, uint64_t late, uint64_t *ret_waited)
 {
 	uint64_t at = kernel.now / 1000 + 1000, waited;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Places that are found for several timers before any of them is linked: whatever the dues, and however
- * many of them go to the same place, the trees have to come out as if each had been looked up by itself.
+ * Places that are found for several timers before any of them is linked: whatever the dues, and
+ * however many of them go to the same place, the trees have to come out as if each had been looked
+ * up by itself.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -210,7 +210,8 @@ static void test_twice_in_one_packet(void **state)
 
 #define MANY 45 /* more than are fetched at once */
 
-/* The first of two sessions' timers go, by a packet of one of them; then the alarm is for what is left. */
+/* The first of two sessions' timers go, by a packet of one of them; then the alarm is for what is
+ * left. */
 static void test_a_packet_of_many(void **state)
 {
 	struct limits limits = world_limits(4 * MANY, 4);

@@ -276,8 +276,9 @@ static void test_a_zone_without_a_name(void **state)
 	assert_int_equal(us, S(NOW_S) + H(8));
 }
 
-/* Offsets that lead from one to the next in a circle: there is an answer all the same, by one of them.
- * 08:00 of that day is skipped, as the clocks went from 06:30 to 08:30, and back to 07:30 later. */
+/* Offsets that lead from one to the next in a circle: there is an answer all the same, by one of
+ * them. 08:00 of that day is skipped, as the clocks went from 06:30 to 08:30, and back to 07:30
+ * later. */
 static void test_a_zone_that_leads_in_circles(void **state)
 {
 	static const uint32_t eight = 1800000000;

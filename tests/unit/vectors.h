@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The golden packets of proto/vectors, read as a client's author would read them: their form is told
- * in timerd-protocol(7).
+ * The golden packets of proto/vectors, read as a client's author would read them: their form is
+ * told in timerd-protocol(7).
  */
 #pragma once
 
