@@ -46,7 +46,7 @@ struct now alarm_now(void)
 
 bool alarm_can_wake_system(const struct alarm *alarm)
 {
-	return alarm->fds[CLOCK_OF_BOOTTIME_ALARM] >= 0 && alarm->fds[CLOCK_OF_REALTIME_ALARM] >= 0;
+	return alarm->can_wake_system;
 }
 
 static bool wakes_system(unsigned int clock)
@@ -56,7 +56,7 @@ static bool wakes_system(unsigned int clock)
 
 int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
 {
-	*alarm = (struct alarm){0};
+	*alarm = (struct alarm){.can_wake_system = true};
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		alarm->fds[clock] = -1;
 		alarm->armed[clock] = TIMERS_FOREVER;
@@ -65,8 +65,11 @@ int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
 		struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = data + clock};
 		int fd = timerfd_create(ids[clock], TFD_NONBLOCK | TFD_CLOEXEC);
 
-		if (fd < 0 && wakes_system(clock) && (errno == EPERM || errno == EINVAL))
-			continue; /* alarm_can_wake_system() tells, and no timer gets there */
+		/* What was adopted there rings while the machine is awake. */
+		if (fd < 0 && wakes_system(clock) && (errno == EPERM || errno == EINVAL)) {
+			alarm->can_wake_system = false;
+			fd = timerfd_create(ids[timers_base(clock)], TFD_NONBLOCK | TFD_CLOEXEC);
+		}
 		if (fd < 0)
 			return -errno;
 		alarm->fds[clock] = fd;
@@ -161,12 +164,15 @@ int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now
 	return 0;
 }
 
-static void learn(struct alarm *alarm, uint64_t late)
+void alarm_learn(struct alarm *alarm, bool slept)
 {
-	int64_t more = (int64_t)(late < ALARM_LEAD_MAX ? late : ALARM_LEAD_MAX) * ALARM_LEAD_UNIT -
-		alarm->lead;
+	uint64_t late = alarm->late < ALARM_LEAD_MAX ? alarm->late : ALARM_LEAD_MAX;
+	int64_t more = (int64_t)late * ALARM_LEAD_UNIT - alarm->lead;
 
-	alarm->lead += more / (more > 0 ? LEARN_LATER : LEARN_SOONER);
+	if (alarm->expired && slept)
+		alarm->lead += more / (more > 0 ? LEARN_LATER : LEARN_SOONER);
+	alarm->expired = false;
+	alarm->late = 0;
 }
 
 bool alarm_rang(struct alarm *alarm, unsigned int clock, const struct now *now)
@@ -176,7 +182,10 @@ bool alarm_rang(struct alarm *alarm, unsigned int clock, const struct now *now)
 	alarm->told[clock] = true;
 	if (of_the_wall(clock) && read(alarm->fds[clock], &expirations, sizeof(expirations)) <= 0)
 		return false;
-	if (is >= alarm->set[clock])
-		learn(alarm, is - alarm->set[clock]);
+	if (is < alarm->set[clock])
+		return true;
+	alarm->expired = true;
+	if (is - alarm->set[clock] > alarm->late)
+		alarm->late = is - alarm->set[clock];
 	return true;
 }

@@ -3,9 +3,9 @@
  * The alarm: for each clock it rings at the smallest due + slack of its timers, by a timerfd.
  *
  * The timerfds are created at the start, so that a clock's first timer cannot find descriptors run
- * out, and set only when the instant changes. Those of the wall clock are cancelled by the kernel
- * when that clock is set (TFD_TIMER_CANCEL_ON_SET), which wakes the loop as an expiry would; the
- * loop's turn then sees the new time.
+ * out, and set only when the instant changes or they have expired. Those of the wall clock are
+ * cancelled by the kernel when that clock is set (TFD_TIMER_CANCEL_ON_SET), which wakes the loop as
+ * an expiry would; the loop's turn then sees the new time.
  *
  * From the instant that a timerfd is set to until this process runs takes tens of microseconds: an
  * interrupt, a processor that wakes up, the scheduler. That much is the lead, and that much they
@@ -14,9 +14,10 @@
  * never before, and where one wake follows the other the processor is not put to sleep and woken in
  * between, which costs more.
  *
- * How much it is, the alarm learns from each expiry: it takes the little that the kernel has nearly
- * always been late by, not the middle, so that there is seldom anything left to be waited for. (KVM
- * has its guests' timers expire early in the same manner: lapic_timer_advance.)
+ * How much it is, the alarm learns from each expiry that woke the loop: it takes the little that
+ * the kernel has nearly always been late by, not the middle, so that there is seldom anything left
+ * to be waited for. (KVM has its guests' timers expire early in the same manner:
+ * lapic_timer_advance.)
  */
 #pragma once
 
@@ -29,11 +30,14 @@
 #define ALARM_LEAD_MAX UINT64_C(100)
 
 struct alarm {
-	int fds[ARENA_CLOCKS];	      /* -1: this process may not have it, and no timer is on it */
+	int fds[ARENA_CLOCKS];
 	uint64_t armed[ARENA_CLOCKS]; /* when it rings; TIMERS_FOREVER: not armed */
 	uint64_t set[ARENA_CLOCKS];   /* what its timerfd is set to: then, or earlier */
 	bool told[ARENA_CLOCKS];      /* it has expired */
 	int64_t lead;		      /* how much earlier, ALARM_LEAD_UNIT to the microsecond */
+	bool expired;		      /* one has since alarm_learn() */
+	uint64_t late;		      /* by how much the first of them was noticed, microseconds */
+	bool can_wake_system;
 };
 #define ALARM_LEAD_UNIT 64
 
@@ -56,6 +60,10 @@ bool alarm_near(const struct alarm *alarm, const struct worker *w, const struct 
  * Return: 0; 1 where one is near, so that none was armed; or the negative errno of
  * timerfd_settime(). */
 int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now);
+
+/* Learns from what has expired since the last call. slept: the loop may have slept until then; what
+ * a loop notices that is awake tells nothing of how late a sleeper is woken. */
+void alarm_learn(struct alarm *alarm, bool slept);
 
 /* The timerfd of that clock has become readable: its alarm rings now or is near. Return: false
  * where the clock was set. */

@@ -299,6 +299,7 @@ static int watch_listeners(struct loop *loop, int operation)
 {
 	bool watch = !loop->listener.paused_until;
 
+	loop->watching = false; /* until it tells of all of them: of some it may */
 	for (unsigned int i = 0; i < loop->listener.count; i++) {
 		struct epoll_event event = {
 			.events = watch ? EPOLLIN : 0,
@@ -336,6 +337,7 @@ static int take_events(struct loop *loop)
 		loop->now = alarm_now();
 		serve(loop);
 	}
+	alarm_learn(&loop->alarm, timeout != 0);
 	return quiet;
 }
 
@@ -359,7 +361,7 @@ static int turn(struct loop *loop)
 	loop->near = r > 0;
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
-	return r;
+	return r < 0 ? r : 0;
 }
 
 int loop_run(struct loop *loop)

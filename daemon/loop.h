@@ -4,8 +4,9 @@
  * its turn.
  *
  * One turn reads the clocks, handles one packet of each client that sent something, sends what is
- * due and arms the alarm. No turn is unbounded, and between two slices of requests whatever has
- * become due is sent, so that nobody's wake waits for somebody else's batch.
+ * due and arms the alarm; while an alarm is near and nobody has said anything it only looks. No
+ * turn is unbounded, and between two slices of requests whatever has become due is sent, so that
+ * nobody's wake waits for somebody else's batch.
  */
 #pragma once
 

@@ -2,10 +2,11 @@
 /*
  * A red-black tree over the elements of one array, linked by 32-bit indexes.
  *
- * It knows links, not meaning: who inserts has found the place by comparing as it likes. Besides
- * the links each node carries `least`, the smallest `latest` of the subtree that it heads, so that
- * the smallest of a whole tree is found at its root in O(1); and a tree remembers its first and
- * last node, so that both ends are at hand without a descent.
+ * It knows links, not meaning: who inserts has found the place. Nodes are in order of their due,
+ * equal ones as who inserts likes, and a latest is never before its due. Besides the links each
+ * node carries `least`, the smallest `latest` of the subtree that it heads, so that the smallest of
+ * a whole tree is found at its root in O(1); and a tree remembers its first and last node, so that
+ * both ends are at hand without a descent.
  *
  * Indexes instead of pointers make a node 40 bytes and let the array be mapped anywhere. Index 0 is
  * nil: element 0 of the array belongs to the tree code, and rbtree_init_nodes() must have seen it.

@@ -21,8 +21,8 @@ struct now {
 	uint64_t at[PROTO_CLOCKS];
 };
 
-/* What time it is on the clock that an alarm of that clock goes by. */
-static inline uint64_t timers_now(const struct now *now, unsigned int clock)
+/* The clock that an alarm of that clock goes by. */
+static inline unsigned int timers_base(unsigned int clock)
 {
 	static const uint8_t base[ARENA_CLOCKS] = {
 		[CLOCK_OF_MONOTONIC] = PROTO_CLOCK_MONOTONIC,
@@ -32,7 +32,13 @@ static inline uint64_t timers_now(const struct now *now, unsigned int clock)
 		[CLOCK_OF_REALTIME_ALARM] = PROTO_CLOCK_REALTIME,
 	};
 
-	return now->at[base[clock]];
+	return base[clock];
+}
+
+/* What time it is there. */
+static inline uint64_t timers_now(const struct now *now, unsigned int clock)
+{
+	return now->at[timers_base(clock)];
 }
 
 /* A timer's tag: state, clock, and whether arena::labels has its label. */

@@ -13,6 +13,7 @@
  *		worker_wakes(); … send …; worker_wakes_sent(); worker_settle();
  *	}
  *	arm the alarm of each clock to worker_next(clock); sleep, unless there is more
+ *	or the next ring is so near that it is not worth it
  *
  * Errors follow one doctrine: enum proto_status is a result for the client; the core itself cannot
  * fail. A wake is taken off only after it was sent, so that a failure in between loses none.
@@ -150,7 +151,7 @@ uint64_t worker_next(const struct worker *w, unsigned int clock);
 /* How many records were refused since the last call, and what the last of them was refused with. */
 uint32_t worker_take_refusals(struct worker *w, enum proto_status *ret_status);
 
-/* Counts that the alarm rang. */
+/* Counts that an alarm has woken the daemon. */
 void worker_rang(struct worker *w);
 
 /* What the daemon does at times of its own, by timers in the tree like everybody's. */

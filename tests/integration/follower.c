@@ -80,14 +80,19 @@ bool follower_take(struct follower *f, int timeout_ms)
 
 void follower_ask(struct follower *f, uint64_t span, uint64_t every)
 {
-	uint64_t due = wire_now(PROTO_CLOCK_MONOTONIC) + span;
+	struct proto_register r = {
+		.cookie = f->timers,
+		.due = wire_now(f->clock) + span,
+		.every = every,
+		.clock = f->clock,
+		.flags = f->flags,
+	};
 
 	check(f->timers < FOLLOWER_TIMERS_MAX && f->answered == f->wire.serial);
-	f->of[f->timers].due = due;
+	f->of[f->timers].due = r.due;
 	f->of[f->timers].every = every;
 	wire_begin(&f->wire, PROTO_REGISTER);
-	wire_put(&f->wire,
-		&(struct proto_register){.cookie = f->timers, .due = due, .every = every});
+	wire_put(&f->wire, &r);
 	f->timers++;
 	f->asked = codec_end(&f->wire.writer, 0);
 	check(wire_send(&f->wire, f->wire.out, f->asked));

@@ -17,6 +17,8 @@ struct follower {
 	uint64_t answered;	    /* the last serial */
 	uint64_t resumed;	    /* times */
 	unsigned int timers, wakes, again;
+	uint8_t clock; /* of what it asks for next; MONOTONIC */
+	uint8_t flags;
 	struct {
 		uint64_t id, due, every;
 		uint32_t number;

@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,7 @@ static struct {
 	struct manager manager;
 	pid_t pid;
 	unsigned int starts;
+	bool no_wake_alarm; /* it starts without CAP_WAKE_ALARM */
 } service;
 
 static struct follower one, crowd[CROWD];
@@ -63,6 +65,8 @@ static int start_with(const char *name, const char *value)
 		log = open(service.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 		dup2(log, STDERR_FILENO);
 		manager_pass(&service.manager);
+		if (service.no_wake_alarm)
+			prctl(PR_CAPBSET_DROP, CAP_WAKE_ALARM);
 		execl(binary, binary, name, value, (char *)NULL);
 		_exit(127);
 	}
@@ -174,6 +178,44 @@ static void test_killed(void **state)
 	check(f->resumed == ROUNDS);
 	check_status(ROUNDS, 2);
 	printf("%u wakes, %u of them twice, over %d kills\n", f->wakes, f->again, ROUNDS);
+}
+
+static bool can_wake_system(void)
+{
+	struct proto_hello_answer answer;
+	struct wire w;
+
+	wire_open(&w, service.socket);
+	wire_get(&w, 0, &answer);
+	wire_close(&w);
+	return answer.capabilities & PROTO_CAN_WAKE_SYSTEM;
+}
+
+/* A timer that wakes the system goes on in a daemon that may not do that: it wakes its client. */
+static void test_capability_taken_away(void **state)
+{
+	struct follower *f = &one;
+
+	(void)state;
+	if (geteuid() != 0) {
+		puts("needs root");
+		skip();
+	}
+	start();
+	open_follower(f);
+	f->clock = PROTO_CLOCK_BOOTTIME;
+	f->flags = can_wake_system() ? PROTO_WAKE_SYSTEM : 0;
+	follower_enroll(f, 300 * MS, 0);
+	follower_enroll(f, FAR, 0);
+	manager_await(&service.manager, 2);
+	end_by_kill();
+	service.no_wake_alarm = true;
+	start();
+	follower_await_resumed(f, 1);
+	check(!can_wake_system());
+	while (!f->of[0].gone)
+		check(follower_take(f, WIRE_PATIENCE_MS));
+	check_status(1, 1);
 }
 
 /* SIGTERM may be a restart: who has timers stays, and who has none is told. */
@@ -513,6 +555,7 @@ static int after_each(void **state)
 	(void)state;
 	if (service.pid)
 		end_by_kill();
+	service.no_wake_alarm = false;
 	manager_clean(&service.manager);
 	wire_close(&one.wire);
 	for (int i = 0; i < CROWD; i++)
@@ -529,6 +572,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_killed),
+		TEST(test_capability_taken_away),
 		TEST(test_stopped),
 		TEST(test_crowd),
 		TEST(test_deaf_manager),

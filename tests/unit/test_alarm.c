@@ -31,6 +31,9 @@ static struct {
 	uint64_t back_after,
 		back_by; /* at that reading of the clocks, if any, they are set back by so much */
 	int cancelled;
+	int refuses; /* an errno for timerfds that wake the system */
+	int created[ARENA_CLOCKS];
+	unsigned int count;
 } kernel;
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
@@ -49,7 +52,11 @@ int __wrap_timerfd_create(int id, int flags);
 int __wrap_timerfd_create(int id, int flags)
 {
 	(void)flags;
-	return 100 + id;
+	errno = kernel.refuses;
+	if (kernel.refuses && (id == CLOCK_BOOTTIME_ALARM || id == CLOCK_REALTIME_ALARM))
+		return -1;
+	kernel.created[kernel.count++] = id;
+	return 100 + (int)kernel.count;
 }
 
 int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *new, struct itimerspec *old);
@@ -132,6 +139,7 @@ static uint64_t ring(struct alarm *alarm, uint64_t late, uint64_t *ret_waited)
 	kernel.now = kernel.set + late;
 	now = alarm_now();
 	assert_true(alarm_rang(alarm, kernel.clock, &now));
+	alarm_learn(alarm, true);
 	waited = wait_near(alarm, &now);
 	if (ret_waited)
 		*ret_waited = waited;
@@ -195,6 +203,60 @@ static void test_bound(void **state)
 		rings++;
 	} while (waited > 10000);
 	assert_in_range(rings, 2, 12);
+}
+
+/* The lead is how late a sleeper is woken: of two that expire together the first has to tell, and
+ * what is noticed by a loop that is awake tells nothing. */
+static void test_learns_from_sleep(void **state)
+{
+	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+	struct now now;
+	int64_t lead;
+
+	(void)state;
+	for (int i = 0; i < 300; i++)
+		ring(&alarm, 60000, NULL);
+	lead = alarm.lead;
+	for (int i = 0; i < 300; i++) {
+		kernel.asked_beside = kernel.now / 1000 + 1000 + 50;
+		arm(&alarm, kernel.now / 1000 + 1000);
+		kernel.now = (alarm.set[CLOCK_OF_MONOTONIC] + 60) * 1000;
+		now = alarm_now();
+		assert_true(alarm_rang(&alarm, CLOCK_OF_MONOTONIC, &now));
+		assert_true(alarm_rang(&alarm, CLOCK_OF_REALTIME_ALARM, &now));
+		alarm_learn(&alarm, true);
+	}
+	assert_in_range(alarm.lead, lead - ALARM_LEAD_UNIT, lead + ALARM_LEAD_UNIT);
+	lead = alarm.lead;
+	assert_true(alarm_rang(&alarm, CLOCK_OF_MONOTONIC, &now));
+	alarm_learn(&alarm, false);
+	assert_true(alarm.lead == lead);
+	/* Nor does that count later on, nor a turn in which nothing has expired. */
+	alarm_learn(&alarm, true);
+	assert_true(alarm.lead == lead);
+}
+
+/* Timers that wake the system may have been adopted by a process that may not: they ring all the
+ * same. */
+static void test_no_wake_system(void **state)
+{
+	static const int plain[ARENA_CLOCKS] = {
+		CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME, CLOCK_BOOTTIME, CLOCK_REALTIME};
+	struct alarm alarm = start(CLOCK_OF_BOOTTIME_ALARM);
+
+	(void)state;
+	assert_true(alarm_can_wake_system(&alarm));
+	kernel.count = 0;
+	kernel.refuses = EPERM;
+	assert_int_equal(alarm_init(&alarm, 3, 0), 0);
+	assert_false(alarm_can_wake_system(&alarm));
+	assert_memory_equal(kernel.created, plain, sizeof(plain));
+	ring(&alarm, 60000, NULL);
+
+	kernel.count = 0;
+	kernel.refuses = ENOMEM;
+	assert_int_equal(alarm_init(&alarm, 3, 0), -ENOMEM);
+	alarm_close(&alarm);
 }
 
 static void test_near(void **state)
@@ -314,6 +376,8 @@ int main(void)
 		cmocka_unit_test(test_learns),
 		cmocka_unit_test(test_seldom_waits),
 		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_learns_from_sleep),
+		cmocka_unit_test(test_no_wake_system),
 		cmocka_unit_test(test_near),
 		cmocka_unit_test(test_ends_of_the_clock),
 		cmocka_unit_test(test_set_when_it_changes),
