@@ -80,10 +80,12 @@ static int resize(struct timers *timers, size_t room)
 {
 	struct timer *array = reallocarray(timers->array, room, sizeof(*array));
 	uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
-	uintptr_t start = (uintptr_t)array & mask, end = (uintptr_t)&array[room];
+	uintptr_t start, end;
 
 	if (!array)
 		return -ENOMEM;
+	start = (uintptr_t)array & mask;
+	end = (uintptr_t)&array[room];
 	if (end - start >= POPULATE)
 		madvise((void *)start, end - start, MADV_HUGEPAGE);
 	timers->array = array;
