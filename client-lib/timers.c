@@ -45,11 +45,9 @@ static size_t room_for(size_t need, size_t room)
 
 	while (room < need)
 		room *= 2;
-	if (room >= TIMERS_NONE)
-		room = TIMERS_NONE - 1;
-	if (__builtin_mul_overflow(room, sizeof(struct timer), &size) || size < POPULATE)
-		return room;
-	return ((size | (POPULATE - 1)) - MALLOC_OVERHEAD) / sizeof(struct timer);
+	if (!__builtin_mul_overflow(room, sizeof(struct timer), &size) && size >= POPULATE)
+		room = ((size | (POPULATE - 1)) - MALLOC_OVERHEAD) / sizeof(struct timer);
+	return room < TIMERS_NONE ? room : TIMERS_NONE - 1;
 }
 
 /* Has the kernel put memory behind the next places, as far as a huge page goes: by small pages, as

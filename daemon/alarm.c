@@ -15,8 +15,8 @@
 #define USEC_PER_SEC UINT64_C(1000000)
 
 /* What one ring changes of the lead: of what the kernel was late beyond it a small part, of what it
- * was late less than that a large one. So it settles where ten rings in a dozen are later, and one
- * that was held up by much else has little weight. */
+ * was late less than that a large one. So it settles low, where three rings in four are later if
+ * they are spread evenly, and one that was held up by much else has little weight. */
 #define LEARN_LATER  32
 #define LEARN_SOONER 4
 
@@ -56,7 +56,7 @@ static bool wakes_system(unsigned int clock)
 
 int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
 {
-	*alarm = (struct alarm){.can_wake_system = true};
+	*alarm = (struct alarm){.late = TIMERS_FOREVER, .can_wake_system = true};
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		alarm->fds[clock] = -1;
 		alarm->armed[clock] = TIMERS_FOREVER;
@@ -117,7 +117,7 @@ static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 		return -errno;
 	alarm->armed[clock] = at;
 	alarm->set[clock] = set;
-	alarm->told[clock] = false;
+	alarm->expired[clock] = false;
 	return 0;
 }
 
@@ -129,13 +129,13 @@ static bool look(const struct alarm *alarm, const struct worker *w, const struct
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint64_t is = timers_now(now, clock);
-		bool told;
+		bool early;
 
 		at[clock] = worker_next(w, clock);
-		told = alarm->told[clock] && at[clock] == alarm->armed[clock];
+		early = alarm->expired[clock] && at[clock] == alarm->armed[clock];
 		now_rings = now_rings || at[clock] <= is;
 		/* What is left after its timerfd was early, the lead may since be less than. */
-		near = near || at[clock] - is <= (told ? ALARM_LEAD_MAX : lead(alarm));
+		near = near || at[clock] - is <= (early ? ALARM_LEAD_MAX : lead(alarm));
 	}
 	return near && !now_rings;
 }
@@ -156,7 +156,7 @@ int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		int r = 0;
 
-		if (at[clock] != alarm->armed[clock] || alarm->told[clock])
+		if (at[clock] != alarm->armed[clock] || alarm->expired[clock])
 			r = set_clock(alarm, clock, at[clock]);
 		if (r < 0)
 			return r;
@@ -169,23 +169,22 @@ void alarm_learn(struct alarm *alarm, bool slept)
 	uint64_t late = alarm->late < ALARM_LEAD_MAX ? alarm->late : ALARM_LEAD_MAX;
 	int64_t more = (int64_t)late * ALARM_LEAD_UNIT - alarm->lead;
 
-	if (alarm->expired && slept)
+	if (alarm->late != TIMERS_FOREVER && slept)
 		alarm->lead += more / (more > 0 ? LEARN_LATER : LEARN_SOONER);
-	alarm->expired = false;
-	alarm->late = 0;
+	alarm->late = TIMERS_FOREVER;
 }
 
 bool alarm_rang(struct alarm *alarm, unsigned int clock, const struct now *now)
 {
-	uint64_t expirations, is = timers_now(now, clock);
+	uint64_t expirations, late, is = timers_now(now, clock);
 
-	alarm->told[clock] = true;
+	alarm->expired[clock] = true;
 	if (of_the_wall(clock) && read(alarm->fds[clock], &expirations, sizeof(expirations)) <= 0)
 		return false;
 	if (is < alarm->set[clock])
 		return true;
-	alarm->expired = true;
-	if (is - alarm->set[clock] > alarm->late)
-		alarm->late = is - alarm->set[clock];
+	late = is - alarm->set[clock];
+	if (alarm->late == TIMERS_FOREVER || late > alarm->late)
+		alarm->late = late;
 	return true;
 }

@@ -14,9 +14,9 @@
  * never before, and where one wake follows the other the processor is not put to sleep and woken in
  * between, which costs more.
  *
- * How much it is, the alarm learns from each expiry that woke the loop: it takes the little that
- * the kernel has nearly always been late by, not the middle, so that there is seldom anything left
- * to be waited for. (KVM has its guests' timers expire early in the same manner:
+ * How much it is, the alarm learns from each expiry that woke the loop: it takes
+ * what the kernel is mostly late by at least, not the middle, so that there is seldom much left to
+ * be waited for. (KVM has its guests' timers expire early in the same manner:
  * lapic_timer_advance.)
  */
 #pragma once
@@ -29,17 +29,19 @@
  * than a slice of work takes. */
 #define ALARM_LEAD_MAX UINT64_C(100)
 
+/* What the lead is counted in, to a microsecond: it changes by small parts. */
+#define ALARM_LEAD_UNIT 64
+
 struct alarm {
 	int fds[ARENA_CLOCKS];
 	uint64_t armed[ARENA_CLOCKS]; /* when it rings; TIMERS_FOREVER: not armed */
 	uint64_t set[ARENA_CLOCKS];   /* what its timerfd is set to: then, or earlier */
-	bool told[ARENA_CLOCKS];      /* it has expired */
+	bool expired[ARENA_CLOCKS];   /* that has come since it was set */
 	int64_t lead;		      /* how much earlier, ALARM_LEAD_UNIT to the microsecond */
-	bool expired;		      /* one has since alarm_learn() */
-	uint64_t late;		      /* by how much the first of them was noticed, microseconds */
+	uint64_t late; /* how late the first was noticed that has expired since alarm_learn(), in
+			* microseconds; TIMERS_FOREVER: none has */
 	bool can_wake_system;
 };
-#define ALARM_LEAD_UNIT 64
 
 /* Reads the clocks. Cannot fail: the kernel has had all three since 2.6.39. */
 struct now alarm_now(void);

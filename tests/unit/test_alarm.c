@@ -149,6 +149,21 @@ static uint64_t ring(struct alarm *alarm, uint64_t late, uint64_t *ret_waited)
 	return kernel.now - at * 1000;
 }
 
+/* One that has got used to a kernel which is 60 us late. */
+static struct alarm start_used(unsigned int clock)
+{
+	struct alarm alarm = start(clock);
+
+	for (int i = 0; i < 300; i++)
+		ring(&alarm, 60000, NULL);
+	return alarm;
+}
+
+static uint64_t lead_us(const struct alarm *alarm)
+{
+	return (uint64_t)(alarm->lead / ALARM_LEAD_UNIT);
+}
+
 static void test_learns(void **state)
 {
 	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
@@ -209,13 +224,11 @@ static void test_bound(void **state)
  * what is noticed by a loop that is awake tells nothing. */
 static void test_learns_from_sleep(void **state)
 {
-	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+	struct alarm alarm = start_used(CLOCK_OF_MONOTONIC);
 	struct now now;
 	int64_t lead;
 
 	(void)state;
-	for (int i = 0; i < 300; i++)
-		ring(&alarm, 60000, NULL);
 	lead = alarm.lead;
 	for (int i = 0; i < 300; i++) {
 		kernel.asked_beside = kernel.now / 1000 + 1000 + 50;
@@ -261,13 +274,11 @@ static void test_no_wake_system(void **state)
 
 static void test_near(void **state)
 {
-	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+	struct alarm alarm = start_used(CLOCK_OF_MONOTONIC);
 	unsigned int sets;
 	struct now now;
 
 	(void)state;
-	for (int i = 0; i < 300; i++)
-		ring(&alarm, 60000, NULL);
 	now = alarm_now();
 	kernel.asked = timers_now(&now, kernel.clock) + 30;
 	assert_true(alarm_near(&alarm, NULL, &now));
@@ -279,7 +290,7 @@ static void test_near(void **state)
 
 	/* So is nothing that is further than the lead, whatever has just expired. */
 	now = alarm_now();
-	kernel.asked = timers_now(&now, kernel.clock) + (uint64_t)(alarm.lead / ALARM_LEAD_UNIT);
+	kernel.asked = timers_now(&now, kernel.clock) + lead_us(&alarm);
 	assert_true(alarm_near(&alarm, NULL, &now));
 	kernel.asked++;
 	assert_false(alarm_near(&alarm, NULL, &now));
@@ -296,18 +307,15 @@ static void test_near(void **state)
 
 static void test_ends_of_the_clock(void **state)
 {
-	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
+	struct alarm alarm = start_used(CLOCK_OF_MONOTONIC);
 
 	(void)state;
-	for (int i = 0; i < 300; i++)
-		ring(&alarm, 60000, NULL);
 	arm(&alarm, 0);
 	assert_true(kernel.set == 1);
 	arm(&alarm, 1);
 	assert_true(kernel.set == 1000);
 	arm(&alarm, TIMERS_FOREVER - 1);
-	assert_true(kernel.set ==
-		(TIMERS_FOREVER - 1 - (uint64_t)(alarm.lead / ALARM_LEAD_UNIT)) * 1000);
+	assert_true(kernel.set == (TIMERS_FOREVER - 1 - lead_us(&alarm)) * 1000);
 	arm(&alarm, TIMERS_FOREVER);
 	assert_true(kernel.set == 0);
 }
@@ -336,13 +344,11 @@ static void test_set_when_it_changes(void **state)
 
 static void test_wall_clock_set(void **state)
 {
-	struct alarm alarm = start(CLOCK_OF_REALTIME);
+	struct alarm alarm = start_used(CLOCK_OF_REALTIME);
 	struct now now;
 	uint64_t at;
 
 	(void)state;
-	for (int i = 0; i < 300; i++)
-		ring(&alarm, 60000, NULL);
 	at = kernel.now / 1000 + 1000;
 	arm(&alarm, at);
 	kernel.cancelled = true;
@@ -350,7 +356,7 @@ static void test_wall_clock_set(void **state)
 	assert_false(alarm_rang(&alarm, CLOCK_OF_REALTIME, &now));
 	kernel.cancelled = false;
 	arm(&alarm, at);
-	assert_true(kernel.set == at * 1000 - (uint64_t)(alarm.lead / ALARM_LEAD_UNIT) * 1000);
+	assert_true(kernel.set == at * 1000 - lead_us(&alarm) * 1000);
 
 	/* Set back by an hour between the expiry and the read, or while the rest is waited out. */
 	for (unsigned int reads = 1; reads < 60; reads++) {
