@@ -217,8 +217,7 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 	const uint64_t *dues, unsigned int n, uint32_t *ret_places)
 {
 	const struct rbnode *nodes = arena->nodes;
-	uint32_t at[TIMERS_ABREAST];
-	unsigned int left = 0;
+	uint32_t at[TIMERS_ABREAST], after[TIMERS_ABREAST], any = 0;
 	uint64_t near = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -226,22 +225,24 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 			near = near_end(nodes, trees[i]);
 		at[i] = dues[i] < near ? trees[i]->root : 0;
 		ret_places[i] = NO_PLACE;
-		left += at[i] != 0;
+		any |= at[i];
 	}
-	while (left)
+	/* Nothing in it is guessed: who has arrived stays at nil, below which there is nothing. And
+	 * nobody waits for another: a comparison's outcome goes into one byte of a register, which
+	 * without the two loops still held what the descent before had fetched. */
+	while (any) {
+		any = 0;
+		for (unsigned int i = 0; i < n; i++)
+			after[i] = nodes[at[i]].due <= dues[i];
 		for (unsigned int i = 0; i < n; i++) {
 			uint32_t x = at[i];
-			bool after = nodes[x].due <= dues[i];
 
-			if (!x)
-				continue;
-			at[i] = rbtree_child(nodes, x, after);
+			at[i] = nodes[x].child_red[after[i]] >> 1;
 			__builtin_prefetch(&nodes[at[i]]);
-			if (at[i])
-				continue;
-			ret_places[i] = x << 1 | after;
-			left--;
+			ret_places[i] = x ? x << 1 | after[i] : ret_places[i];
+			any |= at[i];
 		}
+	}
 }
 
 /* A record of 40 bytes may begin in one cache line and end in the next. */
