@@ -27,21 +27,21 @@ static toytimer *timerd;
 static int raw[EVERYBODY];
 
 /* Finds two processors that this process may use. Return: whether there are two. */
-static bool find_processors(int ret_processors[2])
+static bool find_processors(size_t ret_processors[2])
 {
 	cpu_set_t may;
 	int n = 0;
 
 	if (sched_getaffinity(0, sizeof(may), &may) < 0)
 		bench_die("sched_getaffinity", errno);
-	for (int i = 0; i < CPU_SETSIZE && n < 2; i++)
+	for (size_t i = 0; i < CPU_SETSIZE && n < 2; i++)
 		if (CPU_ISSET(i, &may))
 			ret_processors[n++] = i;
 	return n == 2;
 }
 
 /* What it forks later is held there, too. */
-static void hold(pid_t pid, int processor)
+static void hold(pid_t pid, size_t processor)
 {
 	cpu_set_t one;
 
@@ -75,7 +75,8 @@ int main(int argc, char **argv)
 	size_t n = bench_argument(argc, argv, 2, 10000) / TURN * TURN;
 	uint64_t *samples[EVERYBODY], random = 1;
 	pid_t pid = (pid_t)bench_argument(argc, argv, 3, 0);
-	int error, processors[2];
+	size_t processors[2];
+	int error;
 	bool apart = find_processors(processors);
 
 	if (argc < 4)
