@@ -11,9 +11,9 @@
 #include "handle.h"
 #include "text.h"
 
-static void get(const struct toytimer *t, uint32_t i, void *ret)
+static void get(const struct toytimer *t, uint32_t i, void *ret, size_t size)
 {
-	codec_get(t->connection.in, &t->connection.header, i, ret);
+	codec_get(t->connection.in, &t->connection.header, i, ret, size);
 }
 
 /* Queues a timer's event, or drops it where nobody wants it. */
@@ -82,10 +82,10 @@ static int take_events(struct toytimer *t)
 		struct proto_wake wake;
 
 		if (header->opcode == PROTO_WAKE) {
-			get(t, i, &wake);
+			get(t, i, &wake, sizeof(wake));
 			r = take_wake(t, &wake);
 		} else {
-			get(t, i, &cancelled);
+			get(t, i, &cancelled, sizeof(cancelled));
 			r = take_cancelled(t, &cancelled);
 		}
 	}
@@ -157,7 +157,7 @@ static int take_registered_all(struct toytimer *t, struct request *request)
 	int r;
 
 	for (uint32_t i = 0; i < header->count; i++) {
-		get(t, i, &answer);
+		get(t, i, &answer, sizeof(answer));
 		refused += header->status || answer.status;
 		if (!answer.id && !header->status && !answer.status)
 			return -EPROTO;
@@ -169,7 +169,7 @@ static int take_registered_all(struct toytimer *t, struct request *request)
 		struct timer *timer = timers_at(&t->timers, place);
 
 		place = timer->next;
-		get(t, i, &answer);
+		get(t, i, &answer, sizeof(answer));
 		take_registered(t, timer, &answer);
 	}
 	requests_done(&t->requests, request);
@@ -183,7 +183,7 @@ static void take_cancels(struct toytimer *t, struct call *call)
 		struct timer *timer = timers_find(&t->timers, item->timer);
 		struct proto_cancel_answer answer;
 
-		get(t, i, &answer);
+		get(t, i, &answer, sizeof(answer));
 		item->error = text_errno(t->connection.header.status ?: answer.status);
 		/* That it is gone although its last event has not come would be the daemon's
 		 * error. */
@@ -200,7 +200,7 @@ static void take_rearmed(struct toytimer *t, struct call *call)
 	struct proto_registered answer;
 	int error;
 
-	get(t, 0, &answer);
+	get(t, 0, &answer, sizeof(answer));
 	error = text_errno(t->connection.header.status ?: answer.status);
 	if (!error && timer && timer->state == TIMER_HELD)
 		timers_rearm(timer, &call->rearm.record);
@@ -234,7 +234,7 @@ static void take_listed(struct toytimer *t, struct call *call)
 		return;
 	}
 	for (uint32_t i = 0; i < header->count; i++)
-		get(t, i, &call->list.records[call->list.n++]);
+		get(t, i, &call->list.records[call->list.n++], sizeof(struct proto_listed));
 	call->list.cursor = header->cursor;
 	if (header->cursor)
 		requests_queue(t, call);
@@ -244,7 +244,7 @@ static void take_listed(struct toytimer *t, struct call *call)
 
 static void take_status(struct toytimer *t, struct call *call)
 {
-	get(t, 0, &call->status);
+	get(t, 0, &call->status, sizeof(call->status));
 	call_finish(call, text_errno(t->connection.header.status));
 }
 
@@ -290,7 +290,7 @@ int answers_take(struct toytimer *t)
 
 	switch (t->connection.header.opcode) {
 	case PROTO_ERROR:
-		get(t, 0, &error);
+		get(t, 0, &error, sizeof(error));
 		return text_errno(error.status) ?: -EPROTO;
 	case PROTO_GOING_AWAY:
 		return -ECONNRESET;
@@ -304,7 +304,7 @@ int answers_take(struct toytimer *t)
 	if (t->connection.header.opcode & PROTO_ANSWER)
 		return take_answer(t);
 	if (t->connection.header.opcode == PROTO_RESUMED) {
-		get(t, 0, &resumed);
+		get(t, 0, &resumed, sizeof(resumed));
 		return requests_resume(t, resumed.serial);
 	}
 	return take_events(t);

@@ -190,7 +190,7 @@ static void say_hello(struct connection *c)
 
 	c->serial = HELLO_SERIAL;
 	codec_begin(&w, c->out, PROTO_HELLO, c->serial);
-	codec_put(&w, &hello);
+	codec_put(&w, &hello, sizeof(hello));
 	c->out_size = codec_end(&w, 0);
 	connection_send(c);
 }
@@ -221,7 +221,7 @@ int connection_greeted(struct connection *c)
 
 	if (c->header.status)
 		return text_errno(c->header.status);
-	codec_get(c->in, &c->header, 0, &answer);
+	codec_get(c->in, &c->header, 0, &answer, sizeof(answer));
 	if (c->header.serial != c->serial || answer.magic != PROTO_MAGIC ||
 		answer.version != PROTO_VERSION)
 		return -EPROTO;

@@ -109,7 +109,7 @@ static void write_registration(struct toytimer *t, struct timer *timer, struct c
 
 	if (timer->label)
 		memcpy(record.label, timer->label, strnlen(timer->label, sizeof(record.label)));
-	codec_put(w, &record);
+	codec_put(w, &record, sizeof(record));
 }
 
 static void send_registrations(struct toytimer *t)
@@ -153,15 +153,16 @@ static void write_call(struct toytimer *t, struct request *request)
 	switch (call->opcode) {
 	case PROTO_CANCEL:
 		for (size_t i = 0; i < call->n; i++)
-			codec_put(&w, &(struct proto_cancel){.id = call->cancels[i].id});
+			codec_put(&w, &(struct proto_cancel){.id = call->cancels[i].id},
+				sizeof(struct proto_cancel));
 		break;
 	case PROTO_REARM:
-		codec_put(&w, &call->rearm.record);
+		codec_put(&w, &call->rearm.record, sizeof(call->rearm.record));
 		break;
 	case PROTO_LIST:
 		list = (struct proto_list){.flags = call->list.flags};
 		cursor = call->list.cursor;
-		codec_put(&w, &list);
+		codec_put(&w, &list, sizeof(list));
 		break;
 	}
 	request->count = w.header.count;

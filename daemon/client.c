@@ -300,7 +300,7 @@ static void client_end(struct clients *clients, uint32_t session, const void *pa
 	struct proto_error error;
 
 	if (codec_open(packet, size, CODEC_FROM_DAEMON, &header) == CODEC_OK) {
-		codec_get(packet, &header, 0, &error);
+		codec_get(packet, &header, 0, &error, sizeof(error));
 		log_client(clients->log, LOG_INFO, now->at[PROTO_CLOCK_MONOTONIC], &about,
 			"ended a session: %.*s", (int)sizeof(error.text), error.text);
 	}

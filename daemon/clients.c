@@ -169,7 +169,7 @@ void clients_close(struct clients *clients)
 
 	if (clients->of && clients->out) {
 		codec_begin(&writer, clients->out, PROTO_GOING_AWAY, 0);
-		codec_put(&writer, &going);
+		codec_put(&writer, &going, sizeof(going));
 		size = codec_end(&writer, 0);
 		/* If this is a restart, whoever is stored will not notice. */
 		while ((session = take_queued(clients, UINT64_MAX)) &&
@@ -274,7 +274,7 @@ void clients_turn_away(struct clients *clients)
 	size_t size;
 
 	codec_begin(&writer, clients->out, PROTO_GOING_AWAY, 0);
-	codec_put(&writer, &going);
+	codec_put(&writer, &going, sizeof(going));
 	size = codec_end(&writer, 0);
 	for (size_t i = 0; i < store->left_count; i++) {
 		client_send_packet(store->left[i].fd, clients->out, size);

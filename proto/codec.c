@@ -64,11 +64,6 @@ static_assert(sizeof(struct proto_registered) <= sizeof(struct proto_rearm), "on
 
 static const char header_layout[] = "222288";
 
-static bool big_endian(void)
-{
-	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
-}
-
 static const struct kind *kind_find(uint16_t opcode)
 {
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
@@ -139,7 +134,7 @@ enum codec_fault codec_open(
 	if (size > PROTO_PACKET_MAX)
 		return CODEC_OVERSIZE;
 	memcpy(&h, packet, sizeof(h));
-	if (big_endian())
+	if (codec_big_endian())
 		codec_swap(&h, header_layout);
 
 	kind = kind_find(h.opcode);
@@ -160,14 +155,9 @@ enum codec_fault codec_open(
 	return CODEC_OK;
 }
 
-void codec_get(const void *packet, const struct proto_header *header, uint32_t i, void *ret)
+void codec_swap_record(uint16_t opcode, void *record)
 {
-	const uint8_t *from = (const uint8_t *)packet + sizeof(*header) +
-		(size_t)i * header->record_size;
-
-	memcpy(ret, from, header->record_size);
-	if (big_endian())
-		codec_swap(ret, kind_find(header->opcode)->layout);
+	codec_swap(record, kind_find(opcode)->layout);
 }
 
 /* The bytes of one UTF-8 sequence of at most size bytes that stands for a printable character; 0 if
@@ -275,24 +265,13 @@ bool codec_full(const struct codec_writer *w)
 	return w->header.count >= w->most;
 }
 
-void codec_put(struct codec_writer *w, const void *record)
-{
-	uint8_t *to = w->buffer + sizeof(w->header) +
-		(size_t)w->header.count * w->header.record_size;
-
-	memcpy(to, record, w->header.record_size);
-	if (big_endian())
-		codec_swap(to, kind_find(w->header.opcode)->layout);
-	w->header.count++;
-}
-
 size_t codec_end(struct codec_writer *w, uint64_t cursor)
 {
 	size_t size = sizeof(w->header) + (size_t)w->header.count * w->header.record_size;
 
 	w->header.cursor = cursor;
 	memcpy(w->buffer, &w->header, sizeof(w->header));
-	if (big_endian())
+	if (codec_big_endian())
 		codec_swap(w->buffer, header_layout);
 	return size;
 }

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "proto.h"
 
@@ -51,11 +52,27 @@ const char *codec_opcode_name(uint16_t opcode);
 enum codec_fault codec_open(
 	const void *packet, size_t size, enum codec_sender sender, struct proto_header *ret_header);
 
+/* Whether the machine's byte order is not the wire's. */
+static inline bool codec_big_endian(void)
+{
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+}
+
+/* Converts a record of that opcode between the two byte orders, in place. */
+void codec_swap_record(uint16_t opcode, void *record);
+
 /*
  * Copies record i of an opened packet into ret, the struct of its opcode, in the machine's byte
- * order. The caller has checked i < header->count.
+ * order. The caller has checked i < header->count. size is that of the struct, which is
+ * header->record_size: where the compiler knows it, this is some instructions and no call.
  */
-void codec_get(const void *packet, const struct proto_header *header, uint32_t i, void *ret);
+static inline void codec_get(
+	const void *packet, const struct proto_header *header, uint32_t i, void *ret, size_t size)
+{
+	memcpy(ret, (const uint8_t *)packet + sizeof(*header) + i * size, size);
+	if (codec_big_endian())
+		codec_swap_record(header->opcode, ret);
+}
 
 /*
  * Whether the record is one that can be meant: flags, reserved bytes, clock, count and label. What
@@ -83,8 +100,17 @@ void codec_begin(struct codec_writer *w, void *buffer, enum proto_opcode opcode,
 /* Whether no further record fits, or may be in a packet of this opcode. */
 bool codec_full(const struct codec_writer *w);
 
-/* Appends a record, the struct of the packet's opcode. The caller has checked codec_full(). */
-void codec_put(struct codec_writer *w, const void *record);
+/* Appends a record, the struct of the packet's opcode, of that size. The caller has checked
+ * codec_full(). */
+static inline void codec_put(struct codec_writer *w, const void *record, size_t size)
+{
+	uint8_t *to = w->buffer + sizeof(w->header) + w->header.count * size;
+
+	memcpy(to, record, size);
+	if (codec_big_endian())
+		codec_swap_record(w->header.opcode, to);
+	w->header.count++;
+}
 
 /* Finishes the packet and returns its size in bytes. */
 size_t codec_end(struct codec_writer *w, uint64_t cursor);

@@ -112,7 +112,7 @@ uint64_t report_list(const struct worker *w, uint32_t session, uint64_t cursor, 
 		if (owner == ARENA_OWN_SESSION || (!all && arena->sessions[owner].uid != uid))
 			continue;
 		describe(w, timer, session, now, &listed);
-		codec_put(answer, &listed);
+		codec_put(answer, &listed, sizeof(listed));
 	}
 	return 0;
 }

@@ -142,7 +142,7 @@ static void answer_register(struct worker *w, uint32_t session, const struct rec
 		w->refusals++;
 		w->refused_with = registered.status;
 	}
-	codec_put(answer, &registered);
+	codec_put(answer, &registered, sizeof(registered));
 }
 
 void requests_register(struct worker *w, uint32_t session, const void *packet,
@@ -155,7 +155,7 @@ void requests_register(struct worker *w, uint32_t session, const void *packet,
 		uint32_t n = left < TIMERS_ABREAST ? left : TIMERS_ABREAST;
 
 		for (uint32_t k = 0; k < n; k++) {
-			codec_get(packet, header, i + k, &records.r[k]);
+			codec_get(packet, header, i + k, &records.r[k], sizeof(records.r[k]));
 			records.status[k] = check(w, &records.r[k], now, &records.dues[k]);
 		}
 		foresee(w, session, &records, n);
@@ -223,7 +223,7 @@ static void answer_cancel(
 	struct proto_cancel_answer cancelled = {.id = id};
 
 	cancelled.status = cancel(w, session, id);
-	codec_put(answer, &cancelled);
+	codec_put(answer, &cancelled, sizeof(cancelled));
 }
 
 void requests_cancel(struct worker *w, uint32_t session, const void *packet,
@@ -237,7 +237,7 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 		uint32_t n = left < TIMERS_WITHDRAWN_ABREAST ? left : TIMERS_WITHDRAWN_ABREAST;
 
 		for (uint32_t k = 0; k < n; k++) {
-			codec_get(packet, header, i + k, &records[k]);
+			codec_get(packet, header, i + k, &records[k], sizeof(records[k]));
 			timers[k] = timers_index(&w->arena, records[k].id);
 		}
 		timers_foresee_withdrawal(&w->arena, timers, n);
@@ -281,11 +281,11 @@ void requests_rearm(struct worker *w, uint32_t session, const void *packet,
 		struct proto_registered registered = {0};
 		struct proto_rearm r;
 
-		codec_get(packet, header, i, &r);
+		codec_get(packet, header, i, &r, sizeof(r));
 		registered.id = r.id;
 		registered.status = rearm(w, session, &r, now, &registered.due);
 		if (registered.status)
 			registered.id = 0;
-		codec_put(answer, &registered);
+		codec_put(answer, &registered, sizeof(registered));
 	}
 }

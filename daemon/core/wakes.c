@@ -23,7 +23,7 @@ static void write_cancelled(struct worker *w, struct session *s, struct codec_wr
 			.id = timers_id(arena, timer),
 		};
 
-		codec_put(writer, &cancelled);
+		codec_put(writer, &cancelled, sizeof(cancelled));
 		w->batch.timers[w->batch.count++] = timer;
 	}
 }
@@ -49,7 +49,7 @@ static void write_wake(
 		.flags = timers_last(arena, timer, at) ? PROTO_WAKE_LAST : 0,
 	};
 
-	codec_put(writer, &wake);
+	codec_put(writer, &wake, sizeof(wake));
 	w->batch.timers[w->batch.count++] = timer;
 }
 
@@ -140,7 +140,7 @@ static size_t write_resumed(const struct session *s, void *packet)
 	struct codec_writer writer;
 
 	codec_begin(&writer, packet, PROTO_RESUMED, 0);
-	codec_put(&writer, &resumed);
+	codec_put(&writer, &resumed, sizeof(resumed));
 	return codec_end(&writer, 0);
 }
 

@@ -86,7 +86,7 @@ size_t worker_error(void *packet, enum proto_status status, uint64_t serial, con
 	for (size_t i = 0; i < sizeof(error.text) && text[i]; i++)
 		error.text[i] = text[i];
 	codec_begin(&writer, packet, PROTO_ERROR, 0);
-	codec_put(&writer, &error);
+	codec_put(&writer, &error, sizeof(error));
 	return codec_end(&writer, 0);
 }
 
@@ -163,14 +163,14 @@ static enum proto_status greet(struct worker *w, struct session *s, const void *
 	};
 	struct proto_hello hello;
 
-	codec_get(packet, header, 0, &hello);
+	codec_get(packet, header, 0, &hello, sizeof(hello));
 	if (hello.magic != PROTO_MAGIC || hello.reserved)
 		return PROTO_E_PACKET;
 	if (hello.version < PROTO_VERSION)
 		return PROTO_E_VERSION;
 	ARENA_PUBLISH(s->state, SESSION_OPEN);
 	drop_hello_timer(w, s);
-	codec_put(answer, &hello_answer);
+	codec_put(answer, &hello_answer, sizeof(hello_answer));
 	return PROTO_OK;
 }
 
@@ -181,7 +181,7 @@ static void list(struct worker *w, uint32_t session, const void *packet,
 	struct proto_list request;
 	bool all;
 
-	codec_get(packet, header, 0, &request);
+	codec_get(packet, header, 0, &request, sizeof(request));
 	all = request.flags & PROTO_LIST_ALL;
 	if (request.flags & ~(uint32_t)PROTO_LIST_ALL || request.reserved)
 		answer->header.status = PROTO_E_FLAGS;
@@ -216,7 +216,7 @@ static enum proto_status apply(struct worker *w, uint32_t session, const void *p
 		return PROTO_OK;
 	default: /* PROTO_STATUS: codec_open() lets no other through */
 		report_status(w, now, &status_answer);
-		codec_put(answer, &status_answer);
+		codec_put(answer, &status_answer, sizeof(status_answer));
 		return PROTO_OK;
 	}
 }

@@ -56,7 +56,7 @@ static void connect_one(const struct sockaddr_un *address)
 	if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
 		bench_die("connect", errno);
 	codec_begin(&writer, packet, PROTO_HELLO, 1);
-	codec_put(&writer, &hello);
+	codec_put(&writer, &hello, sizeof(hello));
 	if (send(fd, packet, codec_end(&writer, 0), MSG_NOSIGNAL) < 0 ||
 		recv(fd, packet, sizeof(packet), 0) <= 0)
 		bench_die("hello", errno);

@@ -63,7 +63,7 @@ static void say_hello(void)
 	if (worker_connect(&worker, &peer, &now, &session))
 		bench_die("worker_connect", 0);
 	begin(PROTO_HELLO);
-	codec_put(&writer, &hello);
+	codec_put(&writer, &hello, sizeof(hello));
 	hand_over(&header);
 	worker_settle(&worker, session, &now, false);
 }
@@ -108,7 +108,7 @@ void life_flush(void)
 		i++) {
 		struct proto_registered registered;
 
-		codec_get(answer, &header, i, &registered);
+		codec_get(answer, &header, i, &registered, sizeof(registered));
 		ids[numbers[i]] = registered.id;
 		if (registered.status)
 			bench_die("refused", 0);
@@ -125,7 +125,7 @@ void life_add(size_t i, uint64_t due)
 
 	begin(PROTO_REGISTER);
 	numbers[writer.header.count] = i;
-	codec_put(&writer, &r);
+	codec_put(&writer, &r, sizeof(r));
 	if (writer.header.count == batch)
 		life_flush();
 }
@@ -135,7 +135,7 @@ void life_cancel(size_t i)
 	struct proto_cancel c = {.id = ids[i]};
 
 	begin(PROTO_CANCEL);
-	codec_put(&writer, &c);
+	codec_put(&writer, &c, sizeof(c));
 	if (writer.header.count == batch)
 		life_flush();
 }

@@ -106,7 +106,7 @@ static void open_session(struct bed *bed, uint32_t number)
 		bench_die("worker_connect", 0);
 	bed->serials[session] = 1;
 	codec_begin(&writer, packet, PROTO_HELLO, 1);
-	codec_put(&writer, &hello);
+	codec_put(&writer, &hello, sizeof(hello));
 	hand_over(bed, session, &writer, &header);
 	worker_settle(&bed->worker, session, &bed->now, false);
 }
@@ -171,10 +171,11 @@ static void enroll(struct bed *bed, size_t n, int ordered, uint64_t *random)
 					.cookie = j + 1,
 					.due = some_due(j, ordered, random),
 					.clock = PROTO_CLOCK_MONOTONIC,
-				});
+				},
+				sizeof(struct proto_register));
 		answer = hand_over(bed, session, &writer, &header);
 		for (uint32_t j = 0; j < header.count; j++) {
-			codec_get(answer, &header, j, &registered);
+			codec_get(answer, &header, j, &registered, sizeof(registered));
 			if (registered.status)
 				bench_die("refused", 0);
 			bed->ids[i + j] = registered.id;
@@ -194,7 +195,8 @@ static void cancel(struct bed *bed, const uint32_t *order, size_t n)
 
 		codec_begin(&writer, packet, PROTO_CANCEL, ++bed->serials[session]);
 		for (size_t j = i; j < n && j < i + BATCH; j++)
-			codec_put(&writer, &(struct proto_cancel){.id = bed->ids[order[j]]});
+			codec_put(&writer, &(struct proto_cancel){.id = bed->ids[order[j]]},
+				sizeof(struct proto_cancel));
 		hand_over(bed, session, &writer, &header);
 	}
 }

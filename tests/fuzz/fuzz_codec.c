@@ -77,10 +77,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		union record record;
 
 		require(h.record_size <= sizeof(record));
-		codec_get(data, &h, i, &record);
+		codec_get(data, &h, i, &record, h.record_size);
 		check(h.opcode, &record);
 		require(!codec_full(&w));
-		codec_put(&w, &record);
+		codec_put(&w, &record, w.header.record_size);
 	}
 	require(codec_end(&w, h.cursor) == size);
 	require(memcmp(written, data, size) == 0);

@@ -35,7 +35,7 @@ void peer_say(struct peer *p, uint16_t opcode, uint64_t serial, size_t n, const 
 
 	codec_begin(&w, p->out, opcode, serial);
 	while (n-- > 0)
-		codec_put(&w, record);
+		codec_put(&w, record, w.header.record_size);
 	peer_send(p, codec_end(&w, 0));
 }
 
@@ -79,7 +79,7 @@ bool peer_greet(struct peer *p)
 	peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
 	if (!peer_receive(p) || p->header.opcode != PROTO_REGISTER)
 		return false;
-	codec_get(p->in, &p->header, 0, &p->registered);
+	codec_get(p->in, &p->header, 0, &p->registered, sizeof(p->registered));
 	return true;
 }
 

@@ -152,7 +152,7 @@ static void say_hello_and_go(void)
 	static uint8_t packet[PROTO_PACKET_MAX];
 
 	codec_begin(&writer, packet, PROTO_HELLO, 1);
-	codec_put(&writer, &hello);
+	codec_put(&writer, &hello, sizeof(hello));
 	flood(packet, codec_end(&writer, 0), false);
 }
 
@@ -206,7 +206,7 @@ static void at_every_limit(void)
 		read_all();
 		codec_begin(&wires[i].writer, wires[i].out, PROTO_REGISTER, ++wires[i].serial);
 		for (size_t n = 0; n < sizeof(r) / sizeof(r[0]); n++)
-			codec_put(&wires[i].writer, &r[n]);
+			codec_put(&wires[i].writer, &r[n], sizeof(r[n]));
 		if (send(wires[i].fd, wires[i].out, codec_end(&wires[i].writer, 0),
 			    MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 			wires[i].serial--;

@@ -132,7 +132,7 @@ static void do_unread(void)
 
 	wire_connect(&w, f.socket);
 	codec_begin(&w.writer, w.out, PROTO_HELLO, ++w.serial);
-	codec_put(&w.writer, &hello);
+	codec_put(&w.writer, &hello, sizeof(hello));
 	wire_send(&w, w.out, codec_end(&w.writer, 0));
 	for (; asked < UNREAD; asked++) {
 		size_t size;

@@ -371,7 +371,7 @@ static void *flood_main(void *userdata)
 	peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
 	if (!peer_receive(p))
 		abort();
-	codec_get(p->in, &p->header, 0, &p->registered);
+	codec_get(p->in, &p->header, 0, &p->registered, sizeof(p->registered));
 	peer_say_registered(p, p->header.serial, 1, 7);
 	if (!peer_receive(p))
 		abort();
@@ -387,7 +387,7 @@ static void *flood_main(void *userdata)
 
 		if (i % FLOOD_SLICE == 0)
 			codec_begin(&w, p->out, PROTO_WAKE, 0);
-		codec_put(&w, &wake);
+		codec_put(&w, &wake, sizeof(wake));
 		if (i % FLOOD_SLICE == FLOOD_SLICE - 1)
 			peer_send(p, codec_end(&w, 0));
 	}

@@ -172,7 +172,7 @@ static void test_golden_packets(void **state)
 			enum proto_status want = status_of(v->groups[i + 1].check);
 			struct proto_register r;
 
-			codec_get(v->packet, &h, i, &r);
+			codec_get(v->packet, &h, i, &r, sizeof(r));
 			if (want == PROTO_OK && r.flags & PROTO_WAKE_SYSTEM && !can_wake_system)
 				want = PROTO_E_WAKE_SYSTEM;
 			/* Not now, or the wakes would come in between. */

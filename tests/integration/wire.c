@@ -67,7 +67,7 @@ void wire_begin(struct wire *w, enum proto_opcode opcode)
 void wire_put(struct wire *w, const void *record)
 {
 	check(!codec_full(&w->writer));
-	codec_put(&w->writer, record);
+	codec_put(&w->writer, record, w->writer.header.record_size);
 }
 
 void wire_end(struct wire *w, uint64_t cursor)
@@ -153,7 +153,7 @@ void wire_expect_error(struct wire *w, enum proto_status status, uint64_t serial
 void wire_get(const struct wire *w, uint32_t i, void *ret)
 {
 	check(i < w->header.count);
-	codec_get(w->in, &w->header, i, ret);
+	codec_get(w->in, &w->header, i, ret, w->header.record_size);
 }
 
 void wire_status(const char *path, struct proto_status_answer *ret)

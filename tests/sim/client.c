@@ -94,7 +94,7 @@ void client_connect(struct world *w, struct client *client, struct dice *dice)
 	if (silent)
 		return;
 	codec_begin(&writer, bytes, PROTO_HELLO, 1);
-	codec_put(&writer, &record);
+	codec_put(&writer, &record, sizeof(record));
 	send_request(w, client, &writer, codec_end(&writer, 0));
 }
 
@@ -250,7 +250,7 @@ static void ask_register(
 			.cookie = r.cookie,
 			.every = r.every,
 		};
-		codec_put(writer, &r);
+		codec_put(writer, &r, sizeof(r));
 	}
 }
 
@@ -273,7 +273,8 @@ static void ask_cancel(
 {
 	codec_begin(writer, writer->buffer, PROTO_CANCEL, client->serial + 1);
 	for (uint64_t n = 1 + dice_below(dice, RECORDS_MAX); n--;)
-		codec_put(writer, &(struct proto_cancel){some_id(w, client, dice)});
+		codec_put(writer, &(struct proto_cancel){some_id(w, client, dice)},
+			sizeof(struct proto_cancel));
 }
 
 static void ask_rearm(
@@ -290,7 +291,7 @@ static void ask_rearm(
 		r.count = r.every && dice_once_in(dice, 2) ? 1 + (uint32_t)dice_below(dice, 4) : 0;
 		if (dice_once_in(dice, 30))
 			r.flags |= (uint8_t)(2 << dice_below(dice, 7));
-		codec_put(writer, &r);
+		codec_put(writer, &r, sizeof(r));
 	}
 }
 
@@ -314,7 +315,7 @@ void client_ask(struct world *w, struct client *client, struct dice *dice)
 		if (dice_once_in(dice, 16))
 			list.flags |= 2u << dice_below(dice, 31);
 		codec_begin(&writer, bytes, PROTO_LIST, client->serial + 1);
-		codec_put(&writer, &list);
+		codec_put(&writer, &list, sizeof(list));
 	} else {
 		codec_begin(&writer, bytes, PROTO_STATUS, client->serial + 1);
 	}
@@ -329,8 +330,8 @@ static size_t almost(uint8_t bytes[static 256], uint64_t serial, struct dice *di
 
 	memset(bytes, 0, 256);
 	codec_begin(&writer, bytes, PROTO_CANCEL, serial);
-	codec_put(&writer, &(struct proto_cancel){dice_any(dice)});
-	codec_put(&writer, &(struct proto_cancel){dice_any(dice)});
+	codec_put(&writer, &(struct proto_cancel){dice_any(dice)}, sizeof(struct proto_cancel));
+	codec_put(&writer, &(struct proto_cancel){dice_any(dice)}, sizeof(struct proto_cancel));
 	switch (dice_below(dice, 7)) {
 	case 0:
 		writer.header.count = 0;
@@ -375,7 +376,7 @@ void client_misbehave(struct world *w, struct client *client, struct dice *dice)
 		break;
 	case 2:
 		codec_begin(&writer, bytes, PROTO_HELLO, serial + 1);
-		codec_put(&writer, &hello);
+		codec_put(&writer, &hello, sizeof(hello));
 		size = codec_end(&writer, 0);
 		break;
 	default:

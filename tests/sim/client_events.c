@@ -91,7 +91,7 @@ static void take_registered(struct client *client, const struct packet *request,
 	struct proto_register r;
 	struct client_timer *t;
 
-	codec_get(request->bytes, asked, i, &r);
+	codec_get(request->bytes, asked, i, &r, sizeof(r));
 	t = client_find(client, r.cookie);
 	t->id = a->id;
 	t->due = a->due;
@@ -104,7 +104,7 @@ static void take_rearmed(struct world *w, struct client *client, const struct pa
 	struct proto_rearm r;
 	struct client_timer *t;
 
-	codec_get(request->bytes, asked, i, &r);
+	codec_get(request->bytes, asked, i, &r, sizeof(r));
 	t = find_id(client, r.id);
 	if (t && t->state == CLIENT_TIMER_HELD && a->status == PROTO_E_NO_SUCH_TIMER)
 		t->state = CLIENT_TIMER_GONE;
@@ -145,15 +145,15 @@ static void take_records(struct world *w, struct client *client, const struct pa
 
 		switch (asked.opcode) {
 		case PROTO_REGISTER:
-			codec_get(answer->bytes, h, i, &registered);
+			codec_get(answer->bytes, h, i, &registered, sizeof(registered));
 			take_registered(client, request, &asked, i, &registered);
 			break;
 		case PROTO_REARM:
-			codec_get(answer->bytes, h, i, &registered);
+			codec_get(answer->bytes, h, i, &registered, sizeof(registered));
 			take_rearmed(w, client, request, &asked, i, &registered);
 			break;
 		case PROTO_CANCEL:
-			codec_get(answer->bytes, h, i, &cancel);
+			codec_get(answer->bytes, h, i, &cancel, sizeof(cancel));
 			take_cancel_answer(w, client, &cancel);
 			break;
 		}
@@ -210,10 +210,10 @@ static void take_events(struct world *w, struct client *client, const struct pac
 		struct proto_wake wake;
 
 		if (h->opcode == PROTO_WAKE) {
-			codec_get(packet->bytes, h, i, &wake);
+			codec_get(packet->bytes, h, i, &wake, sizeof(wake));
 			take_wake(w, client, &wake);
 		} else {
-			codec_get(packet->bytes, h, i, &cancelled);
+			codec_get(packet->bytes, h, i, &cancelled, sizeof(cancelled));
 			take_cancelled(w, client, &cancelled);
 		}
 	}
@@ -231,7 +231,7 @@ void client_take(struct world *w, struct client *client, const struct packet *pa
 		codec_opcode_name(h.opcode), h.count, h.serial);
 	switch (h.opcode) {
 	case PROTO_ERROR:
-		codec_get(packet->bytes, &h, 0, &error);
+		codec_get(packet->bytes, &h, 0, &error, sizeof(error));
 		/* A hello may be late where the machine sleeps between two turns of the daemon. */
 		if (!client->guilty && error.status != PROTO_E_CLIENTS &&
 			error.status != PROTO_E_CLIENTS_USER &&
@@ -239,7 +239,7 @@ void client_take(struct world *w, struct client *client, const struct packet *pa
 			world_fail(w, "a client was turned out that had done nothing");
 		return;
 	case PROTO_RESUMED:
-		codec_get(packet->bytes, &h, 0, &resumed);
+		codec_get(packet->bytes, &h, 0, &resumed, sizeof(resumed));
 		take_resumed(w, client, resumed.serial);
 		return;
 	case PROTO_WAKE:

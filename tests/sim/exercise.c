@@ -88,7 +88,7 @@ static void connect(struct exercise *e, uint32_t uid)
 	if (worker_connect(&e->worker, &peer, &e->now, &session) || dice_once_in(&e->dice, 6))
 		return;
 	codec_begin(&writer, bytes, PROTO_HELLO, 1);
-	codec_put(&writer, &hello);
+	codec_put(&writer, &hello, sizeof(hello));
 	exercise_handle(e, session, bytes, codec_end(&writer, 0));
 }
 
@@ -113,7 +113,7 @@ static void request_register(struct exercise *e, uint32_t session)
 			r.flags |= PROTO_WAKE_SYSTEM;
 		if (dice_once_in(dice, 3))
 			memset(r.label, 'x', dice_below(dice, sizeof(r.label) + 1));
-		codec_put(&writer, &r);
+		codec_put(&writer, &r, sizeof(r));
 	}
 	exercise_handle(e, session, bytes, codec_end(&writer, 0));
 }
@@ -134,7 +134,7 @@ static void request_cancel(struct exercise *e, uint32_t session)
 
 	codec_begin(&writer, bytes, PROTO_CANCEL, serial_of(e, session));
 	for (uint64_t n = 1 + dice_below(&e->dice, 3); n--;)
-		codec_put(&writer, &(struct proto_cancel){some_id(e)});
+		codec_put(&writer, &(struct proto_cancel){some_id(e)}, sizeof(struct proto_cancel));
 	exercise_handle(e, session, bytes, codec_end(&writer, 0));
 }
 
@@ -151,7 +151,8 @@ static void request_rearm(struct exercise *e, uint32_t session)
 				.due = dice_below(&e->dice, 5000000),
 				.every = dice_below(&e->dice, 2) * 700000,
 				.flags = PROTO_RELATIVE,
-			});
+			},
+			sizeof(struct proto_rearm));
 	exercise_handle(e, session, bytes, codec_end(&writer, 0));
 }
 
@@ -164,7 +165,7 @@ static void request_other(struct exercise *e, uint32_t session)
 		codec_begin(&writer, bytes, PROTO_STATUS, serial_of(e, session));
 	} else {
 		codec_begin(&writer, bytes, PROTO_LIST, serial_of(e, session));
-		codec_put(&writer, &(struct proto_list){0});
+		codec_put(&writer, &(struct proto_list){0}, sizeof(struct proto_list));
 	}
 	exercise_handle(e, session, bytes, codec_end(&writer, 0));
 }

@@ -65,8 +65,8 @@ static const char *take_registration(struct request *q, uint32_t i)
 	struct model_timer *t;
 	uint64_t due = 0;
 
-	codec_get(q->packet, &q->asked, i, &r);
-	codec_get(q->answer, &q->answered, i, &a);
+	codec_get(q->packet, &q->asked, i, &r, sizeof(r));
+	codec_get(q->answer, &q->answered, i, &a, sizeof(a));
 	status = expect_registration(q, &r, &due);
 	m->events[status ? EVENT_REFUSED + status : EVENT_REGISTERED]++;
 	m->counts.registered += !status;
@@ -112,8 +112,8 @@ static const char *take_cancel(struct request *q, uint32_t i)
 	struct proto_cancel_answer a;
 	struct model_timer *t;
 
-	codec_get(q->packet, &q->asked, i, &r);
-	codec_get(q->answer, &q->answered, i, &a);
+	codec_get(q->packet, &q->asked, i, &r, sizeof(r));
+	codec_get(q->answer, &q->answered, i, &a, sizeof(a));
 	t = find_for(q, r.id);
 	q->m->events[!t				   ? EVENT_REFUSED + PROTO_E_NO_SUCH_TIMER
 			: t->session == q->session ? EVENT_CANCELLED
@@ -136,8 +136,8 @@ static const char *take_rearm(struct request *q, uint32_t i)
 	enum proto_status status;
 	uint64_t due;
 
-	codec_get(q->packet, &q->asked, i, &r);
-	codec_get(q->answer, &q->answered, i, &a);
+	codec_get(q->packet, &q->asked, i, &r, sizeof(r));
+	codec_get(q->answer, &q->answered, i, &a, sizeof(a));
 	t = find_for(q, r.id);
 	due = r.due;
 	status = plain_rearm(&r);
@@ -200,7 +200,7 @@ static const char *take_list(struct request *q)
 	struct proto_listed a;
 	bool all;
 
-	codec_get(q->packet, &q->asked, 0, &r);
+	codec_get(q->packet, &q->asked, 0, &r, sizeof(r));
 	if (r.flags > 1 || r.reserved) {
 		q->m->events[EVENT_REFUSED + PROTO_E_FLAGS]++;
 		return q->answered.status == PROTO_E_FLAGS && !q->answered.count
@@ -223,7 +223,7 @@ static const char *take_list(struct request *q)
 	for (uint32_t i = 0; i < listed && !fault; i++) {
 		const struct model_timer *t;
 
-		codec_get(q->answer, &q->answered, i, &a);
+		codec_get(q->answer, &q->answered, i, &a, sizeof(a));
 		t = model_find(q->m, a.id);
 		fault = !t || !is_listed(q, t, all) ? "a list has what it should not"
 						    : compare_listed(q, t, &a);
@@ -256,7 +256,7 @@ static const char *take_status(const struct request *q)
 	uint64_t clients = 0;
 
 	q->m->events[EVENT_STATUS]++;
-	codec_get(q->answer, &q->answered, 0, &a);
+	codec_get(q->answer, &q->answered, 0, &a, sizeof(a));
 	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++)
 		clients += q->m->sessions[i].open;
 	if (a.clients != clients || a.timers != q->m->count)
@@ -314,7 +314,7 @@ static bool is_bad_hello(const struct request *q)
 {
 	struct proto_hello hello;
 
-	codec_get(q->packet, &q->asked, 0, &hello);
+	codec_get(q->packet, &q->asked, 0, &hello, sizeof(hello));
 	return hello.magic != PROTO_MAGIC || hello.version < PROTO_VERSION || hello.reserved;
 }
 

@@ -74,7 +74,7 @@ static const char *due_at(const struct model *m, uint32_t session, const struct 
 			if (*ret_held)
 				return NULL;
 			if (packet && *ret_count < h->count) {
-				codec_get(packet, h, *ret_count, &wake);
+				codec_get(packet, h, *ret_count, &wake, sizeof(wake));
 				fault = compare_wake(t, &wake, at, timers_now(now, clock));
 				m->events[EVENT_WAKE_EQUALS] += before == t->due;
 				before = t->due;
@@ -98,7 +98,7 @@ static const char *compare_cancelled(
 		struct proto_cancelled cancelled;
 		struct model_timer *t;
 
-		codec_get(packet, h, i, &cancelled);
+		codec_get(packet, h, i, &cancelled, sizeof(cancelled));
 		t = model_find(m, cancelled.id);
 		if (!t || !t->cancelled || t->session != session || t->cookie != cancelled.cookie)
 			return "a cancelled timer was told wrongly";
@@ -113,7 +113,7 @@ static const char *compare_resumed(
 
 	if (h->opcode != PROTO_RESUMED)
 		return "a session was not told that it resumed";
-	codec_get(packet, h, 0, &resumed);
+	codec_get(packet, h, 0, &resumed, sizeof(resumed));
 	return resumed.serial == s->serial ? NULL : "a session resumed at a wrong serial";
 }
 
@@ -224,9 +224,9 @@ void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t ses
 		struct model_timer *t;
 
 		if (h.opcode == PROTO_WAKE)
-			codec_get(packet, &h, i, &wake);
+			codec_get(packet, &h, i, &wake, sizeof(wake));
 		else if (h.opcode == PROTO_CANCELLED)
-			codec_get(packet, &h, i, &cancelled);
+			codec_get(packet, &h, i, &cancelled, sizeof(cancelled));
 		else
 			continue;
 		t = model_find(m, h.opcode == PROTO_WAKE ? wake.id : cancelled.id);

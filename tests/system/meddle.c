@@ -156,7 +156,7 @@ static void ask(int fd, uint64_t serial, uint16_t opcode, const void *record)
 	size_t size;
 
 	codec_begin(&writer, packet, opcode, serial);
-	codec_put(&writer, record);
+	codec_put(&writer, record, writer.header.record_size);
 	size = codec_end(&writer, 0);
 	check(send(fd, packet, size, 0) == (ssize_t)size, "send");
 }
@@ -169,7 +169,7 @@ static void tell(const void *packet, size_t size)
 	if (codec_open(packet, size, CODEC_FROM_DAEMON, &header) != CODEC_OK) {
 		printf("nonsense\n");
 	} else if (header.opcode == PROTO_GOING_AWAY) {
-		codec_get(packet, &header, 0, &going);
+		codec_get(packet, &header, 0, &going, sizeof(going));
 		printf("going away, reason %" PRIu32 "\n", going.reason);
 	} else {
 		printf("%#x\n", header.opcode);

@@ -59,7 +59,7 @@ static size_t handle(struct world *world, uint32_t session, enum proto_opcode op
 
 	codec_begin(&writer, world->in, opcode, ++world->clients[session].serial);
 	if (record)
-		codec_put(&writer, record);
+		codec_put(&writer, record, writer.header.record_size);
 	return worker_handle(&world->worker, session, world->in, codec_end(&writer, 0), &world->now,
 		ret_answer, &end);
 }
@@ -94,7 +94,7 @@ static void test_a_resumed_session_is_told(void **state)
 		assert_int_equal(
 			codec_open(world->out, size, CODEC_FROM_DAEMON, &header), CODEC_OK);
 		assert_int_equal(header.opcode, PROTO_RESUMED);
-		codec_get(world->out, &header, 0, &resumed);
+		codec_get(world->out, &header, 0, &resumed, sizeof(resumed));
 		assert_int_equal(resumed.serial, world->clients[session].serial);
 		if (i == 2)
 			worker_wakes_sent(w, &world->now);

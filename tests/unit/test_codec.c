@@ -154,7 +154,7 @@ static void decode_records(const struct vector *v, const struct proto_header *h)
 			union record record;
 			enum proto_status status;
 
-			codec_get(v->packet, h, index, &record);
+			codec_get(v->packet, h, index, &record, h->record_size);
 			compare_struct(v, group, form->fields, form->n_fields, &record);
 			status = check_record(h->opcode, &record);
 			assert_string_equal(check_names[status], group->check);
@@ -206,8 +206,8 @@ static void test_encode(void **state)
 			union record record;
 
 			assert_false(codec_full(&w));
-			codec_get(v->packet, &h, i, &record);
-			codec_put(&w, &record);
+			codec_get(v->packet, &h, i, &record, h.record_size);
+			codec_put(&w, &record, w.header.record_size);
 		}
 		assert_int_equal(codec_end(&w, h.cursor), v->size);
 		assert_memory_equal(buffer, v->packet, v->size);
@@ -311,7 +311,7 @@ static void read_if_accepted(const uint8_t *packet, size_t size, enum codec_send
 		union record record;
 		enum proto_status status;
 
-		codec_get(packet, &h, i, &record);
+		codec_get(packet, &h, i, &record, h.record_size);
 		status = check_record(h.opcode, &record);
 		assert_true(status < sizeof(check_names) / sizeof(check_names[0]));
 		assert_non_null(check_names[status]);
@@ -356,7 +356,7 @@ static void put_many(const struct form *form)
 	codec_begin(&w, buffer, form->opcode, form->opcode < PROTO_WAKE);
 	for (uint32_t i = 0; i < form->most; i++) {
 		assert_false(codec_full(&w));
-		codec_put(&w, &zeroes);
+		codec_put(&w, &zeroes, w.header.record_size);
 	}
 	assert_true(codec_full(&w));
 	size = codec_end(&w, 0);

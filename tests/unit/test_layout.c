@@ -15,12 +15,12 @@
 
 #include <cmocka.h>
 
-#include "forms.h"
-#include "vectors.h"
-
 #undef __BYTE_ORDER__
 #define __BYTE_ORDER__ __ORDER_BIG_ENDIAN__
 #include "../../proto/codec.c"
+
+#include "forms.h"
+#include "vectors.h"
 
 static struct vectors vectors;
 
@@ -125,10 +125,10 @@ static void test_golden_packets_turned(void **state)
 		for (uint32_t i = 0; i < h.count; i++) {
 			uint8_t record[256];
 
-			codec_get(packet, &h, i, record);
+			codec_get(packet, &h, i, record, h.record_size);
 			assert_memory_equal(
 				record, v->packet + 24 + (size_t)i * form->size, form->size);
-			codec_put(&w, record);
+			codec_put(&w, record, w.header.record_size);
 		}
 		assert_int_equal(codec_end(&w, h.cursor), v->size);
 		assert_memory_equal(written, packet, v->size);

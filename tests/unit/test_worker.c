@@ -37,7 +37,7 @@ static size_t make(struct world *world, enum proto_opcode opcode, uint64_t seria
 
 	codec_begin(&writer, world->in, opcode, serial);
 	if (writer.header.record_size)
-		codec_put(&writer, zeroes);
+		codec_put(&writer, zeroes, writer.header.record_size);
 	return codec_end(&writer, 0);
 }
 
@@ -53,7 +53,7 @@ static enum proto_status say_hello(
 	struct codec_writer writer;
 
 	codec_begin(&writer, world->in, PROTO_HELLO, 1);
-	codec_put(&writer, hello);
+	codec_put(&writer, hello, sizeof(*hello));
 	return world_packet(world, session, world->in, codec_end(&writer, 0));
 }
 
@@ -102,7 +102,7 @@ static void test_serials(void **state)
 		struct proto_error error;
 
 		assert_int_equal(say(world, session, PROTO_REGISTER, wrong[i]), PROTO_E_SEQUENCE);
-		codec_get(world->answer_packet, &world->answer, 0, &error);
+		codec_get(world->answer_packet, &world->answer, 0, &error, sizeof(error));
 		assert_int_equal(error.serial, wrong[i]);
 	}
 	/* Nothing of it was applied. */
@@ -557,7 +557,7 @@ static void test_errors_for_people(void **state)
 	text[sizeof(text) - 1] = 0;
 	size = worker_error(packet, PROTO_E_PACKET, 9, text);
 	assert_int_equal(codec_open(packet, size, CODEC_FROM_DAEMON, &header), CODEC_OK);
-	codec_get(packet, &header, 0, &error);
+	codec_get(packet, &header, 0, &error, sizeof(error));
 	assert_int_equal(error.serial, 9);
 	assert_memory_equal(error.text, text, sizeof(error.text));
 }

@@ -107,7 +107,7 @@ enum proto_status world_packet(
 		worker_answered(&world->worker);
 		return PROTO_OK;
 	}
-	codec_get(world->answer_packet, &world->answer, 0, &error);
+	codec_get(world->answer_packet, &world->answer, 0, &error, sizeof(error));
 	assert_in_range(error.status, PROTO_E_CLIENTS, PROTO_E_NOBODY);
 	assert_true(error.text[0] && codec_label_valid(error.text, sizeof(error.text)));
 	return error.status;
@@ -121,7 +121,8 @@ void world_request(struct world *world, uint32_t session, enum proto_opcode opco
 
 	codec_begin(&writer, world->in, opcode, ++world->clients[session].serial);
 	for (uint32_t i = 0; i < count; i++)
-		codec_put(&writer, record + (size_t)i * writer.header.record_size);
+		codec_put(&writer, record + (size_t)i * writer.header.record_size,
+			writer.header.record_size);
 	assert_int_equal(
 		world_packet(world, session, world->in, codec_end(&writer, cursor)), PROTO_OK);
 	assert_int_equal(world->answer.opcode, opcode | PROTO_ANSWER);
@@ -133,7 +134,7 @@ void world_request(struct world *world, uint32_t session, enum proto_opcode opco
 void world_answer(const struct world *world, uint32_t i, void *ret)
 {
 	assert_true(i < world->answer.count);
-	codec_get(world->answer_packet, &world->answer, i, ret);
+	codec_get(world->answer_packet, &world->answer, i, ret, world->answer.record_size);
 }
 
 struct proto_registered world_register(
@@ -229,11 +230,12 @@ static void keep(struct world *world, uint32_t session, size_t size)
 
 		*event = (struct world_event){.session = session, .opcode = header.opcode};
 		if (header.opcode == PROTO_WAKE)
-			codec_get(world->out, &header, i, &event->wake);
+			codec_get(world->out, &header, i, &event->wake, sizeof(event->wake));
 		else if (header.opcode == PROTO_CANCELLED)
-			codec_get(world->out, &header, i, &event->cancelled);
+			codec_get(world->out, &header, i, &event->cancelled,
+				sizeof(event->cancelled));
 		else
-			codec_get(world->out, &header, i, &event->error);
+			codec_get(world->out, &header, i, &event->error, sizeof(event->error));
 	}
 }
 
