@@ -245,6 +245,12 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 	}
 }
 
+/* a; where that is 0, b. Nothing is guessed. */
+static uint32_t either(uint32_t a, uint32_t b)
+{
+	return a | (b & -(uint32_t)(a == 0));
+}
+
 /* A record of 40 bytes may begin in one cache line and end in the next. */
 static void fetch(const void *record)
 {
@@ -277,19 +283,19 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 		in_tree[i] = timer;
 		/* Where it has two children the node after it takes its place, and leaves its
 		 * own. */
-		leaves[i] = node->child_red[0] && node->child_red[1] ? node->child_red[1] >> 1 : 0;
+		leaves[i] = node->child_red[1] >> 1 & -(uint32_t)(node->child_red[0] != 0);
 	}
 	for (unsigned int step = 0; step < AFTER_STEPS; step++)
 		for (unsigned int i = 0; i < n; i++) {
 			uint32_t before = rbtree_child(nodes, leaves[i], false);
 
-			leaves[i] = before ? before : leaves[i];
+			leaves[i] = either(before, leaves[i]);
 			fetch(&nodes[before]);
 		}
 	/* What a removal leaves behind is balanced with what hangs beside it, and made known
 	 * further up. */
 	for (unsigned int i = 0; i < n; i++) {
-		uint32_t x = leaves[i] ? leaves[i] : in_tree[i];
+		uint32_t x = either(leaves[i], in_tree[i]);
 		uint32_t parent = nodes[x].parent;
 
 		fetch(&nodes[rbtree_child(nodes, parent, rbtree_child(nodes, parent, 0) == x)]);
