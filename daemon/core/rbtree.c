@@ -144,9 +144,9 @@ bool rbtree_insert(
 	}
 
 	n[parent].child_red[after] = node << 1 | 1;
-	if (after && tree->last == parent)
+	if (tree->last == parent && after)
 		tree->last = node;
-	if (!after && tree->first == parent)
+	if (tree->first == parent && !after)
 		tree->first = node;
 	lower_least(n, parent, n[node].latest);
 	rebalance_insert(n, tree, node);

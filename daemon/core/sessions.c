@@ -204,13 +204,12 @@ void sessions_enroll(struct arena *arena, uint32_t timer)
 	head_renew(arena, clock, session);
 }
 
-void sessions_enroll_foreseen(
-	struct arena *arena, uint32_t timer, const uint32_t *places, unsigned int i)
+void sessions_enroll_foreseen(struct arena *arena, uint32_t timer, uint32_t place)
 {
 	uint32_t session = arena->timers[timer].session;
 	unsigned int clock = timers_clock(arena, timer);
 
-	timers_enroll_foreseen(arena, &arena->sessions[session].timers[clock], timer, places, i);
+	timers_enroll_foreseen(arena, &arena->sessions[session].timers[clock], timer, place);
 }
 
 void sessions_withdraw_one(struct arena *arena, uint32_t timer)

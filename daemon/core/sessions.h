@@ -51,8 +51,7 @@ void sessions_withdraw_until(struct arena *arena, uint32_t timer);
 
 /* The same as timers_enroll_foreseen() for one of several timers of a session, whose stand in the
  * clocks' trees is to be renewed after the last of them. */
-void sessions_enroll_foreseen(
-	struct arena *arena, uint32_t timer, const uint32_t *places, unsigned int i);
+void sessions_enroll_foreseen(struct arena *arena, uint32_t timer, uint32_t place);
 void sessions_renew(struct arena *arena, uint32_t session);
 
 /* Marks a timer, which is in no tree, as cancelled by another session: its own will be told. */

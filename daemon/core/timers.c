@@ -210,45 +210,78 @@ static uint64_t near_end(const struct rbnode *nodes, const struct rbtree *tree)
 	return nodes[top].due;
 }
 
-/* Not a place: one that is found as fast when it is needed, for it is near the end of the tree. */
+/* Not a place: it is looked for when it is needed. Near the end of a tree that is as fast. */
 #define NO_PLACE UINT32_MAX
+
+/* a; where that is 0, b. Nothing is guessed. */
+static uint32_t either(uint32_t a, uint32_t b)
+{
+	return a | (b & -(uint32_t)(a == 0));
+}
+
+static bool among(const uint32_t *places, unsigned int n, uint32_t place)
+{
+	while (n && places[n - 1] != place)
+		n--;
+	return n;
+}
+
+/*
+ * A place is the gap between two neighbours. Once somebody has been put into it, it may be that of
+ * whoever found it as well, or that beside it: who is not the first to have found one has none.
+ */
+static void drop_shared(uint32_t *places, unsigned int n)
+{
+	uint64_t seen = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		/* Each has one bit of 64, by the hash of limits.c. Only who meets one that is set
+		 * has to compare. */
+		uint32_t hash = places[i] * UINT32_C(2654435769) >> 26;
+		uint64_t bit = (uint64_t)(places[i] != NO_PLACE) << hash;
+
+		if (seen & bit && among(places, i, places[i]))
+			places[i] = NO_PLACE;
+		seen |= bit;
+	}
+}
 
 void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
 	const uint64_t *dues, unsigned int n, uint32_t *ret_places)
 {
 	const struct rbnode *nodes = arena->nodes;
-	uint32_t at[TIMERS_ABREAST], after[TIMERS_ABREAST], any = 0;
+	uint32_t at[TIMERS_ABREAST], above[TIMERS_ABREAST], any = 0;
 	uint64_t near = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
 		if (i == 0 || trees[i] != trees[i - 1])
 			near = near_end(nodes, trees[i]);
 		at[i] = dues[i] < near ? trees[i]->root : 0;
-		ret_places[i] = NO_PLACE;
+		above[i] = 0;
 		any |= at[i];
 	}
-	/* Nothing in it is guessed: who has arrived stays at nil, below which there is nothing. And
-	 * nobody waits for another: a comparison's outcome goes into one byte of a register, which
-	 * without the two loops still held what the descent before had fetched. */
+	/* There is no branch to be guessed wrong, which would make all of them wait: who has
+	 * arrived stays at nil, below which there is nothing. */
 	while (any) {
 		any = 0;
-		for (unsigned int i = 0; i < n; i++)
-			after[i] = nodes[at[i]].due <= dues[i];
 		for (unsigned int i = 0; i < n; i++) {
 			uint32_t x = at[i];
+			const struct rbnode *node = &nodes[x];
+			/* The only use of the comparison, see "a trap" in tests/bench/README.md. */
+			uint32_t next = node->child_red[node->due <= dues[i]] >> 1;
 
-			at[i] = nodes[x].child_red[after[i]] >> 1;
-			__builtin_prefetch(&nodes[at[i]]);
-			ret_places[i] = x ? x << 1 | after[i] : ret_places[i];
-			any |= at[i];
+			__builtin_prefetch(&nodes[next]);
+			above[i] = either(x, above[i]);
+			at[i] = next;
+			any |= next;
 		}
 	}
-}
+	for (unsigned int i = 0; i < n; i++) {
+		bool after = nodes[above[i]].due <= dues[i];
 
-/* a; where that is 0, b. Nothing is guessed. */
-static uint32_t either(uint32_t a, uint32_t b)
-{
-	return a | (b & -(uint32_t)(a == 0));
+		ret_places[i] = above[i] ? above[i] << 1 | after : NO_PLACE;
+	}
+	drop_shared(ret_places, n);
 }
 
 /* A record of 40 bytes may begin in one cache line and end in the next. */
@@ -320,26 +353,11 @@ void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer)
 	rbtree_insert(arena->nodes, tree, timer, parent, after);
 }
 
-/*
- * A place is the gap between two neighbours. If nothing was put into it since, it still is that of
- * whoever it was found for; and if no child hangs there, it is still on this side of this
- * neighbour.
- */
-static bool place_holds(const struct arena *arena, const uint32_t *places, unsigned int i)
+void timers_enroll_foreseen(
+	struct arena *arena, struct rbtree *tree, uint32_t timer, uint32_t place)
 {
-	uint32_t taken = places[i] == NO_PLACE;
-
-	for (unsigned int k = 0; k < i && !taken; k++)
-		taken = places[k] == places[i];
-	return !taken && !arena->nodes[places[i] >> 1].child_red[places[i] & 1];
-}
-
-void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t timer,
-	const uint32_t *places, unsigned int i)
-{
-	uint32_t place = places[i];
-
-	if (!place_holds(arena, places, i))
+	/* If a child hangs there, the place is on the other neighbour's side now. */
+	if (place == NO_PLACE || arena->nodes[place >> 1].child_red[place & 1])
 		place = find_place(arena->nodes, tree, arena->nodes[timer].due);
 	rbtree_insert(arena->nodes, tree, timer, place >> 1, place & 1);
 }

@@ -141,18 +141,19 @@ void timers_take_back(struct arena *arena);
  * Finds the places of several new timers with these dues, and changes nothing. One descent of a
  * large tree waits for memory at each level; this many wait for it together. n is at most
  * TIMERS_ABREAST. A place is a node above and a side, put together as a node's child and its colour
- * are; new means that a timer comes after all of its own due. Near the end of a tree, where a
- * search is short, it is left to who enrolls. O(log n) each.
+ * are; new means that a timer comes after all of its own due. Some are left to be looked for by who
+ * enrolls: those near the end of a tree, where a search is short, and those that are somebody
+ * else's as well. O(log n) each.
  */
 #define TIMERS_ABREAST 16
 void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
 	const uint64_t *dues, unsigned int n, uint32_t *ret_places);
 
-/* Puts the filled timer that places[i] was found for into its tree, after those of the places
+/* Puts a filled timer into its tree, at the place that was found for it: after those of the places
  * before, and with nothing else done to any tree since. O(1) amortised, where no other went to the
  * same place. */
-void timers_enroll_foreseen(struct arena *arena, struct rbtree *tree, uint32_t timer,
-	const uint32_t *places, unsigned int i);
+void timers_enroll_foreseen(
+	struct arena *arena, struct rbtree *tree, uint32_t timer, uint32_t place);
 
 /* Has what timers_withdraw() of these indexes looks at first brought into the cache. n is at most
  * TIMERS_WITHDRAWN_ABREAST. */

@@ -93,7 +93,7 @@ static void link_some(struct fixture *f)
 		}
 		arena->timers[timer].sequence = ++arena->header->sequence;
 		arena->nodes[timer].due = arena->nodes[timer].latest = dues[i];
-		timers_enroll_foreseen(arena, &f->trees[which[i]], timer, places, i);
+		timers_enroll_foreseen(arena, &f->trees[which[i]], timer, places[i]);
 		f->tree_of[timer] = (uint8_t)(which[i] + 1);
 		f->count[which[i]]++;
 	}
