@@ -215,7 +215,9 @@ struct proto_listed {
 	uint8_t clock;
 	uint8_t flags;
 	uint8_t reserved[6];
-	char comm[PROTO_COMM_MAX]; /* of the client's process when it connected, zero-padded */
+	/* Of the client's process when it connected, zero-padded; empty where the daemon cannot see
+	 * it. */
+	char comm[PROTO_COMM_MAX];
 	char label[PROTO_LABEL_MAX];
 };
 
