@@ -49,6 +49,7 @@ else
 	@echo
 	@echo "To start it now and at boot:    systemctl enable --now timerd.socket"
 	@echo "To start a user's own:          systemctl --user enable --now timerd.socket"
+	@echo "To replace one that runs:       systemctl restart timerd"
 endif
 
 # Asks dpkg, and apt only for what is missing, so that it needs no network the second time.
