@@ -149,7 +149,7 @@ static void take_registered(
 		cancel_abandoned(t, timer);
 }
 
-static int take_registered_all(struct toytimer *t, struct request *request)
+static int take_registered_all(struct toytimer *t, const struct request *request)
 {
 	const struct proto_header *header = &t->connection.header;
 	uint32_t place = request->first, refused = 0;
@@ -172,7 +172,7 @@ static int take_registered_all(struct toytimer *t, struct request *request)
 		get(t, i, &answer, sizeof(answer));
 		take_registered(t, timer, &answer);
 	}
-	requests_done(&t->requests, request);
+	requests_done(&t->requests);
 	return 0;
 }
 
@@ -265,7 +265,7 @@ static int take_answer(struct toytimer *t)
 		return take_registered_all(t, request);
 
 	call = request->call;
-	requests_done(&t->requests, request);
+	requests_done(&t->requests);
 	switch (opcode) {
 	case PROTO_CANCEL:
 		take_cancels(t, call);

@@ -192,14 +192,10 @@ static void send_again(struct toytimer *t)
 int requests_resume(struct toytimer *t, uint64_t serial)
 {
 	struct requests *q = &t->requests;
-	uint64_t answered = t->connection.serial - q->length;
 
-	if (serial < answered || serial > t->connection.serial)
+	if (serial != t->connection.serial - q->length)
 		return -EPROTO;
-	for (uint32_t i = 0; i < serial - answered; i++)
-		if (!q->ring[(q->head + i) % REQUESTS_MAX].answered)
-			return -EPROTO;
-	q->again = (uint32_t)(t->connection.serial - serial);
+	q->again = q->length;
 	t->connection.out_size = 0; /* the last of them, if it is still there */
 	return 0;
 }
@@ -250,23 +246,17 @@ void requests_send(struct toytimer *t)
 
 struct request *requests_find(struct requests *q, uint64_t serial, uint16_t opcode)
 {
-	for (uint32_t i = 0; i < q->length; i++) {
-		struct request *request = &q->ring[(q->head + i) % REQUESTS_MAX];
+	struct request *oldest = &q->ring[q->head % REQUESTS_MAX];
 
-		if (request->serial == serial)
-			return request->opcode == opcode && !request->answered ? request : NULL;
-	}
-	return NULL;
+	if (!q->length || oldest->serial != serial || oldest->opcode != opcode)
+		return NULL;
+	return oldest;
 }
 
-void requests_done(struct requests *q, struct request *request)
+void requests_done(struct requests *q)
 {
-	request->answered = true;
-	request->call = NULL;
-	while (q->length && q->ring[q->head % REQUESTS_MAX].answered) {
-		q->head++;
-		q->length--;
-	}
+	q->head++;
+	q->length--;
 	/* What had arrived before it was sent again is answered as well. */
 	if (q->again > q->length)
 		q->again = q->length;

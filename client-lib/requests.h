@@ -7,7 +7,9 @@
  * packet's worth of questions, an object of its own, since its answer may come after the thread
  * that asked has stopped waiting. A packet is built when the socket is free to take it.
  *
- * A bounded number of packets is in flight; each has an entry in the ring, found by its serial.
+ * A bounded number of packets is in flight; each has an entry in the ring until it is answered. An
+ * answer is taken for the oldest only: of those that are left nothing is settled, and all of it is
+ * there to be sent again.
  */
 #pragma once
 
@@ -67,7 +69,6 @@ struct request {
 	uint64_t serial;
 	uint16_t opcode;
 	uint16_t count;
-	bool answered;
 	uint32_t first;	   /* PROTO_REGISTER: its first timer; the others follow in the list */
 	struct call *call; /* else */
 };
@@ -104,16 +105,16 @@ void requests_send(struct toytimer *t);
 /* Whether requests_send() could send something that no answer and no EPOLLOUT will call it for. */
 bool requests_ready(const struct toytimer *t);
 
-/* The request in flight of that serial and opcode, or NULL. */
+/* The oldest request in flight, which is the next to be answered, if it has that serial and opcode,
+ * or NULL. */
 struct request *requests_find(struct requests *q, uint64_t serial, uint16_t opcode);
 
-/* It is answered. */
-void requests_done(struct requests *q, struct request *request);
+/* The oldest request is answered. */
+void requests_done(struct requests *q);
 
 /*
  * Another daemon has taken the session over, and all up to this serial was applied. What is in
- * flight beyond it is to be sent again as it was. Return: 0; -EPROTO: something was applied that
- * never was answered, or never asked.
+ * flight is to be sent again as it was. Return: 0; -EPROTO: it is not that of the last answer.
  */
 int requests_resume(struct toytimer *t, uint64_t serial);
 

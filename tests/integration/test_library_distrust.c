@@ -310,6 +310,91 @@ static void test_resumed(void **state)
 		fail_msg("the peer got %s", trouble);
 }
 
+/* Takes two requests, and answers the second, or both. */
+static bool answer_two(struct peer *p, bool both, uint32_t status)
+{
+	struct proto_registered registered = {.id = status ? 0 : 7, .status = status};
+	struct proto_status_answer answer = {.timers = 7};
+
+	if (!peer_receive(p))
+		return false;
+	peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
+	for (int i = 0; i < 2; i++) {
+		uint16_t opcode;
+
+		if (!peer_receive(p))
+			return false;
+		opcode = p->header.opcode | PROTO_ANSWER;
+		if (i == 0 && !both)
+			continue;
+		if (p->header.opcode == PROTO_REGISTER)
+			peer_say(p, opcode, p->header.serial, p->header.count, &registered);
+		else
+			peer_say(p, opcode, p->header.serial, 1, &answer);
+	}
+	return true;
+}
+
+/* The second request is answered and the first is not, and then all are to be sent again; the next
+ * daemon is better. */
+static void *disorder_main(void *userdata)
+{
+	bool *served = userdata;
+	struct peer *p = peer_accept();
+
+	*served = answer_two(p, false, PROTO_E_TIMERS);
+	peer_say_resumed(p, 1);
+	peer_end(p, true);
+	p = peer_accept();
+	*served = answer_two(p, true, PROTO_OK) && *served;
+	peer_end(p, true);
+	return NULL;
+}
+
+/* A call that was answered is no more, and cannot be sent again. */
+static void test_call_before_its_turn(void **state)
+{
+	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
+	toytimer_status status;
+	pthread_t thread;
+	bool served;
+	toytimer *t;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, disorder_main, &served), 0);
+	assert_int_equal(toytimer_open(&t, peer_path), 0);
+	assert_int_equal(toytimer_register_async(t, &r, NULL), 0);
+	assert_int_equal(toytimer_flush(t), 0);
+	assert_int_equal(toytimer_get_status(t, &status), 0);
+	recorder_linger(t, 5 * MS);
+	assert_int_equal(toytimer_count(t), 1);
+	assert_int_equal(toytimer_get_reconnects(t), 1);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	assert_true(served);
+}
+
+/* Nor can registrations that were refused. */
+static void test_refused_before_their_turn(void **state)
+{
+	static toytimer_registration r[MANY];
+	pthread_t thread;
+	bool served;
+	toytimer *t;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		r[i] = (toytimer_registration){.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
+	assert_int_equal(pthread_create(&thread, NULL, disorder_main, &served), 0);
+	assert_int_equal(toytimer_open(&t, peer_path), 0);
+	assert_int_equal(toytimer_register_many(t, r, MANY, NULL, NULL), MANY);
+	assert_int_equal(toytimer_count(t), MANY);
+	assert_int_equal(toytimer_get_reconnects(t), 1);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	assert_true(served);
+}
+
 static const struct {
 	uint32_t status;
 	int error;
@@ -489,6 +574,8 @@ int main(void)
 		cmocka_unit_test(test_hellos),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_resumed),
+		cmocka_unit_test(test_call_before_its_turn),
+		cmocka_unit_test(test_refused_before_their_turn),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_full_backlog),
