@@ -23,6 +23,7 @@ struct waiter {
 	const struct wait_request *request;
 	struct signals signals;
 	toytimer_event event; /* the last one that came */
+	uint64_t id;	      /* the last that was told of: none comes with a refusal */
 	int command_status;   /* of the last command */
 };
 
@@ -35,6 +36,8 @@ static int take_event(toytimer *t, const toytimer_event *event, void *userdata)
 
 	(void)t;
 	w->event = *event;
+	if (event->id)
+		w->id = event->id;
 	return 0;
 }
 
@@ -137,7 +140,7 @@ static int handle_event(struct waiter *w)
 		return CTL_CANCELLED;
 	case TOYTIMER_REFUSED:
 		/* timerd was started again, with other limits or other clients than before. */
-		output_error("%llu: %s", (unsigned long long)e->id, toytimer_strerror(e->error));
+		output_error("%llu: %s", (unsigned long long)w->id, toytimer_strerror(e->error));
 		return ctl_status_of(e->error);
 	}
 	return WAITING;
@@ -198,7 +201,7 @@ int wait_for_wakes(const struct ctl *ctl, const struct wait_request *request)
 	_cleanup_(waiter_close) struct waiter w = {.request = request, .signals.fd = -1};
 	_cleanup_(ctl_close) toytimer *t = NULL;
 	toytimer_registration registration = request->registration;
-	uint64_t timer, id, due;
+	uint64_t timer, due;
 	int r;
 
 	r = ctl_open(ctl, &t);
@@ -218,12 +221,12 @@ int wait_for_wakes(const struct ctl *ctl, const struct wait_request *request)
 		return CTL_FAILED;
 	}
 
-	r = toytimer_get_timer(t, timer, &id, &due);
+	r = toytimer_get_timer(t, timer, &w.id, &due);
 	if (r < 0) {
 		output_error("register: %s", toytimer_strerror(r));
 		return CTL_FAILED;
 	}
-	if (print_registered(request, id, due) < 0)
+	if (print_registered(request, w.id, due) < 0)
 		return CTL_FAILED;
 	return wait_loop(t, &w);
 }
