@@ -86,9 +86,10 @@ static int wait_until_up(struct toytimer *t)
 
 static const char *socket_path(const char *path)
 {
-	if (!path)
-		path = secure_getenv("TIMERD_SOCKET");
-	return path ? path : PROTO_SOCKET_SYSTEM;
+	if (path)
+		return path;
+	path = secure_getenv("TIMERD_SOCKET");
+	return path && *path ? path : PROTO_SOCKET_SYSTEM;
 }
 
 _public_ int toytimer_open(toytimer **ret, const char *path)

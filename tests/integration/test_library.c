@@ -83,9 +83,20 @@ static void test_open_fails(void **state)
 	close(fd);
 }
 
+/* At the socket of the system, which may have a daemon or not. */
+static int try_system(void)
+{
+	toytimer *t = NULL;
+	int r = toytimer_open(&t, NULL);
+
+	toytimer_unref(t);
+	return r;
+}
+
 static void test_open_by_environment(void **state)
 {
 	toytimer *t;
+	int r;
 
 	(void)state;
 	setenv("TIMERD_SOCKET", daemon_socket(&d), 1);
@@ -93,7 +104,11 @@ static void test_open_by_environment(void **state)
 	toytimer_unref(t);
 	setenv("TIMERD_SOCKET", "/nonexistent/socket", 1);
 	assert_int_equal(open_and_fail(NULL), -ECONNREFUSED);
+	/* Empty is as good as unset. */
+	setenv("TIMERD_SOCKET", "", 1);
+	r = try_system();
 	unsetenv("TIMERD_SOCKET");
+	assert_int_equal(r, try_system());
 }
 
 static void test_one_shot(void **state)
