@@ -75,7 +75,7 @@ typedef struct toytimer_event {
 	enum toytimer_event_type type;
 	int error;	   /* REFUSED: why, a negative errno; else 0 */
 	uint64_t timer;	   /* the name under which this handle knows it */
-	uint64_t id;	   /* the daemon's, as `toytimerctl list` shows it */
+	uint64_t id;	   /* the daemon's, as `toytimerctl list` shows it; REFUSED: 0 */
 	uint64_t due;	   /* WOKEN: the due that this wake is for, on its clock */
 	uint64_t late;	   /* WOKEN: sent - due */
 	uint64_t overruns; /* WOKEN: further periods that had passed when it was sent */
@@ -107,7 +107,7 @@ typedef struct toytimer_registration {
 
 /*
  * Connects to timerd and says hello.
- *   path: of the socket; NULL: $TIMERD_SOCKET, else /run/timerd/socket.
+ *   path: of the socket; NULL: $TIMERD_SOCKET unless that is empty, else /run/timerd/socket.
  * The new handle has one reference, the caller's. Blocks for at most 25 s, and only for a daemon
  * that is there; an absent one, or one that has no place for us, is an error at once.
  */
