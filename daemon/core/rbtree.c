@@ -314,6 +314,51 @@ static struct part join(struct rbnode *n, struct part before, uint32_t mid, stru
 	return tall;
 }
 
+/*
+ * Makes a tree of the first 2^height - 1 nodes of the run, with all leaves at one level and red, so
+ * that the first removals find one to take or to be replaced by. The i-th node, counted from 1, is
+ * as many levels above the leaves as i has zeroes at its end.
+ */
+static struct part make_perfect(struct rbnode *n, const uint32_t *run, unsigned int height)
+{
+	unsigned int size = (1u << height) - 1, root = size / 2 + 1;
+
+	if (!height)
+		return (struct part){0, 0};
+	for (unsigned int half = 1; half <= root; half *= 2)
+		for (unsigned int i = half; i <= size; i += 2 * half) {
+			struct rbnode *node = &n[run[i - 1]];
+			uint32_t red = half == 2;
+
+			node->parent = half == root ? 0 : run[((i - half) | 2 * half) - 1];
+			node->child_red[0] = half == 1 ? 0 : run[i - half / 2 - 1] << 1 | red;
+			node->child_red[1] = half == 1 ? 0 : run[i + half / 2 - 1] << 1 | red;
+			node->least = reckon_least(n, run[i - 1]);
+		}
+	return (struct part){run[root - 1], height == 1 ? 1 : height - 1};
+}
+
+void rbtree_append(struct rbnode *nodes, struct rbtree *tree, const uint32_t *run, unsigned int n)
+{
+	struct part whole = {tree->root, 0};
+
+	if (!n)
+		return;
+	for (uint32_t x_red = tree->root << 1; x_red; x_red = nodes[x_red >> 1].child_red[1])
+		whole.high += !(x_red & 1);
+	if (!tree->first)
+		tree->first = run[0];
+	tree->last = run[n - 1];
+	while (n) {
+		unsigned int height = 31 - (unsigned int)__builtin_clz(n);
+
+		whole = join(nodes, whole, run[0], make_perfect(nodes, run + 1, height));
+		run += 1u << height;
+		n -= 1u << height;
+	}
+	tree->root = whole.root;
+}
+
 void rbtree_cut(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 {
 	struct rbnode *n = nodes;

@@ -55,6 +55,12 @@ void rbtree_init_nodes(struct rbnode *nodes);
 bool rbtree_insert(
 	struct rbnode *nodes, struct rbtree *tree, uint32_t node, uint32_t parent, bool after);
 
+/*
+ * Links n nodes, which come after all that are in the tree and stand in their order. due and latest
+ * of each are set. O(n + log size), without a look at the place of each.
+ */
+void rbtree_append(struct rbnode *nodes, struct rbtree *tree, const uint32_t *run, unsigned int n);
+
 /* Unlinks node, which is in the tree. Its due, latest and tag stay. O(log n). */
 void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
 

@@ -121,7 +121,7 @@ static enum proto_status enroll(struct worker *w, uint32_t session, const struct
 	*ret_timer = arena_take_timer(&w->arena);
 	fill(w, *ret_timer, session, &records->r[i], records->dues[i]);
 	limits_take_timer(&w->arena, user);
-	sessions_enroll_foreseen(&w->arena, *ret_timer, records->places[i]);
+	sessions_enroll_foreseen(&w->arena, *ret_timer, records->places[i], &w->run);
 	return PROTO_OK;
 }
 
@@ -162,6 +162,7 @@ void requests_register(struct worker *w, uint32_t session, const void *packet,
 		for (uint32_t k = 0; k < n; k++)
 			answer_register(w, session, &records, k, answer);
 	}
+	timers_run_link(&w->arena, &w->run);
 	sessions_renew(&w->arena, session);
 }
 

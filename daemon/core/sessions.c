@@ -204,12 +204,14 @@ void sessions_enroll(struct arena *arena, uint32_t timer)
 	head_renew(arena, clock, session);
 }
 
-void sessions_enroll_foreseen(struct arena *arena, uint32_t timer, uint32_t place)
+void sessions_enroll_foreseen(
+	struct arena *arena, uint32_t timer, uint32_t place, struct timers_run *run)
 {
 	uint32_t session = arena->timers[timer].session;
-	unsigned int clock = timers_clock(arena, timer);
+	struct rbtree *tree = &arena->sessions[session].timers[timers_clock(arena, timer)];
 
-	timers_enroll_foreseen(arena, &arena->sessions[session].timers[clock], timer, place);
+	if (!timers_run_take(arena, run, tree, timer))
+		timers_enroll_foreseen(arena, tree, timer, place);
 }
 
 void sessions_withdraw_one(struct arena *arena, uint32_t timer)

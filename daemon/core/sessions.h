@@ -49,9 +49,10 @@ void sessions_withdraw_one(struct arena *arena, uint32_t timer);
 /* Takes all out of its tree that come before it, and itself. O(log n), however many they are. */
 void sessions_withdraw_until(struct arena *arena, uint32_t timer);
 
-/* The same as timers_enroll_foreseen() for one of several timers of a session, whose stand in the
- * clocks' trees is to be renewed after the last of them. */
-void sessions_enroll_foreseen(struct arena *arena, uint32_t timer, uint32_t place);
+/* Puts one of several timers of a session into the run or its tree. When the last of them is, the
+ * run is to be linked and the session's stand in the clocks' trees renewed. */
+void sessions_enroll_foreseen(
+	struct arena *arena, uint32_t timer, uint32_t place, struct timers_run *run);
 void sessions_renew(struct arena *arena, uint32_t session);
 
 /* Marks a timer, which is in no tree, as cancelled by another session: its own will be told. */

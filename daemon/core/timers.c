@@ -362,6 +362,37 @@ void timers_enroll_foreseen(
 	rbtree_insert(arena->nodes, tree, timer, place >> 1, place & 1);
 }
 
+/* How far before the end of a run one may come that is to be in it. */
+#define RUN_DISORDER 16
+
+bool timers_run_take(
+	struct arena *arena, struct timers_run *run, struct rbtree *tree, uint32_t timer)
+{
+	const struct rbnode *nodes = arena->nodes;
+	uint64_t due = nodes[timer].due;
+	uint32_t k = run->n;
+
+	if ((k && tree != run->tree) || due < nodes[tree->last].due)
+		return false;
+	if (k >= RUN_DISORDER && nodes[run->timers[k - RUN_DISORDER]].due > due) {
+		timers_run_link(arena, run);
+		return false;
+	}
+	for (; k && nodes[run->timers[k - 1]].due > due; k--)
+		run->timers[k] = run->timers[k - 1];
+	run->timers[k] = timer;
+	run->n++;
+	run->tree = tree;
+	return true;
+}
+
+void timers_run_link(struct arena *arena, struct timers_run *run)
+{
+	if (run->n)
+		rbtree_append(arena->nodes, run->tree, run->timers, run->n);
+	run->n = 0;
+}
+
 void timers_withdraw(struct arena *arena, struct rbtree *tree, uint32_t timer)
 {
 	rbtree_erase(arena->nodes, tree, timer);

@@ -155,6 +155,25 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 void timers_enroll_foreseen(
 	struct arena *arena, struct rbtree *tree, uint32_t timer, uint32_t place);
 
+/*
+ * New timers that come after all of their tree, in order, and are not linked yet: the usual case,
+ * as timeouts of one and the same length make it. To be linked before anything else is done to the
+ * tree but timers_enroll_foreseen().
+ */
+struct timers_run {
+	struct rbtree *tree;
+	uint32_t n;
+	uint32_t timers[PROTO_RECORDS_MAX(struct proto_register)];
+};
+
+/* Takes a filled timer into the run. Return: false if it is not for one, or not for this one, which
+ * is then linked if it has to be. O(1). */
+bool timers_run_take(
+	struct arena *arena, struct timers_run *run, struct rbtree *tree, uint32_t timer);
+
+/* Links all that the run has taken. O(1) each, and O(log n) once. */
+void timers_run_link(struct arena *arena, struct timers_run *run);
+
 /* Has what timers_withdraw() of these indexes looks at first brought into the cache. n is at most
  * TIMERS_WITHDRAWN_ABREAST. */
 #define TIMERS_WITHDRAWN_ABREAST 32

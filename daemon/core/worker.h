@@ -56,7 +56,8 @@ struct worker {
 	/* Timers that the packet being applied cancels: as many as one can. */
 	uint32_t cancelling_count;
 	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)];
-	uint32_t refusals; /* since worker_take_refusals() */
+	struct timers_run run; /* of the packet being applied */
+	uint32_t refusals;     /* since worker_take_refusals() */
 	enum proto_status refused_with;
 	struct worker_batch batch;
 };

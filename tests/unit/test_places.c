@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Places that are found for several timers before any of them is linked: whatever the dues, and
- * however many of them go to the same place, the trees have to come out as if each had been looked
- * up by itself.
+ * Places that are found for several timers before any of them is linked, and runs of those that
+ * come last: whatever the dues, and however many of them go to the same place, the trees have to
+ * come out as if each had been looked up by itself.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +21,7 @@ struct fixture {
 	struct arena arena;
 	void *block;
 	struct rbtree trees[TREES];
+	struct timers_run run;
 	uint8_t tree_of[TIMERS + 1]; /* and one; 0: the timer is free */
 	uint32_t count[TREES];
 	struct dice dice;
@@ -68,6 +69,7 @@ static uint64_t some_due(struct fixture *f, const struct rbtree *tree)
 	}
 }
 
+/* Some of one packet. */
 static void link_some(struct fixture *f)
 {
 	uint32_t places[TIMERS_ABREAST], n = 1 + (uint32_t)dice_below(&f->dice, TIMERS_ABREAST);
@@ -75,13 +77,16 @@ static void link_some(struct fixture *f)
 	uint64_t dues[TIMERS_ABREAST];
 	uint32_t which[TIMERS_ABREAST];
 	struct arena *arena = &f->arena;
+	bool late = dice_once_in(&f->dice, 3);
 
 	if (f->count[0] + f->count[1] + f->count[2] + n > TIMERS)
 		return;
 	for (uint32_t i = 0; i < n; i++) {
-		which[i] = (uint32_t)dice_below(&f->dice, TREES);
+		which[i] = late ? 0 : (uint32_t)dice_below(&f->dice, TREES);
 		trees[i] = &f->trees[which[i]];
 		dues[i] = some_due(f, trees[i]);
+		if (late) /* in no order, and more of them than a run bears */
+			dues[i] = arena->nodes[trees[i]->last].due + dice_below(&f->dice, 100);
 	}
 	timers_foresee(arena, trees, dues, n, places);
 	for (uint32_t i = 0; i < n; i++) {
@@ -93,7 +98,8 @@ static void link_some(struct fixture *f)
 		}
 		arena->timers[timer].sequence = ++arena->header->sequence;
 		arena->nodes[timer].due = arena->nodes[timer].latest = dues[i];
-		timers_enroll_foreseen(arena, &f->trees[which[i]], timer, places[i]);
+		if (!timers_run_take(arena, &f->run, &f->trees[which[i]], timer))
+			timers_enroll_foreseen(arena, &f->trees[which[i]], timer, places[i]);
 		f->tree_of[timer] = (uint8_t)(which[i] + 1);
 		f->count[which[i]]++;
 	}
@@ -101,7 +107,9 @@ static void link_some(struct fixture *f)
 
 static void unlink_some(struct fixture *f)
 {
-	for (uint64_t n = dice_below(&f->dice, 2 * TIMERS_ABREAST); n; n--) {
+	bool all = dice_once_in(&f->dice, 500);
+
+	for (uint64_t n = all ? 10 * TIMERS : dice_below(&f->dice, 4 * TIMERS_ABREAST); n; n--) {
 		uint32_t timer = 1 + (uint32_t)dice_below(&f->dice, TIMERS);
 		uint8_t tree = f->tree_of[timer];
 
@@ -140,7 +148,9 @@ static void test_places(void **state)
 	struct fixture *f = *state;
 
 	for (uint32_t round = 0; round < ROUNDS; round++) {
-		link_some(f);
+		for (uint64_t n = 1 + dice_below(&f->dice, 4); n; n--)
+			link_some(f);
+		timers_run_link(&f->arena, &f->run);
 		unlink_some(f);
 		if (dice_once_in(&f->dice, 20))
 			for (unsigned int tree = 0; tree < TREES; tree++)

@@ -134,12 +134,9 @@ static void check_forest(const struct forest *f)
 	assert_int_equal(f->nodes[0].child_red[0] | f->nodes[0].child_red[1], 0);
 }
 
-static void insert(struct forest *f, int i, uint32_t x, uint64_t due, uint64_t latest)
+/* Makes x a node that is to be linked in a tree. */
+static void make(struct forest *f, int i, uint32_t x, uint64_t due, uint64_t latest)
 {
-	struct rbtree *tree = &f->trees[i];
-	uint32_t parent = 0, old_first = tree->first;
-	bool after = false, is_first;
-
 	f->known[x] = (struct known){due, latest, ++f->sequence, i};
 	f->nodes[x] = (struct rbnode){
 		.due = due,
@@ -150,13 +147,22 @@ static void insert(struct forest *f, int i, uint32_t x, uint64_t due, uint64_t l
 		.child_red = {x, x},
 		.parent = x,
 	};
+	f->size[i]++;
+}
+
+static void insert(struct forest *f, int i, uint32_t x, uint64_t due, uint64_t latest)
+{
+	struct rbtree *tree = &f->trees[i];
+	uint32_t parent = 0, old_first = tree->first;
+	bool after = false, is_first;
+
+	make(f, i, x, due, latest);
 	for (uint32_t next = tree->root; next; next = rbtree_child(f->nodes, next, after)) {
 		parent = next;
 		after = known_before(f, next, x);
 	}
 	is_first = rbtree_insert(f->nodes, tree, x, parent, after);
 	assert_int_equal(is_first, !old_first || known_before(f, x, old_first));
-	f->size[i]++;
 }
 
 static void erase(struct forest *f, uint32_t x)
@@ -227,6 +233,22 @@ static uint64_t some_latest(const struct forest *f, struct dice *dice, uint64_t 
 	return __builtin_add_overflow(due, latest, &latest) ? UINT64_MAX : latest;
 }
 
+/* Up to n nodes that are in no tree come after all of one. */
+static void append(struct forest *f, struct dice *dice, int i, uint32_t n)
+{
+	struct rbtree *tree = &f->trees[i];
+	uint64_t due = f->nodes[tree->last].due;
+	uint32_t run[NODES_MAX], taken = 0, x;
+
+	while (taken < n && (x = some_node(f, dice, false))) {
+		if (__builtin_add_overflow(due, dice_below(dice, 3), &due))
+			due = UINT64_MAX;
+		make(f, i, x, due, some_latest(f, dice, due));
+		run[taken++] = x;
+	}
+	rbtree_append(f->nodes, tree, run, taken);
+}
+
 /* One step. growing: insert more often than erase. */
 static void random_step(struct forest *f, struct dice *dice, int trees, bool growing)
 {
@@ -255,6 +277,8 @@ static void random_step(struct forest *f, struct dice *dice, int trees, bool gro
 		x = some_cut(f, dice, i);
 		if (x)
 			cut(f, x);
+	} else if (what < 88) {
+		append(f, dice, i, (uint32_t)dice_below(dice, 1 + f->count / 10));
 	} else {
 		x = some_node(f, dice, true);
 		if (x) {
@@ -394,6 +418,30 @@ static void test_every_small_tree(void **state)
 	}
 }
 
+/* As many come after as many as there may be, and go in any order. */
+static void test_append(void **state)
+{
+	struct dice dice = dice_new("append", 5);
+
+	(void)state;
+	for (uint32_t held = 0; held < 40; held++)
+		for (uint32_t n = 0; n < 70; n++) {
+			struct forest *f = forest_new(120);
+			uint32_t x;
+
+			for (x = 1; x <= held; x++)
+				insert(f, 0, x, dice_below(&dice, 50), 50 + dice_below(&dice, 50));
+			append(f, &dice, 0, n);
+			assert_int_equal(f->size[0], held + n);
+			check_forest(f);
+			while ((x = some_node(f, &dice, true))) {
+				erase(f, x);
+				check_forest(f);
+			}
+			free(f);
+		}
+}
+
 static void test_empty(void **state)
 {
 	struct rbnode nodes[2];
@@ -418,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_every_small_tree),
 		cmocka_unit_test(test_orders),
+		cmocka_unit_test(test_append),
 		cmocka_unit_test(test_random_small),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_random_large),
