@@ -338,12 +338,18 @@ static struct part make_perfect(struct rbnode *n, const uint32_t *run, unsigned 
 	return (struct part){run[root - 1], height == 1 ? 1 : height - 1};
 }
 
+/* Fewer cost less one by one: they need not know how high the tree is. */
+#define APPEND_AT_ONCE 8
+
 void rbtree_append(struct rbnode *nodes, struct rbtree *tree, const uint32_t *run, unsigned int n)
 {
 	struct part whole = {tree->root, 0};
 
-	if (!n)
+	if (n < APPEND_AT_ONCE) {
+		for (unsigned int i = 0; i < n; i++)
+			rbtree_insert(nodes, tree, run[i], tree->last, true);
 		return;
+	}
 	for (uint32_t x_red = tree->root << 1; x_red; x_red = nodes[x_red >> 1].child_red[1])
 		whole.high += !(x_red & 1);
 	if (!tree->first)

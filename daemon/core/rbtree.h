@@ -57,7 +57,7 @@ bool rbtree_insert(
 
 /*
  * Links n nodes, which come after all that are in the tree and stand in their order. due and latest
- * of each are set. O(n + log size), without a look at the place of each.
+ * of each are set. O(n + log n * log size); O(n) amortised where they are few.
  */
 void rbtree_append(struct rbnode *nodes, struct rbtree *tree, const uint32_t *run, unsigned int n);
 
