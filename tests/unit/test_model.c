@@ -23,6 +23,7 @@
 #define STEPS 300000 /* of each run */
 #define STALE 64
 #define BATCH 8
+#define MANY  64
 
 struct run {
 	struct dice dice;
@@ -78,13 +79,29 @@ static uint64_t some_id(struct run *run)
 	return id;
 }
 
+/* Mostly a few of any kind; at times many that are nearly in order, as timeouts are, and as far out
+ * of it as not to be. Return: how many. */
+static uint32_t some_registrations(struct run *run, struct proto_register records[static MANY])
+{
+	bool many = once_in(run, 20);
+	uint32_t n = 1 + (uint32_t)below(run, many ? MANY : BATCH);
+
+	for (uint32_t i = 0; i < n; i++) {
+		records[i] = chance_register(&run->dice, &run->world->now);
+		if (many && !once_in(run, 10)) {
+			records[i].clock = records[0].clock;
+			records[i].flags = records[0].flags;
+			records[i].due = records[0].due + i + below(run, 40);
+		}
+	}
+	return n;
+}
+
 static void do_register(struct run *run, uint32_t client)
 {
-	struct proto_register records[BATCH];
-	uint32_t n = 1 + (uint32_t)below(run, BATCH);
+	struct proto_register records[MANY];
+	uint32_t n = some_registrations(run, records);
 
-	for (uint32_t i = 0; i < n; i++)
-		records[i] = chance_register(&run->dice, &run->world->now);
 	world_request(
 		run->world, run->model->clients[client].session, PROTO_REGISTER, records, n, 0);
 	for (uint32_t i = 0; i < n; i++) {
