@@ -75,7 +75,7 @@ typedef struct toytimer_event {
 	enum toytimer_event_type type;
 	int error;	   /* REFUSED: why, a negative errno; else 0 */
 	uint64_t timer;	   /* the name under which this handle knows it */
-	uint64_t id;	   /* the daemon's, as `toytimerctl list` shows it; REFUSED: 0 */
+	uint64_t id;	   /* the daemon's, as `toytimerctl list` shows it; 0: see libtoytimer(3) */
 	uint64_t due;	   /* WOKEN: the due that this wake is for, on its clock */
 	uint64_t late;	   /* WOKEN: sent - due */
 	uint64_t overruns; /* WOKEN: further periods that had passed when it was sent */

@@ -54,8 +54,8 @@ int client_accept(struct clients *clients, int fd, const struct now *now);
 /* Refuses a connection that there is no session for, and closes it. */
 void client_refuse(int fd, enum proto_status status);
 
-/* epoll reported these events for the session. Reads and handles one packet at most. Return: how
- * many records it had, as a measure of the work. */
+/* epoll reported these events for the session. Reads and handles one packet at most. Return: as
+ * a measure of the work, how many of the shortest records it had been for. */
 uint32_t client_event(
 	struct clients *clients, uint32_t session, uint32_t events, const struct now *now);
 

@@ -31,7 +31,8 @@ enum source {
 /* Events taken in one turn. */
 #define TURN_EVENTS 64
 
-/* Records of requests between two looks at the clocks: some hundred microseconds of work. */
+/* Between two looks at the clocks, requests as long as so many of the shortest records: 8 KB, some
+ * hundred microseconds of work. */
 #define SLICE_RECORDS 1024
 
 /* Bytes of wakes sent between two looks at the requests and the clocks, and what a packet counts

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each record stands for itself: it is checked, applied or refused, and answered, before the next
- * one is looked at. A refusal changes nothing.
+ * Each record stands for itself: it comes out as if it had been checked, applied or refused, and
+ * answered before the next one is looked at. A refusal changes nothing.
  */
 #include "requests.h"
 

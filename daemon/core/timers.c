@@ -235,8 +235,8 @@ static void drop_shared(uint32_t *places, unsigned int n)
 	uint64_t seen = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		/* Each has one bit of 64, by the hash of limits.c. Only who meets one that is set
-		 * has to compare. */
+		/* Each has one bit of 64, by Fibonacci hashing as in limits.c. Only who meets one
+		 * that is set has to compare. */
 		uint32_t hash = places[i] * UINT32_C(2654435769) >> 26;
 		uint64_t bit = (uint64_t)(places[i] != NO_PLACE) << hash;
 

@@ -150,8 +150,8 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 	const uint64_t *dues, unsigned int n, uint32_t *ret_places);
 
 /* Puts a filled timer into its tree, at the place that was found for it: after those of the places
- * before, and with nothing else done to any tree since. O(1) amortised, where no other went to the
- * same place. */
+ * before, and with nothing else done to any tree since but timers_run_link(), which fills no place
+ * that timers_foresee() finds. O(1) amortised, where no other went to the same place. */
 void timers_enroll_foreseen(
 	struct arena *arena, struct rbtree *tree, uint32_t timer, uint32_t place);
 
@@ -171,7 +171,7 @@ struct timers_run {
 bool timers_run_take(
 	struct arena *arena, struct timers_run *run, struct rbtree *tree, uint32_t timer);
 
-/* Links all that the run has taken. O(1) each, and O(log n) once. */
+/* Links all that the run has taken. O(1) each, and O(log n) for each doubling of the run. */
 void timers_run_link(struct arena *arena, struct timers_run *run);
 
 /* Has what timers_withdraw() of these indexes looks at first brought into the cache. n is at most
