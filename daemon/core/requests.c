@@ -227,6 +227,18 @@ static void answer_cancel(
 	codec_put(answer, &cancelled, sizeof(cancelled));
 }
 
+/* The records of a timer that will be cancelled a while later are on their way meanwhile. */
+static void fetch_ahead(
+	const struct worker *w, const void *packet, const struct proto_header *header, uint32_t i)
+{
+	struct proto_cancel later;
+
+	if (i >= header->count)
+		return;
+	codec_get(packet, header, i, &later, sizeof(later));
+	timers_fetch(&w->arena, timers_index(&w->arena, later.id));
+}
+
 void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, struct codec_writer *answer)
 {
@@ -242,8 +254,10 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 			timers[k] = timers_index(&w->arena, records[k].id);
 		}
 		timers_foresee_withdrawal(&w->arena, timers, n);
-		for (uint32_t k = 0; k < n; k++)
+		for (uint32_t k = 0; k < n; k++) {
 			answer_cancel(w, session, records[k].id, answer);
+			fetch_ahead(w, packet, header, i + n + k);
+		}
 	}
 	sessions_renew(&w->arena, session);
 }

@@ -259,7 +259,10 @@ void timers_foresee(const struct arena *arena, const struct rbtree *const *trees
 		at[i] = dues[i] < near ? trees[i]->root : 0;
 		above[i] = 0;
 		any |= at[i];
+		ret_places[i] = NO_PLACE;
 	}
+	if (!any)
+		return;
 	/* There is no branch to be guessed wrong, which would make all of them wait: who has
 	 * arrived stays at nil, below which there is nothing. */
 	while (any) {
@@ -292,6 +295,12 @@ static void fetch(const void *record)
 	__builtin_prefetch((const char *)record + 39);
 }
 
+void timers_fetch(const struct arena *arena, uint32_t timer)
+{
+	fetch(&arena->nodes[timer]);
+	fetch(&arena->timers[timer]);
+}
+
 /* Levels that are looked down for the node after one. There are seldom more than two. */
 #define AFTER_STEPS 4
 
@@ -301,8 +310,7 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 	uint32_t in_tree[TIMERS_WITHDRAWN_ABREAST], leaves[TIMERS_WITHDRAWN_ABREAST];
 
 	for (unsigned int i = 0; i < n; i++) {
-		fetch(&nodes[timers[i]]);
-		fetch(&arena->timers[timers[i]]);
+		timers_fetch(arena, timers[i]);
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		/* The links of one that is in no tree may be those of a damaged arena. Nil has

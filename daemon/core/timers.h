@@ -174,6 +174,9 @@ bool timers_run_take(
 /* Links all that the run has taken. O(1) each, and O(log n) for each doubling of the run. */
 void timers_run_link(struct arena *arena, struct timers_run *run);
 
+/* Has a timer's records brought into the cache. */
+void timers_fetch(const struct arena *arena, uint32_t timer);
+
 /* Has what timers_withdraw() of these indexes looks at first brought into the cache. n is at most
  * TIMERS_WITHDRAWN_ABREAST. */
 #define TIMERS_WITHDRAWN_ABREAST 32
