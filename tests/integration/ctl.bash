@@ -50,10 +50,11 @@ skip() {
 }
 
 # run ARGUMENT...: runs toytimerctl to its end, or for $limit seconds, which is status 124. Sets
-# out, err, status.
+# out, err, status. --foreground: else timeout(1) sends a SIGCONT after its SIGTERM, and the leak
+# sanitizer, which stops the process as it ends, may wait for that for ever.
 limit=20
 run() {
-	timeout "$limit" "$ctl" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	timeout --foreground "$limit" "$ctl" "$@" >"$dir/out" 2>"$dir/err" </dev/null
 	status=$?
 	out=$(<"$dir/out")
 	err=$(<"$dir/err")
