@@ -309,9 +309,8 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 	const struct rbnode *nodes = arena->nodes;
 	uint32_t in_tree[TIMERS_WITHDRAWN_ABREAST], leaves[TIMERS_WITHDRAWN_ABREAST];
 
-	for (unsigned int i = 0; i < n; i++) {
+	for (unsigned int i = 0; i < n; i++)
 		timers_fetch(arena, timers[i]);
-	}
 	for (unsigned int i = 0; i < n; i++) {
 		/* The links of one that is in no tree may be those of a damaged arena. Nil has
 		 * none. */
