@@ -271,7 +271,10 @@ size_t codec_end(struct codec_writer *w, uint64_t cursor)
 
 	w->header.cursor = cursor;
 	memcpy(w->buffer, &w->header, sizeof(w->header));
-	if (codec_big_endian())
+	if (codec_big_endian()) {
 		codec_swap(w->buffer, header_layout);
+		for (size_t at = sizeof(w->header); at < size; at += w->header.record_size)
+			codec_swap_record(w->header.opcode, w->buffer + at);
+	}
 	return size;
 }

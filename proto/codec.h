@@ -4,7 +4,7 @@
  *
  * Reading: codec_open() looks at a packet's header and length once; after it returned CODEC_OK,
  * every codec_get(packet, i, …) with i < header.count lies within the packet. Writing:
- * codec_begin(), any number of codec_put(), codec_end().
+ * codec_begin(), any number of codec_add() or codec_put(), codec_end().
  *
  * One table in codec.c says for each opcode who may send it, how wide its records are and how many
  * there may be. A byte from a peer is never asserted on and never indexes anything unchecked.
@@ -87,7 +87,8 @@ enum proto_status codec_check_rearm(const struct proto_rearm *r);
  */
 bool codec_label_valid(const char *label, size_t size);
 
-/* A packet being written. The caller owns the buffer, PROTO_PACKET_MAX bytes. */
+/* A packet being written. The caller owns the buffer, PROTO_PACKET_MAX bytes, aligned to 8 for
+ * codec_add(): header and records are of multiples of 8 bytes. */
 struct codec_writer {
 	uint8_t *buffer;
 	uint16_t most; /* records */
@@ -100,19 +101,24 @@ void codec_begin(struct codec_writer *w, void *buffer, enum proto_opcode opcode,
 /* Whether no further record fits, or may be in a packet of this opcode. */
 bool codec_full(const struct codec_writer *w);
 
-/* Appends a record, the struct of the packet's opcode, of that size. The caller has checked
- * codec_full(). */
-static inline void codec_put(struct codec_writer *w, const void *record, size_t size)
+/*
+ * Appends a record of that size, the struct of the packet's opcode. Return: where it is to be
+ * filled in before codec_end(), aligned as the buffer is; what is there before is anything. The
+ * caller has checked codec_full().
+ */
+static inline void *codec_add(struct codec_writer *w, size_t size)
 {
-	uint8_t *to = w->buffer + sizeof(w->header) + w->header.count * size;
-
-	memcpy(to, record, size);
-	if (codec_big_endian())
-		codec_swap_record(w->header.opcode, to);
-	w->header.count++;
+	return w->buffer + sizeof(w->header) + w->header.count++ * size;
 }
 
-/* Finishes the packet and returns its size in bytes. */
+/* The same for a record that the caller has. One that is made for this packet is better made in its
+ * place: a copy in wide pieces waits for the narrow stores just before it. */
+static inline void codec_put(struct codec_writer *w, const void *record, size_t size)
+{
+	memcpy(codec_add(w, size), record, size);
+}
+
+/* Finishes the packet, each record in the wire's byte order, and returns its size in bytes. */
 size_t codec_end(struct codec_writer *w, uint64_t cursor);
 
 /*

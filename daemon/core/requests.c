@@ -129,20 +129,20 @@ static void answer_register(struct worker *w, uint32_t session, const struct rec
 	unsigned int i, struct codec_writer *answer)
 {
 	struct counters *counters = &w->arena.header->counters;
-	struct proto_registered registered = {0};
+	struct proto_registered *registered = codec_add(answer, sizeof(*registered));
 	uint32_t timer;
+	enum proto_status status = enroll(w, session, records, i, &timer);
 
-	registered.status = enroll(w, session, records, i, &timer);
-	if (!registered.status) {
-		registered.id = timers_id(&w->arena, timer);
-		registered.due = records->dues[i];
+	*registered = (struct proto_registered){.status = status};
+	if (!status) {
+		registered->id = timers_id(&w->arena, timer);
+		registered->due = records->dues[i];
 		counters->registered++;
 	} else {
 		counters->refused++;
 		w->refusals++;
-		w->refused_with = registered.status;
+		w->refused_with = status;
 	}
-	codec_put(answer, &registered, sizeof(registered));
 }
 
 void requests_register(struct worker *w, uint32_t session, const void *packet,
@@ -221,10 +221,9 @@ void requests_commit(struct worker *w, uint32_t session)
 static void answer_cancel(
 	struct worker *w, uint32_t session, uint64_t id, struct codec_writer *answer)
 {
-	struct proto_cancel_answer cancelled = {.id = id};
+	struct proto_cancel_answer *cancelled = codec_add(answer, sizeof(*cancelled));
 
-	cancelled.status = cancel(w, session, id);
-	codec_put(answer, &cancelled, sizeof(cancelled));
+	*cancelled = (struct proto_cancel_answer){.id = id, .status = cancel(w, session, id)};
 }
 
 /* The records of a timer that will be cancelled a while later are on their way meanwhile. */

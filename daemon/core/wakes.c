@@ -18,12 +18,12 @@ static void write_cancelled(struct worker *w, struct session *s, struct codec_wr
 
 	for (timer = s->told_first; timer && !codec_full(writer);
 		timer = rbtree_child(arena->nodes, timer, false)) {
-		struct proto_cancelled cancelled = {
+		struct proto_cancelled *cancelled = codec_add(writer, sizeof(*cancelled));
+
+		*cancelled = (struct proto_cancelled){
 			.cookie = arena->timers[timer].cookie,
 			.id = timers_id(arena, timer),
 		};
-
-		codec_put(writer, &cancelled, sizeof(cancelled));
 		w->batch.timers[w->batch.count++] = timer;
 	}
 }
@@ -39,7 +39,9 @@ static void write_wake(
 {
 	const struct arena *arena = &w->arena;
 	const struct timer *t = &arena->timers[timer];
-	struct proto_wake wake = {
+	struct proto_wake *wake = codec_add(writer, sizeof(*wake));
+
+	*wake = (struct proto_wake){
 		.cookie = t->cookie,
 		.id = timers_id(arena, timer),
 		.due = arena->nodes[timer].due,
@@ -48,8 +50,6 @@ static void write_wake(
 		.number = t->fired + 1,
 		.flags = timers_last(arena, timer, at) ? PROTO_WAKE_LAST : 0,
 	};
-
-	codec_put(writer, &wake, sizeof(wake));
 	w->batch.timers[w->batch.count++] = timer;
 }
 

@@ -131,6 +131,7 @@ enum worker_send {
 
 /*
  * Writes the session's next packet of wakes or of other events: as many as are due and fit.
+ *   packet: PROTO_PACKET_MAX bytes, aligned to 8.
  *   drained: the client is known to have read everything that was sent to it. Only then does a
  *   timer get a further wake: so a client that does not read finds one wake with the count of
  *   overruns, and not a queue of them.

@@ -26,7 +26,7 @@ static size_t batch;
 static uint64_t *ids; /* by number of timer */
 
 /* The packet that is being filled, and for whom the answers in it will be. */
-static uint8_t packet[PROTO_PACKET_MAX];
+static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX];
 static struct codec_writer writer;
 static bool open_packet;
 static size_t numbers[PROTO_RECORDS_MAX(struct proto_cancel)];
@@ -117,15 +117,16 @@ void life_flush(void)
 
 void life_add(size_t i, uint64_t due)
 {
-	struct proto_register r = {
+	struct proto_register *r;
+
+	begin(PROTO_REGISTER);
+	numbers[writer.header.count] = i;
+	r = codec_add(&writer, sizeof(*r));
+	*r = (struct proto_register){
 		.cookie = i,
 		.due = now.at[PROTO_CLOCK_MONOTONIC] + due,
 		.clock = PROTO_CLOCK_MONOTONIC,
 	};
-
-	begin(PROTO_REGISTER);
-	numbers[writer.header.count] = i;
-	codec_put(&writer, &r, sizeof(r));
 	if (writer.header.count == batch)
 		life_flush();
 }

@@ -48,7 +48,7 @@ struct bed {
 	double page_ns;	   /* to touch a page for the first time */
 };
 
-static uint8_t packet[PROTO_PACKET_MAX];
+static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX];
 
 static uint64_t cpu_ns(void)
 {

@@ -194,7 +194,7 @@ static void request(struct exercise *e)
 
 static void serve(struct exercise *e, uint32_t session)
 {
-	static uint8_t packet[PROTO_PACKET_MAX];
+	static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX];
 	enum worker_send what;
 	size_t size;
 

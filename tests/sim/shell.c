@@ -202,7 +202,7 @@ static void event(struct world *w, struct socket *socket)
 
 static enum worker_send ask_wakes(struct world *w, uint32_t session, bool drained)
 {
-	uint8_t bytes[PROTO_PACKET_MAX];
+	_Alignas(8) uint8_t bytes[PROTO_PACKET_MAX];
 	size_t size = 0;
 	enum worker_send what = worker_wakes(w->worker, session, &w->now, drained, bytes, &size);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The codec as a big-endian machine would run it: its layout strings against the structs' fields,
- * and whole packets through codec_open(), codec_get() and codec_put() with every swap made. For
+ * and whole packets through codec_open(), codec_get(), codec_put() and codec_end() with every swap
+ * made. For
  * this the codec is compiled a second time, in here, and told that the machine is one: to it a
  * packet whose fields are all turned around is what a golden packet is to the other one.
  */

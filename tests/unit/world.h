@@ -48,7 +48,8 @@ struct world {
 	struct world_event *events; /* sent since world_forget() */
 	size_t n_events, events_room;
 	uint64_t rings; /* turns in which an alarm rang */
-	uint8_t in[PROTO_PACKET_MAX], out[PROTO_PACKET_MAX];
+	_Alignas(8) uint8_t in[PROTO_PACKET_MAX];
+	_Alignas(8) uint8_t out[PROTO_PACKET_MAX];
 };
 
 /* All clocks start at different times, so that none can pass for another. */
