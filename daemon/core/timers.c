@@ -369,35 +369,81 @@ void timers_enroll_foreseen(
 	rbtree_insert(arena->nodes, tree, timer, place >> 1, place & 1);
 }
 
-/* How far before the end of a run one may come that is to be in it. */
+/* How many may have been taken since that come after one that is taken. */
 #define RUN_DISORDER 16
+
+/* A key is due << RUN_INDEX_BITS | the index in the run: equal dues stay in the order of their
+ * registration. */
+#define RUN_INDEX_BITS 10
+#define RUN_DUE_MAX    (UINT64_MAX >> RUN_INDEX_BITS) /* some 570 years */
+static_assert(PROTO_RECORDS_MAX(struct proto_register) <= 1 << RUN_INDEX_BITS, "each has an index");
 
 bool timers_run_take(
 	struct arena *arena, struct timers_run *run, struct rbtree *tree, uint32_t timer)
 {
-	const struct rbnode *nodes = arena->nodes;
-	uint64_t due = nodes[timer].due;
+	uint64_t due = arena->nodes[timer].due, settled = run->settled;
 	uint32_t k = run->n;
 
-	if ((k && tree != run->tree) || due < nodes[tree->last].due)
+	if ((k && tree != run->tree) || due < arena->nodes[tree->last].due)
 		return false;
-	if (k >= RUN_DISORDER && nodes[run->timers[k - RUN_DISORDER]].due > due) {
+	if (k >= RUN_DISORDER) {
+		uint64_t earlier = run->keys[k - RUN_DISORDER];
+
+		settled = earlier > settled ? earlier : settled;
+	}
+	if (due < settled >> RUN_INDEX_BITS || due > RUN_DUE_MAX) {
 		timers_run_link(arena, run);
 		return false;
 	}
-	for (; k && nodes[run->timers[k - 1]].due > due; k--)
-		run->timers[k] = run->timers[k - 1];
+	run->settled = settled;
+	run->keys[k] = due << RUN_INDEX_BITS | k;
 	run->timers[k] = timer;
 	run->n++;
 	run->tree = tree;
 	return true;
 }
 
+static bool in_order(const uint64_t *keys, unsigned int n)
+{
+	bool disorder = false;
+
+	for (unsigned int i = 1; i < n; i++)
+		disorder |= keys[i] < keys[i - 1];
+	return !disorder;
+}
+
+/* Passes between two looks at whether that was enough. */
+#define PASSES 6
+
+/*
+ * Odd-even transposition (Habermann, Parallel Neighbor-Sort, 1972): as many passes as a key is far
+ * from its place, which RUN_DISORDER bounds. How far each one has to go is a matter of chance, and
+ * here nothing depends on guessing it.
+ */
+static void sort_run(uint64_t *keys, unsigned int n)
+{
+	while (!in_order(keys, n))
+		for (unsigned int pass = 0; pass < PASSES; pass++)
+			for (unsigned int i = pass % 2; i + 1 < n; i += 2) {
+				uint64_t a = keys[i], b = keys[i + 1];
+
+				keys[i] = a < b ? a : b;
+				keys[i + 1] = a < b ? b : a;
+			}
+}
+
 void timers_run_link(struct arena *arena, struct timers_run *run)
 {
-	if (run->n)
-		rbtree_append(arena->nodes, run->tree, run->timers, run->n);
+	uint32_t timers[PROTO_RECORDS_MAX(struct proto_register)];
+
+	if (!run->n)
+		return;
+	sort_run(run->keys, run->n);
+	for (uint32_t i = 0; i < run->n; i++)
+		timers[i] = run->timers[run->keys[i] & ((1 << RUN_INDEX_BITS) - 1)];
+	rbtree_append(arena->nodes, run->tree, timers, run->n);
 	run->n = 0;
+	run->settled = 0;
 }
 
 void timers_withdraw(struct arena *arena, struct rbtree *tree, uint32_t timer)

@@ -156,13 +156,15 @@ void timers_enroll_foreseen(
 	struct arena *arena, struct rbtree *tree, uint32_t timer, uint32_t place);
 
 /*
- * New timers that come after all of their tree, in order, and are not linked yet: the usual case,
- * as timeouts of one and the same length make it. To be linked before anything else is done to the
- * tree but timers_enroll_foreseen().
+ * New timers that come after all of their tree, nearly in order, and are not linked yet: the usual
+ * case, as timeouts of one and the same length make it. To be linked before anything else is done
+ * to the tree but timers_enroll_foreseen().
  */
 struct timers_run {
 	struct rbtree *tree;
 	uint32_t n;
+	uint64_t settled; /* no key may be taken that comes before this one's due */
+	uint64_t keys[PROTO_RECORDS_MAX(struct proto_register)];
 	uint32_t timers[PROTO_RECORDS_MAX(struct proto_register)];
 };
 
@@ -171,7 +173,7 @@ struct timers_run {
 bool timers_run_take(
 	struct arena *arena, struct timers_run *run, struct rbtree *tree, uint32_t timer);
 
-/* Links all that the run has taken. O(1) each, and O(log n) for each doubling of the run. */
+/* Sorts and links all that the run has taken. O(1) each, and O(log n) for each doubling of the run. */
 void timers_run_link(struct arena *arena, struct timers_run *run);
 
 /* Has a timer's records brought into the cache. */

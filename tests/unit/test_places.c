@@ -77,7 +77,7 @@ static void link_some(struct fixture *f)
 	uint64_t dues[TIMERS_ABREAST];
 	uint32_t which[TIMERS_ABREAST];
 	struct arena *arena = &f->arena;
-	bool late = dice_once_in(&f->dice, 3);
+	bool late = dice_once_in(&f->dice, 3), far = dice_once_in(&f->dice, 300);
 
 	if (f->count[0] + f->count[1] + f->count[2] + n > TIMERS)
 		return;
@@ -87,6 +87,8 @@ static void link_some(struct fixture *f)
 		dues[i] = some_due(f, trees[i]);
 		if (late) /* in no order, and more of them than a run bears */
 			dues[i] = arena->nodes[trees[i]->last].due + dice_below(&f->dice, 100);
+		if (far && dice_once_in(&f->dice, 2)) /* about the last that a key has room for */
+			dues[i] = (UINT64_MAX >> 10) - 2 + dice_below(&f->dice, 5);
 	}
 	timers_foresee(arena, trees, dues, n, places);
 	for (uint32_t i = 0; i < n; i++) {
