@@ -315,9 +315,10 @@ static struct part join(struct rbnode *n, struct part before, uint32_t mid, stru
 }
 
 /*
- * Makes a tree of the first 2^height - 1 nodes of the run, with all leaves at one level and red, so
- * that the first removals find one to take or to be replaced by. The i-th node, counted from 1, is
- * as many levels above the leaves as i has zeroes at its end.
+ * Makes a tree of the first 2^height - 1 nodes of the run, with all leaves at one level. They are
+ * red, as is every other level above them: so the first removals find a red node to take or to be
+ * replaced by, and where these are used up a missing black one is made up for one step further up.
+ * The i-th node, counted from 1, is as many levels above the leaves as i has zeroes at its end.
  */
 static struct part make_perfect(struct rbnode *n, const uint32_t *run, unsigned int height)
 {
@@ -325,17 +326,16 @@ static struct part make_perfect(struct rbnode *n, const uint32_t *run, unsigned 
 
 	if (!height)
 		return (struct part){0, 0};
-	for (unsigned int half = 1; half <= root; half *= 2)
+	for (unsigned int half = 1, red = 0; half <= root; half *= 2, red = !red)
 		for (unsigned int i = half; i <= size; i += 2 * half) {
 			struct rbnode *node = &n[run[i - 1]];
-			uint32_t red = half == 2;
 
 			node->parent = half == root ? 0 : run[((i - half) | 2 * half) - 1];
 			node->child_red[0] = half == 1 ? 0 : run[i - half / 2 - 1] << 1 | red;
 			node->child_red[1] = half == 1 ? 0 : run[i + half / 2 - 1] << 1 | red;
 			node->least = reckon_least(n, run[i - 1]);
 		}
-	return (struct part){run[root - 1], height == 1 ? 1 : height - 1};
+	return (struct part){run[root - 1], (height + 1) / 2};
 }
 
 /* Fewer cost less one by one: they need not know how high the tree is. */
