@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The layout of the block, and the free lists in it.
+ * The layout of the block, and what is free in it.
  */
 #include "arena.h"
 
@@ -11,7 +11,7 @@
 
 /* Where everything lies; the one place that knows. */
 struct layout {
-	size_t nodes, timers, labels, sessions, heads, users, answer, rearmed, buckets, size;
+	size_t nodes, timers, labels, sessions, heads, users, free, answer, rearmed, buckets, size;
 	uint32_t buckets_count;
 };
 
@@ -35,6 +35,8 @@ static struct layout layout_of(uint32_t max_timers, uint32_t max_clients)
 	l.heads = section(&end, sessions * ARENA_CLOCKS, sizeof(struct rbnode));
 	l.users = section(&end, sessions, sizeof(struct user));
 	l.buckets = section(&end, l.buckets_count, sizeof(uint32_t));
+	static_assert(PROTO_ID_INDEX_BITS <= 6 * BITSET_LEVELS, "a bit for each");
+	l.free = section(&end, bitset_words(max_timers + 1), sizeof(uint64_t));
 	l.answer = section(&end, 1, PROTO_PACKET_MAX);
 	l.rearmed = section(&end, ARENA_REARMED_MAX, sizeof(struct arena_intent));
 	l.nodes = section(&end, timers, sizeof(struct rbnode));
@@ -62,6 +64,7 @@ void arena_view(struct arena *arena, void *block, uint32_t max_timers, uint32_t 
 		.sessions = (struct session *)(base + l.sessions),
 		.heads = (struct rbnode *)(base + l.heads),
 		.users = (struct user *)(base + l.users),
+		.free = bitset_view((uint64_t *)(base + l.free), max_timers + 1),
 		.answer = (uint8_t *)(base + l.answer),
 		.rearmed = (struct arena_intent *)(base + l.rearmed),
 		.buckets = (uint32_t *)(base + l.buckets),
@@ -80,13 +83,14 @@ void arena_reset(struct arena *arena)
 {
 	struct arena_header *h = arena->header;
 
-	h->timers_top = h->timers_free = 0;
+	h->timers_top = h->timers_left = 0;
 	h->sessions_top = ARENA_OWN_SESSION;
 	h->sessions_free = h->users_top = h->users_free = 0;
 	h->ready_first = h->ready_last = 0;
 	h->timers = h->clients = 0;
 	memset(h->watched, 0, sizeof(h->watched));
 	memset(arena->buckets, 0, sizeof(*arena->buckets) * (arena->buckets_mask + 1));
+	memset(arena->free.levels[0], 0, bitset_words(h->max_timers + 1) * sizeof(uint64_t));
 	init_nodes(arena);
 }
 
@@ -114,42 +118,51 @@ uint32_t arena_applying_check(const struct arena_applying *applying, uint32_t se
 	return (uint32_t)((sum ^ sum >> 32) * k >> 32);
 }
 
-uint32_t arena_take_timer(struct arena *arena)
+/* Return: a timer of those left behind. */
+static uint32_t take_left(struct arena *arena)
 {
 	struct arena_header *h = arena->header;
-	struct rbnode *node;
-	uint32_t timer = h->timers_free;
+	uint32_t timer = h->timers_left;
+	struct rbnode *node = &arena->nodes[timer];
 
-	if (!timer)
-		return h->timers_top < h->max_timers ? ++h->timers_top : 0;
-	node = &arena->nodes[timer];
-	/* One that was handed over with its session's tree still looks armed. */
-	if (node->tag != TIMER_FREE)
-		ARENA_PUBLISH(node->tag, TIMER_FREE);
-	h->timers_free = node->parent;
-	arena_free_timers(arena, node->child_red[0] >> 1);
-	arena_free_timers(arena, node->child_red[1] >> 1);
+	/* It still says that it is armed, or cancelled. */
+	ARENA_PUBLISH(node->tag, TIMER_FREE);
+	h->timers_left = node->parent;
+	arena_leave_timers(arena, node->child_red[0] >> 1);
+	arena_leave_timers(arena, node->child_red[1] >> 1);
 	/* The next one to be taken is on its way while this one is filled. */
-	__builtin_prefetch(&arena->nodes[h->timers_free]);
-	__builtin_prefetch(&arena->timers[h->timers_free]);
+	__builtin_prefetch(&arena->nodes[h->timers_left]);
+	__builtin_prefetch(&arena->timers[h->timers_left]);
 	return timer;
 }
 
-void arena_free_timers(struct arena *arena, uint32_t root)
+uint32_t arena_take_timer(struct arena *arena)
+{
+	struct arena_header *h = arena->header;
+	uint32_t timer;
+
+	if (h->timers_left)
+		return take_left(arena);
+	timer = bitset_take(&arena->free);
+	if (timer)
+		return timer;
+	return h->timers_top < h->max_timers ? ++h->timers_top : 0;
+}
+
+void arena_leave_timers(struct arena *arena, uint32_t root)
 {
 	struct arena_header *h = arena->header;
 
 	if (!root)
 		return;
-	arena->nodes[root].parent = h->timers_free;
-	h->timers_free = root;
+	arena->nodes[root].parent = h->timers_left;
+	h->timers_left = root;
 }
 
 void arena_free_timer(struct arena *arena, uint32_t timer)
 {
 	ARENA_PUBLISH(arena->nodes[timer].tag, TIMER_FREE);
-	arena->nodes[timer].child_red[0] = arena->nodes[timer].child_red[1] = 0;
-	arena_free_timers(arena, timer);
+	bitset_add(&arena->free, timer);
 }
 
 uint32_t arena_take_session(struct arena *arena)

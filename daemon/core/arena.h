@@ -21,9 +21,11 @@
  * between any two stores leaves what one scan can resolve. Links are derived, and never trusted.
  * Records are therefore changed through ARENA_STORE and ARENA_PUBLISH only.
  *
- * Free timers are kept as a list of trees: a session that closes hands over its trees whole, each
- * as one element, in O(1); who takes a timer takes a root and puts its two subtrees back. So
- * nothing ever has to walk over what a client leaves behind, however much it is.
+ * The place that is taken for a timer is the lowest that is free, as a bit for each says. So timers
+ * that are registered one after another lie beside each other, as they will be sent, however those
+ * before them have gone. A session that closes hands over its trees whole, in O(1): they make a
+ * list that is used up first, and who takes a timer from it takes a root and puts its two subtrees
+ * back. So nothing ever has to walk over what a client leaves behind, however much it is.
  */
 #pragma once
 
@@ -31,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bitset.h"
 #include "proto.h"
 #include "rbtree.h"
 
@@ -45,7 +48,7 @@ enum arena_clock {
 };
 
 #define ARENA_MAGIC  UINT64_C(0x3164726d69745454)
-#define ARENA_LAYOUT 2 /* of everything in this file; raised by every change of it */
+#define ARENA_LAYOUT 3 /* of everything in this file; raised by every change of it */
 
 /* The stated maximum: what an id's index can name. */
 #define ARENA_TIMERS_MAX  ((UINT32_C(1) << PROTO_ID_INDEX_BITS) - 1)
@@ -161,7 +164,7 @@ struct arena_header {
 	uint32_t adopting; /* attempts to adopt it that have not come to their end */
 	uint32_t max_timers, max_clients;
 	uint32_t timers_top,
-		timers_free; /* highest index ever used; list by parent of free trees */
+		timers_left; /* highest index ever used; list by parent of trees left behind */
 	uint32_t sessions_top, sessions_free;
 	uint32_t users_top, users_free;
 	uint32_t ready_first, ready_last;
@@ -181,6 +184,7 @@ struct arena {
 	struct session *sessions;
 	struct rbnode *heads;
 	struct user *users;
+	struct bitset free;	      /* timers that are free and in no tree left behind */
 	uint8_t *answer;	      /* PROTO_PACKET_MAX bytes */
 	struct arena_intent *rearmed; /* ARENA_REARMED_MAX */
 	uint32_t *buckets;	      /* of users, by uid */
@@ -230,7 +234,7 @@ uint32_t arena_applying_check(const struct arena_applying *applying, uint32_t se
 uint32_t arena_take_timer(struct arena *arena);
 
 /* Gives back a tree of timers by its root, all of them at once; 0 does nothing. O(1). */
-void arena_free_timers(struct arena *arena, uint32_t root);
+void arena_leave_timers(struct arena *arena, uint32_t root);
 
 /* Gives back one timer, which is in no tree. O(1). */
 void arena_free_timer(struct arena *arena, uint32_t timer);

@@ -190,8 +190,8 @@ void sessions_close(struct arena *arena, uint32_t session)
 
 	leave(arena, session);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
-		arena_free_timers(arena, s->timers[clock].root);
-	arena_free_timers(arena, s->told_first);
+		arena_leave_timers(arena, s->timers[clock].root);
+	arena_leave_timers(arena, s->told_first);
 	arena_free_session(arena, session);
 }
 

@@ -193,13 +193,13 @@ static bool check_session(struct sound *s, uint32_t session)
 	return session == ARENA_OWN_SESSION || check_user(s, session);
 }
 
-/* The places that are free are all those that nobody has. */
-static bool check_free_timers(struct sound *s)
+/* What sessions that have closed left behind. */
+static bool check_left_timers(struct sound *s)
 {
 	const struct arena *arena = s->arena;
 	uint32_t stack[SOUND_PLACES_MAX], n;
 
-	for (uint32_t root = arena->header->timers_free; root; root = arena->nodes[root].parent) {
+	for (uint32_t root = arena->header->timers_left; root; root = arena->nodes[root].parent) {
 		stack[0] = root;
 		n = 1;
 		while (n) {
@@ -207,13 +207,43 @@ static bool check_free_timers(struct sound *s)
 
 			if (!timer)
 				continue;
-			REQUIRE(timer <= arena->header->timers_top, "a free timer is out of range");
-			REQUIRE(!s->timers[timer], "a free timer is elsewhere too");
+			REQUIRE(timer <= arena->header->timers_top, "a timer left is out of range");
+			REQUIRE(!s->timers[timer], "a timer left is elsewhere too");
 			s->timers[timer] = 1;
-			REQUIRE(!timers_alive(arena, timer), "a free timer is alive");
-			REQUIRE(n + 2 <= SOUND_PLACES_MAX, "a tree of free timers has no end");
+			REQUIRE(!timers_alive(arena, timer), "a timer left is alive");
+			REQUIRE(n + 2 <= SOUND_PLACES_MAX, "a tree of timers left has no end");
 			stack[n++] = rbtree_child(arena->nodes, timer, false);
 			stack[n++] = rbtree_child(arena->nodes, timer, true);
+		}
+	}
+	return true;
+}
+
+/* The places that are free are all those that nobody has. */
+static bool check_free_timers(struct sound *s)
+{
+	const struct arena *arena = s->arena;
+	uint32_t n = arena->header->max_timers + 1;
+
+	if (!check_left_timers(s))
+		return false;
+	for (unsigned int level = 0; level < BITSET_LEVELS; level++, n = (n + 63) / 64) {
+		const uint64_t *words = arena->free.levels[level];
+
+		for (uint32_t i = 0; i < (n + 63) / 64 * 64; i++) {
+			bool set = words[i / 64] >> i % 64 & 1;
+
+			if (level) {
+				REQUIRE(set == (i < n && arena->free.levels[level - 1][i]),
+					"a word of free timers is not known of above");
+			} else if (set) {
+				REQUIRE(i && i <= arena->header->timers_top,
+					"a free timer is out of range");
+				REQUIRE(!s->timers[i], "a free timer is elsewhere too");
+				s->timers[i] = 1;
+				REQUIRE(timers_state(arena, i) == TIMER_FREE,
+					"a free timer is not free");
+			}
 		}
 	}
 	for (uint32_t timer = 1; timer <= arena->header->timers_top; timer++)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The set of free places against one byte a number: what is put in comes out, the smallest first,
+ * whatever was put in and taken out in between, and no word beyond the set is touched.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bitset.h"
+#include "dice.h"
+
+#define GUARD UINT64_C(0x5a5a5a5a5a5a5a5a)
+
+/* As many as the levels change with, one fewer and one more; the most that an id can name. */
+static const uint32_t sizes[] = {2, 63, 64, 65, 4095, 4096, 4097, 262143, 262144, 262145, 1 << 22};
+
+struct fixture {
+	struct bitset set;
+	uint64_t *words;
+	uint8_t *in; /* by number */
+	uint32_t n;
+	struct dice dice;
+};
+
+static void make(struct fixture *f, uint32_t n)
+{
+	size_t words = bitset_words(n);
+
+	f->n = n;
+	f->words = calloc(words + 1, sizeof(*f->words));
+	f->words[words] = GUARD;
+	f->set = bitset_view(f->words, n);
+	f->in = calloc(n, 1);
+	f->dice = dice_new("bitset", n);
+}
+
+static void unmake(struct fixture *f)
+{
+	assert_true(f->words[bitset_words(f->n)] == GUARD);
+	free(f->words);
+	free(f->in);
+}
+
+static void take(struct fixture *f)
+{
+	const uint8_t *smallest = memchr(f->in, 1, f->n);
+	uint32_t expected = smallest ? (uint32_t)(smallest - f->in) : 0;
+
+	assert_int_equal(bitset_take(&f->set), expected);
+	f->in[expected] = 0;
+}
+
+static void add(struct fixture *f, uint32_t number)
+{
+	bitset_add(&f->set, number);
+	f->in[number] = 1;
+}
+
+static void test_any_order(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct fixture f;
+
+		make(&f, sizes[i]);
+		take(&f); /* nothing */
+		for (uint32_t round = 0; round < 2000; round++)
+			if (dice_once_in(&f.dice, 2))
+				add(&f, 1 + (uint32_t)dice_below(&f.dice, f.n - 1));
+			else
+				take(&f);
+		while (memchr(f.in, 1, f.n))
+			take(&f);
+		take(&f);
+		for (size_t word = 0; word < bitset_words(f.n); word++)
+			assert_true(f.words[word] == 0);
+		unmake(&f);
+	}
+}
+
+/* All of them, the last first; each comes out once, in order. */
+static void test_all(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct fixture f;
+
+		make(&f, sizes[i]);
+		for (uint32_t number = f.n - 1; number; number--)
+			bitset_add(&f.set, number);
+		for (uint32_t number = 1; number < f.n; number++)
+			assert_int_equal(bitset_take(&f.set), number);
+		assert_int_equal(bitset_take(&f.set), 0);
+		unmake(&f);
+	}
+}
+
+/* One bit a number, and 1/63 more: what a timer may take depends on it. */
+static void test_size(void **state)
+{
+	(void)state;
+	assert_in_range(bitset_words(1 << 22), (1 << 22) / 64, (1 << 22) / 63 + BITSET_LEVELS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_any_order),
+		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
