@@ -84,9 +84,8 @@ uint32_t limits_adopt_client(struct arena *arena, uint32_t uid)
 
 void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers)
 {
-	arena->users[user].timers -= timers;
+	limits_return_timers(arena, user, timers);
 	arena->users[user].clients--;
-	arena->header->timers -= timers;
 	arena->header->clients--;
 	settle(arena, user);
 }
@@ -109,8 +108,8 @@ void limits_take_timer(struct arena *arena, uint32_t user)
 	arena->header->timers++;
 }
 
-void limits_return_timer(struct arena *arena, uint32_t user)
+void limits_return_timers(struct arena *arena, uint32_t user, uint32_t n)
 {
-	arena->users[user].timers--;
-	arena->header->timers--;
+	arena->users[user].timers -= n;
+	arena->header->timers -= n;
 }

@@ -41,6 +41,6 @@ void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers);
 enum proto_status limits_check_timer(
 	const struct arena *arena, const struct limits *limits, uint32_t user);
 
-/* Counts timers held: one more, one fewer. */
+/* Counts timers held: one more, so many fewer. */
 void limits_take_timer(struct arena *arena, uint32_t user);
-void limits_return_timer(struct arena *arena, uint32_t user);
+void limits_return_timers(struct arena *arena, uint32_t user, uint32_t n);

@@ -70,21 +70,22 @@ uint32_t requests_enroll_own(
 	return timer;
 }
 
-void requests_release(struct worker *w, uint32_t timer)
+void requests_count_off(struct worker *w, uint32_t session, uint32_t n)
 {
-	struct arena *arena = &w->arena;
-	uint32_t session = arena->timers[timer].session;
+	struct session *s = &w->arena.sessions[session];
 
-	arena_free_timer(arena, timer);
-	arena->sessions[session].held--;
+	s->held -= n;
 	if (session != ARENA_OWN_SESSION)
-		limits_return_timer(arena, arena->sessions[session].user);
+		limits_return_timers(&w->arena, s->user, n);
 }
 
 void requests_drop(struct worker *w, uint32_t timer)
 {
+	uint32_t session = w->arena.timers[timer].session;
+
 	sessions_withdraw(&w->arena, timer);
-	requests_release(w, timer);
+	arena_free_timer(&w->arena, timer);
+	requests_count_off(w, session, 1);
 }
 
 /* Some records of one packet, each checked by itself, and the places of those that are good. */
@@ -184,37 +185,40 @@ static uint32_t find_for(const struct worker *w, uint32_t session, uint64_t id)
 static enum proto_status cancel(struct worker *w, uint32_t session, uint64_t id)
 {
 	struct arena *arena = &w->arena;
-	uint32_t timer = find_for(w, session, id);
+	uint32_t timer = find_for(w, session, id), owner;
 
 	if (!timer)
 		return PROTO_E_NO_SUCH_TIMER;
+	owner = arena->timers[timer].session;
 	sessions_withdraw_one(arena, timer);
-	if (arena->timers[timer].session != session)
-		sessions_renew(arena, arena->timers[timer].session);
+	if (owner != session)
+		sessions_renew(arena, owner);
 	ARENA_PUBLISH(arena->nodes[timer].tag,
 		timers_tag(TIMER_CANCELLING, timers_clock(arena, timer),
 			timers_labelled(arena, timer)));
-	w->cancelling[w->cancelling_count++] = timer;
+	w->cancelling[w->cancelling_count++] = timer << 1 | (owner != session);
 	return PROTO_OK;
 }
 
 void requests_commit(struct worker *w, uint32_t session)
 {
 	struct arena *arena = &w->arena;
+	uint32_t n = w->cancelling_count, foreign = 0;
 
-	for (uint32_t i = 0; i < w->cancelling_count; i++) {
-		uint32_t timer = w->cancelling[i];
-		uint32_t soon = w->cancelling[i + 8 < w->cancelling_count ? i + 8 : i];
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t timer = w->cancelling[i] >> 1;
 
 		/* It was in the nearest cache a packet of removals ago. */
-		__builtin_prefetch(&arena->nodes[soon].child_red);
-		__builtin_prefetch(&arena->timers[soon].session);
-		if (arena->timers[timer].session == session)
-			requests_release(w, timer);
-		else
+		__builtin_prefetch(&arena->nodes[w->cancelling[i + 8 < n ? i + 8 : i] >> 1].tag);
+		if (w->cancelling[i] & 1) {
 			sessions_tell_cancelled(arena, timer);
+			foreign++;
+		} else {
+			arena_free_timer(arena, timer);
+		}
 	}
-	arena->header->counters.cancelled += w->cancelling_count;
+	requests_count_off(w, session, n - foreign);
+	arena->header->counters.cancelled += n;
 	w->cancelling_count = 0;
 }
 

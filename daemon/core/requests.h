@@ -22,8 +22,8 @@ void requests_commit(struct worker *w, uint32_t session);
 uint32_t requests_enroll_own(
 	struct worker *w, const struct proto_register *r, const struct now *now);
 
-/* Frees a timer that is in no tree, and counts it off. */
-void requests_release(struct worker *w, uint32_t timer);
+/* Counts off so many timers of that session that have been freed. */
+void requests_count_off(struct worker *w, uint32_t session, uint32_t n);
 
 /* Takes a live timer out of wherever it is and frees it. */
 void requests_drop(struct worker *w, uint32_t timer);

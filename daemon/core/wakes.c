@@ -181,12 +181,10 @@ static void told(struct worker *w, struct session *s, uint32_t timer)
 	if (!s->told_first)
 		s->told_last = 0;
 	arena_free_timer(&w->arena, timer);
-	s->held--;
-	limits_return_timer(&w->arena, s->user);
 }
 
-/* The timer is in no tree any more. */
-static void woken(struct worker *w, uint32_t timer, const struct now *now)
+/* The timer is in no tree any more. Return: whether that was its last wake. */
+static bool woken(struct worker *w, uint32_t timer, const struct now *now)
 {
 	struct arena *arena = &w->arena;
 	unsigned int clock = timers_clock(arena, timer);
@@ -195,30 +193,35 @@ static void woken(struct worker *w, uint32_t timer, const struct now *now)
 	report_late(&arena->header->counters, lateness(arena, timer, timers_now(now, clock)));
 	arena->header->counters.woken++;
 	if (timers_last(arena, timer, at)) {
-		requests_release(w, timer);
-		return;
+		arena_free_timer(arena, timer);
+		return true;
 	}
 	timers_advance(arena, timer, at);
 	sessions_enroll(arena, timer);
+	return false;
 }
 
 void worker_wakes_sent(struct worker *w, const struct now *now)
 {
 	struct worker_batch *batch = &w->batch;
 	struct session *s = &w->arena.sessions[batch->session];
+	uint32_t gone = 0;
 
 	if (batch->opcode == PROTO_RESUMED)
 		s->tell_resumed = false;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		if (batch->last[clock])
 			sessions_withdraw_until(&w->arena, batch->last[clock]);
-	for (uint32_t i = 0; i < batch->count; i++)
-		if (batch->opcode == PROTO_CANCELLED)
+	if (batch->opcode == PROTO_CANCELLED) {
+		for (uint32_t i = 0; i < batch->count; i++)
 			told(w, s, batch->timers[i]);
-		else
-			woken(w, batch->timers[i], now);
-	if (batch->opcode == PROTO_WAKE)
+		gone = batch->count;
+	} else if (batch->opcode == PROTO_WAKE) {
+		for (uint32_t i = 0; i < batch->count; i++)
+			gone += woken(w, batch->timers[i], now);
 		end_sending(s);
+	}
+	requests_count_off(w, batch->session, gone);
 	batch->count = 0;
 }
 

@@ -55,6 +55,7 @@ struct worker {
 	unsigned int chores; /* enum worker_chore: have come up */
 	/* Timers that the packet being applied cancels: as many as one can. */
 	uint32_t cancelling_count;
+	/* timer << 1 | whether it is another session's */
 	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)];
 	struct timers_run run; /* of the packet being applied */
 	uint32_t refusals;     /* since worker_take_refusals() */
