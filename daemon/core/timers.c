@@ -308,6 +308,7 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 {
 	const struct rbnode *nodes = arena->nodes;
 	uint32_t in_tree[TIMERS_WITHDRAWN_ABREAST], leaves[TIMERS_WITHDRAWN_ABREAST];
+	unsigned int way[TIMERS_WITHDRAWN_ABREAST], on_their_way = 0;
 
 	for (unsigned int i = 0; i < n; i++)
 		timers_fetch(arena, timers[i]);
@@ -324,14 +325,23 @@ void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers
 		/* Where it has two children the node after it takes its place, and leaves its
 		 * own. */
 		leaves[i] = node->child_red[1] >> 1 & -(uint32_t)(node->child_red[0] != 0);
+		way[on_their_way] = i;
+		on_their_way += leaves[i] != 0;
 	}
-	for (unsigned int step = 0; step < AFTER_STEPS; step++)
-		for (unsigned int i = 0; i < n; i++) {
+	for (unsigned int step = 0; step < AFTER_STEPS; step++) {
+		unsigned int were = on_their_way;
+
+		on_their_way = 0;
+		for (unsigned int k = 0; k < were; k++) {
+			unsigned int i = way[k];
 			uint32_t before = rbtree_child(nodes, leaves[i], false);
 
-			leaves[i] = either(before, leaves[i]);
 			fetch(&nodes[before]);
+			leaves[i] = either(before, leaves[i]);
+			way[on_their_way] = i;
+			on_their_way += before != 0;
 		}
+	}
 	/* What a removal leaves behind is balanced with what hangs beside it, and made known
 	 * further up. */
 	for (unsigned int i = 0; i < n; i++) {
