@@ -379,7 +379,7 @@ void timers_enroll_foreseen(
 	rbtree_insert(arena->nodes, tree, timer, place >> 1, place & 1);
 }
 
-/* How many may have been taken since that come after one that is taken. */
+/* What is taken is due no sooner than any that was taken so many before it, or more. */
 #define RUN_DISORDER 16
 
 /* A key is due << RUN_INDEX_BITS | the index in the run: equal dues stay in the order of their
@@ -422,13 +422,14 @@ static bool in_order(const uint64_t *keys, unsigned int n)
 	return !disorder;
 }
 
-/* Passes between two looks at whether that was enough. */
+/* Passes between two looks at whether that was enough: an even number. A third of what the greatest
+ * disorder takes gave the least time, see tests/bench/README.md. */
 #define PASSES 6
 
 /*
- * Odd-even transposition (Habermann, Parallel Neighbor-Sort, 1972): as many passes as a key is far
- * from its place, which RUN_DISORDER bounds. How far each one has to go is a matter of chance, and
- * here nothing depends on guessing it.
+ * Odd-even transposition (Habermann, Parallel Neighbor-Sort, 1972). As nothing is out of order with
+ * what came RUN_DISORDER before it, so many passes are enough. How far each key has to go is a
+ * matter of chance, and here nothing depends on guessing it.
  */
 static void sort_run(uint64_t *keys, unsigned int n)
 {

@@ -163,7 +163,7 @@ void timers_enroll_foreseen(
 struct timers_run {
 	struct rbtree *tree;
 	uint32_t n;
-	uint64_t settled; /* no key may be taken that comes before this one's due */
+	uint64_t settled; /* the greatest key of those that came long before: none is due sooner */
 	uint64_t keys[PROTO_RECORDS_MAX(struct proto_register)];
 	uint32_t timers[PROTO_RECORDS_MAX(struct proto_register)];
 };
@@ -173,7 +173,8 @@ struct timers_run {
 bool timers_run_take(
 	struct arena *arena, struct timers_run *run, struct rbtree *tree, uint32_t timer);
 
-/* Sorts and links all that the run has taken. O(1) each, and O(log n) for each doubling of the run. */
+/* Sorts and links all that the run has taken. O(1) each, and O(log n) for each doubling of the
+ * run. */
 void timers_run_link(struct arena *arena, struct timers_run *run);
 
 /* Has a timer's records brought into the cache. */

@@ -160,10 +160,37 @@ static void test_places(void **state)
 	}
 }
 
+static bool taken(struct fixture *f, uint64_t due)
+{
+	uint32_t timer = arena_take_timer(&f->arena);
+
+	f->arena.nodes[timer].due = f->arena.nodes[timer].latest = due;
+	return timers_run_take(&f->arena, &f->run, &f->trees[0], timer);
+}
+
+/* What is sixteen or more too late is not for a run, as sorting it would take too long: the run
+ * is linked, and it comes by itself. */
+static void test_disorder(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(taken(f, 5000));
+	for (unsigned int i = 0; i < 14; i++)
+		assert_true(taken(f, 2000));
+	assert_true(taken(f, 1000));  /* fifteen too late */
+	assert_true(taken(f, 5000));  /* equal dues are in order however far apart */
+	assert_false(taken(f, 3000)); /* the first counts, though smaller ones came since */
+	assert_int_equal(f->run.n, 0);
+	assert_int_equal(f->arena.nodes[f->trees[0].first].due, 1000);
+	assert_int_equal(f->arena.nodes[f->trees[0].last].due, 5000);
+	assert_true(taken(f, 5000)); /* the next one begins anew */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_places, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_disorder, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
