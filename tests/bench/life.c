@@ -5,7 +5,7 @@
  * nearly as timeouts of equal length that are set one after another.
  *
  * It is done twice on the same loop, unless only `fresh` is wanted: `fresh`, and `aged`, when
- * handles and free lists have been stirred by the first time. Prints nanoseconds of CPU a timer:
+ * handles and what is free have been stirred by the first time. Prints nanoseconds of CPU a timer:
  * add, cancel, expire, and life, which is the first and the mean of the other two. CPU, because all
  * of it happens in this thread and nothing is waited for, and because what else the machine does
  * then counts for less.

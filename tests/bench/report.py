@@ -28,6 +28,9 @@ def life_rows():
                   ('libuv', f'{path}/libuv/fresh_life', '<=', reach),
                   ('libev', f'{path}/libev/fresh_life', None, None),
                   ('sd-event', f'{path}/sd_event/fresh_life', '<=', 1))
+        yield Row('the same, where as many have been before', f'{path}/timerd/aged_life',
+                  *((who, f'{path}/{who}/aged_life', None, None)
+                    for who in ('libevent', 'libuv', 'libev')))
     for n, name in ((100000, '10⁵'), (10000, '10⁴'), (1000, '10³')):
         reach = 0.8 if n == 100000 else None
         path = f'life/random/{n}'
