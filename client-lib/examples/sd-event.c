@@ -12,22 +12,23 @@
 static int woken(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	(void)t;
-	if (event->type != TOYTIMER_WOKEN)
-		return event->error;
+	if (event->type != TOYTIMER_WOKEN) /* refused, for that reason, or cancelled by another */
+		return sd_event_exit(userdata, event->error);
 	printf("woken, %" PRIu64 " us late\n", event->late);
 	return event->last ? sd_event_exit(userdata, 0) : 0;
 }
 
-/* As many events as there are; then the descriptor is quiet until there are more. */
+/* As many events as there are; then the descriptor is quiet until there are more. sd-event would
+ * only drop a source that fails, and wait on. */
 static int ready(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	int r;
 
-	(void)source, (void)fd, (void)revents;
+	(void)fd, (void)revents;
 	do
 		r = toytimer_process(userdata);
 	while (r > 0);
-	return r;
+	return r < 0 ? sd_event_exit(sd_event_source_get_event(source), r) : 0;
 }
 
 int main(int argc, char **argv)
