@@ -20,6 +20,11 @@
 /* The cookie of a timer of the daemon's own: a session that has to say hello, or a chore. */
 #define COOKIE_CHORE (UINT64_C(1) << 32)
 
+/* Registrations are counted from another number in each life of the sessions, so that an id that
+ * somebody remembers from one before is hardly ever somebody else's now. As few bits as that takes:
+ * ids are typed by people. */
+#define SEQUENCE_FIRST_MAX UINT64_C(0xffff)
+
 static uint32_t room_timers(const struct worker_config *config)
 {
 	return config->room_timers ? config->room_timers
@@ -49,6 +54,7 @@ void worker_init(
 	start(w, config, now);
 	arena_init(&w->arena, block, room_timers(config), room_clients(config));
 	w->arena.header->instance = config->instance;
+	w->arena.header->sequence = config->instance & SEQUENCE_FIRST_MAX;
 	sessions_init(&w->arena);
 }
 
