@@ -76,7 +76,8 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 		if (!timer || timer->state == TIMER_ENDED) {
 			error = -ENOENT;
 		} else if (timer->state == TIMER_HELD) {
-			error = -EINPROGRESS;
+			/* Unless its answer says other: it may end while that is waited for. */
+			error = -ENOENT;
 			call->cancels[call->n++] = (struct cancel_item){
 				.timer = timers[i],
 				.id = timer->id,
@@ -162,29 +163,19 @@ _public_ int toytimer_cancel(toytimer *t, uint64_t timer)
 	return r < 0 ? r : error;
 }
 
-/* The name of one of our own that has this id, or 0. O(n). */
-static uint64_t name_of(struct toytimer *t, uint64_t id)
-{
-	for (uint32_t place = t->timers.first; place != TIMERS_NONE;) {
-		struct timer *timer = timers_at(&t->timers, place);
-
-		if (timer->state == TIMER_HELD && timer->id == id)
-			return timers_name(&t->timers, timer);
-		place = timer->next;
-	}
-	return 0;
-}
-
 static int cancel_id(struct toytimer *t, uint64_t id)
 {
-	uint64_t timer = name_of(t, id), deadline = handle_deadline(t);
+	const struct timer *timer = timers_find_id(&t->timers, id);
+	uint64_t deadline = handle_deadline(t);
 	struct call *call;
 	int r;
 
 	/* The daemon tells nobody that cancels a timer of its own session: the table must be
 	 * told. */
 	if (timer) {
-		cancel_some(t, &timer, 1, &r, deadline);
+		uint64_t name = timers_name(&t->timers, timer);
+
+		cancel_some(t, &name, 1, &r, deadline);
 		return r;
 	}
 	call = call_new(PROTO_CANCEL, 1);

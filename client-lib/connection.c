@@ -68,7 +68,7 @@ static int watch(struct connection *c, int operation, int fd, uint32_t events)
 {
 	struct epoll_event event = {.events = events};
 
-	return epoll_ctl(c->epoll, operation, fd, &event) < 0 ? -errno : 0;
+	return epoll_ctl(c->epoll, operation, fd, &event) < 0 ? text_local(errno) : 0;
 }
 
 int connection_init(struct connection *c, const char *path)
@@ -84,7 +84,8 @@ int connection_init(struct connection *c, const char *path)
 		return r;
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	c->retry = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	r = c->epoll < 0 || c->retry < 0 ? -errno : watch(c, EPOLL_CTL_ADD, c->retry, EPOLLIN);
+	r = c->epoll < 0 || c->retry < 0 ? text_local(errno)
+					 : watch(c, EPOLL_CTL_ADD, c->retry, EPOLLIN);
 	if (r < 0)
 		connection_destroy(c);
 	else
@@ -148,6 +149,7 @@ static int connect_errno(int error)
 	switch (error) {
 	case ENOENT:
 	case ENOTDIR:
+	case ELOOP:
 	case ECONNREFUSED:
 	case ECONNRESET:
 		return -ECONNREFUSED;
@@ -170,7 +172,7 @@ static int open_socket(struct connection *c)
 
 	c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->fd < 0)
-		return -errno;
+		return text_local(errno);
 	do
 		r = connect(c->fd, (const struct sockaddr *)&c->address, c->address_size);
 	while (r < 0 && errno == EINTR);

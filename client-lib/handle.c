@@ -25,7 +25,8 @@ static bool has_work(const struct toytimer *t)
 {
 	if (t->dispatching)
 		return false;
-	return t->events.length || requests_ready(t) || (t->runners && !t->timers.count);
+	return t->events.length || t->starved || requests_ready(t) ||
+		(t->runners && !t->timers.count);
 }
 
 /*
@@ -78,7 +79,9 @@ static int take(struct toytimer *t, int received)
 		return 0;
 	if (r > 0)
 		r = answers_take(t);
-	if (r == -ENOMEM)
+	/* No descriptor tells of a packet that is here already. */
+	t->starved = r == -ENOMEM;
+	if (t->starved)
 		return r;
 	if (r < 0)
 		lose(t, r);

@@ -28,11 +28,12 @@ struct toytimer {
 	uint64_t timeout;
 	bool leading;	      /* a thread waits on the connection */
 	bool dispatching;     /* a handler runs */
+	bool starved;	      /* there was no memory for a packet, which waits in `connection` */
 	bool signalled;	      /* `signal` is readable */
 	pthread_t dispatcher; /* where it does */
 	unsigned int runners; /* threads in toytimer_run() */
 	int epoll;	      /* the caller's: connection.epoll and signal */
-	int signal;	      /* eventfd, see handle_settle() */
+	int signal;	      /* eventfd, see handle_leave() */
 	struct connection connection;
 	struct timers timers;
 	struct events events;

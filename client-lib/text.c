@@ -52,6 +52,11 @@ int text_errno(uint32_t status)
 	return -EPROTO; /* a status of a later version included */
 }
 
+int text_local(int error)
+{
+	return error == ENFILE || error == ENOSPC ? -EMFILE : -error;
+}
+
 _public_ const char *toytimer_strerror(int error)
 {
 	static const struct {

@@ -136,6 +136,15 @@ struct timer *timers_find(struct timers *timers, uint64_t name)
 	return timer;
 }
 
+struct timer *timers_find_id(struct timers *timers, uint64_t id)
+{
+	struct timer *timer = timers_at(timers, timers->first);
+
+	while (timer && (timer->state != TIMER_HELD || timer->id != id))
+		timer = timers_at(timers, timer->next);
+	return timer;
+}
+
 static uint32_t take_place(struct timers *timers, uint32_t *ret_generation)
 {
 	uint32_t place = timers->free;

@@ -86,6 +86,9 @@ struct timer *timers_find(struct timers *timers, uint64_t name);
 
 uint64_t timers_name(const struct timers *timers, const struct timer *timer);
 
+/* The timer that the daemon holds under that id, or NULL. O(n). */
+struct timer *timers_find_id(struct timers *timers, uint64_t id);
+
 /* The list, forwards; NULL at its end. */
 struct timer *timers_at(struct timers *timers, uint32_t place);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "handle.h"
+#include "text.h"
 
 #define TIMEOUT_US UINT64_C(25000000) /* as sd-bus has it */
 
@@ -56,13 +57,13 @@ static int init_descriptors(struct toytimer *t)
 
 	t->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (t->epoll < 0)
-		return -errno;
+		return text_local(errno);
 	t->signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (t->signal < 0)
-		return -errno;
+		return text_local(errno);
 	if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->connection.epoll, &event) < 0 ||
 		epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->signal, &event) < 0)
-		return -errno;
+		return text_local(errno);
 	return 0;
 }
 
@@ -224,11 +225,15 @@ static int process(struct toytimer *t, int *ret_result)
 {
 	int r = 0;
 
-	/* What handlers have queued is sent when no event is left, so that it travels together. */
-	if (t->dispatching || !t->events.length)
-		r = handle_pump(t, true);
-	if (!t->dispatching && dispatch(t, ret_result))
+	/* What handlers have queued is sent when no event is left, so that it travels together.
+	 * While one runs, all that comes is taken in, or the descriptor would stay readable. */
+	if (!t->dispatching && dispatch(t, ret_result)) {
 		r = 1;
+	} else {
+		r = handle_pump(t, !t->dispatching);
+		if (!t->dispatching && dispatch(t, ret_result))
+			r = 1;
+	}
 	handle_calm(t);
 	return r;
 }

@@ -11,7 +11,8 @@
  * may be called from several threads on one handle, and from within a callback, unless it says
  * otherwise. Callbacks run only inside toytimer_process() and toytimer_run(), in the thread that
  * called it, one at a time, with no lock held. After fork(), a handle belongs to the parent: in the
- * child every call but toytimer_unref() returns -ECHILD (and those that return a number, 0).
+ * child toytimer_unref() frees the child's copy, if the parent had no other thread; every other call
+ * returns -ECHILD (those that return a number, 0).
  *
  * All spans and instants are microseconds.
  *
@@ -20,7 +21,7 @@
  *   -ENOSPC       the limit of timers in all (--max-timers)
  *   -EUSERS       the limit of clients of a user (--max-clients-per-user)
  *   -ENFILE       the limit of clients in all (--max-clients)
- *   -EMFILE       the daemon is out of file descriptors or memory
+ *   -EMFILE       out of file descriptors or memory, here or in the daemon
  *   -EPERM        the daemon does not hold CAP_WAKE_ALARM
  *   -EOPNOTSUPP   monotonic cannot wake the system
  *   -EACCES       asked for what only root may see, or the daemon takes no such user
@@ -184,7 +185,8 @@ int toytimer_flush(toytimer *t);
  * Cancels a timer of this handle, and waits for the answer: which won, it or the wake.
  * Returns 0: cancelled, and no event of it comes any more, not even one that had arrived already
  * (but a handler that runs in another thread just now is not waited for).
- * -ENOENT: its last wake won (its handler has run, or will), or there is no such timer.
+ * -ENOENT: its last event came first, a wake or that another session has cancelled it (its handler
+ * has run, or will), or there is no such timer.
  */
 int toytimer_cancel(toytimer *t, uint64_t timer);
 
@@ -197,6 +199,7 @@ int toytimer_cancel_id(toytimer *t, uint64_t id);
 /*
  * Gives a timer another due, slack, period and count (clock, label, handler and name stay, as does
  * its rank among equal dues), and waits for the answer. Of flags, RELATIVE counts.
+ * A wake that had arrived before is still handed out; its due is one of the old ones.
  * -ENOENT: its last wake won.
  */
 int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
