@@ -64,7 +64,7 @@ static void await_reconnect(toytimer *t, uint64_t times)
 static void test_one_shots(void **state)
 {
 	struct recorder recorder = {0};
-	toytimer_registration r = recorder_after(&recorder, 100 * MS);
+	toytimer_registration r = recorder_after(&recorder, 500 * MS);
 	uint64_t timers[2], ids[2], restarted;
 	toytimer *t;
 	int fd;
@@ -74,11 +74,11 @@ static void test_one_shots(void **state)
 	t = open_handle();
 	fd = toytimer_get_fd(t);
 	timers[0] = register_one(t, &r);
-	r.due = S;
+	r.due = 2 * S;
 	r.label = "still due";
 	timers[1] = register_one(t, &r);
 	daemon_kill(&d);
-	recorder_linger(t, 200 * MS);
+	recorder_linger(t, 600 * MS);
 	assert_int_equal(recorder.n, 0);
 	assert_int_equal(toytimer_get_timer(t, timers[1], &ids[1], NULL), 0);
 	assert_int_equal(ids[1], 0);
