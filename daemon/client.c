@@ -32,16 +32,38 @@
 /* The kernel does not say. */
 #define UNREAD_UNKNOWN INT32_MAX
 
-/* Closes a connection that was sent a last word. What its client sent and nobody read has to go
- * first: with it in the queue, the client would find a reset before that word. */
-static void close_read(int fd)
+/* Linux 6.16, where architectures count options as most do. */
+#if !defined(SO_PASSRIGHTS) && SO_SNDBUF == 7
+#	define SO_PASSRIGHTS 83
+#endif
+
+/* How many of the shortest records take as long as one packet that is only thrown away. */
+#define DRAINED_RECORDS 4
+
+void client_forbid_descriptors(int fd)
 {
+#ifdef SO_PASSRIGHTS
+	int no = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+#else
+	(void)fd;
+#endif
+}
+
+/* Closes a connection that was sent a last word. What its client sent and nobody read has to go
+ * first: with it in the queue, the client would find a reset before that word.
+ * Return: the work, in the shortest records. */
+static uint32_t close_read(int fd)
+{
+	uint32_t drained = 0;
 	uint8_t byte;
 
 	shutdown(fd, SHUT_RDWR);
 	while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
-		; /* as many as its buffer held: nobody can add to them any more */
+		drained++; /* as many as its buffer held: nobody can add to them any more */
 	close(fd);
+	return 1 + drained * DRAINED_RECORDS;
 }
 
 int client_send_packet(int fd, const void *packet, size_t size)
@@ -244,6 +266,7 @@ int client_accept(struct clients *clients, int fd, const struct now *now)
 		return 0;
 	}
 	client_open(clients, session, fd);
+	client_forbid_descriptors(fd); /* it may have connected before the listener was */
 	r = client_watch(clients, session, EPOLL_CTL_ADD);
 	if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) < 0)
 		r = -errno;
@@ -260,13 +283,15 @@ int client_accept(struct clients *clients, int fd, const struct now *now)
 static ssize_t receive(struct clients *clients, int fd)
 {
 	struct iovec iov = {.iov_base = clients->in, .iov_len = PROTO_PACKET_MAX};
-	/* No room for control data: the kernel drops passed descriptors and says so. */
+	/* No room for control data: where descriptors can be passed (client_forbid_descriptors()),
+	 * the kernel drops them and says so. */
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
 
+	/* That the client has gone without reading comes before what it sent, once. */
 	do
 		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
 		return -errno;
 	if (msg.msg_flags & MSG_CTRUNC)
@@ -290,9 +315,10 @@ static void log_refusals(struct clients *clients, uint32_t session, const struct
 			"refused %u registrations: the limit is reached (%s)", count, about.limit);
 }
 
-/* Ends a session with a last word for its client, an error event. */
-static void client_end(struct clients *clients, uint32_t session, const void *packet, size_t size,
-	const struct now *now)
+/* Ends a session with a last word for its client, an error event. Return: the work, in the shortest
+ * records. */
+static uint32_t client_end(struct clients *clients, uint32_t session, const void *packet,
+	size_t size, const struct now *now)
 {
 	const struct session *s = &clients->worker->arena.sessions[session];
 	struct log_about about = {s->uid, s->pid, NULL};
@@ -305,7 +331,7 @@ static void client_end(struct clients *clients, uint32_t session, const void *pa
 			"ended a session: %.*s", (int)sizeof(error.text), error.text);
 	}
 	client_send_packet(clients->of[session].fd, packet, size);
-	close_read(client_detach(clients, session));
+	return close_read(client_detach(clients, session));
 }
 
 static uint32_t client_handle(
@@ -318,10 +344,8 @@ static uint32_t client_handle(
 		clients->worker, session, clients->in, received, now, &answer, &end);
 	int r = 0;
 
-	if (end) {
-		client_end(clients, session, answer, size, now);
-		return 1;
-	}
+	if (end)
+		return client_end(clients, session, answer, size, now);
 	log_refusals(clients, session, now);
 	if (size)
 		r = client_send(client, answer, size);
@@ -334,7 +358,7 @@ static uint32_t client_handle(
 	if (size)
 		worker_answered(clients->worker);
 	clients_note(clients, session, now);
-	return (uint32_t)(received / sizeof(struct proto_cancel));
+	return (uint32_t)(received / sizeof(struct proto_cancel)) + clients->worker->work;
 }
 
 static uint32_t client_read(
@@ -350,13 +374,11 @@ static uint32_t client_read(
 	n = receive(clients, client->fd);
 	if (n == -EAGAIN)
 		return 0;
-	if (n == -EBADMSG) {
-		client_end(clients, session, clients->out,
+	if (n == -EBADMSG)
+		return client_end(clients, session, clients->out,
 			worker_error(clients->out, PROTO_E_PASSED_DESCRIPTOR, 0,
 				worker_status_text(PROTO_E_PASSED_DESCRIPTOR)),
 			now);
-		return 1;
-	}
 	/* An empty packet looks like the end of file, but for the hang-up that comes with that. */
 	if (n < 0 || (n == 0 && hung_up)) {
 		client_close(clients, session);

@@ -51,6 +51,14 @@ struct clients {
  */
 int client_accept(struct clients *clients, int fd, const struct now *now);
 
+/*
+ * Has the kernel refuse to pass descriptors to this connection, or to those that are made to this
+ * listener (since Linux 6.16; else does nothing). One that we drop is closed by us if nobody else
+ * has it, and how long that takes is its sender's to decide: a TCP connection may linger for an
+ * hour.
+ */
+void client_forbid_descriptors(int fd);
+
 /* Refuses a connection that there is no session for, and closes it. */
 void client_refuse(int fd, enum proto_status status);
 

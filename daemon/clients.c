@@ -246,6 +246,7 @@ void clients_adopt(struct clients *clients)
 			continue;
 		}
 		client_open(clients, left->session, left->fd);
+		client_forbid_descriptors(left->fd);
 		clients->of[left->session].stored = true;
 		client_ask_unread(&clients->of[left->session]);
 		left->fd = -1;

@@ -47,6 +47,7 @@ int listener_take(struct listener *listener, struct log *log, int fd, const char
 	/* One that blocks would block the loop. */
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
+	client_forbid_descriptors(fd);
 	listener->fds[listener->count++] = fd;
 	return 0;
 }
@@ -106,8 +107,11 @@ static int bind_socket(const struct sockaddr_un *address, mode_t mode)
 		return -errno;
 	/* Nobody may connect before the mode is what it should be: that comes before listen(). */
 	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
-		chmod(address->sun_path, mode) == 0 && listen(fd, BACKLOG) == 0)
-		return fd;
+		chmod(address->sun_path, mode) == 0) {
+		client_forbid_descriptors(fd);
+		if (listen(fd, BACKLOG) == 0)
+			return fd;
+	}
 	error = -errno;
 	close(fd);
 	return error;

@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,28 +72,6 @@ static const struct request {
 #define VALID_VERSION_AT    28
 #define VALID_RESERVED_AT   30
 
-static void send_with_descriptors(const struct attack *a)
-{
-	static union {
-		struct cmsghdr header;
-		uint8_t bytes[CMSG_SPACE(253 * sizeof(int))];
-	} control;
-	const size_t size = (size_t)a->descriptors * sizeof(int);
-	struct iovec iov = {(void *)a->packet, a->size};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control};
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	check(fd >= 0);
-	msg.msg_controllen = CMSG_SPACE(size);
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(size);
-	for (int i = 0; i < a->descriptors; i++)
-		memcpy(CMSG_DATA(&control.header) + (size_t)i * sizeof(int), &fd, sizeof(fd));
-	check(sendmsg(wire.fd, &msg, MSG_NOSIGNAL) == (ssize_t)a->size);
-	close(fd);
-}
-
 /* Carries out what `attack` says. */
 static void run(void)
 {
@@ -107,11 +84,10 @@ static void run(void)
 	else
 		wire_connect(&wire, daemon_socket(&d));
 	check(setsockopt(wire.fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) == 0);
-	if (attack.descriptors)
-		send_with_descriptors(&attack);
-	else
+	if (!attack.descriptors)
 		check(wire_send(&wire, attack.packet, attack.size));
-	wire_expect_error(&wire, attack.status, attack.serial, attack.text);
+	if (!attack.descriptors || wire_pass(&wire, attack.packet, attack.size, attack.descriptors))
+		wire_expect_error(&wire, attack.status, attack.serial, attack.text);
 	wire_close(&wire);
 	attacking = false;
 }
@@ -455,6 +431,41 @@ static void test_good_ones_before(void **state)
 	wire_close(&wire);
 }
 
+/* Who goes without having read what it was sent has still said what it said. */
+static void test_gone_without_reading(void **state)
+{
+	const struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
+	const struct proto_register r = {.due = UINT64_C(3600000000), .flags = PROTO_RELATIVE};
+	struct proto_registered registered;
+	struct codec_writer w;
+	static struct wire owner;
+
+	(void)state;
+	wire_open(&owner, daemon_socket(&d));
+	for (int i = 0; i < 50; i++) {
+		struct proto_cancelled cancelled;
+
+		attacks++;
+		wire_request(&owner, PROTO_REGISTER, &r, 1);
+		wire_expect(&owner, PROTO_REGISTER | PROTO_ANSWER);
+		wire_get(&owner, 0, &registered);
+		wire_connect(&wire, daemon_socket(&d));
+		codec_begin(&w, wire.out, PROTO_HELLO, 1);
+		codec_put(&w, &hello, sizeof(hello));
+		check(wire_send(&wire, wire.out, codec_end(&w, 0)));
+		wire_sleep_us(1000);
+		codec_begin(&w, wire.out, PROTO_CANCEL, 2);
+		codec_put(&w, &(struct proto_cancel){registered.id}, sizeof(struct proto_cancel));
+		check(wire_send(&wire, wire.out, codec_end(&w, 0)));
+		close(wire.fd);
+		wire.fd = -1;
+		wire_expect(&owner, PROTO_CANCELLED);
+		wire_get(&owner, 0, &cancelled);
+		check(cancelled.id == registered.id);
+	}
+	wire_close(&owner);
+}
+
 /* What looks odd but is allowed. */
 static void test_accepted(void **state)
 {
@@ -557,6 +568,7 @@ int main(int argc, char **argv)
 		TEST(test_wrong_serial),
 		TEST(test_hello),
 		TEST(test_descriptors),
+		TEST(test_gone_without_reading),
 		TEST(test_good_ones_before),
 		TEST(test_accepted),
 		TEST(test_hello_timeout),

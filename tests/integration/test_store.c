@@ -518,22 +518,84 @@ static void test_listeners(void **state)
 	}
 }
 
+/* A descriptor that was passed before there was a daemon is dropped, and its sender with it; once
+ * there is one, the kernel lets none through, where it can. */
+static void test_passed_descriptors(void **state)
+{
+	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
+	static struct wire early, late;
+	struct codec_writer w;
+	size_t size;
+
+	(void)state;
+	codec_begin(&w, early.out, PROTO_HELLO, 1);
+	codec_put(&w, &hello, sizeof(hello));
+	size = codec_end(&w, 0);
+	wire_connect(&early, service.socket);
+	check(wire_pass(&early, early.out, size, 1));
+	start();
+	wire_expect_error(&early, PROTO_E_PASSED_DESCRIPTOR, 0,
+		"a file descriptor came with a packet; timerd takes none");
+	wire_close(&early);
+	wire_connect(&late, service.socket);
+	if (wire_pass(&late, early.out, size, 1)) {
+		wire_expect_error(&late, PROTO_E_PASSED_DESCRIPTOR, 0,
+			"a file descriptor came with a packet; timerd takes none");
+	} else { /* Linux 6.16 */
+		late.serial = 1;
+		check(wire_send(&late, early.out, size));
+		wire_expect(&late, PROTO_HELLO | PROTO_ANSWER);
+	}
+	wire_close(&late);
+}
+
+/* How often the watchdog has been fed. */
+static unsigned int fed(void)
+{
+	unsigned int times;
+
+	pthread_mutex_lock(&service.manager.lock);
+	times = service.manager.fed;
+	pthread_mutex_unlock(&service.manager.lock);
+	return times;
+}
+
+/* Waits until it is so often, for so long. Return: whether it was. */
+static bool await_fed(unsigned int times, int patience_ms)
+{
+	for (int ms = 0; fed() < times && ms < patience_ms; ms++)
+		wire_sleep_us(1 * MS);
+	return fed() >= times;
+}
+
 /* It says that it lives, and how it does. */
 static void test_watchdog(void **state)
 {
-	bool told = false;
-
 	(void)state;
 	start();
 	open_stored(&one);
-	for (int ms = 0; !told; ms++) {
-		check(ms < WIRE_PATIENCE_MS);
-		wire_sleep_us(1 * MS);
-		pthread_mutex_lock(&service.manager.lock);
-		told = service.manager.fed >= 3 &&
-			strcmp(service.manager.status, "1 clients, 1 timers") == 0;
-		pthread_mutex_unlock(&service.manager.lock);
+	check(await_fed(fed() + 3, WIRE_PATIENCE_MS));
+	check(strcmp(service.manager.status, "1 clients, 1 timers") == 0);
+}
+
+/* What found no room is said again soon, and not half of the watchdog's time later. */
+static void test_watchdog_without_room(void **state)
+{
+	int soon = 0;
+
+	(void)state;
+	start();
+	check(await_fed(fed() + 1, WIRE_PATIENCE_MS));
+	for (int i = 0; i < 10; i++) {
+		unsigned int before = fed();
+
+		manager_go_deaf(&service.manager);
+		wire_sleep_us(300 * MS);
+		manager_listen(&service.manager);
+		soon += await_fed(before + 1, 60);
 	}
+	/* By chance alone it would be three or so. */
+	check(soon >= 8);
 }
 
 static int before_each(void **state)
@@ -583,7 +645,9 @@ int main(void)
 		TEST(test_memory_of_no_use),
 		TEST(test_foreign_listener),
 		TEST(test_listeners),
+		TEST(test_passed_descriptors),
 		TEST(test_watchdog),
+		TEST(test_watchdog_without_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -92,6 +93,31 @@ bool wire_send(struct wire *w, const void *packet, size_t size)
 	while (n < 0 && errno == EINTR);
 	check(n == (ssize_t)size || (n < 0 && (errno == EPIPE || errno == ECONNRESET)));
 	return n >= 0;
+}
+
+bool wire_pass(struct wire *w, const void *packet, size_t size, int n)
+{
+	static union {
+		struct cmsghdr header;
+		uint8_t bytes[CMSG_SPACE(WIRE_PASS_MAX * sizeof(int))];
+	} control;
+	const size_t bytes = (size_t)n * sizeof(int);
+	struct iovec iov = {(void *)packet, size};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control};
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	ssize_t sent;
+
+	check(fd >= 0);
+	msg.msg_controllen = CMSG_SPACE(bytes);
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(bytes);
+	for (int i = 0; i < n; i++)
+		memcpy(CMSG_DATA(&control.header) + (size_t)i * sizeof(int), &fd, sizeof(fd));
+	sent = sendmsg(w->fd, &msg, MSG_NOSIGNAL);
+	check(sent == (ssize_t)size || (sent < 0 && errno == EPERM));
+	close(fd);
+	return sent >= 0;
 }
 
 bool wire_wait(struct wire *w, int timeout_ms)

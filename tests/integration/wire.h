@@ -44,6 +44,13 @@ void wire_request(struct wire *w, enum proto_opcode opcode, const void *records,
 /* Sends any bytes as one packet. Return: whether the other end was there to take it. */
 bool wire_send(struct wire *w, const void *packet, size_t size);
 
+/* The same with n descriptors. Return: whether they are on their way: where the kernel can, it was
+ * asked not to let them. */
+bool wire_pass(struct wire *w, const void *packet, size_t size, int n);
+
+/* The most that the kernel passes at once. */
+#define WIRE_PASS_MAX 253
+
 /* Waits for a packet, or for the end of file, for so long. Return: false if nothing came. */
 bool wire_wait(struct wire *w, int timeout_ms);
 /* Receives a packet that must be of this opcode, and from the daemon, and well-formed. */
