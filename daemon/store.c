@@ -145,6 +145,9 @@ static int map(int fd, size_t size, void **ret_block)
 
 	if (block == MAP_FAILED)
 		return -errno;
+	/* A core dump would give memory to all of it, which the next process then has, and take
+	 * seconds for that; and it has everybody's labels in it. */
+	(void)madvise(block, size, MADV_DONTDUMP);
 	*ret_block = block;
 	return 0;
 }
