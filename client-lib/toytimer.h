@@ -11,8 +11,8 @@
  * may be called from several threads on one handle, and from within a callback, unless it says
  * otherwise. Callbacks run only inside toytimer_process() and toytimer_run(), in the thread that
  * called it, one at a time, with no lock held. After fork(), a handle belongs to the parent: in the
- * child toytimer_unref() frees the child's copy, if the parent had no other thread; every other call
- * returns -ECHILD (those that return a number, 0).
+ * child toytimer_unref() frees the child's copy, if the parent had no other thread; every other
+ * call returns -ECHILD (those that return a number, 0).
  *
  * All spans and instants are microseconds.
  *

@@ -142,12 +142,10 @@ static int start_worker(struct loop *loop, const struct worker_config *asked)
 
 static void start_watchdog(struct loop *loop)
 {
-	uint64_t timeout;
-
 	/* With its slack the keep-alive comes after five eighths of the timeout at the latest. */
-	if (sd_watchdog_enabled(0, &timeout) > 0)
-		worker_start_chore(
-			&loop->worker, WORKER_WATCHDOG, timeout / 2, timeout / 2, &loop->now);
+	if (sd_watchdog_enabled(0, &loop->watchdog) > 0)
+		worker_start_chore(&loop->worker, WORKER_WATCHDOG, loop->watchdog / 2,
+			loop->watchdog / 2, &loop->now);
 }
 
 int loop_init(struct loop *loop, struct log *log, const struct worker_config *config)
@@ -176,13 +174,28 @@ int loop_init(struct loop *loop, struct log *log, const struct worker_config *co
 	return 0;
 }
 
-/* Who does not read what it is told cannot miss it. */
-static void tell_status(struct loop *loop, const char *news)
+/* Return: whether systemd has room for that just now. */
+static bool tell_status(struct loop *loop, const char *news)
 {
 	const struct arena_header *h = loop->worker.arena.header;
 
-	if (store_has_room(&loop->store, 0))
-		sd_notifyf(0, "%sSTATUS=%u clients, %u timers", news, h->clients, h->timers);
+	if (!store_has_room(&loop->store, 0))
+		return false;
+	sd_notifyf(0, "%sSTATUS=%u clients, %u timers", news, h->clients, h->timers);
+	return true;
+}
+
+/* Others can fill the queue for a moment, and two keep-alives are all that the timeout has room
+ * for: one that finds no room is told again soon. */
+static void keep_alive(struct loop *loop, unsigned int chores)
+{
+	if (chores & WORKER_WATCHDOG_AGAIN)
+		loop->pinging = false;
+	if (tell_status(loop, "WATCHDOG=1\n") || loop->pinging)
+		return;
+	worker_start_chore(
+		&loop->worker, WORKER_WATCHDOG_AGAIN, loop->watchdog / 16, 0, &loop->now);
+	loop->pinging = true;
 }
 
 static void handle_signal(struct loop *loop)
@@ -254,8 +267,8 @@ static void do_chores(struct loop *loop, unsigned int chores)
 {
 	if (chores & WORKER_STORE)
 		clients_store(&loop->clients, &loop->now);
-	if (chores & WORKER_WATCHDOG)
-		tell_status(loop, "WATCHDOG=1\n");
+	if (chores & (WORKER_WATCHDOG | WORKER_WATCHDOG_AGAIN))
+		keep_alive(loop, chores);
 }
 
 /* Sends what is due, a packet to each session in turn. Return: whether something is left. */
@@ -374,6 +387,10 @@ int loop_run(struct loop *loop)
 		sd_notify(0, "READY=1");
 		tell_status(loop, "");
 	}
+	if (r >= 0)
+		r = turn(loop);
+	if (r >= 0)
+		worker_adopted(&loop->worker);
 	while (r >= 0 && !loop->stopping)
 		r = turn(loop);
 	if (r < 0)

@@ -249,5 +249,4 @@ void adopt(struct arena *arena)
 	if (outcome == OUTCOME_TAKEN_BACK)
 		ARENA_PUBLISH(arena->header->applying.session, 0);
 	arena->header->counters.restarts++;
-	ARENA_STORE(arena->header->adopting, 0);
 }

@@ -9,6 +9,9 @@
 /* How many places of the arena one request of a listing looks at: bounds its cost, about 50 us. */
 #define REPORT_PLACES 16384
 
+/* So many places take as long as one of the shortest records. */
+#define REPORT_PLACES_A_RECORD 32
+
 /*
  * Lists into an answer that was begun, from place `cursor` on: timers of this user, or of all.
  * Return: the cursor to go on from; 0: that was all. A timer that lives throughout is listed once.

@@ -15,7 +15,7 @@
 #define TICK_SESSIONS 1024
 
 /* Places of timers that are the daemon's own: a hello each, and one for each chore. */
-#define OWN_TIMERS(limits) ((limits)->max_clients + 2)
+#define OWN_TIMERS(limits) ((limits)->max_clients + WORKER_CHORES)
 
 /* The cookie of a timer of the daemon's own: a session that has to say hello, or a chore. */
 #define COOKIE_CHORE (UINT64_C(1) << 32)
@@ -69,6 +69,11 @@ bool worker_adopt(
 	adopt(&w->arena);
 	w->dropped = w->arena.header->counters.dropped_records - w->dropped;
 	return true;
+}
+
+void worker_adopted(struct worker *w)
+{
+	ARENA_STORE(w->arena.header->adopting, 0);
 }
 
 void worker_resume(struct worker *w, uint32_t session)
@@ -195,6 +200,9 @@ static void list(struct worker *w, uint32_t session, const void *packet,
 		answer->header.status = PROTO_E_PERMISSION;
 	else
 		*ret_cursor = report_list(w, session, header->cursor, all, now, answer);
+	w->work = w->arena.header->timers_top < REPORT_PLACES ? w->arena.header->timers_top
+							      : REPORT_PLACES;
+	w->work /= REPORT_PLACES_A_RECORD;
 }
 
 /* Applies an opened packet that comes at the right time. Return: PROTO_OK, or why the session
@@ -302,6 +310,7 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 
 	*ret_answer = answer;
 	*ret_end = true;
+	w->work = 0;
 	if (!fault)
 		status = check_turn(&w->arena.sessions[session], &header, &text, &ignore);
 	if (status)

@@ -58,6 +58,7 @@ struct worker {
 	/* timer << 1 | whether it is another session's */
 	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)];
 	struct timers_run run; /* of the packet being applied */
+	uint32_t work;	       /* beside its records, of the last packet: in the shortest ones */
 	uint32_t refusals;     /* since worker_take_refusals() */
 	enum proto_status refused_with;
 	struct worker_batch batch;
@@ -78,6 +79,10 @@ void worker_init(
  */
 bool worker_adopt(
 	struct worker *w, void *block, const struct worker_config *config, const struct now *now);
+
+/* A whole turn was made of what was adopted, so that it can be: a process that ends before counts
+ * as an attempt, of which there are sixteen. */
+void worker_adopted(struct worker *w);
 
 /* The client of an adopted session is still there: it will be told, and served. */
 void worker_resume(struct worker *w, uint32_t session);
@@ -161,6 +166,8 @@ void worker_rang(struct worker *w);
 enum worker_chore {
 	WORKER_WATCHDOG = 1 << 0,
 	WORKER_STORE = 1 << 1,
+	WORKER_WATCHDOG_AGAIN = 1 << 2,
+	WORKER_CHORES = 3, /* that there are */
 };
 
 /*

@@ -250,6 +250,7 @@ const char *exercise_adopt(struct exercise *e, void *block, bool *ret_fits)
 	*ret_fits = worker_adopt(&e->worker, block, &e->config, &e->now);
 	if (!*ret_fits)
 		return NULL;
+	worker_adopted(&e->worker);
 	if (worker_left_answer(&e->worker, &session, &answer) &&
 		e->worker.arena.sessions[session].state != SESSION_OPEN)
 		return "an answer was left for nobody";

@@ -464,6 +464,7 @@ void shell_adopt(struct world *w)
 		model_resumed(&w->model, session);
 		worker_resume(w->worker, session);
 	}
+	worker_adopted(w->worker);
 	start_chores(w);
 	w->more = true;
 }

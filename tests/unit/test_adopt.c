@@ -42,6 +42,7 @@ static void adopt(struct world *world)
 		if (arena->sessions[i].state != SESSION_FREE)
 			worker_resume(&world->worker, i);
 	world_turn(world);
+	worker_adopted(&world->worker);
 	world_forget(world);
 }
 
@@ -69,6 +70,24 @@ static void uncommit(struct world *world, uint32_t session)
 {
 	world->worker.arena.sessions[session].serial--;
 	world->clients[session].serial--;
+}
+
+/* Sixteen attempts that do not come to the end of a turn, then no more: what ends them is in
+ * there. */
+static void test_attempts(void **state)
+{
+	struct world *world = *state;
+	struct worker_config config = world->worker.config;
+
+	for (int i = 0; i < 2; i++) {
+		for (int attempt = 0; attempt < 15; attempt++)
+			assert_true(
+				worker_adopt(&world->worker, world->block, &config, &world->now));
+		adopt(world);
+	}
+	for (int attempt = 0; attempt < 16; attempt++)
+		assert_true(worker_adopt(&world->worker, world->block, &config, &world->now));
+	assert_false(worker_adopt(&world->worker, world->block, &config, &world->now));
 }
 
 static void test_a_resumed_session_is_told(void **state)
@@ -358,12 +377,12 @@ static void test_more_timers_than_there_is_room_for(void **state)
 	/* The room of all is as the daemon's: the same whatever the limits are. */
 	w->config.room_timers = w->arena.header->max_timers;
 	w->config.room_clients = w->arena.header->max_clients;
-	w->config.limits = world_limits(34, 4);
-	for (int i = 0; i < 34; i++)
+	w->config.limits = world_limits(35, 4);
+	for (int i = 0; i < 35; i++)
 		id = world_timer(world, session, 0, 1000000000);
 	w->config.limits = limits;
 	adopt(world);
-	assert_int_equal(world_status(world, session).timers, 34);
+	assert_int_equal(world_status(world, session).timers, 35);
 
 	for (size_t i = 0; i < COUNT(late); i++)
 		assert_int_equal(world_try_connect(world, USER, &late[i]), PROTO_OK);
@@ -378,7 +397,7 @@ static void test_more_timers_than_there_is_room_for(void **state)
 	assert_int_equal(worker_take_chores(w), 0);
 	assert_int_equal(world_status(world, session).clients, 5);
 
-	for (uint32_t i = 0; i < 17; i++)
+	for (uint32_t i = 0; i < 18; i++)
 		assert_int_equal(world_cancel(world, session, id - ((uint64_t)i << 22 | i)), 0);
 	assert_int_equal(world_register(world, late[9], &r).status, PROTO_OK);
 	assert_int_equal(world_register(world, late[9], &r).status, PROTO_E_TIMERS);
@@ -391,6 +410,7 @@ static void test_more_timers_than_there_is_room_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_attempts),
 		TEST(test_a_resumed_session_is_told),
 		TEST(test_records_that_cannot_be),
 		TEST(test_the_answer_that_is_left),
