@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a service manager hands to a daemon and is told by it, this test being the manager
+ * (service.h): listeners, clients that came before there was a daemon, and the watchdog.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "manager.h"
+#include "service.h"
+#include "wire.h"
+
+#define MS UINT64_C(1000)
+
+static struct follower one;
+
+static int listen_at(const char *path, int type)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	check(fd >= 0 && strlen(path) < sizeof(address.sun_path));
+	memcpy(address.sun_path, path, strlen(path));
+	check(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 5) == 0);
+	return fd;
+}
+
+/* A socket that it cannot serve: it says so, and does not start. */
+static void test_foreign_listener(void **state)
+{
+	char path[128];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/stream", service.directory);
+	manager_keep(&service.manager, "stream", listen_at(path, SOCK_STREAM));
+	check(unlink(path) == 0);
+	check(service_start_with(NULL, NULL) == 1);
+	check(service_said("'stream' from systemd is not a listening SOCK_SEQPACKET of AF_UNIX") ==
+		1);
+	check(service_said("cannot start: Invalid argument") == 1);
+	manager_drop(&service.manager, "stream");
+	service_start();
+}
+
+/* More listeners are served alike, up to a limit of which it tells. */
+static void test_listeners(void **state)
+{
+	char path[128], word[64];
+	struct wire w;
+	int status;
+
+	(void)state;
+	for (int i = 2;; i++) {
+		snprintf(path, sizeof(path), "%s/socket%d", service.directory, i);
+		manager_keep(&service.manager, "more", listen_at(path, SOCK_SEQPACKET));
+		status = service_start_with(NULL, NULL);
+		if (status == SERVES) {
+			wire_open(&w, path);
+			wire_close(&w);
+			service_end_by_kill();
+		}
+		check(unlink(path) == 0);
+		if (status != SERVES) {
+			check(status == 1 && i > 2);
+			snprintf(word, sizeof(word), "or the %dth of them", i);
+			check(service_said(word) == 1);
+			return;
+		}
+	}
+}
+
+/* A descriptor that was passed before there was a daemon is dropped, and its sender with it; once
+ * there is one, the kernel lets none through, where it can. */
+static void test_passed_descriptors(void **state)
+{
+	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
+	static struct wire early, late;
+	struct codec_writer w;
+	size_t size;
+
+	(void)state;
+	codec_begin(&w, early.out, PROTO_HELLO, 1);
+	codec_put(&w, &hello, sizeof(hello));
+	size = codec_end(&w, 0);
+	wire_connect(&early, service.socket);
+	check(wire_pass(&early, early.out, size, 1));
+	service_start();
+	wire_expect_error(&early, PROTO_E_PASSED_DESCRIPTOR, 0,
+		"a file descriptor came with a packet; timerd takes none");
+	wire_close(&early);
+	wire_connect(&late, service.socket);
+	if (wire_pass(&late, early.out, size, 1)) {
+		wire_expect_error(&late, PROTO_E_PASSED_DESCRIPTOR, 0,
+			"a file descriptor came with a packet; timerd takes none");
+	} else { /* Linux 6.16 */
+		late.serial = 1;
+		check(wire_send(&late, early.out, size));
+		wire_expect(&late, PROTO_HELLO | PROTO_ANSWER);
+	}
+	wire_close(&late);
+}
+
+/* How often the watchdog has been fed. */
+static unsigned int fed(void)
+{
+	unsigned int times;
+
+	pthread_mutex_lock(&service.manager.lock);
+	times = service.manager.fed;
+	pthread_mutex_unlock(&service.manager.lock);
+	return times;
+}
+
+/* Waits until it is so often, for so long. Return: whether it was. */
+static bool await_fed(unsigned int times, int patience_ms)
+{
+	for (int ms = 0; fed() < times && ms < patience_ms; ms++)
+		wire_sleep_us(1 * MS);
+	return fed() >= times;
+}
+
+/* It says that it lives, and how it does. */
+static void test_watchdog(void **state)
+{
+	(void)state;
+	service_start();
+	service_follow_stored(&one);
+	check(await_fed(fed() + 3, WIRE_PATIENCE_MS));
+	check(strcmp(service.manager.status, "1 clients, 1 timers") == 0);
+}
+
+/* What found no room is said again soon, and not half of the watchdog's time later. */
+static void test_watchdog_without_room(void **state)
+{
+	int soon = 0;
+
+	(void)state;
+	service_start();
+	check(await_fed(fed() + 1, WIRE_PATIENCE_MS));
+	for (int i = 0; i < 10; i++) {
+		unsigned int before = fed();
+
+		manager_go_deaf(&service.manager);
+		wire_sleep_us(300 * MS);
+		manager_listen(&service.manager);
+		soon += await_fed(before + 1, 60);
+	}
+	/* By chance alone it would be three or so. */
+	check(soon >= 8);
+}
+
+static int before_each(void **state)
+{
+	(void)state;
+	service_init();
+	one.wire.fd = -1;
+	return 0;
+}
+
+static int after_each(void **state)
+{
+	(void)state;
+	service_clean();
+	wire_close(&one.wire);
+	return 0;
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, before_each, after_each)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_foreign_listener),
+		TEST(test_listeners),
+		TEST(test_passed_descriptors),
+		TEST(test_watchdog),
+		TEST(test_watchdog_without_room),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
