@@ -12,8 +12,8 @@
  * instant counts from its clock's zero: CLOCK_MONOTONIC, CLOCK_BOOTTIME or the Unix epoch.
  * timerd-protocol(7) tells the same in prose; vectors/ holds packets with their meaning.
  *
- * These structs are the wire itself. Only the codec may read them from a packet;
- * they are written into the places that codec_add() gives, as codec_end() turns their byte order.
+ * These structs are the wire itself. Only the codec may read them from a packet; they are written
+ * into the places that codec_add() gives, as codec_end() turns their byte order.
  */
 #pragma once
 

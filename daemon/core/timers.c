@@ -422,8 +422,8 @@ static bool in_order(const uint64_t *keys, unsigned int n)
 	return !disorder;
 }
 
-/* Passes between two looks at whether that was enough: an even number. A third of what the greatest
- * disorder takes gave the least time, see tests/bench/README.md. */
+/* Passes between two looks at whether that was enough: an even number. 6 took the least time,
+ * see tests/bench/README.md. */
 #define PASSES 6
 
 /*

@@ -167,8 +167,9 @@ enum worker_chore {
 	WORKER_WATCHDOG = 1 << 0,
 	WORKER_STORE = 1 << 1,
 	WORKER_WATCHDOG_AGAIN = 1 << 2,
-	WORKER_CHORES = 3, /* that there are */
 };
+
+#define WORKER_CHORES 3 /* that there are */
 
 /*
  * Has a chore come up `delay` microseconds from now, and each `every` from then on (0: once). It

@@ -492,6 +492,17 @@ static void test_a_session_goes_in_one_step(void **state)
 	world_free(world);
 }
 
+/* An id that somebody remembers from another life of the sessions is most likely nobody's now. */
+static void test_ids_begin_elsewhere(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+
+	assert_true(world->worker.config.instance > 2);
+	assert_true(world_timer(world, session, 0, 1000000) >> PROTO_ID_INDEX_BITS >
+		world->worker.config.instance);
+}
+
 static void test_chores(void **state)
 {
 	struct world *world = *state;
@@ -585,6 +596,7 @@ int main(void)
 		TEST(test_a_packet_that_is_not_sent),
 		TEST(test_a_session_is_in_the_queue_once),
 		cmocka_unit_test(test_a_session_goes_in_one_step),
+		TEST(test_ids_begin_elsewhere),
 		TEST(test_chores),
 		cmocka_unit_test(test_chores_and_hellos_with_all_places_taken),
 		cmocka_unit_test(test_errors_for_people),
