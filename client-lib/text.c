@@ -82,6 +82,7 @@ _public_ const char *toytimer_strerror(int error)
 		{ECHILD, "the handle belongs to the parent process"},
 		{EBUSY, "not from within a handler"},
 		{EINTR, "interrupted by a signal"},
+		{ECANCELED, "cancelled by another session"},
 	};
 
 	/* From INT_MIN there is no way to a positive number; it has no text either. */

@@ -3,6 +3,7 @@
  * libtoytimer in somebody else's loop, here sd-event's: its descriptor is one event source among
  * others, and stays the same when the daemon is restarted. The first argument may name a socket.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -13,7 +14,7 @@ static int woken(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	(void)t;
 	if (event->type != TOYTIMER_WOKEN) /* refused, for that reason, or cancelled by another */
-		return sd_event_exit(userdata, event->error);
+		return sd_event_exit(userdata, event->error ? event->error : -ECANCELED);
 	printf("woken, %" PRIu64 " us late\n", event->late);
 	return event->last ? sd_event_exit(userdata, 0) : 0;
 }

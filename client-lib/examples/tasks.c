@@ -7,6 +7,7 @@
  *
  * The first argument may name a socket.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -41,7 +42,7 @@ static int task_run(toytimer *t, const toytimer_event *wake, void *userdata)
 	struct task *task = userdata;
 
 	if (wake->type != TOYTIMER_WOKEN)
-		return wake->error;
+		return wake->error ? wake->error : -ECANCELED;
 	task->runs_left--;
 	printf("%-5s step %u of %u, %" PRIu64 " us late\n", task->name,
 		task->runs - task->runs_left, task->runs, wake->late);
@@ -91,5 +92,5 @@ int main(int argc, char **argv)
 	if (error < 0)
 		fprintf(stderr, "%s\n", toytimer_strerror(error));
 	toytimer_unref(t);
-	return error != 0;
+	return error < 0;
 }

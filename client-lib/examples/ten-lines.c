@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The shortest program there is: be woken in a second. The first argument may name a socket. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <toytimer.h>
@@ -7,7 +8,9 @@
 static int woken(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	(void)t, (void)userdata;
-	return printf("woken, %" PRIu64 " us late\n", event->late) < 0;
+	if (event->type != TOYTIMER_WOKEN) /* refused, for that reason, or cancelled by another */
+		return event->error ? event->error : -ECANCELED;
+	return printf("woken, %" PRIu64 " us late\n", event->late) < 0 ? -EIO : 0;
 }
 
 int main(int argc, char **argv)
@@ -23,5 +26,5 @@ int main(int argc, char **argv)
 	if (error < 0)
 		fprintf(stderr, "%s\n", toytimer_strerror(error));
 	toytimer_unref(t);
-	return error != 0;
+	return error < 0;
 }

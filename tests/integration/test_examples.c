@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The programs of client-lib/examples against the real daemon: each ends by itself, well, and says
- * something about being woken on each line. $EXAMPLES holds their paths, parted by colons.
+ * something about being woken on each line. One whose timer another session cancels says nothing of
+ * a wake, and fails. $EXAMPLES holds their paths, separated by colons.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,19 +14,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <toytimer.h>
+#include <unistd.h>
+
 #include "daemon.h"
 
 static struct test_daemon d;
 
-/* Return: its exit status; the lines that it printed, and those that tell of a wake. */
-static int run(const char *program, const char *socket, size_t *ret_lines, size_t *ret_wakes)
+static FILE *start(const char *program, const char *socket)
 {
-	char command[512], line[256];
+	char command[512];
 	FILE *f;
 
 	snprintf(command, sizeof(command), "%s %s", program, socket);
 	f = popen(command, "re");
 	assert_non_null(f);
+	return f;
+}
+
+/* Return: its exit status; the lines that it printed, and those that tell of a wake. */
+static int finish(FILE *f, size_t *ret_lines, size_t *ret_wakes)
+{
+	char line[256];
+
 	*ret_lines = *ret_wakes = 0;
 	while (fgets(line, sizeof(line), f)) {
 		(*ret_lines)++;
@@ -34,10 +45,35 @@ static int run(const char *program, const char *socket, size_t *ret_lines, size_
 	return pclose(f);
 }
 
+static int run(const char *program, const char *socket, size_t *ret_lines, size_t *ret_wakes)
+{
+	return finish(start(program, socket), ret_lines, ret_wakes);
+}
+
+static int take_id(const toytimer_listed *listed, void *userdata)
+{
+	*(uint64_t *)userdata = listed->id;
+	return 1;
+}
+
+/* Cancels the first timer that the program registers. */
+static void cancel_one(void)
+{
+	toytimer *t = NULL;
+	uint64_t id;
+
+	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
+	while (toytimer_list(t, 0, take_id, &id) != 1)
+		usleep(1000);
+	assert_int_equal(toytimer_cancel_id(t, id), 0);
+	toytimer_unref(t);
+}
+
 static void test_examples(void **state)
 {
 	char *examples = strdup(daemon_binary("EXAMPLES")), *rest = examples, *program;
 	size_t lines, wakes, n = 0;
+	FILE *f;
 
 	(void)state;
 	daemon_start(&d, NULL);
@@ -48,6 +84,10 @@ static void test_examples(void **state)
 		assert_int_equal(lines, wakes);
 		assert_int_not_equal(run(program, "/nonexistent 2>/dev/null", &lines, &wakes), 0);
 		assert_int_equal(lines, 0);
+		f = start(program, daemon_socket(&d));
+		cancel_one();
+		assert_int_not_equal(finish(f, &lines, &wakes), 0);
+		assert_int_equal(lines, wakes);
 		n++;
 	}
 	assert_true(n >= 2);
