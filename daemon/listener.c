@@ -6,13 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -26,9 +21,9 @@
 void listener_init(struct listener *listener)
 {
 	*listener = (struct listener){
-		.lock = -1,
 		.spare = open("/dev/null", O_RDONLY | O_CLOEXEC),
 	};
+	socket_file_init(&listener->file);
 }
 
 int listener_take(struct listener *listener, struct log *log, int fd, const char *name)
@@ -52,135 +47,31 @@ int listener_take(struct listener *listener, struct log *log, int fd, const char
 	return 0;
 }
 
-/* Return: the locked descriptor, -EWOULDBLOCK where another has the lock, another negative
- * errno. */
-static int take_lock(const char *path)
+int listener_open(struct listener *listener, struct log *log, const char *path, mode_t mode,
+	mode_t folder_mode)
 {
-	char lock[sizeof(((struct sockaddr_un *)0)->sun_path) + 8];
-	int fd, error;
+	int fd = socket_file_make(&listener->file, log, path, mode, folder_mode);
 
-	snprintf(lock, sizeof(lock), "%s.lock", path);
-	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return fd;
-	error = -errno;
-	close(fd);
-	return error;
-}
-
-/* Whether somebody answers at the address: a daemon that was activated by systemd holds no lock. */
-static bool is_live(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool live;
-
-	if (fd < 0)
-		return false;
-	live = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-		errno == EAGAIN;
-	close(fd);
-	return live;
-}
-
-/* Return: 0 if there is one now or before, a negative errno. */
-static int make_folder(const char *path)
-{
-	char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	char *slash;
-
-	snprintf(folder, sizeof(folder), "%s", path);
-	slash = strrchr(folder, '/');
-	if (!slash || slash == folder)
-		return 0;
-	*slash = 0;
-	return mkdir(folder, 0755) < 0 && errno != EEXIST ? -errno : 0;
-}
-
-static int bind_socket(const struct sockaddr_un *address, mode_t mode)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	/* Nobody may connect before the mode is what it should be: that comes before listen(). */
-	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
-		chmod(address->sun_path, mode) == 0) {
-		client_forbid_descriptors(fd);
-		if (listen(fd, BACKLOG) == 0)
-			return fd;
-	}
-	error = -errno;
-	close(fd);
-	return error;
-}
-
-/* Removes what a dead daemon left. Return: 0, or -EEXIST where the path is not a socket at all. */
-static int clear_path(const char *path)
-{
-	struct stat st;
-
-	if (lstat(path, &st) < 0)
-		return 0;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	return unlink(path) < 0 ? -errno : 0;
-}
-
-int listener_open(struct listener *listener, struct log *log, const char *path, mode_t mode)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int folder, fd;
-
-	if (!*path || strlen(path) >= sizeof(address.sun_path)) {
-		log_print(log, LOG_ERR, "socket path '%s' is empty or longer than %zu bytes", path,
-			sizeof(address.sun_path) - 1);
-		return -ENAMETOOLONG;
-	}
-	memcpy(address.sun_path, path, strlen(path));
-	folder = make_folder(path);
-	listener->lock = take_lock(path);
-	if (listener->lock == -EWOULDBLOCK || (listener->lock >= 0 && is_live(&address))) {
-		log_print(log, LOG_ERR, "another timerd holds %s", path);
-		return -EADDRINUSE;
-	}
-	if (listener->lock < 0) {
-		/* Where the folder is missing, why it could not be made says more than that it
-		 * is. */
-		if (folder < 0)
-			log_print(log, LOG_ERR, "cannot make the folder of %s: %s", path,
-				strerror(-folder));
-		else
-			log_print(log, LOG_ERR, "cannot lock %s.lock: %s", path,
-				strerror(-listener->lock));
-		return listener->lock;
-	}
-	fd = clear_path(path);
-	if (fd == 0)
-		fd = bind_socket(&address, mode);
-	if (fd < 0) {
-		log_print(log, LOG_ERR, "cannot make the socket %s: %s", path, strerror(-fd));
-		return fd;
-	}
 	listener->fds[listener->count++] = fd;
 	listener->path = path;
-	return 0;
+	client_forbid_descriptors(fd);
+	if (listen(fd, BACKLOG) == 0)
+		return 0;
+	log_print(log, LOG_ERR, "cannot listen on %s: %s", path, strerror(errno));
+	return -EIO;
 }
 
 void listener_close(struct listener *listener)
 {
+	socket_file_remove(&listener->file);
 	for (unsigned int i = 0; i < listener->count; i++)
 		close(listener->fds[i]);
-	if (listener->path)
-		unlink(listener->path);
-	/* The lock's file stays: to remove it would let two daemons lock two files of one name. */
-	if (listener->lock >= 0)
-		close(listener->lock);
 	if (listener->spare >= 0)
 		close(listener->spare);
-	*listener = (struct listener){.lock = -1, .spare = -1};
+	*listener = (struct listener){.spare = -1};
+	socket_file_init(&listener->file);
 }
 
 static bool is_shortage(int error)

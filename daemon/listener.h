@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The listening socket: given by systemd, or made here where no live daemon holds it.
- *
- * Two daemons must never serve one path. A lock beside the socket (PATH.lock, flock) is held for
- * the daemon's life; who has it may replace a socket that nobody answers on. It goes with the
- * process, however that ends, so what a killed daemon leaves is found to be dead.
+ * The listening socket: given by systemd, or made here (socket_file.h).
  */
 #pragma once
 
 #include <stdbool.h>
 
 #include "client.h"
+#include "socket_file.h"
 
 #define LISTENERS_MAX 8
 
@@ -20,8 +17,8 @@
 struct listener {
 	int fds[LISTENERS_MAX];
 	unsigned int count;
-	int lock;	  /* -1: the sockets are systemd's */
-	const char *path; /* borrowed; NULL: likewise */
+	struct socket_file file;
+	const char *path; /* borrowed; NULL: the sockets are systemd's */
 	int spare; /* given up to take, and refuse, a connection when descriptors have run out */
 	/* Monotonic; 0: not. Not even that helps: a descriptor may have been closed by then. */
 	uint64_t paused_until;
@@ -34,11 +31,12 @@ void listener_init(struct listener *listener);
 int listener_take(struct listener *listener, struct log *log, int fd, const char *name);
 
 /*
- * Makes a socket at path, with its folder if that is missing.
- *   mode: of the socket.
- * Return: 0; or a negative errno after it was logged: -EADDRINUSE where a live daemon holds it.
+ * Makes a socket at path and listens there.
+ *   mode, folder_mode: of the socket, and of its folder if that is missing.
+ * Return: 0; or a negative errno after it was logged: -EADDRINUSE if another server holds the path.
  */
-int listener_open(struct listener *listener, struct log *log, const char *path, mode_t mode);
+int listener_open(struct listener *listener, struct log *log, const char *path, mode_t mode,
+	mode_t folder_mode);
 
 /* Removes the socket again, if it was made here. */
 void listener_close(struct listener *listener);

@@ -250,7 +250,8 @@ static int run(const struct options *o, const char *path)
 	raise_descriptors(&log, &o->limits);
 	r = loop_init(&loop, &log, &config);
 	if (r == 0 && !loop.listener.count)
-		r = listener_open(&loop.listener, &log, path, o->user ? 0600 : 0666);
+		r = listener_open(
+			&loop.listener, &log, path, o->user ? 0600 : 0666, o->user ? 0700 : 0755);
 	if (r >= 0) {
 		log_print(&log, LOG_INFO, "timerd %s serves %s", TIMERD_VERSION,
 			loop.listener.path ? loop.listener.path : "the socket from systemd");

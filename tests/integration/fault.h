@@ -25,8 +25,9 @@
 	/* memory */ \
 	X(malloc) X(calloc) X(reallocarray) X(strdup) X(mmap64) \
 	/* files and memory that is one */ \
-	X(madvise) X(memfd_create) X(ftruncate64) X(fcntl64) X(fstat64) X(lstat64) X(fopen64) \
-	X(open64) X(flock) X(mkdir) X(chmod) X(unlink) X(close) X(read) X(write) \
+	X(madvise) X(memfd_create) X(ftruncate64) X(fcntl64) X(fstat64) X(fstatat64) X(fopen64) \
+	X(open64) X(openat64) X(readlinkat) X(flock) X(mkdirat) X(fchmod) X(unlinkat) X(close) \
+	X(read) X(write) \
 	/* sockets */ \
 	X(socket) X(bind) X(listen) X(connect) X(accept4) X(recv) X(recvmsg) X(send) X(shutdown) \
 	X(getsockopt) X(setsockopt) X(ioctl) \

@@ -94,11 +94,12 @@ WRAP(int, madvise, (void *p, size_t size, int advice), (p, size, advice))
 WRAP(int, memfd_create, (const char *name, unsigned int flags), (name, flags))
 WRAP(int, ftruncate64, (int fd, off_t size), (fd, size))
 WRAP(int, fstat64, (int fd, struct stat *st), (fd, st))
-WRAP(int, lstat64, (const char *path, struct stat *st), (path, st))
+WRAP(int, fstatat64, (int at, const char *path, struct stat *st, int flags), (at, path, st, flags))
 WRAP(int, flock, (int fd, int operation), (fd, operation))
-WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode))
-WRAP(int, chmod, (const char *path, mode_t mode), (path, mode))
-WRAP(int, unlink, (const char *path), (path))
+WRAP(int, mkdirat, (int at, const char *path, mode_t mode), (at, path, mode))
+WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode))
+WRAP(int, unlinkat, (int at, const char *path, int flags), (at, path, flags))
+WRAP(ssize_t, readlinkat, (int at, const char *path, char *p, size_t n), (at, path, p, n))
 WRAP_DONE(close, true, (int fd), (fd))
 WRAP(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n))
 WRAP(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
@@ -115,6 +116,13 @@ int __wrap_open64(const char *path, int flags, mode_t mode);
 int __wrap_open64(const char *path, int flags, mode_t mode)
 {
 	return fault_use(FAULT_open64) ? -1 : __real_open64(path, flags, mode);
+}
+
+int __real_openat64(int at, const char *path, int flags, ...);
+int __wrap_openat64(int at, const char *path, int flags, mode_t mode);
+int __wrap_openat64(int at, const char *path, int flags, mode_t mode)
+{
+	return fault_use(FAULT_openat64) ? -1 : __real_openat64(at, path, flags, mode);
 }
 
 int __real_ioctl(int fd, unsigned long request, ...);
