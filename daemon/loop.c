@@ -104,27 +104,65 @@ static int inherit(struct loop *loop)
 	return r < 0 ? r : 0;
 }
 
-/* The worker, on an earlier one's arena if there is one that fits; then its clients. */
-static int start_worker(struct loop *loop, const struct worker_config *asked)
+/* Fills the new block from that of an earlier version, if one is there and can be read. Return:
+ * whether it did. */
+static bool convert(struct loop *loop, const struct worker_config *config)
 {
-	struct worker_config own = *asked, *config = &own;
-	bool inherited, adopted = false, left = loop->store.memory >= 0 || loop->store.left_count;
+	size_t size = worker_previous_size(config);
+	void *previous;
+	bool converted;
+
+	if (store_map_previous(&loop->store, size, &previous) < 0)
+		return false;
+	converted = worker_convert(previous, loop->block, config);
+	munmap(previous, size);
+	if (converted)
+		log_print(loop->log, LOG_INFO, "converted what an earlier version left");
+	return converted;
+}
+
+/* Puts the worker on an earlier one's arena if there is one that fits, else on a new one. */
+static int open_arena(struct loop *loop, const struct worker_config *config, bool *ret_adopted)
+{
+	bool inherited, filled;
 	int r;
 
-	own.can_wake_system = alarm_can_wake_system(&loop->alarm);
+	*ret_adopted = false;
 	loop->block_size = worker_size(config);
 	r = store_map(&loop->store, loop->block_size, &loop->block, &inherited);
-	if (r == 0 && inherited)
-		adopted = worker_adopt(&loop->worker, loop->block, config, &loop->now);
-	if (r == 0 && inherited && !adopted) {
+	if (r < 0)
+		return r;
+	filled = inherited || convert(loop, config);
+	/* Not before: until the new block is filled and stored, the next process needs the
+	 * previous one. */
+	if (!inherited)
+		store_keep(&loop->store);
+	store_drop_previous(&loop->store);
+	if (filled)
+		*ret_adopted = worker_adopt(&loop->worker, loop->block, config, &loop->now);
+	if (filled && !*ret_adopted) {
 		munmap(loop->block, loop->block_size);
 		loop->block = NULL;
 		r = store_renew(&loop->store, loop->block_size, &loop->block);
 	}
+	if (r == 0 && !*ret_adopted)
+		worker_init(&loop->worker, loop->block, config, &loop->now);
+	return r;
+}
+
+/* The worker, and the clients that an earlier process left. */
+static int start_worker(struct loop *loop, const struct worker_config *asked)
+{
+	struct worker_config own = *asked, *config = &own;
+	bool adopted,
+		left = loop->store.memory >= 0 || loop->store.previous >= 0 ||
+		loop->store.left_count;
+	int r;
+
+	own.can_wake_system = alarm_can_wake_system(&loop->alarm);
+	r = open_arena(loop, config, &adopted);
 	if (r < 0)
 		return r;
-	if (!adopted)
-		worker_init(&loop->worker, loop->block, config, &loop->now);
 	r = clients_init(&loop->clients, &loop->worker, loop->log, &loop->store, loop->epoll,
 		SOURCE(SOURCE_CLIENT));
 	if (r < 0)

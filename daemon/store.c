@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names in the store: "arena", and "s" with the number of a session.
+ * Names in the store: "arena-" with the layout of the arena, and "s" with the number of a session.
+ * Layout 3 is "arena". A name of its own for each layout lets systemd keep the previous memory until
+ * it has the new one: a kill between the two ends no session.
  *
  * sd_notify() waits while the queue of systemd's socket is full: systemd is busy, with a
  * daemon-reload say, or stopped. The loop waits for nobody, so it is asked first whether there is
@@ -9,6 +11,7 @@
  */
 #include "store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,8 +26,12 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#define NAME_MEMORY "arena"
-#define FLUSH_US    UINT64_C(2000000)
+#include "arena.h"
+
+static_assert(ARENA_LAYOUT == 4, "these names are those of the layouts: see arena.h");
+#define NAME_MEMORY   "arena-4"
+#define NAME_PREVIOUS "arena"
+#define FLUSH_US      UINT64_C(2000000)
 
 /* What keeps the file as it is: without the first, a touch of it could be SIGBUS. */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -56,7 +63,7 @@ void store_init(struct store *store)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 
-	*store = (struct store){.open = path != NULL, .memory = -1, .room = -1};
+	*store = (struct store){.open = path != NULL, .memory = -1, .previous = -1, .room = -1};
 	if (path)
 		store->room = open_room(path);
 }
@@ -76,9 +83,11 @@ void store_close(struct store *store)
 	free(store->left);
 	if (store->memory >= 0)
 		close(store->memory);
+	if (store->previous >= 0)
+		close(store->previous);
 	if (store->room >= 0)
 		close(store->room);
-	*store = (struct store){.memory = -1, .room = -1};
+	*store = (struct store){.memory = -1, .previous = -1, .room = -1};
 }
 
 /* The session of a name; 0: it is none of ours. */
@@ -94,15 +103,24 @@ static uint32_t session_of(const char *name)
 	return errno || *end || session > UINT32_MAX ? 0 : (uint32_t)session;
 }
 
+static void take_memory(int *memory, int fd)
+{
+	if (*memory >= 0)
+		close(*memory); /* one died as it gave a new one */
+	*memory = fd;
+}
+
 int store_take(struct store *store, int fd, const char *name)
 {
 	uint32_t session = session_of(name);
 	struct store_left *left;
 
 	if (!strcmp(name, NAME_MEMORY)) {
-		if (store->memory >= 0)
-			close(store->memory); /* one died as it gave a new one */
-		store->memory = fd;
+		take_memory(&store->memory, fd);
+		return 1;
+	}
+	if (!strcmp(name, NAME_PREVIOUS)) {
+		take_memory(&store->previous, fd);
 		return 1;
 	}
 	if (!session)
@@ -176,7 +194,8 @@ static bool is_usable(int fd, size_t size)
 		st.st_size == (off_t)size;
 }
 
-int store_renew(struct store *store, size_t size, void **ret_block)
+/* New and zeroed memory in the place of what is there; systemd is not told. */
+static int renew(struct store *store, size_t size, void **ret_block)
 {
 	int fd = make_memory(size), r;
 
@@ -193,17 +212,43 @@ int store_renew(struct store *store, size_t size, void **ret_block)
 			sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_MEMORY);
 	}
 	store->memory = fd;
-	if (store->open)
-		sd_pid_notify_with_fds(
-			0, 0, "FDSTORE=1\nFDPOLL=0\nFDNAME=" NAME_MEMORY, &store->memory, 1);
 	return 0;
 }
 
 int store_map(struct store *store, size_t size, void **ret_block, bool *ret_inherited)
 {
 	*ret_inherited = store->memory >= 0 && is_usable(store->memory, size);
-	return *ret_inherited ? map(store->memory, size, ret_block)
-			      : store_renew(store, size, ret_block);
+	return *ret_inherited ? map(store->memory, size, ret_block) : renew(store, size, ret_block);
+}
+
+int store_map_previous(const struct store *store, size_t size, void **ret_block)
+{
+	if (store->previous < 0 || !is_usable(store->previous, size))
+		return -ENOENT;
+	return map(store->previous, size, ret_block);
+}
+
+void store_keep(struct store *store)
+{
+	if (store->open)
+		sd_pid_notify_with_fds(
+			0, 0, "FDSTORE=1\nFDPOLL=0\nFDNAME=" NAME_MEMORY, &store->memory, 1);
+}
+
+void store_drop_previous(struct store *store)
+{
+	if (store->previous >= 0)
+		store_forget(store, store->previous, NAME_PREVIOUS);
+	store->previous = -1;
+}
+
+int store_renew(struct store *store, size_t size, void **ret_block)
+{
+	int r = renew(store, size, ret_block);
+
+	if (r == 0)
+		store_keep(store);
+	return r;
 }
 
 bool store_put(struct store *store, uint32_t session, int fd, int patience_ms)

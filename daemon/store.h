@@ -30,8 +30,8 @@
 #define STORE_EVERY_US(stored) (UINT64_C(25000) * (1 + (stored) / 512))
 
 /* How many are stored at most: the names of all of them, in $LISTEN_FDNAMES, are one string, for
- * which execve(2) has 128 KB. FileDescriptorStoreMax= of the unit is this and one for the
- * memory. */
+ * which execve(2) has 128 KB. FileDescriptorStoreMax= of the unit is this and two for the
+ * memory: during an upgrade systemd holds that of two layouts. */
 #define STORE_SESSIONS_MAX 8192
 
 /* A connection that an earlier process left. */
@@ -44,6 +44,7 @@ struct store {
 	bool open;	   /* systemd is there to be told */
 	int room;	   /* says whether systemd's queue has room; -1: nothing does */
 	int memory;	   /* -1: not so far */
+	int previous;	   /* memory of the layout before this one; -1: there is none */
 	bool inherited;	   /* the memory is one that an earlier process left */
 	uint32_t sessions; /* connections stored now */
 	struct store_left *left;
@@ -69,11 +70,21 @@ void store_forget(struct store *store, int fd, const char *name);
 
 /*
  * Maps the memory for an arena of size bytes: that of an earlier process if it is whole and cannot
- * be cut off, else new and zeroed, which systemd then is given.
+ * be cut off, else new and zeroed. systemd gets new memory with store_keep() only.
  *   ret_inherited: whether it is an earlier process's.
  * Return: 0, or a negative errno.
  */
 int store_map(struct store *store, size_t size, void **ret_block, bool *ret_inherited);
+
+/* Maps what a version with the layout before this one left, size bytes of it. Return: 0; -ENOENT:
+ * there is no such memory; another negative errno. */
+int store_map_previous(const struct store *store, size_t size, void **ret_block);
+
+/* Gives systemd new memory, so that the next process gets it. */
+void store_keep(struct store *store);
+
+/* Has systemd drop the memory of the previous layout, if it holds any. */
+void store_drop_previous(struct store *store);
 
 /* Puts new memory in the place of what was inherited and is of no use. Return: as store_map(). */
 int store_renew(struct store *store, size_t size, void **ret_block);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "layout_3.h"
 #include "limits.h"
 
 /* After so many attempts in a row that a process did not live to finish, its successor starts
@@ -30,6 +31,27 @@ bool adopt_fits(const void *block, uint32_t max_timers, uint32_t max_clients)
 	return h->magic == ARENA_MAGIC && h->layout == ARENA_LAYOUT && h->adopting < ATTEMPTS &&
 		h->max_timers == max_timers && h->max_clients == max_clients &&
 		h->size == arena_size(max_timers, max_clients);
+}
+
+size_t adopt_previous_size(uint32_t max_timers, uint32_t max_clients)
+{
+	return layout_3_size(max_timers, max_clients);
+}
+
+bool adopt_convert(void *previous, void *block, uint32_t max_timers, uint32_t max_clients)
+{
+	struct arena arena;
+
+	if (!layout_3_fits(previous, max_timers, max_clients) ||
+		*layout_3_adopting(previous) >= ATTEMPTS)
+		return false;
+	/* The previous block stays until the new one is stored: a conversion that never ends is
+	 * not tried for ever. */
+	ARENA_STORE(*layout_3_adopting(previous), *layout_3_adopting(previous) + 1);
+	arena_init(&arena, block, max_timers, max_clients);
+	layout_3_convert(previous, &arena);
+	arena.header->adopting = 0;
+	return true;
 }
 
 static void raise_sequence(struct arena *arena, uint64_t sequence)

@@ -20,6 +20,17 @@
 /* Whether the block is an arena of this layout, laid out for just so many. */
 bool adopt_fits(const void *block, uint32_t max_timers, uint32_t max_clients);
 
+/* Bytes of a block of the layout before this one, with room for so many. */
+size_t adopt_previous_size(uint32_t max_timers, uint32_t max_clients);
+
+/*
+ * Makes an arena of this layout from a block of the layout before it: see arena.h.
+ *   previous: adopt_previous_size() bytes of any content; only its count of attempts is changed.
+ *   block: arena_size() zeroed bytes, for just so many; adopt_fits() and adopt() come next.
+ * Return: whether the previous block is an arena of that layout; if not, both are untouched.
+ */
+bool adopt_convert(void *previous, void *block, uint32_t max_timers, uint32_t max_clients);
+
 /*
  * Makes the state anew from the records of a block that fits. Counts what it
  * drops in counters.dropped_records, and one more in counters.restarts. Every

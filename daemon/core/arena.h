@@ -26,6 +26,20 @@
  * before them have gone. A session that closes hands over its trees whole, in O(1): they make a
  * list that is used up first, and who takes a timer from it takes a root and puts its two subtrees
  * back. So nothing ever has to walk over what a client leaves behind, however much it is.
+ *
+ * How to change the layout. An upgrade must not end a session, so each layout adopts the one before
+ * it. From one release to the next the layout changes once at most. The first change after a
+ * release does all of this; a later one before the next release changes only the conversion:
+ *
+ *   1. Copy the structs and the order of the sections, as released, into layout_N.c, and list it
+ *	in meson.build. N is the released layout. The file depends on nothing that may change.
+ *   2. Write layout_N_convert() there: it copies records into an empty arena of the new layout and
+ *	derives nothing, because adopt() does. If a check word covers something else from now on,
+ *	the conversion checks the old word and computes the new one.
+ *   3. Raise ARENA_LAYOUT, have adopt_convert() call layout_N, and delete the layout before N.
+ *   4. In store.c, name the memory after the new layout, and name layout N's as the previous one.
+ *   5. Keep the arenas that the release writes, as tests/unit/arenas/README says, and the
+ *	release's commit in tests/integration/test_upgrade.
  */
 #pragma once
 
@@ -48,7 +62,7 @@ enum arena_clock {
 };
 
 #define ARENA_MAGIC  UINT64_C(0x3164726d69745454)
-#define ARENA_LAYOUT 3 /* of everything in this file; raised by every change of it */
+#define ARENA_LAYOUT 4 /* of everything in this file: see above */
 
 /* The stated maximum: what an id's index can name. */
 #define ARENA_TIMERS_MAX  ((UINT32_C(1) << PROTO_ID_INDEX_BITS) - 1)

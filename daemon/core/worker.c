@@ -71,6 +71,16 @@ bool worker_adopt(
 	return true;
 }
 
+size_t worker_previous_size(const struct worker_config *config)
+{
+	return adopt_previous_size(room_timers(config), room_clients(config));
+}
+
+bool worker_convert(void *previous, void *block, const struct worker_config *config)
+{
+	return adopt_convert(previous, block, room_timers(config), room_clients(config));
+}
+
 void worker_adopted(struct worker *w)
 {
 	ARENA_STORE(w->arena.header->adopting, 0);

@@ -80,6 +80,16 @@ void worker_init(
 bool worker_adopt(
 	struct worker *w, void *block, const struct worker_config *config, const struct now *now);
 
+/* Bytes of a block of the layout before this one: an earlier version of the daemon left it. */
+size_t worker_previous_size(const struct worker_config *config);
+
+/*
+ * Converts a block of the layout before this one into one that worker_adopt() takes: see adopt.h.
+ *   previous: worker_previous_size() bytes, of any content; block: worker_size() zeroed bytes.
+ * Return: whether it was one; if not, block is untouched.
+ */
+bool worker_convert(void *previous, void *block, const struct worker_config *config);
+
 /* A whole turn was made of what was adopted, so that it can be: a process that ends before counts
  * as an attempt, of which there are sixteen. */
 void worker_adopted(struct worker *w);

@@ -39,6 +39,7 @@ void service_clean(void)
 	if (service.pid)
 		service_end_by_kill();
 	service.no_wake_alarm = false;
+	service.binary = NULL;
 	manager_clean(&service.manager);
 	unlink(service.log);
 	unlink(service.socket);
@@ -47,7 +48,7 @@ void service_clean(void)
 
 int service_start_with(const char *name, const char *value)
 {
-	const char *binary = daemon_binary("TIMERD_BINARY");
+	const char *binary = service.binary ?: daemon_binary("TIMERD_BINARY");
 	int status, log;
 
 	check(!service.pid);

@@ -18,6 +18,7 @@ struct service {
 	struct manager manager;
 	pid_t pid;
 	unsigned int starts;
+	const char *binary; /* NULL: the daemon under test */
 	bool no_wake_alarm; /* it starts without CAP_WAKE_ALARM */
 };
 

@@ -227,7 +227,7 @@ static void test_confused(void **state)
 	service_follow_stored(&crowd[0]);
 	service_follow_stored(&crowd[1]);
 	service_end_by_kill();
-	check(strcmp(service.manager.stored[0].name, "arena") == 0);
+	check(strcmp(service.manager.stored[0].name, "arena-4") == 0);
 	fds[0] = service.manager.stored[1].fd;
 	fds[1] = service.manager.stored[2].fd;
 	service.manager.stored[1].fd = fds[1];
@@ -300,7 +300,7 @@ static void test_two_memories(void **state)
 	service_start();
 	service_follow_stored(&one);
 	service_end_by_kill();
-	manager_keep(&service.manager, "arena", memfd_create("old", MFD_CLOEXEC));
+	manager_keep(&service.manager, "arena-4", memfd_create("old", MFD_CLOEXEC));
 	check(service.manager.stored_count == 3);
 	arena = stored[0];
 	stored[0] = stored[2];
@@ -332,24 +332,24 @@ static void test_memory_of_no_use(void **state)
 		service_start();
 		service_follow_stored(&one);
 		service_end_by_kill();
-		check(fstat(manager_find(&service.manager, "arena"), &st) == 0);
-		manager_drop(&service.manager, "arena");
+		check(fstat(manager_find(&service.manager, "arena-4"), &st) == 0);
+		manager_drop(&service.manager, "arena-4");
 		switch (i) {
 		case 0: /* lost */
 			break;
 		case 1: /* of another size */
-			manager_keep(&service.manager, "arena", make_empty(st.st_size / 2, whole));
+			manager_keep(&service.manager, "arena-4", make_empty(st.st_size / 2, whole));
 			break;
 		case 2: /* somebody could cut it off */
-			manager_keep(&service.manager, "arena",
+			manager_keep(&service.manager, "arena-4",
 				make_empty(st.st_size, F_SEAL_GROW | F_SEAL_SEAL));
 			break;
 		case 3: /* empty */
-			manager_keep(&service.manager, "arena", make_empty(st.st_size, whole));
+			manager_keep(&service.manager, "arena-4", make_empty(st.st_size, whole));
 			break;
 		case 4:
 			manager_keep(
-				&service.manager, "arena", open("/dev/null", O_RDWR | O_CLOEXEC));
+				&service.manager, "arena-4", open("/dev/null", O_RDWR | O_CLOEXEC));
 			break;
 		}
 		service_start();
@@ -361,7 +361,7 @@ static void test_memory_of_no_use(void **state)
 		wire_expect_end(&one.wire);
 		wire_close(&one.wire);
 		manager_await(&service.manager, 1);
-		check(manager_find(&service.manager, "arena") >= 0);
+		check(manager_find(&service.manager, "arena-4") >= 0);
 		check_status(0, 0);
 		service_end_by_kill();
 	}

@@ -144,7 +144,7 @@ static void store(const char *kind)
 		check(pipe2(fds, O_CLOEXEC) == 0, "pipe");
 	else
 		fds[0] = make_foreign(kind);
-	check(sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDPOLL=0\nFDNAME=arena", fds, 1) > 0,
+	check(sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDPOLL=0\nFDNAME=arena-4", fds, 1) > 0,
 		"FDSTORE");
 	check(sd_notify_barrier(0, 5000000) >= 0, "no barrier");
 }

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An upgrade over a change of the arena's layout, with the released daemon itself
+ * (TIMERD_RELEASED_BINARY, see with-released) and this test as the service manager: its clients keep
+ * their sessions, and no wake is lost or doubled, wherever either daemon is killed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "dice.h"
+#include "follower.h"
+#include "manager.h"
+#include "service.h"
+#include "wire.h"
+
+#define MS     UINT64_C(1000)
+#define FAR    (3600000 * MS)
+#define EVERY  (5 * MS)
+#define ROUNDS 10
+#define KILLS  5 /* of the new daemon in a round, while it starts */
+
+/* What is kept: the memory of the layouts, and the connection. */
+#define NAME_RELEASED "arena"
+#define NAME_NEW      "arena-4"
+
+static struct follower one;
+
+static void start_released(void)
+{
+	service.binary = daemon_binary("TIMERD_RELEASED_BINARY");
+	service_start();
+	service.binary = NULL;
+}
+
+static void follow_for(struct follower *f, uint64_t span)
+{
+	uint64_t until = wire_now(PROTO_CLOCK_MONOTONIC) + span;
+
+	while (wire_now(PROTO_CLOCK_MONOTONIC) < until)
+		follower_take(f, 1);
+}
+
+/* A client with a periodic timer of each clock and one that is far; it is stored. */
+static void follow_released(struct follower *f)
+{
+	start_released();
+	service_follow(f);
+	for (uint8_t clock = 0; clock < PROTO_CLOCKS; clock++) {
+		f->clock = clock;
+		follower_enroll(f, EVERY, EVERY);
+	}
+	follower_enroll(f, FAR, 0);
+	manager_await(&service.manager, 2);
+	check(manager_find(&service.manager, NAME_RELEASED) >= 0);
+}
+
+static void check_kept(void)
+{
+	check(manager_count(&service.manager) == 2);
+	check(manager_find(&service.manager, NAME_NEW) >= 0);
+	check(manager_find(&service.manager, NAME_RELEASED) < 0);
+}
+
+static void check_goes_on(struct follower *f)
+{
+	unsigned int wakes = f->wakes;
+	struct proto_status_answer status;
+
+	follower_enroll(f, 20 * MS, 0);
+	while (!f->of[f->timers - 1].gone)
+		check(follower_take(f, WIRE_PATIENCE_MS));
+	check(f->wakes > wakes);
+	wire_status(service.socket, &status);
+	check(status.timers == PROTO_CLOCKS + 1);
+	check(status.dropped_records == 0);
+}
+
+/* With an answer on its way, or a request sent to nobody. */
+static void test_upgrade(void **state)
+{
+	struct follower *f = &one;
+
+	(void)state;
+	follow_released(f);
+	follow_for(f, 50 * MS);
+	follower_ask(f, 1 * MS, 0);
+	service_end_by_kill();
+	wire_sleep_us(30 * MS);
+	service_start();
+	follower_await_resumed(f, 1);
+	follower_await_answer(f);
+	check(service_said("converted what an earlier version left") == 1);
+	check_goes_on(f);
+	check_kept();
+	/* From here on it is like any other. */
+	service_end_by_kill();
+	service_start();
+	follower_await_resumed(f, 2);
+	check(service_said("converted") == 0);
+	check_goes_on(f);
+	check_kept();
+}
+
+/* systemctl restart, as packages do it. */
+static void test_restart(void **state)
+{
+	struct follower *f = &one;
+
+	(void)state;
+	follow_released(f);
+	check(service_end(SIGTERM) == 0);
+	service_start();
+	follower_await_resumed(f, 1);
+	check_goes_on(f);
+	check_kept();
+}
+
+static void start_and_kill(uint64_t after_us)
+{
+	pid_t pid = manager_fork(&service.manager);
+	const char *binary = daemon_binary("TIMERD_BINARY");
+	int status;
+
+	service.starts++;
+	if (pid == 0) {
+		manager_pass(&service.manager);
+		execl(binary, binary, "--log-level", "err", (char *)NULL);
+		_exit(127);
+	}
+	wire_sleep_us(after_us);
+	check(kill(pid, daemon_kill_signal()) == 0);
+	check(waitpid(pid, &status, 0) == pid);
+}
+
+/* The new daemon is killed again and again while it converts. */
+static void test_killed_meanwhile(void **state)
+{
+	struct dice dice = dice_new("upgrade", 1);
+
+	(void)state;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct follower *f = &one;
+
+		follow_released(f);
+		service_end_by_kill();
+		for (int i = 0; i < KILLS; i++)
+			start_and_kill(dice_below(&dice, 20 * MS));
+		service_start();
+		check_goes_on(f);
+		check_kept();
+		wire_close(&f->wire);
+		service_end_by_kill();
+		service_clean();
+		service_init();
+	}
+}
+
+/* The other way there is no going on; the client is told at once, and the daemon serves. */
+static void test_downgrade(void **state)
+{
+	static struct wire w;
+
+	(void)state;
+	service_start();
+	service_follow_stored(&one);
+	service_end_by_kill();
+	start_released();
+	check(service_said("this build cannot read what another one left: 1 sessions end") == 1);
+	wire_expect(&one.wire, PROTO_GOING_AWAY);
+	wire_open(&w, service.socket);
+	wire_close(&w);
+	check(manager_find(&service.manager, NAME_NEW) < 0);
+}
+
+static int before_each(void **state)
+{
+	(void)state;
+	service_init();
+	one.wire.fd = -1;
+	return 0;
+}
+
+static int after_each(void **state)
+{
+	(void)state;
+	service_clean();
+	wire_close(&one.wire);
+	return 0;
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, before_each, after_each)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_upgrade),
+		TEST(test_restart),
+		TEST(test_killed_meanwhile),
+		TEST(test_downgrade),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
