@@ -366,8 +366,12 @@ static int take_place(
 			strerror(-file->folder));
 		return file->folder;
 	}
-	if (fstat(file->folder, &st) < 0)
-		return -errno;
+	if (fstat(file->folder, &st) < 0) {
+		int r = -errno;
+
+		log_print(log, LOG_ERR, "cannot look at the folder of %s: %s", path, strerror(-r));
+		return r;
+	}
 	fault = folder_fault(&st);
 	if (!fault)
 		return 0;
