@@ -25,8 +25,19 @@ static uint32_t read_overflow_uid(void)
 	return uid;
 }
 
+/* Whether this kernel has no user namespaces: /proc is there and knows of none. Without /proc, that
+ * is not known. */
+static bool no_user_namespaces(int error)
+{
+	FILE *f = error == ENOENT ? fopen("/proc/self/status", "re") : NULL;
+
+	if (f)
+		fclose(f);
+	return f;
+}
+
 /* Whether every uid has its own name here, as outside of any user namespace: one line, 0 0 2^32 -
- * 1. */
+ * 1. Where that cannot be found out, the answer is no: the overflow uid is refused. */
 static bool all_uids_named(void)
 {
 	unsigned long inside = 1, outside = 1, count = 0;
@@ -34,7 +45,7 @@ static bool all_uids_named(void)
 	int n;
 
 	if (!f)
-		return true; /* a kernel without user namespaces */
+		return no_user_namespaces(errno);
 	n = fscanf(f, "%lu %lu %lu", &inside, &outside, &count);
 	fclose(f);
 	return n == 3 && inside == 0 && outside == 0 && count == UINT32_MAX;
