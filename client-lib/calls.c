@@ -11,6 +11,17 @@
 #include "handle.h"
 #include "instant.h"
 
+static void abandon_call(struct toytimer *t, void *userdata)
+{
+	requests_abandon(t, userdata);
+}
+
+static void free_call(struct toytimer *t, void *userdata)
+{
+	(void)t;
+	call_free(userdata);
+}
+
 /* Return: 0: the call is answered, its results are in it; a negative errno: it is no longer
  * ours. */
 static int ask(struct toytimer *t, struct call *call, uint64_t deadline)
@@ -19,7 +30,7 @@ static int ask(struct toytimer *t, struct call *call, uint64_t deadline)
 
 	requests_queue(t, call);
 	while (!call->done) {
-		r = handle_await(t, deadline);
+		r = handle_await(t, deadline, abandon_call, call);
 		if (r < 0 && !call->done) {
 			requests_abandon(t, call);
 			return r;
@@ -43,9 +54,13 @@ static void set_error(int *errors, size_t i, int error)
 		errors[i] = error;
 }
 
-/* Cancelling goes by ids: waits until none of these is without one because its answer is on its
- * way. */
-static int await_ids(struct toytimer *t, const uint64_t *timers, size_t n, uint64_t deadline)
+/*
+ * Cancelling goes by ids: waits until none of these is without one because its answer is on its
+ * way.
+ *   call: to be freed if the thread is cancelled; may be NULL
+ */
+static int await_ids(
+	struct toytimer *t, const uint64_t *timers, size_t n, uint64_t deadline, struct call *call)
 {
 	int r = 0;
 
@@ -53,7 +68,7 @@ static int await_ids(struct toytimer *t, const uint64_t *timers, size_t n, uint6
 		struct timer *timer;
 
 		while (r == 0 && (timer = find(t, timers[i])) && timer->state == TIMER_SENT)
-			r = handle_await(t, deadline);
+			r = handle_await(t, deadline, free_call, call);
 	}
 	return r;
 }
@@ -119,7 +134,7 @@ static int cancel_some(
 		set_error(errors, i, -ENOMEM);
 	if (!call)
 		return 0;
-	r = await_ids(t, timers, n, deadline);
+	r = await_ids(t, timers, n, deadline, call);
 	cancelled = cancel_local(t, timers, n, errors, r, call);
 	if (call->n) {
 		r = ask(t, call, deadline);
@@ -226,7 +241,7 @@ static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration 
 		return -ENOENT;
 	error = rearm_record(timer, r, &record);
 	if (error == 0)
-		error = await_ids(t, &name, 1, deadline);
+		error = await_ids(t, &name, 1, deadline, NULL);
 	if (error < 0)
 		return error;
 	timer = find(t, name);
@@ -317,6 +332,11 @@ static int show(const struct proto_listed *listed,
 	return handler(&shown, userdata);
 }
 
+static void drop_call(void *userdata)
+{
+	call_free(userdata);
+}
+
 _public_ int toytimer_list(toytimer *t, unsigned int flags,
 	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata)
 {
@@ -329,9 +349,13 @@ _public_ int toytimer_list(toytimer *t, unsigned int flags,
 	if (r < 0)
 		return r;
 	/* All of it is here, so that a connection lost on the way could start it anew unseen. */
-	for (size_t i = 0; r == 0 && i < call->list.n; i++)
+	pthread_cleanup_push(drop_call, call);
+	for (size_t i = 0; r == 0 && i < call->list.n; i++) {
 		r = show(&call->list.records[i], handler, userdata);
-	call_free(call);
+		if (!connection_is_ours(&t->connection))
+			r = -ECHILD;
+	}
+	pthread_cleanup_pop(1);
 	return r;
 }
 

@@ -67,8 +67,9 @@ void connection_lose(struct connection *c, int error);
 /* Whether all that there can be to wait for is a packet: else epoll knows more. */
 bool connection_may_wait(const struct connection *c);
 
-/* How long connection_receive() waits, at most: about. Below a second, as timevals go. */
-#define CONNECTION_PATIENCE_US 500000
+/* How long connection_receive() waits, at most: about. Below a second, as timevals go. It is also how
+ * long the cancelling of a thread takes that waits there. */
+#define CONNECTION_PATIENCE_US 100000
 
 /*
  * Receives a packet into `in` and checks its frame, unless one is there already. With `wait` it

@@ -18,6 +18,13 @@ static struct event *at(const struct events *events, uint32_t sequence)
 	return &events->ring[sequence & (events->room - 1)];
 }
 
+static bool is_stale(const struct event *event, struct timers *timers)
+{
+	const struct timer *timer = timers_find(timers, event->timer);
+
+	return !timer || timer->abandoned;
+}
+
 /* Closes the gaps that events of cancelled timers leave. */
 static void compact(struct events *events, struct timers *timers)
 {
@@ -25,11 +32,10 @@ static void compact(struct events *events, struct timers *timers)
 
 	for (uint32_t i = 0; i < events->length; i++) {
 		struct event *event = at(events, events->head + i);
-		struct timer *timer = timers_find(timers, event->timer);
 
-		if (!timer || timer->abandoned)
+		if (is_stale(event, timers))
 			continue;
-		timer->event = events->head + kept;
+		timers_find(timers, event->timer)->event = events->head + kept;
 		*at(events, events->head + kept++) = *event;
 	}
 	events->length = kept;
@@ -113,4 +119,12 @@ bool events_pop(struct events *events, struct event *ret)
 	if (--events->length == 0 && events->room > EVENTS_APART)
 		events_destroy(events);
 	return true;
+}
+
+void events_trim(struct events *events, struct timers *timers)
+{
+	struct event stale;
+
+	while (events->length && is_stale(at(events, events->head), timers))
+		(void)events_pop(events, &stale);
 }

@@ -40,5 +40,8 @@ int events_reserve(struct events *events, struct timers *timers, size_t n);
 /* Queues an event of a timer, or merges it into the one that waits. Room has been reserved. */
 void events_push(struct events *events, struct timer *timer, const struct event *event);
 
+/* Drops stale events from the front, so that there is a wanted one unless there is none. */
+void events_trim(struct events *events, struct timers *timers);
+
 /* Takes the oldest. Return: whether there was one. */
 bool events_pop(struct events *events, struct event *ret);

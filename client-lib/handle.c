@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -12,43 +13,83 @@
 
 int handle_enter(struct toytimer *t)
 {
+	int state;
+
 	if (!t)
 		return -EINVAL;
 	if (!connection_is_ours(&t->connection))
 		return -ECHILD;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_mutex_lock(&t->lock);
+	t->cancel_state = state;
+	if (t->dispatch.running)
+		dispatch_check(t);
 	return 0;
 }
 
-/* While a handler runs, there is nothing for another thread to process. */
-static bool has_work(const struct toytimer *t)
+bool handle_run_ends(const struct toytimer *t)
 {
-	if (t->dispatching)
-		return false;
-	return t->events.length || t->starved || requests_ready(t) ||
-		(t->runners && !t->timers.count);
+	/* A handler that runs in another thread may register the next timer. */
+	return !t->timers.count && !t->dispatch.running;
 }
 
-/*
- * The descriptor is made readable by whoever leaves work behind, but unreadable only by
- * toytimer_process(): a call in between that finds it readable for nothing costs less than two
- * system calls for each registration that is queued and sent.
- */
+/* What toytimer_process() could do now. While a handler runs it could call no other. */
+static bool has_work(struct toytimer *t)
+{
+	if (t->dispatch.running)
+		return false;
+	events_trim(&t->events, &t->timers);
+	return t->events.length || requests_ready(t) || (!t->leading && (t->starved || t->more));
+}
+
+/* Return: whether the eventfd is readable now. */
+static bool set_readable(int fd, bool is, bool should)
+{
+	uint64_t value = 1;
+
+	if (is == should)
+		return is;
+	if (should)
+		return write(fd, &value, sizeof(value)) == (ssize_t)sizeof(value);
+	return read(fd, &value, sizeof(value)) < 0;
+}
+
+int handle_release(struct toytimer *t)
+{
+	int state = t->cancel_state;
+
+	pthread_mutex_unlock(&t->lock);
+	return state;
+}
+
+/* Tells whoever polls the descriptors what there is to do now. */
+static void leave_work(struct toytimer *t)
+{
+	t->signalled = set_readable(t->signal, t->signalled, has_work(t));
+	if (t->runners)
+		t->run_over = set_readable(t->over, t->run_over, handle_run_ends(t));
+}
+
 void handle_leave(struct toytimer *t)
 {
-	uint64_t one = 1;
+	int state = t->cancel_state;
 
-	if (!t->signalled && has_work(t))
-		t->signalled = write(t->signal, &one, sizeof(one)) == (ssize_t)sizeof(one);
-	pthread_mutex_unlock(&t->lock);
+	if (connection_is_ours(&t->connection)) {
+		leave_work(t);
+		handle_release(t);
+	}
+	pthread_setcancelstate(state, NULL);
 }
 
-void handle_calm(struct toytimer *t)
+int handle_retake(struct toytimer *t, int cancel_state)
 {
-	uint64_t value;
-
-	if (t->signalled && !has_work(t))
-		t->signalled = read(t->signal, &value, sizeof(value)) < 0;
+	if (!connection_is_ours(&t->connection)) {
+		pthread_setcancelstate(cancel_state, NULL);
+		return -ECHILD;
+	}
+	pthread_mutex_lock(&t->lock);
+	t->cancel_state = cancel_state;
+	return 0;
 }
 
 uint64_t handle_deadline(const struct toytimer *t)
@@ -97,18 +138,35 @@ static int receive(struct toytimer *t)
 	return take(t, connection_receive(&t->connection, false));
 }
 
+/* Whether the caller's descriptor tells of what there is to receive. */
+static void set_muted(struct toytimer *t, bool muted)
+{
+	struct epoll_event event = {.events = muted ? 0 : EPOLLIN};
+
+	if (t->muted != muted &&
+		epoll_ctl(t->epoll, EPOLL_CTL_MOD, t->connection.epoll, &event) == 0)
+		t->muted = muted;
+}
+
 int handle_pump(struct toytimer *t, bool one_event)
 {
-	int r = 0;
+	int taken = 0, r = 1;
 
-	if (!t->leading)
-		for (int i = 0; i < PUMP_MAX && !(one_event && t->events.length); i++) {
-			r = receive(t);
-			if (r <= 0)
-				break;
-		}
+	while (!t->leading && r > 0 && taken < PUMP_MAX && !(one_event && t->events.length)) {
+		r = receive(t);
+		taken++;
+	}
+	t->more = r > 0 && taken == PUMP_MAX;
 	requests_send(t);
 	return r < 0 ? r : 0;
+}
+
+void handle_yield_to_leader(struct toytimer *t)
+{
+	if (!t->leading)
+		return;
+	t->watched = true;
+	set_muted(t, true);
 }
 
 /* Receives what a waiting thread may wait for. Once nothing is in flight, what else there is stays
@@ -135,43 +193,117 @@ static int sleep_ms(uint64_t now, uint64_t deadline)
 	return ms > 1000000 ? 1000000 : (int)ms;
 }
 
-static int lead(struct toytimer *t, uint64_t now, uint64_t deadline)
+/* A thread that sleeps, and what there is to do if it is cancelled. */
+struct sleeper {
+	struct toytimer *t;
+	int cancel_state;
+	bool leads;
+	handle_undo undo;
+	void *userdata;
+};
+
+/* What arrived meanwhile is everybody's again. */
+static void end_leading(struct toytimer *t)
 {
-	bool wait = connection_may_wait(&t->connection) && deadline - now > CONNECTION_PATIENCE_US;
+	t->leading = false;
+	set_muted(t, false);
+	/* Followers have their answers, or one of them has to lead. */
+	pthread_cond_broadcast(&t->progress);
+}
+
+/* Cancelled with the lock held, as it is where a condition is waited for. */
+static void cancel_locked(void *userdata)
+{
+	struct sleeper *sleeper = userdata;
+	struct toytimer *t = sleeper->t;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	t->cancel_state = sleeper->cancel_state;
+	if (sleeper->leads)
+		end_leading(t);
+	if (sleeper->undo)
+		sleeper->undo(t, sleeper->userdata);
+	handle_leave(t);
+}
+
+static void cancel_unlocked(void *userdata)
+{
+	struct sleeper *sleeper = userdata;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	if (handle_retake(sleeper->t, sleeper->cancel_state) == 0)
+		cancel_locked(sleeper);
+}
+
+/*
+ * With `receives` the sleep and the receiving are one system call. It must not be a point of
+ * cancellation, or the packet that it took could be lost, and its patience is short instead.
+ * Return: what connection_receive() does; 0 without `receives`.
+ */
+static int sleep_leading(struct sleeper *sleeper, bool receives, int timeout_ms)
+{
+	struct toytimer *t = sleeper->t;
 	struct epoll_event event;
 	int r = 0;
 
-	/* Nobody else receives meanwhile, and so nobody closes the socket. */
-	t->leading = true;
-	handle_leave(t);
-	if (wait)
+	pthread_cleanup_push(cancel_unlocked, sleeper);
+	if (receives)
 		r = connection_receive(&t->connection, true);
-	else
-		(void)epoll_wait(t->connection.epoll, &event, 1, sleep_ms(now, deadline));
-	pthread_mutex_lock(&t->lock);
-	t->leading = false;
-	r = receive_answers(t, wait ? take(t, r) : receive(t));
-	requests_send(t);
-	/* Followers have their answers, or one of them has to lead. */
-	pthread_cond_broadcast(&t->progress);
+	pthread_setcancelstate(sleeper->cancel_state, NULL);
+	if (!receives)
+		(void)epoll_wait(t->connection.epoll, &event, 1, timeout_ms);
+	else if (r == 0)
+		pthread_testcancel();
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cleanup_pop(0);
 	return r;
 }
 
-static void follow(struct toytimer *t, uint64_t deadline)
+static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct sleeper *sleeper)
+{
+	bool receives = connection_may_wait(&t->connection) &&
+		deadline - now > CONNECTION_PATIENCE_US;
+	int received, r;
+
+	/* Nobody else receives meanwhile, and so nobody closes the socket. */
+	t->leading = sleeper->leads = true;
+	set_muted(t, t->watched);
+	sleeper->cancel_state = t->cancel_state;
+	leave_work(t);
+	handle_release(t);
+	received = sleep_leading(sleeper, receives, sleep_ms(now, deadline));
+	r = handle_retake(t, sleeper->cancel_state);
+	if (r < 0)
+		return r;
+	t->leading = false;
+	r = receive_answers(t, receives ? take(t, received) : receive(t));
+	requests_send(t);
+	end_leading(t);
+	return r;
+}
+
+static void follow(struct toytimer *t, uint64_t deadline, struct sleeper *sleeper)
 {
 	struct timespec until = {
 		.tv_sec = (time_t)(deadline / 1000000),
 		.tv_nsec = (long)(deadline % 1000000) * 1000,
 	};
 
+	sleeper->cancel_state = t->cancel_state;
+	pthread_cleanup_push(cancel_locked, sleeper);
+	pthread_setcancelstate(sleeper->cancel_state, NULL);
 	if (deadline == TOYTIMER_FOREVER)
 		pthread_cond_wait(&t->progress, &t->lock);
 	else
 		pthread_cond_timedwait(&t->progress, &t->lock, &until);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cleanup_pop(0);
+	t->cancel_state = sleeper->cancel_state;
 }
 
-int handle_await(struct toytimer *t, uint64_t deadline)
+int handle_await(struct toytimer *t, uint64_t deadline, handle_undo undo, void *userdata)
 {
+	struct sleeper sleeper = {.t = t, .undo = undo, .userdata = userdata};
 	uint64_t now = toytimer_now(TOYTIMER_MONOTONIC);
 
 	requests_send(t);
@@ -181,7 +313,79 @@ int handle_await(struct toytimer *t, uint64_t deadline)
 		return -ETIMEDOUT;
 	}
 	if (!t->leading)
-		return lead(t, now, deadline);
-	follow(t, deadline);
+		return lead(t, now, deadline, &sleeper);
+	follow(t, deadline, &sleeper);
 	return 0;
+}
+
+static void forget_awaited(struct toytimer *t, void *userdata)
+{
+	(void)userdata;
+	t->dispatch.awaited--;
+}
+
+int handle_await_handler(struct toytimer *t, uint64_t timer, uint64_t deadline)
+{
+	struct sleeper sleeper = {.t = t, .undo = forget_awaited};
+	uint64_t number = t->dispatch.number;
+	int r = 0;
+
+	if (t->dispatch.timer != timer || dispatch_is_here(t))
+		return 0;
+	t->dispatch.awaited++;
+	while (r == 0 && t->dispatch.running && t->dispatch.number == number) {
+		if (toytimer_now(TOYTIMER_MONOTONIC) >= deadline)
+			r = -ETIMEDOUT;
+		else
+			follow(t, deadline, &sleeper);
+	}
+	t->dispatch.awaited--;
+	return r;
+}
+
+static void forget_runner(struct toytimer *t, void *userdata)
+{
+	(void)userdata;
+	t->runners--;
+}
+
+/* Return: 1, 0 or -EINTR. */
+static int poll_work(struct sleeper *sleeper, uint64_t timeout, bool runs)
+{
+	struct pollfd fds[] = {
+		{.fd = sleeper->t->epoll, .events = POLLIN},
+		{.fd = sleeper->t->over, .events = POLLIN},
+	};
+	struct timespec span = {
+		.tv_sec = (time_t)(timeout / 1000000),
+		.tv_nsec = (long)(timeout % 1000000) * 1000,
+	};
+	int r;
+
+	r = ppoll(fds, runs ? 2 : 1, timeout == TOYTIMER_FOREVER ? NULL : &span, NULL);
+	return r < 0 ? -errno : r > 0;
+}
+
+int handle_sleep(struct toytimer *t, uint64_t timeout, bool runs)
+{
+	struct sleeper sleeper = {
+		.t = t,
+		.cancel_state = t->cancel_state,
+		.undo = runs ? forget_runner : NULL,
+	};
+	int r, retaken;
+
+	t->runners += runs;
+	leave_work(t);
+	handle_release(t);
+	pthread_cleanup_push(cancel_unlocked, &sleeper);
+	pthread_setcancelstate(sleeper.cancel_state, NULL);
+	r = poll_work(&sleeper, timeout, runs);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cleanup_pop(0);
+	retaken = handle_retake(t, sleeper.cancel_state);
+	if (retaken < 0)
+		return retaken;
+	t->runners -= runs;
+	return r;
 }

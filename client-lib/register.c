@@ -82,17 +82,6 @@ static bool packet_full(const struct toytimer *t)
 	return t->timers.unsent_count && t->timers.unsent_count % PACKET == 0;
 }
 
-/* Lets the socket take what is queued, and comes back with room for n more. Answers are taken as
- * they come: with too many that are not, the daemon would stop to listen. */
-static int give_way(struct toytimer *t, size_t n, uint64_t deadline)
-{
-	int r = handle_pump(t, false);
-
-	while (r == 0 && t->timers.unsent_count >= QUEUED_MAX)
-		r = handle_await(t, deadline);
-	return r ?: timers_reserve(&t->timers, n);
-}
-
 /* Nobody waits any more: what is not sent is not registered, what is sent will be cancelled.
  * O(n). */
 static void abandon(struct toytimer *t, struct batch *batch, int error)
@@ -117,6 +106,27 @@ static void abandon(struct toytimer *t, struct batch *batch, int error)
 	}
 }
 
+/* The thread that waited is cancelled, and its batch goes with it. */
+static void abandon_cancelled(struct toytimer *t, void *userdata)
+{
+	struct batch *batch = userdata;
+
+	batch->timers = NULL;
+	batch->errors = NULL;
+	abandon(t, batch, 0);
+}
+
+/* Lets the socket take what is queued, and comes back with room for n more. Answers are taken as
+ * they come: with too many that are not, the daemon would stop to listen. */
+static int give_way(struct toytimer *t, size_t n, uint64_t deadline, struct batch *batch)
+{
+	int r = handle_pump(t, false);
+
+	while (r == 0 && t->timers.unsent_count >= QUEUED_MAX)
+		r = handle_await(t, deadline, abandon_cancelled, batch);
+	return r ?: timers_reserve(&t->timers, n);
+}
+
 static void register_all(
 	struct toytimer *t, const toytimer_registration *r, size_t n, struct batch *batch)
 {
@@ -135,10 +145,10 @@ static void register_all(
 		if (batch->errors)
 			batch->errors[i] = e;
 		if (error == 0 && packet_full(t))
-			error = give_way(t, n - i, deadline);
+			error = give_way(t, n - i, deadline, batch);
 	}
 	while (error == 0 && batch->pending)
-		error = handle_await(t, deadline);
+		error = handle_await(t, deadline, abandon_cancelled, batch);
 	if (error < 0)
 		abandon(t, batch, error);
 }

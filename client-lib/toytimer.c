@@ -15,8 +15,7 @@
 
 #define TIMEOUT_US UINT64_C(25000000) /* as sd-bus has it */
 
-/* Frees a handle, also a half-built one. */
-static void handle_free(struct toytimer *t)
+void handle_free(struct toytimer *t)
 {
 	bool ours = t->connection.pages && connection_is_ours(&t->connection);
 
@@ -25,6 +24,8 @@ static void handle_free(struct toytimer *t)
 		close(t->epoll);
 	if (t->signal >= 0)
 		close(t->signal);
+	if (t->over >= 0)
+		close(t->over);
 	requests_destroy(&t->requests);
 	events_destroy(&t->events);
 	timers_destroy(&t->timers);
@@ -61,10 +62,18 @@ static int init_descriptors(struct toytimer *t)
 	t->signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (t->signal < 0)
 		return text_local(errno);
+	t->over = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (t->over < 0)
+		return text_local(errno);
 	if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->connection.epoll, &event) < 0 ||
 		epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->signal, &event) < 0)
 		return text_local(errno);
 	return 0;
+}
+
+static void free_cancelled(void *userdata)
+{
+	handle_free(userdata);
 }
 
 /* Waits for the first connection. Other than later ones, it fails at once, but where the daemon is
@@ -72,15 +81,16 @@ static int init_descriptors(struct toytimer *t)
 static int wait_until_up(struct toytimer *t)
 {
 	uint64_t deadline = handle_deadline(t);
-	int r = 0;
+	int r = handle_enter(t);
 
-	pthread_mutex_lock(&t->lock);
+	pthread_cleanup_push(free_cancelled, t);
 	while (r == 0 && t->connection.state != CONNECTION_UP) {
-		r = handle_await(t, deadline);
+		r = handle_await(t, deadline, NULL, NULL);
 		if (r == 0 && t->connection.state == CONNECTION_DOWN &&
 			t->connection.error != -ETIMEDOUT)
 			r = t->connection.error;
 	}
+	pthread_cleanup_pop(0);
 	handle_leave(t);
 	return r;
 }
@@ -104,7 +114,7 @@ _public_ int toytimer_open(toytimer **ret, const char *path)
 	if (!t)
 		return -ENOMEM;
 	atomic_init(&t->references, 1);
-	t->epoll = t->signal = -1;
+	t->epoll = t->signal = t->over = -1;
 	t->timeout = TIMEOUT_US;
 	timers_init(&t->timers);
 	requests_init(&t->requests);
@@ -131,10 +141,25 @@ _public_ toytimer *toytimer_ref(toytimer *t)
 	return t;
 }
 
+/* A forked child may drop its copy within the handler in which it was forked, and then return from
+ * it: until then the copy has to stay. */
+static bool free_later(struct toytimer *t)
+{
+	if (connection_is_ours(&t->connection) || !dispatch_is_here(t))
+		return false;
+	t->dispatch.forsaken = true;
+	return true;
+}
+
 _public_ toytimer *toytimer_unref(toytimer *t)
 {
-	if (t && atomic_fetch_sub(&t->references, 1) == 1)
-		handle_free(t);
+	int state;
+
+	if (!t || atomic_fetch_sub(&t->references, 1) != 1 || free_later(t))
+		return NULL;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	handle_free(t);
+	pthread_setcancelstate(state, NULL);
 	return NULL;
 }
 
@@ -163,79 +188,24 @@ _public_ int toytimer_get_events(toytimer *t)
 	return connection_is_ours(&t->connection) ? POLLIN : -ECHILD;
 }
 
-/* Whether we were called by a handler of this handle. */
-static bool in_handler(const struct toytimer *t)
-{
-	return t->dispatching && pthread_equal(t->dispatcher, pthread_self());
-}
-
-static int call_handler(
-	struct toytimer *t, toytimer_handler handler, const toytimer_event *event, void *userdata)
-{
-	int result;
-
-	t->dispatching = true;
-	t->dispatcher = pthread_self();
-	handle_leave(t);
-	result = handler(t, event, userdata);
-	pthread_mutex_lock(&t->lock);
-	t->dispatching = false;
-	return result;
-}
-
-/* Hands out the oldest event that is still wanted. Return: whether there was one. */
-static bool dispatch(struct toytimer *t, int *ret_result)
-{
-	struct event event;
-
-	while (events_pop(&t->events, &event)) {
-		struct timer *timer = timers_find(&t->timers, event.timer);
-		toytimer_handler handler;
-		void *userdata;
-		uint64_t id;
-
-		if (!timer || timer->abandoned)
-			continue;
-		handler = timer->handler;
-		userdata = timer->userdata;
-		/* A wake that arrived before the connection was lost: the daemon that knew it is
-		 * gone. */
-		id = timer->state == TIMER_HELD || timer->state == TIMER_ENDED ? timer->id : 0;
-		if (event.last)
-			timers_drop(&t->timers, timer);
-		*ret_result = call_handler(t, handler,
-			&(toytimer_event){
-				.type = (enum toytimer_event_type)event.type,
-				.error = event.error,
-				.timer = event.timer,
-				.id = id,
-				.due = event.due,
-				.late = event.late,
-				.overruns = event.overruns,
-				.last = event.last,
-			},
-			userdata);
-		return true;
-	}
-	return false;
-}
-
-/* toytimer_process() with the lock held, and with whatever the handler returned. */
+/* toytimer_process() with the lock held, and with whatever the handler returned. Return: as that,
+ * or -ECHILD as dispatch_next(). */
 static int process(struct toytimer *t, int *ret_result)
 {
-	int r = 0;
+	int r = 0, error;
 
-	/* What handlers have queued is sent when no event is left, so that it travels together.
-	 * While one runs, all that comes is taken in, or the descriptor would stay readable. */
-	if (!t->dispatching && dispatch(t, ret_result)) {
-		r = 1;
-	} else {
-		r = handle_pump(t, !t->dispatching);
-		if (!t->dispatching && dispatch(t, ret_result))
-			r = 1;
-	}
-	handle_calm(t);
-	return r;
+	/* What handlers have queued is sent when no event is left, so that it travels together. */
+	if (!t->dispatch.running)
+		r = dispatch_next(t, ret_result);
+	if (r != 0)
+		return r;
+	handle_yield_to_leader(t);
+	/* While a handler runs, all that comes is taken in, or the descriptor would stay
+	 * readable. */
+	error = handle_pump(t, !t->dispatch.running);
+	if (!t->dispatch.running)
+		r = dispatch_next(t, ret_result);
+	return r ?: error;
 }
 
 _public_ int toytimer_process(toytimer *t)
@@ -244,22 +214,11 @@ _public_ int toytimer_process(toytimer *t)
 
 	if (r < 0)
 		return r;
-	r = in_handler(t) ? -EBUSY : process(t, &result);
+	r = dispatch_is_here(t) ? -EBUSY : process(t, &result);
+	if (r == -ECHILD)
+		return r;
 	handle_leave(t);
 	return r == 1 && result < 0 ? result : r;
-}
-
-static int wait_for_work(struct toytimer *t, uint64_t timeout)
-{
-	struct pollfd fd = {.fd = t->epoll, .events = POLLIN};
-	struct timespec span = {
-		.tv_sec = (time_t)(timeout / 1000000),
-		.tv_nsec = (long)(timeout % 1000000) * 1000,
-	};
-
-	if (ppoll(&fd, 1, timeout == TOYTIMER_FOREVER ? NULL : &span, NULL) < 0)
-		return -errno;
-	return fd.revents != 0;
 }
 
 _public_ int toytimer_wait(toytimer *t, uint64_t timeout)
@@ -269,26 +228,26 @@ _public_ int toytimer_wait(toytimer *t, uint64_t timeout)
 	if (r < 0)
 		return r;
 	requests_send(t);
-	handle_leave(t);
-	return wait_for_work(t, timeout);
+	r = handle_sleep(t, timeout, false);
+	if (r != -ECHILD)
+		handle_leave(t);
+	return r;
 }
 
-/* toytimer_run() with the lock held. */
-static int run(struct toytimer *t)
+/* toytimer_run() with the lock held. Return: 0; 1: *ret_result is what a handler returned, and not 0;
+ * or a negative errno: with -ECHILD the lock is not held, and the handle may be gone. */
+static int run(struct toytimer *t, int *ret_result)
 {
 	for (;;) {
-		int result = 0, r = process(t, &result);
+		int r = process(t, ret_result);
 
-		if (r == 1 && result == 0)
+		if (r == 1 && *ret_result == 0)
 			continue;
 		if (r != 0)
-			return r == 1 ? result : r;
-		/* A handler that runs in another thread may register the next timer. */
-		if (!t->timers.count && !t->dispatching)
+			return r;
+		if (handle_run_ends(t))
 			return 0;
-		handle_leave(t);
-		r = wait_for_work(t, TOYTIMER_FOREVER);
-		pthread_mutex_lock(&t->lock);
+		r = handle_sleep(t, TOYTIMER_FOREVER, true);
 		if (r < 0)
 			return r;
 	}
@@ -296,19 +255,15 @@ static int run(struct toytimer *t)
 
 _public_ int toytimer_run(toytimer *t)
 {
-	int r = handle_enter(t);
+	int result = 0, r = handle_enter(t);
 
 	if (r < 0)
 		return r;
-	if (in_handler(t)) {
-		r = -EBUSY;
-	} else {
-		t->runners++;
-		r = run(t);
-		t->runners--;
-	}
+	r = dispatch_is_here(t) ? -EBUSY : run(t, &result);
+	if (r == -ECHILD)
+		return r;
 	handle_leave(t);
-	return r;
+	return r == 1 ? result : r;
 }
 
 _public_ int toytimer_get_timer(toytimer *t, uint64_t timer, uint64_t *ret_id, uint64_t *ret_due)

@@ -10,9 +10,19 @@
  * parameter then; nothing is printed; no signal is touched; no thread is started. Every function
  * may be called from several threads on one handle, and from within a callback, unless it says
  * otherwise. Callbacks run only inside toytimer_process() and toytimer_run(), in the thread that
- * called it, one at a time, with no lock held. After fork(), a handle belongs to the parent: in the
- * child toytimer_unref() frees the child's copy, if the parent had no other thread; every other
- * call returns -ECHILD (those that return a number, 0).
+ * called it, one at a time, with no lock held.
+ *
+ * A callback may throw a C++ exception, longjmp() out of the library, end its thread, or be
+ * cancelled in it: the event counts as handled, and the handle stays usable. A thread may be
+ * cancelled within any call that waits, within 0.1 s; what the call asked for is then as after a
+ * timeout, see toytimer_set_timeout().
+ *
+ * After fork(), a handle belongs to the parent: in the child toytimer_unref() frees the child's
+ * copy, if the parent had no other thread; every other call returns -ECHILD (those that return a
+ * number, 0), also one that was under way, if a callback forked.
+ *
+ * No function is async-signal-safe: none may be called from a signal handler, and no signal handler
+ * may jump out of one.
  *
  * All spans and instants are microseconds.
  *
