@@ -252,9 +252,10 @@ typedef struct toytimer_status {
 	uint32_t pid;
 	uint64_t uptime;
 	uint64_t clients, timers;
-	uint64_t next; /* until the alarm rings; FOREVER: not armed */
+	uint64_t next; /* until the alarm rings for a timer; FOREVER: never */
 	uint64_t registered, woken, cancelled, refused;
 	uint64_t wakeups;
+	/* Lateness in the sense of timerd(8): from when a wake could first have been sent. */
 	uint64_t late_p50, late_p99, late_max;
 	uint64_t restarts;			   /* of the daemon, that its sessions survived */
 	uint64_t adopted_sessions, adopted_timers; /* that were gone on with, in all */

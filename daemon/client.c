@@ -151,7 +151,7 @@ static void client_block(
 		client_close(clients, session);
 }
 
-static void client_unblock(struct clients *clients, uint32_t session)
+static void client_unblock(struct clients *clients, uint32_t session, const struct now *now)
 {
 	struct client *client = &clients->of[session];
 	uint32_t unread = client_ask_unread(client);
@@ -166,7 +166,7 @@ static void client_unblock(struct clients *clients, uint32_t session)
 	if (client_watch(clients, session, EPOLL_CTL_MOD) < 0)
 		client_close(clients, session);
 	else
-		worker_unblock(clients->worker, session);
+		worker_unblock(clients->worker, session, now);
 }
 
 static void read_comm(pid_t pid, char comm[static PROTO_COMM_MAX])
@@ -402,7 +402,7 @@ uint32_t client_event(
 	if (hung_up)
 		client_close(clients, session);
 	else
-		client_unblock(clients, session);
+		client_unblock(clients, session, now);
 	return 1;
 }
 

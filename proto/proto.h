@@ -228,13 +228,15 @@ struct proto_status_answer {
 	uint64_t uptime;		      /* since the daemon's start */
 	uint64_t clients;
 	uint64_t timers;
-	uint64_t next;	     /* until the alarm rings next; PROTO_FOREVER: it is not armed */
+	uint64_t next;	     /* until the alarm rings for a client's timer; PROTO_FOREVER: never */
 	uint64_t registered; /* these count since the start */
 	uint64_t woken;
 	uint64_t cancelled;
 	uint64_t refused;
-	uint64_t wakeups;  /* times that the alarm rang */
-	uint64_t late_p50; /* over all wakes since the start, upper bound of its bucket (6 %) */
+	uint64_t wakeups; /* times that the alarm rang */
+	/* Lateness of all wakes since the start, from when each could first have been sent: see
+	 * timerd(8). Quantiles are the upper bounds of their buckets (6 %). */
+	uint64_t late_p50;
 	uint64_t late_p99;
 	uint64_t late_max;
 	uint64_t restarts; /* that the sessions survived; these survive what sessions survive */

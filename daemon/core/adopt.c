@@ -145,9 +145,10 @@ static bool is_whole(const struct arena *arena, uint32_t timer)
 	struct arena_intent values = timers_values(arena, timer);
 	uint32_t session = arena->timers[timer].session;
 	unsigned int clock = timers_clock(arena, timer);
-	uint32_t tag = timers_tag(timers_state(arena, timer), clock, timers_labelled(arena, timer));
+	uint32_t known = TIMERS_TAG_STATES | UINT32_C(0xff) << TIMERS_TAG_CLOCK_SHIFT |
+		TIMERS_TAG_LABELLED | TIMERS_TAG_PAST;
 
-	return clock < ARENA_CLOCKS && arena->nodes[timer].tag == tag &&
+	return clock < ARENA_CLOCKS && !(arena->nodes[timer].tag & ~known) &&
 		session <= arena->header->sessions_top && session > 0 &&
 		arena->timers[timer].sequence > 0 &&
 		arena->timers[timer].sequence <= SEQUENCE_MAX && values.due <= values.latest &&
@@ -192,8 +193,7 @@ static void adopt_timer(struct arena *arena, uint32_t timer, enum timer_state st
 		sessions_tell_cancelled(arena, timer);
 		return;
 	}
-	ARENA_PUBLISH(arena->nodes[timer].tag,
-		timers_tag(TIMER_ARMED, clock, timers_labelled(arena, timer)));
+	timers_set_state(arena, timer, TIMER_ARMED);
 	timers_enroll(arena, &s->timers[clock], timer);
 }
 

@@ -103,6 +103,9 @@ enum session_place {
 	SESSION_BLOCKED,     /* its client does not read: nothing is done for it until it does */
 };
 
+/* The clocks that lateness is measured on: monotonic and boottime. */
+#define ARENA_MEASURES 2
+
 struct session {
 	struct rbtree timers[ARENA_CLOCKS]; /* over arena::nodes */
 	uint32_t user;
@@ -112,7 +115,9 @@ struct session {
 	uint64_t born;	 /* arena_header::sequence when it opened: older timers are not its own */
 	uint64_t socket; /* SO_COOKIE of its connection: by this the next process knows it again */
 	uint64_t sent_at[PROTO_CLOCKS]; /* the time for which its last packet of wakes was made */
-	uint32_t check;			/* sessions_check() over what never changes */
+	/* For lateness.h: since when its client reads, and when it last asked for what was past. */
+	uint64_t reads_from[ARENA_MEASURES], asked_at[ARENA_MEASURES];
+	uint32_t check; /* sessions_check() over what never changes */
 	uint32_t told_first,
 		told_last; /* cancelled by others, linked by what is before in a tree */
 	uint32_t ready_next, ready_prev; /* arena_header::ready_first; free: sessions_free */
@@ -167,6 +172,12 @@ struct arena_applying {
 	uint32_t check;	   /* arena_applying_check() of session, serial and sequence */
 };
 
+/* Where a clock last jumped against the one that measures its timers' lateness: see lateness.c. */
+struct arena_jump {
+	uint64_t at, previous;	/* this jump and the one before it, on that one */
+	uint64_t before, after; /* how far ahead of it the clock was, modulo 2^64 */
+};
+
 /* As many as one packet can re-arm. */
 #define ARENA_REARMED_MAX PROTO_RECORDS_MAX(struct proto_rearm)
 
@@ -187,6 +198,7 @@ struct arena_header {
 	struct arena_intent intent;
 	struct arena_applying applying;
 	struct rbtree watched[ARENA_CLOCKS]; /* over arena_heads(): sessions by their first due */
+	struct arena_jump jumps[ARENA_CLOCKS];
 	struct counters counters;
 };
 

@@ -409,3 +409,23 @@ uint32_t rbtree_next(const struct rbnode *nodes, uint32_t node)
 {
 	return step(nodes, node, 1);
 }
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t rbtree_least_beside(const struct rbnode *nodes, uint32_t node)
+{
+	/* Nil has no latest. */
+	uint64_t least = earlier(nodes[rbtree_child(nodes, node, 0)].least,
+		nodes[rbtree_child(nodes, node, 1)].least);
+
+	for (uint32_t parent; (parent = nodes[node].parent); node = parent) {
+		uint32_t other = rbtree_child(
+			nodes, parent, rbtree_child(nodes, parent, 0) == node);
+
+		least = earlier(least, earlier(nodes[parent].latest, nodes[other].least));
+	}
+	return least;
+}

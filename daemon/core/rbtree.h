@@ -76,6 +76,10 @@ void rbtree_set_latest(struct rbnode *nodes, uint32_t node, uint64_t latest);
 /* The node after node in order; 0: it was the last. O(log n), O(1) amortised over a walk. */
 uint32_t rbtree_next(const struct rbnode *nodes, uint32_t node);
 
+/* The smallest latest in the tree but for that of `node`, which is in it; UINT64_MAX: there is no other.
+ * O(log n). */
+uint64_t rbtree_least_beside(const struct rbnode *nodes, uint32_t node);
+
 /* The smallest latest in the tree; UINT64_MAX where it is empty. O(1). */
 static inline uint64_t rbtree_least(const struct rbnode *nodes, const struct rbtree *tree)
 {

@@ -117,13 +117,14 @@ uint64_t report_list(const struct worker *w, uint32_t session, uint64_t cursor, 
 	return 0;
 }
 
-/* Until the alarm rings; whichever clock's comes first. */
+/* Until the alarm rings for a client's timer; whichever clock's comes first. */
 static uint64_t next_alarm(const struct worker *w, const struct now *now)
 {
 	uint64_t next = PROTO_FOREVER;
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint64_t at = worker_next(w, clock), current = timers_now(now, clock);
+		uint64_t at = sessions_next_of_clients(&w->arena, clock);
+		uint64_t current = timers_now(now, clock);
 		uint64_t left = at > current ? at - current : 0;
 
 		if (at != TIMERS_FOREVER && left < next)

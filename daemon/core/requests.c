@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "lateness.h"
+
 static unsigned int clock_of(const struct proto_register *r)
 {
 	if (!(r->flags & PROTO_WAKE_SYSTEM))
@@ -38,9 +40,16 @@ static enum proto_status check(const struct worker *w, const struct proto_regist
 
 /* Makes a place that was taken a live timer's, but for its tree. */
 static void fill(struct worker *w, uint32_t timer, uint32_t session, const struct proto_register *r,
-	uint64_t due)
+	uint64_t due, const struct now *now)
 {
 	struct arena *arena = &w->arena;
+	uint64_t latest = timers_latest(due, r->slack);
+	uint32_t kind = r->label[0] ? TIMERS_TAG_LABELLED : 0;
+
+	if (latest < now->at[r->clock]) {
+		kind |= TIMERS_TAG_PAST;
+		lateness_asked(arena, session, now);
+	}
 
 	ARENA_STORE(arena->timers[timer],
 		((struct timer){
@@ -53,8 +62,8 @@ static void fill(struct worker *w, uint32_t timer, uint32_t session, const struc
 	if (r->label[0])
 		memcpy(arena->labels[timer], r->label, sizeof(r->label));
 	ARENA_STORE(arena->nodes[timer].due, due);
-	ARENA_STORE(arena->nodes[timer].latest, timers_latest(due, r->slack));
-	timers_publish(arena, timer, clock_of(r), r->label[0] != 0);
+	ARENA_STORE(arena->nodes[timer].latest, latest);
+	timers_publish(arena, timer, clock_of(r), kind);
 	arena->sessions[session].held++;
 }
 
@@ -65,7 +74,7 @@ uint32_t requests_enroll_own(
 
 	if (!timer)
 		return 0;
-	fill(w, timer, ARENA_OWN_SESSION, r, now->at[r->clock] + r->due);
+	fill(w, timer, ARENA_OWN_SESSION, r, now->at[r->clock] + r->due, now);
 	sessions_enroll(&w->arena, timer);
 	return timer;
 }
@@ -109,7 +118,7 @@ static void foresee(
 }
 
 static enum proto_status enroll(struct worker *w, uint32_t session, const struct records *records,
-	unsigned int i, uint32_t *ret_timer)
+	unsigned int i, const struct now *now, uint32_t *ret_timer)
 {
 	uint32_t user = w->arena.sessions[session].user;
 	enum proto_status status = records->status[i];
@@ -120,19 +129,19 @@ static enum proto_status enroll(struct worker *w, uint32_t session, const struct
 		return status;
 	/* There is a place: the limits are below the arena's room. */
 	*ret_timer = arena_take_timer(&w->arena);
-	fill(w, *ret_timer, session, &records->r[i], records->dues[i]);
+	fill(w, *ret_timer, session, &records->r[i], records->dues[i], now);
 	limits_take_timer(&w->arena, user);
 	sessions_enroll_foreseen(&w->arena, *ret_timer, records->places[i], &w->run);
 	return PROTO_OK;
 }
 
 static void answer_register(struct worker *w, uint32_t session, const struct records *records,
-	unsigned int i, struct codec_writer *answer)
+	unsigned int i, const struct now *now, struct codec_writer *answer)
 {
 	struct counters *counters = &w->arena.header->counters;
 	struct proto_registered *registered = codec_add(answer, sizeof(*registered));
 	uint32_t timer;
-	enum proto_status status = enroll(w, session, records, i, &timer);
+	enum proto_status status = enroll(w, session, records, i, now, &timer);
 
 	*registered = (struct proto_registered){.status = status};
 	if (!status) {
@@ -161,7 +170,7 @@ void requests_register(struct worker *w, uint32_t session, const void *packet,
 		}
 		foresee(w, session, &records, n);
 		for (uint32_t k = 0; k < n; k++)
-			answer_register(w, session, &records, k, answer);
+			answer_register(w, session, &records, k, now, answer);
 	}
 	timers_run_link(&w->arena, &w->run);
 	sessions_renew(&w->arena, session);
@@ -193,9 +202,7 @@ static enum proto_status cancel(struct worker *w, uint32_t session, uint64_t id)
 	sessions_withdraw_one(arena, timer);
 	if (owner != session)
 		sessions_renew(arena, owner);
-	ARENA_PUBLISH(arena->nodes[timer].tag,
-		timers_tag(TIMER_CANCELLING, timers_clock(arena, timer),
-			timers_labelled(arena, timer)));
+	timers_set_state(arena, timer, TIMER_CANCELLING);
 	w->cancelling[w->cancelling_count++] = timer << 1 | (owner != session);
 	return PROTO_OK;
 }
@@ -285,6 +292,10 @@ static enum proto_status rearm(struct worker *w, uint32_t session, const struct 
 	/* A new count counts from now on, whatever was sent before. */
 	if (r->count && __builtin_add_overflow(change.fired, r->count, &change.count))
 		change.count = UINT32_MAX;
+	if (change.latest < timers_now(now, timers_clock(arena, timer))) {
+		lateness_asked(arena, session, now);
+		ARENA_STORE(arena->nodes[timer].tag, arena->nodes[timer].tag | TIMERS_TAG_PAST);
+	}
 	sessions_withdraw(arena, timer);
 	timers_rearm(arena, timer, &change);
 	sessions_enroll(arena, timer);

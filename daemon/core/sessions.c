@@ -242,9 +242,8 @@ void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
 	uint32_t session = arena->timers[timer].session;
 	struct session *s = &arena->sessions[session];
 	struct rbnode *node = &arena->nodes[timer];
-	unsigned int clock = timers_clock(arena, timer);
 
-	ARENA_PUBLISH(node->tag, timers_tag(TIMER_CANCELLED, clock, timers_labelled(arena, timer)));
+	timers_set_state(arena, timer, TIMER_CANCELLED);
 	node->child_red[0] = node->child_red[1] = 0;
 	if (s->told_last)
 		arena->nodes[s->told_last].child_red[0] = timer << 1;
@@ -289,4 +288,12 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 uint64_t sessions_next(const struct arena *arena, unsigned int clock)
 {
 	return rbtree_least(arena_heads(arena, clock), &arena->header->watched[clock]);
+}
+
+uint64_t sessions_next_of_clients(const struct arena *arena, unsigned int clock)
+{
+	const struct rbnode *heads = arena_heads(arena, clock);
+
+	return heads[ARENA_OWN_SESSION].tag ? rbtree_least_beside(heads, ARENA_OWN_SESSION)
+					    : sessions_next(arena, clock);
 }

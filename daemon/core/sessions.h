@@ -76,3 +76,6 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 
 /* The instant on the clock at which the alarm has to ring; TIMERS_FOREVER: none. O(1). */
 uint64_t sessions_next(const struct arena *arena, unsigned int clock);
+
+/* The same but for timers of the daemon's own. O(log sessions). */
+uint64_t sessions_next_of_clients(const struct arena *arena, unsigned int clock);

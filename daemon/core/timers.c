@@ -40,7 +40,7 @@ static inline uint32_t check_of(
 	const struct arena *arena, uint32_t timer, const struct arena_intent *change)
 {
 	const struct timer *t = &arena->timers[timer];
-	uint64_t kind = arena->nodes[timer].tag >> TIMERS_TAG_CLOCK_SHIFT; /* all but the state */
+	uint64_t kind = (arena->nodes[timer].tag & ~TIMERS_TAG_PAST) >> TIMERS_TAG_CLOCK_SHIFT;
 	uint64_t sum = (uint64_t)timer << 32;
 
 	sum += odd[0] * t->sequence + odd[1] * t->cookie;
@@ -78,14 +78,14 @@ struct arena_intent timers_values(const struct arena *arena, uint32_t timer)
 	};
 }
 
-void timers_publish(struct arena *arena, uint32_t timer, unsigned int clock, bool labelled)
+void timers_publish(struct arena *arena, uint32_t timer, unsigned int clock, uint32_t kind)
 {
 	struct rbnode *node = &arena->nodes[timer];
 	struct arena_intent values = timers_values(arena, timer);
 
-	ARENA_STORE(node->tag, timers_tag(TIMER_FREE, clock, labelled));
+	ARENA_STORE(node->tag, (uint32_t)TIMER_FREE | clock << TIMERS_TAG_CLOCK_SHIFT | kind);
 	ARENA_STORE(arena->timers[timer].check, check_of(arena, timer, &values));
-	ARENA_PUBLISH(node->tag, timers_tag(TIMER_ARMED, clock, labelled));
+	timers_set_state(arena, timer, TIMER_ARMED);
 }
 
 static void change_apply(struct arena *arena, const struct arena_intent *change)
@@ -504,4 +504,6 @@ void timers_advance(struct arena *arena, uint32_t timer, uint64_t at)
 	change.latest = timers_latest(change.due, timers_slack(arena, timer));
 	change.fired++;
 	timers_change(arena, timer, &change);
+	if (arena->nodes[timer].tag & TIMERS_TAG_PAST)
+		ARENA_STORE(arena->nodes[timer].tag, arena->nodes[timer].tag & ~TIMERS_TAG_PAST);
 }

@@ -41,19 +41,16 @@ static inline uint64_t timers_now(const struct now *now, unsigned int clock)
 	return now->at[timers_base(clock)];
 }
 
-/* A timer's tag: state, clock, and whether arena::labels has its label. */
+/* A timer's tag: state, clock, whether arena::labels has its label, and whether its due + slack had
+ * passed when it was registered or re-armed, which no check word covers. */
+#define TIMERS_TAG_STATES      UINT32_C(0xff)
 #define TIMERS_TAG_CLOCK_SHIFT 8
 #define TIMERS_TAG_LABELLED    (UINT32_C(1) << 16)
-
-static inline uint32_t timers_tag(enum timer_state state, unsigned int clock, bool labelled)
-{
-	return (uint32_t)state | clock << TIMERS_TAG_CLOCK_SHIFT |
-		(labelled ? TIMERS_TAG_LABELLED : 0);
-}
+#define TIMERS_TAG_PAST	       (UINT32_C(1) << 17)
 
 static inline enum timer_state timers_state(const struct arena *arena, uint32_t timer)
 {
-	return (enum timer_state)(arena->nodes[timer].tag & 0xff);
+	return (enum timer_state)(arena->nodes[timer].tag & TIMERS_TAG_STATES);
 }
 
 static inline unsigned int timers_clock(const struct arena *arena, uint32_t timer)
@@ -64,6 +61,14 @@ static inline unsigned int timers_clock(const struct arena *arena, uint32_t time
 static inline bool timers_labelled(const struct arena *arena, uint32_t timer)
 {
 	return arena->nodes[timer].tag & TIMERS_TAG_LABELLED;
+}
+
+static inline void timers_set_state(
+	const struct arena *arena, uint32_t timer, enum timer_state state)
+{
+	uint32_t *tag = &arena->nodes[timer].tag;
+
+	ARENA_PUBLISH(*tag, (*tag & ~TIMERS_TAG_STATES) | (uint32_t)state);
 }
 
 /* due + slack, or TIMERS_FOREVER. */
@@ -122,8 +127,9 @@ uint32_t timers_check(const struct arena *arena, uint32_t timer, const struct ar
 /* What a timer is now, as a change to nothing else. */
 struct arena_intent timers_values(const struct arena *arena, uint32_t timer);
 
-/* Makes a filled record, whose tag is TIMER_FREE, a live timer's: its check word, then the tag. */
-void timers_publish(struct arena *arena, uint32_t timer, unsigned int clock, bool labelled);
+/* Makes a filled record, whose tag is TIMER_FREE, a live timer's: its check word, then the tag. kind:
+ * of TIMERS_TAG_LABELLED and TIMERS_TAG_PAST. */
+void timers_publish(struct arena *arena, uint32_t timer, unsigned int clock, uint32_t kind);
 
 /* Changes due, latest, every, count and fired of a timer that is in no tree, all or nothing. */
 void timers_change(struct arena *arena, uint32_t timer, const struct arena_intent *change);

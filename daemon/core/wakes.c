@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "lateness.h"
 #include "report.h"
 #include "requests.h"
 #include "worker.h"
@@ -28,7 +29,8 @@ static void write_cancelled(struct worker *w, struct session *s, struct codec_wr
 	}
 }
 
-static uint64_t lateness(const struct arena *arena, uint32_t timer, uint64_t at)
+/* What a wake says. The service's figures are about something else: lateness_of(). */
+static uint64_t time_since_due(const struct arena *arena, uint32_t timer, uint64_t at)
 {
 	/* The clock may have been set back since the timer was found due. */
 	return at > arena->nodes[timer].due ? at - arena->nodes[timer].due : 0;
@@ -45,7 +47,7 @@ static void write_wake(
 		.cookie = t->cookie,
 		.id = timers_id(arena, timer),
 		.due = arena->nodes[timer].due,
-		.late = lateness(arena, timer, now),
+		.late = time_since_due(arena, timer, now),
 		.overruns = timers_overruns(arena, timer, at),
 		.number = t->fired + 1,
 		.flags = timers_last(arena, timer, at) ? PROTO_WAKE_LAST : 0,
@@ -190,7 +192,7 @@ static bool woken(struct worker *w, uint32_t timer, const struct now *now)
 	unsigned int clock = timers_clock(arena, timer);
 	uint64_t at = timers_now(&w->batch.at, clock);
 
-	report_late(&arena->header->counters, lateness(arena, timer, timers_now(now, clock)));
+	report_late(&arena->header->counters, lateness_of(arena, timer, now));
 	arena->header->counters.woken++;
 	if (timers_last(arena, timer, at)) {
 		arena_free_timer(arena, timer);
@@ -227,12 +229,13 @@ void worker_wakes_sent(struct worker *w, const struct now *now)
 
 void worker_settle(struct worker *w, uint32_t session, const struct now *now, bool blocked)
 {
-	if (blocked)
+	if (blocked) {
 		end_sending(&w->arena.sessions[session]);
-	if (blocked)
+		lateness_block(&w->arena, session);
 		sessions_block(&w->arena, session);
-	else if (sessions_due(&w->arena, session, now))
+	} else if (sessions_due(&w->arena, session, now)) {
 		sessions_make_ready(&w->arena, session);
-	else
+	} else {
 		sessions_watch(&w->arena, session);
+	}
 }

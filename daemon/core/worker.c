@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "adopt.h"
+#include "lateness.h"
 #include "report.h"
 #include "requests.h"
 
@@ -56,6 +57,7 @@ void worker_init(
 	w->arena.header->instance = config->instance;
 	w->arena.header->sequence = config->instance & SEQUENCE_FIRST_MAX;
 	sessions_init(&w->arena);
+	lateness_look(&w->arena, now);
 }
 
 bool worker_adopt(
@@ -67,6 +69,7 @@ bool worker_adopt(
 	arena_view(&w->arena, block, room_timers(config), room_clients(config));
 	w->dropped = w->arena.header->counters.dropped_records;
 	adopt(&w->arena);
+	lateness_adopt(&w->arena, now);
 	w->dropped = w->arena.header->counters.dropped_records - w->dropped;
 	return true;
 }
@@ -146,6 +149,7 @@ enum proto_status worker_connect(
 	if (status)
 		return status;
 	session = sessions_open(&w->arena, user, peer);
+	lateness_unblock(&w->arena, session, now);
 	hello.cookie = session;
 	w->arena.sessions[session].hello_timer = requests_enroll_own(w, &hello, now);
 	*ret_session = session;
@@ -346,6 +350,7 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 
 bool worker_tick(struct worker *w, const struct now *now)
 {
+	lateness_look(&w->arena, now);
 	return sessions_collect(&w->arena, now, TICK_SESSIONS);
 }
 
@@ -404,8 +409,9 @@ uint32_t worker_ready(struct worker *w, const struct now *now)
 	return 0;
 }
 
-void worker_unblock(struct worker *w, uint32_t session)
+void worker_unblock(struct worker *w, uint32_t session, const struct now *now)
 {
+	lateness_unblock(&w->arena, session, now);
 	sessions_make_ready(&w->arena, session);
 }
 

@@ -161,7 +161,7 @@ void worker_wakes_sent(struct worker *w, const struct now *now);
 
 /* The session was served. blocked: its client has to read first; then worker_unblock(). */
 void worker_settle(struct worker *w, uint32_t session, const struct now *now, bool blocked);
-void worker_unblock(struct worker *w, uint32_t session);
+void worker_unblock(struct worker *w, uint32_t session, const struct now *now);
 
 /* The instant on a clock at which the alarm has to ring; TIMERS_FOREVER: none. O(1). */
 uint64_t worker_next(const struct worker *w, unsigned int clock);

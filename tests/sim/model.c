@@ -13,6 +13,7 @@ void model_init(struct model *m, const struct worker_config *config, uint64_t *e
 	m->config = config;
 	m->events = events;
 	m->started = now->at[PROTO_CLOCK_BOOTTIME];
+	m->looked = *now;
 	m->chore_due = m->chore_latest = TIMERS_FOREVER;
 }
 
@@ -108,7 +109,7 @@ const char *model_recount(
 		is_off(counters->adopted_sessions, c->adopted_sessions, kills) ||
 		is_off(counters->adopted_timers, c->adopted_timers, kills * MODEL_TIMERS_MAX))
 		return "restarts or adoptions are counted wrongly";
-	if (counters->wakeups != c->wakeups || counters->late_max < c->late_max)
+	if (counters->wakeups != c->wakeups || counters->late_max + MODEL_JUMP < c->late_least)
 		return "wake-ups or lateness are counted wrongly";
 	*c = (struct model_counts){
 		.registered = counters->registered,
@@ -119,7 +120,9 @@ const char *model_recount(
 		.restarts = counters->restarts,
 		.adopted_sessions = counters->adopted_sessions,
 		.adopted_timers = counters->adopted_timers,
-		.late_max = counters->late_max,
+		.late_least = c->late_least,
+		/* That of a wake in hand may have been counted. */
+		.late_most = counters->late_max > c->late_most ? counters->late_max : c->late_most,
 	};
 	return NULL;
 }
@@ -140,7 +143,11 @@ void model_adopted(struct model *m, const struct now *now)
 		if (s->open && !s->greeted)
 			model_close(m, i);
 		s->resumed = s->tell = true;
+		s->blocked = false;
 	}
+	model_look(m, now);
+	for (uint32_t i = 0; i < m->count; i++)
+		m->timers[i].excused |= m->timers[i].since != 0;
 	m->chore_due = m->chore_latest = TIMERS_FOREVER;
 }
 
@@ -174,7 +181,15 @@ static uint64_t next_own(const struct model *m, const bool *blocked)
 
 uint64_t model_next(const struct model *m, unsigned int clock, const bool *blocked)
 {
-	uint64_t next = clock == CLOCK_OF_MONOTONIC ? next_own(m, blocked) : TIMERS_FOREVER;
+	uint64_t own = clock == CLOCK_OF_MONOTONIC ? next_own(m, blocked) : TIMERS_FOREVER;
+	uint64_t next = model_next_of_clients(m, clock, blocked);
+
+	return own < next ? own : next;
+}
+
+uint64_t model_next_of_clients(const struct model *m, unsigned int clock, const bool *blocked)
+{
+	uint64_t next = TIMERS_FOREVER;
 
 	for (uint32_t i = 0; i < m->count; i++) {
 		const struct model_timer *t = &m->timers[i];

@@ -14,6 +14,7 @@
 
 #define MODEL_TIMERS_MAX   128
 #define MODEL_SESSIONS_MAX 24
+#define MODEL_JUMP	   1000	       /* microseconds that a clock may jump unnoticed */
 #define MODEL_COMM	   "simulated" /* of each client */
 
 struct model_timer {
@@ -23,6 +24,10 @@ struct model_timer {
 	uint32_t count, fired;
 	uint64_t id, cookie, due, latest, every;
 	uint64_t order; /* of registration */
+	/* Since when it could have been sent, by what measures its clock; 0: it cannot be yet. */
+	uint64_t since;
+	bool excused; /* that was later than its due + slack */
+	bool past;    /* it was so when it was asked for, since its last wake */
 	char label[PROTO_LABEL_MAX];
 };
 
@@ -30,6 +35,7 @@ struct model_session {
 	bool open, greeted;
 	bool late; /* its hello was read when its time had passed: it may still be ended for that */
 	bool resumed, tell; /* adopted; to be told so */
+	bool blocked;	    /* its client does not read */
 	bool again;	    /* adopted while wakes were being sent, which were made for: */
 	struct now sent_at;
 	uint32_t uid, pid;
@@ -41,7 +47,8 @@ struct model_session {
 struct model_counts {
 	uint64_t registered, woken, cancelled, refused, wakeups;
 	uint64_t restarts, adopted_sessions, adopted_timers;
-	uint64_t late_max;
+	/* The greatest lateness is between these: of the wakes that had no excuse, and of all. */
+	uint64_t late_least, late_most;
 };
 
 struct model {
@@ -51,6 +58,7 @@ struct model {
 	uint64_t order;
 	uint64_t started; /* the daemon that runs now: boottime */
 	struct model_counts counts;
+	struct now looked;			       /* the last reading of the clocks */
 	uint64_t chore_due, chore_latest, chore_every; /* of the watchdog */
 	uint32_t count;
 	struct model_timer
@@ -79,18 +87,26 @@ struct model_answer {
 const char *model_request(struct model *m, uint32_t session, const void *packet, size_t size,
 	const struct now *now, const struct model_answer *answer);
 
+/* Time has come to that; a client does not read, or reads again. */
+void model_look(struct model *m, const struct now *now);
+void model_block(struct model *m, uint32_t session);
+void model_unblock(struct model *m, uint32_t session, const struct now *now);
+
+/* Whether the greatest lateness can be that. */
+bool model_late(const struct model *m, uint64_t late_max);
+
 /* What worker_wakes() said. ret_made: the time for which the wakes were made. */
 const char *model_wakes(struct model *m, uint32_t session, const struct now *now, bool drained,
 	enum worker_send what, const void *packet, size_t size, struct now *ret_made);
 
 /* The packet of events was sent, and its wakes are taken off. */
-void model_sent(
-	struct model *m, uint32_t session, const void *packet, size_t size, const struct now *made);
+void model_sent(struct model *m, uint32_t session, const void *packet, size_t size,
+	const struct now *made, const struct now *now);
 
 /* The same where the daemon was killed meanwhile: what of it the arena shows to have been taken
  * off. */
 void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t session,
-	const void *packet, size_t size, const struct now *made);
+	const void *packet, size_t size, const struct now *made, const struct now *now);
 
 /* Another daemon has adopted the arena. */
 void model_adopted(struct model *m, const struct now *now);
@@ -112,6 +128,9 @@ void model_chore(struct model *m, const struct now *now);
 /* When the alarm of a clock should ring, if these sessions are blocked. */
 uint64_t model_next(const struct model *m, unsigned int clock, const bool *blocked);
 
+/* The same but for timers of the daemon's own. */
+uint64_t model_next_of_clients(const struct model *m, unsigned int clock, const bool *blocked);
+
 /* Whether the session has something due. */
 bool model_due(const struct model *m, uint32_t session, const struct now *now);
 
@@ -121,4 +140,7 @@ const char *model_compare(const struct model *m, const struct arena *arena);
 /* For the parts of the model. */
 struct model_timer *model_find(struct model *m, uint64_t id);
 void model_remove(struct model *m, struct model_timer *t);
+void model_asked(struct model_timer *t, const struct now *now);
+void model_advanced(struct model_timer *t, const struct now *made, const struct now *now);
+void model_count_late(struct model *m, const struct model_timer *t, const struct now *now);
 uint32_t model_held(const struct model *m, const uint32_t *uid);

@@ -179,7 +179,8 @@ const char *model_wakes(struct model *m, uint32_t session, const struct now *now
 	return compare_wakes(m, session, now, drained, what, packet, &h, ret_made);
 }
 
-static void take_off(struct model *m, struct model_timer *t, const struct now *made)
+static void take_off(
+	struct model *m, struct model_timer *t, const struct now *made, const struct now *now)
 {
 	uint64_t at = timers_now(made, t->clock);
 	uint64_t slack = t->latest - t->due;
@@ -197,6 +198,7 @@ static void take_off(struct model *m, struct model_timer *t, const struct now *m
 	t->due += (overruns(t, at) + 1) * t->every;
 	if (t->latest != TIMERS_FOREVER)
 		t->latest = slack > TIMERS_FOREVER - t->due ? TIMERS_FOREVER : t->due + slack;
+	model_advanced(t, made, now);
 }
 
 /* Whether the arena shows that this wake, or this word of a cancellation, is still to be sent. */
@@ -211,7 +213,7 @@ static bool is_left(const struct arena *arena, const struct model_timer *t)
 }
 
 void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t session,
-	const void *packet, size_t size, const struct now *made)
+	const void *packet, size_t size, const struct now *made, const struct now *now)
 {
 	struct proto_header h = {0};
 
@@ -238,14 +240,13 @@ void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t ses
 			continue;
 		}
 		m->counts.woken++;
-		if (wake.late > m->counts.late_max)
-			m->counts.late_max = wake.late;
-		take_off(m, t, made);
+		model_count_late(m, t, now);
+		take_off(m, t, made, now);
 	}
 }
 
-void model_sent(
-	struct model *m, uint32_t session, const void *packet, size_t size, const struct now *made)
+void model_sent(struct model *m, uint32_t session, const void *packet, size_t size,
+	const struct now *made, const struct now *now)
 {
-	model_sent_in_part(m, NULL, session, packet, size, made);
+	model_sent_in_part(m, NULL, session, packet, size, made, now);
 }

@@ -83,6 +83,7 @@ static void block(struct world *w, struct socket *socket, bool drain, enum event
 	socket->blocked = true;
 	socket->drain = drain;
 	worker_settle(w->worker, socket->session, &w->now, true);
+	model_block(&w->model, socket->session);
 }
 
 static void accept_socket(struct world *w, struct socket *socket)
@@ -197,7 +198,8 @@ static void event(struct world *w, struct socket *socket)
 		return;
 	socket->blocked = false;
 	world_happened(w, EVENT_UNBLOCKED);
-	worker_unblock(w->worker, socket->session);
+	worker_unblock(w->worker, socket->session, &w->now);
+	model_unblock(&w->model, socket->session, &w->now);
 }
 
 static enum worker_send ask_wakes(struct world *w, uint32_t session, bool drained)
@@ -231,7 +233,8 @@ static void send_events(struct world *w, struct socket *socket)
 		return;
 	}
 	worker_wakes_sent(w->worker, &w->now);
-	model_sent(&w->model, socket->session, packet->bytes, packet->size, &w->errand.made);
+	model_sent(
+		&w->model, socket->session, packet->bytes, packet->size, &w->errand.made, &w->now);
 	w->errand.packet = packet_unref(packet);
 	worker_settle(w->worker, socket->session, &w->now, false);
 }
@@ -265,6 +268,7 @@ static void serve(struct world *w, uint32_t packets)
 	bool more = worker_tick(w->worker, &w->now);
 	uint32_t session;
 
+	model_look(&w->model, &w->now);
 	while (packets-- && (session = worker_ready(w->worker, &w->now)))
 		serve_session(w, session);
 	if (worker_take_chores(w->worker) & WORKER_WATCHDOG)
@@ -347,7 +351,7 @@ static void reconcile(struct world *w)
 
 	if (errand->errand == ERRAND_SERVE && errand->packet && errand->sent && m->greeted)
 		model_sent_in_part(&w->model, &w->worker->arena, errand->session,
-			errand->packet->bytes, errand->packet->size, &errand->made);
+			errand->packet->bytes, errand->packet->size, &errand->made, &w->now);
 	if (errand->errand == ERRAND_SERVE) {
 		m->again = s->send_again;
 		memcpy(m->sent_at.at, s->sent_at, sizeof(s->sent_at));

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "history.h"
+#include "lateness.h"
 #include "sessions.h"
 
 #define SEEDS	  200
@@ -31,6 +32,8 @@ enum saboteur {
 	LIMIT_CLIENTS,
 	LEAK,
 	HALF,
+	BLAMED,
+	SPARED,
 	SABOTEURS,
 };
 
@@ -49,6 +52,8 @@ static const char *const names[SABOTEURS] = {
 	[LIMIT_CLIENTS] = "there is a client too many",
 	[LEAK] = "a session's place is lost",
 	[HALF] = "what was half applied at a kill stays",
+	[BLAMED] = "what is no lateness counts as such",
+	[SPARED] = "no lateness is counted",
 };
 
 static enum saboteur at_work;
@@ -190,6 +195,15 @@ STANDS_IN(void, timers_take_back, struct arena *arena)
 {
 	if (at_work != HALF)
 		__real_timers_take_back(arena);
+}
+
+STANDS_IN(uint64_t, lateness_of, const struct arena *arena, uint32_t timer, const struct now *now)
+{
+	uint64_t at = timers_now(now, timers_clock(arena, timer)), due = arena->nodes[timer].due;
+
+	if (at_work == BLAMED)
+		return at > due ? at - due : 0;
+	return at_work == SPARED ? 0 : __real_lateness_of(arena, timer, now);
 }
 
 /* The first seed of which it makes a history fail. */

@@ -268,8 +268,6 @@ static void wake(struct model *model, uint64_t id, struct proto_wake *ret)
 		.flags = last ? PROTO_WAKE_LAST : 0,
 	};
 	model->woken++;
-	if (late > model->late_max)
-		model->late_max = (uint64_t)late;
 	timer.due = next;
 	if (!last)
 		insert(model, &timer);
@@ -332,7 +330,7 @@ void model_serve(struct model *model, uint32_t client, struct model_packet *ret)
 	c->unread += c->stalled;
 }
 
-uint64_t model_next(const struct model *model, uint32_t clock)
+uint64_t model_next_of_clients(const struct model *model, uint32_t clock)
 {
 	wide next = MODEL_NEVER;
 
@@ -343,6 +341,13 @@ uint64_t model_next(const struct model *model, uint32_t clock)
 			timer->due + timer->slack < next)
 			next = timer->due + timer->slack;
 	}
+	return (uint64_t)next;
+}
+
+uint64_t model_next(const struct model *model, uint32_t clock)
+{
+	wide next = model_next_of_clients(model, clock);
+
 	for (uint32_t i = 0; clock == CLOCK_OF_MONOTONIC && i < MODEL_CLIENTS; i++) {
 		const struct model_client *c = &model->clients[i];
 

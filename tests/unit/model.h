@@ -49,7 +49,7 @@ struct model {
 	uint32_t n_timers;
 	struct model_client clients[MODEL_CLIENTS];
 	uint64_t order;
-	uint64_t registered, woken, cancelled, refused, late_max;
+	uint64_t registered, woken, cancelled, refused;
 };
 
 /* What a client is sent when it is served. */
@@ -93,6 +93,9 @@ bool model_due(const struct model *model, uint32_t client);
 
 /* When the alarm of that clock has to ring: the smallest due + slack; UINT64_MAX: never. */
 uint64_t model_next(const struct model *model, uint32_t clock);
+
+/* The same but for timers of the daemon's own. */
+uint64_t model_next_of_clients(const struct model *model, uint32_t clock);
 
 /* What counts against the limits: timers, and cancellations that are still to be told. */
 uint32_t model_held(const struct model *model, int64_t uid);

@@ -248,7 +248,7 @@ static void test_labels(void **state)
 static void test_status(void **state)
 {
 	struct world *world = *state;
-	uint32_t session = world_connect(world, USER);
+	uint32_t session = world_connect(world, USER), silent;
 	struct proto_status_answer status = world_status(world, session);
 
 	assert_memory_equal(status.version, "1.2.3", 6);
@@ -261,6 +261,12 @@ static void test_status(void **state)
 	world->worker.config.version = "twenty-four bytes of it. And more";
 	status = world_status(world, session);
 	assert_memory_equal(status.version, "twenty-four bytes of it.", sizeof(status.version));
+
+	/* The daemon's own: a chore, and somebody's hello. */
+	worker_start_chore(&world->worker, WORKER_WATCHDOG, 50, 50, &world->now);
+	world_try_connect(world, USER, &silent);
+	assert_int_equal(world_status(world, session).next, PROTO_FOREVER);
+	world_disconnect(world, silent);
 
 	world_timer(world, session, PROTO_CLOCK_REALTIME, 500);
 	world_timer(world, session, PROTO_CLOCK_BOOTTIME, 300);

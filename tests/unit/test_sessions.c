@@ -262,7 +262,7 @@ static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 	/* It could not be sent. */
 	worker_settle(&world->worker, session, &world->now, true);
 	assert_int_equal(world_cancel(world, session, id), PROTO_OK);
-	worker_unblock(&world->worker, session);
+	worker_unblock(&world->worker, session, &world->now);
 	expect(world, 0);
 	assert_int_equal(world_status(world, session).woken, 0);
 

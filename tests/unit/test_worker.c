@@ -359,7 +359,7 @@ static enum worker_send wakes(struct world *world, uint32_t session, bool draine
 /* Puts it at the head of the queue and takes it from there, as a turn does. */
 static void take(struct world *world, uint32_t session)
 {
-	worker_unblock(&world->worker, session);
+	worker_unblock(&world->worker, session, &world->now);
 	assert_int_equal(worker_ready(&world->worker, &world->now), session);
 }
 
@@ -435,9 +435,9 @@ static void test_a_session_is_in_the_queue_once(void **state)
 	struct worker *w = &world->worker;
 	uint32_t first = world_connect(world, USER), second = world_connect(world, USER);
 
-	worker_unblock(w, first);
-	worker_unblock(w, second);
-	worker_unblock(w, first);
+	worker_unblock(w, first, &world->now);
+	worker_unblock(w, second, &world->now);
+	worker_unblock(w, first, &world->now);
 	assert_int_equal(worker_ready(w, &world->now), first);
 	worker_settle(w, first, &world->now, false);
 	assert_int_equal(worker_ready(w, &world->now), second);

@@ -323,7 +323,7 @@ void world_read(struct world *world, uint32_t session)
 
 	client->unread = 0;
 	if (client->blocked)
-		worker_unblock(&world->worker, session);
+		worker_unblock(&world->worker, session, &world->now);
 	client->blocked = false;
 }
 

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lateness is measured on a clock that nobody sets: the monotonic one, which stops in suspend; for
+ * timers that wake the system from suspend the boottime one, which does not. Each clock has a
+ * distance from the clock that measures it. A jump of that distance is a setting of the wall clock,
+ * or a suspend.
+ */
+#include "lateness.h"
+
+/* The clocks are read one after another, so their distances vary by the time in between. A smaller
+ * jump is none: it may show as lateness. */
+#define JUMP_US 1000
+
+/* A session's stamp while its client does not read. */
+#define BLOCKED UINT64_MAX
+
+/* The clock that measures. */
+static unsigned int measure(unsigned int clock)
+{
+	return clock < PROTO_CLOCKS ? PROTO_CLOCK_MONOTONIC : PROTO_CLOCK_BOOTTIME;
+}
+
+void lateness_look(struct arena *arena, const struct now *now)
+{
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		struct arena_jump *jump = &arena->header->jumps[clock];
+		uint64_t at = now->at[measure(clock)];
+		/* Negative where a wall clock is behind: modulo 2^64. */
+		uint64_t ahead = timers_now(now, clock) - at;
+
+		if (ahead - jump->after + JUMP_US <= 2 * JUMP_US)
+			continue;
+		*jump = (struct arena_jump){at, jump->at, jump->after, ahead};
+	}
+}
+
+/* An instant of a clock that is so far ahead, on the clock that measures; 0: before its start. */
+static uint64_t measured(uint64_t instant, uint64_t ahead)
+{
+	if (ahead > INT64_MAX)
+		return timers_latest(instant, -ahead);
+	return instant > ahead ? instant - ahead : 0;
+}
+
+/* When the clock came to that instant: after its last jump, by that jump, between the last two, or
+ * by the one before it at the latest. */
+static uint64_t reached(const struct arena_jump *jump, uint64_t instant)
+{
+	uint64_t after = measured(instant, jump->after), before = measured(instant, jump->before);
+
+	if (after >= jump->at)
+		return after;
+	if (before >= jump->at)
+		return jump->at;
+	return before > jump->previous ? before : jump->previous;
+}
+
+static void stamp(uint64_t stamps[static ARENA_MEASURES], const struct now *now)
+{
+	for (unsigned int clock = 0; clock < ARENA_MEASURES; clock++)
+		stamps[clock] = now->at[clock];
+}
+
+void lateness_asked(struct arena *arena, uint32_t session, const struct now *now)
+{
+	stamp(arena->sessions[session].asked_at, now);
+}
+
+void lateness_block(struct arena *arena, uint32_t session)
+{
+	for (unsigned int clock = 0; clock < ARENA_MEASURES; clock++)
+		arena->sessions[session].reads_from[clock] = BLOCKED;
+}
+
+void lateness_unblock(struct arena *arena, uint32_t session, const struct now *now)
+{
+	stamp(arena->sessions[session].reads_from, now);
+}
+
+void lateness_adopt(struct arena *arena, const struct now *now)
+{
+	for (uint32_t i = ARENA_OWN_SESSION + 1; i <= arena->header->sessions_top; i++)
+		if (arena->sessions[i].reads_from[0] == BLOCKED ||
+			!arena->sessions[i].reads_from[0])
+			lateness_unblock(arena, i, now);
+	lateness_look(arena, now);
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+uint64_t lateness_of(const struct arena *arena, uint32_t timer, const struct now *now)
+{
+	const struct rbnode *node = &arena->nodes[timer];
+	const struct session *s = &arena->sessions[arena->timers[timer].session];
+	unsigned int clock = timers_clock(arena, timer), by = measure(clock);
+	uint64_t since = later(
+		reached(&arena->header->jumps[clock], node->latest), s->reads_from[by]);
+
+	if (node->latest == TIMERS_FOREVER)
+		return 0;
+	if (node->tag & TIMERS_TAG_PAST)
+		since = later(since, s->asked_at[by]);
+	return now->at[by] > since ? now->at[by] - since : 0;
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the service's figures count as late, and what they do not: nobody moves them by a due, a
+ * slack, a clock or by not reading. A wake itself says sent - due all the same.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "world.h"
+
+#define USER 1000
+#define YEAR UINT64_C(31557600000000)
+
+static int setup(void **state)
+{
+	struct limits limits = world_limits(100, 10);
+
+	*state = world_new(&limits);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_free(*state);
+	return 0;
+}
+
+static uint64_t late_max(struct world *world)
+{
+	return world->worker.arena.header->counters.late_max;
+}
+
+/* All that is due is sent: this is how late the figures say it was, at most. */
+static void expect_late(struct world *world, uint64_t late)
+{
+	world->worker.arena.header->counters.late_max = 0;
+	world_turn(world);
+	assert_true(world->n_events > 0);
+	world_forget(world);
+	assert_int_equal(late_max(world), late);
+}
+
+static void set_wall(struct world *world, int64_t by)
+{
+	world->now.at[PROTO_CLOCK_REALTIME] += (uint64_t)by;
+}
+
+static void suspend(struct world *world, uint64_t span)
+{
+	world->now.at[PROTO_CLOCK_BOOTTIME] += span;
+	world->now.at[PROTO_CLOCK_REALTIME] += span;
+}
+
+static void adopt(struct world *world)
+{
+	struct worker_config config = world->worker.config;
+
+	assert_true(worker_adopt(&world->worker, world->block, &config, &world->now));
+	for (uint32_t i = 2; i <= world->worker.arena.header->sessions_top; i++) {
+		if (world->worker.arena.sessions[i].state == SESSION_FREE)
+			continue;
+		world->clients[i].blocked = false;
+		worker_resume(&world->worker, i);
+	}
+}
+
+static uint64_t absolute(
+	struct world *world, uint32_t session, uint8_t clock, uint64_t due, uint64_t slack)
+{
+	struct proto_register r = {.clock = clock, .due = due, .slack = slack};
+	struct proto_registered answer = world_register(world, session, &r);
+
+	assert_int_equal(answer.status, PROTO_OK);
+	return answer.id;
+}
+
+static void test_a_due_long_past(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+
+	for (uint8_t clock = 0; clock < PROTO_CLOCKS; clock++) {
+		absolute(world, session, clock, 86400, 100);
+		world_pass(world, 7);
+		world->worker.arena.header->counters.late_max = 0;
+		world_turn(world);
+		assert_int_equal(world->n_events, 1);
+		assert_int_equal(
+			world->events[0].wake.late, world->now.at[clock] - 86400); /* on the wire */
+		assert_int_equal(late_max(world), 7);
+		world_forget(world);
+	}
+	/* The due has passed, the slack has not. */
+	absolute(world, session, 0, WORLD_MONOTONIC, world->now.at[0] - WORLD_MONOTONIC + 20);
+	world_pass(world, 15);
+	expect_late(world, 0);
+}
+
+static void test_slack(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+
+	for (uint8_t clock = 0; clock < PROTO_CLOCKS; clock++) {
+		absolute(world, session, clock, world->now.at[clock] + 100, 1000);
+		world_pass(world, 1100);
+		expect_late(world, 0);
+		absolute(world, session, clock, world->now.at[clock] + 100, 1000);
+		world_pass(world, 1150);
+		expect_late(world, 50);
+		absolute(world, session, clock, world->now.at[clock] + 100, PROTO_FOREVER);
+		world_pass(world, YEAR);
+		expect_late(world, 0);
+	}
+}
+
+static void test_a_wall_clock_that_is_set(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	uint64_t start = world->now.at[PROTO_CLOCK_REALTIME];
+
+	absolute(world, session, PROTO_CLOCK_REALTIME, start + 1000, 0);
+	world_turn(world);
+	set_wall(world, (int64_t)YEAR);
+	expect_late(world, 0);
+
+	/* It was due before that already. */
+	absolute(world, session, PROTO_CLOCK_REALTIME, start + YEAR + 40, 0);
+	world_pass(world, 100);
+	set_wall(world, (int64_t)YEAR);
+	expect_late(world, 60);
+
+	/* Found due, then set back, so that it has to wait again. */
+	absolute(world, session, PROTO_CLOCK_REALTIME, start + 2 * YEAR + 200, 0);
+	world_pass(world, 1000);
+	set_wall(world, -(int64_t)YEAR);
+	world_turn(world);
+	assert_int_equal(world->n_events, 0);
+	world_pass(world, YEAR);
+	expect_late(world, 900);
+
+	/* Twice before it is sent. */
+	absolute(world, session, PROTO_CLOCK_REALTIME, world->now.at[PROTO_CLOCK_REALTIME] + 10, 0);
+	for (int i = 0; i < 3; i++) {
+		world_pass(world, 20);
+		set_wall(world, (int64_t)YEAR);
+		worker_tick(&world->worker, &world->now);
+	}
+	world_pass(world, 5);
+	expect_late(world, 25);
+
+	/* The other clocks have nothing to do with it, and before 1970 there is nothing. */
+	absolute(world, session, PROTO_CLOCK_BOOTTIME, world->now.at[PROTO_CLOCK_BOOTTIME] + 10, 0);
+	world_pass(world, 30);
+	world->now.at[PROTO_CLOCK_REALTIME] = 0;
+	expect_late(world, 20);
+	absolute(world, session, PROTO_CLOCK_REALTIME, 10, 0);
+	world_pass(world, 30);
+	expect_late(world, 20);
+}
+
+static void test_suspend(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	struct proto_register r = {
+		.clock = PROTO_CLOCK_BOOTTIME,
+		.due = 1000,
+		.flags = PROTO_RELATIVE | PROTO_WAKE_SYSTEM,
+	};
+
+	world_turn(world);
+	for (uint8_t clock = PROTO_CLOCK_BOOTTIME; clock <= PROTO_CLOCK_REALTIME; clock++) {
+		absolute(world, session, clock, world->now.at[clock] + 1000, 0);
+		suspend(world, YEAR);
+		worker_tick(&world->worker, &world->now);
+		world_pass(world, 30);
+		expect_late(world, 30);
+	}
+	/* This one should have ended the suspend. */
+	for (r.clock = PROTO_CLOCK_BOOTTIME; r.clock <= PROTO_CLOCK_REALTIME; r.clock++) {
+		world_register(world, session, &r);
+		suspend(world, 5000000);
+		expect_late(world, 4999000);
+	}
+}
+
+static void test_a_client_that_does_not_read(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	struct proto_register r = {.due = 1000, .every = 1000, .flags = PROTO_RELATIVE};
+
+	world_register(world, session, &r);
+	world->clients[session].stalled = true;
+	world_pass(world, 1000);
+	expect_late(world, 0);
+	/* The second one waits until the first one was read. */
+	world_pass(world, 1000000);
+	world_turn(world);
+	assert_true(world->clients[session].blocked);
+	world_pass(world, 1000000);
+	world_read(world, session);
+	world_pass(world, 40);
+	expect_late(world, 40);
+	world_read(world, session);
+	/* From then on as before. */
+	world->clients[session].stalled = false;
+	world_pass(world, 1000);
+	expect_late(world, 40);
+}
+
+/* What it asked for that was past excuses nothing else of it. */
+static void test_others_of_the_session(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	struct proto_register r = {.due = 1, .every = 1000};
+
+	world_timer(world, session, 0, 100);
+	world_pass(world, 150);
+	absolute(world, session, 0, 1, 0);
+	expect_late(world, 50);
+	/* Neither its own wakes that come after. */
+	world_register(world, session, &r);
+	world_pass(world, 5);
+	expect_late(world, 5);
+	world_pass(world, 1000);
+	absolute(world, session, 0, 1, 0);
+	expect_late(world, (world->now.at[0] - 1) % 1000);
+}
+
+static void test_a_rearming(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	struct proto_rearm r = {
+		.id = absolute(world, session, PROTO_CLOCK_REALTIME, 2 * WORLD_REALTIME, 0),
+		.due = 86400000,
+	};
+
+	world_pass(world, 300);
+	assert_int_equal(world_rearm(world, session, &r).status, PROTO_OK);
+	world_pass(world, 8);
+	expect_late(world, 8);
+}
+
+/* Nobody was there to send it. */
+static void test_a_restart_counts(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+
+	world_timer(world, session, PROTO_CLOCK_BOOTTIME, 1000);
+	world_pass(world, 50000);
+	adopt(world);
+	expect_late(world, 49000);
+}
+
+static void test_a_restart_knows_the_excuses(void **state)
+{
+	struct world *world = *state;
+	uint32_t past = world_connect(world, USER), stalled = world_connect(world, USER);
+	struct proto_register r = {.due = 1000, .every = 1000, .flags = PROTO_RELATIVE};
+
+	world_register(world, stalled, &r);
+	world->clients[stalled].stalled = true;
+	world_pass(world, 1000);
+	world_turn(world);
+	world_pass(world, 1000);
+	world_turn(world);
+	assert_true(world->clients[stalled].blocked);
+	world_forget(world);
+	world_pass(world, YEAR);
+	absolute(world, past, PROTO_CLOCK_REALTIME, 86400, 0);
+	absolute(world, past, PROTO_CLOCK_REALTIME, 2 * WORLD_REALTIME, 0);
+	world_pass(world, 90);
+	set_wall(world, (int64_t)WORLD_REALTIME);
+	adopt(world);
+	world->clients[stalled].unread = 0;
+	world->clients[stalled].stalled = false;
+	world_pass(world, 10);
+	/* That a session resumes is told first. */
+	world->worker.arena.header->counters.late_max = 0;
+	world_turn(world);
+	assert_int_equal(world->n_events, 2 + 3);
+	assert_int_equal(late_max(world), 100);
+}
+
+/* A packet that re-armed what was past is taken back: it is past still. */
+static void test_a_rearming_that_is_taken_back(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	struct proto_rearm r = {
+		.id = absolute(world, session, 0, 5, 0),
+		.due = 2 * WORLD_MONOTONIC,
+	};
+
+	assert_int_equal(world_rearm(world, session, &r).status, PROTO_OK);
+	world->worker.arena.sessions[session].serial--;
+	world->worker.arena.header->applying.session = session;
+	adopt(world);
+	world_pass(world, 12);
+	world->worker.arena.header->counters.late_max = 0;
+	world_turn(world);
+	assert_int_equal(world->n_events, 2);
+	assert_int_equal(world->events[1].wake.due, 5);
+	assert_int_equal(late_max(world), 12);
+}
+
+/* As an arena of an older layout is, once it is made one of this. */
+static void test_without_stamps(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER);
+	struct arena *arena = &world->worker.arena;
+
+	for (uint8_t clock = 0; clock < PROTO_CLOCKS; clock++)
+		absolute(world, session, clock, 10, 0);
+	memset(arena->sessions[session].reads_from, 0, sizeof(arena->sessions[0].reads_from));
+	memset(arena->sessions[session].asked_at, 0, sizeof(arena->sessions[0].asked_at));
+	memset(arena->header->jumps, 0, sizeof(arena->header->jumps));
+	adopt(world);
+	world_pass(world, 12);
+	world->worker.arena.header->counters.late_max = 0;
+	world_turn(world);
+	assert_int_equal(world->n_events, 4);
+	assert_int_equal(late_max(world), 12);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_due_long_past),
+		TEST(test_slack),
+		TEST(test_a_wall_clock_that_is_set),
+		TEST(test_suspend),
+		TEST(test_a_client_that_does_not_read),
+		TEST(test_others_of_the_session),
+		TEST(test_a_rearming),
+		TEST(test_a_restart_counts),
+		TEST(test_a_restart_knows_the_excuses),
+		TEST(test_a_rearming_that_is_taken_back),
+		TEST(test_without_stamps),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
