@@ -45,27 +45,14 @@ static int no_memory(struct ctl *ctl)
 	return CTL_STOP;
 }
 
-/*
- * Tells of a text that is not what it should be. The parser points at what it did not understand,
- * the "x" of "5x"; people see the word around it.
- */
-static int bad_time(struct ctl *ctl, const char *name, const char *text, const char *should_be,
+/* Says what is wrong with a span or a time: the text, its bad word, and the parser's advice. */
+static int bad_time(struct ctl *ctl, const char *name, const char *text,
 	const struct when_error *bad, int error)
 {
-	static const char blanks[] = " \t\n\r";
-	const char *why = error == -ERANGE ? "out of range for" : "not";
-	const char *word = bad->word ? bad->word : text;
-	size_t length;
-
 	if (error == -ENOMEM)
 		return no_memory(ctl);
-	while (word > text && !strchr(blanks, word[-1]))
-		word--;
-	length = strcspn(word, blanks);
-	if (length == 0 || length == strlen(text))
-		return ctl_usage(ctl, "%s %s: %s %s", name, output_word(text), why, should_be);
-	return ctl_usage(
-		ctl, "%s %s: %s %s at %.*s", name, text, why, should_be, (int)length, word);
+	return ctl_usage(ctl, "%s %s: \"%.*s\" %s", name, output_word(text), (int)bad->length,
+		bad->word, bad->advice);
 }
 
 /* These parse the argument of an option each. They return 0 or CTL_STOP. */
@@ -76,7 +63,7 @@ static int parse_span(struct ctl *ctl, const char *option, const char *text, uin
 	int r;
 
 	r = when_parse_span(text, ret, &bad);
-	return r < 0 ? bad_time(ctl, option, text, "a span", &bad, r) : 0;
+	return r < 0 ? bad_time(ctl, option, text, &bad, r) : 0;
 }
 
 static int parse_count(struct ctl *ctl, const char *text, uint32_t *ret)
@@ -171,12 +158,21 @@ static int apply_when(struct ctl *ctl, struct arguments *a)
 
 	error = when_parse(a->when, now, &when, &bad);
 	if (error < 0)
-		return bad_time(ctl, "WHEN", a->when, "a time", &bad, error);
+		return bad_time(ctl, "WHEN", a->when, &bad, error);
 	if (when.us == WHEN_INFINITY)
 		return ctl_usage(ctl, "WHEN %s: never comes", a->when);
+	if (when.every_us > 0 && r->every > 0)
+		return ctl_usage(
+			ctl, "WHEN %s: does not go with --every; say one of them", a->when);
+	if (when.instead[0] != '\0')
+		output_error("WHEN %s: has passed today, so the wake comes at once; say \"%s\" for "
+			     "the next day",
+			a->when, when.instead);
 
 	if (!a->clock_given)
 		r->clock = when.kind == WHEN_SPAN ? TOYTIMER_BOOTTIME : TOYTIMER_REALTIME;
+	if (when.every_us > 0)
+		r->every = when.every_us;
 	r->due = when.us;
 	if (when.kind == WHEN_SPAN)
 		r->flags |= TOYTIMER_RELATIVE;

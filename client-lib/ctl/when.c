@@ -1,284 +1,80 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spans, and the choice between a span and a timestamp; see when.h.
+ * The way into the readers of times; see when.h. What each of them reads:
  *
- * A span is a sum of terms, each a number and perhaps a unit. The bound of each step is that of
- * systemd: a whole number fits int64_t, the number rounded up to the next whole still fits when
- * counted in microseconds (so its fraction cannot overflow), and the sum stays below infinity.
+ *     when_relative   what counts from an instant that is known: "in 5 minutes", "@1800000000"
+ *     when_span       spans: "1h 30min"
+ *     when_timestamp  instants by calendar and clock, of items from
+ *         when_time       "18:00", "5pm", "noon"
+ *         when_date       "2027-01-31", "31 Jan 2027"
+ *         when_word       "tomorrow", "friday"
+ *         when_zone       "UTC", "+01:00", "Europe/Berlin"
+ *
+ * Below them are when_calendar, when_error and when_text. when_format writes.
  */
 #include "when.h"
 
 #include <errno.h>
 
-#include "when_text.h"
-
-#define US_PER_MINUTE (60 * WHEN_US_PER_SECOND)
-#define US_PER_HOUR   (60 * US_PER_MINUTE)
-#define US_PER_DAY    (24 * US_PER_HOUR)
-#define US_PER_WEEK   (7 * US_PER_DAY)
-#define US_PER_MONTH  (UINT64_C(2629800) * WHEN_US_PER_SECOND)	/* 30.4375 days */
-#define US_PER_YEAR   (UINT64_C(31557600) * WHEN_US_PER_SECOND) /* 365.25 days */
-
-/* Case tells "m" from "M"; the micro sign and the Greek letter mu look alike, so both will do. */
-static const struct {
-	const char *name;
-	uint64_t us;
-} units[] = {
-	{"us", 1},
-	{"usec", 1},
-	{"\xc2\xb5s", 1},
-	{"\xce\xbcs", 1},
-	{"ms", 1000},
-	{"msec", 1000},
-	{"s", WHEN_US_PER_SECOND},
-	{"sec", WHEN_US_PER_SECOND},
-	{"second", WHEN_US_PER_SECOND},
-	{"seconds", WHEN_US_PER_SECOND},
-	{"m", US_PER_MINUTE},
-	{"min", US_PER_MINUTE},
-	{"minute", US_PER_MINUTE},
-	{"minutes", US_PER_MINUTE},
-	{"h", US_PER_HOUR},
-	{"hr", US_PER_HOUR},
-	{"hour", US_PER_HOUR},
-	{"hours", US_PER_HOUR},
-	{"d", US_PER_DAY},
-	{"day", US_PER_DAY},
-	{"days", US_PER_DAY},
-	{"w", US_PER_WEEK},
-	{"week", US_PER_WEEK},
-	{"weeks", US_PER_WEEK},
-	{"M", US_PER_MONTH},
-	{"month", US_PER_MONTH},
-	{"months", US_PER_MONTH},
-	{"y", US_PER_YEAR},
-	{"year", US_PER_YEAR},
-	{"years", US_PER_YEAR},
-};
-
-int when_blame(struct when_text text, int code, struct when_error *error)
-{
-	if (error)
-		*error = (struct when_error){text.at, (size_t)(text.end - text.at)};
-	return code;
-}
-
-int when_blame_word(struct when_text text, const char *at, int code, struct when_error *error)
-{
-	const char *start, *end;
-
-	while (at < text.end && when_is_blank(*at))
-		at++;
-	while (at > text.at && (at >= text.end || when_is_blank(*at)))
-		at--;
-	for (start = at; start > text.at && !when_is_blank(start[-1]);)
-		start--;
-	for (end = at; end < text.end && !when_is_blank(*end);)
-		end++;
-	return when_blame((struct when_text){start, end}, code, error);
-}
-
-int when_blame_if_none(struct when_text text, int code, struct when_error *error)
-{
-	if (error && error->length == 0)
-		when_blame_word(text, text.end, code, error);
-	return code;
-}
-
-/* A whole number of at most INT64_MAX, perhaps with a plus sign. */
-static int scan_whole(struct when_text *text, uint64_t *ret)
-{
-	uint64_t value = 0;
-
-	if (when_text_starts(text, '-'))
-		return -ERANGE;
-	if (when_text_starts(text, '+'))
-		text->at++;
-	if (!when_text_starts_digit(text))
-		return -EINVAL;
-	for (; when_text_starts_digit(text); text->at++) {
-		if (__builtin_mul_overflow(value, 10u, &value) ||
-			__builtin_add_overflow(value, (unsigned int)(*text->at - '0'), &value) ||
-			value > INT64_MAX)
-			return -ERANGE;
-	}
-	*ret = value;
-	return 0;
-}
-
-/* What stands where a unit may: a run of letters, those beyond ASCII included. It may be empty. */
-static struct when_text take_unit(struct when_text *text)
-{
-	struct when_text word = *text;
-
-	while (!when_text_done(text) && (when_is_letter(*text->at) || (*text->at & 0x80)))
-		text->at++;
-	word.end = text->at;
-	return word;
-}
-
-static int unit_us(struct when_text word, uint64_t *ret_us)
-{
-	if (when_text_done(&word)) {
-		*ret_us = WHEN_US_PER_SECOND;
-		return 0;
-	}
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (when_text_is(word, units[i].name)) {
-			*ret_us = units[i].us;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-/* The digits after the point, of a unit's length. Each digit's share is cut to whole microseconds,
- * as systemd does; that takes no wide numbers, and digits of no weight cost nothing. */
-static uint64_t fraction_us(struct when_text digits, uint64_t unit)
-{
-	uint64_t us = 0;
-
-	for (; !when_text_done(&digits) && unit > 0; digits.at++) {
-		unit /= 10;
-		us += unit * (unsigned int)(*digits.at - '0');
-	}
-	return us;
-}
-
-/* One number with its unit, at a byte that is no blank. On failure the error is written. */
-static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error *error)
-{
-	const struct when_text whole_text = *text;
-	struct when_text fraction = {text->end, text->end}, word;
-	uint64_t whole = 0, unit, ceiling;
-	const char *number_end;
-	int r;
-
-	if (!when_text_starts(text, '.')) {
-		r = scan_whole(text, &whole);
-		if (r < 0)
-			return when_blame_word(whole_text, whole_text.at, r, error);
-	}
-	if (when_text_starts(text, '.')) {
-		text->at++;
-		fraction.at = text->at;
-		while (when_text_starts_digit(text))
-			text->at++;
-		fraction.end = text->at;
-		if (when_text_done(&fraction))
-			return when_blame_word(whole_text, whole_text.at, -EINVAL, error);
-	}
-
-	number_end = text->at;
-	when_text_skip_blanks(text);
-	word = take_unit(text);
-	r = unit_us(word, &unit);
-	if (r < 0)
-		return when_blame(word, r, error);
-	/* Without a unit a blank must end the number: "1.5.5" is not two of them. */
-	if (text->at == number_end && !when_text_done(text))
-		return when_blame_word(whole_text, whole_text.at, -EINVAL, error);
-	/* A whole number is at most INT64_MAX. */
-	if (__builtin_mul_overflow(whole + 1, unit, &ceiling))
-		return when_blame_word(whole_text, whole_text.at, -ERANGE, error);
-	*ret_us = whole * unit + fraction_us(fraction, unit);
-	return 0;
-}
-
-int when_span_from_text(struct when_text text, uint64_t *ret_us, struct when_error *error)
-{
-	const struct when_text all = text;
-	uint64_t sum = 0, term = 0;
-	int r;
-
-	when_text_skip_blanks(&text);
-	while (!when_text_done(&text) && when_is_blank(text.end[-1]))
-		text.end--;
-	if (when_text_done(&text))
-		return when_blame_word(all, all.end, -EINVAL, error);
-	if (when_text_is(text, "infinity")) {
-		*ret_us = WHEN_INFINITY;
-		return 0;
-	}
-
-	while (!when_text_done(&text)) {
-		const char *start = text.at;
-
-		r = scan_term(&text, &term, error);
-		if (r < 0)
-			return r;
-		if (__builtin_add_overflow(sum, term, &sum) || sum == WHEN_INFINITY)
-			return when_blame_word(all, start, -ERANGE, error);
-		when_text_skip_blanks(&text);
-	}
-	*ret_us = sum;
-	return 0;
-}
+#include "when_error.h"
+#include "when_relative.h"
+#include "when_span.h"
+#include "when_timestamp.h"
 
 int when_parse_span(const char *text, uint64_t *ret_us, struct when_error *error)
 {
-	return when_span_from_text(when_text(text), ret_us, error);
+	return when_span_read(when_text(text), ret_us, error);
 }
 
-/* A bare span, "+" and a span, or a span and "left". Only a bare one may be infinite. */
-static int relative_from_text(struct when_text text, uint64_t *ret_us, struct when_error *error)
+/* Whether a text looks like a span rather than like a timestamp, by how its first number ends. */
+static bool looks_like_span(struct when_text text)
 {
-	const struct when_text all = text;
-	bool bare = true;
-	uint64_t us;
-	int r;
-
-	if (when_text_starts(&text, '+')) {
-		text.at++;
-		bare = false;
-	} else if (when_text_cut_tail(&text, " left")) {
-		bare = false;
-	}
-	r = when_span_from_text(text, &us, error);
-	if (r < 0)
-		return when_blame_if_none(all, r, error);
-	if (!bare && us == WHEN_INFINITY)
-		return when_blame(all, -ERANGE, error);
-	*ret_us = us;
-	return 0;
-}
-
-/* Whether a text that is neither was meant as a span rather than as a timestamp, going by how its
- * first number ends: this decides only about which word the user is told. */
-static bool meant_as_span(struct when_text text)
-{
-	if (when_text_starts(&text, '+'))
-		return true;
-	when_text_skip_blanks(&text);
 	if (when_text_starts(&text, '.'))
 		return true;
 	if (!when_text_starts_digit(&text))
 		return false;
-	while (when_text_starts_digit(&text))
-		text.at++;
+	text.at += when_text_digits(text);
 	return !when_text_starts(&text, '-') && !when_text_starts(&text, ':') &&
 		!when_text_starts(&text, '/');
 }
 
-int when_parse(const char *text, uint64_t now_us, struct when *ret, struct when_error *error)
+/* Of a text that is neither a span nor a timestamp: which error helps the user. The error of the
+ * reader that came further; at the first word, of the one whose form it has. */
+static bool blame_as_span(
+	struct when_text text, const struct when_error *span, const struct when_error *timestamp)
 {
-	struct when_error span_error = {text, 0}, timestamp_error = {text, 0};
+	if (span->word != timestamp->word)
+		return span->word > timestamp->word;
+	return span->word == text.at && looks_like_span(text);
+}
+
+int when_parse(const char *string, uint64_t now_us, struct when *ret, struct when_error *error)
+{
+	const struct when_text text = when_text_trimmed(when_text(string));
+	struct when_error span_error, timestamp_error;
 	uint64_t us;
 	int r, span_r;
 
-	span_r = relative_from_text(when_text(text), &us, &span_error);
+	if (when_text_done(&text))
+		return when_blame(error, text, -EINVAL,
+			"is empty; say for example 5min, 18:00 or tomorrow 9am");
+	r = when_relative_read(text, now_us, ret, error);
+	if (r <= 0)
+		return r;
+	span_r = when_span_read(text, &us, &span_error);
 	if (span_r == 0) {
-		*ret = (struct when){WHEN_SPAN, us};
+		*ret = (struct when){.kind = WHEN_SPAN, .us = us};
 		return 0;
 	}
-	r = when_parse_timestamp(text, now_us, &us, &timestamp_error);
-	if (r == 0) {
-		*ret = (struct when){WHEN_INSTANT, us};
+	r = when_timestamp_read(text, now_us, ret, &timestamp_error);
+	if (r == 0)
 		return 0;
-	}
-	if (r == -EINVAL && meant_as_span(when_text(text))) {
-		r = span_r;
-		timestamp_error = span_error;
+	if (r == -ENOENT) {
+		r = -EINVAL;
+		if (blame_as_span(text, &span_error, &timestamp_error)) {
+			r = span_r;
+			timestamp_error = span_error;
+		}
 	}
 	if (error)
 		*error = timestamp_error;

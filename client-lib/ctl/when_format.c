@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "when.h"
 #include "when_text.h"
-#include "when_zone.h"
 
-/* What is left of the caller's buffer. Appending past its end cuts off, and stays there. */
+/* The rest of the caller's buffer. What does not fit is cut off. */
 struct output {
 	char *at;
-	size_t left;
+	size_t room;
 };
 
 static const struct {
@@ -39,13 +39,13 @@ __attribute__((format(printf, 2, 3))) static void append(
 	int n;
 
 	va_start(arguments, format);
-	n = vsnprintf(out->at, out->left, format, arguments);
+	n = vsnprintf(out->at, out->room, format, arguments);
 	va_end(arguments);
 	/* Never negative: no format here has wide characters, nor is anything that long. */
-	if ((size_t)n >= out->left)
-		n = (int)(out->left - 1);
+	if ((size_t)n >= out->room)
+		n = (int)(out->room - 1);
 	out->at += n;
-	out->left -= (size_t)n;
+	out->room -= (size_t)n;
 }
 
 /* How many digits an accuracy takes off the end of a number of microseconds. */
@@ -95,7 +95,7 @@ static void append_zone(struct output *out, const char *name)
 {
 	size_t length = strlen(name);
 
-	if (length > 0 && length + 1 < out->left)
+	if (length > 0 && length + 1 < out->room)
 		append(out, " %s", name);
 }
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A piece of what was typed, for the when_*.c files only. They look at the text in place, never at
- * copies of it: so no length needs a limit, and an error can point at the very word.
+ * copies of it: no length needs a limit, and an error can point at the very word.
+ *
+ * Keywords are ASCII and compare the same in every locale. So nothing here, and nothing in when_*.c,
+ * calls a function that asks the locale: tolower() of "FRIDAY" is not "friday" in Turkish.
  */
 #pragma once
 
 #include <stdbool.h>
-#include <stdint.h>
+#include <stddef.h>
 #include <string.h>
-
-#include "when.h"
 
 #define WHEN_US_PER_SECOND UINT64_C(1000000)
 
@@ -19,7 +20,6 @@ struct when_text {
 	const char *end;
 };
 
-/* Not isspace() and its kin: they ask the locale, and may not be given a negative char. */
 static inline bool when_is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -35,9 +35,19 @@ static inline bool when_is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+static inline char when_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 static inline struct when_text when_text(const char *string)
 {
 	return (struct when_text){string, string + strlen(string)};
+}
+
+static inline size_t when_text_length(struct when_text text)
+{
+	return (size_t)(text.end - text.at);
 }
 
 static inline bool when_text_done(const struct when_text *text)
@@ -57,29 +67,18 @@ static inline bool when_text_starts_digit(const struct when_text *text)
 
 static inline bool when_text_is(struct when_text text, const char *word)
 {
-	size_t length = strlen(word);
-
-	return (size_t)(text.end - text.at) == length && memcmp(text.at, word, length) == 0;
+	return when_text_length(text) == strlen(word) && memcmp(text.at, word, strlen(word)) == 0;
 }
 
-/* The same with upper case as good as lower case. An empty word is nobody's. */
+/* The same with upper case as good as lower case. No text is the empty word. */
 static inline bool when_text_is_caseless(struct when_text text, const char *word)
 {
-	size_t length = strlen(word);
-
-	return length > 0 && (size_t)(text.end - text.at) == length &&
-		strncasecmp(text.at, word, length) == 0;
-}
-
-/* If the text ends with the given tail, takes that off. Return: whether it did. */
-static inline bool when_text_cut_tail(struct when_text *text, const char *tail)
-{
-	size_t length = strlen(tail);
-
-	if ((size_t)(text->end - text->at) < length ||
-		memcmp(text->end - length, tail, length) != 0)
+	if (*word == '\0' || when_text_length(text) != strlen(word))
 		return false;
-	text->end -= length;
+	for (; text.at < text.end; text.at++, word++) {
+		if (when_lower(*text.at) != when_lower(*word))
+			return false;
+	}
 	return true;
 }
 
@@ -89,16 +88,81 @@ static inline void when_text_skip_blanks(struct when_text *text)
 		text->at++;
 }
 
-/* Blames the bytes of text. Return: code. */
-int when_blame(struct when_text text, int code, struct when_error *error);
+static inline struct when_text when_text_trimmed(struct when_text text)
+{
+	when_text_skip_blanks(&text);
+	while (text.end > text.at && when_is_blank(text.end[-1]))
+		text.end--;
+	return text;
+}
 
-/* Blames the word of text that at is in; between words the next one, at the end the last.
- * Return: code. */
-int when_blame_word(struct when_text text, const char *at, int code, struct when_error *error);
+/* How many digits a text starts with. */
+static inline size_t when_text_digits(struct when_text text)
+{
+	size_t digits = 0;
 
-/* Blames the last word of text if the error names none, so that "+" alone is blamed itself for what
- * is missing behind it. Return: code. */
-int when_blame_if_none(struct when_text text, int code, struct when_error *error);
+	while (text.at + digits < text.end && when_is_digit(text.at[digits]))
+		digits++;
+	return digits;
+}
 
-/* when_parse_span() of a piece of text. */
-int when_span_from_text(struct when_text text, uint64_t *ret_us, struct when_error *error);
+/* The letters, if any, that a text starts with. */
+static inline struct when_text when_text_letters(struct when_text text)
+{
+	const char *at = text.at;
+
+	while (at < text.end && when_is_letter(*at))
+		at++;
+	return (struct when_text){text.at, at};
+}
+
+/* What a text starts with, up to a blank or its end. */
+static inline struct when_text when_text_first_word(struct when_text text)
+{
+	const char *at = text.at;
+
+	while (at < text.end && !when_is_blank(*at))
+		at++;
+	return (struct when_text){text.at, at};
+}
+
+/* The word that at is in; between words the next one, at the end the last one. */
+static inline struct when_text when_text_word_at(struct when_text text, const char *at)
+{
+	const char *start, *end;
+
+	while (at < text.end && when_is_blank(*at))
+		at++;
+	while (at > text.at && (at >= text.end || when_is_blank(*at)))
+		at--;
+	for (start = at; start > text.at && !when_is_blank(start[-1]);)
+		start--;
+	for (end = at; end < text.end && !when_is_blank(*end);)
+		end++;
+	return (struct when_text){start, end};
+}
+
+/* If a text starts with this word, takes that and the blanks after it off. */
+static inline bool when_text_take_word(struct when_text *text, const char *word)
+{
+	struct when_text first = when_text_first_word(*text);
+
+	if (!when_text_is_caseless(first, word))
+		return false;
+	text->at = first.end;
+	when_text_skip_blanks(text);
+	return true;
+}
+
+/* If a text ends with this word, and has another before it, takes that and the blanks before it
+ * off. */
+static inline bool when_text_take_last_word(struct when_text *text, const char *word)
+{
+	struct when_text last = when_text_word_at(*text, text->end);
+
+	if (last.at == text->at || !when_text_is_caseless(last, word))
+		return false;
+	text->end = last.at;
+	*text = when_text_trimmed(*text);
+	return true;
+}

@@ -3,70 +3,68 @@
  * Time zones; see when_zone.h.
  *
  * From local time to an instant goes by trying: take the local time as if it were UTC, see what the
- * zone's clocks show then, correct by the difference, again. It ends at once where the offset is
- * the same on the way. It swings between two instants if the local time is skipped; then the one in
- * summer time is meant, which is the skipped time moved on by the gap. mktime() does much the same,
- * but from its last answer on, so that what it was asked before shows in the next one.
+ * zone's clocks show then, correct by the difference, again. This ends where the offset assumed is
+ * the one in force. Where the clocks skip the local time there is no such instant, and the tries
+ * swing between one before the gap and one after it. The later one is the answer: it is the local
+ * time read with the offset from before the gap, thus moved on by the gap. This does not ask whether
+ * an offset is "summer time": Europe/Dublin counts winter time as the exception, and other zones
+ * have skipped a whole day.
+ *
+ * mktime() does much the same, but from its last answer on, so that what it was asked before shows
+ * in the next answer.
  */
 #include "when_zone.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#define ZONE_DIRECTORY "/usr/share/zoneinfo/"
-#define ZONE_NAME_MAX  63 /* bytes; the longest in the database has 38 */
+#define ZONE_NAME_MAX 63 /* bytes; the longest in the database has 38 */
 
-/* Two steps settle it if the offset changes once nearby; more would be offsets changing by the
- * day, which no zone has. The limit is against endless swinging alone. */
-#define GUESSES_MAX 8
+/* Two tries settle it if the offset changes once nearby. The limit is against endless swinging. */
+#define TRIES_MAX 8
 
-/* In seconds. Seasons shorter than a week are not found, nor those more than eight years off. */
-#define SEASON_STRIDE	(7 * 86400)
-#define SEASON_AWAY_MAX (8 * 366 * 86400)
-#define ONE_HOUR	3600
+/* In seconds. An abbreviation in use for less than a week is not found. */
+#define STRIDE	  (7 * 86400)
+#define NOW_AWAY  (54 * STRIDE)
+#define DATE_AWAY (8 * 366 * 86400)
 
-/* Days from 1970-01-01 to the first of a month. */
-static int64_t days_to_month(int64_t year, int64_t month)
+/* Where the C library looks: in $TZDIR alone if that is set, else here. glibc knows the first one,
+ * musl all of them. */
+static const char *const zone_folders[] = {
+	"/usr/share/zoneinfo",
+	"/share/zoneinfo",
+	"/etc/zoneinfo",
+};
+#define ZONE_FOLDERS (sizeof(zone_folders) / sizeof(zone_folders[0]))
+
+/* The n-th folder to look for zones in; NULL after the last one. */
+static const char *zone_folder(size_t n)
 {
-	static const int before[12] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-	/* Leap days up to the end of the last February. Years are never negative here. */
-	int64_t leap_year = month > 2 ? year : year - 1;
-	int64_t leap_days = leap_year / 4 - leap_year / 100 + leap_year / 400;
-	int64_t leap_days_1970 = 1969 / 4 - 1969 / 100 + 1969 / 400;
+	const char *folder = getenv("TZDIR");
 
-	return (year - 1970) * 365 + leap_days - leap_days_1970 + before[month - 1];
+	if (folder && *folder != '\0')
+		return n == 0 ? folder : NULL;
+	return n < ZONE_FOLDERS ? zone_folders[n] : NULL;
 }
 
-/* The instant at which the clocks of UTC show it. */
-static int64_t civil_utc_s(const struct when_civil *civil)
+bool when_zone_has_database(void)
 {
-	int64_t days = days_to_month(civil->year, civil->month) + civil->day - 1;
+	const char *folder;
 
-	return ((days * 24 + civil->hour) * 60 + civil->minute) * 60 + civil->second;
+	for (size_t i = 0; (folder = zone_folder(i)); i++) {
+		if (access(folder, X_OK) == 0)
+			return true;
+	}
+	return false;
 }
 
-static struct when_civil civil_from_tm(const struct tm *tm)
-{
-	return (struct when_civil){
-		.year = (int64_t)tm->tm_year + 1900,
-		.month = tm->tm_mon + 1,
-		.day = tm->tm_mday,
-		.hour = tm->tm_hour,
-		.minute = tm->tm_min,
-		.second = tm->tm_sec,
-	};
-}
-
-struct when_zone when_zone_local(void)
-{
-	tzset();
-	return (struct when_zone){.is_dst = -1};
-}
-
-/* Whether the name stays inside the directory of zones: letters, digits, "-_+", and single slashes
+/* Whether the name stays inside the folder of zones: letters, digits, "-_+", and single slashes
  * between; no dot at all, so none that leads upwards. */
 static bool zone_name_is_clean(struct when_text name)
 {
@@ -99,39 +97,95 @@ static bool zone_file_is_valid(const char *path)
 	return valid;
 }
 
-/* The abbreviation's place in tzname[], which is the value for tm_isdst; -1 if it has none. That
- * array holds the names in use around the instant last converted, thus the conversion of now. */
-static int abbreviation_is_dst(struct when_text word, int64_t now_s, bool caseless)
+/* The full path of a zone's file. The C library gets this one, so it loads the file that was looked
+ * at here. */
+static bool find_zone_file(struct when_text name, char path[static PATH_MAX])
 {
-	time_t t = now_s;
-	struct tm tm;
+	char joined[PATH_MAX];
+	const char *folder;
 
-	tzset();
-	localtime_r(&t, &tm);
-	for (int i = 0; i < 2; i++) {
-		if (caseless ? when_text_is_caseless(word, tzname[i])
-			     : when_text_is(word, tzname[i]))
-			return i;
+	if (when_text_length(name) > ZONE_NAME_MAX || !zone_name_is_clean(name))
+		return false;
+	for (size_t i = 0; (folder = zone_folder(i)); i++) {
+		int n = snprintf(joined, sizeof(joined), "%s/%.*s", folder,
+			(int)when_text_length(name), name.at);
+
+		if ((size_t)n < sizeof(joined) && realpath(joined, path) &&
+			zone_file_is_valid(path))
+			return true;
 	}
-	return -1;
+	return false;
+}
+
+/* Finds the instant nearest to near_s at which the zone of the process has this abbreviation, by
+ * looking once a week, and takes the offset that is in force then. */
+static bool find_abbreviation(
+	struct when_text word, int64_t near_s, int64_t away, bool caseless, int64_t *ret_offset_s)
+{
+	for (int64_t delta = 0; delta <= away; delta += STRIDE) {
+		for (int sign = -1; sign <= 1; sign += 2) {
+			time_t t = near_s + sign * delta;
+			struct tm tm;
+
+			localtime_r(&t, &tm);
+			if (caseless ? when_text_is_caseless(word, tm.tm_zone)
+				     : when_text_is(word, tm.tm_zone)) {
+				*ret_offset_s = tm.tm_gmtoff;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+struct when_zone when_zone_local(void)
+{
+	tzset();
+	return (struct when_zone){0};
+}
+
+/* Two digits that are at most max. */
+static bool take_two_digits(struct when_text *text, int max, int64_t *ret)
+{
+	if (when_text_digits(*text) < 2)
+		return false;
+	*ret = (text->at[0] - '0') * 10 + (text->at[1] - '0');
+	text->at += 2;
+	return *ret <= max;
+}
+
+/* "+01:00", "+0100", "+01", as ISO 8601 has them: the sign is + to the east. */
+static bool enter_offset(struct when_text word, struct when_zone *ret_zone)
+{
+	bool east = when_text_starts(&word, '+');
+	int64_t hours, minutes = 0, offset_s;
+
+	if (!east && !when_text_starts(&word, '-'))
+		return false;
+	word.at++;
+	if (!take_two_digits(&word, 23, &hours))
+		return false;
+	if (!when_text_done(&word)) {
+		if (when_text_starts(&word, ':'))
+			word.at++;
+		if (!take_two_digits(&word, 59, &minutes) || !when_text_done(&word))
+			return false;
+	}
+	offset_s = (hours * 60 + minutes) * 60;
+	*ret_zone = (struct when_zone){.is_fixed = true, .offset_s = east ? offset_s : -offset_s};
+	return true;
 }
 
 /* Return: 1; 0 if there is no such zone in the database; -ENOMEM. */
 static int enter_named(struct when_text word, int64_t now_s, struct when_zone *ret_zone)
 {
-	/* With its full path, so that what was looked at is what will be loaded, whatever $TZDIR
-	 * says; the colon tells that it is a file and not a rule. */
-	char tz[1 + sizeof(ZONE_DIRECTORY) + ZONE_NAME_MAX] = ":" ZONE_DIRECTORY;
-	size_t length = (size_t)(word.end - word.at);
+	/* The colon tells that a file follows and not a rule. */
+	char tz[1 + PATH_MAX] = ":";
 	struct when_zone zone = {.switched = true};
 	const char *old;
 
-	if (length == 0 || length > ZONE_NAME_MAX || !zone_name_is_clean(word))
+	if (!find_zone_file(word, tz + 1))
 		return 0;
-	memcpy(tz + sizeof(ZONE_DIRECTORY), word.at, length);
-	if (!zone_file_is_valid(tz + 1))
-		return 0;
-
 	old = getenv("TZ");
 	if (old) {
 		zone.saved_tz = strdup(old);
@@ -142,27 +196,34 @@ static int enter_named(struct when_text word, int64_t now_s, struct when_zone *r
 		free(zone.saved_tz);
 		return -ENOMEM;
 	}
+	tzset();
 	/* "CET" names a zone as well as its time in winter, and then means both. */
-	zone.is_dst = abbreviation_is_dst(word, now_s, false);
+	if (find_abbreviation(word, now_s, NOW_AWAY, false, &zone.offset_s))
+		zone.abbreviation = word;
 	*ret_zone = zone;
 	return 1;
 }
 
 int when_zone_enter(struct when_text word, int64_t now_s, struct when_zone *ret_zone)
 {
-	int r, is_dst;
+	struct when_zone zone = {0};
+	int r;
 
-	if (when_text_is_caseless(word, "UTC") || when_text_is(word, "Z")) {
-		*ret_zone = (struct when_zone){.utc = true, .is_dst = -1};
+	if (when_text_is_caseless(word, "UTC") || when_text_is_caseless(word, "Z") ||
+		when_text_is_caseless(word, "GMT")) {
+		*ret_zone = (struct when_zone){.is_fixed = true};
 		return 1;
 	}
+	if (enter_offset(word, ret_zone))
+		return 1;
 	r = enter_named(word, now_s, ret_zone);
 	if (r != 0)
 		return r;
-	is_dst = abbreviation_is_dst(word, now_s, true);
-	if (is_dst < 0)
+	tzset();
+	if (!find_abbreviation(word, now_s, NOW_AWAY, true, &zone.offset_s))
 		return 0;
-	*ret_zone = (struct when_zone){.is_dst = is_dst};
+	zone.abbreviation = word;
+	*ret_zone = zone;
 	return 1;
 }
 
@@ -170,7 +231,7 @@ void when_zone_leave(struct when_zone *zone)
 {
 	if (!zone->switched)
 		return;
-	/* If memory should lack here, the machine's own zone is what is left: no $TZ. */
+	/* If memory should lack here, the machine's own zone is what remains: no $TZ. */
 	if (!zone->saved_tz || setenv("TZ", zone->saved_tz, 1) < 0)
 		unsetenv("TZ");
 	tzset();
@@ -181,78 +242,53 @@ void when_zone_leave(struct when_zone *zone)
 
 struct when_civil when_zone_civil(const struct when_zone *zone, int64_t s)
 {
-	time_t t = s;
+	time_t t = zone->is_fixed ? s + zone->offset_s : s;
 	struct tm tm;
 
-	if (zone->utc)
+	if (zone->is_fixed)
 		gmtime_r(&t, &tm);
 	else
 		localtime_r(&t, &tm);
-	return civil_from_tm(&tm);
+	return (struct when_civil){
+		.year = (int64_t)tm.tm_year + 1900,
+		.month = tm.tm_mon + 1,
+		.day = tm.tm_mday,
+		.hour = tm.tm_hour,
+		.minute = tm.tm_min,
+		.second = tm.tm_sec,
+	};
 }
 
-int when_civil_weekday(const struct when_civil *civil)
-{
-	int64_t s = civil_utc_s(civil);
-	int64_t days = s / 86400 - (s % 86400 < 0);
-
-	/* The epoch was a Thursday; weeks back to before the year 0 keep it from being negative. */
-	return (int)((days + 4 + INT64_C(7) * 200000) % 7);
-}
-
-/* The instant at which the zone's clocks show the local time, whichever season that is in. */
+/* The instant at which the clocks of the process's zone show the local time. */
 static int64_t instant_by_trying(int64_t wanted)
 {
-	time_t t = wanted, previous = wanted, before_previous = wanted;
-	bool previous_is_dst = false;
+	const struct when_zone local = {0};
+	int64_t t = wanted, latest = INT64_MIN;
 
-	for (int i = 0; i < GUESSES_MAX; i++) {
-		struct when_civil shown;
-		struct tm tm;
-		int64_t off;
+	for (int i = 0; i < TRIES_MAX; i++) {
+		struct when_civil shown = when_zone_civil(&local, t);
+		int64_t off = wanted - when_civil_seconds(&shown);
 
-		localtime_r(&t, &tm);
-		shown = civil_from_tm(&tm);
-		off = wanted - civil_utc_s(&shown);
 		if (off == 0)
-			break;
-		if (i >= 2 && t == before_previous && (tm.tm_isdst > 0 || !previous_is_dst))
-			break;
-		before_previous = previous;
-		previous = t;
-		previous_is_dst = tm.tm_isdst > 0;
+			return t;
 		t += off;
+		/* From the middle on: the first tries may lie outside of the swing. */
+		if (i >= TRIES_MAX / 2 && t > latest)
+			latest = t;
 	}
-	return t;
-}
-
-/* The abbreviation said which season's offset is meant, also out of season: take it from the
- * nearest instant that is in that season; if none is near, summer time is an hour, as almost
- * everywhere. */
-static int64_t instant_by_season(int64_t wanted, bool wants_dst)
-{
-	int64_t near = instant_by_trying(wanted);
-
-	for (int64_t delta = 0; delta <= SEASON_AWAY_MAX; delta += SEASON_STRIDE) {
-		for (int sign = -1; sign <= 1; sign += 2) {
-			time_t t = near + sign * delta;
-			struct tm tm;
-
-			localtime_r(&t, &tm);
-			if ((tm.tm_isdst > 0) == wants_dst)
-				return wanted - tm.tm_gmtoff;
-		}
-	}
-	return near + (wants_dst ? -ONE_HOUR : ONE_HOUR);
+	return latest;
 }
 
 int64_t when_zone_instant(const struct when_zone *zone, const struct when_civil *civil)
 {
-	int64_t wanted = civil_utc_s(civil);
+	int64_t wanted = when_civil_seconds(civil), offset_s = zone->offset_s;
 
-	if (zone->utc)
-		return wanted;
-	if (zone->is_dst >= 0)
-		return instant_by_season(wanted, zone->is_dst > 0);
-	return instant_by_trying(wanted);
+	if (zone->is_fixed)
+		return wanted - offset_s;
+	if (when_text_done(&zone->abbreviation))
+		return instant_by_trying(wanted);
+	/* Also out of season: "2027-01-01 09:00 CEST". What the abbreviation means may have changed
+	 * over the years, so the nearest use counts; else the one of today. */
+	find_abbreviation(zone->abbreviation, wanted - offset_s, DATE_AWAY, true, &offset_s);
+	return wanted - offset_s;
 }

@@ -2,8 +2,9 @@
 /*
  * Throws any bytes at the readers of times (client-lib/ctl/when.h), and holds them to what they
  * promise: a value that was read is formatted and read again, and must come back the same; a span
- * is a WHEN of the same length; the word that is blamed lies inside the text; no answer depends on
- * what was asked before. The first byte chooses the zone of the process.
+ * is a WHEN of the same length; the word that is blamed lies inside the text, and one line of advice
+ * goes with it; what is said for tomorrow is later than now; no answer depends on what was asked
+ * before. The first byte chooses the zone of the process.
  *
  *     clang -fsanitize=fuzzer,address,undefined … && ./fuzz_when corpus/when
  */
@@ -42,6 +43,8 @@ static void check_error(const char *text, int r, const struct when_error *error)
 	REQUIRE(r == -EINVAL || r == -ERANGE);
 	REQUIRE(error->word >= text && error->word <= text + length);
 	REQUIRE(error->length <= (size_t)(text + length - error->word));
+	length = strnlen(error->advice, sizeof(error->advice));
+	REQUIRE(length > 0 && length < sizeof(error->advice));
 }
 
 /* Any size does: what fits is the same, and there is a 0 at the end. */
@@ -60,7 +63,7 @@ static void check_span(const char *text, uint64_t us)
 	int r;
 
 	REQUIRE(when_parse(text, NOW_US, &when, &error) == 0);
-	REQUIRE(when.kind == WHEN_SPAN && when.us == us);
+	REQUIRE(when.kind == WHEN_SPAN && when.us == us && when.every_us == 0);
 
 	when_format_span(buffer, sizeof(buffer), us, 1);
 	REQUIRE(strlen(buffer) < sizeof(buffer) - 1);
@@ -78,11 +81,20 @@ static void check_span(const char *text, uint64_t us)
 	}
 }
 
-static void check_timestamp(uint64_t us)
+static void check_read_again(const char *text, uint64_t us)
+{
+	struct when_error error;
+	struct when again;
+
+	REQUIRE(when_parse(text, NOW_US, &again, &error) == 0);
+	REQUIRE(again.kind == WHEN_INSTANT && again.us == us);
+}
+
+static void check_instant(uint64_t us)
 {
 	char buffer[WHEN_TIMESTAMP_MAX], small[12];
 	struct when_error error;
-	uint64_t again = 0;
+	struct when again;
 
 	when_format_timestamp(buffer, sizeof(buffer), us, WHEN_UTC | WHEN_MICROSECONDS);
 	REQUIRE(strlen(buffer) < sizeof(buffer) - 1);
@@ -90,20 +102,40 @@ static void check_timestamp(uint64_t us)
 		when_format_timestamp(small, sizeof(small), us, WHEN_UTC | WHEN_MICROSECONDS),
 		sizeof(small));
 	if (us > WHEN_TIMESTAMP_LAST) {
-		REQUIRE(when_parse_timestamp(buffer, NOW_US, &again, &error) < 0);
+		REQUIRE(when_parse(buffer, NOW_US, &again, &error) < 0);
 		return;
 	}
-	REQUIRE(when_parse_timestamp(buffer, NOW_US, &again, &error) == 0);
-	REQUIRE(again == us);
-
+	check_read_again(buffer, us);
 	when_format_timestamp(buffer, sizeof(buffer), us, WHEN_LOCAL | WHEN_MICROSECONDS);
-	REQUIRE(when_parse_timestamp(buffer, NOW_US, &again, &error) == 0);
-	REQUIRE(again == us);
+	check_read_again(buffer, us);
+}
+
+static void check_when(const char *text)
+{
+	struct when when = {.us = 1}, again;
+	struct when_error error;
+	int r;
+
+	r = when_parse(text, NOW_US, &when, &error);
+	if (r < 0) {
+		REQUIRE(when.us == 1);
+		check_error(text, r, &error);
+		return;
+	}
+	REQUIRE(when.every_us == 0 || (when.kind == WHEN_SPAN && when.every_us == when.us));
+	if (when.kind == WHEN_INSTANT)
+		check_instant(when.us);
+	if (when.instead[0] != '\0') {
+		REQUIRE(when.kind == WHEN_INSTANT && when.us < NOW_US);
+		REQUIRE(when_parse(when.instead, NOW_US, &again, &error) == 0);
+		REQUIRE(again.us > NOW_US && again.instead[0] == '\0');
+	}
+	REQUIRE(when_parse(text, NOW_US, &again, NULL) == 0);
+	REQUIRE(again.kind == when.kind && again.us == when.us);
 }
 
 static void check(const char *text)
 {
-	struct when when = {WHEN_SPAN, 1}, when_again;
 	struct when_error error;
 	uint64_t us = 1;
 	int r;
@@ -115,25 +147,7 @@ static void check(const char *text)
 	} else {
 		check_span(text, us);
 	}
-
-	us = 1;
-	r = when_parse_timestamp(text, NOW_US, &us, &error);
-	if (r < 0) {
-		REQUIRE(us == 1);
-		check_error(text, r, &error);
-	} else {
-		check_timestamp(us);
-	}
-
-	r = when_parse(text, NOW_US, &when, &error);
-	if (r < 0) {
-		check_error(text, r, &error);
-		return;
-	}
-	if (when.kind == WHEN_INSTANT)
-		REQUIRE(when.us == us);
-	REQUIRE(when_parse(text, NOW_US, &when_again, NULL) == 0);
-	REQUIRE(when_again.kind == when.kind && when_again.us == when.us);
+	check_when(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

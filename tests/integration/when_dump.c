@@ -3,11 +3,11 @@
  * What client-lib/ctl/when.h makes of strings, as plain text for compare_when, which asks systemd
  * the same. One process for many strings, since the comparison is of thousands.
  *
- *     when_dump span|timestamp|when NOW_US < STRINGS
+ *     when_dump span|timestamp NOW_US < STRINGS
  *
  * Each string on standard input ends with a 0 byte. For each there is one line on standard output,
- * of three fields parted by tabs: 0 or the negative errno; the microseconds; the value as formatted
- * (for "when" with "span" or "instant" before it), or the word that is blamed.
+ * of three fields parted by tabs: 0 or the negative errno; the microseconds; the value as formatted,
+ * or the error.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 
 static void print_error(int r, const struct when_error *error)
 {
-	printf("%d\t0\t%.*s\n", r, (int)error->length, error->word);
+	printf("%d\t0\t%.*s %s\n", r, (int)error->length, error->word, error->advice);
 }
 
 static void dump_span(const char *text)
@@ -36,36 +36,27 @@ static void dump_span(const char *text)
 		printf("0\t%" PRIu64 "\t%s\n", us, when_format_span(buffer, sizeof(buffer), us, 1));
 }
 
+/* What counts from now is an instant to systemd, and a span alone is none. */
 static void dump_timestamp(const char *text, uint64_t now_us)
 {
 	char buffer[WHEN_TIMESTAMP_MAX];
-	struct when_error error;
+	struct when_error error = {text, strlen(text), "is a span"};
+	struct when when;
 	uint64_t us;
 	int r;
 
-	r = when_parse_timestamp(text, now_us, &us, &error);
-	if (r < 0)
-		print_error(r, &error);
-	else
-		printf("0\t%" PRIu64 "\t%s\n", us,
-			when_format_timestamp(buffer, sizeof(buffer), us, WHEN_LOCAL));
-}
-
-static void dump_when(const char *text, uint64_t now_us)
-{
-	char buffer[WHEN_TIMESTAMP_MAX];
-	struct when_error error;
-	struct when when;
-	int r;
-
 	r = when_parse(text, now_us, &when, &error);
+	if (r == 0 && when.kind == WHEN_SPAN) {
+		if (*text != '+' && when_parse_span(text, &us, NULL) == 0)
+			r = -EINVAL;
+		else if (__builtin_add_overflow(now_us, when.us, &when.us) ||
+			when.us > WHEN_TIMESTAMP_LAST)
+			r = -ERANGE;
+	}
 	if (r < 0)
 		print_error(r, &error);
-	else if (when.kind == WHEN_SPAN)
-		printf("0\t%" PRIu64 "\tspan %s\n", when.us,
-			when_format_span(buffer, sizeof(buffer), when.us, 1));
 	else
-		printf("0\t%" PRIu64 "\tinstant %s\n", when.us,
+		printf("0\t%" PRIu64 "\t%s\n", when.us,
 			when_format_timestamp(buffer, sizeof(buffer), when.us, WHEN_LOCAL));
 }
 
@@ -76,7 +67,7 @@ int main(int argc, char **argv)
 	uint64_t now_us;
 
 	if (argc != 3) {
-		fprintf(stderr, "usage: when_dump span|timestamp|when NOW_US < STRINGS\n");
+		fprintf(stderr, "usage: when_dump span|timestamp NOW_US < STRINGS\n");
 		return 2;
 	}
 	errno = 0;
@@ -88,10 +79,8 @@ int main(int argc, char **argv)
 	while (getdelim(&line, &size, '\0', stdin) > 0) {
 		if (strcmp(argv[1], "span") == 0)
 			dump_span(line);
-		else if (strcmp(argv[1], "timestamp") == 0)
-			dump_timestamp(line, now_us);
 		else
-			dump_when(line, now_us);
+			dump_timestamp(line, now_us);
 	}
 	free(line);
 	return ferror(stdin) ? 1 : 0;

@@ -1,69 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Times as they are read and written (client-lib/ctl/when.h), by tables: what is accepted and what
- * it is worth, what is rejected and which word is blamed, and that what is written is read again.
- * compare_when compares thousands more with systemd itself; here is what must hold without it, and
- * what we do unlike it. Zones are in test_when_zone.c. "Now" is always Tue 2026-11-24
- * 08:00:00.123456 UTC.
+ * it is worth, what is refused and which word is blamed, and that what is written is read again.
+ * compare_when compares thousands more with systemd itself; here is what must hold without it.
+ * Words of people are in test_when_words.c, zones in test_when_zone.c.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "../../client-lib/ctl/when.h"
-
-#define NOW_S	 UINT64_C(1795507200)
-#define NOW_US	 (S(NOW_S) + 123456)
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-#define US(n)	 UINT64_C(n)
-#define S(n)	 ((uint64_t)(n)*1000000)
-#define MIN(n)	 S((n)*UINT64_C(60))
-#define H(n)	 MIN((n)*UINT64_C(60))
-#define D(n)	 H((n)*UINT64_C(24))
-#define W(n)	 D((n)*UINT64_C(7))
-#define MONTH(n) S((n)*UINT64_C(2629800))
-#define Y(n)	 S((n)*UINT64_C(31557600))
-
-static void use_zone(const char *zone)
-{
-	if (zone)
-		setenv("TZ", zone, 1);
-	else
-		unsetenv("TZ");
-	tzset();
-}
-
-static int in_utc(void **state)
-{
-	(void)state;
-	use_zone("UTC");
-	return 0;
-}
-
-/* The zones' rules come from a package that a small machine may lack. */
-static void need_zones(void)
-{
-	if (access("/usr/share/zoneinfo/Australia/Lord_Howe", R_OK) < 0)
-		skip();
-}
-
-static void expect_blame(const char *text, const char *word, const struct when_error *error)
-{
-	if (error->length != strlen(word) || memcmp(error->word, word, error->length) != 0)
-		fail_msg("\"%s\": \"%.*s\" is blamed, not \"%s\"", text, (int)error->length,
-			error->word, word);
-	assert_true(error->word >= text && error->word + error->length <= text + strlen(text));
-}
+#include "when_expect.h"
 
 static void test_spans(void **state)
 {
@@ -132,13 +78,14 @@ static void test_spans(void **state)
 
 	for (size_t i = 0; i < COUNT(table); i++) {
 		uint64_t us = 1;
-		struct when when = {WHEN_INSTANT, 1};
+		struct when when = {.kind = WHEN_INSTANT, .us = 1};
 
 		if (when_parse_span(table[i].text, &us, NULL) != 0 || us != table[i].us)
 			fail_msg("\"%s\" is read as %llu", table[i].text, (unsigned long long)us);
 		assert_int_equal(when_parse(table[i].text, NOW_US, &when, NULL), 0);
 		assert_int_equal(when.kind, WHEN_SPAN);
 		assert_int_equal(when.us, us);
+		assert_int_equal(when.every_us, 0);
 	}
 }
 
@@ -185,7 +132,7 @@ static void test_bad_spans(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < COUNT(table); i++) {
-		struct when_error error = {NULL, 99};
+		struct when_error error = {NULL, 99, ""};
 		uint64_t us = 77;
 		int r = when_parse_span(table[i].text, &us, &error);
 
@@ -194,24 +141,6 @@ static void test_bad_spans(void **state)
 		assert_int_equal(us, 77);
 		expect_blame(table[i].text, table[i].word, &error);
 		assert_int_equal(when_parse_span(table[i].text, &us, NULL), r);
-	}
-}
-
-struct instant {
-	const char *text;
-	uint64_t us;
-};
-
-static void expect_instants(const struct instant *table, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct when_error error = {"?", 1};
-		uint64_t us = 1;
-		int r = when_parse_timestamp(table[i].text, NOW_US, &us, &error);
-
-		if (r != 0 || us != table[i].us)
-			fail_msg("\"%s\" gives %d (%.*s), %llu", table[i].text, r,
-				(int)error.length, error.word, (unsigned long long)us);
 	}
 }
 
@@ -232,7 +161,7 @@ static void test_timestamps(void **state)
 		{"2027-01-01 09:00:30.9999999", S(1798794031)},
 		{"2028-12-31 23:59:60", S(1861920000)},
 		{"18:00", S(NOW_S) + H(10)},
-		{"Tue 18:00:01", S(NOW_S) + H(10) + S(1)},
+		{"Tue 2026-11-24 18:00:01", S(NOW_S) + H(10) + S(1)},
 		{"now", NOW_US},
 		{"today", S(NOW_S) - H(8)},
 		{"yesterday", S(NOW_S) - H(32)},
@@ -251,12 +180,9 @@ static void test_timestamps(void **state)
 		{"2027-01-01 09:00:30 UTC", S(1798794030)},
 		{"2027-01-01 09:00:30 utc", S(1798794030)},
 		{"today UTC", S(NOW_S) - H(8)},
-		/* leap days, and days that there are not */
+		/* leap days */
 		{"2028-02-29", S(1835395200)},
 		{"2000-02-29", S(951782400)},
-		{"2027-02-29", S(1803859200)},
-		{"2100-02-29", S(4107542400)},
-		{"2027-04-31", S(1809129600)},
 		/* years */
 		{"68-01-01", S(3092601600)},
 		{"99-01-01", S(915148800)},
@@ -279,138 +205,127 @@ static void test_timestamps(void **state)
 
 static void test_bad_timestamps(void **state)
 {
-	static const struct {
-		const char *text;
-		int r;
-		const char *word;
-	} table[] = {
-		{"", -EINVAL, ""},
-		{" ", -EINVAL, ""},
-		{"2027-13-01 09:00", -EINVAL, "2027-13-01"},
-		{"2027-00-01", -EINVAL, "2027-00-01"},
-		{"2027-01-32", -EINVAL, "2027-01-32"},
-		{"2027-01", -EINVAL, "2027-01"},
-		{"2027-01/01", -EINVAL, "2027-01/01"},
-		{"2027-01-01x", -EINVAL, "2027-01-01x"},
-		{"2027-01-01 25:00", -EINVAL, "25:00"},
-		{"23:60", -EINVAL, "23:60"},
-		{"18:00:62", -EINVAL, "18:00:62"},
-		{"18:00:30.", -EINVAL, "18:00:30."},
-		{"2027-01-01 09", -EINVAL, "09"},
-		{"2027-01-01 ", -EINVAL, "2027-01-01"},
-		{"2027-01-45:30", -EINVAL, "2027-01-45:30"},
-		{"2027-01-0109:30", -EINVAL, "2027-01-0109:30"},
-		{"2027-01-01T 09:30", -EINVAL, "09:30"},
-		{"10000-01-01", -EINVAL, "10000-01-01"},
-		{"Thu 2027-01-01", -EINVAL, "Thu"},
-		{"Sun 2027-02-29", -EINVAL, "Sun"},
-		{"Fri 18:00", -EINVAL, "Fri"},
-		{"Fri", -EINVAL, "Fri"},
-		{"Frid 2027-01-01", -EINVAL, "Frid"},
-		{"Fri2027-01-01", -EINVAL, "Fri2027-01-01"},
-		{"tomorow 09:00", -EINVAL, "tomorow"},
-		{"tomorrow 9", -EINVAL, "9"},
-		{"tomorrow09:00", -EINVAL, "tomorrow09:00"},
-		{"tomorrowZ", -EINVAL, "tomorrowZ"},
-		{"now UTC", -EINVAL, "now"},
-		{"in 5min", -EINVAL, "in"},
-		{"5x ago", -EINVAL, "x"},
-		{"+5 parsecs", -EINVAL, "parsecs"},
-		{"@", -EINVAL, "@"},
-		{"+ ", -EINVAL, "+"},
-		{"ago", -EINVAL, "ago"},
-		{" ago", -EINVAL, "ago"},
-		{"2027-01-01 09:00 Mars/Base", -EINVAL, "Mars/Base"},
-		{"2027-01-01 09:00 ../zoneinfo/UTC", -EINVAL, "../zoneinfo/UTC"},
-		{"2027-01-01 09:00 /etc/localtime", -EINVAL, "/etc/localtime"},
-		{"2027-01-01 09:00 Etc//UTC", -EINVAL, "Etc//UTC"},
-		{"2027-01-01 09:00 Etc", -EINVAL, "Etc"},
-		{"2027-01-01 09:00 leapseconds", -EINVAL, "leapseconds"}, /* a file, no zone */
-		{"2027-01-01 09:00 CEST", -EINVAL, "CEST"},
-		{"1969-12-31", -ERANGE, "1969-12-31"},
-		{"0027-01-01 09:00", -ERANGE, "0027-01-01 09:00"},
-		{"9999-12-31", -ERANGE, "9999-12-31"},
-		{"9999-12-30 23:59:59.5", -ERANGE, "9999-12-30 23:59:59.5"},
-		{"57y ago", -ERANGE, "57y ago"},
-		{"+9000y", -ERANGE, "+9000y"},
-		{"+infinity", -ERANGE, "+infinity"},
-		{"-infinity", -ERANGE, "-infinity"},
-		{"@-5", -ERANGE, "-5"},
+	static const struct refused table[] = {
+		{"", -EINVAL, "", NULL},
+		{" ", -EINVAL, "", NULL},
+		{"2027-13-01 09:00", -EINVAL, "2027-13-01", NULL},
+		{"2027-00-01", -EINVAL, "2027-00-01", NULL},
+		{"2027-01-32", -EINVAL, "2027-01-32", NULL},
+		{"2027-01", -EINVAL, "2027-01", NULL},
+		{"2027-01/01", -EINVAL, "2027-01/01", NULL},
+		{"2027-01-01x", -EINVAL, "2027-01-01x", NULL},
+		{"2027-01-01 25:00", -EINVAL, "25:00", NULL},
+		{"23:60", -EINVAL, "23:60", NULL},
+		{"18:00:62", -EINVAL, "18:00:62", NULL},
+		{"18:00:30.", -EINVAL, "18:00:30.", NULL},
+		{"2027-01-01 09", -EINVAL, "09", NULL},
+		{"2027-01-45:30", -EINVAL, "2027-01-45:30", NULL},
+		{"2027-01-0109:30", -EINVAL, "2027-01-0109:30", NULL},
+		{"2027-01-01T 09:30", -EINVAL, "2027-01-01T", NULL},
+		{"10000-01-01", -EINVAL, "10000-01-01", NULL},
+		{"Thu 2027-01-01", -EINVAL, "Thu", NULL},
+		{"Frid 2027-01-01", -EINVAL, "Frid", NULL},
+		{"Fri2027-01-01", -EINVAL, "Fri2027-01-01", NULL},
+		{"tomorow 09:00", -EINVAL, "tomorow", NULL},
+		{"tomorrow 9", -EINVAL, "9", NULL},
+		{"tomorrow09:00", -EINVAL, "tomorrow09:00", NULL},
+		{"tomorrowZ", -EINVAL, "tomorrowZ", NULL},
+		{"now UTC", -EINVAL, "now", NULL},
+		{"5x ago", -EINVAL, "x", NULL},
+		{"+5 parsecs", -EINVAL, "parsecs", NULL},
+		{"@", -EINVAL, "@", NULL},
+		{"+ ", -EINVAL, "+", NULL},
+		{"ago", -EINVAL, "ago", NULL},
+		{"2027-01-01 09:00 Mars/Base", -EINVAL, "Mars/Base", NULL},
+		{"2027-01-01 09:00 ../zoneinfo/UTC", -EINVAL, "../zoneinfo/UTC", NULL},
+		{"2027-01-01 09:00 /etc/localtime", -EINVAL, "/etc/localtime", NULL},
+		{"2027-01-01 09:00 Etc//UTC", -EINVAL, "Etc//UTC", NULL},
+		{"2027-01-01 09:00 Etc", -EINVAL, "Etc", NULL},
+		{"2027-01-01 09:00 leapseconds", -EINVAL, "leapseconds",
+			NULL}, /* a file, no zone */
+		{"2027-01-01 09:00 CEST", -EINVAL, "CEST", NULL},
+		{"1969-12-31", -ERANGE, "1969-12-31", NULL},
+		{"0027-01-01 09:00", -ERANGE, "0027-01-01 09:00", NULL},
+		{"9999-12-31", -ERANGE, "9999-12-31", NULL},
+		{"9999-12-30 23:59:59.5", -ERANGE, "9999-12-30 23:59:59.5", NULL},
+		{"57y ago", -ERANGE, "57y ago", NULL},
+		{"+infinity", -ERANGE, "+infinity", NULL},
+		{"-infinity", -ERANGE, "-infinity", NULL},
+		{"@-5", -ERANGE, "-5", NULL},
+		{"2027-02-30", -EINVAL, "2027-02-30", "February 2027 has 28 days"},
+		{"2027-02-29", -EINVAL, "2027-02-29", "28 days"},
+		{"2100-02-29", -EINVAL, "2100-02-29", "28 days"},
+		{"2028-02-30", -EINVAL, "2028-02-30", "February 2028 has 29 days"},
+		{"2027-04-31 09:00", -EINVAL, "2027-04-31", "April 2027 has 30 days"},
+		{"Sun 2027-02-29", -EINVAL, "2027-02-29", "28 days"},
+		{"Thu 2027-01-01", -EINVAL, "Thu", "2027-01-01 is a Friday"},
+		{"2027-01-01 Thu", -EINVAL, "Thu", "2027-01-01 is a Friday"},
+		{"Wed today", -EINVAL, "Wed", "today is a Tuesday"},
+		{"24:00", -EINVAL, "24:00", "next day"},
+		{"24:00:00", -EINVAL, "24:00:00", "next day"},
+		{"01/02/2027", -EINVAL, "01/02/2027", "2027-01-31"},
+		{"31.12.2027", -EINVAL, "31.12.2027", "2027-01-31"},
+		{"31.12.27", -EINVAL, "31.12.27", NULL},
+		{"18:00 europe/berlin", -EINVAL, "europe/berlin", "Europe/Berlin"},
+		{"UTC", -EINVAL, "UTC", NULL},
+		{"18:00 UTC UTC", -EINVAL, "UTC", NULL},
+		{"18:00 19:00", -EINVAL, "19:00", "second time"},
+		{"2027-01-01 2027-01-02", -EINVAL, "2027-01-02", "second day"},
+		{"today tomorrow", -EINVAL, "tomorrow", "second day"},
+		{"Fri Sat 18:00", -EINVAL, "Sat", "second day of the week"},
 	};
 	(void)state;
 
-	for (size_t i = 0; i < COUNT(table); i++) {
-		struct when_error error = {NULL, 99};
-		uint64_t us = 77;
-		int r = when_parse_timestamp(table[i].text, NOW_US, &us, &error);
-
-		if (r != table[i].r)
-			fail_msg("\"%s\" gives %d", table[i].text, r);
-		assert_int_equal(us, 77);
-		expect_blame(table[i].text, table[i].word, &error);
-		assert_int_equal(when_parse_timestamp(table[i].text, NOW_US, &us, NULL), r);
-	}
+	expect_refused(table, COUNT(table));
 }
 
 static void test_whens(void **state)
 {
 	static const struct {
 		const char *text;
-		struct when when;
+		enum when_kind kind;
+		uint64_t us;
 	} table[] = {
-		{"5", {WHEN_SPAN, S(5)}},
-		{"+5s", {WHEN_SPAN, S(5)}},
-		{"+ 1h 30min", {WHEN_SPAN, MIN(90)}},
-		{"5s left", {WHEN_SPAN, S(5)}},
-		{"9000y", {WHEN_SPAN, Y(9000)}},
-		{"infinity", {WHEN_SPAN, WHEN_INFINITY}},
-		{"5s ago", {WHEN_INSTANT, NOW_US - S(5)}},
-		{"-5s", {WHEN_INSTANT, NOW_US - S(5)}},
-		{"now", {WHEN_INSTANT, NOW_US}},
-		{"18:00", {WHEN_INSTANT, S(NOW_S) + H(10)}},
-		{"tomorrow 09:00", {WHEN_INSTANT, S(NOW_S) + H(25)}},
-		{"2027-01-01", {WHEN_INSTANT, S(1798761600)}},
-		{"@5", {WHEN_INSTANT, S(5)}},
+		{"5", WHEN_SPAN, S(5)},
+		{"+5s", WHEN_SPAN, S(5)},
+		{"+ 1h 30min", WHEN_SPAN, MIN(90)},
+		{"5s left", WHEN_SPAN, S(5)},
+		{"9000y", WHEN_SPAN, Y(9000)},
+		{"infinity", WHEN_SPAN, WHEN_INFINITY},
+		{"5s ago", WHEN_INSTANT, NOW_US - S(5)},
+		{"-5s", WHEN_INSTANT, NOW_US - S(5)},
+		{"now", WHEN_INSTANT, NOW_US},
+		{"18:00", WHEN_INSTANT, S(NOW_S) + H(10)},
+		{"tomorrow 09:00", WHEN_INSTANT, S(NOW_S) + H(25)},
+		{"2027-01-01", WHEN_INSTANT, S(1798761600)},
+		{"@5", WHEN_INSTANT, S(5)},
 	};
-	static const struct {
-		const char *text;
-		int r;
-		const char *word;
-	} bad[] = {
-		{"", -EINVAL, ""},
-		{"5 parsecs", -EINVAL, "parsecs"},
-		{"+5 parsecs", -EINVAL, "parsecs"},
-		{".5 parsecs", -EINVAL, "parsecs"},
-		{"1h -5s", -ERANGE, "-5s"},
-		{"1.5.5h", -EINVAL, "1.5.5h"},
-		{"5/6", -EINVAL, "5/6"},
-		{"soon", -EINVAL, "soon"},
-		{"2027-1-1 9", -EINVAL, "9"},
-		{"25:00", -EINVAL, "25:00"},
-		{"584542y", -ERANGE, "584542y"},
-		{"+infinity", -ERANGE, "+infinity"},
-		{"57y ago", -ERANGE, "57y ago"},
+	static const struct refused bad[] = {
+		{"", -EINVAL, "", NULL},
+		{"5 parsecs", -EINVAL, "parsecs", NULL},
+		{"+5 parsecs", -EINVAL, "parsecs", NULL},
+		{".5 parsecs", -EINVAL, "parsecs", NULL},
+		{"1h -5s", -ERANGE, "-5s", NULL},
+		{"1.5.5h", -EINVAL, "1.5.5h", NULL},
+		{"5/6", -EINVAL, "5/6", NULL},
+		{"soon", -EINVAL, "soon", NULL},
+		{"2027-1-1 9", -EINVAL, "9", NULL},
+		{"25:00", -EINVAL, "25:00", NULL},
+		{"584542y", -ERANGE, "584542y", NULL},
+		{"+infinity", -ERANGE, "+infinity", NULL},
+		{"57y ago", -ERANGE, "57y ago", NULL},
 	};
 	(void)state;
 
 	for (size_t i = 0; i < COUNT(table); i++) {
-		struct when when = {WHEN_SPAN, 1};
+		struct when when = {.us = 1};
 
 		if (when_parse(table[i].text, NOW_US, &when, NULL) != 0 ||
-			when.kind != table[i].when.kind || when.us != table[i].when.us)
+			when.kind != table[i].kind || when.us != table[i].us)
 			fail_msg("\"%s\" is read as %d %llu", table[i].text, (int)when.kind,
 				(unsigned long long)when.us);
 	}
-	for (size_t i = 0; i < COUNT(bad); i++) {
-		struct when when = {WHEN_SPAN, 77};
-		struct when_error error;
-
-		assert_int_equal(when_parse(bad[i].text, NOW_US, &when, &error), bad[i].r);
-		assert_int_equal(when.us, 77);
-		expect_blame(bad[i].text, bad[i].word, &error);
-		assert_int_equal(when_parse(bad[i].text, NOW_US, &when, NULL), bad[i].r);
-		assert_int_equal(when.us, 77);
-	}
+	expect_refused(bad, COUNT(bad));
 }
 
 static void test_format_spans(void **state)
@@ -488,13 +403,6 @@ static void test_format_timestamps(void **state)
 #undef FORMAT
 }
 
-/* Numbers that look random but are the same each time; of all magnitudes. */
-static uint64_t next_number(uint64_t *seed)
-{
-	*seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return *seed >> (*seed >> 58);
-}
-
 static void test_round_trips(void **state)
 {
 	static const char *const zones[] = {"UTC", ":Europe/Berlin", ":America/New_York"};
@@ -514,8 +422,7 @@ static void test_round_trips(void **state)
 
 			us %= WHEN_TIMESTAMP_LAST + 1;
 			when_format_timestamp(buffer, sizeof(buffer), us, WHEN_MICROSECONDS);
-			if (when_parse_timestamp(buffer, NOW_US, &again, NULL) != 0 || again != us)
-				fail_msg("\"%s\" is not %llu", buffer, (unsigned long long)us);
+			expect_instants(&(struct instant){buffer, us}, 1);
 		}
 	}
 }

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* See when_relative.h. */
+#include "when_relative.h"
+
+#include <errno.h>
+
+#include "when_span.h"
+
+/* A span that a sign or a word announces: that one is blamed if nothing follows. */
+static int read_announced(
+	struct when_text span, struct when_text all, uint64_t *ret_us, struct when_error *error)
+{
+	span = when_text_trimmed(span);
+	if (when_text_done(&span))
+		return when_blame(error, all, -EINVAL, "needs a span, such as 5min");
+	return when_span_read(span, ret_us, error);
+}
+
+/* A span from now on. It stays a span, so that setting the wall clock does not move it. */
+static int read_forward(
+	struct when_text span, struct when_text all, struct when *ret, struct when_error *error)
+{
+	uint64_t us;
+	int r;
+
+	r = read_announced(span, all, &us, error);
+	if (r < 0)
+		return r;
+	if (us == WHEN_INFINITY)
+		return when_blame(error, all, -ERANGE, "never comes");
+	*ret = (struct when){.kind = WHEN_SPAN, .us = us};
+	return 0;
+}
+
+/* A span back from now: an instant, since a span cannot be negative. */
+static int read_back(struct when_text span, struct when_text all, uint64_t now_us, struct when *ret,
+	struct when_error *error)
+{
+	uint64_t us;
+	int r;
+
+	r = read_announced(span, all, &us, error);
+	if (r < 0)
+		return r;
+	if (__builtin_sub_overflow(now_us, us, &us))
+		return when_blame(error, all, -ERANGE, "is before 1970");
+	*ret = (struct when){.kind = WHEN_INSTANT, .us = us};
+	return 0;
+}
+
+static int read_epoch(
+	struct when_text span, struct when_text all, struct when *ret, struct when_error *error)
+{
+	uint64_t us;
+	int r;
+
+	r = read_announced(span, all, &us, error);
+	if (r < 0)
+		return r;
+	*ret = (struct when){.kind = WHEN_INSTANT, .us = us};
+	return 0;
+}
+
+/* The span of a sentence, behind its first word: "5 minutes", "an hour", "hour". A number alone is
+ * refused, which is seconds elsewhere: "in 5" means minutes to most people. */
+static int read_spoken(struct when_text span, struct when_text all, const char *advice,
+	uint64_t *ret_us, struct when_error *error)
+{
+	const struct when_text last = when_text_word_at(all, all.end);
+
+	if (!when_text_take_word(&span, "an"))
+		when_text_take_word(&span, "a");
+	if (when_unit_read(span, ret_us) == 0)
+		return 0;
+	if (!when_text_done(&span) && when_is_letter(*span.at))
+		return when_blame(error, when_text_first_word(span), -EINVAL, "%s", advice);
+	if (when_is_digit(all.end[-1]))
+		return when_blame(error, last, -EINVAL, "needs a unit; say for example %.*smin",
+			(int)when_text_length(last), last.at);
+	return read_announced(span, all, ret_us, error);
+}
+
+static int read_in(
+	struct when_text span, struct when_text all, struct when *ret, struct when_error *error)
+{
+	uint64_t us;
+	int r;
+
+	r = read_spoken(span, all, "is not a span; say for example in 5min", &us, error);
+	if (r < 0)
+		return r;
+	*ret = (struct when){.kind = WHEN_SPAN, .us = us};
+	return 0;
+}
+
+static int read_every(
+	struct when_text span, struct when_text all, struct when *ret, struct when_error *error)
+{
+	uint64_t us;
+	int r;
+
+	r = read_spoken(span, all,
+		"is not a span; say every 5min, or a time with --every, such as --every 7d friday",
+		&us, error);
+	if (r < 0)
+		return r;
+	if (us == 0)
+		return when_blame(error, span, -ERANGE, "is no period; say for example every 5min");
+	*ret = (struct when){.kind = WHEN_SPAN, .us = us, .every_us = us};
+	return 0;
+}
+
+int when_relative_read(
+	struct when_text text, uint64_t now_us, struct when *ret, struct when_error *error)
+{
+	const struct when_text all = text, behind_sign = {text.at + 1, text.end};
+
+	if (when_text_is_caseless(text, "now")) {
+		*ret = (struct when){.kind = WHEN_INSTANT, .us = now_us};
+		return 0;
+	}
+	if (when_text_starts(&text, '+'))
+		return read_forward(behind_sign, all, ret, error);
+	if (when_text_starts(&text, '-'))
+		return read_back(behind_sign, all, now_us, ret, error);
+	if (when_text_starts(&text, '@'))
+		return read_epoch(behind_sign, all, ret, error);
+	if (when_text_take_word(&text, "in"))
+		return read_in(text, all, ret, error);
+	if (when_text_take_word(&text, "every"))
+		return read_every(text, all, ret, error);
+	if (when_text_take_last_word(&text, "ago"))
+		return read_back(text, all, now_us, ret, error);
+	if (when_text_take_last_word(&text, "left"))
+		return read_forward(text, all, ret, error);
+	if (when_text_take_last_word(&text, "now") && when_text_take_last_word(&text, "from"))
+		return read_forward(text, all, ret, error);
+	return 1;
+}

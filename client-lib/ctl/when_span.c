@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Spans; see when.h.
+ *
+ * A span is a sum of terms, each a number and perhaps a unit. The bound of each step is that of
+ * systemd: a whole number fits int64_t, the number rounded up to the next whole still fits when
+ * counted in microseconds (so its fraction cannot overflow), and the sum stays below infinity.
+ */
+#include "when_span.h"
+
+#include <errno.h>
+
+#define US_PER_MINUTE (60 * WHEN_US_PER_SECOND)
+#define US_PER_HOUR   (60 * US_PER_MINUTE)
+#define US_PER_DAY    (24 * US_PER_HOUR)
+#define US_PER_WEEK   (7 * US_PER_DAY)
+#define US_PER_MONTH  (UINT64_C(2629800) * WHEN_US_PER_SECOND)	/* 30.4375 days */
+#define US_PER_YEAR   (UINT64_C(31557600) * WHEN_US_PER_SECOND) /* 365.25 days */
+
+/* Case tells "m" from "M"; the micro sign and the Greek letter mu look alike, so both will do. */
+static const struct {
+	const char *name;
+	uint64_t us;
+} units[] = {
+	{"us", 1},
+	{"usec", 1},
+	{"\xc2\xb5s", 1},
+	{"\xce\xbcs", 1},
+	{"ms", 1000},
+	{"msec", 1000},
+	{"s", WHEN_US_PER_SECOND},
+	{"sec", WHEN_US_PER_SECOND},
+	{"second", WHEN_US_PER_SECOND},
+	{"seconds", WHEN_US_PER_SECOND},
+	{"m", US_PER_MINUTE},
+	{"min", US_PER_MINUTE},
+	{"minute", US_PER_MINUTE},
+	{"minutes", US_PER_MINUTE},
+	{"h", US_PER_HOUR},
+	{"hr", US_PER_HOUR},
+	{"hour", US_PER_HOUR},
+	{"hours", US_PER_HOUR},
+	{"d", US_PER_DAY},
+	{"day", US_PER_DAY},
+	{"days", US_PER_DAY},
+	{"w", US_PER_WEEK},
+	{"week", US_PER_WEEK},
+	{"weeks", US_PER_WEEK},
+	{"M", US_PER_MONTH},
+	{"month", US_PER_MONTH},
+	{"months", US_PER_MONTH},
+	{"y", US_PER_YEAR},
+	{"year", US_PER_YEAR},
+	{"years", US_PER_YEAR},
+};
+
+/* Blames the first word of a text, where a number with a unit was expected. */
+static int blame_number(struct when_text text, int code, struct when_error *error)
+{
+	struct when_text word = when_text_first_word(text);
+
+	if (code != -ERANGE)
+		return when_blame(error, word, code,
+			"is not a number with a unit; say a span such as 1h 30min");
+	if (when_text_starts(&word, '-'))
+		return when_blame(error, word, code, "is negative; a span is 0 or more");
+	return when_blame(error, word, code, "is too long a span; the longest is about 584000y");
+}
+
+/* A whole number of at most INT64_MAX, perhaps with a plus sign. */
+static int scan_whole(struct when_text *text, uint64_t *ret)
+{
+	uint64_t value = 0;
+
+	if (when_text_starts(text, '-'))
+		return -ERANGE;
+	if (when_text_starts(text, '+'))
+		text->at++;
+	if (!when_text_starts_digit(text))
+		return -EINVAL;
+	for (; when_text_starts_digit(text); text->at++) {
+		if (__builtin_mul_overflow(value, 10u, &value) ||
+			__builtin_add_overflow(value, (unsigned int)(*text->at - '0'), &value) ||
+			value > INT64_MAX)
+			return -ERANGE;
+	}
+	*ret = value;
+	return 0;
+}
+
+/* What stands where a unit may: a run of letters, those beyond ASCII included. It may be empty. */
+static struct when_text take_unit(struct when_text *text)
+{
+	struct when_text word = *text;
+
+	while (!when_text_done(text) && (when_is_letter(*text->at) || (*text->at & 0x80)))
+		text->at++;
+	word.end = text->at;
+	return word;
+}
+
+int when_unit_read(struct when_text word, uint64_t *ret_us)
+{
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (when_text_is(word, units[i].name)) {
+			*ret_us = units[i].us;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* The digits after the point, of a unit's length. Each digit's share is cut to whole microseconds,
+ * as systemd does; that takes no wide numbers, and digits of no weight cost nothing. */
+static uint64_t fraction_us(struct when_text digits, uint64_t unit)
+{
+	uint64_t us = 0;
+
+	for (; !when_text_done(&digits) && unit > 0; digits.at++) {
+		unit /= 10;
+		us += unit * (unsigned int)(*digits.at - '0');
+	}
+	return us;
+}
+
+/* One number with its unit, at a byte that is no blank. On failure the error is written. */
+static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error *error)
+{
+	const struct when_text whole_text = *text;
+	struct when_text fraction = {text->end, text->end}, word;
+	uint64_t whole = 0, unit = WHEN_US_PER_SECOND, ceiling;
+	const char *number_end;
+	int r;
+
+	if (!when_text_starts(text, '.')) {
+		r = scan_whole(text, &whole);
+		if (r < 0)
+			return blame_number(whole_text, r, error);
+	}
+	if (when_text_starts(text, '.')) {
+		text->at++;
+		fraction.at = text->at;
+		while (when_text_starts_digit(text))
+			text->at++;
+		fraction.end = text->at;
+		if (when_text_done(&fraction))
+			return blame_number(whole_text, -EINVAL, error);
+	}
+
+	number_end = text->at;
+	when_text_skip_blanks(text);
+	word = take_unit(text);
+	if (!when_text_done(&word) && when_unit_read(word, &unit) < 0)
+		return when_blame(error, word, -EINVAL,
+			"is not a unit; the units are us, ms, s, min, h, d, w, M and y");
+	/* Without a unit a blank must end the number: "1.5.5" is not two of them. */
+	if (text->at == number_end && !when_text_done(text))
+		return blame_number(whole_text, -EINVAL, error);
+	/* A whole number is at most INT64_MAX. */
+	if (__builtin_mul_overflow(whole + 1, unit, &ceiling))
+		return blame_number(whole_text, -ERANGE, error);
+	*ret_us = whole * unit + fraction_us(fraction, unit);
+	return 0;
+}
+
+int when_span_read(struct when_text text, uint64_t *ret_us, struct when_error *error)
+{
+	uint64_t sum = 0, term = 0;
+	int r;
+
+	text = when_text_trimmed(text);
+	if (when_text_done(&text))
+		return when_blame(error, text, -EINVAL, "is empty; say a span such as 1h 30min");
+	if (when_text_is(text, "infinity")) {
+		*ret_us = WHEN_INFINITY;
+		return 0;
+	}
+	while (!when_text_done(&text)) {
+		const struct when_text start = text;
+
+		r = scan_term(&text, &term, error);
+		if (r < 0)
+			return r;
+		if (__builtin_add_overflow(sum, term, &sum) || sum == WHEN_INFINITY)
+			return blame_number(start, -ERANGE, error);
+		when_text_skip_blanks(&text);
+	}
+	*ret_us = sum;
+	return 0;
+}

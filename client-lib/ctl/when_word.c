@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Words for days; see when_reading.h.
+ *
+ * A word that means one thing to everybody is taken. One that means two things is refused, and the
+ * error names what to say instead: a timer a week late is worse than a question.
+ */
+#include <errno.h>
+
+#include "when_calendar.h"
+#include "when_reading.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static const struct {
+	const char *word;
+	int days_on;
+} days[] = {
+	{"yesterday", -1},
+	{"today", 0},
+	{"tomorrow", 1},
+};
+
+static const char no_hour[] = "names no hour; say one, such as \"today 20:00\"";
+
+static const struct {
+	const char *word;
+	const char *advice;
+} refused[] = {
+	{"last", "is in the past; say a date"},
+	{"weekend", "means two days; say saturday or sunday"},
+	{"morning", no_hour},
+	{"afternoon", no_hour},
+	{"evening", no_hour},
+	{"night", no_hour},
+	{"tonight", no_hour},
+};
+
+static int read_weekday(struct when_text *text, struct when_reading *reading)
+{
+	const struct when_text word = when_text_letters(*text);
+	int weekday = when_weekday_from_word(word);
+
+	if (weekday < 0)
+		return 0;
+	if (!when_text_done(&reading->weekday_word))
+		return when_blame(
+			reading->error, word, -EINVAL, "is a second day of the week; say one only");
+	text->at = word.end;
+	/* As RFC 5322 has it. */
+	if (when_text_starts(text, ','))
+		text->at++;
+	reading->weekday_word = word;
+	reading->weekday = weekday;
+	return 1;
+}
+
+static int refuse_ambiguous(
+	struct when_text word, struct when_text behind, struct when_reading *reading)
+{
+	int weekday;
+
+	when_text_skip_blanks(&behind);
+	weekday = when_weekday_from_word(when_text_letters(behind));
+	if (weekday < 0)
+		return when_blame(reading->error, word, -EINVAL,
+			"means two things; say a span, such as 7d, or a date");
+	return when_blame(reading->error, word, -EINVAL,
+		"means two things; \"%s\" is the first one after today; or say a date",
+		when_weekday_name(weekday));
+}
+
+int when_word_read(struct when_text *text, struct when_reading *reading)
+{
+	const struct when_text word = when_text_first_word(*text);
+	const struct when_text behind = {word.end, text->end};
+
+	for (size_t i = 0; i < COUNT(days); i++) {
+		if (!when_text_is_caseless(word, days[i].word))
+			continue;
+		if (!when_text_done(&reading->day_words))
+			return when_blame(
+				reading->error, word, -EINVAL, "is a second day; say one only");
+		text->at = word.end;
+		reading->day = WHEN_DAY_RELATIVE;
+		reading->day_words = word;
+		reading->days_on = days[i].days_on;
+		return 1;
+	}
+	if (when_text_is_caseless(word, "next") || when_text_is_caseless(word, "this"))
+		return refuse_ambiguous(word, behind, reading);
+	for (size_t i = 0; i < COUNT(refused); i++) {
+		if (when_text_is_caseless(word, refused[i].word))
+			return when_blame(reading->error, word, -EINVAL, "%s", refused[i].advice);
+	}
+	return read_weekday(text, reading);
+}
