@@ -31,6 +31,7 @@ int text_errno(uint32_t status)
 	case PROTO_E_WAKE_SYSTEM:
 		return -EPERM;
 	case PROTO_E_WAKE_CLOCK:
+	case PROTO_E_SET_CLOCK:
 		return -EOPNOTSUPP;
 	case PROTO_E_PERMISSION:
 	case PROTO_E_NOBODY:

@@ -54,40 +54,6 @@ static bool wakes_system(unsigned int clock)
 	return clock == CLOCK_OF_BOOTTIME_ALARM || clock == CLOCK_OF_REALTIME_ALARM;
 }
 
-int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
-{
-	*alarm = (struct alarm){.late = TIMERS_FOREVER, .can_wake_system = true};
-	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		alarm->fds[clock] = -1;
-		alarm->armed[clock] = TIMERS_FOREVER;
-	}
-	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = data + clock};
-		int fd = timerfd_create(ids[clock], TFD_NONBLOCK | TFD_CLOEXEC);
-
-		/* What was adopted there rings while the machine is awake. */
-		if (fd < 0 && wakes_system(clock) && (errno == EPERM || errno == EINVAL)) {
-			alarm->can_wake_system = false;
-			fd = timerfd_create(ids[timers_base(clock)], TFD_NONBLOCK | TFD_CLOEXEC);
-		}
-		if (fd < 0)
-			return -errno;
-		alarm->fds[clock] = fd;
-		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-void alarm_close(struct alarm *alarm)
-{
-	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		if (alarm->fds[clock] >= 0)
-			close(alarm->fds[clock]);
-		alarm->fds[clock] = -1;
-	}
-}
-
 static bool of_the_wall(unsigned int clock)
 {
 	return clock == CLOCK_OF_REALTIME || clock == CLOCK_OF_REALTIME_ALARM;
@@ -113,12 +79,50 @@ static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 	}
 	/* ECANCELED: the wall clock was set since the last turn. The timer is armed all the
 	 * same. */
-	if (timerfd_settime(alarm->fds[clock], flags, &spec, NULL) < 0 && errno != ECANCELED)
-		return -errno;
+	if (timerfd_settime(alarm->fds[clock], flags, &spec, NULL) < 0) {
+		if (errno != ECANCELED)
+			return -errno;
+		alarm->clock_set = true;
+	}
 	alarm->armed[clock] = at;
 	alarm->set[clock] = set;
 	alarm->expired[clock] = false;
 	return 0;
+}
+
+int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
+{
+	*alarm = (struct alarm){.late = TIMERS_FOREVER, .can_wake_system = true};
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		alarm->fds[clock] = -1;
+		alarm->armed[clock] = TIMERS_FOREVER;
+	}
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = data + clock};
+		int fd = timerfd_create(ids[clock], TFD_NONBLOCK | TFD_CLOEXEC);
+
+		/* What was adopted there rings while the machine is awake. */
+		if (fd < 0 && wakes_system(clock) && (errno == EPERM || errno == EINVAL)) {
+			alarm->can_wake_system = false;
+			fd = timerfd_create(ids[timers_base(clock)], TFD_NONBLOCK | TFD_CLOEXEC);
+		}
+		if (fd < 0)
+			return -errno;
+		alarm->fds[clock] = fd;
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+			return -errno;
+	}
+	/* From here on the kernel tells when the clock is set, armed or not. */
+	return set_clock(alarm, CLOCK_OF_REALTIME, TIMERS_FOREVER);
+}
+
+void alarm_close(struct alarm *alarm)
+{
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		if (alarm->fds[clock] >= 0)
+			close(alarm->fds[clock]);
+		alarm->fds[clock] = -1;
+	}
 }
 
 /* When each clock's alarm is to ring. Return: alarm_near(). */
@@ -179,12 +183,22 @@ bool alarm_rang(struct alarm *alarm, unsigned int clock, const struct now *now)
 	uint64_t expirations, late, is = timers_now(now, clock);
 
 	alarm->expired[clock] = true;
-	if (of_the_wall(clock) && read(alarm->fds[clock], &expirations, sizeof(expirations)) <= 0)
+	if (of_the_wall(clock) && read(alarm->fds[clock], &expirations, sizeof(expirations)) <= 0) {
+		alarm->clock_set = alarm->clock_set || errno == ECANCELED;
 		return false;
+	}
 	if (is < alarm->set[clock])
 		return true;
 	late = is - alarm->set[clock];
 	if (alarm->late == TIMERS_FOREVER || late > alarm->late)
 		alarm->late = late;
 	return true;
+}
+
+bool alarm_take_clock_set(struct alarm *alarm)
+{
+	bool was = alarm->clock_set;
+
+	alarm->clock_set = false;
+	return was;
 }

@@ -38,8 +38,9 @@ struct alarm {
 	uint64_t set[ARENA_CLOCKS];   /* what its timerfd is set to: then, or earlier */
 	bool expired[ARENA_CLOCKS];   /* that has come since it was set */
 	int64_t lead;		      /* how much earlier, ALARM_LEAD_UNIT to the microsecond */
-	uint64_t late; /* how late the first was noticed that has expired since alarm_learn(), in
+	uint64_t late;	/* how late the first was noticed that has expired since alarm_learn(), in
 			* microseconds; TIMERS_FOREVER: none has */
+	bool clock_set; /* the wall clock was, since alarm_take_clock_set() */
 	bool can_wake_system;
 };
 
@@ -70,3 +71,6 @@ void alarm_learn(struct alarm *alarm, bool slept);
 /* The timerfd of that clock has become readable: its alarm rings now or is near. Return: false
  * where the clock was set. */
 bool alarm_rang(struct alarm *alarm, unsigned int clock, const struct now *now);
+
+/* Whether the wall clock was set since the last call. */
+bool alarm_take_clock_set(struct alarm *alarm);

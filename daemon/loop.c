@@ -390,6 +390,8 @@ static int take_events(struct loop *loop)
 		serve(loop);
 	}
 	alarm_learn(&loop->alarm, timeout != 0);
+	if (alarm_take_clock_set(&loop->alarm))
+		worker_clock_set(&loop->worker);
 	return quiet;
 }
 
@@ -410,6 +412,10 @@ static int turn(struct loop *loop)
 		watch_listeners(loop, EPOLL_CTL_MOD) < 0)
 		loop->listener.paused_until = loop->now.at[PROTO_CLOCK_MONOTONIC];
 	r = alarm_arm(&loop->alarm, &loop->worker, &loop->now);
+	if (alarm_take_clock_set(&loop->alarm)) {
+		worker_clock_set(&loop->worker);
+		loop->more = true;
+	}
 	loop->near = r > 0;
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));

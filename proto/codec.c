@@ -33,6 +33,10 @@ static const struct kind kinds[] = {
 		PROTO_RECORDS_MAX(struct proto_cancel_answer), "cancel", "8"),
 	BATCH(PROTO_REARM, CODEC_FROM_CLIENT, struct proto_rearm, "rearm", "88884d"),
 	KIND(PROTO_LIST, CODEC_FROM_CLIENT, struct proto_list, 1, 1, "list", "44"),
+	KIND(PROTO_CANCEL_MATCHING, CODEC_FROM_CLIENT, struct proto_match, 1, 1, "cancel matching",
+		"44x"),
+	KIND(PROTO_LIST_MATCHING, CODEC_FROM_CLIENT, struct proto_match, 1, 1, "list matching",
+		"44x"),
 	{PROTO_STATUS, 0, 0, 0, CODEC_FROM_CLIENT, "", "status"},
 	KIND(PROTO_HELLO, CODEC_FROM_CLIENT, struct proto_hello, 1, 1, "hello", "4228"),
 
@@ -45,6 +49,10 @@ static const struct kind kinds[] = {
 		"rearm answer", "8844"),
 	KIND(PROTO_LIST | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_listed, 0,
 		PROTO_RECORDS_MAX(struct proto_listed), "list answer", "888888444411fpx"),
+	KIND(PROTO_CANCEL_MATCHING | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_cancelled, 0,
+		PROTO_RECORDS_MAX(struct proto_cancelled), "cancel matching answer", "88"),
+	KIND(PROTO_LIST_MATCHING | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_listed, 0,
+		PROTO_RECORDS_MAX(struct proto_listed), "list matching answer", "888888444411fpx"),
 	KIND(PROTO_STATUS | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_status_answer, 1, 1,
 		"status answer", "x888888888888888844"),
 	KIND(PROTO_HELLO | PROTO_ANSWER, CODEC_FROM_DAEMON, struct proto_hello_answer, 1, 1,
@@ -54,6 +62,7 @@ static const struct kind kinds[] = {
 		"44"),
 	KIND(PROTO_ERROR, CODEC_FROM_DAEMON, struct proto_error, 1, 1, "error", "448zzzz"),
 	KIND(PROTO_RESUMED, CODEC_FROM_DAEMON, struct proto_resumed, 1, 1, "resumed", "8"),
+	{PROTO_CLOCK_SET, 0, 0, 0, CODEC_FROM_DAEMON, "", "clock set"},
 };
 
 static_assert(PROTO_ERROR_TEXT_MAX == 4 * 26, "zzzz in the table");
@@ -231,10 +240,12 @@ enum proto_status codec_check_register(const struct proto_register *r)
 {
 	if (r->clock >= PROTO_CLOCKS)
 		return PROTO_E_CLOCK;
-	if (r->flags & ~(PROTO_RELATIVE | PROTO_WAKE_SYSTEM) || r->reserved)
+	if (r->flags & ~(PROTO_RELATIVE | PROTO_WAKE_SYSTEM | PROTO_TELL_CLOCK_SET) || r->reserved)
 		return PROTO_E_FLAGS;
 	if (r->flags & PROTO_WAKE_SYSTEM && r->clock == PROTO_CLOCK_MONOTONIC)
 		return PROTO_E_WAKE_CLOCK;
+	if (r->flags & PROTO_TELL_CLOCK_SET && r->clock != PROTO_CLOCK_REALTIME)
+		return PROTO_E_SET_CLOCK;
 	if (!codec_label_valid(r->label, sizeof(r->label)))
 		return PROTO_E_LABEL;
 	return check_times(r->due, r->every, r->count);
@@ -245,6 +256,19 @@ enum proto_status codec_check_rearm(const struct proto_rearm *r)
 	if (r->flags & ~PROTO_RELATIVE || r->reserved[0] || r->reserved[1] || r->reserved[2])
 		return PROTO_E_FLAGS;
 	return check_times(r->due, r->every, r->count);
+}
+
+enum proto_status codec_check_match(const struct proto_match *m)
+{
+	const uint32_t known = PROTO_MATCH_USER | PROTO_MATCH_LABEL | PROTO_MATCH_EVERYBODY;
+
+	if (m->flags & ~known || (m->flags & PROTO_MATCH_USER && m->flags & PROTO_MATCH_EVERYBODY))
+		return PROTO_E_FLAGS;
+	if (m->uid && !(m->flags & PROTO_MATCH_USER))
+		return PROTO_E_FLAGS;
+	if (m->label[0] && !(m->flags & PROTO_MATCH_LABEL))
+		return PROTO_E_FLAGS;
+	return codec_label_valid(m->label, sizeof(m->label)) ? PROTO_OK : PROTO_E_LABEL;
 }
 
 void codec_begin(struct codec_writer *w, void *buffer, enum proto_opcode opcode, uint64_t serial)

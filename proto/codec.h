@@ -80,6 +80,7 @@ static inline void codec_get(
  */
 enum proto_status codec_check_register(const struct proto_register *r);
 enum proto_status codec_check_rearm(const struct proto_rearm *r);
+enum proto_status codec_check_match(const struct proto_match *m);
 
 /*
  * Whether size bytes are UTF-8 without control characters, followed by nothing but zeroes. Control

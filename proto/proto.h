@@ -56,6 +56,8 @@ enum proto_opcode {
 	PROTO_REARM = 4,
 	PROTO_LIST = 5,
 	PROTO_STATUS = 6,
+	PROTO_CANCEL_MATCHING = 7, /* only to a daemon with PROTO_CAN_MATCH */
+	PROTO_LIST_MATCHING = 8,   /* the same */
 
 	PROTO_ANSWER = 0x80,
 
@@ -65,6 +67,7 @@ enum proto_opcode {
 	PROTO_GOING_AWAY = 0x102, /* the daemon stops; the connection closes next */
 	PROTO_ERROR = 0x103,	  /* this session did something that ends it; it closes next */
 	PROTO_RESUMED = 0x104,	  /* a new daemon has taken this session over from one that died */
+	PROTO_CLOCK_SET = 0x105,  /* the wall clock was set: see PROTO_TELL_CLOCK_SET */
 };
 
 /*
@@ -85,6 +88,7 @@ enum proto_status {
 	PROTO_E_WAKE_SYSTEM = 9,   /* the daemon does not hold CAP_WAKE_ALARM */
 	PROTO_E_WAKE_CLOCK = 10,   /* this clock cannot wake the system: monotonic */
 	PROTO_E_PERMISSION = 11,   /* asked for what only root may see */
+	PROTO_E_SET_CLOCK = 12,	   /* TELL_CLOCK_SET, on a clock that nobody can set */
 
 	PROTO_E_CLIENTS = 64,	    /* limit of clients in all (--max-clients) */
 	PROTO_E_CLIENTS_USER = 65,  /* limit of clients of a user (--max-clients-per-user) */
@@ -107,14 +111,26 @@ enum proto_clock {
 enum proto_timer_flag {
 	PROTO_RELATIVE = 1 << 0,    /* due is a span from now */
 	PROTO_WAKE_SYSTEM = 1 << 1, /* wake the machine from suspend */
+	/* Tell this session each time that the wall clock is set; only of realtime timers, and only
+	 * to a daemon with PROTO_CAN_TELL_CLOCK_SET. */
+	PROTO_TELL_CLOCK_SET = 1 << 2,
 };
 
 enum proto_capability {
-	PROTO_CAN_WAKE_SYSTEM = 1 << 0, /* daemon: WAKE_SYSTEM will be accepted */
+	PROTO_CAN_WAKE_SYSTEM = 1 << 0,	   /* daemon: WAKE_SYSTEM will be accepted */
+	PROTO_CAN_MATCH = 1 << 1,	   /* daemon: knows the two requests that match */
+	PROTO_CAN_TELL_CLOCK_SET = 1 << 2, /* daemon: knows TELL_CLOCK_SET */
 };
 
 enum proto_list_flag {
 	PROTO_LIST_ALL = 1 << 0, /* everybody's timers; root only */
+};
+
+/* Without USER and EVERYBODY: timers of the user that asks. */
+enum proto_match_flag {
+	PROTO_MATCH_USER = 1 << 0,	/* of `uid`; of another user: root only */
+	PROTO_MATCH_LABEL = 1 << 1,	/* with just this label; an empty one: with none */
+	PROTO_MATCH_EVERYBODY = 1 << 2, /* of all users: root only; not with USER */
 };
 
 enum proto_wake_flag {
@@ -200,6 +216,18 @@ struct proto_rearm {
 struct proto_list {
 	uint32_t flags; /* enum proto_list_flag */
 	uint32_t reserved;
+};
+
+/*
+ * Which timers PROTO_CANCEL_MATCHING and PROTO_LIST_MATCHING mean. Either is answered for a part of
+ * the daemon's timers; the answer's cursor says where the next request goes on, 0: that was all.
+ * PROTO_LIST_MATCHING is answered with proto_listed, PROTO_CANCEL_MATCHING with a proto_cancelled
+ * for each timer that it cancelled, whose cookie is 0 unless it was this session's own.
+ */
+struct proto_match {
+	uint32_t flags; /* enum proto_match_flag */
+	uint32_t uid;	/* 0 without USER */
+	char label[PROTO_LABEL_MAX];
 };
 
 struct proto_listed {
@@ -293,6 +321,7 @@ static_assert(sizeof(struct proto_cancel) == 8, "the wire");
 static_assert(sizeof(struct proto_cancel_answer) == 16, "the wire");
 static_assert(sizeof(struct proto_rearm) == 40, "the wire");
 static_assert(sizeof(struct proto_list) == 8, "the wire");
+static_assert(sizeof(struct proto_match) == 32, "the wire");
 static_assert(sizeof(struct proto_listed) == 112, "the wire");
 static_assert(sizeof(struct proto_status_answer) == 160, "the wire");
 static_assert(sizeof(struct proto_resumed) == 8, "the wire");

@@ -123,10 +123,12 @@ struct session {
 	uint32_t ready_next, ready_prev; /* arena_header::ready_first; free: sessions_free */
 	uint32_t hello_timer;		 /* the daemon's own timer that waits for its hello */
 	uint8_t state, place;
-	uint16_t fault;	   /* enum proto_status that ends it; 0: none */
-	bool resumed;	   /* it has been adopted: its client may send again what had arrived */
-	bool tell_resumed; /* and is to be told so */
-	bool send_again;   /* it was adopted while sending: wakes are made anew for that time */
+	uint16_t fault;	      /* enum proto_status that ends it; 0: none */
+	bool resumed;	      /* it has been adopted: its client may send again what had arrived */
+	bool tell_resumed;    /* and is to be told so */
+	bool send_again;      /* it was adopted while sending: wakes are made anew for that time */
+	bool wants_clock_set; /* it has registered a timer with PROTO_TELL_CLOCK_SET */
+	bool tell_clock_set;  /* and is to be told that the wall clock was set */
 	/* sessions_sending() while that packet may be sent and its wakes are not all taken off;
 	 * else 0. */
 	uint32_t sending;
@@ -195,6 +197,8 @@ struct arena_header {
 	uint32_t ready_first, ready_last;
 	uint32_t timers, clients; /* held now, those of the daemon itself left out */
 	uint64_t sequence;
+	uint64_t
+		wall_offset; /* realtime - boottime, as of the last setting that all were told of */
 	struct arena_intent intent;
 	struct arena_applying applying;
 	struct rbtree watched[ARENA_CLOCKS]; /* over arena_heads(): sessions by their first due */

@@ -94,27 +94,17 @@ static void describe(const struct worker *w, uint32_t timer, uint32_t reader, co
 		memcpy(ret->label, arena->labels[timer], sizeof(ret->label));
 }
 
-uint64_t report_list(const struct worker *w, uint32_t session, uint64_t cursor, bool all,
+void report_list(const struct worker *w, uint32_t session, struct match_scan *scan,
 	const struct now *now, struct codec_writer *answer)
 {
-	const struct arena *arena = &w->arena;
-	uint64_t top = arena->header->timers_top, places = REPORT_PLACES;
-	uint32_t uid = arena->sessions[session].uid;
+	uint32_t timer;
 
-	for (cursor += !cursor; cursor <= top; cursor++) {
-		uint32_t timer = (uint32_t)cursor, owner = arena->timers[timer].session;
+	while (!codec_full(answer) && (timer = match_next(w, scan))) {
 		struct proto_listed listed;
 
-		if (!places-- || codec_full(answer))
-			return cursor;
-		if (timers_state(arena, timer) != TIMER_ARMED || !timers_alive(arena, timer))
-			continue;
-		if (owner == ARENA_OWN_SESSION || (!all && arena->sessions[owner].uid != uid))
-			continue;
 		describe(w, timer, session, now, &listed);
 		codec_put(answer, &listed, sizeof(listed));
 	}
-	return 0;
 }
 
 /* Until the alarm rings for a client's timer; whichever clock's comes first. */

@@ -4,19 +4,10 @@
  */
 #pragma once
 
-#include "worker.h"
+#include "match.h"
 
-/* How many places of the arena one request of a listing looks at: bounds its cost, about 50 us. */
-#define REPORT_PLACES 16384
-
-/* So many places take as long as one of the shortest records. */
-#define REPORT_PLACES_A_RECORD 32
-
-/*
- * Lists into an answer that was begun, from place `cursor` on: timers of this user, or of all.
- * Return: the cursor to go on from; 0: that was all. A timer that lives throughout is listed once.
- */
-uint64_t report_list(const struct worker *w, uint32_t session, uint64_t cursor, bool all,
+/* Lists into an answer that was begun what the scan finds, for the session to read. */
+void report_list(const struct worker *w, uint32_t session, struct match_scan *scan,
 	const struct now *now, struct codec_writer *answer);
 
 void report_status(const struct worker *w, const struct now *now, struct proto_status_answer *ret);

@@ -65,6 +65,8 @@ static void fill(struct worker *w, uint32_t timer, uint32_t session, const struc
 	ARENA_STORE(arena->nodes[timer].latest, latest);
 	timers_publish(arena, timer, clock_of(r), kind);
 	arena->sessions[session].held++;
+	if (r->flags & PROTO_TELL_CLOCK_SET)
+		ARENA_STORE(arena->sessions[session].wants_clock_set, true);
 }
 
 uint32_t requests_enroll_own(
@@ -268,6 +270,29 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 			answer_cancel(w, session, records[k].id, answer);
 			fetch_ahead(w, packet, header, i + n + k);
 		}
+	}
+	sessions_renew(&w->arena, session);
+}
+
+static_assert(PROTO_RECORDS_MAX(struct proto_cancelled) <=
+		sizeof(((struct worker *)NULL)->cancelling) / sizeof(uint32_t),
+	"an answer names no more timers than one packet can cancel");
+
+void requests_cancel_matching(
+	struct worker *w, uint32_t session, struct match_scan *scan, struct codec_writer *answer)
+{
+	const struct arena *arena = &w->arena;
+	uint32_t timer;
+
+	while (!codec_full(answer) && (timer = match_next(w, scan))) {
+		const struct timer *t = &arena->timers[timer];
+		struct proto_cancelled *cancelled = codec_add(answer, sizeof(*cancelled));
+
+		*cancelled = (struct proto_cancelled){
+			.cookie = t->session == session ? t->cookie : 0,
+			.id = timers_id(arena, timer),
+		};
+		cancel(w, session, cancelled->id);
 	}
 	sessions_renew(&w->arena, session);
 }

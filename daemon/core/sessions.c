@@ -254,6 +254,17 @@ void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
 		sessions_make_ready(arena, session);
 }
 
+void sessions_tell_clock_set(struct arena *arena, uint32_t session)
+{
+	struct session *s = &arena->sessions[session];
+
+	if (s->state != SESSION_OPEN || !s->wants_clock_set)
+		return;
+	ARENA_STORE(s->tell_clock_set, true);
+	if (s->place == SESSION_WATCHED)
+		sessions_make_ready(arena, session);
+}
+
 bool sessions_collect(struct arena *arena, const struct now *now, uint32_t budget)
 {
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
@@ -274,7 +285,7 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 	const struct session *s = &arena->sessions[session];
 
 	/* Until it is known that nothing is left to be sent again, its client is not read from. */
-	if (s->told_first || s->fault || s->tell_resumed || s->send_again)
+	if (s->told_first || s->fault || s->tell_resumed || s->tell_clock_set || s->send_again)
 		return true;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint32_t first = s->timers[clock].first;

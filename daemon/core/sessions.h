@@ -58,6 +58,9 @@ void sessions_renew(struct arena *arena, uint32_t session);
 /* Marks a timer, which is in no tree, as cancelled by another session: its own will be told. */
 void sessions_tell_cancelled(struct arena *arena, uint32_t timer);
 
+/* The wall clock was set: an open session that has asked for it will be told. O(log sessions). */
+void sessions_tell_clock_set(struct arena *arena, uint32_t session);
+
 /* Makes every watched session ready that has a timer due, at most `budget` of them; returns whether
  * there are more. O(log sessions) each. */
 bool sessions_collect(struct arena *arena, const struct now *now, uint32_t budget);

@@ -165,6 +165,12 @@ enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct n
 		*ret_size = write_resumed(s, packet);
 		return WORKER_PACKET;
 	}
+	if (s->tell_clock_set && !s->told_first) {
+		w->batch.opcode = PROTO_CLOCK_SET;
+		codec_begin(&writer, packet, PROTO_CLOCK_SET, 0);
+		*ret_size = codec_end(&writer, 0);
+		return WORKER_PACKET;
+	}
 	w->batch.opcode = s->told_first ? PROTO_CANCELLED : PROTO_WAKE;
 	codec_begin(&writer, packet, w->batch.opcode, 0);
 	if (s->told_first)
@@ -211,6 +217,8 @@ void worker_wakes_sent(struct worker *w, const struct now *now)
 
 	if (batch->opcode == PROTO_RESUMED)
 		s->tell_resumed = false;
+	if (batch->opcode == PROTO_CLOCK_SET)
+		ARENA_STORE(s->tell_clock_set, false);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		if (batch->last[clock])
 			sessions_withdraw_until(&w->arena, batch->last[clock]);

@@ -49,6 +49,25 @@ static void start(struct worker *w, const struct worker_config *config, const st
 	w->started = now->at[PROTO_CLOCK_BOOTTIME];
 }
 
+/* Differences that two readings of the clocks may show where none of them was set: the process may
+ * be interrupted between two clocks of one reading. */
+#define WALL_TOLERANCE_US 10000
+
+static uint64_t wall_offset(const struct now *now)
+{
+	/* Modulo 2^64: only differences of it count. Clocks are slewed together and boottime counts
+	 * a suspend, so it changes only where the wall clock is set. */
+	return now->at[PROTO_CLOCK_REALTIME] - now->at[PROTO_CLOCK_BOOTTIME];
+}
+
+/* Whether the wall clock was set while no process was there to notice. */
+static bool was_set_unseen(const struct worker *w, const struct now *now)
+{
+	uint64_t change = wall_offset(now) - w->arena.header->wall_offset;
+
+	return change + WALL_TOLERANCE_US > 2 * WALL_TOLERANCE_US;
+}
+
 void worker_init(
 	struct worker *w, void *block, const struct worker_config *config, const struct now *now)
 {
@@ -56,6 +75,7 @@ void worker_init(
 	arena_init(&w->arena, block, room_timers(config), room_clients(config));
 	w->arena.header->instance = config->instance;
 	w->arena.header->sequence = config->instance & SEQUENCE_FIRST_MAX;
+	w->arena.header->wall_offset = wall_offset(now);
 	sessions_init(&w->arena);
 	lateness_look(&w->arena, now);
 }
@@ -71,6 +91,8 @@ bool worker_adopt(
 	adopt(&w->arena);
 	lateness_adopt(&w->arena, now);
 	w->dropped = w->arena.header->counters.dropped_records - w->dropped;
+	if (was_set_unseen(w, now))
+		worker_clock_set(w);
 	return true;
 }
 
@@ -182,7 +204,8 @@ static enum proto_status greet(struct worker *w, struct session *s, const void *
 	struct proto_hello_answer hello_answer = {
 		.magic = PROTO_MAGIC,
 		.version = PROTO_VERSION,
-		.capabilities = w->config.can_wake_system ? PROTO_CAN_WAKE_SYSTEM : 0,
+		.capabilities = PROTO_CAN_MATCH | PROTO_CAN_TELL_CLOCK_SET |
+			(w->config.can_wake_system ? PROTO_CAN_WAKE_SYSTEM : 0u),
 		.instance = w->arena.header->instance,
 		.pid = w->config.pid,
 	};
@@ -199,24 +222,46 @@ static enum proto_status greet(struct worker *w, struct session *s, const void *
 	return PROTO_OK;
 }
 
-static void list(struct worker *w, uint32_t session, const void *packet,
+/* Lists or cancels what the request means. */
+static void match(struct worker *w, uint32_t session, const struct proto_match *m,
 	const struct proto_header *header, const struct now *now, struct codec_writer *answer,
 	uint64_t *ret_cursor)
 {
-	struct proto_list request;
-	bool all;
+	struct match_scan scan;
+	enum proto_status status = match_begin(w, session, m, header->cursor, &scan);
 
-	codec_get(packet, header, 0, &request, sizeof(request));
-	all = request.flags & PROTO_LIST_ALL;
-	if (request.flags & ~(uint32_t)PROTO_LIST_ALL || request.reserved)
-		answer->header.status = PROTO_E_FLAGS;
-	else if (all && w->arena.sessions[session].uid != 0)
-		answer->header.status = PROTO_E_PERMISSION;
+	if (status) {
+		answer->header.status = status;
+		return;
+	}
+	if (header->opcode == PROTO_CANCEL_MATCHING)
+		requests_cancel_matching(w, session, &scan, answer);
 	else
-		*ret_cursor = report_list(w, session, header->cursor, all, now, answer);
-	w->work = w->arena.header->timers_top < REPORT_PLACES ? w->arena.header->timers_top
-							      : REPORT_PLACES;
-	w->work /= REPORT_PLACES_A_RECORD;
+		report_list(w, session, &scan, now, answer);
+	*ret_cursor = match_cursor(w, &scan);
+	w->work = match_work(&scan);
+	if (header->opcode == PROTO_CANCEL_MATCHING)
+		w->work += answer->header.count;
+}
+
+static void match_packet(struct worker *w, uint32_t session, const void *packet,
+	const struct proto_header *header, const struct now *now, struct codec_writer *answer,
+	uint64_t *ret_cursor)
+{
+	struct proto_match m = {0};
+	struct proto_list list;
+
+	if (header->opcode != PROTO_LIST) {
+		codec_get(packet, header, 0, &m, sizeof(m));
+	} else {
+		codec_get(packet, header, 0, &list, sizeof(list));
+		m.flags = list.flags & PROTO_LIST_ALL ? PROTO_MATCH_EVERYBODY : 0;
+		if (list.flags & ~(uint32_t)PROTO_LIST_ALL || list.reserved) {
+			answer->header.status = PROTO_E_FLAGS;
+			return;
+		}
+	}
+	match(w, session, &m, header, now, answer, ret_cursor);
 }
 
 /* Applies an opened packet that comes at the right time. Return: PROTO_OK, or why the session
@@ -240,7 +285,9 @@ static enum proto_status apply(struct worker *w, uint32_t session, const void *p
 		requests_rearm(w, session, packet, header, now, answer);
 		return PROTO_OK;
 	case PROTO_LIST:
-		list(w, session, packet, header, now, answer, ret_cursor);
+	case PROTO_LIST_MATCHING:
+	case PROTO_CANCEL_MATCHING:
+		match_packet(w, session, packet, header, now, answer, ret_cursor);
 		return PROTO_OK;
 	default: /* PROTO_STATUS: codec_open() lets no other through */
 		report_status(w, now, &status_answer);
@@ -348,10 +395,35 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 	return size;
 }
 
+void worker_clock_set(struct worker *w)
+{
+	w->clock_set_next = ARENA_OWN_SESSION + 1;
+}
+
+/* Has those sessions told that want it, some in each turn. Return: whether there are more. */
+static bool tell_clock_set(struct worker *w, const struct now *now)
+{
+	struct arena *arena = &w->arena;
+	uint32_t next = w->clock_set_next, end = next + TICK_SESSIONS;
+
+	if (!next)
+		return false;
+	for (; next < end && next <= arena->header->sessions_top; next++)
+		sessions_tell_clock_set(arena, next);
+	w->clock_set_next = next;
+	if (next <= arena->header->sessions_top)
+		return true;
+	w->clock_set_next = 0;
+	ARENA_STORE(arena->header->wall_offset, wall_offset(now));
+	return false;
+}
+
 bool worker_tick(struct worker *w, const struct now *now)
 {
+	bool more = tell_clock_set(w, now);
+
 	lateness_look(&w->arena, now);
-	return sessions_collect(&w->arena, now, TICK_SESSIONS);
+	return sessions_collect(&w->arena, now, TICK_SESSIONS) || more;
 }
 
 bool worker_busy(const struct worker *w)

@@ -57,9 +57,10 @@ struct worker {
 	uint32_t cancelling_count;
 	/* timer << 1 | whether it is another session's */
 	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)];
-	struct timers_run run; /* of the packet being applied */
-	uint32_t work;	       /* beside its records, of the last packet: in the shortest ones */
-	uint32_t refusals;     /* since worker_take_refusals() */
+	struct timers_run run;	 /* of the packet being applied */
+	uint32_t clock_set_next; /* the session to be told next that the clock was set; 0: none */
+	uint32_t work;		 /* beside its records, of the last packet: in the shortest ones */
+	uint32_t refusals;	 /* since worker_take_refusals() */
 	enum proto_status refused_with;
 	struct worker_batch batch;
 };
@@ -168,6 +169,9 @@ uint64_t worker_next(const struct worker *w, unsigned int clock);
 
 /* How many records were refused since the last call, and what the last of them was refused with. */
 uint32_t worker_take_refusals(struct worker *w, enum proto_status *ret_status);
+
+/* The wall clock was set. worker_tick() has those sessions told that want it. */
+void worker_clock_set(struct worker *w);
 
 /* Counts that an alarm has woken the daemon. */
 void worker_rang(struct worker *w);

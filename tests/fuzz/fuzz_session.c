@@ -91,6 +91,8 @@ static uint16_t record_size(uint8_t opcode)
 		[PROTO_REARM] = sizeof(struct proto_rearm),
 		[PROTO_LIST] = sizeof(struct proto_list),
 		[PROTO_STATUS] = 0,
+		[PROTO_CANCEL_MATCHING] = sizeof(struct proto_match),
+		[PROTO_LIST_MATCHING] = sizeof(struct proto_match),
 	};
 
 	return sizes[opcode];
@@ -118,7 +120,7 @@ static void request(struct fuzz *f, unsigned int who, struct input *in)
 {
 	uint8_t packet[4096];
 	struct proto_header header = {0};
-	uint8_t opcode = (uint8_t)(1 + take_number(in, 1) % PROTO_STATUS);
+	uint8_t opcode = (uint8_t)(1 + take_number(in, 1) % PROTO_LIST_MATCHING);
 	size_t size = (size_t)take_number(in, 2) % (sizeof(packet) - sizeof(header));
 	const uint8_t *records = take_bytes(in, size, &size);
 
@@ -126,7 +128,8 @@ static void request(struct fuzz *f, unsigned int who, struct input *in)
 	header.record_size = record_size(opcode);
 	header.count = header.record_size ? (uint16_t)(size / header.record_size) : 0;
 	header.serial = f->e.worker.arena.sessions[f->sessions[who]].serial + 1;
-	if (opcode == PROTO_HELLO || opcode == PROTO_LIST)
+	if (opcode == PROTO_HELLO || opcode == PROTO_LIST || opcode == PROTO_CANCEL_MATCHING ||
+		opcode == PROTO_LIST_MATCHING)
 		header.count = header.count > 1 ? 1 : header.count;
 	size = (size_t)header.count * header.record_size;
 	memcpy(packet + sizeof(header), records, size);

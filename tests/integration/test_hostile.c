@@ -63,6 +63,8 @@ static const struct request {
 	{"rearm", PROTO_REARM, 40, 1637},
 	{"list", PROTO_LIST, 8, 1},
 	{"status", PROTO_STATUS, 0, 0},
+	{"cancel matching", PROTO_CANCEL_MATCHING, 32, 1},
+	{"list matching", PROTO_LIST_MATCHING, 32, 1},
 };
 
 #define N_REQUESTS	    (sizeof(requests) / sizeof(requests[0]))
@@ -205,7 +207,7 @@ static void test_serial_and_status(void **state)
 
 static void test_opcode(void **state)
 {
-	static const uint16_t opcodes[] = {0, 7, 8, 0x7f, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86,
+	static const uint16_t opcodes[] = {0, 9, 10, 0x7f, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86,
 		0x87, 0xff, 0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x184, 0x201, 0x8002,
 		UINT16_MAX};
 

@@ -141,6 +141,8 @@ static void test_register_every_clock_and_flag(void **state)
 		else if (bit == 17)
 			register_between(&r, can_wake_system ? PROTO_OK : PROTO_E_WAKE_SYSTEM,
 				"WAKE_SYSTEM");
+		else if (bit == 18)
+			register_between(&r, PROTO_E_SET_CLOCK, "TELL_CLOCK_SET");
 		else
 			register_between(&r, PROTO_E_FLAGS, "a flag or reserved bit");
 	}
@@ -149,7 +151,7 @@ static void test_register_every_clock_and_flag(void **state)
 static enum proto_status status_of(const char *check_name)
 {
 	static const char *const names[] = {"ok", NULL, NULL, NULL, "clock", "flags", "count",
-		"label", "range", NULL, "wake-clock"};
+		"label", "range", NULL, "wake-clock", NULL, "set-clock"};
 
 	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (names[i] && strcmp(names[i], check_name) == 0)

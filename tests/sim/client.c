@@ -203,7 +203,7 @@ static void spoil(struct proto_register *r, struct dice *dice)
 			(dice_once_in(dice, 2) ? 0 : dice_below(dice, 200)));
 		break;
 	case 1:
-		r->flags |= (uint8_t)(4 << dice_below(dice, 6));
+		r->flags |= (uint8_t)(8 << dice_below(dice, 5));
 		break;
 	case 2:
 		plain_label(PLAIN_LABELS_GOOD +
@@ -239,6 +239,8 @@ static void ask_register(
 		r.due = some_due(w, dice, r.clock, &r.flags);
 		if (dice_once_in(dice, 8))
 			r.flags |= PROTO_WAKE_SYSTEM;
+		if (dice_once_in(dice, r.clock == PROTO_CLOCK_REALTIME ? 4 : 64))
+			r.flags |= PROTO_TELL_CLOCK_SET;
 		if (dice_once_in(dice, 3))
 			plain_label((unsigned int)dice_below(dice, PLAIN_LABELS_GOOD), r.label);
 		if (dice_once_in(dice, 16))
@@ -295,6 +297,28 @@ static void ask_rearm(
 	}
 }
 
+static void ask_match(struct client *client, struct dice *dice, struct codec_writer *writer)
+{
+	bool cancel = dice_once_in(dice, 3);
+	struct proto_match m = {0};
+
+	if (dice_once_in(dice, 3)) {
+		m.flags |= PROTO_MATCH_USER;
+		m.uid = dice_once_in(dice, 2) ? client->uid : 0;
+	} else if (dice_once_in(dice, 4)) {
+		m.flags |= PROTO_MATCH_EVERYBODY;
+	}
+	if (cancel || dice_once_in(dice, 2)) {
+		m.flags |= PROTO_MATCH_LABEL;
+		plain_label(1 + (unsigned int)dice_below(dice, PLAIN_LABELS_GOOD), m.label);
+	}
+	if (dice_once_in(dice, 16))
+		m.flags ^= 1u << dice_below(dice, 32);
+	codec_begin(writer, writer->buffer, cancel ? PROTO_CANCEL_MATCHING : PROTO_LIST_MATCHING,
+		client->serial + 1);
+	codec_put(writer, &m, sizeof(m));
+}
+
 void client_ask(struct world *w, struct client *client, struct dice *dice)
 {
 	uint8_t bytes[sizeof(struct proto_header) + RECORDS_MAX * sizeof(struct proto_register)];
@@ -309,7 +333,9 @@ void client_ask(struct world *w, struct client *client, struct dice *dice)
 		ask_cancel(w, client, dice, &writer);
 	} else if (what < 90) {
 		ask_rearm(w, client, dice, &writer);
-	} else if (what < 95) {
+	} else if (what < 93) {
+		ask_match(client, dice, &writer);
+	} else if (what < 97) {
 		struct proto_list list = {.flags = dice_once_in(dice, 3) ? PROTO_LIST_ALL : 0};
 
 		if (dice_once_in(dice, 16))

@@ -142,6 +142,7 @@ static void take_records(struct world *w, struct client *client, const struct pa
 	for (uint32_t i = 0; i < h->count; i++) {
 		struct proto_registered registered;
 		struct proto_cancel_answer cancel;
+		struct proto_cancelled cancelled;
 
 		switch (asked.opcode) {
 		case PROTO_REGISTER:
@@ -155,6 +156,12 @@ static void take_records(struct world *w, struct client *client, const struct pa
 		case PROTO_CANCEL:
 			codec_get(answer->bytes, h, i, &cancel, sizeof(cancel));
 			take_cancel_answer(w, client, &cancel);
+			break;
+		case PROTO_CANCEL_MATCHING:
+			codec_get(answer->bytes, h, i, &cancelled, sizeof(cancelled));
+			if (cancelled.cookie)
+				take_cancel_answer(w, client,
+					&(struct proto_cancel_answer){.id = cancelled.id});
 			break;
 		}
 	}
@@ -241,6 +248,8 @@ void client_take(struct world *w, struct client *client, const struct packet *pa
 	case PROTO_RESUMED:
 		codec_get(packet->bytes, &h, 0, &resumed, sizeof(resumed));
 		take_resumed(w, client, resumed.serial);
+		return;
+	case PROTO_CLOCK_SET:
 		return;
 	case PROTO_WAKE:
 	case PROTO_CANCELLED:

@@ -27,9 +27,12 @@ enum event {
 	EVENT_TOLD,		/* to that session */
 	EVENT_LISTED,
 	EVENT_LISTED_ALL,
+	EVENT_LISTED_MATCHING,
+	EVENT_CANCELLED_MATCHING, /* a timer, of whatever session */
+	EVENT_CLOCK_SET_TOLD,
 	EVENT_STATUS,
 	EVENT_REFUSED, /* and the enum proto_status of a record */
-	EVENT_REFUSED_LAST = EVENT_REFUSED + PROTO_E_PERMISSION,
+	EVENT_REFUSED_LAST = EVENT_REFUSED + PROTO_E_SET_CLOCK,
 
 	EVENT_WAKE, /* and the enum arena_clock of the timer */
 	EVENT_WAKE_LAST_CLOCK = EVENT_WAKE + 4,

@@ -144,11 +144,23 @@ void model_adopted(struct model *m, const struct now *now)
 			model_close(m, i);
 		s->resumed = s->tell = true;
 		s->blocked = false;
+		s->may_clock_set = s->may_clock_set || s->greeted;
+		s->tell_clock_set = false;
 	}
 	model_look(m, now);
 	for (uint32_t i = 0; i < m->count; i++)
 		m->timers[i].excused |= m->timers[i].since != 0;
 	m->chore_due = m->chore_latest = TIMERS_FOREVER;
+}
+
+void model_clock_set(struct model *m)
+{
+	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++) {
+		struct model_session *s = &m->sessions[i];
+
+		s->tell_clock_set = s->tell_clock_set ||
+			(s->open && s->greeted && s->wants_clock_set);
+	}
 }
 
 void model_chore(struct model *m, const struct now *now)
@@ -208,7 +220,7 @@ bool model_due(const struct model *m, uint32_t session, const struct now *now)
 		if (t->session == session && (t->cancelled || t->due <= timers_now(now, t->clock)))
 			return true;
 	}
-	return m->sessions[session].tell;
+	return m->sessions[session].tell || m->sessions[session].tell_clock_set;
 }
 
 static const char *compare_timer(

@@ -36,7 +36,10 @@ struct model_session {
 	bool late; /* its hello was read when its time had passed: it may still be ended for that */
 	bool resumed, tell; /* adopted; to be told so */
 	bool blocked;	    /* its client does not read */
-	bool again;	    /* adopted while wakes were being sent, which were made for: */
+	bool wants_clock_set;
+	bool tell_clock_set; /* it has to be told that the clock was set */
+	bool may_clock_set;  /* or may be: a daemon that was killed did not note whom it had told */
+	bool again;	     /* adopted while wakes were being sent, which were made for: */
 	struct now sent_at;
 	uint32_t uid, pid;
 	uint64_t serial;
@@ -121,6 +124,9 @@ void model_resumed(struct model *m, uint32_t session);
  */
 const char *model_recount(
 	struct model *m, const struct counters *counters, uint64_t most, uint64_t kills);
+
+/* The wall clock was set. */
+void model_clock_set(struct model *m);
 
 /* The chore has come up. */
 void model_chore(struct model *m, const struct now *now);

@@ -93,6 +93,8 @@ static const char *take_registration(struct request *q, uint32_t i)
 	};
 	memcpy(t->label, r.label, sizeof(t->label));
 	model_asked(t, q->now);
+	if (r.flags & PROTO_TELL_CLOCK_SET)
+		m->sessions[q->session].wants_clock_set = true;
 	return NULL;
 }
 
@@ -233,6 +235,81 @@ static const char *take_list(struct request *q)
 	return fault;
 }
 
+static bool is_meant(
+	const struct request *q, const struct model_timer *t, const struct proto_match *r)
+{
+	const struct model_session *s = q->m->sessions;
+	uint32_t uid = r->flags & PROTO_MATCH_USER ? r->uid : s[q->session].uid;
+
+	if (t->cancelled || (!(r->flags & PROTO_MATCH_EVERYBODY) && s[t->session].uid != uid))
+		return false;
+	return !(r->flags & PROTO_MATCH_LABEL) || memcmp(t->label, r->label, sizeof(t->label)) == 0;
+}
+
+static enum proto_status expect_match(const struct request *q, const struct proto_match *r)
+{
+	uint32_t uid = q->m->sessions[q->session].uid;
+	enum proto_status status = plain_match(r);
+
+	if (status || uid == 0)
+		return status;
+	if (r->flags & PROTO_MATCH_EVERYBODY || (r->flags & PROTO_MATCH_USER && r->uid != uid))
+		return PROTO_E_PERMISSION;
+	return PROTO_OK;
+}
+
+static const char *take_matched(struct request *q, uint32_t i, const struct proto_match *r)
+{
+	struct proto_cancelled cancelled;
+	struct proto_listed listed;
+	struct model_timer *t;
+
+	if (q->asked.opcode == PROTO_LIST_MATCHING) {
+		codec_get(q->answer, &q->answered, i, &listed, sizeof(listed));
+		t = model_find(q->m, listed.id);
+		return !t || !is_meant(q, t, r) ? "a list has what was not meant"
+						: compare_listed(q, t, &listed);
+	}
+	codec_get(q->answer, &q->answered, i, &cancelled, sizeof(cancelled));
+	t = model_find(q->m, cancelled.id);
+	if (!t || !is_meant(q, t, r))
+		return "what was not meant is cancelled";
+	if (cancelled.cookie != (t->session == q->session ? t->cookie : 0))
+		return "a cancelled timer has a wrong cookie";
+	q->m->counts.cancelled++;
+	q->m->events[EVENT_CANCELLED_MATCHING]++;
+	if (t->session == q->session)
+		model_remove(q->m, t);
+	else
+		t->cancelled = true;
+	return NULL;
+}
+
+static const char *take_match(struct request *q)
+{
+	const char *fault = NULL;
+	enum proto_status status;
+	struct proto_match r;
+	uint32_t meant = 0;
+
+	codec_get(q->packet, &q->asked, 0, &r, sizeof(r));
+	status = expect_match(q, &r);
+	if (status) {
+		q->m->events[EVENT_REFUSED + status]++;
+		return q->answered.status == status && !q->answered.count
+			? NULL
+			: "a request that matches was not refused";
+	}
+	for (uint32_t i = 0; i < q->m->count; i++)
+		meant += is_meant(q, &q->m->timers[i], &r);
+	if (q->answered.status || q->answered.count != meant || q->answered.cursor)
+		return "not all that was meant was found, or more";
+	q->m->events[EVENT_LISTED_MATCHING] += q->asked.opcode == PROTO_LIST_MATCHING;
+	for (uint32_t i = 0; i < meant && !fault; i++)
+		fault = take_matched(q, i, &r);
+	return fault;
+}
+
 /* Until the first alarm rings. */
 static uint64_t until_alarm(const struct request *q)
 {
@@ -306,6 +383,9 @@ static const char *take(struct request *q)
 		return NULL;
 	case PROTO_LIST:
 		return take_list(q);
+	case PROTO_LIST_MATCHING:
+	case PROTO_CANCEL_MATCHING:
+		return take_match(q);
 	case PROTO_STATUS:
 		return take_status(q);
 	default:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A request is one of six, and of each it is known how long its records are and how many there may
+ * A request is one of eight, and of each it is known how long its records are and how many there may
  * be. Labels are not looked into: it is known of each that is used whether it is one.
  */
 #include "plain.h"
@@ -35,6 +35,8 @@ bool plain_request(const void *packet, size_t size, struct proto_header *ret)
 		{PROTO_REARM, 40, 1, 1637},
 		{PROTO_LIST, 8, 1, 1},
 		{PROTO_STATUS, 0, 0, 0},
+		{PROTO_CANCEL_MATCHING, 32, 1, 1},
+		{PROTO_LIST_MATCHING, 32, 1, 1},
 	};
 	struct proto_header h;
 
@@ -80,13 +82,28 @@ enum proto_status plain_register(const struct proto_register *r)
 {
 	if (r->clock != 0 && r->clock != 1 && r->clock != 2)
 		return PROTO_E_CLOCK;
-	if (r->flags > 3 || r->reserved != 0)
+	if (r->flags > 7 || r->reserved != 0)
 		return PROTO_E_FLAGS;
-	if (r->flags >= 2 && r->clock == 0)
+	if (r->flags & 2 && r->clock == 0)
 		return PROTO_E_WAKE_CLOCK;
+	if (r->flags & 4 && r->clock != 2)
+		return PROTO_E_SET_CLOCK;
 	if (!is_good_label(r->label))
 		return PROTO_E_LABEL;
 	return check_times(r->due, r->every, r->count);
+}
+
+enum proto_status plain_match(const struct proto_match *m)
+{
+	char none[PROTO_LABEL_MAX] = {0};
+
+	if (m->flags > 4 + 2 || (m->flags & 4 && m->flags & 1))
+		return PROTO_E_FLAGS;
+	if (m->uid && !(m->flags & 1))
+		return PROTO_E_FLAGS;
+	if (!(m->flags & 2) && memcmp(m->label, none, sizeof(none)) != 0)
+		return PROTO_E_FLAGS;
+	return is_good_label(m->label) ? PROTO_OK : PROTO_E_LABEL;
 }
 
 enum proto_status plain_rearm(const struct proto_rearm *r)

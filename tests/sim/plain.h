@@ -19,4 +19,5 @@ void plain_label(unsigned int which, char label[static PROTO_LABEL_MAX]);
 bool plain_request(const void *packet, size_t size, struct proto_header *ret);
 
 enum proto_status plain_register(const struct proto_register *r);
+enum proto_status plain_match(const struct proto_match *m);
 enum proto_status plain_rearm(const struct proto_rearm *r);

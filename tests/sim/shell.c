@@ -265,9 +265,15 @@ static void serve_session(struct world *w, uint32_t session)
 
 static void serve(struct world *w, uint32_t packets)
 {
-	bool more = worker_tick(w->worker, &w->now);
+	bool more;
 	uint32_t session;
 
+	if (w->clock_set) {
+		worker_clock_set(w->worker);
+		model_clock_set(&w->model);
+		w->clock_set = false;
+	}
+	more = worker_tick(w->worker, &w->now);
 	model_look(&w->model, &w->now);
 	while (packets-- && (session = worker_ready(w->worker, &w->now)))
 		serve_session(w, session);
@@ -356,6 +362,9 @@ static void reconcile(struct world *w)
 		m->again = s->send_again;
 		memcpy(m->sent_at.at, s->sent_at, sizeof(s->sent_at));
 	}
+	/* Of a packet that is taken back this stays. */
+	if (errand->errand == ERRAND_REQUEST && m->greeted && s->wants_clock_set)
+		m->wants_clock_set = true;
 	if (errand->errand == ERRAND_REQUEST && m->greeted && s->state == SESSION_OPEN)
 		world_happened(w, s->serial == m->serial ? EVENT_TAKEN_BACK : EVENT_COMMITTED);
 	if (errand->errand != ERRAND_REQUEST || !m->greeted || s->state != SESSION_OPEN ||

@@ -277,6 +277,7 @@ static void step_set_clock(struct world *w, struct dice *dice)
 	*at = *at > most ? *at - most : 0;
 	world_say(w, "the clock is set %s %" PRIu64 " us", *at < was ? "back by" : "forward by",
 		*at < was ? was - *at : *at - was);
+	w->clock_set = true;
 	world_happened(w, *at < was ? EVENT_SET_BACK : EVENT_SET_FORWARD);
 	if (by_years)
 		world_happened(w, EVENT_SET_BY_YEARS);

@@ -141,6 +141,7 @@ struct world {
 	struct now now;
 	uint64_t cookies, pids;
 	bool more;	    /* the daemon has work left */
+	bool clock_set;	    /* since the daemon looked */
 	uint64_t adoptions; /* begun since one was far enough to count them */
 	struct errand_at errand;
 	struct counts counts, copies_counts;

@@ -87,6 +87,12 @@ static const struct field list_fields[] = {
 	NUMBER(proto_list, reserved),
 };
 
+static const struct field match_fields[] = {
+	NUMBER(proto_match, flags),
+	NUMBER(proto_match, uid),
+	TEXT(proto_match, label),
+};
+
 static const struct field listed_fields[] = {
 	NUMBER(proto_listed, id),
 	NUMBER(proto_listed, cookie),
@@ -171,17 +177,22 @@ const struct form forms[] = {
 	FORM("rearm", 4, proto_rearm, 1637, rearm_fields),
 	FORM("list", 5, proto_list, 1, list_fields),
 	{"status", 6, 0, 0, NULL, 0},
+	FORM("cancel matching", 7, proto_match, 1, match_fields),
+	FORM("list matching", 8, proto_match, 1, match_fields),
 	FORM("hello answer", 0x81, proto_hello_answer, 1, hello_answer_fields),
 	FORM("register answer", 0x82, proto_registered, 2729, registered_fields),
 	FORM("cancel answer", 0x83, proto_cancel_answer, 4094, cancel_answer_fields),
 	FORM("rearm answer", 0x84, proto_registered, 2729, registered_fields),
 	FORM("list answer", 0x85, proto_listed, 584, listed_fields),
 	FORM("status answer", 0x86, proto_status_answer, 1, status_answer_fields),
+	FORM("cancel matching answer", 0x87, proto_cancelled, 4094, cancelled_fields),
+	FORM("list matching answer", 0x88, proto_listed, 584, listed_fields),
 	FORM("wake", 0x100, proto_wake, 1364, wake_fields),
 	FORM("cancelled", 0x101, proto_cancelled, 4094, cancelled_fields),
 	FORM("going away", 0x102, proto_going_away, 1, going_away_fields),
 	FORM("error", 0x103, proto_error, 1, error_fields),
 	FORM("resumed", 0x104, proto_resumed, 1, resumed_fields),
+	{"clock set", 0x105, 0, 0, NULL, 0},
 };
 const size_t n_forms = COUNT(forms);
 

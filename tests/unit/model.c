@@ -113,13 +113,15 @@ uint64_t model_refusals(
 
 	if (r->clock >= PROTO_CLOCKS)
 		return MODEL_STATUS(PROTO_E_CLOCK);
-	if (r->reserved || r->flags >= 4)
+	if (r->reserved || r->flags >= 8)
 		return MODEL_STATUS(PROTO_E_FLAGS);
 	*ret_due = r->due;
 	refusals |= refuse_times(
 		ret_due, r->flags & PROTO_RELATIVE, clock_now(model, r->clock), r->every, r->count);
 	if (r->flags & PROTO_WAKE_SYSTEM && r->clock == PROTO_CLOCK_MONOTONIC)
 		refusals |= MODEL_STATUS(PROTO_E_WAKE_CLOCK);
+	if (r->flags & PROTO_TELL_CLOCK_SET && r->clock != PROTO_CLOCK_REALTIME)
+		refusals |= MODEL_STATUS(PROTO_E_SET_CLOCK);
 	if ((uint8_t)r->label[0] >= 0x80) /* the tests' labels are ASCII, or wrong */
 		refusals |= MODEL_STATUS(PROTO_E_LABEL);
 	if (model_held(model, MODEL_ANYBODY) >= model->limits.max_timers)

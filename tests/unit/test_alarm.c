@@ -103,6 +103,7 @@ static struct alarm start(unsigned int clock)
 	kernel.now = HOUR * 1000;
 	kernel.asked = kernel.asked_beside = TIMERS_FOREVER;
 	assert_int_equal(alarm_init(&alarm, 3, 0), 0);
+	kernel.sets = 0;
 	return alarm;
 }
 
@@ -353,7 +354,10 @@ static void test_wall_clock_set(void **state)
 	arm(&alarm, at);
 	kernel.cancelled = true;
 	now = alarm_now();
+	assert_false(alarm_take_clock_set(&alarm));
 	assert_false(alarm_rang(&alarm, CLOCK_OF_REALTIME, &now));
+	assert_true(alarm_take_clock_set(&alarm));
+	assert_false(alarm_take_clock_set(&alarm));
 	kernel.cancelled = false;
 	arm(&alarm, at);
 	assert_true(kernel.set == at * 1000 - lead_us(&alarm) * 1000);

@@ -38,6 +38,7 @@ static const char *const check_names[] = {
 	[PROTO_E_LABEL] = "label",
 	[PROTO_E_RANGE] = "range",
 	[PROTO_E_WAKE_CLOCK] = "wake-clock",
+	[PROTO_E_SET_CLOCK] = "set-clock",
 };
 
 static struct vectors vectors;
@@ -48,6 +49,7 @@ union record {
 	uint8_t bytes[256];
 	struct proto_register reg;
 	struct proto_rearm rearm;
+	struct proto_match match;
 };
 
 /* The one that is looked at, for say_which(). */
@@ -101,6 +103,8 @@ static enum proto_status check_record(uint16_t opcode, const union record *recor
 		return codec_check_register(&record->reg);
 	if (opcode == PROTO_REARM)
 		return codec_check_rearm(&record->rearm);
+	if (opcode == PROTO_CANCEL_MATCHING || opcode == PROTO_LIST_MATCHING)
+		return codec_check_match(&record->match);
 	return PROTO_OK;
 }
 

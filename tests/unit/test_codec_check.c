@@ -205,10 +205,12 @@ static void test_check_register(void **state)
 
 			if (clock > 2)
 				want = PROTO_E_CLOCK;
-			else if (flags > 3)
+			else if (flags > 7)
 				want = PROTO_E_FLAGS;
 			else if (clock == 0 && flags & 2)
 				want = PROTO_E_WAKE_CLOCK;
+			else if (clock != 2 && flags & 4)
+				want = PROTO_E_SET_CLOCK;
 			r = good;
 			r.clock = (uint8_t)clock;
 			r.flags = (uint8_t)flags;

@@ -149,7 +149,9 @@ static void test_the_answer_to_a_hello(void **state)
 		world_answer(world, 0, &answer);
 		assert_int_equal(answer.magic, PROTO_MAGIC);
 		assert_int_equal(answer.version, PROTO_VERSION);
-		assert_int_equal(answer.capabilities, can ? PROTO_CAN_WAKE_SYSTEM : 0);
+		assert_int_equal(answer.capabilities,
+			PROTO_CAN_MATCH | PROTO_CAN_TELL_CLOCK_SET |
+				(can ? PROTO_CAN_WAKE_SYSTEM : 0));
 		assert_int_equal(answer.instance, 42);
 		assert_int_equal(answer.pid, 4711);
 		assert_int_equal(answer.reserved | answer.reserved2, 0);
