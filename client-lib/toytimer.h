@@ -246,7 +246,8 @@ enum toytimer_list_flag {
 int toytimer_list(toytimer *t, unsigned int flags,
 	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata);
 
-/* The daemon's counters, since its start. */
+/* The daemon's counters, since its start. For another user than root, those from clients to wakeups
+ * and those of adoptions are about this user's own clients, and next is about this user's timers. */
 typedef struct toytimer_status {
 	char version[32];
 	uint32_t pid;

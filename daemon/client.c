@@ -260,6 +260,8 @@ int client_accept(struct clients *clients, int fd, const struct now *now)
 	if (status) {
 		struct log_about about = {ucred.uid, (uint32_t)ucred.pid, limit_of(status)};
 
+		if (status == PROTO_E_NOBODY)
+			worker_refused_client(clients->worker, UINT32_MAX);
 		log_client(clients->log, LOG_NOTICE, at, &about, "refused a client: %s",
 			worker_status_text(status));
 		client_refuse(fd, status);
@@ -272,6 +274,7 @@ int client_accept(struct clients *clients, int fd, const struct now *now)
 		r = -errno;
 	if (r < 0) {
 		worker_disconnect(clients->worker, session);
+		worker_refused_client(clients->worker, ucred.uid);
 		clients->of[session].fd = 0;
 		client_refuse(fd, PROTO_E_DESCRIPTORS);
 	}

@@ -150,23 +150,52 @@ void log_print(struct log *log, int priority, const char *format, ...)
 	errno = saved;
 }
 
-/* Takes one message off the allowance. Return: whether there was one. */
-static bool allowed(struct log *log, uint64_t now)
+static void say_left_out(struct log *log)
 {
 	char line[LINE_MAX_BYTES];
 
+	snprintf(line, sizeof(line), "%llu messages were left out",
+		(unsigned long long)log->left_out);
+	if (log->left_out && (LOG_NOTICE > log->level || say(log, LOG_NOTICE, NULL, line)))
+		log->left_out = 0;
+}
+
+/* The user's allowance in this window. */
+static struct log_user *user_of(struct log *log, uint32_t uid)
+{
+	unsigned int i = 0;
+
+	while (i < log->users && log->user[i].uid != uid)
+		i++;
+	if (i == log->users && i < LOG_USERS)
+		log->user[log->users++] = (struct log_user){.uid = uid};
+	return &log->user[i];
+}
+
+/* Takes one message off the user's allowance. Return: whether there was one. */
+static bool allowed(struct log *log, uint32_t uid, uint64_t now)
+{
+	struct log_user *user;
+
 	if (now >= log->window) {
 		log->window = now + LOG_WINDOW_US;
-		log->allowance = LOG_ALLOWANCE;
-		snprintf(line, sizeof(line), "%llu messages were left out",
-			(unsigned long long)log->left_out);
-		if (log->left_out && (LOG_NOTICE > log->level || say(log, LOG_NOTICE, NULL, line)))
-			log->left_out = 0;
+		log->users = 0;
+		log->user[LOG_USERS].spent = 0;
+		say_left_out(log);
 	}
-	if (!log->allowance)
+	user = user_of(log, uid);
+	if (user->spent >= LOG_ALLOWANCE)
 		return false;
-	log->allowance--;
+	user->spent++;
 	return true;
+}
+
+void log_close(struct log *log)
+{
+	int saved = errno;
+
+	say_left_out(log);
+	errno = saved;
 }
 
 void log_client(struct log *log, int priority, uint64_t now, const struct log_about *about,
@@ -181,7 +210,7 @@ void log_client(struct log *log, int priority, uint64_t now, const struct log_ab
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
-	if (!allowed(log, now) || !say(log, priority, about, line))
+	if (!allowed(log, about->uid, now) || !say(log, priority, about, line))
 		log->left_out++;
 	errno = saved;
 }

@@ -455,4 +455,5 @@ void loop_close(struct loop *loop)
 		close(loop->signals);
 	if (loop->epoll >= 0)
 		close(loop->epoll);
+	log_close(loop->log);
 }

@@ -69,6 +69,7 @@ static void renew_session(struct arena *arena, uint32_t session)
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		arena_heads(arena, clock)[session].tag = 0;
 	s->user = limits_adopt_client(arena, s->uid);
+	sessions_link_user(arena, session);
 	s->held = 0;
 	s->told_first = s->told_last = 0;
 	s->ready_next = s->ready_prev = 0;
@@ -259,6 +260,7 @@ void adopt(struct arena *arena)
 
 	ARENA_STORE(arena->header->adopting, arena->header->adopting + 1);
 	timers_redo(arena);
+	limits_remember_all(arena);
 	arena_reset(arena);
 	if (arena->header->sequence > SEQUENCE_MAX)
 		arena->header->sequence = 0; /* the records know better */

@@ -12,6 +12,7 @@
 /* Where everything lies; the one place that knows. */
 struct layout {
 	size_t nodes, timers, labels, sessions, heads, users, free, answer, rearmed, buckets, size;
+	size_t remembered;
 	uint32_t buckets_count;
 };
 
@@ -42,6 +43,7 @@ static struct layout layout_of(uint32_t max_timers, uint32_t max_clients)
 	l.nodes = section(&end, timers, sizeof(struct rbnode));
 	l.timers = section(&end, timers, sizeof(struct timer));
 	l.labels = section(&end, timers, PROTO_LABEL_MAX);
+	l.remembered = section(&end, REMEMBERED_SETS * REMEMBERED_WAYS, sizeof(struct remembered));
 	l.size = (end + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
 	return l;
 }
@@ -69,6 +71,7 @@ void arena_view(struct arena *arena, void *block, uint32_t max_timers, uint32_t 
 		.rearmed = (struct arena_intent *)(base + l.rearmed),
 		.buckets = (uint32_t *)(base + l.buckets),
 		.buckets_mask = l.buckets_count - 1,
+		.remembered = (struct remembered *)(base + l.remembered),
 	};
 }
 

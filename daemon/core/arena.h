@@ -109,6 +109,7 @@ enum session_place {
 struct session {
 	struct rbtree timers[ARENA_CLOCKS]; /* over arena::nodes */
 	uint32_t user;
+	uint32_t user_next, user_prev; /* user::sessions */
 	uint32_t uid, pid;
 	uint32_t held;	 /* timers */
 	uint64_t serial; /* of the last request that was applied: storing it commits that packet */
@@ -135,11 +136,31 @@ struct session {
 	char comm[PROTO_COMM_MAX];
 };
 
+/* What a user's sessions have done, as status shows it to that user: see limits.h. */
+struct tally {
+	uint64_t registered, woken, cancelled, refused;
+	uint64_t wakeups; /* packets of wakes */
+	uint64_t adopted_sessions, adopted_timers;
+};
+
 struct user {
 	uint32_t uid;
 	uint32_t timers, clients;
+	uint32_t sessions; /* the first; linked by session::user_next */
+	struct tally tally;
 	uint32_t next; /* arena::buckets; free: header::users_free */
 };
+
+/* The tally of a user who has no client. */
+struct remembered {
+	uint32_t uid, used;
+	struct tally tally;
+};
+
+/* Users without a client whose tallies are kept: those with the same hash share a set, in which the
+ * last one to leave comes first. */
+#define REMEMBERED_SETS 512
+#define REMEMBERED_WAYS 8
 
 /* Log-linear: exact below 16, then 16 steps to each doubling, so that a step is 6 % of its
  * value. */
@@ -214,10 +235,11 @@ struct arena {
 	struct session *sessions;
 	struct rbnode *heads;
 	struct user *users;
-	struct bitset free;	      /* timers that are free and in no tree left behind */
-	uint8_t *answer;	      /* PROTO_PACKET_MAX bytes */
-	struct arena_intent *rearmed; /* ARENA_REARMED_MAX */
-	uint32_t *buckets;	      /* of users, by uid */
+	struct bitset free;	       /* timers that are free and in no tree left behind */
+	uint8_t *answer;	       /* PROTO_PACKET_MAX bytes */
+	struct arena_intent *rearmed;  /* ARENA_REARMED_MAX */
+	uint32_t *buckets;	       /* of users, by uid */
+	struct remembered *remembered; /* REMEMBERED_SETS * REMEMBERED_WAYS */
 	uint32_t buckets_mask;
 };
 

@@ -5,13 +5,64 @@
  */
 #include "limits.h"
 
+#include <string.h>
+
 /* The multiplier of Fibonacci hashing, 2^32 / golden ratio (Knuth, TAOCP 3, 6.4): spreads uids that
  * were given out in a row. */
-static uint32_t *bucket(const struct arena *arena, uint32_t uid)
+static uint32_t hash_of(uint32_t uid)
 {
 	uint32_t hash = uid * UINT32_C(2654435769);
 
-	return &arena->buckets[(hash ^ hash >> 16) & arena->buckets_mask];
+	return hash ^ hash >> 16;
+}
+
+static uint32_t *bucket(const struct arena *arena, uint32_t uid)
+{
+	return &arena->buckets[hash_of(uid) & arena->buckets_mask];
+}
+
+/* Where the user is remembered: its set, and the place in it, REMEMBERED_WAYS for none. */
+static struct remembered *find_remembered(
+	const struct arena *arena, uint32_t uid, unsigned int *ret_way)
+{
+	struct remembered *set = arena->remembered +
+		(size_t)(hash_of(uid) % REMEMBERED_SETS) * REMEMBERED_WAYS;
+	unsigned int way = 0;
+
+	while (way < REMEMBERED_WAYS && !(set[way].used && set[way].uid == uid))
+		way++;
+	*ret_way = way;
+	return set;
+}
+
+/* Puts the user's tally first in its set, and forgets the last of the set where it is full. */
+static void remember(struct arena *arena, uint32_t uid, const struct tally *tally)
+{
+	unsigned int way;
+	struct remembered *set = find_remembered(arena, uid, &way);
+
+	if (way == REMEMBERED_WAYS)
+		way--;
+	memmove(set + 1, set, way * sizeof(*set));
+	set[0] = (struct remembered){.uid = uid, .used = 1, .tally = *tally};
+}
+
+static struct tally recall(const struct arena *arena, uint32_t uid)
+{
+	unsigned int way;
+	const struct remembered *set = find_remembered(arena, uid, &way);
+
+	return way < REMEMBERED_WAYS ? set[way].tally : (struct tally){0};
+}
+
+void limits_remember_all(struct arena *arena)
+{
+	struct arena_header *h = arena->header;
+	uint32_t top = h->users_top < h->max_clients ? h->users_top : h->max_clients;
+
+	for (uint32_t user = 1; user <= top; user++)
+		if (arena->users[user].clients)
+			remember(arena, arena->users[user].uid, &arena->users[user].tally);
 }
 
 /* The account of uid, a new one if it has none. There are as many accounts as there may be clients,
@@ -29,7 +80,7 @@ static uint32_t account(struct arena *arena, uint32_t uid)
 		h->users_free = arena->users[user].next;
 	else
 		user = ++h->users_top;
-	arena->users[user] = (struct user){.uid = uid, .next = *chain};
+	arena->users[user] = (struct user){.uid = uid, .next = *chain, .tally = recall(arena, uid)};
 	*chain = user;
 	return user;
 }
@@ -42,6 +93,7 @@ static void settle(struct arena *arena, uint32_t user)
 
 	if (u->clients)
 		return;
+	remember(arena, u->uid, &u->tally);
 	while (*link != user)
 		link = &arena->users[*link].next;
 	*link = u->next;
@@ -80,6 +132,25 @@ uint32_t limits_adopt_client(struct arena *arena, uint32_t uid)
 	arena->users[user].clients++;
 	arena->header->clients++;
 	return user;
+}
+
+void limits_count_refused_client(struct arena *arena, uint32_t uid)
+{
+	uint32_t user = *bucket(arena, uid);
+	unsigned int way;
+	struct remembered *set = find_remembered(arena, uid, &way);
+
+	arena->header->counters.refused++;
+	if (uid == UINT32_MAX)
+		return;
+	while (user && arena->users[user].uid != uid)
+		user = arena->users[user].next;
+	if (user)
+		arena->users[user].tally.refused++;
+	else if (way < REMEMBERED_WAYS)
+		set[way].tally.refused++;
+	else
+		remember(arena, uid, &(struct tally){.refused = 1});
 }
 
 void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers)

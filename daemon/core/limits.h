@@ -4,6 +4,10 @@
  *
  * Root is bound by the totals alone, and of the clients' total a few places are root's, so that an
  * administrator gets in while users hold all the rest.
+ *
+ * An account goes with its user's last client. Its tally is remembered then, so that a user who runs
+ * one command after the other finds what the one before has done. There is room for 4096 users; of
+ * eight with the same hash, the one who left first is forgotten for a new one.
  */
 #pragma once
 
@@ -33,8 +37,20 @@ enum proto_status limits_take_client(
  * account. */
 uint32_t limits_adopt_client(struct arena *arena, uint32_t uid);
 
+/* Counts a client that was refused. O(1) expected. */
+void limits_count_refused_client(struct arena *arena, uint32_t uid);
+
+/* Before arena_reset() of an arena that is adopted: remembers the tallies of all accounts. */
+void limits_remember_all(struct arena *arena);
+
 /* Gives it back, and with it the timers that the session still held. */
 void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers);
+
+/* The tally of a session's user. */
+static inline struct tally *limits_tally(const struct arena *arena, uint32_t session)
+{
+	return &arena->users[arena->sessions[session].user].tally;
+}
 
 /* Whether that user may hold one timer more. Return: PROTO_OK, PROTO_E_TIMERS,
  * PROTO_E_TIMERS_USER. */

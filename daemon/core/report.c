@@ -107,14 +107,16 @@ void report_list(const struct worker *w, uint32_t session, struct match_scan *sc
 	}
 }
 
-/* Until the alarm rings for a client's timer; whichever clock's comes first. */
-static uint64_t next_alarm(const struct worker *w, const struct now *now)
+/* Until the alarm rings for a client's timer, whichever clock's comes first. user: for a timer of
+ * that user; 0: of anybody. */
+static uint64_t next_alarm(const struct worker *w, uint32_t user, const struct now *now)
 {
 	uint64_t next = PROTO_FOREVER;
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint64_t at = sessions_next_of_clients(&w->arena, clock);
 		uint64_t current = timers_now(now, clock);
+		uint64_t at = user ? sessions_next_of_user(&w->arena, user, clock)
+				   : sessions_next_of_clients(&w->arena, clock);
 		uint64_t left = at > current ? at - current : 0;
 
 		if (at != TIMERS_FOREVER && left < next)
@@ -123,8 +125,28 @@ static uint64_t next_alarm(const struct worker *w, const struct now *now)
 	return next;
 }
 
-void report_status(const struct worker *w, const struct now *now, struct proto_status_answer *ret)
+/* Replaces what all users have done, and when the next of all timers is due, by the reader's own. */
+static void keep_own(const struct worker *w, uint32_t user, const struct now *now,
+	struct proto_status_answer *status)
 {
+	const struct user *u = &w->arena.users[user];
+
+	status->clients = u->clients;
+	status->timers = u->timers;
+	status->next = next_alarm(w, user, now);
+	status->registered = u->tally.registered;
+	status->woken = u->tally.woken;
+	status->cancelled = u->tally.cancelled;
+	status->refused = u->tally.refused;
+	status->wakeups = u->tally.wakeups;
+	status->adopted_sessions = u->tally.adopted_sessions;
+	status->adopted_timers = u->tally.adopted_timers;
+}
+
+void report_status(const struct worker *w, uint32_t session, const struct now *now,
+	struct proto_status_answer *ret)
+{
+	const struct session *reader = &w->arena.sessions[session];
 	const struct arena_header *h = w->arena.header;
 	const struct counters *c = &h->counters;
 
@@ -132,7 +154,7 @@ void report_status(const struct worker *w, const struct now *now, struct proto_s
 		.uptime = now->at[PROTO_CLOCK_BOOTTIME] - w->started,
 		.clients = h->clients,
 		.timers = h->timers,
-		.next = next_alarm(w, now),
+		.next = next_alarm(w, 0, now),
 		.registered = c->registered,
 		.woken = c->woken,
 		.cancelled = c->cancelled,
@@ -149,4 +171,6 @@ void report_status(const struct worker *w, const struct now *now, struct proto_s
 	};
 	for (size_t i = 0; i < sizeof(ret->version) && w->config.version[i]; i++)
 		ret->version[i] = w->config.version[i];
+	if (reader->uid != 0)
+		keep_own(w, reader->user, now, ret);
 }

@@ -10,7 +10,10 @@
 void report_list(const struct worker *w, uint32_t session, struct match_scan *scan,
 	const struct now *now, struct codec_writer *answer);
 
-void report_status(const struct worker *w, const struct now *now, struct proto_status_answer *ret);
+/* What root may see: all users' clients, timers and counts. Else: those of this session's user. The
+ * lateness figures are the service's. */
+void report_status(const struct worker *w, uint32_t session, const struct now *now,
+	struct proto_status_answer *ret);
 
 /* Counts a wake as sent so late, in microseconds. O(1). */
 void report_late(struct counters *counters, uint64_t late);

@@ -141,6 +141,7 @@ static void answer_register(struct worker *w, uint32_t session, const struct rec
 	unsigned int i, const struct now *now, struct codec_writer *answer)
 {
 	struct counters *counters = &w->arena.header->counters;
+	struct tally *tally = limits_tally(&w->arena, session);
 	struct proto_registered *registered = codec_add(answer, sizeof(*registered));
 	uint32_t timer;
 	enum proto_status status = enroll(w, session, records, i, now, &timer);
@@ -150,8 +151,10 @@ static void answer_register(struct worker *w, uint32_t session, const struct rec
 		registered->id = timers_id(&w->arena, timer);
 		registered->due = records->dues[i];
 		counters->registered++;
+		tally->registered++;
 	} else {
 		counters->refused++;
+		tally->refused++;
 		w->refusals++;
 		w->refused_with = status;
 	}
@@ -228,6 +231,7 @@ void requests_commit(struct worker *w, uint32_t session)
 	}
 	requests_count_off(w, session, n - foreign);
 	arena->header->counters.cancelled += n;
+	limits_tally(arena, session)->cancelled += n;
 	w->cancelling_count = 0;
 }
 

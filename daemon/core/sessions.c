@@ -114,12 +114,35 @@ uint32_t sessions_check(const struct arena *arena, uint32_t session)
 	return (uint32_t)(sum * k >> 32);
 }
 
+void sessions_link_user(struct arena *arena, uint32_t session)
+{
+	struct session *s = &arena->sessions[session];
+	uint32_t *first = &arena->users[s->user].sessions;
+
+	s->user_prev = 0;
+	s->user_next = *first;
+	if (*first)
+		arena->sessions[*first].user_prev = session;
+	*first = session;
+}
+
+static void unlink_user(struct arena *arena, uint32_t session)
+{
+	const struct session *s = &arena->sessions[session];
+
+	*(s->user_prev ? &arena->sessions[s->user_prev].user_next
+		       : &arena->users[s->user].sessions) = s->user_next;
+	if (s->user_next)
+		arena->sessions[s->user_next].user_prev = s->user_prev;
+}
+
 uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *peer)
 {
 	uint32_t session = arena_take_session(arena);
 	struct session *s = &arena->sessions[session];
 
 	ARENA_STORE(s->user, user);
+	sessions_link_user(arena, session);
 	ARENA_STORE(s->uid, peer->uid);
 	ARENA_STORE(s->pid, peer->pid);
 	ARENA_STORE(s->socket, peer->socket);
@@ -189,6 +212,7 @@ void sessions_close(struct arena *arena, uint32_t session)
 	struct session *s = &arena->sessions[session];
 
 	leave(arena, session);
+	unlink_user(arena, session);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		arena_leave_timers(arena, s->timers[clock].root);
 	arena_leave_timers(arena, s->told_first);
@@ -294,6 +318,21 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 			return true;
 	}
 	return false;
+}
+
+uint64_t sessions_next_of_user(const struct arena *arena, uint32_t user, unsigned int clock)
+{
+	uint64_t next = TIMERS_FOREVER;
+
+	for (uint32_t session = arena->users[user].sessions; session;
+		session = arena->sessions[session].user_next) {
+		const struct session *s = &arena->sessions[session];
+		uint64_t least = rbtree_least(arena->nodes, &s->timers[clock]);
+
+		if (s->place == SESSION_WATCHED && least < next)
+			next = least;
+	}
+	return next;
 }
 
 uint64_t sessions_next(const struct arena *arena, unsigned int clock)

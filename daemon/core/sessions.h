@@ -82,3 +82,9 @@ uint64_t sessions_next(const struct arena *arena, unsigned int clock);
 
 /* The same but for timers of the daemon's own. O(log sessions). */
 uint64_t sessions_next_of_clients(const struct arena *arena, unsigned int clock);
+
+/* The same for the timers of one user. O(sessions of that user). */
+uint64_t sessions_next_of_user(const struct arena *arena, uint32_t user, unsigned int clock);
+
+/* Puts a session that is adopted on its user's list. O(1). */
+void sessions_link_user(struct arena *arena, uint32_t session);

@@ -198,6 +198,7 @@ static bool woken(struct worker *w, uint32_t timer, const struct now *now)
 	unsigned int clock = timers_clock(arena, timer);
 	uint64_t at = timers_now(&w->batch.at, clock);
 
+	limits_tally(arena, w->batch.session)->woken++;
 	report_late(&arena->header->counters, lateness_of(arena, timer, now));
 	arena->header->counters.woken++;
 	if (timers_last(arena, timer, at)) {
@@ -227,6 +228,7 @@ void worker_wakes_sent(struct worker *w, const struct now *now)
 			told(w, s, batch->timers[i]);
 		gone = batch->count;
 	} else if (batch->opcode == PROTO_WAKE) {
+		limits_tally(&w->arena, batch->session)->wakeups++;
 		for (uint32_t i = 0; i < batch->count; i++)
 			gone += woken(w, batch->timers[i], now);
 		end_sending(s);

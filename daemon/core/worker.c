@@ -115,6 +115,8 @@ void worker_resume(struct worker *w, uint32_t session)
 {
 	w->arena.header->counters.adopted_sessions++;
 	w->arena.header->counters.adopted_timers += w->arena.sessions[session].held;
+	limits_tally(&w->arena, session)->adopted_sessions++;
+	limits_tally(&w->arena, session)->adopted_timers += w->arena.sessions[session].held;
 	w->arena.sessions[session].tell_resumed = true;
 	sessions_make_ready(&w->arena, session);
 }
@@ -156,6 +158,11 @@ const char *worker_status_text(enum proto_status status)
 	}
 }
 
+void worker_refused_client(struct worker *w, uint32_t uid)
+{
+	limits_count_refused_client(&w->arena, uid);
+}
+
 enum proto_status worker_connect(
 	struct worker *w, const struct peer *peer, const struct now *now, uint32_t *ret_session)
 {
@@ -168,8 +175,10 @@ enum proto_status worker_connect(
 	enum proto_status status = limits_take_client(
 		&w->arena, &w->config.limits, peer->uid, &user);
 
-	if (status)
+	if (status) {
+		worker_refused_client(w, peer->uid);
 		return status;
+	}
 	session = sessions_open(&w->arena, user, peer);
 	lateness_unblock(&w->arena, session, now);
 	hello.cookie = session;
@@ -290,7 +299,7 @@ static enum proto_status apply(struct worker *w, uint32_t session, const void *p
 		match_packet(w, session, packet, header, now, answer, ret_cursor);
 		return PROTO_OK;
 	default: /* PROTO_STATUS: codec_open() lets no other through */
-		report_status(w, now, &status_answer);
+		report_status(w, session, now, &status_answer);
 		codec_put(answer, &status_answer, sizeof(status_answer));
 		return PROTO_OK;
 	}

@@ -116,6 +116,9 @@ size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const v
 enum proto_status worker_connect(
 	struct worker *w, const struct peer *peer, const struct now *now, uint32_t *ret_session);
 
+/* Counts a client that was refused for another reason. uid: UINT32_MAX if nobody knows it. */
+void worker_refused_client(struct worker *w, uint32_t uid);
+
 /* The client has gone, or is to go: drops the session and its timers. O(log clients). */
 void worker_disconnect(struct worker *w, uint32_t session);
 

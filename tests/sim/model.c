@@ -4,6 +4,7 @@
  */
 #include "model.h"
 
+#include <assert.h>
 #include <string.h>
 
 void model_init(struct model *m, const struct worker_config *config, uint64_t *events,
@@ -48,6 +49,25 @@ uint32_t model_held(const struct model *m, const uint32_t *uid)
 	return held;
 }
 
+struct model_counts *model_own(struct model *m, uint32_t uid)
+{
+	uint32_t i = 0;
+
+	while (i < m->users && m->own_uids[i] != uid)
+		i++;
+	assert(i < MODEL_USERS);
+	m->own_uids[i] = uid;
+	if (i == m->users)
+		m->users++;
+	return &m->own[i];
+}
+
+static void count_refused(struct model *m, uint32_t uid)
+{
+	m->counts.refused++;
+	model_own(m, uid)->refused++;
+}
+
 enum proto_status model_connect(struct model *m, uint32_t uid)
 {
 	const struct limits *limits = &m->config->limits;
@@ -59,10 +79,12 @@ enum proto_status model_connect(struct model *m, uint32_t uid)
 		same += m->sessions[i].open && m->sessions[i].uid == uid;
 	}
 	if (all >= limits->max_clients - (uid == 0 ? 0 : reserve)) {
+		count_refused(m, uid);
 		m->events[EVENT_NO_PLACE]++;
 		return PROTO_E_CLIENTS;
 	}
 	if (uid != 0 && same >= limits->max_clients_per_user) {
+		count_refused(m, uid);
 		m->events[EVENT_NO_PLACE_USER]++;
 		return PROTO_E_CLIENTS_USER;
 	}
@@ -101,6 +123,7 @@ const char *model_recount(
 {
 	struct model_counts *c = &m->counts;
 
+	m->own_lost = true;
 	if (is_off(counters->registered + counters->refused, c->registered + c->refused, most) ||
 		is_off(counters->cancelled + most, c->cancelled, 2 * most) ||
 		is_off(counters->woken, c->woken, most))
@@ -191,25 +214,27 @@ static uint64_t next_own(const struct model *m, const bool *blocked)
 	return next;
 }
 
-uint64_t model_next(const struct model *m, unsigned int clock, const bool *blocked)
-{
-	uint64_t own = clock == CLOCK_OF_MONOTONIC ? next_own(m, blocked) : TIMERS_FOREVER;
-	uint64_t next = model_next_of_clients(m, clock, blocked);
-
-	return own < next ? own : next;
-}
-
-uint64_t model_next_of_clients(const struct model *m, unsigned int clock, const bool *blocked)
+uint64_t model_next_of_clients(
+	const struct model *m, unsigned int clock, const bool *blocked, const uint32_t *uid)
 {
 	uint64_t next = TIMERS_FOREVER;
 
 	for (uint32_t i = 0; i < m->count; i++) {
 		const struct model_timer *t = &m->timers[i];
 
-		if (t->clock == clock && !t->cancelled && !blocked[t->session] && t->latest < next)
+		if (t->clock == clock && !t->cancelled && !blocked[t->session] &&
+			t->latest < next && (!uid || m->sessions[t->session].uid == *uid))
 			next = t->latest;
 	}
 	return next;
+}
+
+uint64_t model_next(const struct model *m, unsigned int clock, const bool *blocked)
+{
+	uint64_t own = clock == CLOCK_OF_MONOTONIC ? next_own(m, blocked) : TIMERS_FOREVER;
+	uint64_t next = model_next_of_clients(m, clock, blocked, NULL);
+
+	return own < next ? own : next;
 }
 
 bool model_due(const struct model *m, uint32_t session, const struct now *now)

@@ -54,6 +54,8 @@ struct model_counts {
 	uint64_t late_least, late_most;
 };
 
+#define MODEL_USERS 8
+
 struct model {
 	const struct worker_config *config;
 	uint64_t *events; /* counted, by enum event */
@@ -61,7 +63,10 @@ struct model {
 	uint64_t order;
 	uint64_t started; /* the daemon that runs now: boottime */
 	struct model_counts counts;
-	struct now looked;			       /* the last reading of the clocks */
+	struct now looked;		      /* the last reading of the clocks */
+	struct model_counts own[MODEL_USERS]; /* of each user, by model_own() */
+	uint32_t own_uids[MODEL_USERS], users;
+	bool own_lost; /* a daemon was killed: it may count twice what it was at */
 	uint64_t chore_due, chore_latest, chore_every; /* of the watchdog */
 	uint32_t count;
 	struct model_timer
@@ -134,8 +139,9 @@ void model_chore(struct model *m, const struct now *now);
 /* When the alarm of a clock should ring, if these sessions are blocked. */
 uint64_t model_next(const struct model *m, unsigned int clock, const bool *blocked);
 
-/* The same but for timers of the daemon's own. */
-uint64_t model_next_of_clients(const struct model *m, unsigned int clock, const bool *blocked);
+/* The same but for timers of the daemon's own. uid: of one user; NULL: of all. */
+uint64_t model_next_of_clients(
+	const struct model *m, unsigned int clock, const bool *blocked, const uint32_t *uid);
 
 /* Whether the session has something due. */
 bool model_due(const struct model *m, uint32_t session, const struct now *now);
@@ -144,6 +150,7 @@ bool model_due(const struct model *m, uint32_t session, const struct now *now);
 const char *model_compare(const struct model *m, const struct arena *arena);
 
 /* For the parts of the model. */
+struct model_counts *model_own(struct model *m, uint32_t uid);
 struct model_timer *model_find(struct model *m, uint64_t id);
 void model_remove(struct model *m, struct model_timer *t);
 void model_asked(struct model_timer *t, const struct now *now);

@@ -71,6 +71,8 @@ static const char *take_registration(struct request *q, uint32_t i)
 	m->events[status ? EVENT_REFUSED + status : EVENT_REGISTERED]++;
 	m->counts.registered += !status;
 	m->counts.refused += status != PROTO_OK;
+	model_own(m, m->sessions[q->session].uid)->registered += !status;
+	model_own(m, m->sessions[q->session].uid)->refused += status != PROTO_OK;
 	if (a.status != (uint32_t)status)
 		return "a registration got the wrong status";
 	if (status)
@@ -122,6 +124,7 @@ static const char *take_cancel(struct request *q, uint32_t i)
 			: t->session == q->session ? EVENT_CANCELLED
 						   : EVENT_CANCELLED_OTHERS]++;
 	q->m->counts.cancelled += t != NULL;
+	model_own(q->m, q->m->sessions[q->session].uid)->cancelled += t != NULL;
 	if (a.id != r.id || a.status != (t ? PROTO_OK : PROTO_E_NO_SUCH_TIMER))
 		return "a cancel got a wrong answer";
 	if (t && t->session == q->session)
@@ -313,11 +316,12 @@ static const char *take_match(struct request *q)
 /* Until the first alarm rings. */
 static uint64_t until_alarm(const struct request *q)
 {
+	uint32_t uid = q->m->sessions[q->session].uid;
 	uint64_t next = PROTO_FOREVER;
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint64_t at = model_next_of_clients(q->m, clock, q->away),
-			 now = timers_now(q->now, clock);
+		uint64_t now = timers_now(q->now, clock);
+		uint64_t at = model_next_of_clients(q->m, clock, q->away, uid ? &uid : NULL);
 
 		if (at == TIMERS_FOREVER)
 			continue;
@@ -329,23 +333,53 @@ static uint64_t until_alarm(const struct request *q)
 	return next;
 }
 
+/* Another than root sees what is its own. */
+static const char *compare_own(
+	const struct request *q, uint32_t uid, const struct proto_status_answer *a)
+{
+	const struct model_counts *own = model_own(q->m, uid);
+
+	if (q->m->own_lost)
+		return NULL;
+	if (a->registered != own->registered || a->woken != own->woken ||
+		a->cancelled != own->cancelled || a->refused != own->refused ||
+		a->wakeups > own->woken)
+		return "the status counts a user's own wrongly";
+	return a->adopted_sessions || a->adopted_timers ? "a user's sessions are counted as adopted"
+							: NULL;
+}
+
+static const char *compare_all(const struct request *q, const struct proto_status_answer *a)
+{
+	const struct model_counts *c = &q->m->counts;
+
+	if (a->registered != c->registered || a->woken != c->woken ||
+		a->cancelled != c->cancelled || a->refused != c->refused ||
+		a->wakeups != c->wakeups)
+		return "the status counts wrongly";
+	if (a->adopted_sessions != c->adopted_sessions || a->adopted_timers != c->adopted_timers)
+		return "the status counts adoptions wrongly";
+	return NULL;
+}
+
 static const char *take_status(const struct request *q)
 {
 	const struct model_counts *c = &q->m->counts;
+	uint32_t uid = q->m->sessions[q->session].uid;
 	struct proto_status_answer a;
+	const char *fault;
 	uint64_t clients = 0;
 
 	q->m->events[EVENT_STATUS]++;
 	codec_get(q->answer, &q->answered, 0, &a, sizeof(a));
 	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++)
-		clients += q->m->sessions[i].open;
-	if (a.clients != clients || a.timers != q->m->count)
+		clients += q->m->sessions[i].open && (!uid || q->m->sessions[i].uid == uid);
+	if (a.clients != clients || a.timers != model_held(q->m, uid ? &uid : NULL))
 		return "the status counts clients or timers wrongly";
-	if (a.registered != c->registered || a.woken != c->woken || a.cancelled != c->cancelled ||
-		a.refused != c->refused || a.wakeups != c->wakeups)
-		return "the status counts wrongly";
-	if (a.restarts != c->restarts || a.adopted_sessions != c->adopted_sessions ||
-		a.adopted_timers != c->adopted_timers || a.dropped_records)
+	fault = uid ? compare_own(q, uid, &a) : compare_all(q, &a);
+	if (fault)
+		return fault;
+	if (a.restarts != c->restarts || a.dropped_records)
 		return "the status counts adoptions wrongly";
 	if (!model_late(q->m, a.late_max) || a.late_p50 > a.late_p99 || a.late_p99 > a.late_max)
 		return "the status is wrong about lateness";

@@ -252,6 +252,7 @@ void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t ses
 			continue;
 		}
 		m->counts.woken++;
+		model_own(m, m->sessions[t->session].uid)->woken++;
 		model_count_late(m, t, now);
 		take_off(m, t, made, now);
 	}

@@ -317,6 +317,24 @@ static bool check_watched(struct sound *s)
 	return true;
 }
 
+/* The list of a user's sessions has all of them, once each. */
+static bool check_user_sessions(struct sound *s, uint32_t user)
+{
+	const struct arena *arena = s->arena;
+	uint32_t n = 0, previous = 0;
+
+	for (uint32_t session = arena->users[user].sessions; session;
+		session = arena->sessions[session].user_next) {
+		REQUIRE(session <= arena->header->sessions_top, "a user's session is out of range");
+		REQUIRE(arena->sessions[session].user == user, "a user's session is another's");
+		REQUIRE(arena->sessions[session].user_prev == previous, "user_prev is wrong");
+		REQUIRE(++n <= s->user_clients[user], "a user has too many sessions");
+		previous = session;
+	}
+	REQUIRE(n == s->user_clients[user], "a user's session is not on its list");
+	return true;
+}
+
 static bool check_users(struct sound *s)
 {
 	const struct arena *arena = s->arena;
@@ -333,6 +351,8 @@ static bool check_users(struct sound *s)
 				"a user's count of clients is wrong");
 			REQUIRE(arena->users[user].timers == s->user_timers[user],
 				"a user's count of timers is wrong");
+			if (!check_user_sessions(s, user))
+				return false;
 		}
 	for (uint32_t user = h->users_free; user; user = arena->users[user].next) {
 		REQUIRE(user <= h->users_top && !s->users[user], "a free user is elsewhere too");

@@ -158,10 +158,10 @@ STANDS_IN(uint64_t, world_next_alarm, const struct world *w)
 	return at_work == RING && next != TIMERS_FOREVER ? next / 2 : next;
 }
 
-STANDS_IN(void, report_status, const struct worker *w, const struct now *now,
+STANDS_IN(void, report_status, const struct worker *w, uint32_t session, const struct now *now,
 	struct proto_status_answer *ret)
 {
-	__real_report_status(w, now, ret);
+	__real_report_status(w, session, now, ret);
 	ret->refused -= at_work == STATUS && ret->refused;
 }
 

@@ -4,6 +4,8 @@
  */
 #include "model.h"
 
+#include <assert.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -152,6 +154,7 @@ void model_register(
 	memcpy(timer.label, r->label, sizeof(timer.label));
 	insert(model, &timer);
 	model->registered++;
+	model_tally(model, model->clients[client].uid)->registered++;
 }
 
 uint64_t model_rearm_refusals(
@@ -195,6 +198,7 @@ bool model_cancel(struct model *model, uint32_t client, uint64_t id)
 		owner->cancelled[owner->n_cancelled++] = (struct proto_cancelled){
 			.cookie = timer.cookie, .id = id};
 	model->cancelled++;
+	model_tally(model, uid)->cancelled++;
 	return true;
 }
 
@@ -270,6 +274,7 @@ static void wake(struct model *model, uint64_t id, struct proto_wake *ret)
 		.flags = last ? PROTO_WAKE_LAST : 0,
 	};
 	model->woken++;
+	model_tally(model, model->clients[timer.client].uid)->woken++;
 	timer.due = next;
 	if (!last)
 		insert(model, &timer);
@@ -332,15 +337,28 @@ void model_serve(struct model *model, uint32_t client, struct model_packet *ret)
 	c->unread += c->stalled;
 }
 
-uint64_t model_next_of_clients(const struct model *model, uint32_t clock)
+struct model_tally *model_tally(struct model *model, uint32_t uid)
+{
+	struct model_tally *tally = model->tallies;
+
+	while (tally->used && tally->uid != uid)
+		tally++;
+	assert(tally < model->tallies + MODEL_USERS);
+	tally->used = true;
+	tally->uid = uid;
+	return tally;
+}
+
+uint64_t model_next_of_clients(const struct model *model, uint32_t clock, int64_t uid)
 {
 	wide next = MODEL_NEVER;
 
 	for (uint32_t i = 0; i < model->n_timers; i++) {
 		const struct model_timer *timer = &model->timers[i];
+		const struct model_client *c = &model->clients[timer->client];
 
-		if (timer->clock == clock && !model->clients[timer->client].blocked &&
-			timer->due + timer->slack < next)
+		if (timer->clock == clock && !c->blocked && timer->due + timer->slack < next &&
+			(uid == MODEL_ANYBODY || c->uid == uid))
 			next = timer->due + timer->slack;
 	}
 	return (uint64_t)next;
@@ -348,7 +366,7 @@ uint64_t model_next_of_clients(const struct model *model, uint32_t clock)
 
 uint64_t model_next(const struct model *model, uint32_t clock)
 {
-	wide next = model_next_of_clients(model, clock);
+	wide next = model_next_of_clients(model, clock, MODEL_ANYBODY);
 
 	for (uint32_t i = 0; clock == CLOCK_OF_MONOTONIC && i < MODEL_CLIENTS; i++) {
 		const struct model_client *c = &model->clients[i];

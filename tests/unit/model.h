@@ -41,6 +41,15 @@ struct model_client {
 	uint32_t n_cancelled; /* it is still to be told of */
 };
 
+/* What the sessions of one user have done. */
+struct model_tally {
+	bool used;
+	uint32_t uid;
+	uint64_t registered, woken, cancelled, refused;
+};
+
+#define MODEL_USERS 8
+
 struct model {
 	struct limits limits;
 	uint32_t room; /* packets that a client's socket holds */
@@ -50,6 +59,7 @@ struct model {
 	struct model_client clients[MODEL_CLIENTS];
 	uint64_t order;
 	uint64_t registered, woken, cancelled, refused;
+	struct model_tally tallies[MODEL_USERS];
 };
 
 /* What a client is sent when it is served. */
@@ -94,8 +104,11 @@ bool model_due(const struct model *model, uint32_t client);
 /* When the alarm of that clock has to ring: the smallest due + slack; UINT64_MAX: never. */
 uint64_t model_next(const struct model *model, uint32_t clock);
 
-/* The same but for timers of the daemon's own. */
-uint64_t model_next_of_clients(const struct model *model, uint32_t clock);
+/* The same but for timers of the daemon's own. uid: of one user, or of MODEL_ANYBODY. */
+uint64_t model_next_of_clients(const struct model *model, uint32_t clock, int64_t uid);
+
+/* The tally of a user, who need not have a client. */
+struct model_tally *model_tally(struct model *model, uint32_t uid);
 
 /* What counts against the limits: timers, and cancellations that are still to be told. */
 uint32_t model_held(const struct model *model, int64_t uid);

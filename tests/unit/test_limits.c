@@ -62,8 +62,10 @@ static void test_timers_of_a_user(void **state)
 	refuse(world, b, PROTO_E_TIMERS_USER);
 	fill(world, other, 10);
 	refuse(world, other, PROTO_E_TIMERS_USER);
-	assert_int_equal(world_status(world, a).timers, 20);
-	assert_int_equal(world_status(world, a).refused, 3);
+	assert_int_equal(world_status(world, a).timers, 10);
+	assert_int_equal(world_status(world, a).refused, 2);
+	assert_int_equal(world_status(world, other).timers, 10);
+	assert_int_equal(world_status(world, other).refused, 1);
 	world_free(world);
 }
 
@@ -228,7 +230,9 @@ static void test_clients_of_a_user(void **state)
 	for (int i = 0; i < 11; i++) /* root is bound by the total alone */
 		world_connect(world, ROOT);
 	refuse_client(world, ROOT, PROTO_E_CLIENTS);
-	assert_int_equal(world_status(world, session).clients, 15);
+	/* Each sees its own. */
+	assert_int_equal(world_status(world, session).clients, 3);
+	assert_int_equal(world_status(world, session).refused, 2);
 	world_free(world);
 }
 

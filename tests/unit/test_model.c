@@ -114,6 +114,7 @@ static void do_register(struct run *run, uint32_t client)
 			CHECK(run, refusals & MODEL_STATUS(answer.status));
 			CHECK(run, answer.id == 0 && answer.due == 0);
 			run->model->refused++;
+			model_tally(run->model, run->model->clients[client].uid)->refused++;
 			run->refusals++;
 			continue;
 		}
@@ -243,24 +244,51 @@ static void do_list(struct run *run, uint32_t client)
 	}
 }
 
+/* Another than root sees what is its own, and how late the service is. */
+static void check_own_status(
+	struct run *run, uint32_t uid, const struct proto_status_answer *status)
+{
+	const struct model_tally *tally = model_tally(run->model, uid);
+
+	CHECK(run, status->clients == model_count_clients(run->model, uid));
+	CHECK(run, status->timers == model_held(run->model, uid));
+	CHECK(run, status->registered == tally->registered);
+	CHECK(run, status->woken == tally->woken);
+	CHECK(run, status->wakeups <= tally->woken);
+	CHECK(run, status->cancelled == tally->cancelled);
+	CHECK(run, status->refused == tally->refused);
+}
+
+static void check_whole_status(struct run *run, const struct proto_status_answer *status)
+{
+	const struct model *model = run->model;
+
+	CHECK(run, status->clients == model_count_clients(model, MODEL_ANYBODY));
+	CHECK(run, status->timers == model_held(model, MODEL_ANYBODY));
+	CHECK(run, status->registered == model->registered);
+	CHECK(run, status->woken == model->woken);
+	CHECK(run, status->cancelled == model->cancelled);
+	CHECK(run, status->refused == model->refused);
+}
+
 static void do_status(struct run *run, uint32_t client)
 {
 	const struct model *model = run->model;
+	uint32_t uid = model->clients[client].uid;
 	struct proto_status_answer status = world_status(
 		run->world, model->clients[client].session);
 	uint64_t next = UINT64_MAX;
 
 	CHECK(run, status.uptime == model->now.at[PROTO_CLOCK_BOOTTIME] - WORLD_BOOTTIME);
-	CHECK(run, status.clients == model_count_clients(model, MODEL_ANYBODY));
-	CHECK(run, status.timers == model_held(model, MODEL_ANYBODY));
-	CHECK(run, status.registered == model->registered);
-	CHECK(run, status.woken == model->woken);
-	CHECK(run, status.cancelled == model->cancelled);
-	CHECK(run, status.refused == model->refused);
+	if (uid)
+		check_own_status(run, uid, &status);
+	else
+		check_whole_status(run, &status);
 	if (run->unfinished)
 		return;
 	for (uint32_t clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint64_t at = model_next_of_clients(model, clock);
+		uint64_t at = model_next_of_clients(
+			model, clock, uid ? (int64_t)uid : MODEL_ANYBODY);
 		uint64_t now = timers_now(&model->now, clock);
 		uint64_t left = at > now ? at - now : 0;
 
@@ -289,6 +317,8 @@ static void do_connect(struct run *run)
 	if (refusals) {
 		CHECK(run, status >= PROTO_E_CLIENTS);
 		CHECK(run, refusals & MODEL_STATUS(status - PROTO_E_CLIENTS));
+		run->model->refused++;
+		model_tally(run->model, uid)->refused++;
 		return;
 	}
 	CHECK(run, status == PROTO_OK);

@@ -288,6 +288,78 @@ static void test_status(void **state)
 	assert_int_equal(status.late_max, 800);
 }
 
+/* Another than root sees nothing of others, but how late the service is. */
+static void test_status_of_users(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER), root = world_connect(world, 0);
+	uint32_t other = world_connect(world, OTHER), friend = world_connect(world, OTHER);
+	struct proto_status_answer status;
+
+	world_timer(world, other, PROTO_CLOCK_MONOTONIC, 100);
+	world_timer(world, friend, PROTO_CLOCK_REALTIME, 300);
+	world_timer(world, friend, PROTO_CLOCK_BOOTTIME, 1000);
+	status = world_status(world, session);
+	assert_int_equal(status.clients, 1);
+	assert_int_equal(status.timers | status.registered | status.woken | status.refused, 0);
+	assert_int_equal(status.next, PROTO_FOREVER);
+	assert_int_equal(world_status(world, other).next, 100);
+	assert_int_equal(world_status(world, root).next, 100);
+	assert_int_equal(world_status(world, root).clients, 4);
+
+	world_pass(world, 500);
+	worker_rang(&world->worker);
+	world_turn(world);
+	status = world_status(world, session);
+	assert_int_equal(status.woken | status.wakeups | status.timers, 0);
+	assert_int_equal(status.late_max, 400);
+	world_timer(world, session, PROTO_CLOCK_MONOTONIC, 7000);
+	assert_int_equal(world_status(world, session).next, 7000);
+	status = world_status(world, other);
+	assert_int_equal(status.clients, 2);
+	assert_int_equal(status.timers, 1);
+	assert_int_equal(status.registered, 3);
+	assert_int_equal(status.woken, 2);
+	assert_int_equal(status.wakeups, 2); /* a packet to each client */
+	assert_int_equal(status.next, 500);
+	assert_int_equal(world_status(world, root).registered, 4);
+}
+
+/* What a user has done is known after the last client has gone, and after a restart. */
+static void test_status_is_remembered(void **state)
+{
+	struct world *world = *state;
+	struct worker *w = &world->worker;
+	struct worker_config config = w->config;
+	uint32_t session = world_connect(world, USER);
+
+	world_timer(world, session, 0, 100);
+	world_cancel(world, session, world_timer(world, session, 0, 100));
+	world_disconnect(world, session);
+	for (uint32_t uid = 5000; uid < 5100; uid++)
+		world_disconnect(world, world_connect(world, uid));
+	session = world_connect(world, USER);
+	assert_int_equal(world_status(world, session).registered, 2);
+	assert_int_equal(world_status(world, session).cancelled, 1);
+	assert_int_equal(world_status(world, session).timers, 0);
+
+	world_timer(world, session, 0, 100);
+	worker_answered(w);
+	assert_true(worker_adopt(w, world->block, &config, &world->now));
+	worker_resume(w, session);
+	world_turn(world);
+	assert_int_equal(world_status(world, session).registered, 3);
+	assert_int_equal(world_status(world, session).timers, 1);
+	assert_int_equal(world_status(world, session).adopted_sessions, 1);
+
+	/* Of users with the same hash, the one who left first is forgotten. */
+	world_disconnect(world, session);
+	for (uint32_t uid = 10000; uid < 10000 + 4 * REMEMBERED_SETS * REMEMBERED_WAYS; uid++)
+		world_disconnect(world, world_connect(world, uid));
+	session = world_connect(world, USER);
+	assert_int_equal(world_status(world, session).registered, 0);
+}
+
 static int by_value(const void *a, const void *b)
 {
 	const uint64_t *x = a, *y = b;
@@ -395,6 +467,8 @@ int main(void)
 		TEST(test_time_left),
 		TEST(test_labels),
 		TEST(test_status),
+		TEST(test_status_of_users),
+		TEST(test_status_is_remembered),
 		cmocka_unit_test(test_quantiles_against_exact_ones),
 		cmocka_unit_test(test_quantiles_of_one),
 		TEST(test_lateness_of_wakes),
