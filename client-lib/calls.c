@@ -389,6 +389,7 @@ _public_ int toytimer_get_status(toytimer *t, toytimer_status *ret)
 		.adopted_sessions = answer->adopted_sessions,
 		.adopted_timers = answer->adopted_timers,
 		.dropped_records = answer->dropped_records,
+		.warnings = answer->warnings,
 	};
 	memcpy(ret->version, answer->version, sizeof(answer->version));
 	call_free(call);

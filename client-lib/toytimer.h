@@ -261,7 +261,8 @@ typedef struct toytimer_status {
 	uint64_t restarts;			   /* of the daemon, that its sessions survived */
 	uint64_t adopted_sessions, adopted_timers; /* that were gone on with, in all */
 	uint64_t dropped_records;		   /* found damaged then, and dropped */
-	uint64_t reserved[16];			   /* 0 */
+	uint64_t warnings;     /* settings that the daemon could not hold to; its log says which */
+	uint64_t reserved[15]; /* 0 */
 } toytimer_status;
 
 int toytimer_get_status(toytimer *t, toytimer_status *ret);

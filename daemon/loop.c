@@ -219,7 +219,8 @@ static bool tell_status(struct loop *loop, const char *news)
 
 	if (!store_has_room(&loop->store, 0))
 		return false;
-	sd_notifyf(0, "%sSTATUS=%u clients, %u timers", news, h->clients, h->timers);
+	sd_notifyf(0, "%sSTATUS=%u clients, %u timers%s", news, h->clients, h->timers,
+		loop->notice ?: "");
 	return true;
 }
 

@@ -272,7 +272,7 @@ struct proto_status_answer {
 	uint64_t adopted_timers;
 	uint64_t dropped_records;
 	uint32_t pid;
-	uint32_t reserved;
+	uint32_t warnings; /* settings that the daemon could not hold to; its log says which */
 };
 
 struct proto_wake {

@@ -22,7 +22,7 @@ struct figure {
 };
 
 /* Everything but the version, in the order in which it is shown. */
-#define FIGURES 17
+#define FIGURES 18
 
 static void figures_of(const toytimer_status *s, struct figure figures[static FIGURES])
 {
@@ -44,6 +44,7 @@ static void figures_of(const toytimer_status *s, struct figure figures[static FI
 		{"adopted_sessions", s->adopted_sessions, false},
 		{"adopted_timers", s->adopted_timers, false},
 		{"dropped_records", s->dropped_records, false},
+		{"warnings", s->warnings, false},
 	};
 
 	memcpy(figures, all, sizeof(all));

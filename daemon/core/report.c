@@ -168,6 +168,7 @@ void report_status(const struct worker *w, uint32_t session, const struct now *n
 		.adopted_timers = c->adopted_timers,
 		.dropped_records = c->dropped_records,
 		.pid = w->config.pid,
+		.warnings = w->config.warnings,
 	};
 	for (size_t i = 0; i < sizeof(ret->version) && w->config.version[i]; i++)
 		ret->version[i] = w->config.version[i];

@@ -34,6 +34,7 @@ struct worker_config {
 	uint32_t pid;
 	uint64_t instance;   /* names this life of the sessions */
 	const char *version; /* kept, not copied */
+	uint32_t warnings;   /* settings that are not as they were asked for: for the status */
 };
 
 /* Wakes that worker_wakes() has put into a packet and that worker_wakes_sent() will take off. */

@@ -130,7 +130,7 @@ static const struct field status_answer_fields[] = {
 	NUMBER(proto_status_answer, adopted_timers),
 	NUMBER(proto_status_answer, dropped_records),
 	NUMBER(proto_status_answer, pid),
-	NUMBER(proto_status_answer, reserved),
+	NUMBER(proto_status_answer, warnings),
 };
 
 static const struct field wake_fields[] = {

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A control group is bound by its own limit and by those of all groups above it. Linux has two
+ * hierarchies: in the second (cgroups(7)) a line "0::PATH" of /proc/self/cgroup names the group below
+ * /sys/fs/cgroup; in the first a line "N:memory:PATH" names it below /sys/fs/cgroup/memory. In a
+ * container a path may be that of the host, and not be there: its parents are looked at all the same.
+ */
+#include "resources.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Descriptors beside the clients': standard ones, epoll, signals, five clocks, listeners and
+ * spares. */
+#define OTHER_DESCRIPTORS 32
+
+/* Memory beside the timers': timerd's own, and records of sessions and users. */
+#define OTHER_MEMORY (UINT64_C(16) << 20)
+
+/* Of a timer: both halves of its record, its label, and a bit in the set of free ones. */
+#define TIMER_BYTES (sizeof(struct rbnode) + sizeof(struct timer) + PROTO_LABEL_MAX + 1)
+
+#define FILE_BYTES 8192
+
+/* Reads a small file. Return: whether it is there; text then ends with a zero. */
+static bool read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	return n > 0;
+}
+
+/* The limit in one file; "max", or no such file: there is none. */
+static uint64_t limit_in(const char *folder, const char *name)
+{
+	char path[FILE_BYTES], text[64], *end;
+	unsigned long long limit;
+
+	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path) ||
+		!read_file(path, text, sizeof(text)))
+		return UINT64_MAX;
+	errno = 0;
+	limit = strtoull(text, &end, 10);
+	return end == text || errno ? UINT64_MAX : limit;
+}
+
+/* The smallest limit of a group and of all above it. */
+static uint64_t least_limit(const char *root, const char *group, size_t length, const char *name)
+{
+	uint64_t least = UINT64_MAX, limit;
+	char folder[FILE_BYTES];
+	size_t top = strlen(root);
+
+	if (snprintf(folder, sizeof(folder), "%s%.*s", root, (int)length, group) >=
+		(int)sizeof(folder))
+		return UINT64_MAX;
+	for (;;) {
+		limit = limit_in(folder, name);
+		least = limit < least ? limit : least;
+		if (strlen(folder) <= top)
+			return least;
+		*strrchr(folder, '/') = 0;
+	}
+}
+
+/* Whether a list of names, separated by commas, has "memory". */
+static bool has_memory(const char *names, size_t length)
+{
+	static const char memory[] = "memory";
+	const char *end = names + length;
+
+	for (const char *name = names; name < end; name++) {
+		size_t n = strcspn(name, ",:");
+
+		if (n == strlen(memory) && !strncmp(name, memory, n))
+			return true;
+		name += n;
+	}
+	return false;
+}
+
+uint64_t resources_memory(const char *groups, const char *root)
+{
+	uint64_t least = UINT64_MAX, limit = UINT64_MAX;
+	char first[FILE_BYTES];
+
+	snprintf(first, sizeof(first), "%s/memory", root);
+	for (const char *line = groups; *line;) {
+		size_t length = strcspn(line, "\n");
+		const char *names = memchr(line, ':', length), *path = NULL;
+
+		if (names)
+			path = memchr(names + 1, ':', length - (size_t)(names + 1 - line));
+		if (path && path[1] == '/') {
+			size_t n = (size_t)(line + length - (path + 1));
+
+			if (path == names + 1)
+				limit = least_limit(root, path + 1, n, "memory.max");
+			else if (has_memory(names + 1, (size_t)(path - names - 1)))
+				limit = least_limit(first, path + 1, n, "memory.limit_in_bytes");
+			least = limit < least ? limit : least;
+		}
+		line += length + (line[length] == '\n');
+	}
+	return least;
+}
+
+static bool fit_descriptors(struct log *log, struct limits *limits)
+{
+	struct rlimit limit;
+	uint32_t fit = 1;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return false;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max >= (rlim_t)limits->max_clients + OTHER_DESCRIPTORS)
+		return false;
+	if (limit.rlim_max > OTHER_DESCRIPTORS)
+		fit = (uint32_t)(limit.rlim_max - OTHER_DESCRIPTORS);
+	log_print(log, LOG_WARNING,
+		"%llu descriptors are allowed (RLIMIT_NOFILE): --max-clients is lowered from %u to %u",
+		(unsigned long long)limit.rlim_max, limits->max_clients, fit);
+	limits->max_clients = fit;
+	return true;
+}
+
+/* A quarter is left to the kernel, whose buffers for packets count as well. */
+static uint64_t timers_in(uint64_t memory)
+{
+	uint64_t other = memory / 2 < OTHER_MEMORY ? memory / 2 : OTHER_MEMORY;
+	uint64_t timers = (memory - other) / 4 * 3 / TIMER_BYTES;
+
+	return timers ? timers : 1;
+}
+
+static bool fit_memory(struct log *log, struct limits *limits)
+{
+	char groups[FILE_BYTES];
+	uint64_t memory, fit;
+
+	if (!read_file("/proc/self/cgroup", groups, sizeof(groups)))
+		return false;
+	memory = resources_memory(groups, "/sys/fs/cgroup");
+	fit = timers_in(memory);
+	if (fit >= limits->max_timers)
+		return false;
+	log_print(log, LOG_WARNING,
+		"%llu MB of memory are allowed (memory.max of the control group): --max-timers is "
+		"lowered from %u to %u",
+		(unsigned long long)memory >> 20, limits->max_timers, (uint32_t)fit);
+	limits->max_timers = (uint32_t)fit;
+	return true;
+}
+
+unsigned int resources_fit(struct log *log, struct limits *limits)
+{
+	return (unsigned int)fit_descriptors(log, limits) + (unsigned int)fit_memory(log, limits);
+}
