@@ -26,26 +26,14 @@ int when_parse_span(const char *text, uint64_t *ret_us, struct when_error *error
 	return when_span_read(when_text(text), ret_us, error);
 }
 
-/* Whether a text looks like a span rather than like a timestamp, by how its first number ends. */
-static bool looks_like_span(struct when_text text)
-{
-	if (when_text_starts(&text, '.'))
-		return true;
-	if (!when_text_starts_digit(&text))
-		return false;
-	text.at += when_text_digits(text);
-	return !when_text_starts(&text, '-') && !when_text_starts(&text, ':') &&
-		!when_text_starts(&text, '/');
-}
-
 /* Of a text that is neither a span nor a timestamp: which error helps the user. The error of the
- * reader that came further; at the first word, of the one whose form it has. */
+ * reader that came further; if neither came anywhere, a number was meant to begin a span. */
 static bool blame_as_span(
 	struct when_text text, const struct when_error *span, const struct when_error *timestamp)
 {
 	if (span->word != timestamp->word)
 		return span->word > timestamp->word;
-	return span->word == text.at && looks_like_span(text);
+	return when_text_starts_digit(&text) || when_text_starts(&text, '.');
 }
 
 int when_parse(const char *string, uint64_t now_us, struct when *ret, struct when_error *error)

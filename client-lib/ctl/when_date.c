@@ -98,8 +98,7 @@ static int read_year(struct when_text *text, struct when_text start, struct when
 	struct when_text rest = *text;
 
 	when_text_skip_blanks(&rest);
-	if (when_text_digits(rest) != 4 || !when_number_read(&rest, 4, 0, 9999, &reading->year) ||
-		when_text_starts(&rest, ':'))
+	if (!when_number_read(&rest, 4, 1000, 9999, &reading->year) || when_text_starts(&rest, ':'))
 		return blame_month(reading, month_word);
 	*text = rest;
 	return finish(reading, start, rest);
@@ -129,12 +128,13 @@ static int read_day_first(struct when_text *text, struct when_reading *reading)
 /* The year at the end, behind the time of day and the zone, as date(1) prints it: takes it off. */
 static bool take_last_year(struct when_text *text, int64_t *ret_year)
 {
-	struct when_text year = when_text_word_at(*text, text->end);
+	const struct when_text word = when_text_word_at(*text, text->end);
+	struct when_text rest = word;
 
-	if (year.at <= text->at || when_text_length(year) != 4 || when_text_digits(year) != 4)
+	if (!when_number_read(&rest, 4, 1000, 9999, ret_year) || !when_text_done(&rest))
 		return false;
-	text->end = when_text_trimmed((struct when_text){text->at, year.at}).end;
-	return when_number_read(&year, 4, 0, 9999, ret_year);
+	text->end = when_text_trimmed((struct when_text){text->at, word.at}).end;
+	return true;
 }
 
 /* "January 31, 2027", "Jan 31 09:00:00 CET 2027" */

@@ -126,14 +126,15 @@ static inline struct when_text when_text_first_word(struct when_text text)
 	return (struct when_text){text.at, at};
 }
 
-/* The word that at is in; between words the next one, at the end the last one. */
+/* The word that at is in; between words the next one, at the end the last one. The text must not end
+ * with a blank. */
 static inline struct when_text when_text_word_at(struct when_text text, const char *at)
 {
 	const char *start, *end;
 
 	while (at < text.end && when_is_blank(*at))
 		at++;
-	while (at > text.at && (at >= text.end || when_is_blank(*at)))
+	if (at >= text.end && at > text.at)
 		at--;
 	for (start = at; start > text.at && !when_is_blank(start[-1]);)
 		start--;

@@ -78,10 +78,10 @@ static bool read_seconds(struct when_text *text, struct when_reading *reading)
 	return !starts_fraction(text) || read_fraction(text, &reading->us);
 }
 
-/* "hour:minute[:second[.fraction]]" */
+/* "hour:minute[:second[.fraction]]". A colon is known to stand behind the first digits. */
 static bool read_clock(struct when_text *text, struct when_reading *reading)
 {
-	if (!when_number_read(text, 2, 0, 23, &reading->hour) || !when_text_starts(text, ':'))
+	if (!when_number_read(text, 2, 0, 23, &reading->hour))
 		return false;
 	text->at++;
 	if (!when_number_read(text, 2, 0, 59, &reading->minute))

@@ -182,8 +182,7 @@ static void suggest_tomorrow(const struct when_reading *reading, struct when *wh
 /* Whether a time of day of today was typed: with "today" or without. */
 static bool is_of_today(const struct when_reading *reading)
 {
-	return has_time(reading) && !reading->is_midnight &&
-		when_text_done(&reading->weekday_word) &&
+	return has_time(reading) && when_text_done(&reading->weekday_word) &&
 		(reading->day == WHEN_DAY_NONE ||
 			(reading->day == WHEN_DAY_RELATIVE && reading->days_on == 0));
 }

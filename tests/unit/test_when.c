@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "when_expect.h"
 
@@ -309,6 +310,7 @@ static void test_whens(void **state)
 		{"1.5.5h", -EINVAL, "1.5.5h", NULL},
 		{"5/6", -EINVAL, "5/6", NULL},
 		{"soon", -EINVAL, "soon", NULL},
+		{".", -EINVAL, ".", "a number with a unit"},
 		{"2027-1-1 9", -EINVAL, "9", NULL},
 		{"25:00", -EINVAL, "25:00", NULL},
 		{"584542y", -ERANGE, "584542y", NULL},
@@ -399,7 +401,9 @@ static void test_format_timestamps(void **state)
 	assert_string_equal(FORMAT(us, WHEN_LOCAL), "Fri 2027-01-01 12:30:30 ABC");
 	assert_string_equal(FORMAT(us, WHEN_UTC), "Fri 2027-01-01 09:00:30 UTC");
 	use_zone("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZ5");
-	assert_string_equal(FORMAT(us, WHEN_LOCAL), "Fri 2027-01-01 04:00:30");
+	/* musl cuts such a name itself. */
+	if (strlen(tzname[0]) > 6)
+		assert_string_equal(FORMAT(us, WHEN_LOCAL), "Fri 2027-01-01 04:00:30");
 #undef FORMAT
 }
 

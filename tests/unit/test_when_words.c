@@ -206,6 +206,10 @@ static void test_formats(void **state)
 		{"20270230T0900", -EINVAL, "20270230", "28 days"},
 		{"00000000T0900", -EINVAL, "00000000T0900", NULL},
 		{"20270101T", -EINVAL, "20270101T", "lacks a time"},
+		{"20270101 09:00", -EINVAL, "09:00", NULL},
+		{"09:00:30, tomorrow", -EINVAL, "09:00:30,", NULL},
+		{"Jan 1 0027", -EINVAL, "Jan", "a year"},
+		{"Jan 1 09:00 2027x", -EINVAL, "Jan", "a year"},
 		{"2027-W01-5", -EINVAL, "2027-W01-5", "2027-01-31"},
 		{"2027-001", -EINVAL, "2027-001", "2027-01-31"},
 		{"2027/01-01", -EINVAL, "2027/01-01", NULL},
@@ -296,7 +300,7 @@ static void test_passed_times_of_day(void **state)
 		{"08:00+01:00", "tomorrow 08:00 +01:00"}, {"12am", "tomorrow 00:00"}, {"today", ""},
 		{"now", ""}, {"08:00:00.5", ""}, {"noon", ""}, {"midnight", ""},
 		{"tomorrow 07:00", ""}, {"yesterday 07:00", ""}, {"tuesday 07:00", ""},
-		{"2026-11-24 07:00", ""}, {"5min ago", ""}, {"5s", ""},
+		{"tue today 07:00", ""}, {"2026-11-24 07:00", ""}, {"5min ago", ""}, {"5s", ""},
 		{"07:00 ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUV"
 		 "WXYZABCDEFGHIJKLMNOPQRSTUVWXYZ",
 			""}, /* too long to be said */
@@ -311,6 +315,9 @@ static void test_passed_times_of_day(void **state)
 		/* A zone is known by its abbreviation if it is the local one. */
 		snprintf(rule, sizeof(rule), "%s0", zone && strlen(zone) > 50 ? zone + 1 : "UTC");
 		use_zone(rule);
+		/* musl cuts its name. */
+		if (strlen(tzname[0]) < strlen(rule) - 1)
+			continue;
 		assert_int_equal(when_parse(table[i].text, NOW_US, &when, NULL), 0);
 		if (strcmp(when.instead, table[i].instead) != 0)
 			fail_msg("\"%s\": \"%s\"", table[i].text, when.instead);

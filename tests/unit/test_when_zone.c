@@ -298,16 +298,32 @@ static void put_32(FILE *file, uint32_t number)
 		fputc((int)(number >> shift & 0xff), file);
 }
 
-/* Writes a zone of our own (RFC 8536, version 1). Its seasons all have that name. */
+/* The head of a block: no leap seconds, no kinds of clocks, then how many of what. */
+static void put_head(FILE *file, uint32_t transitions, uint32_t types, uint32_t characters)
+{
+	fputs("TZif2", file);
+	for (int i = 0; i < 15 + 3 * 4; i++)
+		fputc(0, file);
+	put_32(file, transitions);
+	put_32(file, types);
+	put_32(file, characters);
+}
+
+/* Writes a zone of our own (RFC 8536, version 2). Its seasons all have that name. What is to come
+ * after the last one is not said, and a C library may take UTC then. */
 static void write_zone(FILE *file, const struct season *seasons, uint32_t count, const char *name)
 {
 	assert_non_null(file);
-	fwrite("TZif\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 1, 32, file);
-	put_32(file, count);
-	put_32(file, count);
-	put_32(file, (uint32_t)strlen(name) + 1);
-	for (uint32_t i = 0; i < count; i++)
+	/* The block of version 1, which nobody reads: one type, and its empty name. */
+	put_head(file, 0, 1, 1);
+	for (int i = 0; i < 6 + 1; i++)
+		fputc(0, file);
+
+	put_head(file, count, count, (uint32_t)strlen(name) + 1);
+	for (uint32_t i = 0; i < count; i++) {
+		put_32(file, 0);
 		put_32(file, seasons[i].from);
+	}
 	for (uint32_t i = 0; i < count; i++)
 		fputc((int)i, file);
 	for (uint32_t i = 0; i < count; i++) {
@@ -316,6 +332,7 @@ static void write_zone(FILE *file, const struct season *seasons, uint32_t count,
 		fputc(0, file);
 	}
 	fwrite(name, 1, strlen(name) + 1, file);
+	fputs("\n\n", file);
 	assert_int_equal(fclose(file), 0);
 }
 
@@ -332,11 +349,11 @@ static void use_own_zone(const struct season *seasons, uint32_t count, const cha
 /* No word is the name of a zone without one; nor is one written. */
 static void test_a_zone_without_a_name(void **state)
 {
-	static const struct season season = {0, 2 * 3600, 0};
+	static const struct season seasons[] = {{0, 2 * 3600, 0}, {INT32_MAX, 2 * 3600, 0}};
 	char buffer[WHEN_TIMESTAMP_MAX];
 	(void)state;
 
-	use_own_zone(&season, 1, "");
+	use_own_zone(seasons, COUNT(seasons), "");
 	when_format_timestamp(buffer, sizeof(buffer), NOW_US, WHEN_LOCAL);
 	assert_string_equal(buffer, "Tue 2026-11-24 10:00:00");
 	expect_instants(&(struct instant){"18:00 ", S(NOW_S) + H(8)}, 1);
@@ -346,7 +363,7 @@ static void test_a_zone_without_a_name(void **state)
 /* Zones are looked for where the C library looks for $TZ: in $TZDIR, if that is set. */
 static void test_zones_elsewhere(void **state)
 {
-	static const struct season season = {0, 2 * 3600, 0};
+	static const struct season seasons[] = {{0, 2 * 3600, 0}, {INT32_MAX, 2 * 3600, 0}};
 	static const struct instant here = {"18:00 Own/Here", S(NOW_S) + H(8)};
 	static const struct refused not_here = {
 		"18:00 Europe/Berlin", -EINVAL, "Europe/Berlin", "is not a time zone"};
@@ -360,7 +377,7 @@ static void test_zones_elsewhere(void **state)
 	snprintf(path, sizeof(path), "%s/Own", folder);
 	assert_int_equal(mkdir(path, 0755), 0);
 	strcat(path, "/Here");
-	write_zone(fopen(path, "w"), &season, 1, "OWN");
+	write_zone(fopen(path, "w"), seasons, COUNT(seasons), "OWN");
 
 	setenv("TZDIR", folder, 1);
 	expect_instants(&here, 1);
@@ -393,6 +410,9 @@ static void test_zones_elsewhere(void **state)
 	expect_refused(&(struct refused){"18:00 Own/Here", -EINVAL, "Own/Here", NULL}, 1);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkfifo(path, 0644), 0);
+	expect_refused(&(struct refused){"18:00 Own/Here", -EINVAL, "Own/Here", NULL}, 1);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mknod(path, S_IFSOCK | 0644, 0), 0);
 	expect_refused(&(struct refused){"18:00 Own/Here", -EINVAL, "Own/Here", NULL}, 1);
 
 	unlink(path);
