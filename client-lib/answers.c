@@ -176,49 +176,37 @@ static int take_registered_all(struct toytimer *t, const struct request *request
 	return 0;
 }
 
-/* Whether the daemon no longer has a timer whose last event we have not: another session has
- * cancelled it, and the word of that comes behind this answer. */
-static bool gone_unheard(const struct cancel_item *item, const struct timer *timer)
+/*
+ * What the daemon says of a timer, and what that means here. It may have ended there before the
+ * cancelling arrived: then its last event is queued here, or on its way behind this answer. No
+ * handler has started for that event, so that the timer counts as cancelled.
+ */
+static void take_cancel(struct toytimer *t, struct cancel_item *item, int error)
 {
-	return item->error == -ENOENT && timer && timer->state == TIMER_HELD;
+	struct timer *timer;
+
+	/* One that was asked for by its id may have come to be ours since. */
+	if (item->timer)
+		timer = timers_find(&t->timers, item->timer);
+	else
+		timer = timers_find_id(&t->timers, item->id);
+	item->error = error;
+	if (!timer || (error && error != -ENOENT))
+		return;
+	item->error = 0;
+	timers_drop(&t->timers, timer);
 }
 
-static int take_cancels(struct toytimer *t, struct call *call)
+static void take_cancels(struct toytimer *t, struct call *call)
 {
-	uint32_t unheard = 0;
-	int r;
-
 	for (uint32_t i = 0; i < call->n; i++) {
-		struct cancel_item *item = &call->cancels[i];
 		struct proto_cancel_answer answer;
 
 		get(t, i, &answer, sizeof(answer));
-		item->error = text_errno(t->connection.header.status ?: answer.status);
-		unheard += gone_unheard(item, timers_find(&t->timers, item->timer));
+		take_cancel(t, &call->cancels[i],
+			text_errno(t->connection.header.status ?: answer.status));
 	}
-	r = events_reserve(&t->events, &t->timers, unheard);
-	if (r < 0)
-		return r;
-	for (uint32_t i = 0; i < call->n; i++) {
-		struct cancel_item *item = &call->cancels[i];
-		struct timer *timer = timers_find(&t->timers, item->timer);
-
-		/* One that was asked for by its id may have come to be ours since. */
-		if (!item->error && !item->timer)
-			timer = timers_find_id(&t->timers, item->id);
-		if (!item->error && timer)
-			timers_drop(&t->timers, timer);
-		else if (gone_unheard(item, timer))
-			happen(t, timer,
-				&(struct event){
-					.timer = item->timer,
-					.type = TOYTIMER_CANCELLED,
-					.last = true,
-				});
-	}
-	requests_done(&t->requests);
 	call_finish(call, 0);
-	return 0;
 }
 
 static void take_rearmed(struct toytimer *t, struct call *call)
@@ -292,10 +280,11 @@ static int take_answer(struct toytimer *t)
 		return take_registered_all(t, request);
 
 	call = request->call;
-	if (opcode == PROTO_CANCEL)
-		return take_cancels(t, call);
 	requests_done(&t->requests);
 	switch (opcode) {
+	case PROTO_CANCEL:
+		take_cancels(t, call);
+		break;
 	case PROTO_REARM:
 		take_rearmed(t, call);
 		break;

@@ -88,11 +88,10 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 		struct timer *timer = find(t, timers[i]);
 		int error = 0;
 
-		if (!timer || timer->state == TIMER_ENDED) {
+		if (!timer) {
 			error = -ENOENT;
 		} else if (timer->state == TIMER_HELD) {
-			/* Unless its answer says other: it may end while that is waited for. */
-			error = -ENOENT;
+			error = -ENOENT; /* until it is answered */
 			call->cancels[call->n++] = (struct cancel_item){
 				.timer = timers[i],
 				.id = timer->id,
@@ -102,6 +101,7 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 			error = reason;
 			timers_abandon(&t->timers, timer);
 		} else {
+			/* The daemon has not heard of it, or its last event is queued here. */
 			timers_drop(&t->timers, timer);
 		}
 		set_error(errors, i, error);
@@ -110,17 +110,27 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 	return cancelled;
 }
 
-/* The daemon did not answer: no event of them comes any more, and they go when it does. */
-static void give_up(struct toytimer *t, const uint64_t *timers, size_t n, int *errors, int reason)
+/* The daemon did not answer: no event of them comes any more, and they go when it does. Return: how
+ * many were cancelled, as they have ended meanwhile. */
+static int give_up(struct toytimer *t, const uint64_t *timers, size_t n, int *errors, int reason)
 {
+	int cancelled = 0;
+
 	for (size_t i = 0; i < n; i++) {
 		struct timer *timer = find(t, timers[i]);
 
-		if (!timer || timer->state == TIMER_ENDED)
+		if (!timer)
 			continue;
+		if (timer->state == TIMER_ENDED) {
+			timers_drop(&t->timers, timer);
+			set_error(errors, i, 0);
+			cancelled++;
+			continue;
+		}
 		set_error(errors, i, reason);
 		timers_abandon(&t->timers, timer);
 	}
+	return cancelled;
 }
 
 /* Cancels as many as one packet holds. Return: how many were cancelled. */
@@ -138,10 +148,8 @@ static int cancel_some(
 	cancelled = cancel_local(t, timers, n, errors, r, call);
 	if (call->n) {
 		r = ask(t, call, deadline);
-		if (r < 0) {
-			give_up(t, timers, n, errors, r);
-			return cancelled;
-		}
+		if (r < 0)
+			return cancelled + give_up(t, timers, n, errors, r);
 		for (size_t i = 0; i < call->n; i++) {
 			set_error(errors, call->cancels[i].index, call->cancels[i].error);
 			cancelled += call->cancels[i].error == 0;
@@ -176,6 +184,20 @@ _public_ int toytimer_cancel(toytimer *t, uint64_t timer)
 	int error, r = toytimer_cancel_many(t, &timer, 1, &error);
 
 	return r < 0 ? r : error;
+}
+
+_public_ int toytimer_cancel_wait(toytimer *t, uint64_t timer)
+{
+	uint64_t deadline;
+	int error, r = handle_enter(t);
+
+	if (r < 0)
+		return r;
+	deadline = handle_deadline(t);
+	cancel_some(t, &timer, 1, &error, deadline);
+	r = handle_await_handler(t, timer, deadline);
+	handle_leave(t);
+	return r ?: error;
 }
 
 static int cancel_id(struct toytimer *t, uint64_t id)

@@ -262,7 +262,7 @@ void requests_done(struct requests *q)
 		q->again = q->length;
 }
 
-/* A timer that the daemon no longer knows is cancelled by that, unless it had come to its end. An
+/* A timer that the daemon no longer knows is cancelled by that. An
  * id is gone with the daemon that gave it: to send it again might hit another timer. */
 static void cancels_lost(struct toytimer *t, struct call *call)
 {
@@ -270,11 +270,9 @@ static void cancels_lost(struct toytimer *t, struct call *call)
 		struct cancel_item *item = &call->cancels[i];
 		struct timer *timer = timers_find(&t->timers, item->timer);
 
-		item->error = -ENOENT;
-		if (timer && timer->state != TIMER_ENDED) {
+		item->error = timer ? 0 : -ENOENT;
+		if (timer)
 			timers_drop(&t->timers, timer);
-			item->error = 0;
-		}
 	}
 	call_finish(call, 0);
 }

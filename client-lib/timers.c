@@ -138,11 +138,13 @@ struct timer *timers_find(struct timers *timers, uint64_t name)
 
 struct timer *timers_find_id(struct timers *timers, uint64_t id)
 {
-	struct timer *timer = timers_at(timers, timers->first);
+	for (uint32_t i = 0; id && i < timers->used; i++) {
+		struct timer *timer = &timers->array[i];
 
-	while (timer && (timer->state != TIMER_HELD || timer->id != id))
-		timer = timers_at(timers, timer->next);
-	return timer;
+		if ((timer->state == TIMER_HELD || timer->state == TIMER_ENDED) && timer->id == id)
+			return timer;
+	}
+	return NULL;
 }
 
 static uint32_t take_place(struct timers *timers, uint32_t *ret_generation)

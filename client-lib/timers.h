@@ -86,7 +86,7 @@ struct timer *timers_find(struct timers *timers, uint64_t name);
 
 uint64_t timers_name(const struct timers *timers, const struct timer *timer);
 
-/* The timer that the daemon holds under that id, or NULL. O(n). */
+/* The timer that the daemon holds, or has ended, under that id; or NULL. O(n). */
 struct timer *timers_find_id(struct timers *timers, uint64_t id);
 
 /* The list, forwards; NULL at its end. */

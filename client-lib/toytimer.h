@@ -192,13 +192,23 @@ int toytimer_register_async(toytimer *t, const toytimer_registration *r, uint64_
 int toytimer_flush(toytimer *t);
 
 /*
- * Cancels a timer of this handle, and waits for the answer: which won, it or the wake.
- * Returns 0: cancelled, and no event of it comes any more, not even one that had arrived already
- * (but a handler that runs in another thread just now is not waited for).
- * -ENOENT: its last event came first, a wake or that another session has cancelled it (its handler
- * has run, or will), or there is no such timer.
+ * Cancels a timer of this handle, and waits for the daemon's answer. When it returns, no handler of
+ * the timer starts any more. One that another thread runs just now is not waited for, see
+ * toytimer_cancel_wait().
+ * Returns 0: cancelled. That holds also for a timer whose last event, a wake or another session's
+ * cancelling, had arrived here and was not processed yet: the event is dropped.
+ * -ENOENT: the handler of its last event has been called, or there is no such timer.
  */
 int toytimer_cancel(toytimer *t, uint64_t timer);
+
+/*
+ * The same, and waits until no other thread runs a handler of the timer: after it, what the handler
+ * uses can be freed. Within a handler it does not wait for that handler, and returns what
+ * toytimer_cancel() does. To call it with a lock that the handler takes is a deadlock, which ends
+ * with the handle's timeout.
+ * Returns what toytimer_cancel() does; -ETIMEDOUT: a handler may still run.
+ */
+int toytimer_cancel_wait(toytimer *t, uint64_t timer);
 
 /* The same for n; ret_errors as in toytimer_register_many(). Returns how many were cancelled. */
 int toytimer_cancel_many(toytimer *t, const uint64_t *timers, size_t n, int *ret_errors);

@@ -83,10 +83,9 @@ static void test_last_wake_and_no_answer(void **state)
 	(void)state;
 	begin(&c, wake_instead);
 	assert_int_equal(toytimer_set_timeout(c.t, 100 * MS), 0);
-	assert_int_equal(toytimer_cancel(c.t, c.timer), -ENOENT);
-	recorder_await(&c.recorder, c.t, 1);
-	assert_int_equal(c.recorder.events[0].type, TOYTIMER_WOKEN);
-	assert_true(c.recorder.events[0].last);
+	assert_int_equal(toytimer_cancel(c.t, c.timer), 0);
+	recorder_linger(c.t, 10 * MS);
+	assert_int_equal(c.recorder.n, 0);
 	end(&c);
 }
 
@@ -109,15 +108,10 @@ static void test_cancelled_by_two(void **state)
 
 	(void)state;
 	begin(&c, cancelled_by_another);
-	assert_int_equal(toytimer_cancel(c.t, c.timer), -ENOENT);
-	recorder_await(&c.recorder, c.t, 1);
-	assert_int_equal(c.recorder.events[0].type, TOYTIMER_CANCELLED);
-	assert_true(c.recorder.events[0].last);
-	assert_int_equal(c.recorder.events[0].timer, c.timer);
-	assert_int_equal(c.recorder.events[0].id, ID);
+	assert_int_equal(toytimer_cancel(c.t, c.timer), 0);
 	sem_post(&peer_may);
 	recorder_linger(c.t, 10 * MS);
-	assert_int_equal(c.recorder.n, 1);
+	assert_int_equal(c.recorder.n, 0);
 	end(&c);
 }
 

@@ -271,6 +271,61 @@ static void test_quiet_during_handler(void **state)
 	toytimer_unref(shared.t);
 }
 
+/* A handler that takes its time, and a thread that wants to free what it uses. */
+struct slow {
+	toytimer *t;
+	uint64_t timer;
+	atomic_bool runs, over;
+	int within; /* what cancelling returned there */
+};
+
+static int be_slow(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	struct slow *slow = userdata;
+
+	slow->within = event->last ? toytimer_cancel_wait(t, event->timer) : 1;
+	slow->runs = true;
+	usleep(100000);
+	slow->over = true;
+	return 0;
+}
+
+static void *run_slow(void *userdata)
+{
+	toytimer_run(((struct slow *)userdata)->t);
+	return NULL;
+}
+
+/* A periodic timer, and a one-shot in its only handler. */
+static void test_cancel_waits(void **state)
+{
+	(void)state;
+	for (uint64_t every = 0; every < 2; every++) {
+		struct slow slow = {.t = open_handle()};
+		toytimer_registration r = {
+			.flags = TOYTIMER_RELATIVE,
+			.every = every * 3600 * S,
+			.handler = be_slow,
+			.userdata = &slow,
+		};
+		pthread_t thread;
+
+		assert_int_equal(toytimer_register(slow.t, &r, &slow.timer), 0);
+		assert_int_equal(pthread_create(&thread, NULL, run_slow, &slow), 0);
+		while (!slow.runs)
+			usleep(1000);
+		assert_int_equal(toytimer_set_timeout(slow.t, 10 * MS), 0);
+		assert_int_equal(toytimer_cancel_wait(slow.t, slow.timer), -ETIMEDOUT);
+		assert_false(slow.over);
+		assert_int_equal(toytimer_set_timeout(slow.t, TOYTIMER_FOREVER), 0);
+		assert_int_equal(toytimer_cancel_wait(slow.t, slow.timer), -ENOENT);
+		assert_true(slow.over);
+		assert_int_equal(slow.within, every ? 1 : -ENOENT);
+		pthread_join(thread, NULL);
+		toytimer_unref(slow.t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_run_ends),
 		cmocka_unit_test(test_quiet_during_handler),
+		cmocka_unit_test(test_cancel_waits),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
