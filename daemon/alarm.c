@@ -86,6 +86,7 @@ static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 	}
 	alarm->armed[clock] = at;
 	alarm->set[clock] = set;
+	alarm->newly |= 1u << clock;
 	alarm->expired[clock] = false;
 	return 0;
 }
@@ -155,6 +156,7 @@ int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now
 {
 	uint64_t at[ARENA_CLOCKS];
 
+	alarm->newly = 0;
 	if (look(alarm, w, now, at))
 		return 1;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {

@@ -41,6 +41,7 @@ struct alarm {
 	uint64_t late;	/* how late the first was noticed that has expired since alarm_learn(), in
 			* microseconds; TIMERS_FOREVER: none has */
 	bool clock_set; /* the wall clock was, since alarm_take_clock_set() */
+	unsigned int newly; /* clocks that the last alarm_arm() armed or disarmed, a bit each */
 	bool can_wake_system;
 };
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,8 +81,11 @@ int client_send_packet(int fd, const void *packet, size_t size)
 static int client_detach(struct clients *clients, uint32_t session)
 {
 	struct client *client = &clients->of[session];
+	const struct session *s = &clients->worker->arena.sessions[session];
+	struct log_about about = {s->uid, s->pid, NULL};
 	int fd = client->fd;
 
+	log_debug(clients->log, &about, "client %u disconnects, with %u timers", session, s->held);
 	if (client->stored)
 		client->left = !store_remove(clients->store, session, 0);
 	worker_disconnect(clients->worker, session);
@@ -245,6 +249,7 @@ int client_accept(struct clients *clients, int fd, const struct now *now)
 	char comm[PROTO_COMM_MAX] = {0};
 	socklen_t size = sizeof(struct ucred);
 	struct ucred ucred = {.uid = (uid_t)-1};
+	struct log_about about;
 	uint32_t session = 0;
 	int r, room = UNREAD_MAX;
 
@@ -258,8 +263,7 @@ int client_accept(struct clients *clients, int fd, const struct now *now)
 		status = worker_connect(clients->worker, &peer, now, &session);
 	}
 	if (status) {
-		struct log_about about = {ucred.uid, (uint32_t)ucred.pid, limit_of(status)};
-
+		about = (struct log_about){ucred.uid, (uint32_t)ucred.pid, limit_of(status)};
 		if (status == PROTO_E_NOBODY)
 			worker_refused_client(clients->worker, UINT32_MAX);
 		log_client(clients->log, LOG_NOTICE, at, &about, "refused a client: %s",
@@ -277,8 +281,11 @@ int client_accept(struct clients *clients, int fd, const struct now *now)
 		worker_refused_client(clients->worker, ucred.uid);
 		clients->of[session].fd = 0;
 		client_refuse(fd, PROTO_E_DESCRIPTORS);
+		return r;
 	}
-	return r;
+	about = (struct log_about){ucred.uid, (uint32_t)ucred.pid, NULL};
+	log_debug(clients->log, &about, "client %u connects: %.*s", session, PROTO_COMM_MAX, comm);
+	return 0;
 }
 
 /* Receives one packet into clients->in. Return: its size, more than PROTO_PACKET_MAX where it did
@@ -313,9 +320,29 @@ static void log_refusals(struct clients *clients, uint32_t session, const struct
 	uint32_t count = worker_take_refusals(clients->worker, &status);
 
 	about.limit = limit_of(status);
+	if (count && !about.limit)
+		log_debug(
+			clients->log, &about, "refused %u registrations: status %d", count, status);
 	if (count && about.limit)
 		log_client(clients->log, LOG_NOTICE, now->at[PROTO_CLOCK_MONOTONIC], &about,
 			"refused %u registrations: the limit is reached (%s)", count, about.limit);
+}
+
+/* Who cancels what is another user's leaves a trace. */
+static void log_taken(struct clients *clients, uint32_t session, const struct now *now)
+{
+	const struct worker *w = clients->worker;
+	const struct session *s = &w->arena.sessions[session];
+	struct log_about about = {s->uid, s->pid, NULL};
+
+	for (uint32_t i = 0; i < w->taken_count; i++) {
+		const struct worker_taken *taken = &w->taken[i];
+
+		log_client(clients->log, LOG_NOTICE, now->at[PROTO_CLOCK_MONOTONIC], &about,
+			"uid %u cancelled %u timer%s of uid %u, pid %u: %" PRIu64 "%s", s->uid,
+			taken->count, taken->count == 1 ? "" : "s", taken->uid, taken->pid,
+			taken->id, taken->count == 1 ? "" : " and others");
+	}
 }
 
 /* Ends a session with a last word for its client, an error event. Return: the work, in the shortest
@@ -350,6 +377,7 @@ static uint32_t client_handle(
 	if (end)
 		return client_end(clients, session, answer, size, now);
 	log_refusals(clients, session, now);
+	log_taken(clients, session, now);
 	if (size)
 		r = client_send(client, answer, size);
 	/* A client that does not wait for answers may have gone already; what it sent still counts,

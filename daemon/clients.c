@@ -243,6 +243,18 @@ static void send_left_answer(struct clients *clients)
 	worker_answered(clients->worker);
 }
 
+/* For the log of level debug. */
+static void tell_adoption(const struct clients *clients, uint32_t session)
+{
+	const struct session *s = &clients->worker->arena.sessions[session];
+	struct log_about about = {s->uid, s->pid, NULL};
+
+	log_debug(clients->log, &about,
+		clients->of[session].fd ? "client %u is adopted, with %u timers"
+					: "client %u was left without a connection, with %u timers",
+		session, s->held);
+}
+
 void clients_adopt(struct clients *clients)
 {
 	struct arena_header *h = clients->worker->arena.header;
@@ -266,6 +278,7 @@ void clients_adopt(struct clients *clients)
 	for (uint32_t session = ARENA_OWN_SESSION + 1; session <= h->sessions_top; session++) {
 		if (clients->worker->arena.sessions[session].state == SESSION_FREE)
 			continue;
+		tell_adoption(clients, session);
 		if (!clients->of[session].fd)
 			worker_disconnect(clients->worker, session);
 		else if (client_watch(clients, session, EPOLL_CTL_ADD) < 0)

@@ -52,6 +52,11 @@ struct log_about {
 void log_print(struct log *log, int priority, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* A message of LOG_DEBUG: one for each event of its kind, so none is counted against the allowance.
+ * about: NULL: about no client. Costs a comparison where the level is another. */
+void log_debug(struct log *log, const struct log_about *about, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* A message that a client caused; now: monotonic microseconds. */
 void log_client(struct log *log, int priority, uint64_t now, const struct log_about *about,
 	const char *format, ...) __attribute__((format(printf, 5, 6)));

@@ -5,6 +5,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,6 +397,30 @@ static int take_events(struct loop *loop)
 	return quiet;
 }
 
+/* For the log of level debug. */
+static void tell_arming(const struct loop *loop)
+{
+	static const char *const names[ARENA_CLOCKS] = {
+		[CLOCK_OF_MONOTONIC] = "monotonic",
+		[CLOCK_OF_BOOTTIME] = "boottime",
+		[CLOCK_OF_REALTIME] = "realtime",
+		[CLOCK_OF_BOOTTIME_ALARM] = "boottime alarm",
+		[CLOCK_OF_REALTIME_ALARM] = "realtime alarm",
+	};
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint64_t at = loop->alarm.armed[clock], is = timers_now(&loop->now, clock);
+
+		if (!(loop->alarm.newly & 1u << clock))
+			continue;
+		if (at == TIMERS_FOREVER)
+			log_debug(loop->log, NULL, "disarmed the %s clock", names[clock]);
+		else
+			log_debug(loop->log, NULL, "armed the %s clock: in %" PRIu64 " us",
+				names[clock], at > is ? at - is : 0);
+	}
+}
+
 static int turn(struct loop *loop)
 {
 	int r = take_events(loop);
@@ -418,6 +443,8 @@ static int turn(struct loop *loop)
 		loop->more = true;
 	}
 	loop->near = r > 0;
+	if (loop->alarm.newly && loop->log->level >= LOG_DEBUG)
+		tell_arming(loop);
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
 	return r < 0 ? r : 0;

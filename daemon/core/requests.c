@@ -212,6 +212,24 @@ static enum proto_status cancel(struct worker *w, uint32_t session, uint64_t id)
 	return PROTO_OK;
 }
 
+/* Notes for the log that a timer of another user was cancelled. */
+static void note_taken(struct worker *w, uint32_t session, uint32_t timer)
+{
+	const struct session *owner = &w->arena.sessions[w->arena.timers[timer].session];
+	struct worker_taken *last = w->taken_count ? &w->taken[w->taken_count - 1] : NULL;
+
+	if (owner->uid == w->arena.sessions[session].uid)
+		return;
+	if (last &&
+		((last->uid == owner->uid && last->pid == owner->pid) ||
+			w->taken_count == WORKER_TAKEN_MAX)) {
+		last->count++;
+		return;
+	}
+	w->taken[w->taken_count++] = (struct worker_taken){
+		owner->uid, owner->pid, 1, timers_id(&w->arena, timer)};
+}
+
 void requests_commit(struct worker *w, uint32_t session)
 {
 	struct arena *arena = &w->arena;
@@ -223,6 +241,7 @@ void requests_commit(struct worker *w, uint32_t session)
 		/* It was in the nearest cache a packet of removals ago. */
 		__builtin_prefetch(&arena->nodes[w->cancelling[i + 8 < n ? i + 8 : i] >> 1].tag);
 		if (w->cancelling[i] & 1) {
+			note_taken(w, session, timer);
 			sessions_tell_cancelled(arena, timer);
 			foreign++;
 		} else {

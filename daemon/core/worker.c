@@ -381,6 +381,7 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 	*ret_answer = answer;
 	*ret_end = true;
 	w->work = 0;
+	w->taken_count = 0;
 	if (!fault)
 		status = check_turn(&w->arena.sessions[session], &header, &text, &ignore);
 	if (status)

@@ -48,6 +48,15 @@ struct worker_batch {
 	uint32_t timers[PROTO_RECORDS_MAX(struct proto_cancelled)];
 };
 
+/* Timers of one session of another user, which root has cancelled in one packet. */
+struct worker_taken {
+	uint32_t uid, pid; /* whose they were */
+	uint32_t count;
+	uint64_t id; /* of the first */
+};
+
+#define WORKER_TAKEN_MAX 8
+
 struct worker {
 	struct arena arena;
 	struct worker_config config;
@@ -61,7 +70,10 @@ struct worker {
 	struct timers_run run;	 /* of the packet being applied */
 	uint32_t clock_set_next; /* the session to be told next that the clock was set; 0: none */
 	uint32_t work;		 /* beside its records, of the last packet: in the shortest ones */
-	uint32_t refusals;	 /* since worker_take_refusals() */
+	/* By the last packet. Where there are more sessions, the rest counts for the last of them. */
+	uint32_t taken_count;
+	struct worker_taken taken[WORKER_TAKEN_MAX];
+	uint32_t refusals; /* since worker_take_refusals() */
 	enum proto_status refused_with;
 	struct worker_batch batch;
 };

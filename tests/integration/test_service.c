@@ -159,6 +159,22 @@ static void test_watchdog_without_room(void **state)
 	check(soon >= 8);
 }
 
+/* On request the log has a line for each session that is gone on with. */
+static void test_adoption_is_told(void **state)
+{
+	char word[96];
+
+	(void)state;
+	service_start();
+	service_follow_stored(&one);
+	service_end_by_kill();
+	check(service_start_with("--log-level", "debug") == SERVES);
+	snprintf(word, sizeof(word), "is adopted, with 1 timers (uid %u, pid %d)", getuid(),
+		getpid());
+	check(service_said(word) == 1);
+	service_end_by_kill();
+}
+
 static int before_each(void **state)
 {
 	(void)state;
@@ -185,6 +201,7 @@ int main(void)
 		TEST(test_passed_descriptors),
 		TEST(test_watchdog),
 		TEST(test_watchdog_without_room),
+		TEST(test_adoption_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
