@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See command.h. It is waited for on a pidfd beside the signals, for a SIGTERM must reach a COMMAND
- * that is still running: without that, stopping toytimerctl would leave it behind.
+ * See command.h. COMMAND is waited for on a pidfd beside the signals: a SIGTERM must reach a COMMAND
+ * that is still running, or stopping toytimerctl would leave it behind.
+ *
+ * fork() and not posix_spawn(): the latter cannot give a child an ignored signal that the parent
+ * does not ignore.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/signalfd.h>
@@ -16,23 +20,38 @@
 #include "ctl.h"
 #include "output.h"
 
-int signals_block(struct signals *s)
+static bool is_ignored(int signal)
 {
-	sigset_t set, before;
+	struct sigaction action;
+
+	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+int signals_open(struct signals *s, const struct inherited *inherited)
+{
+	static const int signals[] = {SIGINT, SIGTERM};
+	sigset_t set;
 	int fd;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (!is_ignored(signals[i]))
+			sigaddset(&set, signals[i]);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	if (sigprocmask(SIG_BLOCK, &set, &before) < 0) {
-		close(fd);
-		return -errno;
-	}
-	*s = (struct signals){.fd = fd, .before = before};
+	*s = (struct signals){.fd = fd, .set = set, .inherited = inherited};
 	return 0;
+}
+
+void signals_block(const struct signals *s)
+{
+	(void)sigprocmask(SIG_BLOCK, &s->set, NULL);
+}
+
+void signals_unblock(const struct signals *s)
+{
+	(void)sigprocmask(SIG_SETMASK, &s->inherited->mask, NULL);
 }
 
 int signals_take(struct signals *s)
@@ -52,23 +71,54 @@ void signals_close(struct signals *s)
 		close(s->fd);
 }
 
-/* Returns 0 or an errno, as posix_spawn() does. */
-static int command_spawn(char **argv, const sigset_t *mask, pid_t *ret)
+void signals_die(int signal)
 {
-	posix_spawnattr_t attributes;
-	int r;
+	const struct sigaction by_default = {.sa_handler = SIG_DFL};
+	sigset_t set;
 
-	r = posix_spawnattr_init(&attributes);
-	if (r != 0)
-		return r;
-	posix_spawnattr_setsigmask(&attributes, mask);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-	r = posix_spawnp(ret, argv[0], NULL, &attributes, argv, environ);
-	posix_spawnattr_destroy(&attributes);
-	return r;
+	sigemptyset(&set);
+	sigaddset(&set, signal);
+	(void)sigaction(signal, &by_default, NULL);
+	(void)raise(signal);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* Returns when the process has ended, each SIGTERM that came before passed on to it. */
+/* The child's part: it becomes argv, or writes why not. */
+static void command_become(char **argv, const struct inherited *inherited, int report)
+{
+	int error;
+
+	inherit_give_back(inherited);
+	execvp(argv[0], argv);
+	error = errno;
+	while (write(report, &error, sizeof(error)) < 0 && errno == EINTR)
+		;
+	_exit(CTL_NOT_EXECUTABLE);
+}
+
+/* Returns the child's pid or a negative errno. The pipe closes when the child has become argv. */
+static pid_t command_spawn(char **argv, const struct inherited *inherited)
+{
+	int report[2], error = 0;
+	pid_t pid;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		command_become(argv, inherited, report[1]);
+	if (pid < 0)
+		error = errno;
+	close(report[1]);
+	while (pid > 0 && read(report[0], &error, sizeof(error)) < 0 && errno == EINTR)
+		;
+	close(report[0]);
+	if (pid > 0 && error != 0)
+		(void)waitpid(pid, NULL, 0);
+	return error == 0 ? pid : -error;
+}
+
+/* Returns when the process has ended. Passes each SIGTERM on to it. */
 static void command_watch(pid_t pid, struct signals *s)
 {
 	struct pollfd fds[2] = {{.events = POLLIN}, {.fd = s->fd, .events = POLLIN}};
@@ -85,18 +135,20 @@ static void command_watch(pid_t pid, struct signals *s)
 
 int command_run(char **argv, struct signals *s)
 {
-	int r, status;
-	pid_t pid;
+	pid_t pid = command_spawn(argv, s->inherited);
+	int status;
 
-	r = command_spawn(argv, &s->before, &pid);
-	if (r != 0) {
-		output_error("%s: %s", output_word(argv[0]), strerror(r));
-		return r == ENOENT ? CTL_NOT_FOUND : CTL_NOT_EXECUTABLE;
+	if (pid < 0) {
+		output_error("%s: %s", output_word(argv[0]), strerror(-pid));
+		return pid == -ENOENT ? CTL_NOT_FOUND : CTL_NOT_EXECUTABLE;
 	}
 
 	command_watch(pid, s);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return CTL_FAILED;
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno == EINTR)
+			continue;
+		output_error("%s: %s", output_word(argv[0]), strerror(errno));
+		return CTL_FAILED;
+	}
 	return WIFSIGNALED(status) ? CTL_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }

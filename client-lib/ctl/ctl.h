@@ -12,6 +12,7 @@
 #include <getopt.h>
 
 #include "../toytimer.h"
+#include "inherit.h"
 
 #define _printf_(a, b) __attribute__((__format__(__printf__, a, b)))
 #define _cleanup_(f)   __attribute__((__cleanup__(f)))
@@ -42,6 +43,8 @@ struct ctl {
 	enum ctl_where where;
 	const char *path; /* CTL_PATH: the argument of --socket */
 	int status;	  /* of a verb that is to go no further: see CTL_STOP */
+	int signal;	  /* that interrupted the verb: to end by, not to exit; 0: none */
+	struct inherited inherited;
 };
 
 /* What ctl_getopt() returns beside the verb's own options, which go from CTL_OPTION_VERB on: an

@@ -136,7 +136,7 @@ static int print_json(const struct gathered *g)
 		break;
 	}
 	output_json_add(&object, "timers", array);
-	return output_json(object) < 0 ? CTL_FAILED : CTL_DONE;
+	return output_json(stdout, object) < 0 ? CTL_FAILED : CTL_DONE;
 }
 
 static int print_table(const struct gathered *g, const struct list_options *options, uint64_t now)
@@ -150,7 +150,7 @@ static int print_table(const struct gathered *g, const struct list_options *opti
 		return ctl_no_memory();
 	if (options->legend)
 		printf("%s%zu timer%s listed.\n", g->n > 0 ? "\n" : "", g->n, g->n == 1 ? "" : "s");
-	return output_flush() < 0 ? CTL_FAILED : CTL_DONE;
+	return output_flush(stdout) < 0 ? CTL_FAILED : CTL_DONE;
 }
 
 /* Of -o. Returns 0 or CTL_STOP. */

@@ -8,14 +8,12 @@
  * error is one whether or not a daemon runs, and changes nothing.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <locale.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "command.h"
 #include "ctl.h"
 #include "output.h"
 
@@ -46,9 +44,9 @@ static const char help[] =
 	"\n"
 	"Ask timerd, the timer service, to wake you.\n"
 	"\n"
-	"  register [OPTION...] WHEN [-- COMMAND [ARG...]]\n"
+	"  register [OPTION...] [WHEN] [-- COMMAND [ARG...]]\n"
 	"                       Wait, and print or run COMMAND at each wake until the last\n"
-	"     --every SPAN      again and again, SPAN apart\n"
+	"     --every SPAN      again and again, SPAN apart; without WHEN from SPAN on\n"
 	"     --count N         N wakes (default: 1; with --every no end)\n"
 	"     --slack SPAN      this much later still suits\n"
 	"     --clock CLOCK     monotonic, boottime or realtime\n"
@@ -64,6 +62,7 @@ static const char help[] =
 	"                       wake, uid, user, pid, comm\n"
 	"  cancel ID...         Cancel timers\n"
 	"  status [--json]      Show what timerd has done so far\n"
+	"  help                 Show this text\n"
 	"\n"
 	"     --system          the daemon of the system\n"
 	"     --user            the daemon of this user\n"
@@ -250,20 +249,11 @@ void ctl_close(toytimer **t)
 	toytimer_unref(*t);
 }
 
-/*
- * Were one of the standard descriptors closed, the socket would take its number, and what is
- * printed would go to the daemon. The stand-ins are open the wrong way round, so that using them
- * still fails.
- */
-static bool hold_standard_descriptors(void)
+static int verb_help(struct ctl *ctl, int argc, char **argv)
 {
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) >= 0)
-			continue;
-		if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-			return false;
-	}
-	return true;
+	(void)ctl, (void)argc, (void)argv;
+	fputs(help, stdout);
+	return CTL_DONE;
 }
 
 static int run_verb(struct ctl *ctl, int argc, char **argv)
@@ -276,6 +266,7 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 		{"list", verb_list},
 		{"cancel", verb_cancel},
 		{"status", verb_status},
+		{"help", verb_help},
 	};
 
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
@@ -288,39 +279,46 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 	return ctl->status;
 }
 
-static int run(int argc, char **argv)
+static int run(struct ctl *ctl, int argc, char **argv)
 {
-	struct ctl ctl = {0};
 	int c;
 
 	opterr = 0;
 	do {
 		/* "+": the options that follow the verb are the verb's to look at. */
 		c = getopt_long(argc, argv, "+:h", common_options, NULL);
-		if (c >= 0 && common_option(&ctl, c, argc, argv) == CTL_STOP)
-			return ctl.status;
+		if (c >= 0 && common_option(ctl, c, argc, argv) == CTL_STOP)
+			return ctl->status;
 	} while (c >= 0);
 
 	if (optind >= argc) {
-		ctl_usage(&ctl,
+		ctl_usage(ctl,
 			"usage: toytimerctl [--system|--user|--socket PATH] VERB, with VERB one of "
-			"register, list, cancel, status");
-		return ctl.status;
+			"register, list, cancel, status, help");
+		return ctl->status;
 	}
-	return run_verb(&ctl, argc - optind, argv + optind);
+	return run_verb(ctl, argc - optind, argv + optind);
 }
 
 int main(int argc, char **argv)
 {
-	int status;
+	struct ctl ctl = {0};
+	int r, status;
 
-	if (!hold_standard_descriptors())
+	if (inherit_hold_descriptors() < 0)
 		return CTL_FAILED;
+	r = inherit_take(&ctl.inherited);
+	if (r < 0) {
+		output_error("signals: %s", strerror(-r));
+		return CTL_FAILED;
+	}
 	/* Only how characters are written: numbers are read and written as in C everywhere. */
 	setlocale(LC_CTYPE, "");
 
-	status = run(argc, argv);
-	if (status == CTL_DONE && output_flush() < 0)
+	status = run(&ctl, argc, argv);
+	if (status == CTL_DONE && output_flush(stdout) < 0)
 		status = CTL_FAILED;
+	if (ctl.signal != 0)
+		signals_die(ctl.signal);
 	return status;
 }

@@ -121,11 +121,11 @@ void output_error_v(const char *format, va_list arguments)
 	fprintf(stderr, "toytimerctl: %s\n", escaped ? escaped : "out of memory");
 }
 
-int output_flush(void)
+int output_flush(FILE *f)
 {
-	bool failed_before = ferror(stdout);
+	bool failed_before = ferror(f);
 
-	if (fflush(stdout) == 0 && !failed_before)
+	if (f == stderr || (fflush(f) == 0 && !failed_before))
 		return 0;
 
 	/* Of an error in an earlier write errno has been lost. */
@@ -141,7 +141,7 @@ void output_json_add(json_t **object, const char *key, json_t *value)
 	*object = NULL;
 }
 
-int output_json(json_t *value)
+int output_json(FILE *f, json_t *value)
 {
 	int r;
 
@@ -149,14 +149,14 @@ int output_json(json_t *value)
 		output_error("out of memory");
 		return -1;
 	}
-	r = json_dumpf(value, stdout, JSON_COMPACT);
+	r = json_dumpf(value, f, JSON_COMPACT);
 	json_decref(value);
-	if (r < 0 && !ferror(stdout)) {
+	if (r < 0 && !ferror(f)) {
 		output_error("out of memory");
 		return -1;
 	}
-	fputc('\n', stdout);
-	return output_flush();
+	fputc('\n', f);
+	return output_flush(f);
 }
 
 json_t *output_json_number(uint64_t number)

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "ctl.h"
 
@@ -25,18 +26,19 @@ const char *output_word(const char *word);
 void output_error(const char *format, ...) _printf_(1, 2);
 void output_error_v(const char *format, va_list arguments) _printf_(1, 0);
 
-/* Writes out what standard output holds. Returns 0, or -1, the reason having been told. */
-int output_flush(void);
+/* Writes out what standard output holds. Returns 0, or -1, the reason having been told. Standard
+ * error has nobody to tell a failure to: then it returns 0. */
+int output_flush(FILE *f);
 
 /* Adds a member to *object, taking the reference to value. Where either is missing for want of
  * memory, *object becomes NULL: an object is whole or is not printed. */
 void output_json_add(json_t **object, const char *key, json_t *value);
 
 /*
- * Writes a JSON value in one line and flushes it. Takes the reference to it; NULL counts as out of
+ * Writes a JSON value in one line to f, standard output or error, and flushes it. Takes the reference to it; NULL counts as out of
  * memory. Returns 0, or -1, the reason having been told.
  */
-int output_json(json_t *value);
+int output_json(FILE *f, json_t *value);
 
 /*
  * A JSON integer. JSON has no greatest one, but its readers have, and so has jansson: what does not

@@ -4,6 +4,7 @@
  *
  * WHEN is all the words that stand before "--", so that `register tomorrow 09:00` needs no quotes;
  * the first "--" ends it, and whatever stands behind that belongs to COMMAND, options and all.
+ * Without a WHEN, --every's SPAN stands for it: the first wake is one period away.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -30,7 +31,8 @@ enum {
 
 struct arguments {
 	struct wait_request request;
-	char *when; /* its words, joined; NULL: none yet */
+	char *when;	   /* its words, joined; NULL: none yet */
+	const char *every; /* as it was typed; NULL: not given */
 	bool clock_given;
 };
 
@@ -120,6 +122,7 @@ static int parse_option(struct ctl *ctl, struct arguments *a, int c)
 	case CTL_WORD:
 		return add_word(ctl, a, optarg);
 	case OPTION_EVERY:
+		a->every = optarg;
 		return parse_span(ctl, "--every", optarg, &r->every);
 	case OPTION_COUNT:
 		return parse_count(ctl, optarg, &r->count);
@@ -141,6 +144,17 @@ static int parse_option(struct ctl *ctl, struct arguments *a, int c)
 	default:
 		return CTL_STOP;
 	}
+}
+
+/* As a span, where there is one: the daemon's clock may be that of another time namespace. */
+static void apply_left(toytimer_registration *r, int64_t left)
+{
+	if (left < 0) {
+		r->due = clock_after(toytimer_now(r->clock), left);
+		return;
+	}
+	r->due = (uint64_t)left;
+	r->flags |= TOYTIMER_RELATIVE;
 }
 
 /*
@@ -177,7 +191,7 @@ static int apply_when(struct ctl *ctl, struct arguments *a)
 	if (when.kind == WHEN_SPAN)
 		r->flags |= TOYTIMER_RELATIVE;
 	else if (r->clock != TOYTIMER_REALTIME)
-		r->due = clock_after(toytimer_now(r->clock), clock_left(when.us, now));
+		apply_left(r, clock_left(when.us, now));
 	return 0;
 }
 
@@ -217,6 +231,8 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct arguments *a)
 			return CTL_STOP;
 		last = optarg;
 	}
+	if (!a->when && a->request.registration.every > 0 && add_word(ctl, a, a->every) == CTL_STOP)
+		return CTL_STOP;
 	if (!a->when)
 		return ctl_usage(
 			ctl, "usage: toytimerctl register [OPTION...] WHEN [-- COMMAND [ARG...]]");

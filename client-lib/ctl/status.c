@@ -66,7 +66,7 @@ static int print_json(const toytimer_status *s)
 		output_json_add(
 			&object, key, never ? json_null() : output_json_number(figures[i].value));
 	}
-	return output_json(object);
+	return output_json(stdout, object);
 }
 
 static int print_lines(const toytimer_status *s)
@@ -87,7 +87,7 @@ static int print_lines(const toytimer_status *s)
 			printf("%16s: %s\n", f->name,
 				when_format_span(span, sizeof(span), f->value, 0));
 	}
-	return output_flush();
+	return output_flush(stdout);
 }
 
 int verb_status(struct ctl *ctl, int argc, char **argv)

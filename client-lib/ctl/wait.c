@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See wait.h. The library's handler only takes an event down; it is told of outside, where there is
- * nobody to return a status through. Lines go out one by one: whoever reads them through a pipe is
- * waiting for each.
+ * See wait.h. The library's handler only notes an event; it is handled outside, where a status can be
+ * returned. Each line is written at once: whoever reads them through a pipe waits for each.
  *
- * While a command runs nothing is read from the daemon, which then merges the wakes that fall due
- * into one: nothing is to be done for that here.
+ * With a COMMAND standard output is COMMAND's, so that `$(toytimerctl register ... -- COMMAND)` is
+ * what COMMAND prints. Then our own line goes to standard error.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,15 +15,31 @@
 #include "clock.h"
 #include "command.h"
 #include "output.h"
+#include "runs.h"
 #include "wait.h"
 #include "when.h"
 
+/* How long a connection may be lost before that is told: a restart takes less. */
+#define AWAY_US UINT64_C(200000)
+
+/* For how long a daemon that does not answer may keep us from SIGTERM. */
+#define PATIENCE_US UINT64_C(1000000)
+
+/* Clocks that are this far apart are those of two time namespaces. */
+#define SKEW_LEAST_US 1000000
+
 struct waiter {
 	const struct wait_request *request;
+	toytimer *t;
+	uint64_t timer; /* its name at t */
 	struct signals signals;
 	toytimer_event event; /* the last one that came */
-	uint64_t id;	      /* the last that was told of: none comes with a refusal */
-	int command_status;   /* of the last command */
+	uint64_t id;	      /* the last that was told of */
+	uint64_t lost_since;  /* monotonic; 0: the daemon holds the timer */
+	bool lost_told;
+	int64_t skew; /* of the daemon's clock, as it is seen here */
+	struct runs runs;
+	int command_status; /* of the last command */
 };
 
 /* A wait goes on until it has a status, none of which is negative. */
@@ -36,9 +51,12 @@ static int take_event(toytimer *t, const toytimer_event *event, void *userdata)
 
 	(void)t;
 	w->event = *event;
-	if (event->id)
-		w->id = event->id;
 	return 0;
+}
+
+static FILE *output_of(const struct wait_request *request)
+{
+	return request->command ? stderr : stdout;
 }
 
 /* How long it is from the moment of registration, which for a span is that span. */
@@ -65,19 +83,19 @@ static int print_registered(const struct wait_request *request, uint64_t id, uin
 		output_json_add(&object, "id", output_json_number(id));
 		output_json_add(&object, "due_us", output_json_number(due));
 		output_json_add(&object, "left_us", json_integer(left));
-		return output_json(object);
+		return output_json(output_of(request), object);
 	}
 
 	if (r->clock != TOYTIMER_REALTIME)
-		wall = clock_after(
-			toytimer_now(TOYTIMER_REALTIME), clock_left(due, toytimer_now(r->clock)));
+		wall = clock_after(toytimer_now(TOYTIMER_REALTIME), left);
 	when_format_timestamp(timestamp, sizeof(timestamp), wall, WHEN_LOCAL);
 	when_format_span(span, sizeof(span), left < 0 ? 0 : (uint64_t)left, 0);
-	printf("registered %llu due %s (in %s)\n", (unsigned long long)id, timestamp, span);
-	return output_flush();
+	fprintf(output_of(request), "registered %llu due %s (in %s)\n", (unsigned long long)id,
+		timestamp, span);
+	return output_flush(output_of(request));
 }
 
-static int print_woken(const struct wait_request *request, const toytimer_event *event)
+static int print_woken(const struct wait_request *request, uint64_t id, const toytimer_event *event)
 {
 	char span[WHEN_SPAN_MAX];
 
@@ -87,17 +105,17 @@ static int print_woken(const struct wait_request *request, const toytimer_event 
 		json_t *object = json_object();
 
 		output_json_add(&object, "event", json_string("woken"));
-		output_json_add(&object, "id", output_json_number(event->id));
+		output_json_add(&object, "id", output_json_number(id));
 		output_json_add(&object, "due_us", output_json_number(event->due));
 		output_json_add(&object, "late_us", output_json_number(event->late));
 		output_json_add(&object, "overruns", output_json_number(event->overruns));
-		return output_json(object);
+		return output_json(stdout, object);
 	}
 
 	when_format_span(span, sizeof(span), event->late, 0);
-	printf("woken %llu late %s overruns %llu\n", (unsigned long long)event->id, span,
+	printf("woken %llu late %s overruns %llu\n", (unsigned long long)id, span,
 		(unsigned long long)event->overruns);
-	return output_flush();
+	return output_flush(stdout);
 }
 
 static int set_number(const char *name, uint64_t number)
@@ -108,35 +126,81 @@ static int set_number(const char *name, uint64_t number)
 	return setenv(name, text, 1);
 }
 
-/* Returns 0, or -1, the reason having been told. */
+static uint64_t daemon_now(const struct waiter *w)
+{
+	return clock_after(toytimer_now(w->request->registration.clock), w->skew);
+}
+
+/* Several periods have passed while COMMAND ran: they shall make one run. Whatever comes of the
+ * re-arming, runs_take() sorts out which periods a wake is for. */
+static void catch_up(struct waiter *w)
+{
+	toytimer_registration r = w->request->registration;
+
+	if (!runs_behind(&w->runs, daemon_now(w), &r.due))
+		return;
+	r.flags = 0;
+	if (r.count > 0)
+		r.count -= (uint32_t)w->runs.done;
+	if (toytimer_rearm(w->t, w->timer, &r) == 0)
+		runs_rearmed(&w->runs, r.due);
+}
+
+/* Returns a status, or WAITING if there is more to come. */
 static int run_command(struct waiter *w)
 {
-	const toytimer_event *e = &w->event;
+	uint32_t count = w->request->registration.count;
+	toytimer_event e = w->event;
 
-	if (set_number("TIMERD_ID", e->id) < 0 || set_number("TIMERD_DUE_US", e->due) < 0 ||
-		set_number("TIMERD_LATE_US", e->late) < 0 ||
-		set_number("TIMERD_OVERRUNS", e->overruns) < 0) {
-		ctl_no_memory();
-		return -1;
-	}
+	if (!runs_take(&w->runs, &e, daemon_now(w)))
+		return e.last ? w->command_status : WAITING;
+	if (set_number("TIMERD_ID", w->id) < 0 || set_number("TIMERD_DUE_US", e.due) < 0 ||
+		set_number("TIMERD_LATE_US", e.late) < 0 ||
+		set_number("TIMERD_OVERRUNS", e.overruns) < 0)
+		return ctl_no_memory();
 	w->command_status = command_run(w->request->command, &w->signals);
-	return 0;
+	signals_take(&w->signals);
+	if (e.last || (count > 0 && w->runs.done >= count))
+		return w->command_status;
+	catch_up(w);
+	return WAITING;
+}
+
+/* The default actions hold while a line is written: its reader may be slow. */
+static int tell_woken(struct waiter *w)
+{
+	int r;
+
+	signals_unblock(&w->signals);
+	r = print_woken(w->request, w->id, &w->event);
+	signals_block(&w->signals);
+	if (r < 0)
+		return CTL_FAILED;
+	return w->event.last ? CTL_DONE : WAITING;
+}
+
+static void tell_id(struct waiter *w, uint64_t id)
+{
+	if (id != 0 && id != w->id) {
+		output_error("timerd is back: timer %llu is now %llu", (unsigned long long)w->id,
+			(unsigned long long)id);
+		w->id = id;
+	}
 }
 
 /* Returns a status, or WAITING if there is more to come. */
 static int handle_event(struct waiter *w)
 {
 	const toytimer_event *e = &w->event;
-	int r;
 
 	switch (e->type) {
 	case TOYTIMER_WOKEN:
-		r = w->request->command ? run_command(w) : print_woken(w->request, e);
-		if (r < 0)
-			return CTL_FAILED;
-		return e->last ? w->command_status : WAITING;
+		/* 0: the connection was lost after the wake had arrived. */
+		tell_id(w, e->id);
+		return w->request->command ? run_command(w) : tell_woken(w);
 	case TOYTIMER_CANCELLED:
-		output_error("%llu: cancelled by another", (unsigned long long)e->id);
+		tell_id(w, e->id);
+		output_error("%llu: cancelled by another", (unsigned long long)w->id);
 		return CTL_CANCELLED;
 	case TOYTIMER_REFUSED:
 		/* timerd was started again, with other limits or other clients than before. */
@@ -146,18 +210,53 @@ static int handle_event(struct waiter *w)
 	return WAITING;
 }
 
-/* Handles events until there is a status. Signals are looked at between any two events: of a short
- * period there may always be a next one. */
-static int wait_loop(toytimer *t, struct waiter *w)
+/* Tells that the daemon is away, once each time, and under which id the timer is registered again.
+ * Returns for how many milliseconds to wait at most; -1: for ever. */
+static int tell_connection(struct waiter *w)
+{
+	uint64_t id = 0, now = toytimer_now(TOYTIMER_MONOTONIC);
+
+	if (toytimer_get_timer(w->t, w->timer, &id, NULL) < 0 || id != 0) {
+		tell_id(w, id);
+		w->lost_since = 0;
+		w->lost_told = false;
+		return -1;
+	}
+	if (w->lost_since == 0)
+		w->lost_since = now;
+	if (w->lost_told)
+		return -1;
+	if (now - w->lost_since < AWAY_US)
+		return (int)((w->lost_since + AWAY_US - now) / 1000 + 1);
+	output_error("timerd is away: waiting for it, to register timer %llu again",
+		(unsigned long long)w->id);
+	w->lost_told = true;
+	return -1;
+}
+
+/* Waits for an event or a signal. Returns a status, or WAITING. */
+static int wait_for_event(struct waiter *w)
 {
 	struct pollfd fds[2] = {
-		{.fd = toytimer_get_fd(t), .events = (short)toytimer_get_events(t)},
+		{.fd = toytimer_get_fd(w->t), .events = (short)toytimer_get_events(w->t)},
 		{.fd = w->signals.fd, .events = POLLIN},
 	};
 
-	for (;;) {
-		int status = WAITING;
-		int r = toytimer_process(t);
+	if (poll(fds, 2, tell_connection(w)) < 0 && errno != EINTR) {
+		output_error("poll: %s", strerror(errno));
+		return CTL_FAILED;
+	}
+	return WAITING;
+}
+
+/* Handles events until there is a status. Signals are looked at between any two events: of a short
+ * period there may always be a next one. */
+static int wait_loop(struct ctl *ctl, struct waiter *w)
+{
+	int status = WAITING;
+
+	while (status == WAITING) {
+		int r = toytimer_process(w->t);
 
 		if (r < 0) {
 			output_error("%s", toytimer_strerror(r));
@@ -165,16 +264,14 @@ static int wait_loop(toytimer *t, struct waiter *w)
 		}
 		if (r > 0)
 			status = handle_event(w);
-		if (status != WAITING)
-			return status;
 		signals_take(&w->signals);
-		if (w->signals.caught != 0)
-			return CTL_SIGNAL + w->signals.caught;
-		if (r == 0 && poll(fds, 2, -1) < 0 && errno != EINTR) {
-			output_error("poll: %s", strerror(errno));
-			return CTL_FAILED;
-		}
+		ctl->signal = w->signals.caught;
+		if (ctl->signal != 0)
+			return CTL_SIGNAL + ctl->signal;
+		if (r == 0)
+			status = wait_for_event(w);
 	}
+	return status;
 }
 
 /* A refusal by the word that brought it about, as far as that can be told. */
@@ -191,42 +288,64 @@ static int register_failed(const struct wait_request *request, int error)
 	return ctl_status_of(error);
 }
 
+/* The daemon may be in another time namespace. What it answered to a span tells how far apart the
+ * clocks are; less is the time that the answer took. */
+static int64_t clock_skew(const toytimer_registration *r, uint64_t due)
+{
+	int64_t skew;
+
+	if (!(r->flags & TOYTIMER_RELATIVE) || r->clock == TOYTIMER_REALTIME)
+		return 0;
+	skew = clock_left(due, clock_after(toytimer_now(r->clock), left_of(r, due)));
+	return skew > 0 || skew < -SKEW_LEAST_US ? skew : 0;
+}
+
 static void waiter_close(struct waiter *w)
 {
 	signals_close(&w->signals);
+	toytimer_unref(w->t);
 }
 
-int wait_for_wakes(const struct ctl *ctl, const struct wait_request *request)
+/* Registers, and tells of it. Returns a status, or WAITING. */
+static int waiter_register(struct waiter *w)
 {
-	_cleanup_(waiter_close) struct waiter w = {.request = request, .signals.fd = -1};
-	_cleanup_(ctl_close) toytimer *t = NULL;
-	toytimer_registration registration = request->registration;
-	uint64_t timer, due;
+	toytimer_registration registration = w->request->registration;
+	uint64_t due;
 	int r;
 
-	r = ctl_open(ctl, &t);
-	if (r != CTL_DONE)
-		return r;
-
 	registration.handler = take_event;
-	registration.userdata = &w;
-	r = toytimer_register(t, &registration, &timer);
+	registration.userdata = w;
+	r = toytimer_register(w->t, &registration, &w->timer);
 	if (r < 0)
-		return register_failed(request, r);
-
-	/* From here on an interrupt is answered; before, there was nothing to be undone. */
-	r = signals_block(&w.signals);
-	if (r < 0) {
-		output_error("signals: %s", strerror(-r));
-		return CTL_FAILED;
-	}
-
-	r = toytimer_get_timer(t, timer, &w.id, &due);
+		return register_failed(w->request, r);
+	r = toytimer_get_timer(w->t, w->timer, &w->id, &due);
 	if (r < 0) {
 		output_error("register: %s", toytimer_strerror(r));
 		return CTL_FAILED;
 	}
-	if (print_registered(request, w.id, due) < 0)
-		return CTL_FAILED;
-	return wait_loop(t, &w);
+	w->skew = clock_skew(&registration, due);
+	w->runs.every = registration.every;
+	return print_registered(w->request, w->id, due) < 0 ? CTL_FAILED : WAITING;
+}
+
+int wait_for_wakes(struct ctl *ctl, const struct wait_request *request)
+{
+	_cleanup_(waiter_close) struct waiter w = {.request = request, .signals.fd = -1};
+	int r;
+
+	r = ctl_open(ctl, &w.t);
+	if (r != CTL_DONE)
+		return r;
+	r = signals_open(&w.signals, &ctl->inherited);
+	if (r < 0) {
+		output_error("signals: %s", strerror(-r));
+		return r == -EMFILE || r == -ENFILE ? CTL_REFUSED : CTL_FAILED;
+	}
+	/* Until the timer is registered an interrupt has nothing to undo. */
+	r = waiter_register(&w);
+	if (r != WAITING)
+		return r;
+	(void)toytimer_set_timeout(w.t, PATIENCE_US);
+	signals_block(&w.signals);
+	return wait_loop(ctl, &w);
 }

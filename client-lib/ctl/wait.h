@@ -17,5 +17,5 @@ struct wait_request {
 	char **command; /* NULL-terminated, or NULL */
 };
 
-/* Returns the exit status, the reason having been told. */
-int wait_for_wakes(const struct ctl *ctl, const struct wait_request *request);
+/* Returns the exit status, the reason having been told. Sets ctl->signal if a signal ended the wait. */
+int wait_for_wakes(struct ctl *ctl, const struct wait_request *request);

@@ -70,6 +70,9 @@ gave() {
 	fi
 }
 
+# matches TEXT PATTERN: as a whole.
+matches() { [[ $1 =~ ^$2$ ]]; }
+
 # lines LINE...: as one text.
 lines() {
 	local IFS=$newline
@@ -77,14 +80,15 @@ lines() {
 }
 
 # start NAME ARGUMENT...: runs toytimerctl in the background until it has printed its first line.
-# Its process is $pid, its output goes to NAME.out and NAME.err.
+# Its process is $pid, its output goes to NAME.out and NAME.err. With a COMMAND the first line is on
+# NAME.err. bash ignores SIGINT for what it starts in the background.
 start() {
 	local name=$1
 	shift
-	rm -f "$dir/$name.out"
-	"$ctl" "$@" >"$dir/$name.out" 2>"$dir/$name.err" </dev/null &
+	rm -f "$dir/$name.out" "$dir/$name.err"
+	env --default-signal=INT "$ctl" "$@" >"$dir/$name.out" 2>"$dir/$name.err" </dev/null &
 	pid=$!
-	until_true test -s "$dir/$name.out"
+	until_true grep -q . "$dir/$name.out" "$dir/$name.err"
 }
 
 # finish NAME: waits for what start() started last; sets out, err, status as run() does.
@@ -145,7 +149,7 @@ sys.exit(0 if eval("(" + sys.argv[2] + ")") else 1)' "$out" "$1"
 }
 
 id_of() {
-	sed -n '1s/^registered \([0-9]*\) .*/\1/p' "$dir/$1.out"
+	cat "$dir/$1.out" "$dir/$1.err" | sed -n 's/^registered \([0-9]*\) .*/\1/p' | head -n 1
 }
 
 finish_tests() {
