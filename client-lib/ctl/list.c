@@ -106,7 +106,7 @@ static int compare_left(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static json_t *json_of(const toytimer_listed *l)
+static json_t *json_of(const toytimer_listed *l, struct table_user *user)
 {
 	json_t *object = json_object();
 
@@ -121,15 +121,19 @@ static json_t *json_of(const toytimer_listed *l)
 	output_json_add(&object, "uid", json_integer(l->uid));
 	output_json_add(&object, "pid", json_integer(l->pid));
 	output_json_add(&object, "comm", output_json_text(l->comm));
+	output_json_add(&object, "count", json_integer(table_count(l)));
+	output_json_add(&object, "wake_system", json_boolean(l->flags & TOYTIMER_WAKE_SYSTEM));
+	output_json_add(&object, "user", output_json_text(table_user_name(user, l->uid)));
 	return object;
 }
 
 static int print_json(const struct gathered *g)
 {
 	json_t *array = json_array(), *object = json_object();
+	struct table_user user = {0};
 
 	for (size_t i = 0; i < g->n; i++) {
-		if (json_array_append_new(array, json_of(&g->timers[i])) == 0)
+		if (json_array_append_new(array, json_of(&g->timers[i], &user)) == 0)
 			continue;
 		json_decref(array);
 		array = NULL;
@@ -148,8 +152,8 @@ static int print_table(const struct gathered *g, const struct list_options *opti
 	/* Headings of nothing are noise. */
 	if (g->n > 0 && table_print(g->timers, g->n, &columns, options->legend, now) < 0)
 		return ctl_no_memory();
-	if (options->legend)
-		printf("%s%zu timer%s listed.\n", g->n > 0 ? "\n" : "", g->n, g->n == 1 ? "" : "s");
+	if (options->legend && table_print_sum(g->n) < 0)
+		return ctl_no_memory();
 	return output_flush(stdout) < 0 ? CTL_FAILED : CTL_DONE;
 }
 

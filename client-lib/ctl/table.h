@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table that `toytimerctl list` shows. libsmartcols lays it out: it knows how wide the terminal
- * is and the characters are, and lets none through that would steer the terminal.
+ * The table that `toytimerctl list` shows. libsmartcols lays it out and lets no character through
+ * that would steer the terminal. No line is wider than the terminal: texts are cut, with an
+ * ellipsis, see width.h. Nothing is cut for a pipe or a file.
  */
 #pragma once
 
@@ -34,3 +35,19 @@ int table_parse_columns(
 /* Prints timers in their order. now: the wall clock when they were listed. Returns 0 or -ENOMEM. */
 int table_print(const toytimer_listed *timers, size_t n, const struct table_columns *columns,
 	bool headings, uint64_t now);
+
+/* Prints how many timers there are, below the table. Returns 0 or -ENOMEM. */
+int table_print_sum(size_t n);
+
+/* A user's name, remembered: most timers of a list have the same user. Zero it first. */
+struct table_user {
+	bool known;
+	uint32_t uid;
+	char name[256];
+};
+
+/* The name, valid until the next call with the same `user`, or the number if there is none. */
+const char *table_user_name(struct table_user *user, uint32_t uid);
+
+/* How many wakes were asked for; 0: there is no end. */
+uint32_t table_count(const toytimer_listed *l);
