@@ -106,7 +106,7 @@ static int finish(struct when_reading *reading, struct when_text start, struct w
 
 static int read_word(struct when_text *text, struct when_reading *reading)
 {
-	const struct when_text start = *text, word = when_text_first_word(start);
+	const struct when_text start = *text, word = when_text_letters(start);
 	bool is_midnight = when_text_is_caseless(word, "midnight");
 
 	if (!is_midnight && !when_text_is_caseless(word, "noon"))

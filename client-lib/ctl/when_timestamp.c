@@ -104,6 +104,10 @@ static int read_items(struct when_text text, struct when_reading *reading)
 		r = read_item(&text, reading);
 		if (r < 0)
 			return r;
+		/* "Fri, 1 Jan 2027", "tomorrow, 9am" */
+		if (when_text_starts(&text, ',') && text.at + 1 < text.end &&
+			when_is_blank(text.at[1]))
+			text.at++;
 		if (when_text_done(&text) || when_is_blank(*text.at)) {
 			when_text_skip_blanks(&text);
 			continue;

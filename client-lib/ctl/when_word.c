@@ -47,9 +47,6 @@ static int read_weekday(struct when_text *text, struct when_reading *reading)
 		return when_blame(
 			reading->error, word, -EINVAL, "is a second day of the week; say one only");
 	text->at = word.end;
-	/* As RFC 5322 has it. */
-	if (when_text_starts(text, ','))
-		text->at++;
 	reading->weekday_word = word;
 	reading->weekday = weekday;
 	return 1;
@@ -72,7 +69,7 @@ static int refuse_ambiguous(
 
 int when_word_read(struct when_text *text, struct when_reading *reading)
 {
-	const struct when_text word = when_text_first_word(*text);
+	const struct when_text word = when_text_letters(*text);
 	const struct when_text behind = {word.end, text->end};
 
 	for (size_t i = 0; i < COUNT(days); i++) {
