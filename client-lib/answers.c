@@ -31,11 +31,20 @@ static void happen(struct toytimer *t, struct timer *timer, const struct event *
 		timers_drop(&t->timers, timer);
 }
 
+/* Whether an event is of a timer that had this one's name before: a daemon that goes on where another
+ * was killed may send it again. */
+static bool is_of_before(const struct timer *timer, uint64_t id)
+{
+	return timer->revived && (timer->state != TIMER_HELD || timer->id != id);
+}
+
 static int take_wake(struct toytimer *t, const struct proto_wake *wake)
 {
 	struct timer *timer = timers_find(&t->timers, wake->cookie);
 
 	if (!timer || timer->state == TIMER_ENDED)
+		return 0;
+	if (is_of_before(timer, wake->id))
 		return 0;
 	if (timer->state != TIMER_HELD)
 		return -EPROTO;
@@ -60,6 +69,8 @@ static int take_cancelled(struct toytimer *t, const struct proto_cancelled *canc
 	struct timer *timer = timers_find(&t->timers, cancelled->cookie);
 
 	if (!timer || timer->state == TIMER_ENDED)
+		return 0;
+	if (is_of_before(timer, cancelled->id))
 		return 0;
 	if (timer->state != TIMER_HELD)
 		return -EPROTO;
@@ -183,13 +194,8 @@ static int take_registered_all(struct toytimer *t, const struct request *request
  */
 static void take_cancel(struct toytimer *t, struct cancel_item *item, int error)
 {
-	struct timer *timer;
+	struct timer *timer = requests_cancelled(t, item);
 
-	/* One that was asked for by its id may have come to be ours since. */
-	if (item->timer)
-		timer = timers_find(&t->timers, item->timer);
-	else
-		timer = timers_find_id(&t->timers, item->id);
 	item->error = error;
 	if (!timer || (error && error != -ENOENT))
 		return;
@@ -217,7 +223,7 @@ static void take_rearmed(struct toytimer *t, struct call *call)
 
 	get(t, 0, &answer, sizeof(answer));
 	error = text_errno(t->connection.header.status ?: answer.status);
-	if (!error && timer && timer->state == TIMER_HELD)
+	if (!error && timer && timer->state == TIMER_HELD && timer->id == answer.id)
 		timers_rearm(timer, &call->rearm.record);
 	call_finish(call, error);
 }

@@ -194,8 +194,11 @@ _public_ int toytimer_cancel_wait(toytimer *t, uint64_t timer)
 	if (r < 0)
 		return r;
 	deadline = handle_deadline(t);
-	cancel_some(t, &timer, 1, &error, deadline);
-	r = handle_await_handler(t, timer, deadline);
+	/* The handler that is waited for may arm its timer again. */
+	do {
+		cancel_some(t, &timer, 1, &error, deadline);
+		r = handle_await_handler(t, timer, deadline);
+	} while (r == 0 && error == -ENOENT && find(t, timer));
 	handle_leave(t);
 	return r ?: error;
 }
@@ -251,9 +254,17 @@ static int rearm_record(
 	return instant_of(&now, (enum toytimer_clock)timer->clock, r->flags, r->due, &ret->due);
 }
 
+/* One to re-arm: also one that is at its end, while its last handler runs. */
+static struct timer *find_rearmable(struct toytimer *t, uint64_t name)
+{
+	struct timer *timer = timers_find(&t->timers, name);
+
+	return timer && dispatch_is_last_of(t, timer) ? timer : find(t, name);
+}
+
 static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration *r)
 {
-	struct timer *timer = find(t, name);
+	struct timer *timer = find_rearmable(t, name);
 	uint64_t deadline = handle_deadline(t);
 	struct proto_rearm record;
 	struct call *call;
@@ -262,6 +273,8 @@ static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration 
 	if (!timer)
 		return -ENOENT;
 	error = rearm_record(timer, r, &record);
+	if (error == 0 && timer->abandoned)
+		return register_again(t, timer, &record);
 	if (error == 0)
 		error = await_ids(t, &name, 1, deadline, NULL);
 	if (error < 0)

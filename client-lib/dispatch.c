@@ -18,11 +18,23 @@ static int call_handler(struct running *running, int *ret_result);
 /* The dispatch is over. Another may have begun where this one was taken for abandoned. */
 static void end(struct toytimer *t, uint64_t number)
 {
+	struct timer *timer;
+
 	if (!t->dispatch.running || t->dispatch.number != number)
 		return;
 	t->dispatch.running = false;
+	timer = timers_find(&t->timers, t->dispatch.timer);
+	/* Its last handler has not armed it again. */
+	if (timer && timer->state == TIMER_ENDED && timer->abandoned)
+		timers_drop(&t->timers, timer);
 	if (t->dispatch.awaited)
 		pthread_cond_broadcast(&t->progress);
+}
+
+bool dispatch_is_last_of(const struct toytimer *t, const struct timer *timer)
+{
+	return t->dispatch.running && timer->state == TIMER_ENDED && timer->abandoned &&
+		timers_name(&t->timers, timer) == t->dispatch.timer;
 }
 
 struct search {
@@ -158,8 +170,9 @@ int dispatch_next(struct toytimer *t, int *ret_result)
 		 * gone. */
 		if (timer->state == TIMER_HELD || timer->state == TIMER_ENDED)
 			running.event.id = timer->id;
+		/* It is gone but for its own handler, which may re-arm it. */
 		if (event.last)
-			timers_drop(&t->timers, timer);
+			timers_abandon(&t->timers, timer);
 		return call_handler(&running, ret_result);
 	}
 	return 0;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct toytimer;
+struct timer;
 struct event;
 
 struct dispatch {
@@ -32,6 +33,9 @@ bool dispatch_is_here(struct toytimer *t);
 
 /* The same check where it costs nothing: it misses a jump that was followed by deeper calls. */
 void dispatch_check(struct toytimer *t);
+
+/* Whether the last handler of that timer runs now, so that the timer can still be re-armed. */
+bool dispatch_is_last_of(const struct toytimer *t, const struct timer *timer);
 
 /*
  * Hands out the oldest event that is still wanted, with the lock released while its handler runs.

@@ -67,7 +67,7 @@ static void leave_work(struct toytimer *t)
 {
 	t->signalled = set_readable(t->signal, t->signalled, has_work(t));
 	if (t->runners)
-		t->run_over = set_readable(t->over, t->run_over, handle_run_ends(t));
+		t->run_over = set_readable(t->over, t->run_over, handle_run_ends(t) || t->stopped);
 }
 
 void handle_leave(struct toytimer *t)
@@ -343,10 +343,14 @@ int handle_await_handler(struct toytimer *t, uint64_t timer, uint64_t deadline)
 	return r;
 }
 
+/* A runner wakes up, or is cancelled in its sleep. stops: toytimer.stops as it was before. */
 static void forget_runner(struct toytimer *t, void *userdata)
 {
-	(void)userdata;
+	const uint64_t *stops = userdata;
+
 	t->runners--;
+	if (t->stops != *stops && t->stopped)
+		t->stopped--;
 }
 
 /* Return: 1, 0 or -EINTR. */
@@ -368,10 +372,12 @@ static int poll_work(struct sleeper *sleeper, uint64_t timeout, bool runs)
 
 int handle_sleep(struct toytimer *t, uint64_t timeout, bool runs)
 {
+	uint64_t stops = t->stops;
 	struct sleeper sleeper = {
 		.t = t,
 		.cancel_state = t->cancel_state,
 		.undo = runs ? forget_runner : NULL,
+		.userdata = &stops,
 	};
 	int r, retaken;
 
@@ -386,6 +392,7 @@ int handle_sleep(struct toytimer *t, uint64_t timeout, bool runs)
 	retaken = handle_retake(t, sleeper.cancel_state);
 	if (retaken < 0)
 		return retaken;
-	t->runners -= runs;
+	if (runs)
+		forget_runner(t, &stops);
 	return r;
 }

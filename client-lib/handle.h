@@ -45,6 +45,9 @@ struct toytimer {
 	bool run_over;	  /* `over` is readable */
 	struct dispatch dispatch;
 	unsigned int runners; /* threads that sleep in toytimer_run() */
+	unsigned int stopped; /* of these, threads that toytimer_stop() is to wake */
+	uint64_t stops;	      /* calls of toytimer_stop() */
+	bool stop_next;	      /* no toytimer_run() has ended for the last of them yet */
 	int epoll;	      /* the caller's: connection.epoll and signal */
 	int signal;	      /* eventfd, see handle_leave() */
 	int over;	      /* eventfd: tells runners that toytimer_run() may end */
@@ -110,6 +113,9 @@ void handle_yield_to_leader(struct toytimer *t);
 
 /* Frees a handle, also a half-built one. In a forked child it leaves the parent's alone. */
 void handle_free(struct toytimer *t);
+
+/* Registers a timer again that is at its end, and waits for the answer. (register.c) */
+int register_again(struct toytimer *t, struct timer *timer, const struct proto_rearm *record);
 
 /*
  * Does what the packet in connection.in says. (answers.c)

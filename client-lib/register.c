@@ -153,6 +153,20 @@ static void register_all(
 		abandon(t, batch, error);
 }
 
+int register_again(struct toytimer *t, struct timer *timer, const struct proto_rearm *record)
+{
+	int error = 0, r = 0;
+	struct batch batch = {.errors = &error, .pending = 1};
+	uint64_t deadline = handle_deadline(t);
+
+	timers_revive(&t->timers, timer, record, &batch);
+	while (r == 0 && batch.pending)
+		r = handle_await(t, deadline, abandon_cancelled, &batch);
+	if (r < 0)
+		abandon(t, &batch, r);
+	return r ?: error;
+}
+
 _public_ int toytimer_register_many(toytimer *t, const toytimer_registration *r, size_t n,
 	uint64_t *ret_timers, int *ret_errors)
 {

@@ -262,13 +262,23 @@ void requests_done(struct requests *q)
 		q->again = q->length;
 }
 
+struct timer *requests_cancelled(struct toytimer *t, const struct cancel_item *item)
+{
+	struct timer *timer = item->timer ? timers_find(&t->timers, item->timer)
+					  : timers_find_id(&t->timers, item->id);
+	bool holds = timer && (timer->state == TIMER_HELD || timer->state == TIMER_ENDED) &&
+		timer->id == item->id;
+
+	return holds && !dispatch_is_last_of(t, timer) ? timer : NULL;
+}
+
 /* A timer that the daemon no longer knows is cancelled by that. An
  * id is gone with the daemon that gave it: to send it again might hit another timer. */
 static void cancels_lost(struct toytimer *t, struct call *call)
 {
 	for (size_t i = 0; i < call->n; i++) {
 		struct cancel_item *item = &call->cancels[i];
-		struct timer *timer = timers_find(&t->timers, item->timer);
+		struct timer *timer = requests_cancelled(t, item);
 
 		item->error = timer ? 0 : -ENOENT;
 		if (timer)
@@ -281,7 +291,7 @@ static void rearm_lost(struct toytimer *t, struct call *call)
 {
 	struct timer *timer = timers_find(&t->timers, call->rearm.timer);
 
-	if (!timer || timer->state == TIMER_ENDED) {
+	if (!timer || timer->state != TIMER_HELD || timer->id != call->rearm.record.id) {
 		call_finish(call, -ENOENT);
 		return;
 	}

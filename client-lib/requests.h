@@ -99,6 +99,12 @@ void requests_queue(struct toytimer *t, struct call *call);
  * back, unless it is to be rid of timers of this handle. */
 void requests_abandon(struct toytimer *t, struct call *call);
 
+/*
+ * The timer of this handle that a cancelling means. One that was asked for by its id may have come to
+ * be ours since. NULL: none. Its last handler runs then, and may have armed it again under another id.
+ */
+struct timer *requests_cancelled(struct toytimer *t, const struct cancel_item *item);
+
 /* Sends what is queued, as far as the socket takes it. */
 void requests_send(struct toytimer *t);
 

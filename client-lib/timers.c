@@ -161,15 +161,13 @@ static uint32_t take_place(struct timers *timers, uint32_t *ret_generation)
 	return place;
 }
 
-struct timer *timers_add(struct timers *timers, const struct timer *model)
+/* Puts a timer at the list's end, QUEUED. */
+static void enqueue(struct timers *timers, struct timer *timer)
 {
-	uint32_t generation;
-	uint32_t place = take_place(timers, &generation);
-	struct timer *timer = &timers->array[place], *last = timers_at(timers, timers->last);
+	uint32_t place = place_of(timers, timer);
+	struct timer *last = timers_at(timers, timers->last);
 
-	*timer = *model;
 	timer->state = TIMER_QUEUED;
-	timer->generation = generation;
 	timer->previous = timers->last;
 	timer->next = TIMERS_NONE;
 	if (last)
@@ -183,6 +181,17 @@ struct timer *timers_add(struct timers *timers, const struct timer *model)
 	timers->unsent_count++;
 	timers->queued++;
 	timers->count++;
+}
+
+struct timer *timers_add(struct timers *timers, const struct timer *model)
+{
+	uint32_t generation;
+	uint32_t place = take_place(timers, &generation);
+	struct timer *timer = &timers->array[place];
+
+	*timer = *model;
+	timer->generation = generation;
+	enqueue(timers, timer);
 	return timer;
 }
 
@@ -213,6 +222,17 @@ void timers_rearm(struct timer *timer, const struct proto_rearm *record)
 	timer->slack = record->slack;
 	timer->every = record->every;
 	timer->count = record->count;
+}
+
+void timers_revive(struct timers *timers, struct timer *timer, const struct proto_rearm *record,
+	struct batch *batch)
+{
+	timers_rearm(timer, record);
+	timer->batch = batch;
+	timer->number = 0;
+	timer->revived = true;
+	timer->abandoned = false;
+	enqueue(timers, timer);
 }
 
 void timers_woken(struct timer *timer, uint64_t due, uint64_t overruns)

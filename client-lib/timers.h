@@ -52,6 +52,7 @@ struct timer {
 	uint8_t clock;
 	uint8_t flags;	/* enum proto_timer_flag */
 	bool abandoned; /* nobody wants it any more, but the daemon may hold it */
+	bool revived;	/* it has had another id, whose events may come a second time */
 };
 
 static_assert(sizeof(struct timer) <= 88, "a million timers in one process, under 100 bytes each");
@@ -94,6 +95,11 @@ struct timer *timers_at(struct timers *timers, uint32_t place);
 
 /* Gives it another due, slack, period and count. The numbers of its wakes go on. */
 void timers_rearm(struct timer *timer, const struct proto_rearm *record);
+
+/* Registers an ENDED timer that nobody wants any more again, under the same name: QUEUED, and
+ * wanted. batch may be NULL. */
+void timers_revive(struct timers *timers, struct timer *timer, const struct proto_rearm *record,
+	struct batch *batch);
 
 /* Notes a wake that is not the last: the next due and how many are left. */
 void timers_woken(struct timer *timer, uint64_t due, uint64_t overruns);

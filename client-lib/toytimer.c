@@ -234,23 +234,37 @@ _public_ int toytimer_wait(toytimer *t, uint64_t timeout)
 	return r;
 }
 
-/* toytimer_run() with the lock held. Return: 0; 1: *ret_result is what a handler returned, and not 0;
- * or a negative errno: with -ECHILD the lock is not held, and the handle may be gone. */
+/* Whether toytimer_stop() was called since: a call of it ends at least one toytimer_run(). */
+static bool stopped_since(struct toytimer *t, uint64_t stops)
+{
+	if (t->stops == stops)
+		return false;
+	t->stop_next = false;
+	return true;
+}
+
+/* toytimer_run() with the lock held. Return: 0; 1: *ret_result is a handler's negative return; or a
+ * negative errno: with -ECHILD the lock is not held, and the handle may be gone. */
 static int run(struct toytimer *t, int *ret_result)
 {
-	for (;;) {
+	uint64_t stops = t->stops - t->stop_next;
+
+	while (!stopped_since(t, stops)) {
 		int r = process(t, ret_result);
 
-		if (r == 1 && *ret_result == 0)
+		if (r == 1 && *ret_result >= 0)
 			continue;
 		if (r != 0)
 			return r;
+		if (t->stops != stops)
+			continue;
 		if (handle_run_ends(t))
 			return 0;
 		r = handle_sleep(t, TOYTIMER_FOREVER, true);
 		if (r < 0)
 			return r;
 	}
+	return 0;
 }
 
 _public_ int toytimer_run(toytimer *t)
@@ -264,6 +278,19 @@ _public_ int toytimer_run(toytimer *t)
 		return r;
 	handle_leave(t);
 	return r == 1 ? result : r;
+}
+
+_public_ int toytimer_stop(toytimer *t)
+{
+	int r = handle_enter(t);
+
+	if (r < 0)
+		return r;
+	t->stops++;
+	t->stop_next = true;
+	t->stopped = t->runners;
+	handle_leave(t);
+	return 0;
 }
 
 _public_ int toytimer_get_timer(toytimer *t, uint64_t timer, uint64_t *ret_id, uint64_t *ret_due)

@@ -37,7 +37,8 @@
  *   -EACCES       asked for what only root may see, or the daemon takes no such user
  *   -ENOENT       no such timer: gone, never was, or not yours
  *   -EINVAL       an argument is out of its domain
- *   -ERANGE       the instant passes the end of the clock
+ *   -ERANGE       the instant passes the end of the clock (a relative due that does so is not
+ *                 shortened, as timerfd_settime() does)
  *   -ECONNREFUSED timerd cannot be reached (once a handle is open: not within its timeout)
  *   -ETIMEDOUT    no answer within the handle's timeout
  *   -EPROTO       the daemon and this library do not understand each other
@@ -89,15 +90,18 @@ typedef struct toytimer_event {
 	uint64_t id;	   /* the daemon's, as `toytimerctl list` shows it; 0: see libtoytimer(3) */
 	uint64_t due;	   /* WOKEN: the due that this wake is for, on its clock */
 	uint64_t late;	   /* WOKEN: sent - due */
-	uint64_t overruns; /* WOKEN: further periods that had passed when it was sent */
-	int last;	   /* non-zero: no event of this timer comes after this one */
+	uint64_t overruns; /* WOKEN: further periods that had passed when it was sent (not
+			    * when its handler runs) */
+	int last;	   /* non-zero: no event of this timer comes after this one, unless the
+			    * handler re-arms it */
 } toytimer_event;
 
 /*
  * Called for each event of a timer. It may call any function of this library, with this handle too,
- * but for toytimer_process() and toytimer_run(). After the last event, the timer's name is gone. A
- * negative return is handed on by the toytimer_process() that called it, after the event is done
- * with.
+ * but for toytimer_process() and toytimer_run(). After the last event the timer's name is gone,
+ * unless the handler of that event gives the timer to toytimer_rearm() before it returns.
+ * Return: negative: toytimer_process() returns it, and toytimer_run() ends and returns it. Any other
+ * return means nothing.
  */
 typedef int (*toytimer_handler)(toytimer *t, const toytimer_event *event, void *userdata);
 
@@ -106,8 +110,10 @@ typedef int (*toytimer_handler)(toytimer *t, const toytimer_event *event, void *
 typedef struct toytimer_registration {
 	uint64_t due;	/* the first instant on the clock, or with RELATIVE the span until it */
 	uint64_t slack; /* how much later still suits: 0 = not at all */
-	uint64_t every; /* period; 0 = none. The n-th wake is due at first + n * every. */
-	uint32_t count; /* how many wakes; 0 = one without a period, no end with one */
+	/* Period; 0 = none. Its dues are first + n * every. A wake that is sent after several of
+	 * them have passed stands for all of them: see overruns. */
+	uint64_t every;
+	uint32_t count; /* how many wakes (not dues); 0 = one without a period, no end with one */
 	enum toytimer_clock clock;
 	unsigned int flags;	  /* enum toytimer_flag */
 	const char *label;	  /* NULL = none; printable UTF-8, copied */
@@ -163,9 +169,18 @@ int toytimer_process(toytimer *t);
  * -EINTR when a signal was delivered. */
 int toytimer_wait(toytimer *t, uint64_t timeout);
 
-/* Processes events until no timer is left or a handler returns non-zero. Returns 0, or what the
- * handler returned; -EINTR when a signal was delivered while it waited. */
+/* Processes events until no timer is left, toytimer_stop() is called, or a handler returns a
+ * negative number. Returns 0, or what the handler returned; -EINTR when a signal was delivered while
+ * it waited. */
 int toytimer_run(toytimer *t);
+
+/*
+ * Ends each toytimer_run() of this handle that is under way, in whatever thread: it returns 0 once
+ * the handler that it runs, if any, has returned. If none is under way, the next toytimer_run()
+ * returns 0 at once, without a look at events; several calls before it count as one. Events that are
+ * not processed stay. Not to be called from a signal handler. Returns 0.
+ */
+int toytimer_stop(toytimer *t);
 
 /*
  * Registers, and waits for the answer.
@@ -197,7 +212,8 @@ int toytimer_flush(toytimer *t);
  * toytimer_cancel_wait().
  * Returns 0: cancelled. That holds also for a timer whose last event, a wake or another session's
  * cancelling, had arrived here and was not processed yet: the event is dropped.
- * -ENOENT: the handler of its last event has been called, or there is no such timer.
+ * -ENOENT: the handler of its last event has been called (and may re-arm the timer), or there is no
+ * such timer.
  */
 int toytimer_cancel(toytimer *t, uint64_t timer);
 
@@ -221,6 +237,8 @@ int toytimer_cancel_id(toytimer *t, uint64_t id);
  * its rank among equal dues), and waits for the answer. Of flags, RELATIVE counts.
  * A wake that had arrived before is still handed out; its due is one of the old ones.
  * -ENOENT: its last wake won.
+ * While the handler of a timer's last event runs, whatever that event is, the timer can be re-armed
+ * too: it is then registered again, last among equal dues, under the same name and another id.
  */
 int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
 

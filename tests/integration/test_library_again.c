@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A timer that its own last handler arms again, and toytimer_stop(), against the real daemon.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "recorder.h"
+
+static struct test_daemon d;
+
+static toytimer *open_handle(void)
+{
+	toytimer *t = NULL;
+
+	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
+	return t;
+}
+
+/* What a handler does with its own timer. */
+struct again {
+	unsigned int left; /* times to arm it again */
+	unsigned int called;
+	uint64_t timer, id, ids;
+	toytimer_registration r;
+	int cancel_result, count_result;
+};
+
+static int arm_again(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	struct again *again = userdata;
+
+	assert_int_equal(event->timer, again->timer);
+	assert_int_equal(event->type, TOYTIMER_WOKEN);
+	assert_true(event->last);
+	again->called++;
+	again->ids += event->id != again->id;
+	again->id = event->id;
+	/* To everything else it is gone already. */
+	again->cancel_result = toytimer_cancel(t, event->timer);
+	again->count_result = (int)toytimer_count(t);
+	if (again->left == 0)
+		return 0;
+	again->left--;
+	assert_int_equal(toytimer_rearm(t, event->timer, &again->r), 0);
+	assert_int_equal(toytimer_count(t), 1);
+	return 0;
+}
+
+static void test_one_shot_again(void **state)
+{
+	struct again again = {.left = 5};
+	toytimer *t = open_handle();
+
+	(void)state;
+	again.r = (toytimer_registration){.due = MS,
+		.flags = TOYTIMER_RELATIVE,
+		.handler = arm_again,
+		.userdata = &again,
+		.label = "again"};
+	assert_int_equal(toytimer_register(t, &again.r, &again.timer), 0);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(again.called, 6);
+	assert_int_equal(again.ids, 6);
+	assert_int_equal(again.cancel_result, -ENOENT);
+	assert_int_equal(again.count_result, 0);
+	assert_int_equal(toytimer_count(t), 0);
+	assert_int_equal(toytimer_rearm(t, again.timer, &again.r), -ENOENT);
+	toytimer_unref(t);
+}
+
+static int take_label(const toytimer_listed *listed, void *userdata)
+{
+	(void)userdata;
+	return listed->label[0] == 'k' && listed->every == 2 * MS ? 1 : 2;
+}
+
+static int arm_another_way(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	struct again *again = userdata;
+	toytimer_registration r = {
+		.due = MS, .every = 2 * MS, .count = 3, .flags = TOYTIMER_RELATIVE};
+
+	again->called++;
+	if (!event->last || again->left == 0)
+		return 0;
+	again->left--;
+	assert_int_equal(toytimer_rearm(t, event->timer, &r), 0);
+	assert_int_equal(toytimer_list(t, 0, take_label, NULL), 1);
+	return 0;
+}
+
+/* It keeps its label and handler, and takes a period and a count. */
+static void test_one_shot_with_a_period(void **state)
+{
+	struct again again = {.left = 1};
+	toytimer_registration r = {.due = MS,
+		.flags = TOYTIMER_RELATIVE,
+		.handler = arm_another_way,
+		.userdata = &again,
+		.label = "keep"};
+	toytimer *t = open_handle();
+
+	(void)state;
+	assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_in_range(again.called, 2, 4); /* wakes may be merged on a slow machine */
+	toytimer_unref(t);
+}
+
+static int arm_after_cancellation(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	struct again *again = userdata;
+
+	again->called++;
+	if (event->type == TOYTIMER_WOKEN)
+		return 0;
+	assert_int_equal(event->type, TOYTIMER_CANCELLED);
+	assert_int_equal(toytimer_rearm(t, event->timer, &again->r), 0);
+	return 0;
+}
+
+/* Whatever the last event is. */
+static void test_cancelled_again(void **state)
+{
+	struct again again = {.r = {.due = MS, .flags = TOYTIMER_RELATIVE}};
+	toytimer_registration r = {.due = 3600 * S,
+		.flags = TOYTIMER_RELATIVE,
+		.handler = arm_after_cancellation,
+		.userdata = &again};
+	toytimer *t = open_handle(), *other = open_handle();
+	uint64_t timer, id;
+
+	(void)state;
+	assert_int_equal(toytimer_register(t, &r, &timer), 0);
+	assert_int_equal(toytimer_get_timer(t, timer, &id, NULL), 0);
+	assert_int_equal(toytimer_cancel_id(other, id), 0);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(again.called, 2);
+	toytimer_unref(other);
+	toytimer_unref(t);
+}
+
+/* What is armed again is a timer as any other: it lives through a restart, and can be cancelled. */
+static void test_again_and_restart(void **state)
+{
+	struct again again = {.left = 1};
+	toytimer *t = open_handle();
+
+	(void)state;
+	again.r = (toytimer_registration){
+		.due = 0, .flags = TOYTIMER_RELATIVE, .handler = arm_again, .userdata = &again};
+	assert_int_equal(toytimer_register(t, &again.r, &again.timer), 0);
+	again.r.due = 300 * MS;
+	while (again.called == 0)
+		assert_true(toytimer_wait(t, S) >= 0 && toytimer_process(t) >= 0);
+	daemon_kill(&d);
+	daemon_start(&d, NULL);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(again.called, 2);
+	again = (struct again){.left = 1, .r = again.r};
+	again.r.due = 0;
+	assert_int_equal(toytimer_register(t, &again.r, &again.timer), 0);
+	again.r.due = 3600 * S;
+	while (again.called == 0)
+		assert_true(toytimer_wait(t, S) >= 0 && toytimer_process(t) >= 0);
+	assert_int_equal(toytimer_cancel(t, again.timer), 0);
+	assert_int_equal(toytimer_count(t), 0);
+	toytimer_unref(t);
+}
+
+static void *run(void *userdata)
+{
+	return (void *)(intptr_t)toytimer_run(userdata);
+}
+
+static void test_stop_from_another_thread(void **state)
+{
+	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
+	toytimer *t = open_handle();
+	pthread_t threads[3];
+	void *result;
+
+	(void)state;
+	assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	for (int turn = 0; turn < 20; turn++) {
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, run, t), 0);
+		usleep(20000);
+		assert_int_equal(toytimer_stop(t), 0);
+		for (int i = 0; i < 3; i++) {
+			assert_int_equal(pthread_join(threads[i], &result), 0);
+			assert_null(result);
+		}
+	}
+	assert_int_equal(toytimer_count(t), 1);
+	toytimer_unref(t);
+}
+
+static void test_stop_before_run(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 0);
+	toytimer *t = open_handle();
+
+	(void)state;
+	assert_int_equal(toytimer_stop(NULL), -EINVAL);
+	assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	assert_int_equal(toytimer_stop(t), 0);
+	assert_int_equal(toytimer_stop(t), 0);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(recorder.n, 0);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(recorder.n, 1);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
+static int stop(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	(void)event;
+	++*(unsigned int *)userdata;
+	assert_int_equal(toytimer_stop(t), 0);
+	return 0;
+}
+
+/* The event that is handled is the last one of that run; the others stay. */
+static void test_stop_in_a_handler(void **state)
+{
+	unsigned int called = 0;
+	toytimer_registration r = {
+		.flags = TOYTIMER_RELATIVE, .handler = stop, .userdata = &called};
+	toytimer *t = open_handle();
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	for (unsigned int i = 1; i <= 3; i++) {
+		assert_int_equal(toytimer_run(t), 0);
+		assert_int_equal(called, i);
+	}
+	assert_int_equal(toytimer_count(t), 0);
+	toytimer_unref(t);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	daemon_start(&d, NULL);
+	return 0;
+}
+
+static int stop_daemon(void **state)
+{
+	(void)state;
+	daemon_stop(&d);
+	daemon_clean(&d);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_shot_again),
+		cmocka_unit_test(test_one_shot_with_a_period),
+		cmocka_unit_test(test_cancelled_again),
+		cmocka_unit_test(test_again_and_restart),
+		cmocka_unit_test(test_stop_from_another_thread),
+		cmocka_unit_test(test_stop_before_run),
+		cmocka_unit_test(test_stop_in_a_handler),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop_daemon);
+}
