@@ -243,11 +243,24 @@ static int list_reserve(struct call *call, size_t n)
 	return 0;
 }
 
+/* Whether a listing gets on: each cursor is a later place, of those that a daemon can have. So it
+ * ends, and never holds more than a daemon does. */
+static bool gets_on(const struct call *call, const struct proto_header *header)
+{
+	const uint64_t places = UINT64_C(1) << PROTO_ID_INDEX_BITS;
+
+	if (header->count > places - call->list.n)
+		return false;
+	return !header->cursor || (header->cursor > call->list.cursor && header->cursor <= places);
+}
+
 static void take_listed(struct toytimer *t, struct call *call)
 {
 	const struct proto_header *header = &t->connection.header;
 	int r = text_errno(header->status);
 
+	if (r == 0 && !gets_on(call, header))
+		r = -EPROTO;
 	if (r == 0)
 		r = list_reserve(call, header->count);
 	if (r < 0 || call->abandoned) {

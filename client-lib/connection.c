@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,6 +12,7 @@
 
 #include "codec.h"
 #include "connection.h"
+#include "descriptor.h"
 #include "text.h"
 #include "toytimer.h"
 
@@ -42,26 +45,50 @@ static int map_pages(struct connection *c)
 	c->in = c->pages->in;
 	c->out = c->pages->out;
 	c->pages->ours = true;
-	/* Where a kernel or an emulator does not know it, children go unnoticed; all else works. */
-	(void)madvise(p, sizeof(*c->pages), MADV_WIPEONFORK);
+	/* A kernel or an emulator that does not know it leaves us to ask for the pid each time. */
+	if (madvise(p, sizeof(*c->pages), MADV_WIPEONFORK) < 0)
+		c->owner = getpid();
 	return 0;
 }
 
 bool connection_is_ours(const struct connection *c)
 {
-	return c->pages->ours;
+	return c->pages->ours && (!c->owner || c->owner == getpid());
 }
 
-static int set_address(struct connection *c, const char *path)
+/* A socket's path, unless it is too long for one. */
+static int set_address(struct connection *c, const char *folder, const char *path)
 {
-	size_t length = strlen(path);
+	int n = snprintf(c->address.sun_path, sizeof(c->address.sun_path), "%s%s%s", folder,
+		*folder ? "/" : "", path);
 
-	if (length == 0 || length >= sizeof(c->address.sun_path))
+	if (n < 0 || (size_t)n >= sizeof(c->address.sun_path))
 		return -EINVAL;
 	c->address.sun_family = AF_UNIX;
-	memcpy(c->address.sun_path, path, length + 1);
-	c->address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+	c->address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1);
 	return 0;
+}
+
+/*
+ * A path is meant at the folder that is the current one when the handle is opened: the program may
+ * change it before the next connection. Where the whole path is too long for an address, or the
+ * folder has no path, an open descriptor of the folder stands for it.
+ */
+static int set_path(struct connection *c, const char *path)
+{
+	char folder[PATH_MAX];
+
+	if (!*path)
+		return -EINVAL;
+	if (*path == '/')
+		return set_address(c, "", path);
+	if (getcwd(folder, sizeof(folder)) && set_address(c, folder, path) == 0)
+		return 0;
+	c->folder = descriptor_keep(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	if (c->folder < 0)
+		return c->folder;
+	snprintf(folder, sizeof(folder), "/proc/self/fd/%d", c->folder);
+	return set_address(c, folder, path);
 }
 
 static int watch(struct connection *c, int operation, int fd, uint32_t events)
@@ -69,28 +96,6 @@ static int watch(struct connection *c, int operation, int fd, uint32_t events)
 	struct epoll_event event = {.events = events};
 
 	return epoll_ctl(c->epoll, operation, fd, &event) < 0 ? text_local(errno) : 0;
-}
-
-int connection_init(struct connection *c, const char *path)
-{
-	int r;
-
-	*c = (struct connection){.fd = -1, .retry = -1, .epoll = -1};
-	r = set_address(c, path);
-	if (r < 0)
-		return r;
-	r = map_pages(c);
-	if (r < 0)
-		return r;
-	c->epoll = epoll_create1(EPOLL_CLOEXEC);
-	c->retry = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	r = c->epoll < 0 || c->retry < 0 ? text_local(errno)
-					 : watch(c, EPOLL_CTL_ADD, c->retry, EPOLLIN);
-	if (r < 0)
-		connection_destroy(c);
-	else
-		connection_lose(c, 0); /* and due at once */
-	return r;
 }
 
 static void close_fd(int *fd)
@@ -120,6 +125,7 @@ void connection_destroy(struct connection *c)
 	close_fd(&c->fd);
 	close_fd(&c->retry);
 	close_fd(&c->epoll);
+	close_fd(&c->folder);
 	munmap(c->pages, sizeof(*c->pages));
 	c->pages = NULL;
 }
@@ -142,6 +148,29 @@ void connection_lose(struct connection *c, int error)
 	c->delay = c->delay ? c->delay * 2 : DELAY_FIRST_US;
 	if (c->delay > DELAY_MOST_US)
 		c->delay = DELAY_MOST_US;
+}
+
+int connection_init(struct connection *c, const char *path)
+{
+	int r;
+
+	*c = (struct connection){.fd = -1, .retry = -1, .epoll = -1, .folder = -1};
+	r = map_pages(c);
+	if (r < 0)
+		return r;
+	r = set_path(c, path);
+	if (r == 0)
+		r = c->epoll = descriptor_keep(epoll_create1(EPOLL_CLOEXEC));
+	if (r >= 0)
+		r = c->retry = descriptor_keep(
+			timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	if (r >= 0)
+		r = watch(c, EPOLL_CTL_ADD, c->retry, EPOLLIN);
+	if (r < 0)
+		connection_destroy(c);
+	else
+		connection_lose(c, 0); /* and due at once */
+	return r;
 }
 
 static int connect_errno(int error)
@@ -170,9 +199,10 @@ static int open_socket(struct connection *c)
 	const struct timeval patience = {.tv_usec = CONNECTION_PATIENCE_US};
 	int r;
 
-	c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->fd < 0)
-		return text_local(errno);
+	r = descriptor_keep(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	if (r < 0)
+		return r;
+	c->fd = r;
 	do
 		r = connect(c->fd, (const struct sockaddr *)&c->address, c->address_size);
 	while (r < 0 && errno == EINTR);

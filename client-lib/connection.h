@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 #include "proto.h"
@@ -32,6 +33,8 @@ struct connection {
 	int fd;	   /* -1 if DOWN */
 	int retry; /* timerfd */
 	int epoll;
+	int folder;   /* that the path counts from, or -1: see connection.c */
+	pid_t owner;  /* 0: a child finds its pages wiped; else who made it */
 	bool blocked; /* out waits for the socket to take it */
 	struct sockaddr_un address;
 	socklen_t address_size;

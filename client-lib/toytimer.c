@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptor.h"
 #include "handle.h"
 #include "text.h"
 
@@ -56,15 +57,15 @@ static int init_descriptors(struct toytimer *t)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 
-	t->epoll = epoll_create1(EPOLL_CLOEXEC);
+	t->epoll = descriptor_keep(epoll_create1(EPOLL_CLOEXEC));
 	if (t->epoll < 0)
-		return text_local(errno);
-	t->signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		return t->epoll;
+	t->signal = descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (t->signal < 0)
-		return text_local(errno);
-	t->over = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		return t->signal;
+	t->over = descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (t->over < 0)
-		return text_local(errno);
+		return t->over;
 	if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->connection.epoll, &event) < 0 ||
 		epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->signal, &event) < 0)
 		return text_local(errno);

@@ -68,18 +68,18 @@ typedef struct toytimer toytimer;
 enum toytimer_clock {
 	TOYTIMER_MONOTONIC = 0, /* stops in suspend */
 	TOYTIMER_BOOTTIME = 1,	/* does not */
-	TOYTIMER_REALTIME = 2,	/* the wall, since the Unix epoch; follows a clock that is set */
+	TOYTIMER_REALTIME = 2	/* the wall, since the Unix epoch; follows a clock that is set */
 };
 
 enum toytimer_flag {
-	TOYTIMER_RELATIVE = 1 << 0,    /* due is a span from now */
-	TOYTIMER_WAKE_SYSTEM = 1 << 1, /* wake the machine from suspend; not for MONOTONIC */
+	TOYTIMER_RELATIVE = 1 << 0,   /* due is a span from now */
+	TOYTIMER_WAKE_SYSTEM = 1 << 1 /* wake the machine from suspend; not for MONOTONIC */
 };
 
 enum toytimer_event_type {
 	TOYTIMER_WOKEN = 1,
 	TOYTIMER_CANCELLED = 2, /* by another session, this user's or root's; the timer is gone */
-	TOYTIMER_REFUSED = 3,	/* registered async, or again: see error; the timer is gone */
+	TOYTIMER_REFUSED = 3	/* registered async, or again: see error; the timer is gone */
 };
 
 /* What happened to a timer; valid during the callback. */
@@ -124,7 +124,9 @@ typedef struct toytimer_registration {
 
 /*
  * Connects to timerd and says hello.
- *   path: of the socket; NULL: $TIMERD_SOCKET unless that is empty, else /run/timerd/socket.
+ *   path: of the socket; NULL: $TIMERD_SOCKET unless that is empty, else /run/timerd/socket. A
+ *     relative one counts from the folder that is the current one now, also for reconnections.
+ *     -EINVAL: it is empty or, as an absolute path, longer than 107 bytes.
  * The new handle has one reference, the caller's. Blocks for at most 25 s, and only for a daemon
  * that is there; an absent one, or one that has no place for us, is an error at once.
  */
@@ -266,7 +268,7 @@ typedef struct toytimer_listed {
 } toytimer_listed;
 
 enum toytimer_list_flag {
-	TOYTIMER_LIST_ALL = 1 << 0, /* everybody's; for root, else -EACCES */
+	TOYTIMER_LIST_ALL = 1 << 0 /* everybody's; for root, else -EACCES */
 };
 
 /* Calls back for each timer of this user, in no order, after all of them were received. A non-zero
