@@ -73,6 +73,9 @@ int ctl_no_memory(void);
 /* Connects. Returns CTL_DONE, or another status, the reason having been told. */
 int ctl_open(const struct ctl *ctl, toytimer **ret);
 
+/* Says why timerd cannot be reached at that path, and what to do. */
+void ctl_tell_unreachable(const struct ctl *ctl, const char *path, const char *system_path);
+
 /* The status that stands for an error of the library. */
 int ctl_status_of(int error);
 

@@ -143,7 +143,8 @@ static int print_json(const struct gathered *g)
 	return output_json(stdout, object) < 0 ? CTL_FAILED : CTL_DONE;
 }
 
-static int print_table(const struct gathered *g, const struct list_options *options, uint64_t now)
+static int print_table(
+	const struct gathered *g, const struct list_options *options, uint64_t now, uint64_t others)
 {
 	struct table_columns columns = options->columns;
 
@@ -154,6 +155,9 @@ static int print_table(const struct gathered *g, const struct list_options *opti
 		return ctl_no_memory();
 	if (options->legend && table_print_sum(g->n) < 0)
 		return ctl_no_memory();
+	if (options->legend && others > 0)
+		printf("Other users have %llu: --all lists them, too.\n",
+			(unsigned long long)others);
 	return output_flush(stdout) < 0 ? CTL_FAILED : CTL_DONE;
 }
 
@@ -206,7 +210,8 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 	_cleanup_(ctl_close) toytimer *t = NULL;
 	_cleanup_(gathered_free) struct gathered g = {0};
 	struct list_options options;
-	uint64_t now;
+	uint64_t now, others = 0;
+	toytimer_status status;
 	int r;
 
 	if (parse_options(ctl, argc, argv, &options) == CTL_STOP)
@@ -221,7 +226,11 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 		output_error("list%s: %s", options.all ? " --all" : "", toytimer_strerror(r));
 		return ctl_status_of(r);
 	}
+	/* To root status counts all timers, to others their own. */
+	if (!options.all && !options.json && toytimer_get_status(t, &status) == 0 &&
+		status.timers > g.n)
+		others = status.timers - g.n;
 	if (g.n > 0)
 		qsort(g.timers, g.n, sizeof(*g.timers), compare_left);
-	return options.json ? print_json(&g) : print_table(&g, &options, now);
+	return options.json ? print_json(&g) : print_table(&g, &options, now, others);
 }

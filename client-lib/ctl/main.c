@@ -234,8 +234,12 @@ int ctl_open(const struct ctl *ctl, toytimer **ret)
 
 	r = toytimer_open(ret, path);
 	if (r < 0) {
-		output_error("%s: %s", output_word(path),
-			r == -EINVAL ? "cannot be the path of a socket" : toytimer_strerror(r));
+		if (r == -ECONNREFUSED)
+			ctl_tell_unreachable(ctl, path, SYSTEM_SOCKET);
+		else
+			output_error("%s: %s", output_word(path),
+				r == -EINVAL ? "cannot be the path of a socket"
+					     : toytimer_strerror(r));
 		r = ctl_status_of(r);
 	} else {
 		r = CTL_DONE;
