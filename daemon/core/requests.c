@@ -181,17 +181,26 @@ void requests_register(struct worker *w, uint32_t session, const void *packet,
 	sessions_renew(&w->arena, session);
 }
 
-/* The live timer of that id that this session may cancel; 0: there is none, or it is another's. */
+/*
+ * The live timer of that id that this session may cancel; 0: there is none, or it is another's. How
+ * long this takes must not tell which: so it reads the same records of the id's place and does not
+ * branch on what they say.
+ */
 static uint32_t find_for(const struct worker *w, uint32_t session, uint64_t id)
 {
 	const struct arena *arena = &w->arena;
-	uint32_t timer = timers_find(arena, id);
-	uint32_t owner = arena->timers[timer].session; /* of timer 0: nobody, whom nobody owns */
+	uint32_t timer = timers_index(arena, id); /* 0 is nil, whose id is no id */
+	const struct timer *t = &arena->timers[timer];
+	uint32_t within = -(uint32_t)(t->session <= arena->header->sessions_top);
+	const struct session *owner = &arena->sessions[t->session & within];
 	uint32_t uid = arena->sessions[session].uid;
+	unsigned int allowed = (unsigned int)(t->session == session) | (uid == 0) |
+		(owner->uid == uid);
+	unsigned int alive = (unsigned int)(timers_state(arena, timer) == TIMER_ARMED) &
+		(timers_id(arena, timer) == id) & (owner->state != SESSION_FREE) &
+		(t->sequence > owner->born) & (t->session != ARENA_OWN_SESSION) & (timer != 0);
 
-	if (!timer || timers_state(arena, timer) != TIMER_ARMED || owner == ARENA_OWN_SESSION)
-		return 0;
-	return owner == session || uid == 0 || arena->sessions[owner].uid == uid ? timer : 0;
+	return timer & -(uint32_t)(allowed & alive);
 }
 
 /* Takes the timer out of its tree and onto the list of those that go once the packet is committed:
@@ -280,13 +289,16 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 	struct proto_cancel records[TIMERS_WITHDRAWN_ABREAST];
 	uint32_t timers[TIMERS_WITHDRAWN_ABREAST];
 
+	for (uint32_t i = 0; i < TIMERS_WITHDRAWN_ABREAST; i++)
+		fetch_ahead(w, packet, header, i);
 	for (uint32_t i = 0; i < header->count; i += TIMERS_WITHDRAWN_ABREAST) {
 		uint32_t left = header->count - i;
 		uint32_t n = left < TIMERS_WITHDRAWN_ABREAST ? left : TIMERS_WITHDRAWN_ABREAST;
 
+		/* Of another's timer no more is looked at than of a place that is free. */
 		for (uint32_t k = 0; k < n; k++) {
 			codec_get(packet, header, i + k, &records[k], sizeof(records[k]));
-			timers[k] = timers_index(&w->arena, records[k].id);
+			timers[k] = find_for(w, session, records[k].id);
 		}
 		timers_foresee_withdrawal(&w->arena, timers, n);
 		for (uint32_t k = 0; k < n; k++) {
