@@ -23,7 +23,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PREFIX ?=
 INSTALL_SUDO = $(shell d='$(PREFIX)'; while [ -n "$$d" ] && [ ! -e "$$d" ]; do d=$${d%/*}; done; \
 	[ -n "$$d" ] && [ -w "$$d" ] || echo '$(SUDO)')
-INSTALLED = build/meson-logs/install-log.txt
+BUILD = build
+INSTALLED = $(BUILD)/meson-logs/install-log.txt
 # Whether what was installed is known to this machine's systemd.
 IS_SYSTEM = grep -qsE '^(/usr)?/lib/systemd/system/timerd.socket$$' $(INSTALLED)
 HAS_SYSTEMD = [ -d /run/systemd/system ]
@@ -82,7 +83,7 @@ uninstall:
 	@sudo=; while read -r file; do \
 		[ ! -e "$$file" ] || [ -w "$${file%/*}" ] || sudo='$(SUDO)'; \
 	done <$(INSTALLED); \
-	$$sudo ninja -C build uninstall
+	$$sudo ninja -C $(BUILD) uninstall
 	@! $(IS_SYSTEM) || { set -x; \
 		$(SUDO) ldconfig; \
 		! $(HAS_SYSTEMD) || $(SUDO) systemctl daemon-reload; \

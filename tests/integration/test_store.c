@@ -338,7 +338,8 @@ static void test_memory_of_no_use(void **state)
 		case 0: /* lost */
 			break;
 		case 1: /* of another size */
-			manager_keep(&service.manager, "arena-4", make_empty(st.st_size / 2, whole));
+			manager_keep(
+				&service.manager, "arena-4", make_empty(st.st_size / 2, whole));
 			break;
 		case 2: /* somebody could cut it off */
 			manager_keep(&service.manager, "arena-4",
