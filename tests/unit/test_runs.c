@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* Which runs of COMMAND the wakes of a timer make: each period is told of once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "runs.h"
+
+#define P 100
+
+static toytimer_event wake(uint64_t due, uint64_t overruns, int last)
+{
+	return (toytimer_event){
+		.type = TOYTIMER_WOKEN, .due = due, .overruns = overruns, .last = last};
+}
+
+static void takes(struct runs *runs, toytimer_event event, uint64_t now, uint64_t due,
+	uint64_t overruns, uint64_t late)
+{
+	assert_true(runs_take(runs, &event, now));
+	assert_int_equal(event.due, due);
+	assert_int_equal(event.overruns, overruns);
+	assert_int_equal(event.late, late);
+}
+
+static bool drops(struct runs *runs, toytimer_event event)
+{
+	return !runs_take(runs, &event, 10000);
+}
+
+static void test_in_time(void **state)
+{
+	struct runs runs = {.every = P};
+	uint64_t due = 7;
+
+	(void)state;
+	takes(&runs, wake(1000, 0, 0), 1001, 1000, 0, 1);
+	assert_false(runs_behind(&runs, 1099, &due));
+	assert_int_equal(due, 7);
+	takes(&runs, wake(1100, 0, 0), 1100, 1100, 0, 0);
+	assert_int_equal(runs.done, 2);
+}
+
+static void test_behind(void **state)
+{
+	struct runs runs = {.every = P};
+	uint64_t due;
+
+	(void)state;
+	takes(&runs, wake(1000, 0, 0), 1000, 1000, 0, 0);
+	assert_true(runs_behind(&runs, 1350, &due));
+	assert_int_equal(due, 1300);
+	runs_rearmed(&runs, due);
+	assert_true(drops(&runs, wake(1100, 0, 0))); /* was sent while COMMAND ran */
+	takes(&runs, wake(1300, 0, 0), 1351, 1100, 2, 251);
+	takes(&runs, wake(1400, 0, 0), 1400, 1400, 0, 0);
+}
+
+/* The wake that was sent before has the due that the timer is re-armed to. */
+static void test_same_due(void **state)
+{
+	struct runs runs = {.every = P};
+	uint64_t due;
+
+	(void)state;
+	takes(&runs, wake(1000, 0, 0), 1000, 1000, 0, 0);
+	assert_true(runs_behind(&runs, 1150, &due));
+	runs_rearmed(&runs, due);
+	takes(&runs, wake(1100, 0, 0), 1150, 1100, 0, 50);
+	assert_true(drops(&runs, wake(1100, 0, 0)));
+	takes(&runs, wake(1100, 2, 0), 1320, 1200, 1, 120); /* the first of its periods had a run */
+}
+
+static void test_last(void **state)
+{
+	struct runs runs = {.every = P};
+
+	(void)state;
+	takes(&runs, wake(1000, 0, 0), 1000, 1000, 0, 0);
+	takes(&runs, wake(1100, 0, 1), 1450, 1100, 3, 350);
+	assert_true(drops(&runs, wake(1400, 0, 1)));
+}
+
+static void test_ends(void **state)
+{
+	struct runs runs = {0};
+	uint64_t due;
+
+	(void)state;
+	takes(&runs, wake(1000, 0, 1), 900, 1000, 0, 0); /* the clock was set back */
+	assert_false(runs_behind(&runs, UINT64_MAX, &due));
+	runs = (struct runs){.every = P};
+	takes(&runs, wake(UINT64_MAX - 5, UINT64_MAX, 0), UINT64_MAX, UINT64_MAX - 5, UINT64_MAX,
+		5);
+	assert_int_equal(runs.next, UINT64_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_in_time),
+		cmocka_unit_test(test_behind),
+		cmocka_unit_test(test_same_due),
+		cmocka_unit_test(test_last),
+		cmocka_unit_test(test_ends),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
