@@ -56,7 +56,8 @@ static int take_wake(struct toytimer *t, const struct proto_wake *wake)
 		&(struct event){
 			.timer = wake->cookie,
 			.type = TOYTIMER_WOKEN,
-			.due = wake->due,
+			.due = clock_offsets_receive(
+				&t->offsets, timer->clock, wake->due, timer->due),
 			.late = wake->late,
 			.overruns = wake->overruns,
 			.last = wake->flags & PROTO_WAKE_LAST || !timer->every,
@@ -155,6 +156,7 @@ static void take_registered(
 	}
 	if (batch)
 		batch->registered++;
+	timer->due = clock_offsets_learn(&t->offsets, timer->clock, timer->due, answer->due);
 	timer->number = 0;
 	if (timer->abandoned)
 		cancel_abandoned(t, timer);

@@ -340,7 +340,7 @@ static int ask_simple(toytimer *t, uint16_t opcode, uint32_t flags, struct call 
 	return r;
 }
 
-static int show(const struct proto_listed *listed,
+static int show(struct toytimer *t, const struct proto_listed *listed,
 	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata)
 {
 	char label[PROTO_LABEL_MAX + 1] = "", comm[PROTO_COMM_MAX + 1] = "";
@@ -349,7 +349,7 @@ static int show(const struct proto_listed *listed,
 		.label = label,
 		.clock = (enum toytimer_clock)listed->clock,
 		.flags = listed->flags & PROTO_WAKE_SYSTEM ? TOYTIMER_WAKE_SYSTEM : 0,
-		.due = listed->due,
+		.due = clock_offsets_listed(&t->offsets, listed->clock, listed->due, listed->left),
 		.left = listed->left,
 		.slack = listed->slack,
 		.every = listed->every,
@@ -386,7 +386,7 @@ _public_ int toytimer_list(toytimer *t, unsigned int flags,
 	/* All of it is here, so that a connection lost on the way could start it anew unseen. */
 	pthread_cleanup_push(drop_call, call);
 	for (size_t i = 0; r == 0 && i < call->list.n; i++) {
-		r = show(&call->list.records[i], handler, userdata);
+		r = show(t, &call->list.records[i], handler, userdata);
 		if (!connection_is_ours(&t->connection))
 			r = -ECHILD;
 	}

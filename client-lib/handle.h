@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "clock_offset.h"
 #include "connection.h"
 #include "dispatch.h"
 #include "events.h"
@@ -51,6 +52,7 @@ struct toytimer {
 	int epoll;	      /* the caller's: connection.epoll and signal */
 	int signal;	      /* eventfd, see handle_leave() */
 	int over;	      /* eventfd: tells runners that toytimer_run() may end */
+	struct clock_offsets offsets;
 	struct connection connection;
 	struct timers timers;
 	struct events events;

@@ -87,6 +87,8 @@ static struct request *add_request(struct toytimer *t, uint16_t opcode)
 	struct requests *q = &t->requests;
 	struct request *request = &q->ring[(q->head + q->length++) % REQUESTS_MAX];
 
+	if (q->length == 1)
+		clock_offsets_reset(&t->offsets);
 	*request = (struct request){
 		.serial = ++t->connection.serial,
 		.opcode = opcode,
@@ -107,6 +109,7 @@ static void write_registration(struct toytimer *t, struct timer *timer, struct c
 		.flags = timer->flags,
 	};
 
+	record.flags |= clock_offsets_send(&t->offsets, timer->clock, timer->due, &record.due);
 	if (timer->label)
 		memcpy(record.label, timer->label, strnlen(timer->label, sizeof(record.label)));
 	codec_put(w, &record, sizeof(record));
@@ -145,6 +148,8 @@ static void write_registrations(struct toytimer *t, const struct request *reques
 static void write_call(struct toytimer *t, struct request *request)
 {
 	struct call *call = request->call;
+	const struct timer *timer;
+	struct proto_rearm rearm;
 	struct proto_list list;
 	struct codec_writer w;
 	uint64_t cursor = 0;
@@ -157,7 +162,12 @@ static void write_call(struct toytimer *t, struct request *request)
 				sizeof(struct proto_cancel));
 		break;
 	case PROTO_REARM:
-		codec_put(&w, &call->rearm.record, sizeof(call->rearm.record));
+		rearm = call->rearm.record;
+		timer = timers_find(&t->timers, call->rearm.timer);
+		if (timer)
+			rearm.flags |= clock_offsets_send(
+				&t->offsets, timer->clock, rearm.due, &rearm.due);
+		codec_put(&w, &rearm, sizeof(rearm));
 		break;
 	case PROTO_LIST:
 		list = (struct proto_list){.flags = call->list.flags};
@@ -196,6 +206,7 @@ int requests_resume(struct toytimer *t, uint64_t serial)
 	if (serial != t->connection.serial - q->length)
 		return -EPROTO;
 	q->again = q->length;
+	clock_offsets_reset(&t->offsets);
 	t->connection.out_size = 0; /* the last of them, if it is still there */
 	return 0;
 }
@@ -325,6 +336,7 @@ void requests_lost(struct toytimer *t)
 	struct requests was = *q;
 	struct call *call, *next;
 
+	clock_offsets_reset(&t->offsets);
 	requests_init(q);
 	for (uint32_t i = 0; i < was.length; i++) {
 		call = was.ring[(was.head + i) % REQUESTS_MAX].call;

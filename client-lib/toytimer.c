@@ -119,6 +119,7 @@ _public_ int toytimer_open(toytimer **ret, const char *path)
 	t->timeout = TIMEOUT_US;
 	timers_init(&t->timers);
 	requests_init(&t->requests);
+	clock_offsets_init(&t->offsets);
 
 	r = init_lock(t);
 	if (r == 0)
