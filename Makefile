@@ -9,11 +9,13 @@
 #   make bench      figures, beside those of others
 #   make fuzz       look for input that breaks something; FUZZ_SECONDS=60 for each target
 #   make faults     every call of the daemon and the library fails, at each of its uses
+#   make cross      the core's unit tests as i386, aarch64, s390x and musl run them
 #   make coverage   what the tests reach: build/coverage/report
 #   make install    into the system; DESTDIR=DIR for a packager, who does the rest; PREFIX=DIR for
 #                   another place than /usr/local, without root if you may write there
 #   make uninstall  takes away what the last make install of this clone has installed
-.PHONY: all check demo bench fuzz faults coverage install uninstall packages-build packages-test packages-bench
+.PHONY: all check demo bench fuzz faults cross coverage install uninstall packages-build \
+	packages-test packages-bench packages-cross
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -46,6 +48,9 @@ faults: packages-build packages-test
 	@tests/relook build
 	@$(MAKE) --no-print-directory all
 	@meson test -C build --suite fault
+
+cross: packages-build packages-test packages-cross
+	@tests/cross/run
 
 coverage: packages-build packages-test
 	@tests/coverage
@@ -90,7 +95,7 @@ uninstall:
 	}
 
 # Asks dpkg, and apt only for what is missing, so that it needs no network the second time.
-packages-build packages-test packages-bench:
+packages-build packages-test packages-bench packages-cross:
 	@command -v dpkg-query >/dev/null || { echo "not Debian: no package is installed"; exit; }; \
 	missing=$$(comm -23 <(sed -n 's/^$(@:packages-%=%): *//p' .packages | tr ' ' '\n' | sort -u) \
 		<(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' | \

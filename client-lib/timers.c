@@ -8,6 +8,10 @@
 #include "proto.h"
 #include "timers.h"
 
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14; musl 1.2.3 does not name it */
+#	define MADV_POPULATE_WRITE 23
+#endif
+
 #define ROOM_LEAST 16
 
 /* Memory is put behind so many bytes at once: a huge page, where there are such. */

@@ -14,6 +14,9 @@
 
 #define USEC_PER_SEC UINT64_C(1000000)
 
+/* A due is up to 2^64 microseconds: see meson.build. */
+_Static_assert(sizeof(time_t) == 8, "time_t holds every due");
+
 /* What one ring changes of the lead: of what the kernel was late beyond it a small part, of what it
  * was late less than that a large one. So it settles low, where three rings in four are later if
  * they are spread evenly, and one that was held up by much else has little weight. */

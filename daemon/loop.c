@@ -20,6 +20,10 @@
 #	define MADV_COLLAPSE 25
 #endif
 
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14; musl 1.2.3 does not name it */
+#	define MADV_POPULATE_WRITE 23
+#endif
+
 enum source {
 	SOURCE_CLIENT = 0,   /* + session */
 	SOURCE_ALARM = 1,    /* + clock */

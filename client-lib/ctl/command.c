@@ -11,7 +11,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -123,7 +123,7 @@ static void command_watch(pid_t pid, struct signals *s)
 {
 	struct pollfd fds[2] = {{.events = POLLIN}, {.fd = s->fd, .events = POLLIN}};
 
-	fds[0].fd = pidfd_open(pid, 0);
+	fds[0].fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fds[0].fd < 0)
 		return; /* an old kernel: then it is only waited for */
 

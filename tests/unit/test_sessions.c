@@ -246,7 +246,8 @@ static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
-	uint64_t id = world_timer(world, session, 0, 10), size;
+	uint64_t id = world_timer(world, session, 0, 10);
+	size_t size;
 	_Alignas(8) uint8_t packet[PROTO_PACKET_MAX];
 
 	world_pass(world, 20);
