@@ -104,6 +104,53 @@ static int take_events(struct toytimer *t)
 	return r;
 }
 
+/* A setting that moves the wall clock by less may be a difference between two readings. */
+#define WALL_TOLERANCE_US 10000
+
+static uint64_t wall_offset(void)
+{
+	return toytimer_now(TOYTIMER_REALTIME) - toytimer_now(TOYTIMER_BOOTTIME);
+}
+
+/* The wall clock was set: an event for each timer that wants one. Return: 0 or -ENOMEM. */
+static int take_clock_set(struct toytimer *t)
+{
+	struct timer *timer;
+	size_t n = 0;
+	int r;
+
+	t->wall_offset = wall_offset();
+	for (timer = timers_at(&t->timers, t->timers.first); timer;
+		timer = timers_at(&t->timers, timer->next))
+		n += (timer->flags & PROTO_TELL_CLOCK_SET) != 0;
+	r = events_reserve(&t->events, &t->timers, n);
+	for (timer = timers_at(&t->timers, t->timers.first); timer && r == 0;
+		timer = timers_at(&t->timers, timer->next))
+		if (timer->flags & PROTO_TELL_CLOCK_SET && timer->handler && !timer->abandoned)
+			events_push(&t->events, timer,
+				&(struct event){
+					.timer = timers_name(&t->timers, timer),
+					.type = TOYTIMER_CLOCK_SET,
+					.due = timer->due,
+				});
+	return r;
+}
+
+/* Connected. A setting while there was no connection is told now. */
+static int take_greeting(struct toytimer *t)
+{
+	uint64_t change;
+	int r = connection_greeted(&t->connection);
+
+	if (r < 0)
+		return r;
+	change = wall_offset() - t->wall_offset;
+	if (t->connection.times > 1 && change + WALL_TOLERANCE_US > 2 * WALL_TOLERANCE_US)
+		(void)take_clock_set(t); /* without memory for it, as if it had not been noticed */
+	t->wall_offset = wall_offset();
+	return 0;
+}
+
 /* Its caller stopped waiting before the daemon answered. Without memory for it, the daemon keeps
  * the timer, and its wakes are dropped here. */
 static void cancel_abandoned(struct toytimer *t, struct timer *timer)
@@ -151,7 +198,10 @@ static void take_registered(
 	if (batch)
 		batch->pending--;
 	if (status) {
-		take_refusal(t, timer, batch, text_errno(status));
+		bool old = timer->flags & PROTO_TELL_CLOCK_SET &&
+			!(t->connection.capabilities & PROTO_CAN_TELL_CLOCK_SET);
+
+		take_refusal(t, timer, batch, old ? -ENOSYS : text_errno(status));
 		return;
 	}
 	if (batch)
@@ -230,52 +280,63 @@ static void take_rearmed(struct toytimer *t, struct call *call)
 	call_finish(call, error);
 }
 
-static int list_reserve(struct call *call, size_t n)
-{
-	size_t need = call->list.n + n, room = call->list.room ? call->list.room : 32;
-	struct proto_listed *records;
-
-	while (room < need)
-		room *= 2;
-	records = reallocarray(call->list.records, room, sizeof(*records));
-	if (!records)
-		return -ENOMEM;
-	call->list.records = records;
-	call->list.room = room;
-	return 0;
-}
-
-/* Whether a listing gets on: each cursor is a later place, of those that a daemon can have. So it
- * ends, and never holds more than a daemon does. */
+/* Whether pages get on: each cursor is a later place, of those that a daemon can have, and each timer
+ * has a place of its own. So they end, and never hold more than a daemon does. */
 static bool gets_on(const struct call *call, const struct proto_header *header)
 {
 	const uint64_t places = UINT64_C(1) << PROTO_ID_INDEX_BITS;
 
-	if (header->count > places - call->list.n)
-		return false;
-	return !header->cursor || (header->cursor > call->list.cursor && header->cursor <= places);
+	if (!header->cursor)
+		return true;
+	return header->cursor <= places && header->cursor > call->page.cursor &&
+		header->cursor - call->page.cursor >= header->count;
 }
 
-static void take_listed(struct toytimer *t, struct call *call)
+static int take_page(struct toytimer *t, struct call *call)
 {
 	const struct proto_header *header = &t->connection.header;
 	int r = text_errno(header->status);
 
-	if (r == 0 && !gets_on(call, header))
-		r = -EPROTO;
-	if (r == 0)
-		r = list_reserve(call, header->count);
-	if (r < 0 || call->abandoned) {
-		call_finish(call, r);
-		return;
+	if (r == 0 && !gets_on(call, header)) {
+		call_finish(call, -EPROTO);
+		return -EPROTO;
 	}
-	for (uint32_t i = 0; i < header->count; i++)
-		get(t, i, &call->list.records[call->list.n++], sizeof(struct proto_listed));
-	call->list.cursor = header->cursor;
-	if (header->cursor)
-		requests_queue(t, call);
-	else
-		call_finish(call, 0);
+	if (r == 0 && header->count && !call->abandoned) {
+		call->page.records = calloc(header->count, sizeof(struct proto_listed));
+		r = call->page.records ? 0 : -ENOMEM;
+	}
+	if (r == 0 && !call->abandoned)
+		for (; call->page.n < header->count; call->page.n++)
+			get(t, (uint32_t)call->page.n, &call->page.records[call->page.n],
+				sizeof(struct proto_listed));
+	call->page.cursor = header->cursor;
+	call_finish(call, r);
+	return 0;
+}
+
+/* The daemon tells other sessions by events what was cancelled, and this one by the answer. */
+static int take_cancelled_page(struct toytimer *t, struct call *call)
+{
+	const struct proto_header *header = &t->connection.header;
+
+	if (!gets_on(call, header)) {
+		call_finish(call, -EPROTO);
+		return -EPROTO;
+	}
+	for (uint32_t i = 0; i < header->count; i++) {
+		struct proto_cancelled cancelled;
+		struct timer *timer;
+
+		get(t, i, &cancelled, sizeof(cancelled));
+		timer = requests_cancelled(
+			t, &(struct cancel_item){.timer = cancelled.cookie, .id = cancelled.id});
+		if (cancelled.cookie && timer)
+			timers_drop(&t->timers, timer);
+	}
+	call->page.n += header->count;
+	call->page.cursor = header->cursor;
+	call_finish(call, text_errno(header->status));
+	return 0;
 }
 
 static void take_status(struct toytimer *t, struct call *call)
@@ -295,7 +356,8 @@ static int take_answer(struct toytimer *t)
 
 	if (!request)
 		return header->serial <= t->connection.serial - t->requests.length ? 0 : -EPROTO;
-	if (opcode != PROTO_LIST && opcode != PROTO_STATUS && header->count != request->count)
+	if ((opcode == PROTO_REGISTER || opcode == PROTO_CANCEL || opcode == PROTO_REARM) &&
+		header->count != request->count)
 		return -EPROTO;
 	if (opcode == PROTO_REGISTER)
 		return take_registered_all(t, request);
@@ -310,8 +372,10 @@ static int take_answer(struct toytimer *t)
 		take_rearmed(t, call);
 		break;
 	case PROTO_LIST:
-		take_listed(t, call);
-		break;
+	case PROTO_LIST_MATCHING:
+		return take_page(t, call);
+	case PROTO_CANCEL_MATCHING:
+		return take_cancelled_page(t, call);
 	case PROTO_STATUS:
 		take_status(t, call);
 		break;
@@ -333,7 +397,7 @@ int answers_take(struct toytimer *t)
 	case PROTO_HELLO | PROTO_ANSWER:
 		if (t->connection.state != CONNECTION_GREETING)
 			return -EPROTO;
-		return connection_greeted(&t->connection);
+		return take_greeting(t);
 	}
 	if (t->connection.state != CONNECTION_UP)
 		return -EPROTO;
@@ -343,5 +407,7 @@ int answers_take(struct toytimer *t)
 		get(t, 0, &resumed, sizeof(resumed));
 		return requests_resume(t, resumed.serial);
 	}
+	if (t->connection.header.opcode == PROTO_CLOCK_SET)
+		return take_clock_set(t);
 	return take_events(t);
 }

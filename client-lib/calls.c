@@ -10,6 +10,7 @@
 #include "codec.h"
 #include "handle.h"
 #include "instant.h"
+#include "text.h"
 
 static void abandon_call(struct toytimer *t, void *userdata)
 {
@@ -22,9 +23,7 @@ static void free_call(struct toytimer *t, void *userdata)
 	call_free(userdata);
 }
 
-/* Return: 0: the call is answered, its results are in it; a negative errno: it is no longer
- * ours. */
-static int ask(struct toytimer *t, struct call *call, uint64_t deadline)
+int call_ask(struct toytimer *t, struct call *call, uint64_t deadline)
 {
 	int r = 0;
 
@@ -147,7 +146,7 @@ static int cancel_some(
 	r = await_ids(t, timers, n, deadline, call);
 	cancelled = cancel_local(t, timers, n, errors, r, call);
 	if (call->n) {
-		r = ask(t, call, deadline);
+		r = call_ask(t, call, deadline);
 		if (r < 0)
 			return cancelled + give_up(t, timers, n, errors, r);
 		for (size_t i = 0; i < call->n; i++) {
@@ -164,8 +163,10 @@ _public_ int toytimer_cancel_many(toytimer *t, const uint64_t *timers, size_t n,
 	uint64_t deadline;
 	int r, cancelled = 0;
 
-	if ((n && !timers) || n > INT_MAX)
-		return -EINVAL;
+	if (n && !timers)
+		return text_invalid("timers: NULL");
+	if (n > INT_MAX)
+		return text_invalid("n: more than INT_MAX");
 	r = handle_enter(t);
 	if (r < 0)
 		return r;
@@ -222,7 +223,7 @@ static int cancel_id(struct toytimer *t, uint64_t id)
 	if (!call)
 		return -ENOMEM;
 	call->cancels[0].id = id;
-	r = ask(t, call, deadline);
+	r = call_ask(t, call, deadline);
 	if (r < 0)
 		return r;
 	r = call->cancels[0].error;
@@ -246,10 +247,13 @@ static int rearm_record(
 {
 	struct instants now = {0};
 
-	if (r->flags & ~(unsigned int)(TOYTIMER_RELATIVE | TOYTIMER_WAKE_SYSTEM))
-		return -EINVAL;
-	if ((!r->every && r->count > 1) || r->reserved[0] || r->reserved[1])
-		return -EINVAL;
+	if (r->flags &
+		~(unsigned int)(TOYTIMER_RELATIVE | TOYTIMER_WAKE_SYSTEM | TOYTIMER_TELL_CLOCK_SET))
+		return text_invalid("registration.flags: an unknown flag");
+	if (!r->every && r->count > 1)
+		return text_invalid(TEXT_COUNT);
+	if (r->reserved[0] || r->reserved[1])
+		return text_invalid(TEXT_RESERVED);
 	*ret = (struct proto_rearm){.slack = r->slack, .every = r->every, .count = r->count};
 	return instant_of(&now, (enum toytimer_clock)timer->clock, r->flags, r->due, &ret->due);
 }
@@ -292,7 +296,7 @@ static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration 
 	record.id = timer->id;
 	call->rearm.timer = name;
 	call->rearm.record = record;
-	error = ask(t, call, deadline);
+	error = call_ask(t, call, deadline);
 	if (error < 0)
 		return error;
 	error = call->result;
@@ -305,7 +309,7 @@ _public_ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registra
 	int error;
 
 	if (!r)
-		return -EINVAL;
+		return text_invalid("r: NULL");
 	error = handle_enter(t);
 	if (error < 0)
 		return error;
@@ -314,22 +318,15 @@ _public_ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registra
 	return error;
 }
 
-/* Asks by a call without arguments of many. Return: 0, and the answered call, or a negative
- * errno. */
-static int ask_simple(toytimer *t, uint16_t opcode, uint32_t flags, struct call **ret)
+static int ask_status(struct toytimer *t, struct call **ret)
 {
 	struct call *call;
 	int r = handle_enter(t);
 
 	if (r < 0)
 		return r;
-	call = call_new(opcode, 0);
-	r = call ? 0 : -ENOMEM;
-	if (r == 0) {
-		if (opcode == PROTO_LIST)
-			call->list.flags = flags;
-		r = ask(t, call, handle_deadline(t));
-	}
+	call = call_new(PROTO_STATUS, 0);
+	r = call ? call_ask(t, call, handle_deadline(t)) : -ENOMEM;
 	if (r == 0 && call->result < 0) {
 		r = call->result;
 		call_free(call);
@@ -340,60 +337,6 @@ static int ask_simple(toytimer *t, uint16_t opcode, uint32_t flags, struct call 
 	return r;
 }
 
-static int show(struct toytimer *t, const struct proto_listed *listed,
-	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata)
-{
-	char label[PROTO_LABEL_MAX + 1] = "", comm[PROTO_COMM_MAX + 1] = "";
-	toytimer_listed shown = {
-		.id = listed->id,
-		.label = label,
-		.clock = (enum toytimer_clock)listed->clock,
-		.flags = listed->flags & PROTO_WAKE_SYSTEM ? TOYTIMER_WAKE_SYSTEM : 0,
-		.due = clock_offsets_listed(&t->offsets, listed->clock, listed->due, listed->left),
-		.left = listed->left,
-		.slack = listed->slack,
-		.every = listed->every,
-		.count = listed->count,
-		.fired = listed->fired,
-		.uid = listed->uid,
-		.pid = listed->pid,
-		.comm = comm,
-	};
-
-	if (listed->clock >= PROTO_CLOCKS)
-		return -EPROTO;
-	memcpy(label, listed->label, sizeof(listed->label));
-	memcpy(comm, listed->comm, sizeof(listed->comm));
-	return handler(&shown, userdata);
-}
-
-static void drop_call(void *userdata)
-{
-	call_free(userdata);
-}
-
-_public_ int toytimer_list(toytimer *t, unsigned int flags,
-	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata)
-{
-	struct call *call;
-	int r;
-
-	if (!handler || flags & ~(unsigned int)TOYTIMER_LIST_ALL)
-		return -EINVAL;
-	r = ask_simple(t, PROTO_LIST, flags & TOYTIMER_LIST_ALL ? PROTO_LIST_ALL : 0, &call);
-	if (r < 0)
-		return r;
-	/* All of it is here, so that a connection lost on the way could start it anew unseen. */
-	pthread_cleanup_push(drop_call, call);
-	for (size_t i = 0; r == 0 && i < call->list.n; i++) {
-		r = show(t, &call->list.records[i], handler, userdata);
-		if (!connection_is_ours(&t->connection))
-			r = -ECHILD;
-	}
-	pthread_cleanup_pop(1);
-	return r;
-}
-
 _public_ int toytimer_get_status(toytimer *t, toytimer_status *ret)
 {
 	const struct proto_status_answer *answer;
@@ -401,8 +344,8 @@ _public_ int toytimer_get_status(toytimer *t, toytimer_status *ret)
 	int r;
 
 	if (!ret)
-		return -EINVAL;
-	r = ask_simple(t, PROTO_STATUS, 0, &call);
+		return text_invalid("ret: NULL");
+	r = ask_status(t, &call);
 	if (r < 0)
 		return r;
 	answer = &call->status;

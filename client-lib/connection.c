@@ -263,6 +263,7 @@ int connection_greeted(struct connection *c)
 	c->error = 0;
 	c->since = now;
 	c->times++;
+	c->capabilities = answer.capabilities;
 	return 0;
 }
 

@@ -38,11 +38,12 @@ struct connection {
 	bool blocked; /* out waits for the socket to take it */
 	struct sockaddr_un address;
 	socklen_t address_size;
-	uint64_t serial;     /* of the last request */
-	uint64_t since;	     /* CLOCK_MONOTONIC when it was last UP */
-	uint64_t delay;	     /* back-off before the next attempt */
-	uint64_t times;	     /* that it was UP */
-	struct pages *pages; /* see connection.c; `in` and `out` are its */
+	uint64_t serial;       /* of the last request */
+	uint64_t since;	       /* CLOCK_MONOTONIC when it was last UP */
+	uint64_t delay;	       /* back-off before the next attempt */
+	uint64_t times;	       /* that it was UP */
+	uint64_t capabilities; /* enum proto_capability of the daemon that was connected last */
+	struct pages *pages;   /* see connection.c; `in` and `out` are its */
 	uint8_t *in, *out;
 	struct proto_header header; /* of the packet in `in` */
 	size_t in_size;		    /* 0: none there */

@@ -68,16 +68,16 @@ int events_reserve(struct events *events, struct timers *timers, size_t n)
 	return 0;
 }
 
-/* The wake of a timer that waits last in the queue, if it has one there. */
-static struct event *find_wake(
-	const struct events *events, const struct timer *timer, uint64_t name)
+/* The timer's latest event in the queue, if it is of the same type as this one. */
+static struct event *find_waiting(
+	const struct events *events, const struct timer *timer, const struct event *like)
 {
 	struct event *event;
 
 	if (timer->event - events->head >= events->length)
 		return NULL;
 	event = at(events, timer->event);
-	return event->timer == name && event->type == TOYTIMER_WOKEN ? event : NULL;
+	return event->timer == like->timer && event->type == like->type ? event : NULL;
 }
 
 static uint64_t add_up_to_end(uint64_t a, uint64_t b)
@@ -99,13 +99,16 @@ static void merge(struct event *into, const struct event *event)
 void events_push(struct events *events, struct timer *timer, const struct event *event)
 {
 	if (events->length >= EVENTS_APART && event->type == TOYTIMER_WOKEN) {
-		struct event *waiting = find_wake(events, timer, event->timer);
+		struct event *waiting = find_waiting(events, timer, event);
 
 		if (waiting) {
 			merge(waiting, event);
 			return;
 		}
 	}
+	/* It says no more the second time. */
+	if (event->type == TOYTIMER_CLOCK_SET && find_waiting(events, timer, event))
+		return;
 	timer->event = events->head + events->length++;
 	*at(events, timer->event) = *event;
 }

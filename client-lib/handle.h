@@ -53,6 +53,7 @@ struct toytimer {
 	int signal;	      /* eventfd, see handle_leave() */
 	int over;	      /* eventfd: tells runners that toytimer_run() may end */
 	struct clock_offsets offsets;
+	uint64_t wall_offset; /* realtime - boottime, as timers were told of it last */
 	struct connection connection;
 	struct timers timers;
 	struct events events;
@@ -115,6 +116,10 @@ void handle_yield_to_leader(struct toytimer *t);
 
 /* Frees a handle, also a half-built one. In a forked child it leaves the parent's alone. */
 void handle_free(struct toytimer *t);
+
+/* Queues a call and waits for its answer. Return: 0: its results are in it; a negative errno: it is no
+ * longer the caller's. (calls.c) */
+int call_ask(struct toytimer *t, struct call *call, uint64_t deadline);
 
 /* Registers a timer again that is at its end, and waits for the answer. (register.c) */
 int register_again(struct toytimer *t, struct timer *timer, const struct proto_rearm *record);

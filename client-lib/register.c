@@ -14,22 +14,30 @@
 #include "codec.h"
 #include "handle.h"
 #include "instant.h"
+#include "text.h"
 
 /* Registrations in a packet, and how many may be queued before a blocking call waits for the socket
  * to take some. */
 #define PACKET	   PROTO_RECORDS_MAX(struct proto_register)
 #define QUEUED_MAX (4u * PACKET)
 
+#define FLAGS ((unsigned int)(TOYTIMER_RELATIVE | TOYTIMER_WAKE_SYSTEM | TOYTIMER_TELL_CLOCK_SET))
+
 static int check_domain(const toytimer_registration *r)
 {
 	if ((unsigned int)r->clock >= PROTO_CLOCKS)
-		return -EINVAL;
-	if (r->flags & ~(unsigned int)(TOYTIMER_RELATIVE | TOYTIMER_WAKE_SYSTEM))
-		return -EINVAL;
+		return text_invalid("registration.clock: no such clock");
+	if (r->flags & ~FLAGS)
+		return text_invalid("registration.flags: an unknown flag");
 	if (r->flags & TOYTIMER_WAKE_SYSTEM && r->clock == TOYTIMER_MONOTONIC)
 		return -EOPNOTSUPP;
-	if ((!r->every && r->count > 1) || r->reserved[0] || r->reserved[1])
-		return -EINVAL;
+	if (r->flags & TOYTIMER_TELL_CLOCK_SET && r->clock != TOYTIMER_REALTIME)
+		return text_invalid("registration.flags: TOYTIMER_TELL_CLOCK_SET is for "
+				    "TOYTIMER_REALTIME, which alone can be set");
+	if (!r->every && r->count > 1)
+		return text_invalid(TEXT_COUNT);
+	if (r->reserved[0] || r->reserved[1])
+		return text_invalid(TEXT_RESERVED);
 	return 0;
 }
 
@@ -41,8 +49,10 @@ static int copy_label(const char *label, char **ret)
 	if (!label || !*label)
 		return 0;
 	length = strnlen(label, TOYTIMER_LABEL_MAX + 1);
-	if (length > TOYTIMER_LABEL_MAX || !codec_label_valid(label, length))
-		return -EINVAL;
+	if (length > TOYTIMER_LABEL_MAX)
+		return text_invalid(TEXT_LABEL_LONG);
+	if (!codec_label_valid(label, length))
+		return text_invalid(TEXT_LABEL_PRINTABLE);
 	*ret = strdup(label);
 	return *ret ? 0 : -ENOMEM;
 }
@@ -60,9 +70,14 @@ static int enroll(struct toytimer *t, const toytimer_registration *r, struct ins
 		.handler = r->handler,
 		.userdata = r->userdata,
 		.clock = (uint8_t)r->clock,
-		.flags = r->flags & TOYTIMER_WAKE_SYSTEM ? PROTO_WAKE_SYSTEM : 0,
+		.flags = (uint8_t)((r->flags & TOYTIMER_WAKE_SYSTEM ? PROTO_WAKE_SYSTEM : 0) |
+			(r->flags & TOYTIMER_TELL_CLOCK_SET ? PROTO_TELL_CLOCK_SET : 0)),
 	};
 	int error = check_domain(r);
+
+	if (error == 0 && r->flags & TOYTIMER_TELL_CLOCK_SET &&
+		!(t->connection.capabilities & PROTO_CAN_TELL_CLOCK_SET))
+		error = -ENOSYS;
 
 	if (error == 0)
 		error = instant_of(now, r->clock, r->flags, r->due, &model.due);
@@ -173,8 +188,10 @@ _public_ int toytimer_register_many(toytimer *t, const toytimer_registration *r,
 	struct batch batch = {.timers = ret_timers, .errors = ret_errors};
 	int error;
 
-	if ((n && !r) || n > INT_MAX)
-		return -EINVAL;
+	if (n && !r)
+		return text_invalid("r: NULL");
+	if (n > INT_MAX)
+		return text_invalid("n: more than INT_MAX");
 	error = handle_enter(t);
 	if (error < 0)
 		return error;
@@ -208,7 +225,7 @@ _public_ int toytimer_register_async(
 	int error;
 
 	if (!r)
-		return -EINVAL;
+		return text_invalid("r: NULL");
 	error = handle_enter(t);
 	if (error < 0)
 		return error;

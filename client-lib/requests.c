@@ -45,8 +45,8 @@ struct call *call_new(uint16_t opcode, size_t n)
 
 struct call *call_free(struct call *call)
 {
-	if (call && call->opcode == PROTO_LIST)
-		free(call->list.records);
+	if (call && (call->opcode == PROTO_LIST || call->opcode == PROTO_LIST_MATCHING))
+		free(call->page.records);
 	free(call);
 	return NULL;
 }
@@ -150,7 +150,7 @@ static void write_call(struct toytimer *t, struct request *request)
 	struct call *call = request->call;
 	const struct timer *timer;
 	struct proto_rearm rearm;
-	struct proto_list list;
+	struct proto_list list = {0};
 	struct codec_writer w;
 	uint64_t cursor = 0;
 
@@ -170,9 +170,15 @@ static void write_call(struct toytimer *t, struct request *request)
 		codec_put(&w, &rearm, sizeof(rearm));
 		break;
 	case PROTO_LIST:
-		list = (struct proto_list){.flags = call->list.flags};
-		cursor = call->list.cursor;
+		if (call->page.match.flags & PROTO_MATCH_EVERYBODY)
+			list.flags = PROTO_LIST_ALL;
+		cursor = call->page.cursor;
 		codec_put(&w, &list, sizeof(list));
+		break;
+	case PROTO_LIST_MATCHING:
+	case PROTO_CANCEL_MATCHING:
+		cursor = call->page.cursor;
+		codec_put(&w, &call->page.match, sizeof(call->page.match));
 		break;
 	}
 	request->count = w.header.count;
@@ -235,6 +241,12 @@ bool requests_ready(const struct toytimer *t)
 				(t->timers.unsent_count || t->requests.first)));
 }
 
+bool requests_supports(const struct toytimer *t, uint16_t opcode)
+{
+	return (opcode != PROTO_LIST_MATCHING && opcode != PROTO_CANCEL_MATCHING) ||
+		t->connection.capabilities & PROTO_CAN_MATCH;
+}
+
 void requests_send(struct toytimer *t)
 {
 	/* The hello is not answered while GREETING, but may have to wait for the socket. */
@@ -248,7 +260,9 @@ void requests_send(struct toytimer *t)
 			continue;
 		}
 		call = take_call(t);
-		if (call)
+		if (call && !requests_supports(t, call->opcode))
+			call_finish(call, -ENOSYS);
+		else if (call)
 			send_call(t, call);
 		else
 			send_registrations(t);
@@ -320,8 +334,15 @@ static void call_lost(struct toytimer *t, struct call *call)
 		rearm_lost(t, call);
 		return;
 	case PROTO_LIST:
-		call->list.n = 0;
-		call->list.cursor = 0;
+	case PROTO_LIST_MATCHING:
+		/* What was handed out already was another daemon's. */
+		if (call->page.cursor) {
+			call_finish(call, -ECONNRESET);
+			return;
+		}
+		break;
+	case PROTO_CANCEL_MATCHING:
+		call->page.cursor = 0; /* to cancel again what is gone does no harm */
 		break;
 	}
 	if (call->abandoned)

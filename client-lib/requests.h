@@ -53,12 +53,13 @@ struct call {
 			uint64_t timer;
 			struct proto_rearm record;
 		} rearm;
+		/* One page of a listing, or of a cancelling by user and label. */
 		struct {
-			uint32_t flags;
-			uint64_t cursor;
-			struct proto_listed *records;
-			size_t n, room;
-		} list;
+			struct proto_match match;
+			uint64_t cursor;	      /* of the request, then of the answer */
+			struct proto_listed *records; /* of a listing */
+			uint64_t n;		      /* listed or cancelled */
+		} page;
 		struct proto_status_answer status;
 	};
 	size_t n; /* cancels; 0 but for PROTO_CANCEL */
@@ -107,6 +108,9 @@ struct timer *requests_cancelled(struct toytimer *t, const struct cancel_item *i
 
 /* Sends what is queued, as far as the socket takes it. */
 void requests_send(struct toytimer *t);
+
+/* Whether the daemon that was connected last knows such a request. */
+bool requests_supports(const struct toytimer *t, uint16_t opcode);
 
 /* Whether requests_send() could send something that no answer and no EPOLLOUT will call it for. */
 bool requests_ready(const struct toytimer *t);

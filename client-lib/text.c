@@ -53,6 +53,20 @@ int text_errno(uint32_t status)
 	return -EPROTO; /* a status of a later version included */
 }
 
+/* The one thing that is not kept in a handle: of toytimer_open(), none is there to keep it in. */
+static _Thread_local const char *invalid = "";
+
+int text_invalid(const char *sentence)
+{
+	invalid = sentence;
+	return -EINVAL;
+}
+
+_public_ const char *toytimer_get_error(void)
+{
+	return invalid;
+}
+
 int text_local(int error)
 {
 	return error == ENFILE || error == ENOSPC ? -EMFILE : -error;
@@ -83,6 +97,9 @@ _public_ const char *toytimer_strerror(int error)
 		{ECHILD, "the handle belongs to the parent process"},
 		{EBUSY, "not from within a handler"},
 		{EINTR, "interrupted by a signal"},
+		{ENOSYS, "this timerd is too old for that"},
+		{ECONNRESET, "timerd was lost in the middle of a listing"},
+		{ENOMEDIUM, "XDG_RUNTIME_DIR is not set"},
 		{ECANCELED, "cancelled by another session"},
 	};
 

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -104,13 +105,28 @@ static const char *socket_path(const char *path)
 	return path && *path ? path : PROTO_SOCKET_SYSTEM;
 }
 
+_public_ int toytimer_open_user(toytimer **ret)
+{
+	const char *directory = secure_getenv("XDG_RUNTIME_DIR");
+	char *path;
+	int r;
+
+	if (!directory || !*directory)
+		return -ENOMEDIUM;
+	if (asprintf(&path, "%s/" PROTO_SOCKET_USER, directory) < 0)
+		return -ENOMEM;
+	r = toytimer_open(ret, path);
+	free(path);
+	return r;
+}
+
 _public_ int toytimer_open(toytimer **ret, const char *path)
 {
 	struct toytimer *t;
 	int r;
 
 	if (!ret)
-		return -EINVAL;
+		return text_invalid("ret: NULL");
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;

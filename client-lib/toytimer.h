@@ -45,7 +45,10 @@
  *   -ENOMEM       out of memory
  *   -ECHILD       the handle belongs to the parent process
  *   -EBUSY        from within a callback: toytimer_process() and toytimer_run()
- * toytimer_strerror() has a sentence for each.
+ *   -ENOSYS       the daemon is of an older version, which does not know that
+ * toytimer_strerror() has a sentence for each, and toytimer_get_error() says what -EINVAL was about.
+ *
+ * This is version 0: before 1.0, a release may still change this interface incompatibly.
  */
 #ifndef TOYTIMER_H
 #define TOYTIMER_H
@@ -72,14 +75,18 @@ enum toytimer_clock {
 };
 
 enum toytimer_flag {
-	TOYTIMER_RELATIVE = 1 << 0,   /* due is a span from now */
-	TOYTIMER_WAKE_SYSTEM = 1 << 1 /* wake the machine from suspend; not for MONOTONIC */
+	TOYTIMER_RELATIVE = 1 << 0,    /* due is a span from now */
+	TOYTIMER_WAKE_SYSTEM = 1 << 1, /* wake the machine from suspend; not for MONOTONIC */
+	/* Tell by an event each time that the wall clock is set; only for REALTIME. -ENOSYS: the
+	 * daemon is too old for it. */
+	TOYTIMER_TELL_CLOCK_SET = 1 << 2
 };
 
 enum toytimer_event_type {
 	TOYTIMER_WOKEN = 1,
 	TOYTIMER_CANCELLED = 2, /* by another session, this user's or root's; the timer is gone */
-	TOYTIMER_REFUSED = 3	/* registered async, or again: see error; the timer is gone */
+	TOYTIMER_REFUSED = 3,	/* registered async, or again: see error; the timer is gone */
+	TOYTIMER_CLOCK_SET = 4	/* the wall clock was set; the timer stays as it is */
 };
 
 /* What happened to a timer; valid during the callback. */
@@ -131,6 +138,10 @@ typedef struct toytimer_registration {
  * that is there; an absent one, or one that has no place for us, is an error at once.
  */
 int toytimer_open(toytimer **ret, const char *path);
+
+/* The same, to the daemon of this user: $XDG_RUNTIME_DIR/timerd/socket. -ENOMEDIUM: the variable is not
+ * set, or not to be trusted (secure_getenv(3)). */
+int toytimer_open_user(toytimer **ret);
 
 /* A further reference, for another thread or owner. NULL does nothing. Returns t. */
 toytimer *toytimer_ref(toytimer *t);
@@ -271,10 +282,42 @@ enum toytimer_list_flag {
 	TOYTIMER_LIST_ALL = 1 << 0 /* everybody's; for root, else -EACCES */
 };
 
-/* Calls back for each timer of this user, in no order, after all of them were received. A non-zero
- * return ends the listing and is returned. */
+/*
+ * Calls back for each timer of this user, in no order. A non-zero return ends the listing and is
+ * returned. Timers are received and handed out some hundred at a time, so that a listing of a million
+ * takes no more memory than one of a thousand. One that comes or goes meanwhile may be missed.
+ * -ECONNRESET: the daemon was lost after some had been handed out; list again.
+ */
 int toytimer_list(toytimer *t, unsigned int flags,
 	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata);
+
+enum toytimer_match_flag {
+	TOYTIMER_MATCH_USER = 1 << 0,	  /* timers of uid; of another user only for root */
+	TOYTIMER_MATCH_EVERYBODY = 1 << 1 /* of all users; for root, and without USER */
+};
+
+/* Which timers are meant. All zero: all those of this user, from all of its sessions. */
+typedef struct toytimer_match {
+	unsigned int flags;   /* enum toytimer_match_flag */
+	uint32_t uid;	      /* with USER; else 0 */
+	const char *label;    /* NULL: any; else just this one, "": none */
+	uint64_t reserved[2]; /* 0 */
+} toytimer_match;
+
+/* toytimer_list() of those timers; NULL: of all of this user. -EACCES: only root may ask that.
+ * -ENOSYS: the daemon is too old for it. */
+int toytimer_list_matching(toytimer *t, const toytimer_match *match,
+	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata);
+
+/*
+ * Cancels those timers, and waits until it is done. Timers of this handle are cancelled as by
+ * toytimer_cancel(): no handler of them starts any more. Other sessions get TOYTIMER_CANCELLED.
+ *   match: NULL: all of this user
+ *   ret_cancelled: how many there were, which may be none; may be NULL
+ * Returns 0; on another error some may be cancelled. One that is registered meanwhile may be missed.
+ * -EACCES and -ENOSYS as above. The daemon does it some thousand at a time, so that nobody waits.
+ */
+int toytimer_cancel_matching(toytimer *t, const toytimer_match *match, uint64_t *ret_cancelled);
 
 /* The daemon's counters, since its start. For another user than root, those from clients to wakeups
  * and those of adoptions are about this user's own clients, and next is about this user's timers. */
@@ -302,6 +345,10 @@ uint64_t toytimer_get_reconnects(toytimer *t);
 
 /* A sentence for an error of this library, without a newline; never NULL; constant. */
 const char *toytimer_strerror(int error);
+
+/* What was wrong with the last call of this thread that returned -EINVAL: a sentence that names the
+ * argument or member, without a newline; never NULL; constant. "" before any, and for a NULL handle. */
+const char *toytimer_get_error(void);
 
 /* Microseconds of a clock now, rounded down; 0 for a clock that there is not. */
 uint64_t toytimer_now(enum toytimer_clock clock);

@@ -202,6 +202,8 @@ static int handle_event(struct waiter *w)
 		tell_id(w, e->id);
 		output_error("%llu: cancelled by another", (unsigned long long)w->id);
 		return CTL_CANCELLED;
+	case TOYTIMER_CLOCK_SET:
+		break; /* only who asks for it is told */
 	case TOYTIMER_REFUSED:
 		/* timerd was started again, with other limits or other clients than before. */
 		output_error("%llu: %s", (unsigned long long)w->id, toytimer_strerror(e->error));
