@@ -322,7 +322,7 @@ static bool serve(struct loop *loop)
 	uint32_t session;
 
 	for (size_t sent = 0; sent < SLICE_BYTES; sent += PACKET_COST) {
-		session = worker_ready(&loop->worker, &loop->now);
+		session = worker_ready(&loop->worker);
 		if (!session)
 			break;
 		sent += client_serve(&loop->clients, session, &loop->now);

@@ -72,7 +72,7 @@ static void renew_session(struct arena *arena, uint32_t session)
 	sessions_link_user(arena, session);
 	s->held = 0;
 	s->told_first = s->told_last = 0;
-	s->ready_next = s->ready_prev = 0;
+	s->ready = (struct turns_link){0};
 	s->hello_timer = 0;
 	s->place = SESSION_BLOCKED;
 	s->fault = PROTO_OK;

@@ -89,7 +89,7 @@ void arena_reset(struct arena *arena)
 	h->timers_top = h->timers_left = 0;
 	h->sessions_top = ARENA_OWN_SESSION;
 	h->sessions_free = h->users_top = h->users_free = 0;
-	h->ready_first = h->ready_last = 0;
+	h->ready = (struct turns_list){0};
 	h->timers = h->clients = 0;
 	memset(h->watched, 0, sizeof(h->watched));
 	memset(arena->buckets, 0, sizeof(*arena->buckets) * (arena->buckets_mask + 1));
@@ -174,7 +174,7 @@ uint32_t arena_take_session(struct arena *arena)
 	uint32_t session = h->sessions_free;
 
 	if (session)
-		h->sessions_free = arena->sessions[session].ready_next;
+		h->sessions_free = arena->sessions[session].ready.next;
 	else
 		session = ++h->sessions_top;
 	memset(&arena->sessions[session], 0, sizeof(arena->sessions[session]));
@@ -188,6 +188,6 @@ void arena_free_session(struct arena *arena, uint32_t session)
 	struct arena_header *h = arena->header;
 
 	ARENA_PUBLISH(arena->sessions[session].state, SESSION_FREE);
-	arena->sessions[session].ready_next = h->sessions_free;
+	arena->sessions[session].ready.next = h->sessions_free;
 	h->sessions_free = session;
 }

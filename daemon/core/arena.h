@@ -50,6 +50,7 @@
 #include "bitset.h"
 #include "proto.h"
 #include "rbtree.h"
+#include "turns.h"
 
 /* The clocks that an alarm can be set by: the wire's three, and two that wake the system. */
 enum arena_clock {
@@ -120,9 +121,9 @@ struct session {
 	uint64_t reads_from[ARENA_MEASURES], asked_at[ARENA_MEASURES];
 	uint32_t check; /* sessions_check() over what never changes */
 	uint32_t told_first,
-		told_last; /* cancelled by others, linked by what is before in a tree */
-	uint32_t ready_next, ready_prev; /* arena_header::ready_first; free: sessions_free */
-	uint32_t hello_timer;		 /* the daemon's own timer that waits for its hello */
+		told_last;	 /* cancelled by others, linked by what is before in a tree */
+	struct turns_link ready; /* arena_header::ready; next, if free: sessions_free */
+	uint32_t hello_timer;	 /* the daemon's own timer that waits for its hello */
 	uint8_t state, place;
 	uint16_t fault;	      /* enum proto_status that ends it; 0: none */
 	bool resumed;	      /* it has been adopted: its client may send again what had arrived */
@@ -148,7 +149,8 @@ struct user {
 	uint32_t timers, clients;
 	uint32_t sessions; /* the first; linked by session::user_next */
 	struct tally tally;
-	uint32_t next; /* arena::buckets; free: header::users_free */
+	uint32_t next;		 /* arena::buckets; free: header::users_free */
+	struct turns_user ready; /* its sessions in arena_header::ready */
 };
 
 /* The tally of a user who has no client. */
@@ -215,7 +217,7 @@ struct arena_header {
 		timers_left; /* highest index ever used; list by parent of trees left behind */
 	uint32_t sessions_top, sessions_free;
 	uint32_t users_top, users_free;
-	uint32_t ready_first, ready_last;
+	struct turns_list ready;  /* users that have sessions to be served, by user::ready */
 	uint32_t timers, clients; /* held now, those of the daemon itself left out */
 	uint64_t sequence;
 	uint64_t

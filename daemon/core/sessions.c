@@ -154,45 +154,56 @@ uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *pe
 	return session;
 }
 
+static struct turns ready_turns(const struct arena *arena)
+{
+	return (struct turns){
+		.users = &arena->header->ready,
+		.user = &arena->users->ready,
+		.user_stride = sizeof(struct user),
+		.session = &arena->sessions->ready,
+		.session_stride = sizeof(struct session),
+	};
+}
+
 /* Out of the clocks' trees or the queue; where to, says the caller. */
 static void leave(struct arena *arena, uint32_t session)
 {
-	struct arena_header *h = arena->header;
 	struct session *s = &arena->sessions[session];
+	struct turns turns = ready_turns(arena);
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		head_out(arena, clock, session);
-	if (s->place == SESSION_READY) {
-		*(s->ready_prev ? &arena->sessions[s->ready_prev].ready_next
-				: &h->ready_first) = s->ready_next;
-		*(s->ready_next ? &arena->sessions[s->ready_next].ready_prev
-				: &h->ready_last) = s->ready_prev;
-	}
+	if (s->place == SESSION_READY && session != ARENA_OWN_SESSION)
+		turns_remove(&turns, s->user, session);
 	s->place = SESSION_BLOCKED;
 }
 
 void sessions_make_ready(struct arena *arena, uint32_t session)
 {
-	struct arena_header *h = arena->header;
 	struct session *s = &arena->sessions[session];
+	struct turns turns = ready_turns(arena);
 
 	if (s->place == SESSION_READY)
 		return;
 	leave(arena, session);
-	s->ready_next = 0;
-	s->ready_prev = h->ready_last;
-	*(h->ready_last ? &arena->sessions[h->ready_last].ready_next : &h->ready_first) = session;
-	h->ready_last = session;
+	if (session != ARENA_OWN_SESSION)
+		turns_add(&turns, s->user, session);
 	s->place = SESSION_READY;
 }
 
 uint32_t sessions_take_ready(struct arena *arena)
 {
-	uint32_t session = arena->header->ready_first;
+	struct turns turns = ready_turns(arena);
+	uint32_t session = turns_take(&turns);
 
 	if (session)
-		leave(arena, session);
+		arena->sessions[session].place = SESSION_BLOCKED;
 	return session;
+}
+
+bool sessions_own_ready(const struct arena *arena)
+{
+	return arena->sessions[ARENA_OWN_SESSION].place == SESSION_READY;
 }
 
 void sessions_watch(struct arena *arena, uint32_t session)

@@ -6,7 +6,8 @@
  * which a session stands with the due of its first timer and the smallest latest of all of them. So
  * the alarm is still armed to the smallest due + slack of all timers, at O(1); and a client with a
  * million timers due is one entry among the others': wakes are taken from the sessions in turn, a
- * packet each, so that nobody waits behind somebody else's backlog. A due timer stays in its tree
+ * packet each, so that nobody waits behind somebody else's backlog. Turns go round by user, then by
+ * session (turns.h): a user with many sessions gets no more of them. A due timer stays in its tree
  * until its wake is sent. There is no queue of wakes to reserve room for, to merge in or to lose.
  *
  * A session is watched (it stands in the clocks' trees), ready (in the queue, something may be
@@ -65,11 +66,15 @@ void sessions_tell_clock_set(struct arena *arena, uint32_t session);
  * there are more. O(log sessions) each. */
 bool sessions_collect(struct arena *arena, const struct now *now, uint32_t budget);
 
-/* The session at the head of the queue, which leaves it: served next, it is then to be watched,
- * made ready again or blocked. 0: the queue is empty. */
+/* The session whose turn it is. It leaves the queue: served next, it is then to be watched, made
+ * ready again or blocked. 0: the queue is empty. The daemon's own session is in no queue: see
+ * sessions_own_ready(). */
 uint32_t sessions_take_ready(struct arena *arena);
 
-/* Moves a session, whatever it was, into the queue's end, the clocks' trees, or neither. */
+/* Whether the daemon's own session has something due. It is no user's and waits for no turn. */
+bool sessions_own_ready(const struct arena *arena);
+
+/* Moves a session, whatever it was, into the queue, the clocks' trees, or neither. */
 void sessions_make_ready(struct arena *arena, uint32_t session);
 void sessions_watch(struct arena *arena, uint32_t session);
 void sessions_block(struct arena *arena, uint32_t session);

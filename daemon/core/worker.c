@@ -428,19 +428,6 @@ static bool tell_clock_set(struct worker *w, const struct now *now)
 	return false;
 }
 
-bool worker_tick(struct worker *w, const struct now *now)
-{
-	bool more = tell_clock_set(w, now);
-
-	lateness_look(&w->arena, now);
-	return sessions_collect(&w->arena, now, TICK_SESSIONS) || more;
-}
-
-bool worker_busy(const struct worker *w)
-{
-	return w->arena.header->ready_first != 0;
-}
-
 /* A timer of the daemon's own is due. */
 static void own_fired(struct worker *w, uint32_t timer, const struct now *now)
 {
@@ -476,19 +463,25 @@ static void serve_own(struct worker *w, const struct now *now)
 	worker_settle(w, ARENA_OWN_SESSION, now, false);
 }
 
-uint32_t worker_ready(struct worker *w, const struct now *now)
+bool worker_tick(struct worker *w, const struct now *now)
 {
-	uint32_t session = sessions_take_ready(&w->arena);
+	bool more = tell_clock_set(w, now);
 
-	if (session != ARENA_OWN_SESSION)
-		return session;
-	serve_own(w, now);
-	session = sessions_take_ready(&w->arena);
-	if (session != ARENA_OWN_SESSION)
-		return session;
-	/* More of its own than one slice: the loop's next turn goes on with it. */
-	sessions_make_ready(&w->arena, ARENA_OWN_SESSION);
-	return 0;
+	lateness_look(&w->arena, now);
+	more = sessions_collect(&w->arena, now, TICK_SESSIONS) || more;
+	if (sessions_own_ready(&w->arena))
+		serve_own(w, now);
+	return more;
+}
+
+bool worker_busy(const struct worker *w)
+{
+	return w->arena.header->ready.first || sessions_own_ready(&w->arena);
+}
+
+uint32_t worker_ready(struct worker *w)
+{
+	return sessions_take_ready(&w->arena);
 }
 
 void worker_unblock(struct worker *w, uint32_t session, const struct now *now)

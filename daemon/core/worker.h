@@ -145,15 +145,16 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 	const struct now *now, const void **ret_answer, bool *ret_end);
 void worker_answered(struct worker *w);
 
-/* Makes ready the sessions that have something due. Return: whether there are more than one call
- * takes. */
+/* Makes ready the sessions that have something due, and does what the daemon itself has due. Return:
+ * whether there are more sessions than one call takes. */
 bool worker_tick(struct worker *w, const struct now *now);
 
 /* Whether a session waits to be served. */
 bool worker_busy(const struct worker *w);
 
-/* The next session to be served; it has to be settled afterwards. 0: nobody is ready. */
-uint32_t worker_ready(struct worker *w, const struct now *now);
+/* The session whose turn it is, by user and then by session; it has to be settled afterwards. 0:
+ * nobody is ready. O(1). */
+uint32_t worker_ready(struct worker *w);
 
 enum worker_send {
 	WORKER_NOTHING, /* there is nothing due */

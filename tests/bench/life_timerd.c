@@ -149,7 +149,7 @@ size_t life_expire(void)
 	for (size_t before = 1; before != fired;) {
 		before = fired;
 		worker_tick(&worker, &now);
-		while ((ready = worker_ready(&worker, &now))) {
+		while ((ready = worker_ready(&worker))) {
 			if (worker_wakes(&worker, ready, &now, true, packet, &size) ==
 				WORKER_PACKET) {
 				fired += worker.batch.count;

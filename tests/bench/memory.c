@@ -210,7 +210,7 @@ static size_t expire(struct bed *bed)
 	for (int i = 0; i < PROTO_CLOCKS; i++)
 		bed->now.at[i] = ALL_DUE;
 	worker_tick(w, &bed->now);
-	while ((session = worker_ready(w, &bed->now))) {
+	while ((session = worker_ready(w))) {
 		if (worker_wakes(w, session, &bed->now, true, packet, &size) == WORKER_PACKET) {
 			fired += w->batch.count;
 			worker_wakes_sent(w, &bed->now);

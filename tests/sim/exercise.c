@@ -215,7 +215,7 @@ const char *exercise_turn(struct exercise *e)
 
 	while (more || worker_busy(&e->worker)) {
 		more = worker_tick(&e->worker, &e->now);
-		session = worker_ready(&e->worker, &e->now);
+		session = worker_ready(&e->worker);
 		if (session)
 			serve(e, session);
 		if (packets++ > PACKETS_MAX)

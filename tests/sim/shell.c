@@ -275,7 +275,7 @@ static void serve(struct world *w, uint32_t packets)
 	}
 	more = worker_tick(w->worker, &w->now);
 	model_look(&w->model, &w->now);
-	while (packets-- && (session = worker_ready(w->worker, &w->now)))
+	while (packets-- && (session = worker_ready(w->worker)))
 		serve_session(w, session);
 	if (worker_take_chores(w->worker) & WORKER_WATCHDOG)
 		model_chore(&w->model, &w->now);

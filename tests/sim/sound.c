@@ -256,7 +256,7 @@ static bool check_free_sessions(struct sound *s)
 	const struct arena *arena = s->arena;
 
 	for (uint32_t session = arena->header->sessions_free; session;
-		session = arena->sessions[session].ready_next) {
+		session = arena->sessions[session].ready.next) {
 		REQUIRE(session > ARENA_OWN_SESSION && session <= arena->header->sessions_top,
 			"a free session is out of range");
 		REQUIRE(!s->sessions[session], "a free session is elsewhere too");
@@ -267,26 +267,49 @@ static bool check_free_sessions(struct sound *s)
 	return true;
 }
 
+/* The sessions of one user in the queue. Return: how many; UINT32_MAX: it is not sound. */
+static uint32_t count_ready(const struct sound *s, uint32_t user)
+{
+	const struct arena *arena = s->arena;
+	const struct turns_list *list = &arena->users[user].ready.sessions;
+	uint32_t before = 0, n = 0;
+
+	for (uint32_t session = list->first; session;
+		before = session, session = arena->sessions[session].ready.next) {
+		const struct session *a = &arena->sessions[session];
+
+		if (session > arena->header->sessions_top || n++ >= arena->header->sessions_top ||
+			a->state == SESSION_FREE || a->place != SESSION_READY || a->user != user ||
+			a->ready.prev != before)
+			return UINT32_MAX;
+	}
+	return list->last == before ? n : UINT32_MAX;
+}
+
 static bool check_ready(struct sound *s)
 {
 	const struct arena *arena = s->arena;
-	uint32_t before = 0, n = 0, ready = 0;
+	const struct turns_list *users = &arena->header->ready;
+	uint32_t before = 0, n = 0, queued = 0, ready = 0;
 
-	for (uint32_t session = arena->header->ready_first; session;
-		before = session, session = arena->sessions[session].ready_next) {
-		REQUIRE(session <= arena->header->sessions_top && n++ < arena->header->sessions_top,
+	for (uint32_t user = users->first; user;
+		before = user, user = arena->users[user].ready.link.next) {
+		uint32_t sessions;
+
+		REQUIRE(user <= arena->header->users_top && n++ < arena->header->users_top,
 			"the queue leads astray");
-		REQUIRE(arena->sessions[session].state != SESSION_FREE &&
-				arena->sessions[session].place == SESSION_READY,
-			"the queue holds a session that is not ready");
-		REQUIRE(arena->sessions[session].ready_prev == before,
+		REQUIRE(arena->users[user].ready.link.prev == before,
 			"the queue's way back is wrong");
+		sessions = count_ready(s, user);
+		REQUIRE(sessions && sessions != UINT32_MAX, "a user's part of the queue is wrong");
+		queued += sessions;
 	}
-	REQUIRE(arena->header->ready_last == before, "the queue's last is wrong");
-	for (uint32_t session = 1; session <= arena->header->sessions_top; session++)
+	REQUIRE(users->last == before, "the queue's last is wrong");
+	for (uint32_t session = ARENA_OWN_SESSION + 1; session <= arena->header->sessions_top;
+		session++)
 		ready += arena->sessions[session].state != SESSION_FREE &&
 			arena->sessions[session].place == SESSION_READY;
-	REQUIRE(ready == n, "a session that is ready is not in the queue");
+	REQUIRE(ready == queued, "a session that is ready is not in the queue");
 	return true;
 }
 

@@ -299,6 +299,8 @@ static void test_links(struct arenas *a)
 			}
 			arena.users[i].next = some_index(a);
 			arena.users[i].clients = some_index(a);
+			arena.users[i].ready.sessions.first = some_index(a);
+			arena.users[i].ready.link.next = some_index(a);
 		}
 		for (uint32_t i = 0; i <= arena.buckets_mask; i++)
 			arena.buckets[i] = some_index(a);
@@ -310,8 +312,7 @@ static void test_links(struct arenas *a)
 			arena.free.levels[0][i] = dice_any(&a->e.dice);
 		h->sessions_free = some_index(a);
 		h->users_free = some_index(a);
-		h->ready_first = some_index(a);
-		h->ready_last = some_index(a);
+		h->ready = (struct turns_list){some_index(a), some_index(a)};
 		adopt_it(a);
 	}
 }

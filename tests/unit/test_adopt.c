@@ -107,7 +107,7 @@ static void test_a_resumed_session_is_told(void **state)
 	/* Until it is told, it is to be told: also where nothing was sent when it had its turn. */
 	for (int i = 0; i < 3; i++) {
 		assert_true(worker_recovers(w, session));
-		assert_int_equal(worker_ready(w, &world->now), session);
+		assert_int_equal(worker_ready(w), session);
 		assert_int_equal(worker_wakes(w, session, &world->now, true, world->out, &size),
 			WORKER_PACKET);
 		assert_int_equal(

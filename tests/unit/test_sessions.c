@@ -257,7 +257,7 @@ static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 	id = world_timer(world, session, 0, 10);
 	world_pass(world, 20);
 	worker_tick(&world->worker, &world->now);
-	assert_int_equal(worker_ready(&world->worker, &world->now), session);
+	assert_int_equal(worker_ready(&world->worker), session);
 	assert_int_equal(worker_wakes(&world->worker, session, &world->now, true, packet, &size),
 		WORKER_PACKET);
 	/* It could not be sent. */
@@ -285,7 +285,7 @@ static void test_an_end_that_is_not_sent(void **state)
 	world_pass(world, PROTO_HELLO_TIMEOUT_US);
 	assert_false(worker_tick(w, &world->now));
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(worker_ready(w, &world->now), session);
+		assert_int_equal(worker_ready(w), session);
 		assert_int_equal(
 			worker_wakes(w, session, &world->now, true, world->out, &size), WORKER_END);
 		worker_settle(w, session, &world->now, false);

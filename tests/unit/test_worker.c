@@ -284,9 +284,11 @@ static void test_many_chores_at_once(void **state)
 	for (int i = 0; i < 2500; i++)
 		worker_start_chore(&world->worker, WORKER_STORE, 1000, 0, &world->now);
 	world_pass(world, 1000);
-	assert_false(worker_tick(&world->worker, &world->now));
-	for (; worker_busy(&world->worker); turns++)
+	do {
+		assert_false(worker_tick(&world->worker, &world->now));
 		assert_int_equal(world_serve(world).session, 0);
+		turns++;
+	} while (worker_busy(&world->worker));
 	assert_int_equal(turns, 3);
 	assert_int_equal(worker_take_chores(&world->worker), WORKER_STORE);
 	world_free(world);
@@ -362,7 +364,7 @@ static enum worker_send wakes(struct world *world, uint32_t session, bool draine
 static void take(struct world *world, uint32_t session)
 {
 	worker_unblock(&world->worker, session, &world->now);
-	assert_int_equal(worker_ready(&world->worker, &world->now), session);
+	assert_int_equal(worker_ready(&world->worker), session);
 }
 
 static void test_hold(void **state)
@@ -440,12 +442,45 @@ static void test_a_session_is_in_the_queue_once(void **state)
 	worker_unblock(w, first, &world->now);
 	worker_unblock(w, second, &world->now);
 	worker_unblock(w, first, &world->now);
-	assert_int_equal(worker_ready(w, &world->now), first);
+	assert_int_equal(worker_ready(w), first);
 	worker_settle(w, first, &world->now, false);
-	assert_int_equal(worker_ready(w, &world->now), second);
+	assert_int_equal(worker_ready(w), second);
 	worker_settle(w, second, &world->now, false);
 	assert_false(worker_busy(w));
-	assert_int_equal(worker_ready(w, &world->now), 0);
+	assert_int_equal(worker_ready(w), 0);
+}
+
+/* A user with many sessions gets no more turns than a user with one. */
+static void test_turns_go_round_by_user_then_by_session(void **state)
+{
+	struct world *world = *state;
+	struct worker *w = &world->worker;
+	uint32_t many[3], one, other;
+
+	for (int i = 0; i < 3; i++)
+		many[i] = world_connect(world, USER);
+	one = world_connect(world, USER + 1);
+	other = world_connect(world, USER + 2);
+	for (int i = 0; i < 3; i++)
+		worker_unblock(w, many[i], &world->now);
+	worker_unblock(w, one, &world->now);
+	assert_int_equal(worker_ready(w), many[0]);
+	worker_unblock(w, many[0], &world->now);
+	assert_int_equal(worker_ready(w), one);
+	worker_unblock(w, one, &world->now);
+	worker_unblock(w, other, &world->now);
+	assert_int_equal(worker_ready(w), many[1]);
+	assert_int_equal(worker_ready(w), one);
+	assert_int_equal(worker_ready(w), other);
+	/* One in the middle of its user's sessions goes, and then a user's only one. */
+	worker_unblock(w, one, &world->now);
+	worker_unblock(w, many[1], &world->now);
+	worker_disconnect(w, many[0]);
+	worker_disconnect(w, one);
+	assert_int_equal(worker_ready(w), many[2]);
+	assert_int_equal(worker_ready(w), many[1]);
+	assert_int_equal(worker_ready(w), 0);
+	assert_false(worker_busy(w));
 }
 
 /* How many of the timers' nodes are not as they were. */
@@ -597,6 +632,7 @@ int main(void)
 		TEST(test_hold),
 		TEST(test_a_packet_that_is_not_sent),
 		TEST(test_a_session_is_in_the_queue_once),
+		TEST(test_turns_go_round_by_user_then_by_session),
 		cmocka_unit_test(test_a_session_goes_in_one_step),
 		TEST(test_ids_begin_elsewhere),
 		TEST(test_chores),

@@ -252,7 +252,7 @@ static void block(struct world *world, struct world_served *served)
 struct world_served world_serve(struct world *world)
 {
 	struct worker *w = &world->worker;
-	struct world_served served = {.session = worker_ready(w, &world->now)};
+	struct world_served served = {.session = worker_ready(w)};
 	struct world_client *client = &world->clients[served.session];
 	size_t size = 0;
 
