@@ -35,6 +35,7 @@ int text_errno(uint32_t status)
 		return -EOPNOTSUPP;
 	case PROTO_E_PERMISSION:
 	case PROTO_E_NOBODY:
+	case PROTO_E_SLOW_SOCKETS:
 		return -EACCES;
 	case PROTO_E_CLIENTS:
 		return -ENFILE;

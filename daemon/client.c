@@ -2,15 +2,17 @@
 /*
  * Reading a request, sending its answer, sending wakes, and when to do neither.
  *
- * An open client is watched level-triggered for input. A blocked one is watched edge-triggered for
- * output only: the kernel then tells each time its client has read something, and is silent
- * otherwise.
+ * Clients are watched edge-triggered: an open one for input, a blocked one for output only. So a
+ * look at epoll costs as much as has happened since the one before, whoever has what unread: each
+ * slice can afford it. A client that has sent something waits for turns until nothing is left to be
+ * read.
  */
 #include "clients.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +40,15 @@
 #	define SO_PASSRIGHTS 83
 #endif
 
-/* How many of the shortest records take as long as one packet that is only thrown away. */
+/* How many of the shortest records, of which each takes about 0.2 us, take as long as: one packet
+ * that is only thrown away; a packet's system calls; closing a connection. */
 #define DRAINED_RECORDS 4
+#define PACKET_RECORDS	16
+#define CLOSE_RECORDS	64
+
+/* So many packets are thrown away before a connection is refused that had no session: more than a
+ * client sends that waits for its hello's answer. Whoever sends more finds a reset first. */
+#define REFUSED_PACKETS 8
 
 void client_forbid_descriptors(int fd)
 {
@@ -55,16 +64,18 @@ void client_forbid_descriptors(int fd)
 /* Closes a connection that was sent a last word. What its client sent and nobody read has to go
  * first: with it in the queue, the client would find a reset before that word.
  * Return: the work, in the shortest records. */
-static uint32_t close_read(int fd)
+static uint32_t close_read(int fd, uint32_t most)
 {
 	uint32_t drained = 0;
 	uint8_t byte;
 
 	shutdown(fd, SHUT_RDWR);
-	while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
-		drained++; /* as many as its buffer held: nobody can add to them any more */
+	/* At most as many as its buffer held: nobody can add to them any more. An empty one looks
+	 * like the end, and whoever sends such ones finds a reset. */
+	while (drained < most && recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
+		drained++;
 	close(fd);
-	return 1 + drained * DRAINED_RECORDS;
+	return CLOSE_RECORDS + drained * DRAINED_RECORDS;
 }
 
 int client_send_packet(int fd, const void *packet, size_t size)
@@ -75,6 +86,56 @@ int client_send_packet(int fd, const void *packet, size_t size)
 		if (errno != EINTR)
 			return -errno;
 	}
+}
+
+struct turns client_turns(struct clients *clients)
+{
+	return (struct turns){
+		.users = &clients->turns,
+		.user = clients->turns_of,
+		.user_stride = sizeof(*clients->turns_of),
+		.session = &clients->of->turn,
+		.session_stride = sizeof(*clients->of),
+	};
+}
+
+static void wait_for_turn(struct clients *clients, uint32_t session)
+{
+	struct turns turns = client_turns(clients);
+
+	if (!clients->of[session].waits)
+		turns_add(&turns, clients->worker->arena.sessions[session].user, session);
+	clients->of[session].waits = true;
+}
+
+static void wait_no_more(struct clients *clients, uint32_t session)
+{
+	struct turns turns = client_turns(clients);
+
+	if (clients->of[session].waits)
+		turns_remove(&turns, clients->worker->arena.sessions[session].user, session);
+	clients->of[session].waits = false;
+}
+
+/* After a call that touched a socket of that user, before which was meter_begin(). */
+static void charge(struct clients *clients, uint32_t uid, uint32_t pid)
+{
+	struct log_about about = {uid, pid, NULL};
+
+	if (!meter_end(&clients->meter, uid))
+		return;
+	log_client(clients->log, LOG_WARNING, clients->meter.now, &about,
+		"cut off a user for 10 s: %d calls on its sockets took more than 2 ms each",
+		METER_CALLS);
+	clients->cutting = true;
+	clients->cut_next = ARENA_OWN_SESSION + 1;
+}
+
+static void charge_session(struct clients *clients, uint32_t session)
+{
+	const struct session *s = &clients->worker->arena.sessions[session];
+
+	charge(clients, s->uid, s->pid);
 }
 
 /* Ends the session. Return: its connection, which is the caller's to close. */
@@ -88,6 +149,7 @@ static int client_detach(struct clients *clients, uint32_t session)
 	log_debug(clients->log, &about, "client %u disconnects, with %u timers", session, s->held);
 	if (client->stored)
 		client->left = !store_remove(clients->store, session, 0);
+	wait_no_more(clients, session);
 	worker_disconnect(clients->worker, session);
 	epoll_ctl(clients->epoll, EPOLL_CTL_DEL, fd, NULL);
 	client_open(clients, session, 0);
@@ -98,20 +160,24 @@ static int client_detach(struct clients *clients, uint32_t session)
 
 void client_close(struct clients *clients, uint32_t session)
 {
+	const struct session *s = &clients->worker->arena.sessions[session];
+	uint32_t uid = s->uid, pid = s->pid;
 	bool stored = clients->of[session].stored;
 	int fd = client_detach(clients, session);
 
+	meter_begin(&clients->meter);
 	/* Its client is not to depend on systemd's giving its own up. */
 	if (stored)
 		shutdown(fd, SHUT_RDWR);
 	close(fd);
+	charge(clients, uid, pid);
 }
 
 int client_watch(struct clients *clients, uint32_t session, int operation)
 {
 	const struct client *client = &clients->of[session];
 	struct epoll_event event = {
-		.events = client->blocked ? EPOLLOUT | EPOLLET : EPOLLIN | EPOLLRDHUP,
+		.events = (client->blocked ? EPOLLOUT : EPOLLIN | EPOLLRDHUP) | EPOLLET,
 		.data.u64 = clients->data + session,
 	};
 
@@ -133,10 +199,14 @@ static bool has_room(struct client *client)
 	return client->unread < UNREAD_MAX || client_ask_unread(client) < UNREAD_MAX;
 }
 
-int client_send(struct client *client, const void *packet, size_t size)
+int client_send(struct clients *clients, uint32_t session, const void *packet, size_t size)
 {
-	int r = client_send_packet(client->fd, packet, size);
+	struct client *client = &clients->of[session];
+	int r;
 
+	meter_begin(&clients->meter);
+	r = client_send_packet(client->fd, packet, size);
+	charge_session(clients, session);
 	if (r == 0 && client->unread < UINT32_MAX / 2)
 		client->unread += (uint32_t)size + PACKET_OVERHEAD;
 	return r;
@@ -147,6 +217,7 @@ static void client_block(
 {
 	struct client *client = &clients->of[session];
 
+	wait_no_more(clients, session);
 	client->blocked = true;
 	client->drain = drain;
 	worker_settle(clients->worker, session, now, true);
@@ -200,7 +271,7 @@ void client_refuse(int fd, enum proto_status status)
 	size_t size = worker_error(packet, status, 0, worker_status_text(status));
 
 	client_send_packet(fd, packet, size);
-	close_read(fd);
+	close_read(fd, REFUSED_PACKETS);
 }
 
 static const char *limit_of(enum proto_status status)
@@ -242,68 +313,98 @@ uint64_t client_socket_cookie(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
 }
 
-int client_accept(struct clients *clients, int fd, const struct now *now)
+/* Return: PROTO_OK, or why no client of that user is taken. */
+static enum proto_status check_user(const struct clients *clients, uint32_t uid)
 {
-	uint64_t at = now->at[PROTO_CLOCK_MONOTONIC];
-	enum proto_status status = PROTO_E_NOBODY;
-	char comm[PROTO_COMM_MAX] = {0};
+	if (uid == (uid_t)-1 || (clients->overflow_uid_is_nobody && uid == clients->overflow_uid))
+		return PROTO_E_NOBODY;
+	if (meter_is_out(&clients->meter, uid))
+		return PROTO_E_SLOW_SOCKETS;
+	return worker_may_connect(clients->worker, uid);
+}
+
+static void refuse(struct clients *clients, int fd, const struct ucred *ucred,
+	enum proto_status status, const struct now *now)
+{
+	struct log_about about = {ucred->uid, (uint32_t)ucred->pid, limit_of(status)};
+
+	worker_refused_client(clients->worker, status == PROTO_E_NOBODY ? UINT32_MAX : ucred->uid);
+	log_client(clients->log, LOG_NOTICE, now->at[PROTO_CLOCK_MONOTONIC], &about,
+		"refused a client: %s", worker_status_text(status));
+	meter_begin(&clients->meter);
+	client_refuse(fd, status);
+	charge(clients, ucred->uid, (uint32_t)ucred->pid);
+}
+
+/* Makes an accepted connection the session's. Return: 0, or a negative errno. */
+static int take_over(struct clients *clients, uint32_t session, int fd)
+{
+	int room = UNREAD_MAX;
+
+	client_open(clients, session, fd);
+	client_forbid_descriptors(fd); /* it may have connected before the listener was */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) < 0)
+		return -errno;
+	return client_watch(clients, session, EPOLL_CTL_ADD);
+}
+
+void client_accept(struct clients *clients, int fd, const struct now *now)
+{
 	socklen_t size = sizeof(struct ucred);
 	struct ucred ucred = {.uid = (uid_t)-1};
 	struct log_about about;
-	uint32_t session = 0;
-	int r, room = UNREAD_MAX;
+	char comm[PROTO_COMM_MAX] = {0};
+	enum proto_status status;
+	struct peer peer;
+	uint32_t session;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0)
 		ucred.uid = (uid_t)-1;
-	if (ucred.uid != (uid_t)-1 &&
-		!(clients->overflow_uid_is_nobody && ucred.uid == clients->overflow_uid)) {
-		struct peer peer = {ucred.uid, (uint32_t)ucred.pid, client_socket_cookie(fd), comm};
-
-		read_comm(ucred.pid, comm);
-		status = worker_connect(clients->worker, &peer, now, &session);
-	}
+	/* In a flood most are refused: that comes first, and costs little. */
+	status = check_user(clients, ucred.uid);
 	if (status) {
-		about = (struct log_about){ucred.uid, (uint32_t)ucred.pid, limit_of(status)};
-		if (status == PROTO_E_NOBODY)
-			worker_refused_client(clients->worker, UINT32_MAX);
-		log_client(clients->log, LOG_NOTICE, at, &about, "refused a client: %s",
-			worker_status_text(status));
-		client_refuse(fd, status);
-		return 0;
+		refuse(clients, fd, &ucred, status, now);
+		return;
 	}
-	client_open(clients, session, fd);
-	client_forbid_descriptors(fd); /* it may have connected before the listener was */
-	r = client_watch(clients, session, EPOLL_CTL_ADD);
-	if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) < 0)
-		r = -errno;
-	if (r < 0) {
+	read_comm(ucred.pid, comm);
+	peer = (struct peer){ucred.uid, (uint32_t)ucred.pid, client_socket_cookie(fd), comm};
+	status = worker_connect(clients->worker, &peer, now, &session);
+	if (status) {
+		refuse(clients, fd, &ucred, status, now);
+		return;
+	}
+	if (take_over(clients, session, fd) < 0) {
 		worker_disconnect(clients->worker, session);
 		worker_refused_client(clients->worker, ucred.uid);
 		clients->of[session].fd = 0;
 		client_refuse(fd, PROTO_E_DESCRIPTORS);
-		return r;
+		return;
 	}
 	about = (struct log_about){ucred.uid, (uint32_t)ucred.pid, NULL};
 	log_debug(clients->log, &about, "client %u connects: %.*s", session, PROTO_COMM_MAX, comm);
-	return 0;
 }
 
 /* Receives one packet into clients->in. Return: its size, more than PROTO_PACKET_MAX where it did
  * not fit; -EAGAIN; -EBADMSG where a descriptor came with it; another negative errno. */
-static ssize_t receive(struct clients *clients, int fd)
+static ssize_t receive(struct clients *clients, uint32_t session)
 {
+	int fd = clients->of[session].fd;
 	struct iovec iov = {.iov_base = clients->in, .iov_len = PROTO_PACKET_MAX};
 	/* No room for control data: where descriptors can be passed (client_forbid_descriptors()),
 	 * the kernel drops them and says so. */
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
 
+	meter_begin(&clients->meter);
 	/* That the client has gone without reading comes before what it sent, once. */
 	do
 		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return -errno;
+		n = -errno;
+	charge_session(clients, session);
+	if (n < 0)
+		return n;
 	if (msg.msg_flags & MSG_CTRUNC)
 		return -EBADMSG;
 	if (msg.msg_flags & MSG_TRUNC)
@@ -354,20 +455,23 @@ static uint32_t client_end(struct clients *clients, uint32_t session, const void
 	struct log_about about = {s->uid, s->pid, NULL};
 	struct proto_header header;
 	struct proto_error error;
+	uint32_t work;
 
 	if (codec_open(packet, size, CODEC_FROM_DAEMON, &header) == CODEC_OK) {
 		codec_get(packet, &header, 0, &error, sizeof(error));
 		log_client(clients->log, LOG_INFO, now->at[PROTO_CLOCK_MONOTONIC], &about,
 			"ended a session: %.*s", (int)sizeof(error.text), error.text);
 	}
+	meter_begin(&clients->meter);
 	client_send_packet(clients->of[session].fd, packet, size);
-	return close_read(client_detach(clients, session));
+	work = close_read(client_detach(clients, session), UINT32_MAX);
+	charge(clients, about.uid, about.pid);
+	return work;
 }
 
 static uint32_t client_handle(
 	struct clients *clients, uint32_t session, size_t received, const struct now *now)
 {
-	struct client *client = &clients->of[session];
 	const void *answer;
 	bool end;
 	size_t size = worker_handle(
@@ -379,68 +483,90 @@ static uint32_t client_handle(
 	log_refusals(clients, session, now);
 	log_taken(clients, session, now);
 	if (size)
-		r = client_send(client, answer, size);
+		r = client_send(clients, session, answer, size);
 	/* A client that does not wait for answers may have gone already; what it sent still counts,
 	 * and the end of file comes after it. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
 		client_close(clients, session);
-		return 1;
+		return CLOSE_RECORDS;
 	}
 	if (size)
 		worker_answered(clients->worker);
 	clients_note(clients, session, now);
-	return (uint32_t)(received / sizeof(struct proto_cancel)) + clients->worker->work;
+	wait_for_turn(clients, session);
+	return PACKET_RECORDS + (uint32_t)(received / sizeof(struct proto_cancel)) +
+		clients->worker->work;
 }
 
-static uint32_t client_read(
-	struct clients *clients, uint32_t session, bool hung_up, const struct now *now)
+/* An empty packet looks like the end of file, but that one comes with a hang-up. */
+static bool has_hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0;
+}
+
+static uint32_t client_read(struct clients *clients, uint32_t session, const struct now *now)
 {
 	struct client *client = &clients->of[session];
 	ssize_t n;
 
 	if (!has_room(client)) {
 		client_block(clients, session, now, false);
-		return 0;
+		return 1;
 	}
-	n = receive(clients, client->fd);
-	if (n == -EAGAIN)
-		return 0;
+	n = receive(clients, session);
+	if (n == -EAGAIN) {
+		/* Epoll told otherwise: have it tell again what there is, if there is something. */
+		if (client->told && client_watch(clients, session, EPOLL_CTL_MOD) < 0)
+			client_close(clients, session);
+		client->told = false;
+		return 1;
+	}
+	client->told = false;
 	if (n == -EBADMSG)
 		return client_end(clients, session, clients->out,
 			worker_error(clients->out, PROTO_E_PASSED_DESCRIPTOR, 0,
 				worker_status_text(PROTO_E_PASSED_DESCRIPTOR)),
 			now);
-	/* An empty packet looks like the end of file, but for the hang-up that comes with that. */
-	if (n < 0 || (n == 0 && hung_up)) {
+	if (n < 0 || (n == 0 && has_hung_up(client->fd))) {
 		client_close(clients, session);
-		return 1;
+		return CLOSE_RECORDS;
 	}
 	return client_handle(clients, session, (size_t)n, now);
 }
 
-uint32_t client_event(
-	struct clients *clients, uint32_t session, uint32_t events, const struct now *now)
+void client_event(struct clients *clients, uint32_t session, uint32_t events, const struct now *now)
 {
 	struct client *client = &clients->of[session];
-	bool hung_up = events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR);
 
-	if (!client->fd) /* closed by an event before this one in the same turn */
-		return 0;
-	if (!client->blocked && worker_recovers(clients->worker, session))
-		return 0; /* it is ready, and so served in this turn or the next */
-	if (!client->blocked)
-		return client_read(clients, session, hung_up, now);
-	if (hung_up)
-		client_close(clients, session);
-	else
+	if (!client->fd) /* closed by an event before this one of the same look */
+		return;
+	if (client->blocked && !(events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)))
 		client_unblock(clients, session, now);
-	return 1;
+	else
+		wait_for_turn(clients, session);
+	client->told = true;
+}
+
+uint32_t client_turn(struct clients *clients, uint32_t session, const struct now *now)
+{
+	clients->of[session].waits = false;
+	if (clients->of[session].blocked) { /* so it has hung up */
+		client_close(clients, session);
+		return CLOSE_RECORDS;
+	}
+	/* It is ready; once it was served, client_serve() has epoll tell of it again. */
+	if (worker_recovers(clients->worker, session))
+		return 1;
+	return client_read(clients, session, now);
 }
 
 size_t client_serve(struct clients *clients, uint32_t session, const struct now *now)
 {
 	struct client *client = &clients->of[session];
 	struct worker *w = clients->worker;
+	bool recovers = worker_recovers(w, session);
 	size_t size = 0;
 	enum worker_send what = worker_wakes(w, session, now, false, clients->out, &size);
 	int r = 0;
@@ -457,13 +583,15 @@ size_t client_serve(struct clients *clients, uint32_t session, const struct now 
 		return size;
 	}
 	if (what == WORKER_PACKET)
-		r = client_send(client, clients->out, size);
+		r = client_send(clients, session, clients->out, size);
 	if (r == -EAGAIN) {
 		client_block(clients, session, now, false);
 		return 0;
 	}
 	if (r == 0 && what == WORKER_PACKET)
 		worker_wakes_sent(w, now);
+	if (r == 0 && recovers && !worker_recovers(w, session))
+		r = client_watch(clients, session, EPOLL_CTL_MOD);
 	if (r < 0)
 		client_close(clients, session);
 	else

@@ -14,7 +14,9 @@
 #include <stdint.h>
 
 #include "log.h"
+#include "meter.h"
 #include "store.h"
+#include "turns.h"
 #include "worker.h"
 
 struct client {
@@ -25,6 +27,9 @@ struct client {
 	bool stored; /* systemd has it */
 	bool left;   /* systemd is to give up the one before it of this session's number */
 	bool queued; /* clients::queue */
+	bool told;   /* by epoll, since it was last read from */
+	bool waits;  /* clients::turns: there may be something to read, or it has gone */
+	struct turns_link turn;
 	uint32_t queue_next;
 	uint64_t queued_at; /* monotonic */
 };
@@ -33,10 +38,15 @@ struct clients {
 	struct worker *worker;
 	struct log *log;
 	struct store *store;
-	int epoll;			  /* borrowed */
-	uint64_t data;			  /* what epoll tells of a client, plus its session */
-	struct client *of;		  /* by session */
-	uint32_t count;			  /* elements of it */
+	int epoll;		     /* borrowed */
+	uint64_t data;		     /* what epoll tells of a client, plus its session */
+	struct client *of;	     /* by session */
+	uint32_t count;		     /* elements of it */
+	struct turns_list turns;     /* users with clients that wait for a turn */
+	struct turns_user *turns_of; /* by user */
+	struct meter meter;
+	bool cutting; /* sessions from cut_next on are to end whose user is cut off */
+	uint32_t cut_next;
 	uint8_t *in, *out;		  /* one packet each */
 	uint32_t queue_first, queue_last; /* sessions that are to be stored, by queue_next */
 	bool queue_runs;		  /* WORKER_STORE will come up */
@@ -46,10 +56,9 @@ struct clients {
 
 /*
  * Takes over an accepted connection: asks the kernel who it is, opens a session, or tells it why
- * not and closes it. Return: 0, or the negative errno of epoll_ctl(), after the connection was
- * refused.
+ * not and closes it.
  */
-int client_accept(struct clients *clients, int fd, const struct now *now);
+void client_accept(struct clients *clients, int fd, const struct now *now);
 
 /*
  * Has the kernel refuse to pass descriptors to this connection, or to those that are made to this
@@ -62,10 +71,14 @@ void client_forbid_descriptors(int fd);
 /* Refuses a connection that there is no session for, and closes it. */
 void client_refuse(int fd, enum proto_status status);
 
-/* epoll reported these events for the session. Reads and handles one packet at most. Return: as
- * a measure of the work, how many of the shortest records it had been for. */
-uint32_t client_event(
+/* epoll reported these events for the session: has it wait for a turn; or, where it was blocked and
+ * its client has read, has wakes sent to it again. */
+void client_event(
 	struct clients *clients, uint32_t session, uint32_t events, const struct now *now);
+
+/* Gives the session its turn: reads and handles one packet at most. It waits for another turn where
+ * there may be more to read. Return: the work, in the shortest records. */
+uint32_t client_turn(struct clients *clients, uint32_t session, const struct now *now);
 
 /* Sends the session, which worker_ready() gave, one packet of what is due, and settles it. Return:
  * the packet's size in bytes, 0 if there was none, as a measure of the work. */
@@ -76,8 +89,11 @@ size_t client_serve(struct clients *clients, uint32_t session, const struct now 
 /* Sends one packet without waiting and without SIGPIPE. Return: 0, or a negative errno. */
 int client_send_packet(int fd, const void *packet, size_t size);
 
-/* The same to a client, counting what it has not read. */
-int client_send(struct client *client, const void *packet, size_t size);
+/* The same to a client, counting what it has not read and the time that it takes. */
+int client_send(struct clients *clients, uint32_t session, const void *packet, size_t size);
+
+/* The queue of those who wait for a turn to be read from. */
+struct turns client_turns(struct clients *clients);
 
 /* The session's number is to be looked at when connections are stored. */
 void client_queue(struct clients *clients, uint32_t session);

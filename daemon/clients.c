@@ -63,13 +63,42 @@ int clients_init(struct clients *clients, struct worker *worker, struct log *log
 		.epoll = epoll,
 		.data = data,
 		.of = calloc(count, sizeof(struct client)),
+		.turns_of = calloc(count, sizeof(struct turns_user)),
 		.count = count,
 		.in = malloc(PROTO_PACKET_MAX),
 		.out = malloc(PROTO_PACKET_MAX),
 		.overflow_uid_is_nobody = !all_uids_named(),
 		.overflow_uid = read_overflow_uid(),
 	};
-	return clients->of && clients->in && clients->out ? 0 : -ENOMEM;
+	return clients->of && clients->turns_of && clients->in && clients->out ? 0 : -ENOMEM;
+}
+
+uint32_t clients_turn(struct clients *clients, const struct now *now)
+{
+	struct turns turns = client_turns(clients);
+	uint32_t session = turns_take(&turns);
+
+	return session ? client_turn(clients, session, now) : 0;
+}
+
+/* Sessions that are looked at in one call. */
+#define CUT_SLICE 1024
+
+bool clients_cut(struct clients *clients)
+{
+	const struct arena *arena = &clients->worker->arena;
+
+	for (int i = 0; clients->cutting && i < CUT_SLICE; i++) {
+		uint32_t session = clients->cut_next++;
+
+		clients->cutting = session < arena->header->sessions_top;
+		if (session <= arena->header->sessions_top && clients->of[session].fd &&
+			meter_is_out(&clients->meter, arena->sessions[session].uid)) {
+			client_close(clients, session);
+			break;
+		}
+	}
+	return clients->cutting;
 }
 
 void client_queue(struct clients *clients, uint32_t session)
@@ -196,6 +225,7 @@ void clients_close(struct clients *clients)
 		close(clients->of[i].fd);
 	}
 	free(clients->of);
+	free(clients->turns_of);
 	free(clients->in);
 	free(clients->out);
 	*clients = (struct clients){0};
@@ -235,7 +265,7 @@ static void send_left_answer(struct clients *clients)
 	if (!size)
 		return;
 	if (clients->of[session].fd)
-		r = client_send(&clients->of[session], answer, size);
+		r = client_send(clients, session, answer, size);
 	/* There was room for it when its request was read: what fills the socket now is this very
 	 * answer, sent before. And who has gone is found gone in its turn. */
 	if (r < 0 && r != -EAGAIN && r != -EPIPE && r != -ECONNRESET)

@@ -21,6 +21,14 @@ void clients_adopt(struct clients *clients);
  * again. */
 void clients_turn_away(struct clients *clients);
 
+/* Gives the next client its turn, by user and then by session. Return: the work, in the shortest
+ * records; 0: none waits. */
+uint32_t clients_turn(struct clients *clients, const struct now *now);
+
+/* Ends a session of a user who is cut off. Only one: it may take long. Return: whether there may be
+ * more. */
+bool clients_cut(struct clients *clients);
+
 /* At the end of a turn: if a connection is to be stored, WORKER_STORE will come up. */
 void clients_tend(struct clients *clients, const struct now *now);
 

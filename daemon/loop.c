@@ -33,17 +33,21 @@ enum source {
 
 #define SOURCE(source) ((uint64_t)(source) << 32)
 
-/* Events taken in one turn. */
-#define TURN_EVENTS 64
+/* Events that one look at epoll takes at a time, and how often it takes so many: all clients of 16
+ * users. An event costs some 50 ns, as a client is only noted. */
+#define LOOK_EVENTS 64
+#define LOOKS	    16
 
-/* Between two looks at the clocks, requests as long as so many of the shortest records: 8 KB, some
- * hundred microseconds of work. */
+/* Each of three parts of a slice, requests, connections and wakes, ends with the packet that ends
+ * this time, or with the one that reaches its number below. */
+#define SLICE_US 300
+
+/* Requests of one slice, as many of the shortest records: 8 KB. */
 #define SLICE_RECORDS 1024
 
-/* Bytes of wakes sent between two looks at the requests and the clocks, and what a packet counts
- * for beside its own: 4 full packets or 60 of a single wake, some hundred microseconds of work
- * each. With 64 full ones, what fell due while a million were sent was 12 ms late; with 8 it was
- * 5. */
+/* Bytes of wakes sent in one slice, and what a packet counts for beside its own: 4 full packets or
+ * 60 of a single wake. With 64 full ones, what fell due while a million were sent was 12 ms late;
+ * with 8 it was 5. */
 #define SLICE_BYTES (4 * PROTO_PACKET_MAX)
 #define PACKET_COST 4096
 
@@ -315,10 +319,37 @@ static void do_chores(struct loop *loop, unsigned int chores)
 		keep_alive(loop, chores);
 }
 
+/* Whether this part of the slice has lasted long enough. */
+static bool is_over(uint64_t since)
+{
+	return meter_clock() - since >= SLICE_US;
+}
+
+/* Handles requests, a packet of each client in turn. */
+static void read_requests(struct loop *loop)
+{
+	uint64_t since = meter_clock();
+	uint32_t work, records = 0;
+
+	do {
+		work = clients_turn(&loop->clients, &loop->now);
+		records += work;
+	} while (work && records < SLICE_RECORDS && !is_over(since));
+}
+
+static void accept_clients(struct loop *loop)
+{
+	for (unsigned int i = 0; i < loop->listener.count; i++)
+		if (loop->calling & 1u << i)
+			listener_accept(&loop->listener, i, &loop->clients, &loop->now);
+	loop->calling = 0; /* where more call, epoll says so again */
+}
+
 /* Sends what is due, a packet to each session in turn. Return: whether something is left. */
 static bool serve(struct loop *loop)
 {
 	bool more = worker_tick(&loop->worker, &loop->now);
+	uint64_t since = meter_clock();
 	uint32_t session;
 
 	for (size_t sent = 0; sent < SLICE_BYTES; sent += PACKET_COST) {
@@ -326,28 +357,30 @@ static bool serve(struct loop *loop)
 		if (!session)
 			break;
 		sent += client_serve(&loop->clients, session, &loop->now);
+		if (is_over(since))
+			break;
 	}
 	do_chores(loop, worker_take_chores(&loop->worker));
 	return more || worker_busy(&loop->worker);
 }
 
-static uint32_t dispatch(struct loop *loop, const struct epoll_event *event)
+static void dispatch(struct loop *loop, const struct epoll_event *event)
 {
 	uint32_t which = (uint32_t)event->data.u64;
 
 	switch (event->data.u64 >> 32) {
 	case SOURCE_CLIENT:
-		return client_event(&loop->clients, which, event->events, &loop->now);
+		client_event(&loop->clients, which, event->events, &loop->now);
+		break;
 	case SOURCE_ALARM:
 		if (alarm_rang(&loop->alarm, which, &loop->now))
 			worker_rang(&loop->worker);
-		return 0;
+		break;
 	case SOURCE_LISTENER:
-		listener_accept(&loop->listener, which, &loop->clients, &loop->now);
-		return 0;
+		loop->calling |= 1u << which;
+		break;
 	default:
 		handle_signal(loop);
-		return 0;
 	}
 }
 
@@ -371,29 +404,24 @@ static int watch_listeners(struct loop *loop, int operation)
 	return 0;
 }
 
-/* Sleeps until something happens, reads the clocks, and has everybody served who has said
- * something. Return: whether nobody has, or a negative errno. */
-static int take_events(struct loop *loop)
+/* Waits for at most so long until something happens, reads the clocks, and notes all that has
+ * happened. Return: whether only alarms have rung, or a negative errno. */
+static int look(struct loop *loop, int timeout)
 {
-	int timeout = loop->more || loop->near ? 0 : loop->listener.paused_until ? PAUSE_MS : -1;
-	struct epoll_event events[TURN_EVENTS];
-	int n = epoll_wait(loop->epoll, events, TURN_EVENTS, timeout);
-	uint32_t records = 0;
+	struct epoll_event events[LOOK_EVENTS];
 	bool quiet = true;
+	int n = LOOK_EVENTS;
 
-	if (n < 0 && errno != EINTR)
-		return -errno;
-	loop->now = alarm_now();
-	if (loop->listener.paused_until <= loop->now.at[PROTO_CLOCK_MONOTONIC])
-		loop->listener.paused_until = 0;
-	for (int i = 0; i < n; i++) {
-		quiet = quiet && events[i].data.u64 >> 32 == SOURCE_ALARM;
-		records += dispatch(loop, &events[i]);
-		if (records < SLICE_RECORDS)
-			continue;
-		records = 0;
-		loop->now = alarm_now();
-		serve(loop);
+	for (int i = 0; i < LOOKS && n == LOOK_EVENTS; i++) {
+		n = epoll_wait(loop->epoll, events, LOOK_EVENTS, i ? 0 : timeout);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (i == 0)
+			loop->now = alarm_now();
+		for (int k = 0; k < n; k++) {
+			quiet = quiet && events[k].data.u64 >> 32 == SOURCE_ALARM;
+			dispatch(loop, &events[k]);
+		}
 	}
 	alarm_learn(&loop->alarm, timeout != 0);
 	if (alarm_take_clock_set(&loop->alarm))
@@ -425,17 +453,35 @@ static void tell_arming(const struct loop *loop)
 	}
 }
 
-static int turn(struct loop *loop)
+/* Sleeps until there is something to do. Return: as look(). */
+static int await(struct loop *loop)
 {
-	int r = take_events(loop);
+	int timeout = loop->more || loop->near ? 0 : loop->listener.paused_until ? PAUSE_MS : -1;
+	int r = look(loop, timeout);
 
-	if (r < 0)
-		return r;
-	/* What has slack is due already, but the alarm rings on time and not before. */
-	loop->near = r > 0 && !loop->more && alarm_near(&loop->alarm, &loop->worker, &loop->now);
-	if (loop->near)
-		return 0;
-	loop->more = serve(loop);
+	meter_slice_begin(&loop->clients.meter, loop->now.at[PROTO_CLOCK_MONOTONIC]);
+	if (loop->listener.paused_until <= loop->now.at[PROTO_CLOCK_MONOTONIC])
+		loop->listener.paused_until = 0;
+	return r;
+}
+
+/* The first half of a slice: those who want something. Return: 0, or a negative errno. */
+static int listen_to_clients(struct loop *loop)
+{
+	uint64_t since = meter_clock();
+
+	read_requests(loop);
+	accept_clients(loop);
+	/* Meanwhile more may have become due, and clients may have read what their wakes wait
+	 * for. */
+	return is_over(since) ? look(loop, 0) : 0;
+}
+
+/* The end of a turn, whatever it did. Return: 0, or a negative errno. */
+static int prepare_sleep(struct loop *loop)
+{
+	int r;
+
 	populate_ahead(loop);
 	clients_tend(&loop->clients, &loop->now);
 	if (loop->watching == (loop->listener.paused_until > 0) &&
@@ -452,6 +498,26 @@ static int turn(struct loop *loop)
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
 	return r < 0 ? r : 0;
+}
+
+/* One turn: one slice of everything. */
+static int turn(struct loop *loop)
+{
+	int r = await(loop);
+
+	if (r < 0)
+		return r;
+	/* What has slack is due already, but the alarm rings on time and not before. */
+	loop->near = r > 0 && !loop->more && alarm_near(&loop->alarm, &loop->worker, &loop->now);
+	if (loop->near)
+		return 0;
+	r = listen_to_clients(loop);
+	if (r < 0)
+		return r;
+	loop->more = serve(loop);
+	loop->more = clients_cut(&loop->clients) || loop->more || loop->clients.turns.first;
+	meter_slice_end(&loop->clients.meter);
+	return prepare_sleep(loop);
 }
 
 int loop_run(struct loop *loop)

@@ -27,12 +27,13 @@ struct loop {
 	uintptr_t populated_nodes, populated_timers; /* see populate() */
 	bool small_pages; /* there are no huge ones, or they take too long */
 	struct now now;
-	const char *notice; /* for the status, behind the counts; the caller's */
-	uint64_t watchdog;  /* microseconds; 0: there is none */
-	bool pinging;	    /* WORKER_WATCHDOG_AGAIN will come up */
-	bool watching;	    /* epoll tells of the listeners */
-	bool more;	    /* there is work to be done at once */
-	bool near;	    /* an alarm will ring at once: see alarm_near() */
+	const char *notice;   /* for the status, behind the counts; the caller's */
+	unsigned int calling; /* listeners that have connections waiting, by bit */
+	uint64_t watchdog;    /* microseconds; 0: there is none */
+	bool pinging;	      /* WORKER_WATCHDOG_AGAIN will come up */
+	bool watching;	      /* epoll tells of the listeners */
+	bool more;	      /* there is work to be done at once */
+	bool near;	      /* an alarm will ring at once: see alarm_near() */
 	bool stopping;
 };
 

@@ -99,6 +99,7 @@ enum proto_status {
 	PROTO_E_SEQUENCE = 70, /* well-formed, but not now: no hello, two hellos, wrong serial */
 	PROTO_E_PASSED_DESCRIPTOR = 71, /* a file descriptor came with a packet */
 	PROTO_E_NOBODY = 72, /* the peer's uid is the overflow uid: it has no identity here */
+	PROTO_E_SLOW_SOCKETS = 73, /* calls on this user's sockets take too long: wait 10 s */
 };
 
 enum proto_clock {

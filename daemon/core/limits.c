@@ -65,16 +65,25 @@ void limits_remember_all(struct arena *arena)
 			remember(arena, arena->users[user].uid, &arena->users[user].tally);
 }
 
+/* The account of uid; 0: it has none. */
+static uint32_t find(const struct arena *arena, uint32_t uid)
+{
+	uint32_t user = *bucket(arena, uid);
+
+	while (user && arena->users[user].uid != uid)
+		user = arena->users[user].next;
+	return user;
+}
+
 /* The account of uid, a new one if it has none. There are as many accounts as there may be clients,
  * and each account has a client, so one is left. */
 static uint32_t account(struct arena *arena, uint32_t uid)
 {
 	struct arena_header *h = arena->header;
-	uint32_t *chain = bucket(arena, uid), user;
+	uint32_t *chain = bucket(arena, uid), user = find(arena, uid);
 
-	for (user = *chain; user; user = arena->users[user].next)
-		if (arena->users[user].uid == uid)
-			return user;
+	if (user)
+		return user;
 	user = h->users_free;
 	if (user)
 		h->users_free = arena->users[user].next;
@@ -108,21 +117,28 @@ static uint32_t root_reserve(const struct limits *limits)
 	return share < LIMITS_ROOT_RESERVE ? share : LIMITS_ROOT_RESERVE;
 }
 
-enum proto_status limits_take_client(
-	struct arena *arena, const struct limits *limits, uint32_t uid, uint32_t *ret_user)
+enum proto_status limits_check_client(
+	const struct arena *arena, const struct limits *limits, uint32_t uid)
 {
 	uint32_t most = limits->max_clients - (uid == 0 ? 0 : root_reserve(limits));
-	uint32_t user;
+	uint32_t user = find(arena, uid);
+	uint32_t clients = user ? arena->users[user].clients : 0;
 
 	if (arena->header->clients >= most)
 		return PROTO_E_CLIENTS;
-	user = account(arena, uid);
-	if (uid != 0 && arena->users[user].clients >= limits->max_clients_per_user) {
-		settle(arena, user);
+	if (uid != 0 && clients >= limits->max_clients_per_user)
 		return PROTO_E_CLIENTS_USER;
-	}
-	*ret_user = limits_adopt_client(arena, uid);
 	return PROTO_OK;
+}
+
+enum proto_status limits_take_client(
+	struct arena *arena, const struct limits *limits, uint32_t uid, uint32_t *ret_user)
+{
+	enum proto_status status = limits_check_client(arena, limits, uid);
+
+	if (status == PROTO_OK)
+		*ret_user = limits_adopt_client(arena, uid);
+	return status;
 }
 
 uint32_t limits_adopt_client(struct arena *arena, uint32_t uid)

@@ -26,6 +26,11 @@ struct limits {
 /* Places among max_clients that only root may take: a sixteenth, at most this many. */
 #define LIMITS_ROOT_RESERVE 8
 
+/* Whether uid may have one client more. O(1) expected. Return: PROTO_OK, PROTO_E_CLIENTS,
+ * PROTO_E_CLIENTS_USER. */
+enum proto_status limits_check_client(
+	const struct arena *arena, const struct limits *limits, uint32_t uid);
+
 /*
  * Takes a client's place for uid. O(1) expected.
  * Return: PROTO_OK and the user's account, or PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER.

@@ -151,6 +151,8 @@ const char *worker_status_text(enum proto_status status)
 		return "no hello within 5 s";
 	case PROTO_E_PASSED_DESCRIPTOR:
 		return "a file descriptor came with a packet; timerd takes none";
+	case PROTO_E_SLOW_SOCKETS:
+		return "calls on this user's sockets take too long: wait 10 s";
 	case PROTO_E_NOBODY:
 		return "this uid is the overflow uid: it stands for every user without a name here";
 	default:
@@ -161,6 +163,11 @@ const char *worker_status_text(enum proto_status status)
 void worker_refused_client(struct worker *w, uint32_t uid)
 {
 	limits_count_refused_client(&w->arena, uid);
+}
+
+enum proto_status worker_may_connect(const struct worker *w, uint32_t uid)
+{
+	return limits_check_client(&w->arena, &w->config.limits, uid);
 }
 
 enum proto_status worker_connect(

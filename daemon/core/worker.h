@@ -122,6 +122,10 @@ bool worker_recovers(const struct worker *w, uint32_t session);
  * all, then worker_answered(). Return: its size in bytes; 0: there is none. */
 size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer);
 
+/* Whether a client of that user would be taken, at less cost than to find out who it is. Return: as
+ * worker_connect(). */
+enum proto_status worker_may_connect(const struct worker *w, uint32_t uid);
+
 /*
  * A client has connected. It has to say hello within PROTO_HELLO_TIMEOUT_US.
  * Return: PROTO_OK and its session, or PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER.

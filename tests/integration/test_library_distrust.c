@@ -37,6 +37,7 @@ static int bad_hello(struct peer *p, unsigned int which)
 		{PROTO_E_VERSION, -EPROTO},
 		{PROTO_E_PACKET, -EPROTO},
 		{PROTO_E_NOBODY, -EACCES},
+		{PROTO_E_SLOW_SOCKETS, -EACCES},
 		{PROTO_OK, -EPROTO},
 		{9999, -EPROTO},
 	};

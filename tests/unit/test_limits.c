@@ -247,7 +247,7 @@ static void test_no_clients_of_users(void **state)
 	world = world_new(&limits);
 	for (uint32_t uid = 1; uid < 1000; uid++)
 		refuse_client(world, uid, PROTO_E_CLIENTS_USER);
-	assert_int_equal(world->worker.arena.header->users_top, 1);
+	assert_int_equal(world->worker.arena.header->users_top, 0);
 	for (int i = 0; i < 4; i++)
 		world_connect(world, ROOT);
 	refuse_client(world, ROOT, PROTO_E_CLIENTS);
