@@ -123,6 +123,7 @@ void connection_destroy(struct connection *c)
 	if (connection_is_ours(c))
 		disconnect(c);
 	close_fd(&c->fd);
+	close_fd(&c->waited);
 	close_fd(&c->retry);
 	close_fd(&c->epoll);
 	close_fd(&c->folder);
@@ -154,7 +155,7 @@ int connection_init(struct connection *c, const char *path)
 {
 	int r;
 
-	*c = (struct connection){.fd = -1, .retry = -1, .epoll = -1, .folder = -1};
+	*c = (struct connection){.fd = -1, .waited = -1, .retry = -1, .epoll = -1, .folder = -1};
 	r = map_pages(c);
 	if (r < 0)
 		return r;
@@ -199,20 +200,50 @@ static int open_socket(struct connection *c)
 	const struct timeval patience = {.tv_usec = CONNECTION_PATIENCE_US};
 	int r;
 
-	r = descriptor_keep(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-	if (r < 0)
-		return r;
-	c->fd = r;
-	do
-		r = connect(c->fd, (const struct sockaddr *)&c->address, c->address_size);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return connect_errno(errno);
+	if (c->waited >= 0) {
+		c->fd = c->waited;
+		c->waited = -1;
+	} else {
+		r = descriptor_keep(
+			socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+		if (r < 0)
+			return r;
+		c->fd = r;
+		do
+			r = connect(c->fd, (const struct sockaddr *)&c->address, c->address_size);
+		while (r < 0 && errno == EINTR);
+		if (r < 0)
+			return connect_errno(errno);
+	}
 	/* Only connecting must not block: from now on each call says for itself whether it may. */
 	if (setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
 		fcntl(c->fd, F_SETFL, 0) < 0)
 		return -errno;
 	return watch(c, EPOLL_CTL_ADD, c->fd, EPOLLIN);
+}
+
+bool connection_is_queued_out(const struct connection *c)
+{
+	return c->state == CONNECTION_DOWN && c->error == -ETIMEDOUT && c->waited < 0;
+}
+
+void connection_wait(struct connection *c, int timeout_ms)
+{
+	const struct itimerspec at_once = {.it_value.tv_nsec = 1};
+	long us = timeout_ms < 0 || timeout_ms > CONNECTION_PATIENCE_US / 1000
+		? CONNECTION_PATIENCE_US
+		: timeout_ms * 1000L;
+	const struct timeval patience = {.tv_usec = us > 0 ? us : 1};
+	int fd = descriptor_keep(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+		connect(fd, (const struct sockaddr *)&c->address, c->address_size) == 0)
+		c->waited = fd;
+	else if (fd >= 0)
+		close(fd);
+	/* Whatever else it failed with, the next attempt finds and tells. */
+	if (c->waited >= 0)
+		(void)timerfd_settime(c->retry, 0, &at_once, NULL);
 }
 
 static void say_hello(struct connection *c)

@@ -29,9 +29,10 @@ enum connection_state {
 
 struct connection {
 	enum connection_state state;
-	int error; /* DOWN: why, a negative errno */
-	int fd;	   /* -1 if DOWN */
-	int retry; /* timerfd */
+	int error;  /* DOWN: why, a negative errno */
+	int fd;	    /* -1 if DOWN */
+	int waited; /* connected by connection_wait(), for the next attempt; or -1 */
+	int retry;  /* timerfd */
 	int epoll;
 	int folder;   /* that the path counts from, or -1: see connection.c */
 	pid_t owner;  /* 0: a child finds its pages wiped; else who made it */
@@ -61,6 +62,14 @@ bool connection_is_ours(const struct connection *c);
 
 /* Connects and says hello, if that is due. Return: whether the state is DOWN no more. */
 bool connection_attempt(struct connection *c);
+
+/* Whether the last attempt failed because the daemon's queue of connections is full. */
+bool connection_is_queued_out(const struct connection *c);
+
+/* Waits in the kernel for a place in that queue, where the next in line gets the place that becomes
+ * free; for at most timeout_ms (-1: no end) and about CONNECTION_PATIENCE_US. If it gets one, the
+ * next attempt is due at once and uses it. */
+void connection_wait(struct connection *c, int timeout_ms);
 
 /* The daemon's answer to the hello is in `in`. Return: 0: it is UP, or a negative errno. */
 int connection_greeted(struct connection *c);

@@ -249,6 +249,8 @@ static int sleep_leading(struct sleeper *sleeper, bool receives, int timeout_ms)
 	pthread_cleanup_push(cancel_unlocked, sleeper);
 	if (receives)
 		r = connection_receive(&t->connection, true);
+	else if (connection_is_queued_out(&t->connection))
+		connection_wait(&t->connection, timeout_ms);
 	pthread_setcancelstate(sleeper->cancel_state, NULL);
 	if (!receives)
 		(void)epoll_wait(t->connection.epoll, &event, 1, timeout_ms);

@@ -8,6 +8,13 @@
  * turn is unbounded, and between two slices of requests whatever has become due is sent, so that
  * nobody's wake waits for somebody else's batch.
  */
+/*
+ * The fairness of users, an invariant: one user's requests, connections and sockets delay another
+ * user's wake by at most two slices, each of which has three parts of at most 300 us and one call
+ * more. A turn is one slice. It looks at everything that a wake waits for. Turns go round by user,
+ * then by session (turns.h). Where a peer chooses how long a call takes, its time is measured and
+ * its user is cut off (meter.h).
+ */
 #pragma once
 
 #include "alarm.h"
