@@ -5,11 +5,18 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "ctl.h"
 #include "output.h"
+
+enum {
+	OPTION_LABEL = CTL_OPTION_VERB,
+	OPTION_ALL,
+	OPTION_OF_USER,
+};
 
 /* Whether the word is an id: digits, and no more of them than 64 bits hold. */
 static bool parse_id(const char *word, uint64_t *ret)
@@ -46,50 +53,110 @@ static int cancel_all(toytimer *t, size_t n, const uint64_t *ids)
 	return status;
 }
 
-/* Reads the command line into ids, which has room for argc. Returns 0 or CTL_STOP. */
-static int parse_ids(struct ctl *ctl, int argc, char **argv, uint64_t *ids, size_t *ret_n)
+/* What the command line names: timers by their ids, or by user and label. */
+struct cancel_options {
+	uint64_t *ids; /* with room for each word */
+	size_t n;
+	bool matching;
+	toytimer_match match;
+};
+
+static int add_id(struct ctl *ctl, const char *word, struct cancel_options *options)
 {
-	size_t n = 0;
-	int c;
-
-	while ((c = ctl_getopt(ctl, argc, argv, "", NULL)) != CTL_END) {
-		if (c == CTL_STOP)
-			return CTL_STOP;
-		if (!parse_id(optarg, &ids[n++]))
-			return ctl_usage(ctl, "%s: not the id of a timer", output_word(optarg));
-	}
-	for (; optind < argc; optind++)
-		if (!parse_id(argv[optind], &ids[n++]))
-			return ctl_usage(
-				ctl, "%s: not the id of a timer", output_word(argv[optind]));
-	if (n == 0)
-		return ctl_usage(ctl, "usage: toytimerctl cancel ID...");
-
-	*ret_n = n;
+	if (!parse_id(word, &options->ids[options->n++]))
+		return ctl_usage(ctl, "%s: not the id of a timer", output_word(word));
 	return 0;
 }
 
-static void free_ids(uint64_t **ids)
+/* A name or a number. Returns 0 or CTL_STOP. */
+static int set_user(struct ctl *ctl, const char *word, toytimer_match *match)
 {
-	free(*ids);
+	const struct passwd *user = getpwnam(word);
+	uint64_t uid;
+
+	if (user)
+		uid = user->pw_uid;
+	else if (!parse_id(word, &uid) || uid >= UINT32_MAX)
+		return ctl_usage(ctl, "--user %s: no such user", output_word(word));
+	match->flags = TOYTIMER_MATCH_USER;
+	match->uid = (uint32_t)uid;
+	return 0;
+}
+
+static int take_option(struct ctl *ctl, int c, struct cancel_options *options)
+{
+	if (c == CTL_WORD)
+		return add_id(ctl, optarg, options);
+	options->matching = true;
+	if (c == OPTION_LABEL)
+		options->match.label = optarg;
+	return c == OPTION_OF_USER ? set_user(ctl, optarg, &options->match) : 0;
+}
+
+/* Returns 0 or CTL_STOP. */
+static int parse_options(struct ctl *ctl, int argc, char **argv, struct cancel_options *options)
+{
+	/* Behind this verb --user takes a user; before it, it means the daemon of this user. */
+	static const struct option own[] = {
+		{"label", required_argument, NULL, OPTION_LABEL},
+		{"all", no_argument, NULL, OPTION_ALL},
+		{"user", required_argument, NULL, OPTION_OF_USER},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	while ((c = ctl_getopt(ctl, argc, argv, "", own)) != CTL_END)
+		if (c == CTL_STOP || take_option(ctl, c, options) == CTL_STOP)
+			return CTL_STOP;
+	for (; optind < argc; optind++)
+		if (add_id(ctl, argv[optind], options) == CTL_STOP)
+			return CTL_STOP;
+	if (options->n == 0 && !options->matching)
+		return ctl_usage(ctl,
+			"usage: toytimerctl cancel ID... | [--label TEXT] [--all|--user USER]");
+	if (options->n > 0 && options->matching)
+		return ctl_usage(ctl, "cancel: either ids, or --label, --all or --user");
+	return 0;
+}
+
+static int cancel_matching(toytimer *t, const toytimer_match *match)
+{
+	uint64_t cancelled = 0;
+	int r = toytimer_cancel_matching(t, match, &cancelled);
+
+	if (r == -EINVAL)
+		output_error("cancel: %s", toytimer_get_error());
+	else if (r < 0)
+		output_error("cancel: %s", toytimer_strerror(r));
+	if (r < 0)
+		return ctl_status_of(r);
+	/* As with an id that is gone. */
+	if (!cancelled)
+		output_error("cancel: no such timer");
+	return cancelled ? CTL_DONE : CTL_NO_SUCH_TIMER;
+}
+
+static void free_options(struct cancel_options *options)
+{
+	free(options->ids);
 }
 
 int verb_cancel(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_(ctl_close) toytimer *t = NULL;
-	_cleanup_(free_ids) uint64_t *ids = NULL;
-	size_t n = 0;
+	_cleanup_(free_options) struct cancel_options options = {0};
 	int status;
 
 	/* No word of argv is more than one id. */
-	ids = calloc((size_t)argc, sizeof(*ids));
-	if (!ids)
+	options.ids = calloc((size_t)argc, sizeof(*options.ids));
+	if (!options.ids)
 		return ctl_no_memory();
 
-	if (parse_ids(ctl, argc, argv, ids, &n) == CTL_STOP)
+	if (parse_options(ctl, argc, argv, &options) == CTL_STOP)
 		return ctl->status;
 	status = ctl_open(ctl, &t);
 	if (status != CTL_DONE)
 		return status;
-	return cancel_all(t, n, ids);
+	return options.matching ? cancel_matching(t, &options.match)
+				: cancel_all(t, options.n, options.ids);
 }
