@@ -265,15 +265,6 @@ static void read_comm(pid_t pid, char comm[static PROTO_COMM_MAX])
 	}
 }
 
-void client_refuse(int fd, enum proto_status status)
-{
-	uint8_t packet[256];
-	size_t size = worker_error(packet, status, 0, worker_status_text(status));
-
-	client_send_packet(fd, packet, size);
-	close_read(fd, REFUSED_PACKETS);
-}
-
 static const char *limit_of(enum proto_status status)
 {
 	switch (status) {
@@ -323,17 +314,31 @@ static enum proto_status check_user(const struct clients *clients, uint32_t uid)
 	return worker_may_connect(clients->worker, uid);
 }
 
-static void refuse(struct clients *clients, int fd, const struct ucred *ucred,
-	enum proto_status status, const struct now *now)
+/* Who made the connection. uid: (uid_t)-1 where the kernel does not say. */
+static struct ucred peer_of(int fd)
 {
-	struct log_about about = {ucred->uid, (uint32_t)ucred->pid, limit_of(status)};
+	struct ucred ucred = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(ucred);
 
-	worker_refused_client(clients->worker, status == PROTO_E_NOBODY ? UINT32_MAX : ucred->uid);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0)
+		ucred.uid = (uid_t)-1;
+	return ucred;
+}
+
+void client_refuse(struct clients *clients, int fd, enum proto_status status, const struct now *now)
+{
+	struct ucred ucred = peer_of(fd);
+	struct log_about about = {ucred.uid, (uint32_t)ucred.pid, limit_of(status)};
+	uint8_t packet[256];
+	size_t size = worker_error(packet, status, 0, worker_status_text(status));
+
+	worker_refused_client(clients->worker, status == PROTO_E_NOBODY ? UINT32_MAX : ucred.uid);
 	log_client(clients->log, LOG_NOTICE, now->at[PROTO_CLOCK_MONOTONIC], &about,
 		"refused a client: %s", worker_status_text(status));
 	meter_begin(&clients->meter);
-	client_refuse(fd, status);
-	charge(clients, ucred->uid, (uint32_t)ucred->pid);
+	client_send_packet(fd, packet, size);
+	close_read(fd, REFUSED_PACKETS);
+	charge(clients, ucred.uid, (uint32_t)ucred.pid);
 }
 
 /* Makes an accepted connection the session's. Return: 0, or a negative errno. */
@@ -348,40 +353,36 @@ static int take_over(struct clients *clients, uint32_t session, int fd)
 	return client_watch(clients, session, EPOLL_CTL_ADD);
 }
 
-void client_accept(struct clients *clients, int fd, const struct now *now)
+bool client_accept(struct clients *clients, int fd, const struct now *now)
 {
-	socklen_t size = sizeof(struct ucred);
-	struct ucred ucred = {.uid = (uid_t)-1};
-	struct log_about about;
+	struct ucred ucred = peer_of(fd);
+	struct log_about about = {ucred.uid, (uint32_t)ucred.pid, NULL};
 	char comm[PROTO_COMM_MAX] = {0};
 	enum proto_status status;
 	struct peer peer;
 	uint32_t session;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0)
-		ucred.uid = (uid_t)-1;
 	/* In a flood most are refused: that comes first, and costs little. */
 	status = check_user(clients, ucred.uid);
 	if (status) {
-		refuse(clients, fd, &ucred, status, now);
-		return;
+		client_refuse(clients, fd, status, now);
+		return false;
 	}
 	read_comm(ucred.pid, comm);
 	peer = (struct peer){ucred.uid, (uint32_t)ucred.pid, client_socket_cookie(fd), comm};
 	status = worker_connect(clients->worker, &peer, now, &session);
 	if (status) {
-		refuse(clients, fd, &ucred, status, now);
-		return;
+		client_refuse(clients, fd, status, now);
+		return false;
 	}
 	if (take_over(clients, session, fd) < 0) {
 		worker_disconnect(clients->worker, session);
-		worker_refused_client(clients->worker, ucred.uid);
 		clients->of[session].fd = 0;
-		client_refuse(fd, PROTO_E_DESCRIPTORS);
-		return;
+		client_refuse(clients, fd, PROTO_E_DESCRIPTORS, now);
+		return false;
 	}
-	about = (struct log_about){ucred.uid, (uint32_t)ucred.pid, NULL};
 	log_debug(clients->log, &about, "client %u connects: %.*s", session, PROTO_COMM_MAX, comm);
+	return true;
 }
 
 /* Receives one packet into clients->in. Return: its size, more than PROTO_PACKET_MAX where it did

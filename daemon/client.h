@@ -56,9 +56,9 @@ struct clients {
 
 /*
  * Takes over an accepted connection: asks the kernel who it is, opens a session, or tells it why
- * not and closes it.
+ * not and closes it. Return: whether it is a client now.
  */
-void client_accept(struct clients *clients, int fd, const struct now *now);
+bool client_accept(struct clients *clients, int fd, const struct now *now);
 
 /*
  * Has the kernel refuse to pass descriptors to this connection, or to those that are made to this
@@ -68,8 +68,9 @@ void client_accept(struct clients *clients, int fd, const struct now *now);
  */
 void client_forbid_descriptors(int fd);
 
-/* Refuses a connection that there is no session for, and closes it. */
-void client_refuse(int fd, enum proto_status status);
+/* Refuses a connection that there is no session for, tells its client why, and closes it. */
+void client_refuse(
+	struct clients *clients, int fd, enum proto_status status, const struct now *now);
 
 /* epoll reported these events for the session: has it wait for a turn; or, where it was blocked and
  * its client has read, has wakes sent to it again. */

@@ -82,40 +82,43 @@ static bool is_shortage(int error)
 }
 
 /* Makes room with the spare descriptor, and tells the one at the head of the queue why it has to
- * go. */
-static void refuse_one(struct listener *listener, int listening, uint64_t now)
-{
-	int fd;
-
-	if (listener->spare >= 0)
-		close(listener->spare);
-	fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd >= 0)
-		client_refuse(fd, PROTO_E_DESCRIPTORS);
-	else if (is_shortage(errno))
-		listener->paused_until = now + LISTENER_PAUSE_US;
-	listener->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-void listener_accept(
+ * go. Return: whether one was refused. */
+static bool refuse_one(
 	struct listener *listener, unsigned int i, struct clients *clients, const struct now *now)
 {
 	struct log_about nobody = {UINT32_MAX, 0, NULL};
-	uint64_t at = now->at[PROTO_CLOCK_MONOTONIC];
+	int fd;
 
+	log_client(clients->log, LOG_WARNING, now->at[PROTO_CLOCK_MONOTONIC], &nobody,
+		"cannot take a client: %s", strerror(errno));
+	if (listener->spare >= 0)
+		close(listener->spare);
+	fd = accept4(listener->fds[i], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		client_refuse(clients, fd, PROTO_E_DESCRIPTORS, now);
+	else if (is_shortage(errno))
+		listener->paused_until = now->at[PROTO_CLOCK_MONOTONIC] + LISTENER_PAUSE_US;
+	listener->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
+}
+
+bool listener_accept(
+	struct listener *listener, unsigned int i, struct clients *clients, const struct now *now)
+{
 	uint64_t since = meter_clock();
+	bool taken = false, refused = false;
 
 	while (!listener->paused_until && meter_clock() - since < ACCEPT_US) {
 		int fd = accept4(listener->fds[i], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd >= 0) {
-			client_accept(clients, fd, now);
-			continue;
-		}
-		if (!is_shortage(errno))
-			return; /* none waits any more, or one has gone again: epoll knows */
-		log_client(clients->log, LOG_WARNING, at, &nobody, "cannot take a client: %s",
-			strerror(errno));
-		refuse_one(listener, listener->fds[i], at);
+		if (fd >= 0 && client_accept(clients, fd, now))
+			taken = true;
+		else if (fd >= 0)
+			refused = true;
+		else if (is_shortage(errno))
+			refused = refuse_one(listener, i, clients, now) || refused;
+		else
+			return refused && !taken; /* none waits any more: epoll knows */
 	}
+	return false;
 }

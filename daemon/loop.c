@@ -62,8 +62,6 @@ enum source {
 #define PATIENCE_US   10000
 #define SMALL_PORTION ((size_t)1 << 20)
 
-#define PAUSE_MS ((int)(LISTENER_PAUSE_US / 1000))
-
 static int open_signals(struct loop *loop)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = SOURCE(SOURCE_SIGNALS)};
@@ -339,10 +337,16 @@ static void read_requests(struct loop *loop)
 
 static void accept_clients(struct loop *loop)
 {
+	uint64_t at = loop->now.at[PROTO_CLOCK_MONOTONIC];
+	bool refused = false;
+
 	for (unsigned int i = 0; i < loop->listener.count; i++)
 		if (loop->calling & 1u << i)
-			listener_accept(&loop->listener, i, &loop->clients, &loop->now);
+			refused = listener_accept(&loop->listener, i, &loop->clients, &loop->now) ||
+				refused;
 	loop->calling = 0; /* where more call, epoll says so again */
+	if (refused && !loop->listener.paused_until)
+		loop->listener.paused_until = at + LISTENER_REST_US;
 }
 
 /* Sends what is due, a packet to each session in turn. Return: whether something is left. */
@@ -384,7 +388,7 @@ static void dispatch(struct loop *loop, const struct epoll_event *event)
 	}
 }
 
-/* Has epoll tell of the listeners, or not while no descriptor can be had. Where that fails it is
+/* Has epoll tell of the listeners, or not while they are paused. Where that fails it is
  * tried again. */
 static int watch_listeners(struct loop *loop, int operation)
 {
@@ -453,10 +457,20 @@ static void tell_arming(const struct loop *loop)
 	}
 }
 
+/* How long there is nothing to do for the listeners, in milliseconds; -1: for ever. */
+static int listener_patience(const struct loop *loop)
+{
+	uint64_t until = loop->listener.paused_until, now = loop->now.at[PROTO_CLOCK_MONOTONIC];
+
+	if (!until)
+		return -1;
+	return until <= now ? 0 : (int)((until - now + 999) / 1000);
+}
+
 /* Sleeps until there is something to do. Return: as look(). */
 static int await(struct loop *loop)
 {
-	int timeout = loop->more || loop->near ? 0 : loop->listener.paused_until ? PAUSE_MS : -1;
+	int timeout = loop->more || loop->near ? 0 : listener_patience(loop);
 	int r = look(loop, timeout);
 
 	meter_slice_begin(&loop->clients.meter, loop->now.at[PROTO_CLOCK_MONOTONIC]);
