@@ -21,6 +21,10 @@
 #define DELAY_FIRST_US UINT64_C(10000)
 #define DELAY_MOST_US  UINT64_C(1000000)
 
+/* Where the daemon's queue of connections is full, a place is free again at any moment, and who
+ * only processes events cannot wait for it in the kernel. So the next attempt comes soon. */
+#define DELAY_QUEUED_US UINT64_C(5000)
+
 /* A connection that lived this long, or on which a request was answered, was a good one: after its
  * loss the next is tried at once. Else a daemon that ends each time it hears what we have to say
  * would be told again and again as fast as it can start. */
@@ -133,9 +137,11 @@ void connection_destroy(struct connection *c)
 
 void connection_lose(struct connection *c, int error)
 {
+	bool queued_out = error == -ETIMEDOUT;
+	uint64_t delay = queued_out ? DELAY_QUEUED_US : c->delay;
 	struct itimerspec when = {
-		.it_value.tv_sec = (time_t)(c->delay / 1000000),
-		.it_value.tv_nsec = (long)(c->delay % 1000000) * 1000 + 1, /* 0 would disarm it */
+		.it_value.tv_sec = (time_t)(delay / 1000000),
+		.it_value.tv_nsec = (long)(delay % 1000000) * 1000 + 1, /* 0 would disarm it */
 	};
 
 	disconnect(c);
@@ -146,6 +152,8 @@ void connection_lose(struct connection *c, int error)
 	c->blocked = false;
 	/* Fails only for arguments that it does not get here. */
 	(void)timerfd_settime(c->retry, 0, &when, NULL);
+	if (queued_out)
+		return;
 	c->delay = c->delay ? c->delay * 2 : DELAY_FIRST_US;
 	if (c->delay > DELAY_MOST_US)
 		c->delay = DELAY_MOST_US;
