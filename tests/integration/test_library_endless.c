@@ -36,19 +36,24 @@ static void answer(struct peer *p, const struct listing *listing, uint64_t curso
 static void *peer_main(void *userdata)
 {
 	struct listing *listing = userdata;
-	struct peer *p = peer_accept();
 	uint64_t cursor = 1;
 
-	/* The connection lasts: nothing but the listing is wrong. */
-	if (peer_receive(p)) {
-		peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
-		while (peer_receive(p) && p->header.opcode == PROTO_LIST) {
-			listing->asked++;
-			answer(p, listing, cursor);
-			cursor += listing->step;
+	/* The library connects again after a listing that it left, and that connection may wait here
+	 * when its handle has gone. */
+	while (!listing->asked) {
+		struct peer *p = peer_accept();
+
+		/* The connection lasts: nothing but the listing is wrong. */
+		if (peer_receive(p)) {
+			peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
+			while (peer_receive(p) && p->header.opcode == PROTO_LIST) {
+				listing->asked++;
+				answer(p, listing, cursor);
+				cursor += listing->step;
+			}
 		}
+		peer_end(p, true);
 	}
-	peer_end(p, true);
 	return NULL;
 }
 
