@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl cancel: all ids are read before one is sent, so that a slip of the finger cancels
- * nothing; then all are tried, since those that are gone already do not concern the others.
+ * toytimerctl cancel. All ids are parsed first, so that a typing error cancels nothing. Then every id
+ * is tried, also after one of them was no timer.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -18,7 +18,7 @@ enum {
 	OPTION_OF_USER,
 };
 
-/* Whether the word is an id: digits, and no more of them than 64 bits hold. */
+/* Returns false if the word is not a decimal number of 64 bits. */
 static bool parse_id(const char *word, uint64_t *ret)
 {
 	unsigned long long id;
@@ -34,8 +34,8 @@ static bool parse_id(const char *word, uint64_t *ret)
 	return true;
 }
 
-/* Returns CTL_DONE, or what one of them came to; a daemon that cannot be reached ends the
- * attempt. */
+/* Returns CTL_DONE, or the status of the last id that failed. Only CTL_NO_SUCH_TIMER does not end
+ * the loop. */
 static int cancel_all(toytimer *t, size_t n, const uint64_t *ids)
 {
 	int status = CTL_DONE;
@@ -64,7 +64,9 @@ struct cancel_options {
 static int add_id(struct ctl *ctl, const char *word, struct cancel_options *options)
 {
 	if (!parse_id(word, &options->ids[options->n++]))
-		return ctl_usage(ctl, "%s: not the id of a timer", output_word(word));
+		return ctl_usage(ctl,
+			"%s: not the id of a timer; an id is a number that list shows",
+			output_word(word));
 	return 0;
 }
 
@@ -147,7 +149,6 @@ int verb_cancel(struct ctl *ctl, int argc, char **argv)
 	_cleanup_(free_options) struct cancel_options options = {0};
 	int status;
 
-	/* No word of argv is more than one id. */
 	options.ids = calloc((size_t)argc, sizeof(*options.ids));
 	if (!options.ids)
 		return ctl_no_memory();

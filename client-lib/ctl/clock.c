@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See clock.h. What comes from the daemon or was typed may be as far away as 64 bits go. */
+/* See clock.h. Values from timerd and from users may be any 64-bit number. */
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -30,20 +30,20 @@ int clock_parse(const char *name, enum toytimer_clock *ret)
 	return -EINVAL;
 }
 
-uint64_t clock_after(uint64_t now, int64_t left)
+uint64_t clock_after(uint64_t now, int64_t remaining)
 {
 	uint64_t instant;
 
-	if (left < 0)
-		return __builtin_sub_overflow(now, -(uint64_t)left, &instant) ? 0 : instant;
-	return __builtin_add_overflow(now, (uint64_t)left, &instant) ? UINT64_MAX : instant;
+	if (remaining < 0)
+		return __builtin_sub_overflow(now, -(uint64_t)remaining, &instant) ? 0 : instant;
+	return __builtin_add_overflow(now, (uint64_t)remaining, &instant) ? UINT64_MAX : instant;
 }
 
-int64_t clock_left(uint64_t instant, uint64_t now)
+int64_t clock_remaining(uint64_t instant, uint64_t now)
 {
-	int64_t left;
+	int64_t remaining;
 
-	if (__builtin_sub_overflow(instant, now, &left))
+	if (__builtin_sub_overflow(instant, now, &remaining))
 		return instant > now ? INT64_MAX : INT64_MIN;
-	return left;
+	return remaining;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clocks by name, and one clock's instants on another. Clocks run at one pace but count from
- * different zeroes, so an instant keeps its meaning if its distance from now is kept. That holds
- * until somebody sets the wall clock or the machine sleeps, which is why the daemon does not do
- * this.
+ * Names of clocks, and arithmetic with instants.
+ *
+ * The clocks run at the same speed from different origins. So toytimerctl moves an instant to another
+ * clock by its distance from now. The result is wrong after somebody sets the wall clock or suspends
+ * the machine; timerd itself therefore never does this.
  */
 #pragma once
 
@@ -11,14 +12,14 @@
 
 #include "../toytimer.h"
 
-/* "monotonic", "boottime", "realtime"; "-" for what is none of them. */
+/* "monotonic", "boottime" or "realtime"; "-" for any other value. */
 const char *clock_name(enum toytimer_clock clock);
 
 /* Returns 0, or -EINVAL if no clock has that name. */
 int clock_parse(const char *name, enum toytimer_clock *ret);
 
-/* The instant so long after now, or before; at the ends of time it stops. */
-uint64_t clock_after(uint64_t now, int64_t left);
+/* now + remaining, limited to 0 and UINT64_MAX. In microseconds, as below. */
+uint64_t clock_after(uint64_t now, int64_t remaining);
 
-/* instant - now; at the ends of what can be said it stops. */
-int64_t clock_left(uint64_t instant, uint64_t now);
+/* instant - now, limited to INT64_MIN and INT64_MAX. */
+int64_t clock_remaining(uint64_t instant, uint64_t now);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See command.h. COMMAND is waited for on a pidfd beside the signals: a SIGTERM must reach a COMMAND
- * that is still running, or stopping toytimerctl would leave it behind.
+ * See command.h. While COMMAND runs, toytimerctl polls a pidfd and the signals. So SIGTERM reaches a
+ * running COMMAND; otherwise stopping toytimerctl would leave COMMAND behind.
  *
- * fork() and not posix_spawn(): the latter cannot give a child an ignored signal that the parent
- * does not ignore.
+ * fork() and not posix_spawn(), which cannot make a child ignore a signal that the parent does not
+ * ignore.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ void signals_unblock(const struct signals *s)
 	(void)sigprocmask(SIG_SETMASK, &s->inherited->mask, NULL);
 }
 
-int signals_take(struct signals *s)
+int signals_read(struct signals *s)
 {
 	struct signalfd_siginfo info;
 
@@ -83,12 +83,12 @@ void signals_die(int signal)
 	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* The child's part: it becomes argv, or writes why not. */
-static void command_become(char **argv, const struct inherited *inherited, int report)
+/* In the child: executes argv, or writes errno to the pipe. */
+static void command_exec(char **argv, const struct inherited *inherited, int report)
 {
 	int error;
 
-	inherit_give_back(inherited);
+	inherit_restore(inherited);
 	execvp(argv[0], argv);
 	error = errno;
 	while (write(report, &error, sizeof(error)) < 0 && errno == EINTR)
@@ -96,7 +96,7 @@ static void command_become(char **argv, const struct inherited *inherited, int r
 	_exit(CTL_NOT_EXECUTABLE);
 }
 
-/* Returns the child's pid or a negative errno. The pipe closes when the child has become argv. */
+/* Returns the child's process id or a negative errno. A successful exec() closes the pipe. */
 static pid_t command_spawn(char **argv, const struct inherited *inherited)
 {
 	int report[2], error = 0;
@@ -106,7 +106,7 @@ static pid_t command_spawn(char **argv, const struct inherited *inherited)
 		return -errno;
 	pid = fork();
 	if (pid == 0)
-		command_become(argv, inherited, report[1]);
+		command_exec(argv, inherited, report[1]);
 	if (pid < 0)
 		error = errno;
 	close(report[1]);
@@ -118,17 +118,17 @@ static pid_t command_spawn(char **argv, const struct inherited *inherited)
 	return error == 0 ? pid : -error;
 }
 
-/* Returns when the process has ended. Passes each SIGTERM on to it. */
+/* Waits until the process ends, and passes each SIGTERM on to it. */
 static void command_watch(pid_t pid, struct signals *s)
 {
 	struct pollfd fds[2] = {{.events = POLLIN}, {.fd = s->fd, .events = POLLIN}};
 
 	fds[0].fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fds[0].fd < 0)
-		return; /* an old kernel: then it is only waited for */
+		return; /* an old kernel: the caller waits without passing SIGTERM on */
 
 	while (poll(fds, 2, -1) < 0 || !fds[0].revents)
-		if (signals_take(s) == SIGTERM)
+		if (signals_read(s) == SIGTERM)
 			kill(pid, SIGTERM);
 	close(fds[0].fd);
 }
@@ -138,6 +138,11 @@ int command_run(char **argv, struct signals *s)
 	pid_t pid = command_spawn(argv, s->inherited);
 	int status;
 
+	if (pid == -EAGAIN) {
+		output_error("%s: cannot start a process: too many processes (RLIMIT_NPROC)",
+			output_word(argv[0]));
+		return CTL_NOT_EXECUTABLE;
+	}
 	if (pid < 0) {
 		output_error("%s: %s", output_word(argv[0]), strerror(-pid));
 		return pid == -ENOENT ? CTL_NOT_FOUND : CTL_NOT_EXECUTABLE;

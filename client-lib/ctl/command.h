@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs the COMMAND of `toytimerctl register` and misses no signal meanwhile.
+ * Runs COMMAND of `toytimerctl register`, and handles SIGINT and SIGTERM. For wait.c; main.c uses
+ * signals_die().
  */
 #pragma once
 
@@ -9,40 +10,40 @@
 #include "inherit.h"
 
 /*
- * SIGINT and SIGTERM, blocked and read from a descriptor. No signal can come between a check and a
- * poll(), no handler needs a global, and it works for process 1, for which the kernel drops signals
- * that have their default action. A signal that the parent ignores stays ignored (nohup, `&` in a
- * script).
+ * SIGINT and SIGTERM, blocked and read from a signalfd. So no signal arrives between a check and
+ * poll(), no handler needs a global variable, and process 1 gets its signals, too (the kernel drops
+ * signals for process 1 that have their default action). A signal that the parent ignores stays
+ * ignored, as under nohup.
  */
 struct signals {
 	int fd;
-	int caught; /* the first that came; 0: none yet */
+	int caught; /* the first signal; 0: none yet */
 	sigset_t set;
 	const struct inherited *inherited;
 };
 
-/* Opens the descriptor. Returns 0 or a negative errno. */
+/* Opens the descriptor, and blocks nothing yet. Returns 0 or a negative errno. */
 int signals_open(struct signals *s, const struct inherited *inherited);
 
-/* While they are not blocked, they have their default action. */
+/* Signals that are not blocked have their default action. */
 void signals_block(const struct signals *s);
 void signals_unblock(const struct signals *s);
 
-/* Takes one that has come. Returns it, or 0. */
-int signals_take(struct signals *s);
+/* Reads one signal without waiting. Returns its number, or 0. */
+int signals_read(struct signals *s);
 
 void signals_close(struct signals *s);
 
-/* Ends this process by a signal, so that the parent sees which one. Returns only if the kernel
- * does not deliver it, as to process 1. */
+/* Ends this process with a signal, so that the parent sees which one. Returns only if the kernel does
+ * not deliver the signal, as for process 1. */
 void signals_die(int signal);
 
 /*
- * Runs argv, looked for in $PATH, with our standard input and output and the signal state that we
- * were started with, and waits for its end. SIGTERM is passed on to it; SIGINT is not, since a
- * terminal sends it to both. The signals are blocked.
+ * Runs argv and waits for its end. Looks for argv[0] in $PATH. COMMAND gets our standard descriptors
+ * and the inherited signal state. Passes SIGTERM on to COMMAND, but not SIGINT, since a terminal
+ * sends SIGINT to both. The caller has blocked the signals.
  *
- * Returns its exit status, 128 + n if signal n killed it, 127 if it was not found and 126 if it
- * could not be run, the reason having been told.
+ * Returns the exit status of COMMAND, or 128 + n if signal n killed it. Prints an error and returns
+ * 127 if COMMAND was not found, 126 if it could not be run.
  */
 int command_run(char **argv, struct signals *s);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the verbs of toytimerctl share: the exit statuses, the options that every verb takes, and
- * the way to the daemon.
+ * What the verbs of toytimerctl share: exit statuses, common options, the connection to timerd.
  *
- * Statuses are part of the interface, so they are the currency here: a function that can fail for
- * good has told the user why, in one line, before it returns one of them; its caller hands the
- * status on and says nothing more.
+ * The exit statuses are a public interface, so functions here return them. A function that fails
+ * prints one error line and returns a status; its caller prints nothing more.
  */
 #pragma once
 
 #include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
 
 #include "../toytimer.h"
 #include "inherit.h"
@@ -25,64 +25,74 @@ enum ctl_status {
 	CTL_REFUSED = 4,
 	CTL_UNREACHABLE = 5,
 	CTL_CANCELLED = 6,
-	/* Of a COMMAND, and of ourselves, as shells have it. */
+	/* The values that shells use, for COMMAND and for toytimerctl itself. */
 	CTL_NOT_EXECUTABLE = 126,
 	CTL_NOT_FOUND = 127,
-	CTL_SIGNAL = 128,
+	CTL_SIGNAL = 128, /* plus the number of the signal */
 };
 
-/* Which socket to go to. The last option given wins, so that an alias can be overridden. */
-enum ctl_where {
-	CTL_DEFAULT, /* $TIMERD_SOCKET, else the system's */
-	CTL_SYSTEM,
-	CTL_USER,
-	CTL_PATH,
+/* Which timerd to connect to. The last option on the command line wins, so that a user can override
+ * an option in an alias. */
+enum ctl_instance {
+	CTL_INSTANCE_DEFAULT, /* $TIMERD_SOCKET, else the system's instance */
+	CTL_INSTANCE_SYSTEM,
+	CTL_INSTANCE_USER,
+	CTL_INSTANCE_PATH,
 };
 
 struct ctl {
-	enum ctl_where where;
-	const char *path; /* CTL_PATH: the argument of --socket */
-	int status;	  /* of a verb that is to go no further: see CTL_STOP */
-	int signal;	  /* that interrupted the verb: to end by, not to exit; 0: none */
-	struct inherited inherited;
+	FILE *out; /* standard output */
+	FILE *err; /* standard error; for errors use output_error() */
+	enum ctl_instance instance;
+	const char *path;	    /* the argument of --socket, for CTL_INSTANCE_PATH */
+	const char *verb;	    /* NULL before the verb is known */
+	int status;		    /* the exit status after CTL_STOP */
+	int signal;		    /* the signal that interrupted the verb; 0: none */
+	struct inherited inherited; /* for COMMAND */
 };
 
-/* What ctl_getopt() returns beside the verb's own options, which go from CTL_OPTION_VERB on: an
- * argument that is no option (the 1 is getopt's), no more of either, return ctl->status. */
-#define CTL_WORD	1
+/* What ctl_getopt() returns, besides the verb's own options (CTL_OPTION_VERB and up). */
+#define CTL_WORD	1 /* an argument; the value is that of getopt_long() */
 #define CTL_OPTION_VERB 512
-#define CTL_END		(-1)
-#define CTL_STOP	(-2)
+#define CTL_END		(-1) /* no more arguments or options */
+#define CTL_STOP	(-2) /* the verb must return ctl->status */
 
 /*
- * getopt_long(), which sees by itself to the options that every verb takes, and to whatever is no
- * option at all. argv[0] is passed over. Set optind to 0 before the first call on another argv.
- *   letters: the verb's short options, ":" after one that takes an argument
- *   options: its long ones, at most CTL_OPTIONS_MAX and a last one of zeroes; NULL = none
+ * getopt_long() that handles the common options itself and reports unknown options. It skips
+ * argv[0]. Set optind to 0 before the first call for another argv.
+ *   letters: the verb's short options; ":" follows one that takes an argument
+ *   options: the verb's long options, at most CTL_OPTIONS_MAX, then an entry of zeros; NULL: none
  */
 #define CTL_OPTIONS_MAX 16
 int ctl_getopt(
 	struct ctl *ctl, int argc, char **argv, const char *letters, const struct option *options);
 
-/* Tells what is wrong with the command line. Sets ctl->status and returns CTL_STOP. */
+/* Prints what is wrong with the command line. Sets ctl->status and returns CTL_STOP. */
 int ctl_usage(struct ctl *ctl, const char *format, ...) _printf_(2, 3);
 
-/* Says so. Returns CTL_FAILED. */
+/* Prints "out of memory". Returns CTL_FAILED. */
 int ctl_no_memory(void);
 
-/* Connects. Returns CTL_DONE, or another status, the reason having been told. */
+/* Connects to timerd. Returns CTL_DONE, or prints an error and returns another status. */
 int ctl_open(const struct ctl *ctl, toytimer **ret);
-
-/* Says why timerd cannot be reached at that path, and what to do. */
-void ctl_tell_unreachable(const struct ctl *ctl, const char *path, const char *system_path);
-
-/* The status that stands for an error of the library. */
-int ctl_status_of(int error);
 
 /* toytimer_unref() for _cleanup_. */
 void ctl_close(toytimer **t);
 
-/* The verbs. argv[0] is the verb itself. */
+/* Whether a process id that timerd lists names the same process here: false if timerd runs in
+ * another pid namespace. daemon_pid: the process id that timerd has in its status. */
+bool ctl_shares_pids(const struct ctl *ctl, uint32_t daemon_pid);
+
+/* The exit status for an error of the library. */
+int ctl_status_of(int error);
+
+/* Warns if $TZ names a time zone that does not exist. */
+void ctl_warn_of_unknown_zone(void);
+
+/* Prints the help of a verb; NULL: of toytimerctl. Returns 0, or -ENOENT if there is no such verb. */
+int ctl_print_help(FILE *out, const char *verb);
+
+/* The verbs. argv[0] is the verb. Only main.c calls them. */
 int verb_register(struct ctl *ctl, int argc, char **argv);
 int verb_list(struct ctl *ctl, int argc, char **argv);
 int verb_cancel(struct ctl *ctl, int argc, char **argv);

@@ -9,10 +9,10 @@
 #include "inherit.h"
 
 /*
- * The stand-in is a path descriptor: read() and write() fail with EBADF, as on a closed one. The
- * root directory is always there, /dev/null is not. COMMAND finds the descriptor closed again.
+ * On an O_PATH descriptor read() and write() fail with EBADF, as on a closed one. "/" always exists;
+ * /dev/null may not. O_CLOEXEC: for COMMAND the descriptor is closed again.
  */
-int inherit_hold_descriptors(void)
+int inherit_fill_descriptors(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
@@ -28,17 +28,18 @@ static void do_nothing(int signal)
 	(void)signal;
 }
 
-static void tell_cpu_limit(int signal)
+static void report_cpu_limit(int signal)
 {
-	static const char line[] = "toytimerctl: the limit of CPU time is reached (RLIMIT_CPU)\n";
+	static const char line[] = "toytimerctl: reached the limit of CPU time (RLIMIT_CPU)\n";
 
 	(void)signal;
 	if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
-		_exit(CTL_FAILED); /* nobody is there to read it */
+		_exit(CTL_FAILED); /* there is no other place to report it */
 	_exit(CTL_FAILED);
 }
 
-/* Handles a signal whose default action is a core dump. A handler, not SIG_IGN: exec() resets it. */
+/* Sets a handler for a signal whose default action is a core dump. Not SIG_IGN, since exec() would
+ * keep that for COMMAND. */
 static int handle_limit(int signal, void (*handler)(int))
 {
 	const struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
@@ -51,18 +52,18 @@ static int handle_limit(int signal, void (*handler)(int))
 	return sigaction(signal, &action, NULL);
 }
 
-int inherit_take(struct inherited *ret)
+int inherit_prepare(struct inherited *ret)
 {
 	const struct sigaction by_default = {.sa_handler = SIG_DFL};
 
-	if (handle_limit(SIGXFSZ, do_nothing) < 0 || handle_limit(SIGXCPU, tell_cpu_limit) < 0 ||
+	if (handle_limit(SIGXFSZ, do_nothing) < 0 || handle_limit(SIGXCPU, report_cpu_limit) < 0 ||
 		sigprocmask(SIG_SETMASK, NULL, &ret->mask) < 0 ||
 		sigaction(SIGCHLD, &by_default, &ret->child) < 0)
 		return -errno;
 	return 0;
 }
 
-void inherit_give_back(const struct inherited *inherited)
+void inherit_restore(const struct inherited *inherited)
 {
 	(void)sigaction(SIGCHLD, &inherited->child, NULL);
 	(void)sigprocmask(SIG_SETMASK, &inherited->mask, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state that a process inherits: standard descriptors, signal dispositions, the signal mask.
- * toytimerctl changes what would make it fail, and gives COMMAND what toytimerctl was given.
+ * State that a process inherits: standard descriptors, signal actions, the signal mask. toytimerctl
+ * changes the state that would break it, and gives COMMAND the state that toytimerctl started with.
  */
 #pragma once
 
@@ -13,23 +13,23 @@ struct inherited {
 };
 
 /*
- * Holds each closed standard descriptor with a stand-in, so that no socket takes its number and
- * what is printed does not go to the daemon. Returns 0, or -1: then nothing may be printed.
+ * Opens a placeholder for each closed standard descriptor. Otherwise the socket could get the number
+ * of standard output, and output would go to timerd. Returns 0, or -1; then print nothing.
  */
-int inherit_hold_descriptors(void);
+int inherit_fill_descriptors(void);
 
 /*
  * Prepares the process:
  *  - SIGCHLD has its default action. If the parent ignores it, the kernel discards the exit status
  *    of COMMAND.
- *  - SIGXFSZ does nothing: the write fails with EFBIG, which is an error like any other.
+ *  - SIGXFSZ does nothing. The write fails with EFBIG, and toytimerctl reports that.
  *  - SIGXCPU prints a line and exits with CTL_FAILED.
- * A limit's signal that is ignored stays ignored.
+ * An ignored SIGXFSZ or SIGXCPU stays ignored.
  *
  * Returns 0 or a negative errno.
  */
-int inherit_take(struct inherited *ret);
+int inherit_prepare(struct inherited *ret);
 
-/* Restores the state for COMMAND: to be called by the child between fork() and exec(), which
- * resets the signals that have handlers and closes the stand-ins. */
-void inherit_give_back(const struct inherited *inherited);
+/* Restores the state for COMMAND. The child calls it between fork() and exec(). exec() resets the
+ * signals that have handlers and closes the placeholders. */
+void inherit_restore(const struct inherited *inherited);

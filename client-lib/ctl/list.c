@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl list: who waits for what, until when. The daemon lists in no order, so everything is
- * gathered first, and shown with what comes next at the top.
+ * toytimerctl list. timerd lists timers in no order, so this file first collects all of them, then
+ * sorts them by their due and prints them.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -27,77 +27,104 @@ struct list_options {
 	struct table_columns columns; /* none: the default */
 };
 
-struct gathered {
-	toytimer_listed *timers; /* with texts of our own */
-	size_t n, room;
+struct listing {
+	toytimer_listed *timers; /* label and comm are owned */
+	size_t n, capacity;
 };
 
-static void gathered_free(struct gathered *g)
+static void listing_free(struct listing *listing)
 {
-	for (size_t i = 0; i < g->n; i++) {
-		free((char *)g->timers[i].label);
-		free((char *)g->timers[i].comm);
+	for (size_t i = 0; i < listing->n; i++) {
+		free((char *)listing->timers[i].label);
+		free((char *)listing->timers[i].comm);
 	}
-	free(g->timers);
+	free(listing->timers);
 }
 
-/*
- * The name of a client's process. The daemon tells it where it can see the process; in the sandbox
- * of the system's unit it sees none but itself, and whoever asks for a list may look for himself. A
- * session lives as long as its connection, so the pid is still its process's, or nobody's.
- */
-static char *comm_of(const toytimer_listed *listed)
+static int listing_add(const toytimer_listed *listed, void *userdata)
+{
+	struct listing *listing = userdata;
+	char *label, *comm;
+
+	if (listing->n == listing->capacity) {
+		size_t capacity = listing->capacity ? 2 * listing->capacity : 64;
+		toytimer_listed *timers = reallocarray(listing->timers, capacity, sizeof(*timers));
+
+		if (!timers)
+			return -ENOMEM;
+		listing->timers = timers;
+		listing->capacity = capacity;
+	}
+
+	label = strdup(listed->label);
+	comm = strdup(listed->comm);
+	if (!label || !comm) {
+		free(label);
+		free(comm);
+		return -ENOMEM;
+	}
+	listing->timers[listing->n] = *listed;
+	listing->timers[listing->n].label = label;
+	listing->timers[listing->n].comm = comm;
+	listing->n++;
+	return 0;
+}
+
+/* The name of a process from /proc, "" if unknown. The caller frees it; NULL: out of memory. */
+static char *read_comm(uint32_t pid)
 {
 	char path[32], line[32] = "";
-	FILE *f = NULL;
+	FILE *f;
 
-	if (*listed->comm)
-		return strdup(listed->comm);
-	snprintf(path, sizeof(path), "/proc/%u/comm", listed->pid);
+	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
 	f = fopen(path, "re");
 	if (f) {
 		if (fgets(line, sizeof(line), f))
 			line[strcspn(line, "\n")] = 0;
 		fclose(f);
 	}
-	/* A process may name itself as it likes, and this goes to a terminal: as the daemon does
-	 * it. */
+	/* A process chooses its own name. timerd replaces the same bytes. */
 	for (char *c = line; *c; c++)
 		if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
 			*c = '?';
 	return strdup(line);
 }
 
-static int gather(const toytimer_listed *listed, void *userdata)
+static bool lacks_comm(const struct listing *listing)
 {
-	struct gathered *g = userdata;
-	char *label, *comm;
+	for (size_t i = 0; i < listing->n; i++)
+		if (!*listing->timers[i].comm)
+			return true;
+	return false;
+}
 
-	if (g->n == g->room) {
-		size_t room = g->room ? 2 * g->room : 64;
-		toytimer_listed *timers = reallocarray(g->timers, room, sizeof(*timers));
+/*
+ * The sandbox of the system's unit hides other processes from timerd, which then lists no name. Adds
+ * the names from our /proc, but only if the process ids are of our pid namespace: the id of a process
+ * in a container is that of another process here. Returns 0 or -ENOMEM.
+ */
+static int listing_add_comms(
+	struct listing *listing, const struct ctl *ctl, const toytimer_status *status)
+{
+	if (!lacks_comm(listing) || !ctl_shares_pids(ctl, status->pid))
+		return 0;
+	for (size_t i = 0; i < listing->n; i++) {
+		toytimer_listed *l = &listing->timers[i];
+		char *comm;
 
-		if (!timers)
+		if (*l->comm)
+			continue;
+		comm = read_comm(l->pid);
+		if (!comm)
 			return -ENOMEM;
-		g->timers = timers;
-		g->room = room;
+		free((char *)l->comm);
+		l->comm = comm;
 	}
-
-	label = strdup(listed->label);
-	comm = comm_of(listed);
-	if (!label || !comm) {
-		free(label);
-		free(comm);
-		return -ENOMEM;
-	}
-	g->timers[g->n] = *listed;
-	g->timers[g->n].label = label;
-	g->timers[g->n].comm = comm;
-	g->n++;
 	return 0;
 }
 
-static int compare_left(const void *a, const void *b)
+/* By the time until the due, since dues of different clocks do not compare. */
+static int compare_due(const void *a, const void *b)
 {
 	const toytimer_listed *x = a, *y = b;
 
@@ -121,47 +148,50 @@ static json_t *json_of(const toytimer_listed *l, struct table_user *user)
 	output_json_add(&object, "uid", json_integer(l->uid));
 	output_json_add(&object, "pid", json_integer(l->pid));
 	output_json_add(&object, "comm", output_json_text(l->comm));
-	output_json_add(&object, "count", json_integer(table_count(l)));
+	output_json_add(&object, "count", json_integer(table_wake_count(l)));
 	output_json_add(&object, "wake_system", json_boolean(l->flags & TOYTIMER_WAKE_SYSTEM));
 	output_json_add(&object, "user", output_json_text(table_user_name(user, l->uid)));
 	return object;
 }
 
-static int print_json(const struct gathered *g)
+static int print_json(FILE *out, const struct listing *listing)
 {
 	json_t *array = json_array(), *object = json_object();
 	struct table_user user = {0};
 
-	for (size_t i = 0; i < g->n; i++) {
-		if (json_array_append_new(array, json_of(&g->timers[i], &user)) == 0)
+	for (size_t i = 0; i < listing->n; i++) {
+		if (json_array_append_new(array, json_of(&listing->timers[i], &user)) == 0)
 			continue;
 		json_decref(array);
 		array = NULL;
 		break;
 	}
 	output_json_add(&object, "timers", array);
-	return output_json(stdout, object) < 0 ? CTL_FAILED : CTL_DONE;
+	return output_json(out, object) < 0 || output_flush(out) < 0 ? CTL_FAILED : CTL_DONE;
 }
 
-static int print_table(
-	const struct gathered *g, const struct list_options *options, uint64_t now, uint64_t others)
+static int print_table(FILE *out, const struct listing *listing, const struct list_options *options,
+	uint64_t now, uint64_t others)
 {
 	struct table_columns columns = options->columns;
 
+	if (listing->n > 0)
+		ctl_warn_of_unknown_zone();
 	if (columns.n == 0)
 		table_default_columns(&columns, options->all);
-	/* Headings of nothing are noise. */
-	if (g->n > 0 && table_print(g->timers, g->n, &columns, options->legend, now) < 0)
+	/* An empty table has no headings. */
+	if (listing->n > 0 &&
+		table_print(out, listing->timers, listing->n, &columns, options->legend, now) < 0)
 		return ctl_no_memory();
-	if (options->legend && table_print_sum(g->n) < 0)
+	if (options->legend && table_print_sum(out, listing->n) < 0)
 		return ctl_no_memory();
 	if (options->legend && others > 0)
-		printf("Other users have %llu: --all lists them, too.\n",
+		fprintf(out, "Other users have %llu: --all lists them, too.\n",
 			(unsigned long long)others);
-	return output_flush(stdout) < 0 ? CTL_FAILED : CTL_DONE;
+	return output_flush(out) < 0 ? CTL_FAILED : CTL_DONE;
 }
 
-/* Of -o. Returns 0 or CTL_STOP. */
+/* Parses the argument of -o. Returns 0 or CTL_STOP. */
 static int parse_columns(struct ctl *ctl, const char *names, struct table_columns *ret)
 {
 	const char *word;
@@ -172,7 +202,8 @@ static int parse_columns(struct ctl *ctl, const char *names, struct table_column
 	if (r == -E2BIG)
 		return ctl_usage(ctl, "-o %s: more than %d columns", names, TABLE_COLUMNS_MAX);
 	if (r < 0)
-		return ctl_usage(ctl, "-o %.*s: no such column, see --help", (int)length, word);
+		return ctl_usage(
+			ctl, "-o %.*s: no such column; see list --help", (int)length, word);
 	return 0;
 }
 
@@ -196,19 +227,40 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 		else if (c == OPTION_NO_LEGEND)
 			ret->legend = false;
 		else if (c == CTL_WORD)
-			return ctl_usage(ctl, "%s: list takes no argument", output_word(optarg));
+			return ctl_usage(ctl, "%s: list takes no arguments", output_word(optarg));
 		else if (c != 'o' || parse_columns(ctl, optarg, &ret->columns) == CTL_STOP)
 			return CTL_STOP;
 	}
 	if (optind < argc)
-		return ctl_usage(ctl, "%s: list takes no argument", output_word(argv[optind]));
+		return ctl_usage(ctl, "%s: list takes no arguments", output_word(argv[optind]));
 	return 0;
+}
+
+/* Lists and gets the status. Returns CTL_DONE, or prints an error and returns another status. */
+static int fetch(
+	const struct ctl *ctl, bool all, struct listing *listing, toytimer_status *ret_status)
+{
+	_cleanup_(ctl_close) toytimer *t = NULL;
+	int r;
+
+	r = ctl_open(ctl, &t);
+	if (r != CTL_DONE)
+		return r;
+	r = toytimer_list(t, all ? TOYTIMER_LIST_ALL : 0, listing_add, listing);
+	if (r == 0)
+		r = toytimer_get_status(t, ret_status);
+	if (r == 0)
+		r = listing_add_comms(listing, ctl, ret_status);
+	if (r < 0) {
+		output_error("list%s: %s", all ? " --all" : "", toytimer_strerror(r));
+		return ctl_status_of(r);
+	}
+	return CTL_DONE;
 }
 
 int verb_list(struct ctl *ctl, int argc, char **argv)
 {
-	_cleanup_(ctl_close) toytimer *t = NULL;
-	_cleanup_(gathered_free) struct gathered g = {0};
+	_cleanup_(listing_free) struct listing listing = {0};
 	struct list_options options;
 	uint64_t now, others = 0;
 	toytimer_status status;
@@ -216,21 +268,15 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 
 	if (parse_options(ctl, argc, argv, &options) == CTL_STOP)
 		return ctl->status;
-	r = ctl_open(ctl, &t);
+	r = fetch(ctl, options.all, &listing, &status);
 	if (r != CTL_DONE)
 		return r;
-
-	r = toytimer_list(t, options.all ? TOYTIMER_LIST_ALL : 0, gather, &g);
 	now = toytimer_now(TOYTIMER_REALTIME);
-	if (r < 0) {
-		output_error("list%s: %s", options.all ? " --all" : "", toytimer_strerror(r));
-		return ctl_status_of(r);
-	}
-	/* To root status counts all timers, to others their own. */
-	if (!options.all && !options.json && toytimer_get_status(t, &status) == 0 &&
-		status.timers > g.n)
-		others = status.timers - g.n;
-	if (g.n > 0)
-		qsort(g.timers, g.n, sizeof(*g.timers), compare_left);
-	return options.json ? print_json(&g) : print_table(&g, &options, now, others);
+	/* For root, status counts the timers of all users; for other users, their own. */
+	if (!options.all && status.timers > listing.n)
+		others = status.timers - listing.n;
+	if (listing.n > 0)
+		qsort(listing.timers, listing.n, sizeof(*listing.timers), compare_due);
+	return options.json ? print_json(ctl->out, &listing)
+			    : print_table(ctl->out, &listing, &options, now, others);
 }

@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl: timerd at a shell. This file knows what comes before a verb and what every verb
- * needs: the options that say where the daemon is, the connection, and the meaning of an error as a
- * status.
+ * toytimerctl: the command line of timerd. This file parses what stands before the verb and the
+ * options that every verb takes, and maps errors to exit statuses.
  *
- * Everything that is wrong with a command line is found before the daemon is asked, so that a usage
- * error is one whether or not a daemon runs, and changes nothing.
+ * A verb checks its whole command line before it connects. A usage error therefore changes nothing,
+ * and does not depend on a running timerd.
  */
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "ctl.h"
 #include "output.h"
-
-#define SYSTEM_SOCKET "/run/timerd/socket"
-#define USER_SOCKET   "timerd/socket" /* below $XDG_RUNTIME_DIR */
+#include "when.h"
 
 enum {
 	OPTION_HELP = 'h',
@@ -39,45 +37,7 @@ static const struct option common_options[] = {
 
 #define COMMON_OPTIONS (sizeof(common_options) / sizeof(common_options[0]))
 
-static const char help[] =
-	"toytimerctl [--system|--user|--socket PATH] VERB\n"
-	"\n"
-	"Ask timerd, the timer service, to wake you.\n"
-	"\n"
-	"  register [OPTION...] [WHEN] [-- COMMAND [ARG...]]\n"
-	"                       Wait, and print or run COMMAND at each wake until the last\n"
-	"     --every SPAN      again and again, SPAN apart; without WHEN from SPAN on\n"
-	"     --count N         N wakes (default: 1; with --every no end)\n"
-	"     --slack SPAN      this much later still suits\n"
-	"     --clock CLOCK     monotonic, boottime or realtime\n"
-	"     --wake-system     wake the machine from suspend, too\n"
-	"     --label TEXT      a name for list to show\n"
-	"     --quiet           print nothing\n"
-	"     --json            print JSON, an object a line\n"
-	"  list                 Show your timers, the next one first\n"
-	"     --all             everybody's (root only)\n"
-	"     --json            as JSON\n"
-	"     --no-legend       no headings, no sum\n"
-	"  -o COLUMN[,COLUMN]   id, label, clock, due, left, slack, every, count, fired,\n"
-	"                       wake, uid, user, pid, comm\n"
-	"  cancel ID...         Cancel timers\n"
-	"     --label TEXT      those of this label\n"
-	"     --all             all of yours\n"
-	"     --user USER       a user's (root only, but for your own)\n"
-	"  status [--json]      Show what timerd has done so far\n"
-	"  help                 Show this text\n"
-	"\n"
-	"     --system          the daemon of the system\n"
-	"     --user            the daemon of this user\n"
-	"     --socket PATH     the daemon that listens there\n"
-	"                       (default: $TIMERD_SOCKET, else --system)\n"
-	"  -h --help            this text\n"
-	"     --version         the version\n"
-	"\n"
-	"WHEN is a span from now (5s, 1h 30min) or a time (18:00, tomorrow 09:00, 2027-01-01),\n"
-	"as in systemd.time(7). See toytimerctl(1).\n";
-
-/* Which word of argv getopt() did not know, given that it stopped at the letter optopt. */
+/* The word of argv with the unknown option; getopt_long() stopped at the letter optopt. */
 static const char *unknown_word(int argc, char **argv)
 {
 	const char *before = argv[optind - 1];
@@ -85,7 +45,7 @@ static const char *unknown_word(int argc, char **argv)
 
 	if (optopt == 0 || optopt > UINT8_MAX)
 		return before;
-	/* In the midst of a word of several letters, optind has not gone past that word yet. */
+	/* While more letters of this word follow, optind is still the index of this word. */
 	if (length > 1 && before[0] == '-' && before[length - 1] == (char)optopt)
 		return before;
 	return optind < argc ? argv[optind] : before;
@@ -108,27 +68,26 @@ int ctl_no_memory(void)
 	return CTL_FAILED;
 }
 
-/* Sees to one option. Returns it if it is not one of the common ones, 0 if it is done with,
- * CTL_STOP. */
+/* Handles one option. Returns 0 if it is a common one, CTL_STOP, or the verb's own option. */
 static int common_option(struct ctl *ctl, int c, int argc, char **argv)
 {
 	switch (c) {
 	case OPTION_HELP:
-		fputs(help, stdout);
+		(void)ctl_print_help(ctl->out, ctl->verb);
 		ctl->status = CTL_DONE;
 		return CTL_STOP;
 	case OPTION_VERSION:
-		puts("toytimerctl " TIMERD_VERSION);
+		fputs("toytimerctl " TIMERD_VERSION "\n", ctl->out);
 		ctl->status = CTL_DONE;
 		return CTL_STOP;
 	case OPTION_SYSTEM:
-		ctl->where = CTL_SYSTEM;
+		ctl->instance = CTL_INSTANCE_SYSTEM;
 		return 0;
 	case OPTION_USER:
-		ctl->where = CTL_USER;
+		ctl->instance = CTL_INSTANCE_USER;
 		return 0;
 	case OPTION_SOCKET:
-		ctl->where = CTL_PATH;
+		ctl->instance = CTL_INSTANCE_PATH;
 		ctl->path = optarg;
 		return 0;
 	case ':':
@@ -136,7 +95,7 @@ static int common_option(struct ctl *ctl, int c, int argc, char **argv)
 	case '?':
 		if (optopt > UINT8_MAX)
 			return ctl_usage(ctl, "%s: takes no argument", argv[optind - 1]);
-		return ctl_usage(ctl, "%s: no such option, see --help", unknown_word(argc, argv));
+		return ctl_usage(ctl, "%s: no such option; see --help", unknown_word(argc, argv));
 	default:
 		return c;
 	}
@@ -158,13 +117,21 @@ int ctl_getopt(
 	snprintf(all_letters, sizeof(all_letters), "-:h%s", letters);
 
 	do {
-		/* "-": words come in their order among the options, and what follows "--" does
-		 * not. */
+		/* "-": getopt_long() returns arguments and options in the order of argv, up to
+		 * "--". */
 		c = getopt_long(argc, argv, all_letters, all, NULL);
 		if (c >= 0)
 			c = common_option(ctl, c, argc, argv);
 	} while (c == 0);
 	return c;
+}
+
+void ctl_warn_of_unknown_zone(void)
+{
+	if (!when_local_zone_is_known())
+		output_error("TZ=%s: no such time zone, so times are in UTC; say for example "
+			     "TZ=Europe/Berlin",
+			getenv("TZ"));
 }
 
 int ctl_status_of(int error)
@@ -192,74 +159,26 @@ int ctl_status_of(int error)
 	}
 }
 
-static const char *empty_as_null(const char *s)
-{
-	return s && *s ? s : NULL;
-}
-
-/* The path is resolved here and not by the library, so that an error can name it. */
-static int socket_path(const struct ctl *ctl, char **ret)
-{
-	const char *path = SYSTEM_SOCKET;
-	char *copy = NULL;
-
-	if (ctl->where == CTL_PATH)
-		path = ctl->path;
-	else if (ctl->where == CTL_DEFAULT && empty_as_null(getenv("TIMERD_SOCKET")))
-		path = getenv("TIMERD_SOCKET");
-
-	if (ctl->where == CTL_USER) {
-		const char *directory = empty_as_null(getenv("XDG_RUNTIME_DIR"));
-
-		if (!directory) {
-			output_error("--user: XDG_RUNTIME_DIR is not set");
-			return CTL_UNREACHABLE;
-		}
-		if (asprintf(&copy, "%s/" USER_SOCKET, directory) < 0)
-			copy = NULL;
-	} else {
-		copy = strdup(path);
-	}
-	if (!copy)
-		return ctl_no_memory();
-	*ret = copy;
-	return CTL_DONE;
-}
-
-int ctl_open(const struct ctl *ctl, toytimer **ret)
-{
-	char *path;
-	int r;
-
-	r = socket_path(ctl, &path);
-	if (r != CTL_DONE)
-		return r;
-
-	r = toytimer_open(ret, path);
-	if (r < 0) {
-		if (r == -ECONNREFUSED)
-			ctl_tell_unreachable(ctl, path, SYSTEM_SOCKET);
-		else
-			output_error("%s: %s", output_word(path),
-				r == -EINVAL ? "cannot be the path of a socket"
-					     : toytimer_strerror(r));
-		r = ctl_status_of(r);
-	} else {
-		r = CTL_DONE;
-	}
-	free(path);
-	return r;
-}
-
-void ctl_close(toytimer **t)
-{
-	toytimer_unref(*t);
-}
-
 static int verb_help(struct ctl *ctl, int argc, char **argv)
 {
-	(void)ctl, (void)argc, (void)argv;
-	fputs(help, stdout);
+	const char *verb = NULL;
+	int c;
+
+	while ((c = ctl_getopt(ctl, argc, argv, "", NULL)) != CTL_END) {
+		if (c != CTL_WORD)
+			return ctl->status;
+		if (verb) {
+			ctl_usage(ctl, "%s: help takes one verb", output_word(optarg));
+			return ctl->status;
+		}
+		verb = optarg;
+	}
+	if (!verb && optind < argc)
+		verb = argv[optind];
+	if (ctl_print_help(ctl->out, verb) < 0) {
+		ctl_usage(ctl, "%s: no such verb; see --help", output_word(verb));
+		return ctl->status;
+	}
 	return CTL_DONE;
 }
 
@@ -279,10 +198,11 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(argv[0], verbs[i].name) != 0)
 			continue;
+		ctl->verb = verbs[i].name;
 		optind = 0;
 		return verbs[i].run(ctl, argc, argv);
 	}
-	ctl_usage(ctl, "%s: no such verb, see --help", output_word(argv[0]));
+	ctl_usage(ctl, "%s: no such verb; see --help", output_word(argv[0]));
 	return ctl->status;
 }
 
@@ -292,7 +212,7 @@ static int run(struct ctl *ctl, int argc, char **argv)
 
 	opterr = 0;
 	do {
-		/* "+": the options that follow the verb are the verb's to look at. */
+		/* "+": stop at the verb; the verb parses its own options. */
 		c = getopt_long(argc, argv, "+:h", common_options, NULL);
 		if (c >= 0 && common_option(ctl, c, argc, argv) == CTL_STOP)
 			return ctl->status;
@@ -300,8 +220,8 @@ static int run(struct ctl *ctl, int argc, char **argv)
 
 	if (optind >= argc) {
 		ctl_usage(ctl,
-			"usage: toytimerctl [--system|--user|--socket PATH] VERB, with VERB one of "
-			"register, list, cancel, status, help");
+			"usage: toytimerctl [--system|--user|--socket PATH] VERB; the verbs are "
+			"register, list, cancel, status and help");
 		return ctl->status;
 	}
 	return run_verb(ctl, argc - optind, argv + optind);
@@ -312,18 +232,22 @@ int main(int argc, char **argv)
 	struct ctl ctl = {0};
 	int r, status;
 
-	if (inherit_hold_descriptors() < 0)
+	if (inherit_fill_descriptors() < 0)
 		return CTL_FAILED;
-	r = inherit_take(&ctl.inherited);
+	r = inherit_prepare(&ctl.inherited);
 	if (r < 0) {
 		output_error("signals: %s", strerror(-r));
 		return CTL_FAILED;
 	}
-	/* Only how characters are written: numbers are read and written as in C everywhere. */
+	/* Only the characters depend on the locale. Numbers have the form of the C locale. */
 	setlocale(LC_CTYPE, "");
+	ctl.out = output_open(STDOUT_FILENO);
+	ctl.err = output_open(STDERR_FILENO);
+	if (!ctl.out || !ctl.err)
+		return ctl_no_memory();
 
 	status = run(&ctl, argc, argv);
-	if (status == CTL_DONE && output_flush(stdout) < 0)
+	if (status == CTL_DONE && output_flush(ctl.out) < 0)
 		status = CTL_FAILED;
 	if (ctl.signal != 0)
 		signals_die(ctl.signal);

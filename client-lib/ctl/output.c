@@ -1,23 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See output.h. Standard output is checked whenever something has to be known to be out: a full
- * disk is a failure, not a shorter answer. A reader that left has seen enough: SIGPIPE is left as
- * it was found, so that it ends us without a word, as it ends every tool before a `head`.
+ * See output.h. Every write to standard output is checked: a full disk is a failure. SIGPIPE keeps
+ * the action that toytimerctl was started with. By default it ends toytimerctl without a message
+ * when the reader exits, as it ends other tools before a `head`.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "output.h"
+
+/* Waits until fd takes more bytes. Returns 0, or -1 and errno. */
+static int wait_for_room(int fd)
+{
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+	return poll(&room, 1, -1) < 0 && errno != EINTR ? -1 : 0;
+}
+
+/* For fopencookie(): returns how many bytes were written; fewer than size: errno says why. */
+static ssize_t output_write(void *cookie, const char *data, size_t size)
+{
+	int fd = (int)(intptr_t)cookie;
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = write(fd, data + done, size - done);
+
+		if (n >= 0)
+			done += (size_t)n;
+		else if (errno != EINTR && (errno != EAGAIN || wait_for_room(fd) < 0))
+			break;
+	}
+	return (ssize_t)done;
+}
+
+FILE *output_open(int fd)
+{
+	/* The library takes the functions by value. */
+	return fopencookie(
+		(void *)(intptr_t)fd, "w", (cookie_io_functions_t){.write = output_write});
+}
 
 static void output_free(char **p)
 {
 	free(*p);
 }
 
-/* Bytes of the UTF-8 character at p; 0 if there is none. The least code points rule out characters
- * written longer than they need to be. */
+/* The length of the UTF-8 character at p; 0 if p is not UTF-8. least[] excludes encodings that are
+ * longer than necessary. */
 static size_t output_utf8(const char *p, uint32_t *ret_code)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -44,21 +78,20 @@ static size_t output_utf8(const char *p, uint32_t *ret_code)
 	return length;
 }
 
-/* Whether a character would steer a terminal: control characters, those that end a line or a
- * paragraph, and those that turn the direction of a line around. No label has them. */
-static bool output_steers(uint32_t code)
+/* Control characters, line and paragraph separators, and marks that change the direction of text. */
+static bool output_is_control(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x2028 && code <= 0x202e) ||
 		(code >= 0x2066 && code <= 0x2069);
 }
 
-/* Bytes of the UTF-8 character at p; 0 if there is none or it would steer a terminal. */
+/* The length of the UTF-8 character at p; 0 if p is not UTF-8 or a control character. */
 static size_t output_plain_length(const char *p)
 {
 	uint32_t code = 0;
 	size_t length = output_utf8(p, &code);
 
-	return output_steers(code) ? 0 : length;
+	return output_is_control(code) ? 0 : length;
 }
 
 bool output_is_plain(const char *text)
@@ -78,7 +111,7 @@ const char *output_word(const char *word)
 	return *word ? word : "''";
 }
 
-/* The text made fit for one line of a terminal; NULL: out of memory. */
+/* The text with \x and two digits for each byte that is not plain; NULL: out of memory. */
 static char *output_escape(const char *text)
 {
 	char *escaped = malloc(strlen(text) * strlen("\\xff") + 1);
@@ -100,6 +133,25 @@ static char *output_escape(const char *text)
 	return escaped;
 }
 
+/* One write for the whole line, since other processes may share standard error. A failure has
+ * nobody to be reported to. */
+static void output_line(const char *text)
+{
+	_cleanup_(output_free) char *line = NULL;
+	int length = asprintf(&line, "toytimerctl: %s\n", text);
+	size_t done = 0;
+
+	if (length < 0) {
+		line = NULL;
+		fputs("toytimerctl: out of memory\n", stderr);
+		return;
+	}
+	do {
+		clearerr(stderr);
+		done += fwrite(line + done, 1, (size_t)length - done, stderr);
+	} while (done < (size_t)length && errno == EAGAIN && wait_for_room(STDERR_FILENO) == 0);
+}
+
 void output_error(const char *format, ...)
 {
 	va_list arguments;
@@ -117,18 +169,17 @@ void output_error_v(const char *format, va_list arguments)
 		text = NULL;
 	else
 		escaped = output_escape(text);
-	/* In one call, so in one write: others may share our standard error. */
-	fprintf(stderr, "toytimerctl: %s\n", escaped ? escaped : "out of memory");
+	output_line(escaped ? escaped : "out of memory");
 }
 
 int output_flush(FILE *f)
 {
 	bool failed_before = ferror(f);
 
-	if (f == stderr || (fflush(f) == 0 && !failed_before))
+	if (fflush(f) == 0 && !failed_before)
 		return 0;
 
-	/* Of an error in an earlier write errno has been lost. */
+	/* errno of an earlier write is lost. */
 	output_error("standard output: %s", failed_before ? "write error" : strerror(errno));
 	return -1;
 }
@@ -149,6 +200,7 @@ int output_json(FILE *f, json_t *value)
 		output_error("out of memory");
 		return -1;
 	}
+	/* json_dumpf() fails for a failed write, too: the caller's flush reports that one. */
 	r = json_dumpf(value, f, JSON_COMPACT);
 	json_decref(value);
 	if (r < 0 && !ferror(f)) {
@@ -156,7 +208,7 @@ int output_json(FILE *f, json_t *value)
 		return -1;
 	}
 	fputc('\n', f);
-	return output_flush(f);
+	return 0;
 }
 
 json_t *output_json_number(uint64_t number)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What toytimerctl writes, and whether it arrived.
+ * Output streams, error lines, JSON.
  *
- * Whoever reads us is as often a program as a person, so nothing from outside (an argument, another
- * user's label, a process's name) may break a line in two, steer a terminal or spoil a JSON text.
+ * The reader is often a program. So no text from outside (an argument, a label, the name of a
+ * process) may break a line in two, send control characters to a terminal, or make JSON invalid.
  */
 #pragma once
 
@@ -15,36 +15,38 @@
 
 #include "ctl.h"
 
-/* Whether the text is UTF-8 and steers no terminal: the daemon takes no other label. */
+/*
+ * Opens a stream that writes to fd. Where stdio's own streams fail with EAGAIN, because fd has
+ * O_NONBLOCK and its reader is slow, this one waits. Returns NULL without memory.
+ */
+FILE *output_open(int fd);
+
+/* Whether the text is UTF-8 without control characters. timerd refuses a label that is not. */
 bool output_is_plain(const char *text);
 
-/* A word as an error shows it: one that is empty, as "$nothing" is, has to be seen, too. */
+/* A word for an error line: an empty word is shown as ''. */
 const char *output_word(const char *word);
 
-/* Writes one line to standard error, with what is not plain as \x and two hexadecimal digits a
- * byte. */
+/* Writes "toytimerctl: ", the text and a newline to standard error. Each byte that is not plain
+ * becomes \x and two hexadecimal digits. */
 void output_error(const char *format, ...) _printf_(1, 2);
 void output_error_v(const char *format, va_list arguments) _printf_(1, 0);
 
-/* Writes out what standard output holds. Returns 0, or -1, the reason having been told. Standard
- * error has nobody to tell a failure to: then it returns 0. */
+/* Flushes ctl->out. Returns 0, or prints an error and returns -1. */
 int output_flush(FILE *f);
 
-/* Adds a member to *object, taking the reference to value. Where either is missing for want of
- * memory, *object becomes NULL: an object is whole or is not printed. */
+/* Adds a member to *object and takes the reference to value. If either is NULL or memory runs out,
+ * *object becomes NULL, so that no incomplete object is printed. */
 void output_json_add(json_t **object, const char *key, json_t *value);
 
 /*
- * Writes a JSON value in one line to f, standard output or error, and flushes it. Takes the reference to it; NULL counts as out of
- * memory. Returns 0, or -1, the reason having been told.
+ * Writes a JSON value and a newline to f; the caller flushes f. Takes the reference to value; NULL
+ * stands for out of memory. Returns 0, or prints an error and returns -1.
  */
 int output_json(FILE *f, json_t *value);
 
-/*
- * A JSON integer. JSON has no greatest one, but its readers have, and so has jansson: what does not
- * fit 63 bits comes out as the greatest that does.
- */
+/* A JSON integer. A larger number becomes INT64_MAX, the largest integer of jansson. */
 json_t *output_json_number(uint64_t number);
 
-/* A JSON string. Bytes that are not UTF-8 (a process may name itself as it likes) become U+FFFD. */
+/* A JSON string. Each byte that is not UTF-8 becomes U+FFFD. */
 json_t *output_json_text(const char *text);

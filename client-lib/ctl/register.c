@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl register: its command line, read into a registration. What then happens is in wait.c.
+ * toytimerctl register: parses the command line into a registration. wait.c does the rest.
  *
- * WHEN is all the words that stand before "--", so that `register tomorrow 09:00` needs no quotes;
- * the first "--" ends it, and whatever stands behind that belongs to COMMAND, options and all.
- * Without a WHEN, --every's SPAN stands for it: the first wake is one period away.
+ * WHEN is all words before "--", so that `register tomorrow 09:00` needs no quotes. The first "--"
+ * ends WHEN; everything after it belongs to COMMAND. Without WHEN, the first wake comes one period
+ * after now.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -31,8 +31,8 @@ enum {
 
 struct arguments {
 	struct wait_request request;
-	char *when;	   /* its words, joined; NULL: none yet */
-	const char *every; /* as it was typed; NULL: not given */
+	char *when;	   /* the words, joined by blanks; NULL: none yet; owned */
+	const char *every; /* the argument of --every; NULL: not given */
 	bool clock_given;
 };
 
@@ -47,7 +47,7 @@ static int no_memory(struct ctl *ctl)
 	return CTL_STOP;
 }
 
-/* Says what is wrong with a span or a time: the text, its bad word, and the parser's advice. */
+/* Prints what is wrong with a span or a time: the text, its bad word, the parser's advice. */
 static int bad_time(struct ctl *ctl, const char *name, const char *text,
 	const struct when_error *bad, int error)
 {
@@ -57,7 +57,7 @@ static int bad_time(struct ctl *ctl, const char *name, const char *text,
 		bad->word, bad->advice);
 }
 
-/* These parse the argument of an option each. They return 0 or CTL_STOP. */
+/* Each of these parses the argument of one option, and returns 0 or CTL_STOP. */
 
 static int parse_span(struct ctl *ctl, const char *option, const char *text, uint64_t *ret)
 {
@@ -77,9 +77,11 @@ static int parse_count(struct ctl *ctl, const char *text, uint32_t *ret)
 	if (isdigit((unsigned char)*text))
 		count = strtoull(text, &end, 10);
 	if (!end || *end)
-		return ctl_usage(ctl, "--count %s: not a number", output_word(text));
+		return ctl_usage(ctl, "--count %s: not a number; say a number such as 10",
+			output_word(text));
 	if (errno != 0 || count > UINT32_MAX)
-		return ctl_usage(ctl, "--count %s: out of range", text);
+		return ctl_usage(
+			ctl, "--count %s: too large; the largest number is %u", text, UINT32_MAX);
 	*ret = (uint32_t)count;
 	return 0;
 }
@@ -87,7 +89,8 @@ static int parse_count(struct ctl *ctl, const char *text, uint32_t *ret)
 static int parse_clock(struct ctl *ctl, struct arguments *a, const char *text)
 {
 	if (clock_parse(text, &a->request.registration.clock) < 0)
-		return ctl_usage(ctl, "--clock %s: not one of monotonic, boottime, realtime",
+		return ctl_usage(ctl,
+			"--clock %s: no such clock; say monotonic, boottime or realtime",
 			output_word(text));
 	a->clock_given = true;
 	return 0;
@@ -96,9 +99,11 @@ static int parse_clock(struct ctl *ctl, struct arguments *a, const char *text)
 static int parse_label(struct ctl *ctl, const char *text, const char **ret)
 {
 	if (strlen(text) > TOYTIMER_LABEL_MAX)
-		return ctl_usage(ctl, "--label %s: longer than %d bytes", text, TOYTIMER_LABEL_MAX);
+		return ctl_usage(ctl, "--label %s: too long; a label has at most %d bytes", text,
+			TOYTIMER_LABEL_MAX);
 	if (!output_is_plain(text))
-		return ctl_usage(ctl, "--label %s: not UTF-8, or has a control character", text);
+		return ctl_usage(ctl,
+			"--label %s: not plain text; use UTF-8 without control characters", text);
 	*ret = text;
 	return 0;
 }
@@ -146,21 +151,22 @@ static int parse_option(struct ctl *ctl, struct arguments *a, int c)
 	}
 }
 
-/* As a span, where there is one: the daemon's clock may be that of another time namespace. */
-static void apply_left(toytimer_registration *r, int64_t left)
+/* Sets the due `remaining` microseconds from now, on any clock. A positive one becomes a span, so
+ * that the time until timerd gets the request does not make it late. */
+static void set_remaining(toytimer_registration *r, int64_t remaining)
 {
-	if (left < 0) {
-		r->due = clock_after(toytimer_now(r->clock), left);
+	if (remaining < 0) {
+		r->due = clock_after(toytimer_now(r->clock), remaining);
 		return;
 	}
-	r->due = (uint64_t)left;
+	r->due = (uint64_t)remaining;
 	r->flags |= TOYTIMER_RELATIVE;
 }
 
 /*
- * A span counts on boottime unless asked otherwise, so that neither a set clock nor a suspended
- * machine shifts it; a time is the wall's. On another clock a time is the instant at which that
- * clock will be as far as the wall clock is from it now.
+ * The default clock of a span is boottime, so that neither setting the wall clock nor suspend moves
+ * the due. The default clock of a time is the wall clock. With another --clock, a time becomes the
+ * span from now until that time.
  */
 static int apply_when(struct ctl *ctl, struct arguments *a)
 {
@@ -174,14 +180,17 @@ static int apply_when(struct ctl *ctl, struct arguments *a)
 	if (error < 0)
 		return bad_time(ctl, "WHEN", a->when, &bad, error);
 	if (when.us == WHEN_INFINITY)
-		return ctl_usage(ctl, "WHEN %s: never comes", a->when);
-	if (when.every_us > 0 && r->every > 0)
 		return ctl_usage(
-			ctl, "WHEN %s: does not go with --every; say one of them", a->when);
-	if (when.instead[0] != '\0')
+			ctl, "WHEN %s: never comes; say a shorter span or a time", a->when);
+	if (when.every_us > 0 && r->every > 0)
+		return ctl_usage(ctl, "WHEN %s: already has a period; leave out --every", a->when);
+	if (when.suggestion[0] != '\0')
 		output_error("WHEN %s: has passed today, so the wake comes at once; say \"%s\" for "
 			     "the next day",
-			a->when, when.instead);
+			a->when, when.suggestion);
+	/* A quiet span uses no time zone. */
+	if (when.kind == WHEN_INSTANT || !(a->request.quiet || a->request.json))
+		ctl_warn_of_unknown_zone();
 
 	if (!a->clock_given)
 		r->clock = when.kind == WHEN_SPAN ? TOYTIMER_BOOTTIME : TOYTIMER_REALTIME;
@@ -191,22 +200,40 @@ static int apply_when(struct ctl *ctl, struct arguments *a)
 	if (when.kind == WHEN_SPAN)
 		r->flags |= TOYTIMER_RELATIVE;
 	else if (r->clock != TOYTIMER_REALTIME)
-		apply_left(r, clock_left(when.us, now));
+		set_remaining(r, clock_remaining(when.us, now));
 	return 0;
 }
 
-/* What only the options together tell. */
-static int check_together(struct ctl *ctl, const struct arguments *a)
+/* Checks combinations of options. Returns 0 or CTL_STOP. */
+static int check_combinations(struct ctl *ctl, const struct arguments *a)
 {
 	const toytimer_registration *r = &a->request.registration;
 
 	if (a->request.quiet && a->request.json)
-		return ctl_usage(ctl, "--json: does not go with --quiet");
+		return ctl_usage(ctl, "--json: cannot be used with --quiet");
 	if (r->count > 1 && r->every == 0)
-		return ctl_usage(ctl, "--count %u: needs --every", r->count);
+		return ctl_usage(
+			ctl, "--count %u: needs a period; say one, such as --every 5min", r->count);
 	if ((r->flags & TOYTIMER_WAKE_SYSTEM) && r->clock == TOYTIMER_MONOTONIC)
-		return ctl_usage(ctl, "--wake-system: does not go with --clock monotonic");
+		return ctl_usage(ctl,
+			"--wake-system: cannot be used with --clock monotonic; use boottime or realtime");
 	return 0;
+}
+
+/* Without WHEN, the argument of --every stands for it. Returns 0 or CTL_STOP. */
+static int default_when(struct ctl *ctl, struct arguments *a)
+{
+	if (a->when)
+		return 0;
+	if (!a->every)
+		return ctl_usage(ctl,
+			"register: needs WHEN or --every; "
+			"usage: toytimerctl register [OPTION...] [WHEN] [-- COMMAND [ARG...]]");
+	if (a->request.registration.every == 0)
+		return ctl_usage(ctl,
+			"--every %s: is no period; say for example --every 5min, or say WHEN",
+			a->every);
+	return add_word(ctl, a, a->every);
 }
 
 /* Returns 0 or CTL_STOP. */
@@ -223,7 +250,7 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct arguments *a)
 		{"json", no_argument, NULL, OPTION_JSON},
 		{NULL, 0, NULL, 0},
 	};
-	const char *last = NULL; /* argument of an option: a "--" there is no end of anything */
+	const char *last = NULL; /* the last argument of an option, which may be "--" */
 	int c;
 
 	while ((c = ctl_getopt(ctl, argc, argv, "", options)) != CTL_END) {
@@ -231,20 +258,17 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct arguments *a)
 			return CTL_STOP;
 		last = optarg;
 	}
-	if (!a->when && a->request.registration.every > 0 && add_word(ctl, a, a->every) == CTL_STOP)
+	if (default_when(ctl, a) == CTL_STOP)
 		return CTL_STOP;
-	if (!a->when)
-		return ctl_usage(
-			ctl, "usage: toytimerctl register [OPTION...] WHEN [-- COMMAND [ARG...]]");
 	if (optind < argc)
 		a->request.command = argv + optind;
 	else if (last != argv[argc - 1] && strcmp(argv[argc - 1], "--") == 0)
-		return ctl_usage(ctl, "--: needs a COMMAND behind it");
+		return ctl_usage(ctl, "--: needs a COMMAND after it");
 
 	if (apply_when(ctl, a) == CTL_STOP)
 		return CTL_STOP;
 	a->request.when = a->when;
-	return check_together(ctl, a);
+	return check_combinations(ctl, a);
 }
 
 int verb_register(struct ctl *ctl, int argc, char **argv)

@@ -9,28 +9,28 @@ static uint64_t add(uint64_t a, uint64_t b)
 	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
-/* Leaves out the periods that had a run or that another wake tells of. Returns false if no period
- * is left. */
-static bool leave_out(const struct runs *runs, toytimer_event *event)
+/* Removes the periods that had a run, or that come before the re-arming. Returns false if none
+ * remains. */
+static bool remove_counted(const struct runs *runs, toytimer_event *event)
 {
-	uint64_t first = runs->from > runs->next ? runs->from : runs->next, n;
+	uint64_t first = runs->rearmed_due > runs->next_due ? runs->rearmed_due : runs->next_due, n;
 
 	if (event->due >= first)
 		return true;
-	n = (first - event->due - 1) / runs->every + 1;
+	n = (first - event->due - 1) / runs->period + 1;
 	if (n > event->overruns)
 		return false;
-	event->due = add(event->due, n * runs->every);
+	event->due = add(event->due, n * runs->period);
 	event->overruns -= n;
 	return true;
 }
 
-/* Adds the periods before this wake that had no run. */
+/* Adds the periods between the last run and this wake. */
 static void add_missed(const struct runs *runs, toytimer_event *event)
 {
-	uint64_t missed = (event->due - runs->next) / runs->every;
+	uint64_t missed = (event->due - runs->next_due) / runs->period;
 
-	event->due -= missed * runs->every;
+	event->due -= missed * runs->period;
 	event->overruns = add(event->overruns, missed);
 }
 
@@ -43,31 +43,32 @@ bool runs_take(struct runs *runs, toytimer_event *event, uint64_t now)
 {
 	uint64_t periods, span;
 
-	if (runs->every && runs->done > 0) {
-		if (!leave_out(runs, event))
+	if (runs->period && runs->completed > 0) {
+		if (!remove_counted(runs, event))
 			return false;
 		add_missed(runs, event);
 	}
 	event->late = since(event->due, now);
-	if (runs->every && event->last && event->overruns < event->late / runs->every)
-		event->overruns = event->late / runs->every;
+	if (runs->period && event->last && event->overruns < event->late / runs->period)
+		event->overruns = event->late / runs->period;
 
 	periods = add(event->overruns, 1);
-	runs->next = __builtin_mul_overflow(periods, runs->every, &span) ? UINT64_MAX
-									 : add(event->due, span);
-	runs->done++;
+	runs->next_due = __builtin_mul_overflow(periods, runs->period, &span)
+		? UINT64_MAX
+		: add(event->due, span);
+	runs->completed++;
 	return true;
 }
 
-bool runs_behind(const struct runs *runs, uint64_t now, uint64_t *ret_due)
+bool runs_overdue(const struct runs *runs, uint64_t now, uint64_t *ret_due)
 {
-	if (!runs->every || now < runs->next)
+	if (!runs->period || now < runs->next_due)
 		return false;
-	*ret_due = runs->next + (now - runs->next) / runs->every * runs->every;
+	*ret_due = runs->next_due + (now - runs->next_due) / runs->period * runs->period;
 	return true;
 }
 
 void runs_rearmed(struct runs *runs, uint64_t due)
 {
-	runs->from = due;
+	runs->rearmed_due = due;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl status: the daemon's counters. One table says which there are and how each is shown,
- * so that the two forms of the output cannot come apart.
+ * toytimerctl status: the counters of timerd. One table lists the counters for both forms of the
+ * output, so that text and JSON show the same.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,12 +16,12 @@ enum {
 };
 
 struct figure {
-	const char *name; /* without the "_us" that a span has in JSON */
+	const char *name; /* in JSON, "_us" follows the name of a span */
 	uint64_t value;
-	bool span;
+	bool is_span; /* in microseconds */
 };
 
-/* Everything but the version, in the order in which it is shown. */
+/* The order of the output. The version, a text, comes before these. */
 #define FIGURES 18
 
 static void figures_of(const toytimer_status *s, struct figure figures[static FIGURES])
@@ -50,7 +50,7 @@ static void figures_of(const toytimer_status *s, struct figure figures[static FI
 	memcpy(figures, all, sizeof(all));
 }
 
-static int print_json(const toytimer_status *s)
+static int print_json(FILE *out, const toytimer_status *s)
 {
 	struct figure figures[FIGURES];
 	json_t *object;
@@ -59,35 +59,36 @@ static int print_json(const toytimer_status *s)
 	output_json_add(&object, "version", output_json_text(s->version));
 	figures_of(s, figures);
 	for (size_t i = 0; i < FIGURES; i++) {
-		bool never = figures[i].span && figures[i].value == TOYTIMER_FOREVER;
+		bool never = figures[i].is_span && figures[i].value == TOYTIMER_FOREVER;
 		char key[32];
 
-		snprintf(key, sizeof(key), "%s%s", figures[i].name, figures[i].span ? "_us" : "");
+		snprintf(
+			key, sizeof(key), "%s%s", figures[i].name, figures[i].is_span ? "_us" : "");
 		output_json_add(
 			&object, key, never ? json_null() : output_json_number(figures[i].value));
 	}
-	return output_json(stdout, object);
+	return output_json(out, object) < 0 ? -1 : output_flush(out);
 }
 
-static int print_lines(const toytimer_status *s)
+static int print_lines(FILE *out, const toytimer_status *s)
 {
 	struct figure figures[FIGURES];
 	char span[WHEN_SPAN_MAX];
 
-	printf("%16s: %s\n", "version", s->version);
+	fprintf(out, "%16s: %s\n", "version", s->version);
 	figures_of(s, figures);
 	for (size_t i = 0; i < FIGURES; i++) {
 		const struct figure *f = &figures[i];
 
-		if (!f->span)
-			printf("%16s: %llu\n", f->name, (unsigned long long)f->value);
+		if (!f->is_span)
+			fprintf(out, "%16s: %llu\n", f->name, (unsigned long long)f->value);
 		else if (f->value == TOYTIMER_FOREVER)
-			printf("%16s: -\n", f->name);
+			fprintf(out, "%16s: -\n", f->name);
 		else
-			printf("%16s: %s\n", f->name,
+			fprintf(out, "%16s: %s\n", f->name,
 				when_format_span(span, sizeof(span), f->value, 0));
 	}
-	return output_flush(stdout);
+	return output_flush(out);
 }
 
 int verb_status(struct ctl *ctl, int argc, char **argv)
@@ -103,13 +104,13 @@ int verb_status(struct ctl *ctl, int argc, char **argv)
 
 	while ((c = ctl_getopt(ctl, argc, argv, "", options)) != CTL_END) {
 		if (c == CTL_WORD)
-			ctl_usage(ctl, "%s: status takes no argument", output_word(optarg));
+			ctl_usage(ctl, "%s: status takes no arguments", output_word(optarg));
 		if (c != OPTION_JSON)
 			return ctl->status;
 		json = true;
 	}
 	if (optind < argc) {
-		ctl_usage(ctl, "%s: status takes no argument", output_word(argv[optind]));
+		ctl_usage(ctl, "%s: status takes no arguments", output_word(argv[optind]));
 		return ctl->status;
 	}
 
@@ -121,5 +122,6 @@ int verb_status(struct ctl *ctl, int argc, char **argv)
 		output_error("status: %s", toytimer_strerror(r));
 		return ctl_status_of(r);
 	}
-	return (json ? print_json(&s) : print_lines(&s)) < 0 ? CTL_FAILED : CTL_DONE;
+	return (json ? print_json(ctl->out, &s) : print_lines(ctl->out, &s)) < 0 ? CTL_FAILED
+										 : CTL_DONE;
 }

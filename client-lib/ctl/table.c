@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See table.h. Timers of all clocks stand in one table, so a due is shown as what the wall clock
- * will show then: numbers of different clocks side by side could not be compared. CLOCK tells which
- * one it follows, and JSON has the number itself.
+ * See table.h. One table has timers of all clocks. To make their dues comparable, DUE shows what the
+ * wall clock will show at the due, whatever the clock of the timer.
  */
 #include <errno.h>
 #include <libsmartcols.h>
@@ -20,7 +19,11 @@
 #define SECOND UINT64_C(1000000)
 #define MINUTE (60 * SECOND)
 
-/* Bytes of the longest cell. */
+#define HOUR (60 * MINUTE)
+#define DAY  (24 * HOUR)
+#define YEAR (365 * DAY)
+
+/* The longest cell, in bytes, with its 0. */
 #define TABLE_TEXT_MAX 256
 
 enum column {
@@ -61,24 +64,25 @@ static const struct {
 	[COLUMN_COMM] = {"COMM", SCOLS_FL_TRUNC},
 };
 
-/* What cells are made with, besides their timer. */
-struct view {
-	uint64_t now; /* the wall clock */
+/* What the text of a cell depends on, besides its timer. */
+struct table_format {
+	uint64_t now;  /* the wall clock, in microseconds */
+	bool is_short; /* step 1 of table_print() */
 	struct table_user user;
 };
 
-void table_default_columns(struct table_columns *ret, bool users)
+void table_default_columns(struct table_columns *ret, bool with_user)
 {
 	static const unsigned char columns[] = {COLUMN_ID, COLUMN_DUE, COLUMN_LEFT, COLUMN_EVERY,
 		COLUMN_CLOCK, COLUMN_LABEL, COLUMN_USER, COLUMN_PID, COLUMN_COMM};
 
-	ret->n = 0;
+	*ret = (struct table_columns){.is_default = true};
 	for (size_t i = 0; i < sizeof(columns); i++)
-		if (columns[i] != COLUMN_USER || users)
+		if (columns[i] != COLUMN_USER || with_user)
 			ret->columns[ret->n++] = columns[i];
 }
 
-/* Names of columns are ASCII in every locale: in a Turkish one strcasecmp() does not find "id". */
+/* Compares ASCII letters in every locale: with a Turkish locale strcasecmp() does not find "id". */
 static bool table_is_name(const char *name, const char *text, size_t length)
 {
 	if (strlen(name) != length)
@@ -94,7 +98,7 @@ static bool table_is_name(const char *name, const char *text, size_t length)
 	return true;
 }
 
-/* COLUMNS if there is none of that name. */
+/* Returns COLUMNS if no column has that name. */
 static unsigned char table_find_column(const char *name, size_t length)
 {
 	unsigned char i;
@@ -144,26 +148,38 @@ const char *table_user_name(struct table_user *user, uint32_t uid)
 	return user->name;
 }
 
-/* Nobody reads the milliseconds of an hour; JSON has them. */
-static void table_format_left(char *buffer, size_t size, int64_t left)
+/* The smallest unit of a time left: a reader needs no milliseconds of an hour. */
+static uint64_t table_left_accuracy(uint64_t span, bool is_short)
+{
+	if (span < MINUTE)
+		return 1000;
+	if (!is_short || span < HOUR)
+		return SECOND;
+	if (span < DAY)
+		return MINUTE;
+	return span < YEAR ? HOUR : DAY;
+}
+
+static void table_format_left(char *buffer, size_t size, int64_t left, bool is_short)
 {
 	uint64_t span = left < 0 ? -(uint64_t)left : (uint64_t)left;
 	char text[WHEN_SPAN_MAX];
 
-	when_format_span(text, sizeof(text), span, span < MINUTE ? 1000 : SECOND);
+	when_format_span(text, sizeof(text), span, table_left_accuracy(span, is_short));
 	snprintf(buffer, size, left < 0 ? "%s ago" : "%s", text);
 }
 
-/* The columns that are spans and instants. */
-static void table_format_time(
-	char *buffer, size_t size, const toytimer_listed *l, enum column column, uint64_t now)
+/* The columns with spans and instants. */
+static void table_format_time(char *buffer, size_t size, const toytimer_listed *l,
+	enum column column, const struct table_format *format)
 {
-	uint64_t wall = l->clock == TOYTIMER_REALTIME ? l->due : clock_after(now, l->left);
+	uint64_t wall = l->clock == TOYTIMER_REALTIME ? l->due : clock_after(format->now, l->left);
 
 	if (column == COLUMN_DUE)
-		when_format_timestamp(buffer, size, wall, WHEN_LOCAL);
+		when_format_timestamp(
+			buffer, size, wall, format->is_short ? WHEN_SHORT : WHEN_LOCAL);
 	else if (column == COLUMN_LEFT)
-		table_format_left(buffer, size, l->left);
+		table_format_left(buffer, size, l->left, format->is_short);
 	else if (column == COLUMN_SLACK)
 		when_format_span(buffer, size, l->slack, 0);
 	else if (l->every != 0)
@@ -172,14 +188,14 @@ static void table_format_time(
 		snprintf(buffer, size, "-");
 }
 
-uint32_t table_count(const toytimer_listed *l)
+uint32_t table_wake_count(const toytimer_listed *l)
 {
 	return l->count == 0 && l->every == 0 ? 1 : l->count;
 }
 
 static void table_format_count(char *buffer, size_t size, const toytimer_listed *l)
 {
-	uint32_t count = table_count(l);
+	uint32_t count = table_wake_count(l);
 
 	if (count == 0)
 		snprintf(buffer, size, "-");
@@ -187,8 +203,8 @@ static void table_format_count(char *buffer, size_t size, const toytimer_listed 
 		snprintf(buffer, size, "%u", count);
 }
 
-static void table_format(
-	char *buffer, size_t size, const toytimer_listed *l, enum column column, struct view *view)
+static void table_format_cell(char *buffer, size_t size, const toytimer_listed *l,
+	enum column column, struct table_format *format)
 {
 	const char *wakes = l->flags & TOYTIMER_WAKE_SYSTEM ? "system" : "process";
 
@@ -206,7 +222,7 @@ static void table_format(
 	case COLUMN_LEFT:
 	case COLUMN_SLACK:
 	case COLUMN_EVERY:
-		table_format_time(buffer, size, l, column, view->now);
+		table_format_time(buffer, size, l, column, format);
 		break;
 	case COLUMN_COUNT:
 		table_format_count(buffer, size, l);
@@ -221,7 +237,7 @@ static void table_format(
 		snprintf(buffer, size, "%u", l->uid);
 		break;
 	case COLUMN_USER:
-		snprintf(buffer, size, "%s", table_user_name(&view->user, l->uid));
+		snprintf(buffer, size, "%s", table_user_name(&format->user, l->uid));
 		break;
 	case COLUMN_PID:
 		snprintf(buffer, size, "%u", l->pid);
@@ -234,53 +250,84 @@ static void table_format(
 	}
 }
 
-/* How wide each column may be; SIZE_MAX: as wide as its texts are. */
-struct limits {
+/* The width of each column. SIZE_MAX: no limit. */
+struct table_widths {
 	size_t columns[TABLE_COLUMNS_MAX];
 };
 
-/*
- * Where a line is wider than the terminal, the widest texts are shortened first: a label that is
- * cut tells more than a process that is missing. A heading is always whole.
- */
-static struct limits table_fit(const toytimer_listed *timers, size_t n,
-	const struct table_columns *columns, struct view *view, size_t terminal)
+/* Measures each column with its heading. Returns the width of the widest line. */
+static size_t table_measure(const toytimer_listed *timers, size_t n,
+	const struct table_columns *columns, struct table_format *format, struct table_widths *ret)
 {
-	struct limits limits;
-	size_t widths[TABLE_COLUMNS_MAX], sum = columns->n - 1;
+	size_t sum = columns->n - 1;
 	char text[TABLE_TEXT_MAX];
 
-	for (size_t i = 0; i < columns->n; i++)
-		limits.columns[i] = SIZE_MAX;
-	if (terminal == 0)
-		return limits;
-
 	for (size_t i = 0; i < columns->n; i++) {
-		widths[i] = strlen(table_columns[columns->columns[i]].name);
+		ret->columns[i] = strlen(table_columns[columns->columns[i]].name);
 		for (size_t k = 0; k < n; k++) {
 			size_t width;
 
-			table_format(text, sizeof(text), &timers[k], columns->columns[i], view);
+			table_format_cell(
+				text, sizeof(text), &timers[k], columns->columns[i], format);
 			width = width_of(text);
-			widths[i] = width > widths[i] ? width : widths[i];
+			if (width > ret->columns[i])
+				ret->columns[i] = width;
 		}
-		sum += widths[i];
+		sum += ret->columns[i];
 	}
-	while (sum > terminal) {
-		size_t widest = columns->n;
+	return sum;
+}
 
-		for (size_t i = 0; i < columns->n; i++) {
-			unsigned char c = columns->columns[i];
+/* The widest column that may be cut; columns->n if none may. */
+static size_t table_widest(const struct table_columns *columns, const struct table_widths *widths)
+{
+	size_t widest = columns->n;
 
-			if (table_columns[c].flags == SCOLS_FL_TRUNC &&
-				widths[i] > strlen(table_columns[c].name) &&
-				(widest == columns->n || widths[i] > widths[widest]))
-				widest = i;
-		}
+	for (size_t i = 0; i < columns->n; i++) {
+		unsigned char c = columns->columns[i];
+
+		if (table_columns[c].flags == SCOLS_FL_TRUNC &&
+			widths->columns[i] > strlen(table_columns[c].name) &&
+			(widest == columns->n || widths->columns[i] > widths->columns[widest]))
+			widest = i;
+	}
+	return widest;
+}
+
+static void table_remove_column(struct table_columns *columns, enum column column)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < columns->n; i++)
+		if (columns->columns[i] != column)
+			columns->columns[kept++] = columns->columns[i];
+	columns->n = kept;
+}
+
+/* Steps 1 and 2 of table_print(). terminal: its width; 0: no limit. May change columns and format. */
+static struct table_widths table_fit(const toytimer_listed *timers, size_t n,
+	struct table_columns *columns, struct table_format *format, size_t terminal)
+{
+	struct table_widths widths, limits;
+	size_t sum;
+
+	for (size_t i = 0; i < TABLE_COLUMNS_MAX; i++)
+		limits.columns[i] = SIZE_MAX;
+	if (terminal == 0)
+		return limits;
+	sum = table_measure(timers, n, columns, format, &widths);
+	if (sum > terminal) {
+		format->is_short = true;
+		if (columns->is_default)
+			table_remove_column(columns, COLUMN_CLOCK);
+		sum = table_measure(timers, n, columns, format, &widths);
+	}
+	for (; sum > terminal; sum--) {
+		size_t widest = table_widest(columns, &widths);
+
 		if (widest == columns->n)
 			break;
-		limits.columns[widest] = --widths[widest];
-		sum--;
+		limits.columns[widest] = --widths.columns[widest];
 	}
 	return limits;
 }
@@ -296,7 +343,8 @@ static void table_free(char **text)
 }
 
 static int table_add_line(struct libscols_table *table, const toytimer_listed *l,
-	const struct table_columns *columns, const struct limits *limits, struct view *view)
+	const struct table_columns *columns, const struct table_widths *limits,
+	struct table_format *format)
 {
 	struct libscols_line *line = scols_table_new_line(table, NULL);
 	char text[TABLE_TEXT_MAX + WIDTH_ELLIPSIS_MAX];
@@ -304,16 +352,17 @@ static int table_add_line(struct libscols_table *table, const toytimer_listed *l
 	if (!line)
 		return -ENOMEM;
 	for (size_t i = 0; i < columns->n; i++) {
-		table_format(text, TABLE_TEXT_MAX, l, columns->columns[i], view);
-		width_cut(text, limits->columns[i]);
+		table_format_cell(text, TABLE_TEXT_MAX, l, columns->columns[i], format);
+		width_truncate(text, limits->columns[i]);
 		if (scols_line_set_data(line, i, text) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-/* Writes the lines of a text, without blanks at their ends, each cut to the terminal. */
-static int table_write(const char *text, size_t terminal)
+/* Writes the lines of a text without trailing blanks, each cut to the width of the terminal (0: not
+ * cut). Returns 0 or -ENOMEM. */
+static int table_write(FILE *out, const char *text, size_t terminal)
 {
 	while (*text) {
 		size_t length = strcspn(text, "\n"), kept = length;
@@ -327,47 +376,48 @@ static int table_write(const char *text, size_t terminal)
 		memcpy(line, text, kept);
 		line[kept] = '\0';
 		if (terminal > 0)
-			width_cut(line, terminal);
-		puts(line);
+			width_truncate(line, terminal);
+		fprintf(out, "%s\n", line);
 		text += length + (text[length] == '\n');
 	}
 	return 0;
 }
 
-int table_print(const toytimer_listed *timers, size_t n, const struct table_columns *columns,
-	bool headings, uint64_t now)
+int table_print(FILE *out, const toytimer_listed *timers, size_t n,
+	const struct table_columns *wanted, bool headings, uint64_t now)
 {
+	struct table_columns columns = *wanted;
 	_cleanup_(table_unref) struct libscols_table *table = scols_new_table();
 	_cleanup_(table_free) char *text = NULL;
 	size_t terminal = width_of_terminal();
-	struct view view = {.now = now};
-	struct limits limits;
+	struct table_format format = {.now = now};
+	struct table_widths limits;
 
 	if (!table)
 		return -ENOMEM;
 	scols_table_enable_noheadings(table, !headings);
 	scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER);
-	for (size_t i = 0; i < columns->n; i++) {
-		unsigned char c = columns->columns[i];
+	limits = table_fit(timers, n, &columns, &format, terminal);
+	for (size_t i = 0; i < columns.n; i++) {
+		unsigned char c = columns.columns[i];
 
 		if (!scols_table_new_column(table, table_columns[c].name, 0,
 			    table_columns[c].flags & ~SCOLS_FL_TRUNC))
 			return -ENOMEM;
 	}
-	limits = table_fit(timers, n, columns, &view, terminal);
 	for (size_t i = 0; i < n; i++)
-		if (table_add_line(table, &timers[i], columns, &limits, &view) < 0)
+		if (table_add_line(table, &timers[i], &columns, &limits, &format) < 0)
 			return -ENOMEM;
 	if (scols_print_table_to_string(table, &text) < 0 || !text)
 		return -ENOMEM;
-	return table_write(text, terminal);
+	return table_write(out, text, terminal);
 }
 
-int table_print_sum(size_t n)
+int table_print_sum(FILE *out, size_t n)
 {
 	char line[64];
 
 	snprintf(line, sizeof(line), "%s%zu timer%s listed.\n", n > 0 ? "\n" : "", n,
 		n == 1 ? "" : "s");
-	return table_write(line, width_of_terminal());
+	return table_write(out, line, width_of_terminal());
 }

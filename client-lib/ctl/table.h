@@ -1,53 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table that `toytimerctl list` shows. libsmartcols lays it out and lets no character through
- * that would steer the terminal. No line is wider than the terminal: texts are cut, with an
- * ellipsis, see width.h. Nothing is cut for a pipe or a file.
+ * The table of `toytimerctl list`, for list.c only. libsmartcols lays it out and escapes control
+ * characters. On a terminal no line is wider than the terminal; see table_print().
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "../toytimer.h"
 
-/* More than there are columns: each may be asked for more than once, and no list is endless. */
+/* More than the number of columns, since a user may name a column twice. */
 #define TABLE_COLUMNS_MAX 32
 
 struct table_columns {
 	size_t n;
+	bool is_default; /* the user did not choose them */
 	unsigned char columns[TABLE_COLUMNS_MAX];
 };
 
-/* The columns that are shown unless others are asked for; users are told apart where there are
- * several. */
-void table_default_columns(struct table_columns *ret, bool users);
+/* The columns without -o. with_user: also USER, for a list of several users. */
+void table_default_columns(struct table_columns *ret, bool with_user);
 
 /*
- * Reads names of columns, comma-separated, in any case.
- *   ret_word, ret_length: which name there is no column for; on failure only
- * Returns 0, -EINVAL, or -E2BIG if there are too many. ret is untouched on failure.
+ * Parses names of columns, separated by commas, in upper or lower case.
+ *   ret_word, ret_length: the name that is no column, inside names; set on failure only
+ * Returns 0, -EINVAL for an unknown name, or -E2BIG for too many names. ret is untouched on failure.
  */
 int table_parse_columns(
 	const char *names, struct table_columns *ret, const char **ret_word, size_t *ret_length);
 
-/* Prints timers in their order. now: the wall clock when they were listed. Returns 0 or -ENOMEM. */
-int table_print(const toytimer_listed *timers, size_t n, const struct table_columns *columns,
-	bool headings, uint64_t now);
+/*
+ * Prints timers, in the order of the array.
+ *   headings: whether to print the names of the columns
+ *   now: the wall clock when the timers were listed, in microseconds since the epoch
+ *
+ * A table that is too wide for the terminal becomes narrower in three steps:
+ *  1. DUE loses weekday, seconds and time zone, LEFT everything below its two largest units. The
+ *     default columns lose CLOCK.
+ *  2. The longest labels and names are cut, down to the width of their heading.
+ *  3. The lines are cut.
+ * An ellipsis marks what is cut. Nothing changes if out is no terminal.
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int table_print(FILE *out, const toytimer_listed *timers, size_t n,
+	const struct table_columns *wanted, bool headings, uint64_t now);
 
-/* Prints how many timers there are, below the table. Returns 0 or -ENOMEM. */
-int table_print_sum(size_t n);
+/* Prints the number of timers, after the table. Returns 0 or -ENOMEM. */
+int table_print_sum(FILE *out, size_t n);
 
-/* A user's name, remembered: most timers of a list have the same user. Zero it first. */
+/* Remembers the last user name, since most timers of a list have the same user. Starts as zeros. */
 struct table_user {
 	bool known;
 	uint32_t uid;
 	char name[256];
 };
 
-/* The name, valid until the next call with the same `user`, or the number if there is none. */
+/* The name of a user; the number if the user has no name. Valid until the next call with `user`. */
 const char *table_user_name(struct table_user *user, uint32_t uid);
 
-/* How many wakes were asked for; 0: there is no end. */
-uint32_t table_count(const toytimer_listed *l);
+/* How many wakes the registration asks for; 0: no end. */
+uint32_t table_wake_count(const toytimer_listed *l);

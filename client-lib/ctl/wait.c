@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See wait.h. The library's handler only notes an event; it is handled outside, where a status can be
- * returned. Each line is written at once: whoever reads them through a pipe waits for each.
+ * See wait.h. The library's handler only stores the event. The loop handles it, since the loop can
+ * return an exit status. Each line is flushed at once, for a reader at the end of a pipe.
  *
- * With a COMMAND standard output is COMMAND's, so that `$(toytimerctl register ... -- COMMAND)` is
- * what COMMAND prints. Then our own line goes to standard error.
+ * With COMMAND the line `registered` goes to standard error. So `$(toytimerctl register ... --
+ * COMMAND)` is the output of COMMAND alone.
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,33 +19,30 @@
 #include "wait.h"
 #include "when.h"
 
-/* How long a connection may be lost before that is told: a restart takes less. */
+/* A lost connection is reported after this time: a restart of timerd takes less. */
 #define AWAY_US UINT64_C(200000)
 
-/* For how long a daemon that does not answer may keep us from SIGTERM. */
-#define PATIENCE_US UINT64_C(1000000)
-
-/* Clocks that are this far apart are those of two time namespaces. */
-#define SKEW_LEAST_US 1000000
+/* The limit of one call to timerd, during which SIGTERM waits. */
+#define CALL_TIMEOUT_US UINT64_C(1000000)
 
 struct waiter {
+	struct ctl *ctl;
 	const struct wait_request *request;
 	toytimer *t;
-	uint64_t timer; /* its name at t */
+	uint64_t timer; /* the library's name of the timer */
 	struct signals signals;
-	toytimer_event event; /* the last one that came */
-	uint64_t id;	      /* the last that was told of */
-	uint64_t lost_since;  /* monotonic; 0: the daemon holds the timer */
-	bool lost_told;
-	int64_t skew; /* of the daemon's clock, as it is seen here */
+	toytimer_event event; /* the last one */
+	uint64_t id;	      /* the last one that was printed */
+	uint64_t lost_since;  /* on the monotonic clock; 0: timerd has the timer */
+	bool away_reported;
 	struct runs runs;
-	int command_status; /* of the last command */
+	int command_status; /* of the last run */
 };
 
-/* A wait goes on until it has a status, none of which is negative. */
+/* Not a status: the wait goes on. */
 #define WAITING (-1)
 
-static int take_event(toytimer *t, const toytimer_event *event, void *userdata)
+static int store_event(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	struct waiter *w = userdata;
 
@@ -54,68 +51,86 @@ static int take_event(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-static FILE *output_of(const struct wait_request *request)
+/* Where `registered` goes. */
+static FILE *output_of(const struct waiter *w)
 {
-	return request->command ? stderr : stdout;
+	return w->request->command ? w->ctl->err : w->ctl->out;
 }
 
-/* How long it is from the moment of registration, which for a span is that span. */
-static int64_t left_of(const toytimer_registration *r, uint64_t due)
+/* Returns 0, or prints an error and returns -1. A failure of standard error is ignored, since an
+ * error line would fail, too. */
+static int flush(const struct waiter *w, FILE *f)
+{
+	if (f == w->ctl->out)
+		return output_flush(f);
+	(void)fflush(f);
+	return 0;
+}
+
+/* The time from the registration until the due; for a span, exactly that span. */
+static int64_t remaining_until(const toytimer_registration *r, uint64_t due)
 {
 	if (r->flags & TOYTIMER_RELATIVE)
 		return r->due > INT64_MAX ? INT64_MAX : (int64_t)r->due;
-	return clock_left(due, toytimer_now(r->clock));
+	return clock_remaining(due, toytimer_now(r->clock));
 }
 
-static int print_registered(const struct wait_request *request, uint64_t id, uint64_t due)
+static int print_registered_json(FILE *out, uint64_t id, uint64_t due, int64_t remaining)
 {
-	const toytimer_registration *r = &request->registration;
+	json_t *object = json_object();
+
+	output_json_add(&object, "event", json_string("registered"));
+	output_json_add(&object, "id", output_json_number(id));
+	output_json_add(&object, "due_us", output_json_number(due));
+	output_json_add(&object, "left_us", json_integer(remaining));
+	return output_json(out, object);
+}
+
+static int print_registered(const struct waiter *w, uint64_t due)
+{
+	const toytimer_registration *r = &w->request->registration;
 	char timestamp[WHEN_TIMESTAMP_MAX], span[WHEN_SPAN_MAX];
-	int64_t left = left_of(r, due);
+	int64_t remaining = remaining_until(r, due);
+	FILE *out = output_of(w);
 	uint64_t wall = due;
 
-	if (request->quiet)
+	if (w->request->quiet)
 		return 0;
-	if (request->json) {
-		json_t *object = json_object();
-
-		output_json_add(&object, "event", json_string("registered"));
-		output_json_add(&object, "id", output_json_number(id));
-		output_json_add(&object, "due_us", output_json_number(due));
-		output_json_add(&object, "left_us", json_integer(left));
-		return output_json(output_of(request), object);
-	}
+	if (w->request->json)
+		return print_registered_json(out, w->id, due, remaining) < 0 ? -1 : flush(w, out);
 
 	if (r->clock != TOYTIMER_REALTIME)
-		wall = clock_after(toytimer_now(TOYTIMER_REALTIME), left);
+		wall = clock_after(toytimer_now(TOYTIMER_REALTIME), remaining);
 	when_format_timestamp(timestamp, sizeof(timestamp), wall, WHEN_LOCAL);
-	when_format_span(span, sizeof(span), left < 0 ? 0 : (uint64_t)left, 0);
-	fprintf(output_of(request), "registered %llu due %s (in %s)\n", (unsigned long long)id,
-		timestamp, span);
-	return output_flush(output_of(request));
+	when_format_span(span, sizeof(span), remaining < 0 ? 0 : (uint64_t)remaining, 0);
+	fprintf(out, "registered %llu due %s (in %s)\n", (unsigned long long)w->id, timestamp,
+		span);
+	return flush(w, out);
 }
 
-static int print_woken(const struct wait_request *request, uint64_t id, const toytimer_event *event)
+static int print_woken(const struct waiter *w)
 {
+	const toytimer_event *event = &w->event;
+	FILE *out = w->ctl->out;
 	char span[WHEN_SPAN_MAX];
 
-	if (request->quiet)
+	if (w->request->quiet)
 		return 0;
-	if (request->json) {
+	if (w->request->json) {
 		json_t *object = json_object();
 
 		output_json_add(&object, "event", json_string("woken"));
-		output_json_add(&object, "id", output_json_number(id));
+		output_json_add(&object, "id", output_json_number(w->id));
 		output_json_add(&object, "due_us", output_json_number(event->due));
 		output_json_add(&object, "late_us", output_json_number(event->late));
 		output_json_add(&object, "overruns", output_json_number(event->overruns));
-		return output_json(stdout, object);
+		return output_json(out, object) < 0 ? -1 : flush(w, out);
 	}
 
 	when_format_span(span, sizeof(span), event->late, 0);
-	printf("woken %llu late %s overruns %llu\n", (unsigned long long)id, span,
+	fprintf(out, "woken %llu late %s overruns %llu\n", (unsigned long long)w->id, span,
 		(unsigned long long)event->overruns);
-	return output_flush(stdout);
+	return flush(w, out);
 }
 
 static int set_number(const char *name, uint64_t number)
@@ -126,60 +141,61 @@ static int set_number(const char *name, uint64_t number)
 	return setenv(name, text, 1);
 }
 
-static uint64_t daemon_now(const struct waiter *w)
+static uint64_t timer_now(const struct waiter *w)
 {
-	return clock_after(toytimer_now(w->request->registration.clock), w->skew);
+	return toytimer_now(w->request->registration.clock);
 }
 
-/* Several periods have passed while COMMAND ran: they shall make one run. Whatever comes of the
- * re-arming, runs_take() sorts out which periods a wake is for. */
+/* Re-arms the timer after COMMAND took longer than a period, so that the periods that passed make one
+ * run. If that fails, runs_take() still drops the wakes of periods that had a run. */
 static void catch_up(struct waiter *w)
 {
 	toytimer_registration r = w->request->registration;
 
-	if (!runs_behind(&w->runs, daemon_now(w), &r.due))
+	if (!runs_overdue(&w->runs, timer_now(w), &r.due))
 		return;
 	r.flags = 0;
 	if (r.count > 0)
-		r.count -= (uint32_t)w->runs.done;
+		r.count -= (uint32_t)w->runs.completed;
 	if (toytimer_rearm(w->t, w->timer, &r) == 0)
 		runs_rearmed(&w->runs, r.due);
 }
 
-/* Returns a status, or WAITING if there is more to come. */
+/* Returns a status, or WAITING if more wakes will come. */
 static int run_command(struct waiter *w)
 {
 	uint32_t count = w->request->registration.count;
 	toytimer_event e = w->event;
 
-	if (!runs_take(&w->runs, &e, daemon_now(w)))
+	if (!runs_take(&w->runs, &e, timer_now(w)))
 		return e.last ? w->command_status : WAITING;
 	if (set_number("TIMERD_ID", w->id) < 0 || set_number("TIMERD_DUE_US", e.due) < 0 ||
 		set_number("TIMERD_LATE_US", e.late) < 0 ||
 		set_number("TIMERD_OVERRUNS", e.overruns) < 0)
 		return ctl_no_memory();
 	w->command_status = command_run(w->request->command, &w->signals);
-	signals_take(&w->signals);
-	if (e.last || (count > 0 && w->runs.done >= count))
+	signals_read(&w->signals);
+	if (e.last || (count > 0 && w->runs.completed >= count))
 		return w->command_status;
 	catch_up(w);
 	return WAITING;
 }
 
-/* The default actions hold while a line is written: its reader may be slow. */
-static int tell_woken(struct waiter *w)
+/* The signals have their default action during the write, since a slow reader may block it. */
+static int report_woken(struct waiter *w)
 {
 	int r;
 
 	signals_unblock(&w->signals);
-	r = print_woken(w->request, w->id, &w->event);
+	r = print_woken(w);
 	signals_block(&w->signals);
 	if (r < 0)
 		return CTL_FAILED;
 	return w->event.last ? CTL_DONE : WAITING;
 }
 
-static void tell_id(struct waiter *w, uint64_t id)
+/* Reports the id that the timer has after a reconnection. id 0: timerd does not have the timer. */
+static void report_id(struct waiter *w, uint64_t id)
 {
 	if (id != 0 && id != w->id) {
 		output_error("timerd is back: timer %llu is now %llu", (unsigned long long)w->id,
@@ -188,51 +204,50 @@ static void tell_id(struct waiter *w, uint64_t id)
 	}
 }
 
-/* Returns a status, or WAITING if there is more to come. */
+/* Returns a status, or WAITING if more events will come. */
 static int handle_event(struct waiter *w)
 {
 	const toytimer_event *e = &w->event;
 
 	switch (e->type) {
 	case TOYTIMER_WOKEN:
-		/* 0: the connection was lost after the wake had arrived. */
-		tell_id(w, e->id);
-		return w->request->command ? run_command(w) : tell_woken(w);
+		report_id(w, e->id);
+		return w->request->command ? run_command(w) : report_woken(w);
 	case TOYTIMER_CANCELLED:
-		tell_id(w, e->id);
+		report_id(w, e->id);
 		output_error("%llu: cancelled by another", (unsigned long long)w->id);
 		return CTL_CANCELLED;
 	case TOYTIMER_CLOCK_SET:
-		break; /* only who asks for it is told */
+		break; /* never sent, since toytimerctl does not ask for it */
 	case TOYTIMER_REFUSED:
-		/* timerd was started again, with other limits or other clients than before. */
+		/* A timerd with other limits or other clients refused the second registration. */
 		output_error("%llu: %s", (unsigned long long)w->id, toytimer_strerror(e->error));
 		return ctl_status_of(e->error);
 	}
 	return WAITING;
 }
 
-/* Tells that the daemon is away, once each time, and under which id the timer is registered again.
- * Returns for how many milliseconds to wait at most; -1: for ever. */
-static int tell_connection(struct waiter *w)
+/* Reports once that the connection is lost, and the new id after a reconnection. Returns the timeout
+ * for poll(), in milliseconds; -1: none. */
+static int report_connection(struct waiter *w)
 {
 	uint64_t id = 0, now = toytimer_now(TOYTIMER_MONOTONIC);
 
 	if (toytimer_get_timer(w->t, w->timer, &id, NULL) < 0 || id != 0) {
-		tell_id(w, id);
+		report_id(w, id);
 		w->lost_since = 0;
-		w->lost_told = false;
+		w->away_reported = false;
 		return -1;
 	}
 	if (w->lost_since == 0)
 		w->lost_since = now;
-	if (w->lost_told)
+	if (w->away_reported)
 		return -1;
 	if (now - w->lost_since < AWAY_US)
 		return (int)((w->lost_since + AWAY_US - now) / 1000 + 1);
 	output_error("timerd is away: waiting for it, to register timer %llu again",
 		(unsigned long long)w->id);
-	w->lost_told = true;
+	w->away_reported = true;
 	return -1;
 }
 
@@ -244,15 +259,15 @@ static int wait_for_event(struct waiter *w)
 		{.fd = w->signals.fd, .events = POLLIN},
 	};
 
-	if (poll(fds, 2, tell_connection(w)) < 0 && errno != EINTR) {
+	if (poll(fds, 2, report_connection(w)) < 0 && errno != EINTR) {
 		output_error("poll: %s", strerror(errno));
 		return CTL_FAILED;
 	}
 	return WAITING;
 }
 
-/* Handles events until there is a status. Signals are looked at between any two events: of a short
- * period there may always be a next one. */
+/* Handles events until there is a status. Reads signals after each event, since a timer with a short
+ * period may always have a next event. */
 static int wait_loop(struct ctl *ctl, struct waiter *w)
 {
 	int status = WAITING;
@@ -266,7 +281,7 @@ static int wait_loop(struct ctl *ctl, struct waiter *w)
 		}
 		if (r > 0)
 			status = handle_event(w);
-		signals_take(&w->signals);
+		signals_read(&w->signals);
 		ctl->signal = w->signals.caught;
 		if (ctl->signal != 0)
 			return CTL_SIGNAL + ctl->signal;
@@ -276,7 +291,7 @@ static int wait_loop(struct ctl *ctl, struct waiter *w)
 	return status;
 }
 
-/* A refusal by the word that brought it about, as far as that can be told. */
+/* Prints an error that names the option that caused it, if there is one. Returns the status. */
 static int register_failed(const struct wait_request *request, int error)
 {
 	const char *why = toytimer_strerror(error);
@@ -290,32 +305,20 @@ static int register_failed(const struct wait_request *request, int error)
 	return ctl_status_of(error);
 }
 
-/* The daemon may be in another time namespace. What it answered to a span tells how far apart the
- * clocks are; less is the time that the answer took. */
-static int64_t clock_skew(const toytimer_registration *r, uint64_t due)
-{
-	int64_t skew;
-
-	if (!(r->flags & TOYTIMER_RELATIVE) || r->clock == TOYTIMER_REALTIME)
-		return 0;
-	skew = clock_left(due, clock_after(toytimer_now(r->clock), left_of(r, due)));
-	return skew > 0 || skew < -SKEW_LEAST_US ? skew : 0;
-}
-
 static void waiter_close(struct waiter *w)
 {
 	signals_close(&w->signals);
 	toytimer_unref(w->t);
 }
 
-/* Registers, and tells of it. Returns a status, or WAITING. */
+/* Registers and prints `registered`. Returns a status, or WAITING. */
 static int waiter_register(struct waiter *w)
 {
 	toytimer_registration registration = w->request->registration;
 	uint64_t due;
 	int r;
 
-	registration.handler = take_event;
+	registration.handler = store_event;
 	registration.userdata = w;
 	r = toytimer_register(w->t, &registration, &w->timer);
 	if (r < 0)
@@ -325,14 +328,14 @@ static int waiter_register(struct waiter *w)
 		output_error("register: %s", toytimer_strerror(r));
 		return CTL_FAILED;
 	}
-	w->skew = clock_skew(&registration, due);
-	w->runs.every = registration.every;
-	return print_registered(w->request, w->id, due) < 0 ? CTL_FAILED : WAITING;
+	w->runs.period = registration.every;
+	return print_registered(w, due) < 0 ? CTL_FAILED : WAITING;
 }
 
 int wait_for_wakes(struct ctl *ctl, const struct wait_request *request)
 {
-	_cleanup_(waiter_close) struct waiter w = {.request = request, .signals.fd = -1};
+	_cleanup_(waiter_close) struct waiter w = {
+		.ctl = ctl, .request = request, .signals.fd = -1};
 	int r;
 
 	r = ctl_open(ctl, &w.t);
@@ -343,11 +346,11 @@ int wait_for_wakes(struct ctl *ctl, const struct wait_request *request)
 		output_error("signals: %s", strerror(-r));
 		return r == -EMFILE || r == -ENFILE ? CTL_REFUSED : CTL_FAILED;
 	}
-	/* Until the timer is registered an interrupt has nothing to undo. */
+	/* Signals are not blocked yet: before the registration, their default action is right. */
 	r = waiter_register(&w);
 	if (r != WAITING)
 		return r;
-	(void)toytimer_set_timeout(w.t, PATIENCE_US);
+	(void)toytimer_set_timeout(w.t, CALL_TIMEOUT_US);
 	signals_block(&w.signals);
 	return wait_loop(ctl, &w);
 }

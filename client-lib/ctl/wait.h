@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `toytimerctl register` does once its command line is understood: register, wait, and tell of
- * each wake or run a command, until the last.
+ * The second half of `toytimerctl register`, after its command line is parsed: register, wait, and at
+ * each wake print a line or run COMMAND. For register.c only.
  */
 #pragma once
 
@@ -10,12 +10,13 @@
 #include "ctl.h"
 
 struct wait_request {
-	toytimer_registration registration; /* all but the handler */
-	const char *when;		    /* as it was typed */
+	toytimer_registration registration; /* without the handler */
+	const char *when;		    /* as the user typed it, for errors */
 	bool quiet;
 	bool json;
 	char **command; /* NULL-terminated, or NULL */
 };
 
-/* Returns the exit status, the reason having been told. Sets ctl->signal if a signal ended the wait. */
+/* Returns the exit status, after an error line if it is a failure of toytimerctl. Sets ctl->signal if
+ * a signal ended the wait. */
 int wait_for_wakes(struct ctl *ctl, const struct wait_request *request);

@@ -28,7 +28,7 @@ int when_parse_span(const char *text, uint64_t *ret_us, struct when_error *error
 
 /* Of a text that is neither a span nor a timestamp: which error helps the user. The error of the
  * reader that came further; if neither came anywhere, a number was meant to begin a span. */
-static bool blame_as_span(
+static bool prefer_span_error(
 	struct when_text text, const struct when_error *span, const struct when_error *timestamp)
 {
 	if (span->word != timestamp->word)
@@ -44,7 +44,7 @@ int when_parse(const char *string, uint64_t now_us, struct when *ret, struct whe
 	int r, span_r;
 
 	if (when_text_done(&text))
-		return when_blame(error, text, -EINVAL,
+		return when_error_set(error, text, -EINVAL,
 			"is empty; say for example 5min, 18:00 or tomorrow 9am");
 	r = when_relative_read(text, now_us, ret, error);
 	if (r <= 0)
@@ -59,7 +59,7 @@ int when_parse(const char *string, uint64_t now_us, struct when *ret, struct whe
 		return 0;
 	if (r == -ENOENT) {
 		r = -EINVAL;
-		if (blame_as_span(text, &span_error, &timestamp_error)) {
+		if (prefer_span_error(text, &span_error, &timestamp_error)) {
 			r = span_r;
 			timestamp_error = span_error;
 		}

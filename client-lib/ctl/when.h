@@ -26,6 +26,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,8 +48,8 @@ enum when_kind {
 };
 
 /* Bytes, the terminating 0 included, of the texts below. */
-#define WHEN_ADVICE_MAX	 160
-#define WHEN_INSTEAD_MAX 96
+#define WHEN_ADVICE_MAX	    160
+#define WHEN_SUGGESTION_MAX 96
 
 /* A WHEN. */
 struct when {
@@ -57,7 +58,7 @@ struct when {
 	uint64_t every_us; /* "every 5 minutes": the period; 0: none was named */
 	/* If a time of day was named that has passed today: the WHEN that names it for tomorrow.
 	 * Else empty. Whoever typed "09:00" in the evening should be told. */
-	char instead[WHEN_INSTEAD_MAX];
+	char suggestion[WHEN_SUGGESTION_MAX];
 };
 
 /*
@@ -113,9 +114,10 @@ int when_parse(const char *text, uint64_t now_us, struct when *ret, struct when_
 char *when_format_span(char *buffer, size_t size, uint64_t us, uint64_t accuracy_us);
 
 enum when_style {
-	WHEN_LOCAL = 0,		    /* in the local zone, in whole seconds */
+	WHEN_LOCAL = 0,		    /* in the local time zone, in whole seconds */
 	WHEN_UTC = 1 << 0,	    /* in UTC */
 	WHEN_MICROSECONDS = 1 << 1, /* with six digits after the seconds */
+	WHEN_SHORT = 1 << 2,	    /* date, hour and minute only: "2027-01-01 09:00" */
 };
 
 /*
@@ -128,3 +130,7 @@ enum when_style {
  * Return: @buffer.
  */
 char *when_format_timestamp(char *buffer, size_t size, uint64_t us, unsigned int style);
+
+/* Whether the time zone in $TZ exists. If it does not, the C library uses UTC without an error. True
+ * if $TZ is not set. */
+bool when_local_zone_is_known(void);

@@ -1,111 +1,110 @@
 /* SPDX-License-Identifier: MIT */
-/* Dates; see when_reading.h. */
+/* Dates; see when_fields.h. */
 #include <errno.h>
 
 #include "when_calendar.h"
-#include "when_reading.h"
+#include "when_fields.h"
 
-static int bad_date(struct when_reading *reading, struct when_text start, struct when_text text)
+static int bad_date(struct when_fields *fields, struct when_text start, struct when_text text)
 {
-	return when_blame(reading->error, when_text_word_at(start, text.at), -EINVAL,
+	return when_error_set(fields->error, when_text_word_at(start, text.at), -EINVAL,
 		"is not a date; say for example 2027-01-31");
 }
 
 /* Notes the words of a date, which were read up to text. Return: 1, or -EINVAL. */
-static int finish(struct when_reading *reading, struct when_text start, struct when_text text)
+static int finish(struct when_fields *fields, struct when_text start, struct when_text text)
 {
 	const struct when_text words = {start.at, text.at};
-	int days = when_month_days(reading->year, reading->month);
+	int days = when_month_days(fields->year, fields->month);
 
-	if (!when_text_done(&reading->day_words))
-		return when_blame(reading->error, words, -EINVAL, "is a second day; say one only");
-	if (reading->day_of_month > days)
-		return when_blame(reading->error, words, -EINVAL,
-			"is not a date; %s %04d has %d days", when_month_name(reading->month),
-			(int)reading->year, days);
-	reading->day = WHEN_DAY_DATE;
-	reading->day_words = words;
+	if (!when_text_done(&fields->day_words))
+		return when_error_set(
+			fields->error, words, -EINVAL, "is a second day; say one only");
+	if (fields->day_of_month > days)
+		return when_error_set(fields->error, words, -EINVAL,
+			"is not a date; %s %04d has %d days", when_month_name(fields->month),
+			(int)fields->year, days);
+	fields->day = WHEN_DAY_DATE;
+	fields->day_words = words;
 	return 1;
 }
 
 /* "T09:00" directly behind the date that begins at start. */
-static int read_iso_time(
-	struct when_text *text, struct when_text start, struct when_reading *reading)
+static int read_iso_time(struct when_text *text, struct when_text start, struct when_fields *fields)
 {
 	if (!when_text_starts(text, 'T') && !when_text_starts(text, 't'))
 		return 1;
 	text->at++;
 	if (!when_text_starts_digit(text))
-		return when_blame(reading->error, when_text_word_at(start, start.at), -EINVAL,
+		return when_error_set(fields->error, when_text_word_at(start, start.at), -EINVAL,
 			"lacks a time of day behind its T; say for example 2027-01-31T18:00");
-	return when_time_read_iso(text, reading);
+	return when_time_read_iso(text, fields);
 }
 
 /* "year-month-day[Ttime]"; a year of two digits is one of 1969 to 2068, as in POSIX. */
-static int read_parted(struct when_text *text, size_t year_digits, struct when_reading *reading)
+static int read_parted(struct when_text *text, size_t year_digits, struct when_fields *fields)
 {
 	const struct when_text start = *text;
 	char separator;
 	int r;
 
-	if (!when_number_read(text, 4, 0, 9999, &reading->year))
-		return bad_date(reading, start, *text);
+	if (!when_number_read(text, 4, 0, 9999, &fields->year))
+		return bad_date(fields, start, *text);
 	if (year_digits <= 2)
-		reading->year += reading->year < 69 ? 2000 : 1900;
+		fields->year += fields->year < 69 ? 2000 : 1900;
 	separator = *text->at++;
 	/* With slashes only the year first and in full means the same to everybody. */
 	if (separator == '/' && year_digits != 4)
-		return bad_date(reading, start, *text);
-	if (!when_number_read(text, 2, 1, 12, &reading->month) ||
-		!when_text_starts(text, separator))
-		return bad_date(reading, start, *text);
+		return bad_date(fields, start, *text);
+	if (!when_number_read(text, 2, 1, 12, &fields->month) || !when_text_starts(text, separator))
+		return bad_date(fields, start, *text);
 	text->at++;
-	if (!when_number_read(text, 2, 1, 31, &reading->day_of_month))
-		return bad_date(reading, start, *text);
-	r = finish(reading, start, *text);
-	return r < 0 ? r : read_iso_time(text, start, reading);
+	if (!when_number_read(text, 2, 1, 31, &fields->day_of_month))
+		return bad_date(fields, start, *text);
+	r = finish(fields, start, *text);
+	return r < 0 ? r : read_iso_time(text, start, fields);
 }
 
 /* "yyyymmddThhmm": without the T it would be a number of seconds. */
-static int read_basic(struct when_text *text, struct when_reading *reading)
+static int read_basic(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text;
 	int64_t number;
 	int r;
 
 	if (!when_number_read(text, 8, 101, 99991231, &number))
-		return bad_date(reading, start, *text);
-	reading->year = number / 10000;
-	reading->month = number / 100 % 100;
-	reading->day_of_month = number % 100;
-	if (reading->month < 1 || reading->month > 12 || reading->day_of_month < 1)
-		return bad_date(reading, start, start);
-	r = finish(reading, start, *text);
-	return r < 0 ? r : read_iso_time(text, start, reading);
+		return bad_date(fields, start, *text);
+	fields->year = number / 10000;
+	fields->month = number / 100 % 100;
+	fields->day_of_month = number % 100;
+	if (fields->month < 1 || fields->month > 12 || fields->day_of_month < 1)
+		return bad_date(fields, start, start);
+	r = finish(fields, start, *text);
+	return r < 0 ? r : read_iso_time(text, start, fields);
 }
 
-static int blame_month(struct when_reading *reading, struct when_text word)
+static int error_month(struct when_fields *fields, struct when_text word)
 {
-	return when_blame(reading->error, word, -EINVAL,
+	return when_error_set(fields->error, word, -EINVAL,
 		"needs a day and a year in full; say for example 31 Jan 2027");
 }
 
 /* The year behind a month's name and a day. It must be there, in full: "1 Jan" means a day of this
  * year or of the next one. */
 static int read_year(struct when_text *text, struct when_text start, struct when_text month_word,
-	struct when_reading *reading)
+	struct when_fields *fields)
 {
 	struct when_text rest = *text;
 
 	when_text_skip_blanks(&rest);
-	if (!when_number_read(&rest, 4, 1000, 9999, &reading->year) || when_text_starts(&rest, ':'))
-		return blame_month(reading, month_word);
+	if (!when_number_read(&rest, 4, 1000, 9999, &fields->year) || when_text_starts(&rest, ':'))
+		return error_month(fields, month_word);
 	*text = rest;
-	return finish(reading, start, rest);
+	return finish(fields, start, rest);
 }
 
 /* "31 Jan 2027", as RFC 5322 has it. */
-static int read_day_first(struct when_text *text, struct when_reading *reading)
+static int read_day_first(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text;
 	struct when_text rest = start, word;
@@ -119,10 +118,10 @@ static int read_day_first(struct when_text *text, struct when_reading *reading)
 	month = when_month_from_word(word);
 	if (month == 0)
 		return 0;
-	reading->month = month;
-	reading->day_of_month = day;
+	fields->month = month;
+	fields->day_of_month = day;
 	text->at = word.end;
-	return read_year(text, start, word, reading);
+	return read_year(text, start, word, fields);
 }
 
 /* The year at the end, behind the time of day and the zone, as date(1) prints it: takes it off. */
@@ -138,22 +137,22 @@ static bool take_last_year(struct when_text *text, int64_t *ret_year)
 }
 
 /* "January 31, 2027", "Jan 31 09:00:00 CET 2027" */
-static int read_month_first(struct when_text *text, struct when_reading *reading)
+static int read_month_first(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text, word = when_text_letters(start);
 	int month = when_month_from_word(word);
 
 	if (month == 0)
 		return 0;
-	reading->month = month;
+	fields->month = month;
 	text->at = word.end;
-	if (!when_number_read(text, 2, 1, 31, &reading->day_of_month))
-		return blame_month(reading, word);
+	if (!when_number_read(text, 2, 1, 31, &fields->day_of_month))
+		return error_month(fields, word);
 	if (when_text_starts(text, ','))
 		text->at++;
-	else if (take_last_year(text, &reading->year))
-		return finish(reading, start, *text);
-	return read_year(text, start, word, reading);
+	else if (take_last_year(text, &fields->year))
+		return finish(fields, start, *text);
+	return read_year(text, start, word, fields);
 }
 
 /* Whether the text looks like "31.12.2027", which is no number either. */
@@ -170,18 +169,18 @@ static bool has_points(struct when_text text)
 	return when_text_digits(text) == 4;
 }
 
-int when_date_read(struct when_text *text, struct when_reading *reading)
+int when_date_read(struct when_text *text, struct when_fields *fields)
 {
 	size_t digits = when_text_digits(*text);
 	struct when_text behind = {text->at + digits, text->end};
 
 	if (digits == 0)
-		return read_month_first(text, reading);
+		return read_month_first(text, fields);
 	if (when_text_starts(&behind, '-') || when_text_starts(&behind, '/'))
-		return read_parted(text, digits, reading);
+		return read_parted(text, digits, fields);
 	if (digits == 8 && (when_text_starts(&behind, 'T') || when_text_starts(&behind, 't')))
-		return read_basic(text, reading);
+		return read_basic(text, fields);
 	if (has_points(*text))
-		return bad_date(reading, *text, *text);
-	return read_day_first(text, reading);
+		return bad_date(fields, *text, *text);
+	return read_day_first(text, fields);
 }

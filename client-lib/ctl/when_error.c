@@ -5,7 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int when_blame(struct when_error *error, struct when_text word, int code, const char *format, ...)
+int when_error_set(
+	struct when_error *error, struct when_text word, int code, const char *format, ...)
 {
 	va_list arguments;
 

@@ -12,5 +12,5 @@
  * a unit; ..."). It is cut off at WHEN_ADVICE_MAX.
  * Return: @code.
  */
-__attribute__((format(printf, 4, 5))) int when_blame(
+__attribute__((format(printf, 4, 5))) int when_error_set(
 	struct when_error *error, struct when_text word, int code, const char *format, ...);

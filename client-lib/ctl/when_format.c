@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spans and instants as text, letter for letter as systemd writes them, so that its users need not
- * learn another form, and what is printed can be typed again; see when.h.
+ * Formats spans and instants; see when.h. The text is the same as systemd's, so that users need to
+ * learn one form only and can type what is printed.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,16 +10,16 @@
 #include "when.h"
 #include "when_text.h"
 
-/* The rest of the caller's buffer. What does not fit is cut off. */
+/* The unused part of the caller's buffer. Longer text is cut off. */
 struct output {
 	char *at;
-	size_t room;
+	size_t size;
 };
 
 static const struct {
 	const char *name;
 	uint64_t us;
-	int digits; /* of a microsecond after the point, when this unit stands before it */
+	int digits; /* after the decimal point; 0: this unit has no fraction */
 } steps[] = {
 	{"y", UINT64_C(31557600) * WHEN_US_PER_SECOND, 0},
 	{"month", UINT64_C(2629800) * WHEN_US_PER_SECOND, 0},
@@ -39,16 +39,16 @@ __attribute__((format(printf, 2, 3))) static void append(
 	int n;
 
 	va_start(arguments, format);
-	n = vsnprintf(out->at, out->room, format, arguments);
+	n = vsnprintf(out->at, out->size, format, arguments);
 	va_end(arguments);
-	/* Never negative: no format here has wide characters, nor is anything that long. */
-	if ((size_t)n >= out->room)
-		n = (int)(out->room - 1);
+	/* n is never negative: no format here has wide characters or a huge width. */
+	if ((size_t)n >= out->size)
+		n = (int)(out->size - 1);
 	out->at += n;
-	out->room -= (size_t)n;
+	out->size -= (size_t)n;
 }
 
-/* How many digits an accuracy takes off the end of a number of microseconds. */
+/* How many decimal digits of a microsecond are below the accuracy. */
 static int digits_below(uint64_t accuracy_us)
 {
 	int digits = 0;
@@ -90,12 +90,12 @@ char *when_format_span(char *buffer, size_t size, uint64_t us, uint64_t accuracy
 	return buffer;
 }
 
-/* The zone's name, with a space before it, if there is room for all of that. */
+/* Appends a space and the zone's name, or nothing if they do not fit. */
 static void append_zone(struct output *out, const char *name)
 {
 	size_t length = strlen(name);
 
-	if (length > 0 && length + 1 < out->room)
+	if (length > 0 && length + 1 < out->size)
 		append(out, " %s", name);
 }
 
@@ -104,6 +104,7 @@ char *when_format_timestamp(char *buffer, size_t size, uint64_t us, unsigned int
 	static const char *const weekdays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 	struct output out = {buffer, size};
 	bool utc = style & WHEN_UTC;
+	bool is_short = style & WHEN_SHORT;
 	struct tm tm;
 	time_t t;
 
@@ -116,7 +117,7 @@ char *when_format_timestamp(char *buffer, size_t size, uint64_t us, unsigned int
 		append(&out, "--- XXXX-XX-XX XX:XX:XX");
 		return buffer;
 	}
-	/* Neither can fail: the year has four digits. */
+	/* These cannot fail, since the year has four digits. */
 	if (utc) {
 		gmtime_r(&t, &tm);
 	} else {
@@ -124,9 +125,14 @@ char *when_format_timestamp(char *buffer, size_t size, uint64_t us, unsigned int
 		localtime_r(&t, &tm);
 	}
 
-	/* Not strftime("%a"): that one speaks the user's language. */
-	append(&out, "%s %04d-%02d-%02d %02d:%02d:%02d", weekdays[tm.tm_wday], tm.tm_year + 1900,
-		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	/* strftime("%a") would depend on the locale. */
+	if (!is_short)
+		append(&out, "%s ", weekdays[tm.tm_wday]);
+	append(&out, "%04d-%02d-%02d %02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+		tm.tm_hour, tm.tm_min);
+	if (is_short)
+		return buffer;
+	append(&out, ":%02d", tm.tm_sec);
 	if (style & WHEN_MICROSECONDS)
 		append(&out, ".%06llu", (unsigned long long)(us % WHEN_US_PER_SECOND));
 	append_zone(&out, utc ? "UTC" : tm.tm_zone);

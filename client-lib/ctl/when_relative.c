@@ -7,12 +7,12 @@
 #include "when_span.h"
 
 /* A span that a sign or a word announces: that one is blamed if nothing follows. */
-static int read_announced(
+static int read_required_span(
 	struct when_text span, struct when_text all, uint64_t *ret_us, struct when_error *error)
 {
 	span = when_text_trimmed(span);
 	if (when_text_done(&span))
-		return when_blame(error, all, -EINVAL, "needs a span, such as 5min");
+		return when_error_set(error, all, -EINVAL, "needs a span, such as 5min");
 	return when_span_read(span, ret_us, error);
 }
 
@@ -23,27 +23,27 @@ static int read_forward(
 	uint64_t us;
 	int r;
 
-	r = read_announced(span, all, &us, error);
+	r = read_required_span(span, all, &us, error);
 	if (r < 0)
 		return r;
 	if (us == WHEN_INFINITY)
-		return when_blame(error, all, -ERANGE, "never comes");
+		return when_error_set(error, all, -ERANGE, "never comes");
 	*ret = (struct when){.kind = WHEN_SPAN, .us = us};
 	return 0;
 }
 
 /* A span back from now: an instant, since a span cannot be negative. */
-static int read_back(struct when_text span, struct when_text all, uint64_t now_us, struct when *ret,
+static int read_past(struct when_text span, struct when_text all, uint64_t now_us, struct when *ret,
 	struct when_error *error)
 {
 	uint64_t us;
 	int r;
 
-	r = read_announced(span, all, &us, error);
+	r = read_required_span(span, all, &us, error);
 	if (r < 0)
 		return r;
 	if (__builtin_sub_overflow(now_us, us, &us))
-		return when_blame(error, all, -ERANGE, "is before 1970");
+		return when_error_set(error, all, -ERANGE, "is before 1970");
 	*ret = (struct when){.kind = WHEN_INSTANT, .us = us};
 	return 0;
 }
@@ -54,7 +54,7 @@ static int read_epoch(
 	uint64_t us;
 	int r;
 
-	r = read_announced(span, all, &us, error);
+	r = read_required_span(span, all, &us, error);
 	if (r < 0)
 		return r;
 	*ret = (struct when){.kind = WHEN_INSTANT, .us = us};
@@ -63,7 +63,7 @@ static int read_epoch(
 
 /* The span of a sentence, behind its first word: "5 minutes", "an hour", "hour". A number alone is
  * refused, which is seconds elsewhere: "in 5" means minutes to most people. */
-static int read_spoken(struct when_text span, struct when_text all, const char *advice,
+static int read_phrase(struct when_text span, struct when_text all, const char *advice,
 	uint64_t *ret_us, struct when_error *error)
 {
 	const struct when_text last = when_text_word_at(all, all.end);
@@ -73,11 +73,11 @@ static int read_spoken(struct when_text span, struct when_text all, const char *
 	if (when_unit_read(span, ret_us) == 0)
 		return 0;
 	if (!when_text_done(&span) && when_is_letter(*span.at))
-		return when_blame(error, when_text_first_word(span), -EINVAL, "%s", advice);
+		return when_error_set(error, when_text_first_word(span), -EINVAL, "%s", advice);
 	if (when_is_digit(all.end[-1]))
-		return when_blame(error, last, -EINVAL, "needs a unit; say for example %.*smin",
+		return when_error_set(error, last, -EINVAL, "needs a unit; say for example %.*smin",
 			(int)when_text_length(last), last.at);
-	return read_announced(span, all, ret_us, error);
+	return read_required_span(span, all, ret_us, error);
 }
 
 static int read_in(
@@ -86,7 +86,7 @@ static int read_in(
 	uint64_t us;
 	int r;
 
-	r = read_spoken(span, all, "is not a span; say for example in 5min", &us, error);
+	r = read_phrase(span, all, "is not a span; say for example in 5min", &us, error);
 	if (r < 0)
 		return r;
 	*ret = (struct when){.kind = WHEN_SPAN, .us = us};
@@ -99,13 +99,14 @@ static int read_every(
 	uint64_t us;
 	int r;
 
-	r = read_spoken(span, all,
+	r = read_phrase(span, all,
 		"is not a span; say every 5min, or a time with --every, such as --every 7d friday",
 		&us, error);
 	if (r < 0)
 		return r;
 	if (us == 0)
-		return when_blame(error, span, -ERANGE, "is no period; say for example every 5min");
+		return when_error_set(
+			error, span, -ERANGE, "is no period; say for example every 5min");
 	*ret = (struct when){.kind = WHEN_SPAN, .us = us, .every_us = us};
 	return 0;
 }
@@ -122,7 +123,7 @@ int when_relative_read(
 	if (when_text_starts(&text, '+'))
 		return read_forward(behind_sign, all, ret, error);
 	if (when_text_starts(&text, '-'))
-		return read_back(behind_sign, all, now_us, ret, error);
+		return read_past(behind_sign, all, now_us, ret, error);
 	if (when_text_starts(&text, '@'))
 		return read_epoch(behind_sign, all, ret, error);
 	if (when_text_take_word(&text, "in"))
@@ -130,7 +131,7 @@ int when_relative_read(
 	if (when_text_take_word(&text, "every"))
 		return read_every(text, all, ret, error);
 	if (when_text_take_last_word(&text, "ago"))
-		return read_back(text, all, now_us, ret, error);
+		return read_past(text, all, now_us, ret, error);
 	if (when_text_take_last_word(&text, "left"))
 		return read_forward(text, all, ret, error);
 	if (when_text_take_last_word(&text, "now") && when_text_take_last_word(&text, "from"))

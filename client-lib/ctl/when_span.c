@@ -58,16 +58,17 @@ static const struct {
 };
 
 /* Blames the first word of a text, where a number with a unit was expected. */
-static int blame_number(struct when_text text, int code, struct when_error *error)
+static int error_number(struct when_text text, int code, struct when_error *error)
 {
 	struct when_text word = when_text_first_word(text);
 
 	if (code != -ERANGE)
-		return when_blame(error, word, code,
+		return when_error_set(error, word, code,
 			"is not a number with a unit; say a span such as 1h 30min");
 	if (when_text_starts(&word, '-'))
-		return when_blame(error, word, code, "is negative; a span is 0 or more");
-	return when_blame(error, word, code, "is too long a span; the longest is about 584000y");
+		return when_error_set(error, word, code, "is negative; a span is 0 or more");
+	return when_error_set(
+		error, word, code, "is too long a span; the longest is about 584000y");
 }
 
 /* A whole number of at most INT64_MAX, perhaps with a plus sign. */
@@ -92,7 +93,7 @@ static int scan_whole(struct when_text *text, uint64_t *ret)
 }
 
 /* What stands where a unit may: a run of letters, those beyond ASCII included. It may be empty. */
-static struct when_text take_unit(struct when_text *text)
+static struct when_text take_letters(struct when_text *text)
 {
 	struct when_text word = *text;
 
@@ -138,7 +139,7 @@ static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error
 	if (!when_text_starts(text, '.')) {
 		r = scan_whole(text, &whole);
 		if (r < 0)
-			return blame_number(whole_text, r, error);
+			return error_number(whole_text, r, error);
 	}
 	if (when_text_starts(text, '.')) {
 		text->at++;
@@ -147,21 +148,21 @@ static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error
 			text->at++;
 		fraction.end = text->at;
 		if (when_text_done(&fraction))
-			return blame_number(whole_text, -EINVAL, error);
+			return error_number(whole_text, -EINVAL, error);
 	}
 
 	number_end = text->at;
 	when_text_skip_blanks(text);
-	word = take_unit(text);
+	word = take_letters(text);
 	if (!when_text_done(&word) && when_unit_read(word, &unit) < 0)
-		return when_blame(error, word, -EINVAL,
+		return when_error_set(error, word, -EINVAL,
 			"is not a unit; the units are us, ms, s, min, h, d, w, M and y");
 	/* Without a unit a blank must end the number: "1.5.5" is not two of them. */
 	if (text->at == number_end && !when_text_done(text))
-		return blame_number(whole_text, -EINVAL, error);
+		return error_number(whole_text, -EINVAL, error);
 	/* A whole number is at most INT64_MAX. */
 	if (__builtin_mul_overflow(whole + 1, unit, &ceiling))
-		return blame_number(whole_text, -ERANGE, error);
+		return error_number(whole_text, -ERANGE, error);
 	*ret_us = whole * unit + fraction_us(fraction, unit);
 	return 0;
 }
@@ -173,7 +174,8 @@ int when_span_read(struct when_text text, uint64_t *ret_us, struct when_error *e
 
 	text = when_text_trimmed(text);
 	if (when_text_done(&text))
-		return when_blame(error, text, -EINVAL, "is empty; say a span such as 1h 30min");
+		return when_error_set(
+			error, text, -EINVAL, "is empty; say a span such as 1h 30min");
 	if (when_text_is(text, "infinity")) {
 		*ret_us = WHEN_INFINITY;
 		return 0;
@@ -185,7 +187,7 @@ int when_span_read(struct when_text text, uint64_t *ret_us, struct when_error *e
 		if (r < 0)
 			return r;
 		if (__builtin_add_overflow(sum, term, &sum) || sum == WHEN_INFINITY)
-			return blame_number(start, -ERANGE, error);
+			return error_number(start, -ERANGE, error);
 		when_text_skip_blanks(&text);
 	}
 	*ret_us = sum;

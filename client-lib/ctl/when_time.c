@@ -1,42 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* Times of day; see when_reading.h. */
+/* Times of day; see when_fields.h. */
 #include <errno.h>
 
-#include "when_reading.h"
+#include "when_fields.h"
 
-enum half {
-	HALF_NONE,
-	HALF_AM,
-	HALF_PM,
+enum meridiem {
+	MERIDIEM_NONE,
+	MERIDIEM_AM,
+	MERIDIEM_PM,
 };
 
-static int bad_time(struct when_reading *reading, struct when_text start, struct when_text text)
+static int bad_time(struct when_fields *fields, struct when_text start, struct when_text text)
 {
 	struct when_text word = when_text_word_at(start, text.at);
 
 	if (when_text_is(word, "24:00") || when_text_is(word, "24:00:00"))
-		return when_blame(reading->error, word, -EINVAL,
+		return when_error_set(fields->error, word, -EINVAL,
 			"is not a time of day; say 00:00 and name the next day");
-	return when_blame(reading->error, word, -EINVAL,
+	return when_error_set(fields->error, word, -EINVAL,
 		"is not a time of day; say for example 18:00, 18:00:30 or 6pm");
 }
 
 /* Takes "am", "pm", "a.m." or "p.m.", and the blanks before it, if the text starts with that. */
-static enum half take_half(struct when_text *text)
+static enum meridiem take_meridiem(struct when_text *text)
 {
 	struct when_text rest = *text, word;
-	enum half half;
+	enum meridiem meridiem;
 
 	when_text_skip_blanks(&rest);
 	word = when_text_first_word(rest);
 	if (when_text_is_caseless(word, "am") || when_text_is_caseless(word, "a.m."))
-		half = HALF_AM;
+		meridiem = MERIDIEM_AM;
 	else if (when_text_is_caseless(word, "pm") || when_text_is_caseless(word, "p.m."))
-		half = HALF_PM;
+		meridiem = MERIDIEM_PM;
 	else
-		return HALF_NONE;
+		return MERIDIEM_NONE;
 	text->at = word.end;
-	return half;
+	return meridiem;
 }
 
 /* ".25" or ",25": microseconds, rounded by the seventh digit, which may make it a full second. */
@@ -70,41 +70,41 @@ static bool starts_fraction(const struct when_text *text)
 }
 
 /* "second[.fraction]" */
-static bool read_seconds(struct when_text *text, struct when_reading *reading)
+static bool read_seconds(struct when_text *text, struct when_fields *fields)
 {
 	/* 60 for a leap second; 61 because the C library, and so systemd, has it. */
-	if (!when_number_read(text, 2, 0, 61, &reading->second))
+	if (!when_number_read(text, 2, 0, 61, &fields->second))
 		return false;
-	return !starts_fraction(text) || read_fraction(text, &reading->us);
+	return !starts_fraction(text) || read_fraction(text, &fields->us);
 }
 
 /* "hour:minute[:second[.fraction]]". A colon is known to stand behind the first digits. */
-static bool read_clock(struct when_text *text, struct when_reading *reading)
+static bool read_clock(struct when_text *text, struct when_fields *fields)
 {
-	if (!when_number_read(text, 2, 0, 23, &reading->hour))
+	if (!when_number_read(text, 2, 0, 23, &fields->hour))
 		return false;
 	text->at++;
-	if (!when_number_read(text, 2, 0, 59, &reading->minute))
+	if (!when_number_read(text, 2, 0, 59, &fields->minute))
 		return false;
 	if (!when_text_starts(text, ':'))
 		return true;
 	text->at++;
-	return read_seconds(text, reading);
+	return read_seconds(text, fields);
 }
 
 /* Notes the words of a time of day, which were read up to text. Return: 1, or -EINVAL. */
-static int finish(struct when_reading *reading, struct when_text start, struct when_text text)
+static int finish(struct when_fields *fields, struct when_text start, struct when_text text)
 {
 	const struct when_text words = {start.at, text.at};
 
-	if (!when_text_done(&reading->time_words))
-		return when_blame(
-			reading->error, words, -EINVAL, "is a second time of day; say one only");
-	reading->time_words = words;
+	if (!when_text_done(&fields->time_words))
+		return when_error_set(
+			fields->error, words, -EINVAL, "is a second time of day; say one only");
+	fields->time_words = words;
 	return 1;
 }
 
-static int read_word(struct when_text *text, struct when_reading *reading)
+static int read_word(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text, word = when_text_letters(start);
 	bool is_midnight = when_text_is_caseless(word, "midnight");
@@ -112,67 +112,67 @@ static int read_word(struct when_text *text, struct when_reading *reading)
 	if (!is_midnight && !when_text_is_caseless(word, "noon"))
 		return 0;
 	text->at = word.end;
-	reading->is_midnight = is_midnight;
-	reading->hour = is_midnight ? 0 : 12;
-	reading->minute = reading->second = 0;
-	reading->us = 0;
-	return finish(reading, start, *text);
+	fields->is_midnight = is_midnight;
+	fields->hour = is_midnight ? 0 : 12;
+	fields->minute = fields->second = 0;
+	fields->us = 0;
+	return finish(fields, start, *text);
 }
 
 /* "5pm", or the clock's time that has been read, with its half of the day. 12am is midnight, 12pm is
  * noon, as date(1) and at(1) have it. */
-static bool apply_half(struct when_reading *reading, enum half half)
+static bool apply_meridiem(struct when_fields *fields, enum meridiem meridiem)
 {
-	if (reading->hour < 1 || reading->hour > 12)
+	if (fields->hour < 1 || fields->hour > 12)
 		return false;
-	reading->hour = reading->hour % 12 + (half == HALF_PM ? 12 : 0);
+	fields->hour = fields->hour % 12 + (meridiem == MERIDIEM_PM ? 12 : 0);
 	return true;
 }
 
 /* "9 o'clock". Return: -EINVAL; 0 if the number is not followed by that. */
 static int refuse_o_clock(
-	struct when_text start, struct when_text behind, struct when_reading *reading)
+	struct when_text start, struct when_text behind, struct when_fields *fields)
 {
 	const struct when_text words = {start.at, when_text_word_at(behind, behind.at).end};
 
 	when_text_skip_blanks(&behind);
 	if (!when_text_take_word(&behind, "o'clock"))
 		return 0;
-	return when_blame(
-		reading->error, words, -EINVAL, "means two things; say for example 9am or 9pm");
+	return when_error_set(
+		fields->error, words, -EINVAL, "means two things; say for example 9am or 9pm");
 }
 
-int when_time_read(struct when_text *text, struct when_reading *reading)
+int when_time_read(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text;
 	size_t digits = when_text_digits(start);
 	struct when_text behind = {start.at + digits, start.end};
-	enum half half;
+	enum meridiem meridiem;
 
 	if (digits == 0)
-		return read_word(text, reading);
+		return read_word(text, fields);
 	if (when_text_starts(&behind, ':')) {
-		if (!read_clock(text, reading))
-			return bad_time(reading, start, *text);
-		half = take_half(text);
+		if (!read_clock(text, fields))
+			return bad_time(fields, start, *text);
+		meridiem = take_meridiem(text);
 	} else {
-		half = take_half(&behind);
-		if (half == HALF_NONE)
-			return refuse_o_clock(start, behind, reading);
-		if (!when_number_read(text, 2, 1, 12, &reading->hour))
-			return bad_time(reading, start, *text);
-		reading->minute = reading->second = 0;
-		reading->us = 0;
+		meridiem = take_meridiem(&behind);
+		if (meridiem == MERIDIEM_NONE)
+			return refuse_o_clock(start, behind, fields);
+		if (!when_number_read(text, 2, 1, 12, &fields->hour))
+			return bad_time(fields, start, *text);
+		fields->minute = fields->second = 0;
+		fields->us = 0;
 		*text = behind;
 	}
-	if (half != HALF_NONE && !apply_half(reading, half))
-		return when_blame(reading->error, (struct when_text){start.at, text->at}, -EINVAL,
-			"is not a time of day; hours before am and pm are 1 to 12");
-	return finish(reading, start, *text);
+	if (meridiem != MERIDIEM_NONE && !apply_meridiem(fields, meridiem))
+		return when_error_set(fields->error, (struct when_text){start.at, text->at},
+			-EINVAL, "is not a time of day; hours before am and pm are 1 to 12");
+	return finish(fields, start, *text);
 }
 
 /* The basic form, "hhmm[ss[.fraction]]", and the hour alone, which `date -Ihours` prints. */
-static bool read_basic(struct when_text *text, size_t digits, struct when_reading *reading)
+static bool read_basic(struct when_text *text, size_t digits, struct when_fields *fields)
 {
 	int64_t number;
 
@@ -182,23 +182,23 @@ static bool read_basic(struct when_text *text, size_t digits, struct when_readin
 		return false;
 	for (; digits < 6; digits += 2)
 		number *= 100;
-	reading->hour = number / 10000;
-	reading->minute = number / 100 % 100;
-	reading->second = number % 100;
-	if (reading->hour > 23 || reading->minute > 59 || reading->second > 61)
+	fields->hour = number / 10000;
+	fields->minute = number / 100 % 100;
+	fields->second = number % 100;
+	if (fields->hour > 23 || fields->minute > 59 || fields->second > 61)
 		return false;
-	return !starts_fraction(text) || read_fraction(text, &reading->us);
+	return !starts_fraction(text) || read_fraction(text, &fields->us);
 }
 
-int when_time_read_iso(struct when_text *text, struct when_reading *reading)
+int when_time_read_iso(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text;
 	size_t digits = when_text_digits(start);
 	struct when_text behind = {start.at + digits, start.end};
-	bool ok = when_text_starts(&behind, ':') ? read_clock(text, reading)
-						 : read_basic(text, digits, reading);
+	bool ok = when_text_starts(&behind, ':') ? read_clock(text, fields)
+						 : read_basic(text, digits, fields);
 
 	if (!ok)
-		return bad_time(reading, start, *text);
-	return finish(reading, start, *text);
+		return bad_time(fields, start, *text);
+	return finish(fields, start, *text);
 }

@@ -11,66 +11,66 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "when_reading.h"
+#include "when_fields.h"
 #include "when_zone.h"
 
 #define SECONDS_LAST ((int64_t)(WHEN_TIMESTAMP_LAST / WHEN_US_PER_SECOND))
 
-static bool has_day(const struct when_reading *reading)
+static bool has_day(const struct when_fields *fields)
 {
-	return !when_text_done(&reading->day_words) || !when_text_done(&reading->weekday_word);
+	return !when_text_done(&fields->day_words) || !when_text_done(&fields->weekday_word);
 }
 
-static bool has_time(const struct when_reading *reading)
+static bool has_time(const struct when_fields *fields)
 {
-	return !when_text_done(&reading->time_words);
+	return !when_text_done(&fields->time_words);
 }
 
-static int blame_unknown(const struct when_reading *reading, struct when_text word)
+static int error_unknown(const struct when_fields *fields, struct when_text word)
 {
 	if (when_is_digit(*word.at))
-		return when_blame(reading->error, word, -ENOENT,
+		return when_error_set(fields->error, word, -ENOENT,
 			"is neither a time of day nor a date; say for example 9:00, 9am or 2027-01-31");
-	return when_blame(reading->error, word, -ENOENT,
+	return when_error_set(fields->error, word, -ENOENT,
 		"is not understood; say for example 5min, 18:00, tomorrow 9am or 2027-01-31");
 }
 
 /* Whatever is nothing else must be a zone, and the last word. */
-static int read_zone(struct when_text *text, struct when_reading *reading)
+static int read_zone(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text word = when_text_first_word(*text);
 
 	text->at = word.end;
-	if (!when_text_done(text) || (!has_day(reading) && !has_time(reading)))
-		return blame_unknown(reading, word);
-	reading->zone_word = word;
+	if (!when_text_done(text) || (!has_day(fields) && !has_time(fields)))
+		return error_unknown(fields, word);
+	fields->zone_word = word;
 	return 1;
 }
 
 /* "at" before a time, "on" before a day. Return: as when_time_read(). */
-static int read_preposition(struct when_text *text, struct when_reading *reading)
+static int read_preposition(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text word = when_text_first_word(*text);
 	int r;
 
 	if (when_text_take_word(text, "at")) {
-		r = when_time_read(text, reading);
+		r = when_time_read(text, fields);
 	} else if (when_text_take_word(text, "on")) {
-		r = when_date_read(text, reading);
+		r = when_date_read(text, fields);
 		if (r == 0)
-			r = when_word_read(text, reading);
+			r = when_word_read(text, fields);
 	} else {
 		return 0;
 	}
 	if (r == 0)
-		return when_blame(reading->error, word, -EINVAL,
+		return when_error_set(fields->error, word, -EINVAL,
 			"must stand before a time or a day, such as \"at 9:00\" or \"on friday\"");
 	return r;
 }
 
-static int read_item(struct when_text *text, struct when_reading *reading)
+static int read_item(struct when_text *text, struct when_fields *fields)
 {
-	static int (*const readers[])(struct when_text *, struct when_reading *) = {
+	static int (*const readers[])(struct when_text *, struct when_fields *) = {
 		read_preposition,
 		when_time_read,
 		when_date_read,
@@ -79,29 +79,29 @@ static int read_item(struct when_text *text, struct when_reading *reading)
 	int r;
 
 	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
-		r = readers[i](text, reading);
+		r = readers[i](text, fields);
 		if (r != 0)
 			return r;
 	}
-	return when_text_starts_digit(text) ? blame_unknown(reading, when_text_first_word(*text))
-					    : read_zone(text, reading);
+	return when_text_starts_digit(text) ? error_unknown(fields, when_text_first_word(*text))
+					    : read_zone(text, fields);
 }
 
 /* Whether a zone follows without a blank, as in RFC 3339: an offset or "Z" behind a time of day. */
-static bool zone_is_glued(const struct when_text *text, const struct when_reading *reading)
+static bool zone_is_glued(const struct when_text *text, const struct when_fields *fields)
 {
-	return reading->time_words.end == text->at &&
+	return fields->time_words.end == text->at &&
 		(when_text_starts(text, '+') || when_text_starts(text, '-') ||
 			when_text_starts(text, 'Z') || when_text_starts(text, 'z'));
 }
 
-static int read_items(struct when_text text, struct when_reading *reading)
+static int read_items(struct when_text text, struct when_fields *fields)
 {
 	const struct when_text all = text;
 	int r;
 
 	while (!when_text_done(&text)) {
-		r = read_item(&text, reading);
+		r = read_item(&text, fields);
 		if (r < 0)
 			return r;
 		/* "Fri, 1 Jan 2027", "tomorrow, 9am" */
@@ -112,55 +112,55 @@ static int read_items(struct when_text text, struct when_reading *reading)
 			when_text_skip_blanks(&text);
 			continue;
 		}
-		if (!zone_is_glued(&text, reading))
-			return blame_unknown(reading, when_text_word_at(all, text.at));
+		if (!zone_is_glued(&text, fields))
+			return error_unknown(fields, when_text_word_at(all, text.at));
 	}
 	return 0;
 }
 
-static int check_weekday(const struct when_reading *reading, const struct when_civil *civil)
+static int check_weekday(const struct when_fields *fields, const struct when_civil *civil)
 {
 	int weekday = when_civil_weekday(civil);
 
-	if (weekday == reading->weekday)
+	if (weekday == fields->weekday)
 		return 0;
-	return when_blame(reading->error, reading->weekday_word, -EINVAL,
+	return when_error_set(fields->error, fields->weekday_word, -EINVAL,
 		"is not the day of that date: %.*s is a %s",
-		(int)when_text_length(reading->day_words), reading->day_words.at,
+		(int)when_text_length(fields->day_words), fields->day_words.at,
 		when_weekday_name(weekday));
 }
 
 /* Puts day and time of day together, from what the zone's clocks show now. */
-static int civil_from_reading(const struct when_reading *reading, struct when_civil *civil)
+static int civil_from_fields(const struct when_fields *fields, struct when_civil *civil)
 {
-	bool has_weekday = !when_text_done(&reading->weekday_word);
+	bool has_weekday = !when_text_done(&fields->weekday_word);
 	int days_ahead;
 
-	civil->hour = reading->hour;
-	civil->minute = reading->minute;
-	civil->second = reading->second;
-	if (reading->is_midnight && has_day(reading))
-		return when_blame(reading->error, reading->time_words, -EINVAL,
+	civil->hour = fields->hour;
+	civil->minute = fields->minute;
+	civil->second = fields->second;
+	if (fields->is_midnight && has_day(fields))
+		return when_error_set(fields->error, fields->time_words, -EINVAL,
 			"begins a day and ends one; say 00:00 for the beginning of that day");
 
-	switch (reading->day) {
+	switch (fields->day) {
 	case WHEN_DAY_DATE:
-		civil->year = reading->year;
-		civil->month = reading->month;
-		civil->day = reading->day_of_month;
-		return has_weekday ? check_weekday(reading, civil) : 0;
+		civil->year = fields->year;
+		civil->month = fields->month;
+		civil->day = fields->day_of_month;
+		return has_weekday ? check_weekday(fields, civil) : 0;
 	case WHEN_DAY_RELATIVE:
-		civil->day += reading->days_on;
-		return has_weekday ? check_weekday(reading, civil) : 0;
+		civil->day += fields->day_offset;
+		return has_weekday ? check_weekday(fields, civil) : 0;
 	case WHEN_DAY_NONE:
 	default:
 		break;
 	}
 	if (has_weekday) {
 		/* The first one after today: never today. */
-		days_ahead = (reading->weekday - when_civil_weekday(civil) + 7) % 7;
+		days_ahead = (fields->weekday - when_civil_weekday(civil) + 7) % 7;
 		civil->day += days_ahead == 0 ? 7 : days_ahead;
-	} else if (reading->is_midnight) {
+	} else if (fields->is_midnight) {
 		/* The next one. Today's has always passed. */
 		civil->day++;
 	}
@@ -168,30 +168,30 @@ static int civil_from_reading(const struct when_reading *reading, struct when_ci
 }
 
 /* What to say for the same time of the next day; nothing if that is too long. */
-static void suggest_tomorrow(const struct when_reading *reading, struct when *when)
+static void suggest_tomorrow(const struct when_fields *fields, struct when *when)
 {
 	char seconds[16] = "";
 	int n;
 
-	if (reading->second != 0)
-		snprintf(seconds, sizeof(seconds), ":%02d", (int)reading->second);
-	n = snprintf(when->instead, sizeof(when->instead), "tomorrow %02d:%02d%s%s%.*s",
-		(int)reading->hour, (int)reading->minute, seconds,
-		when_text_done(&reading->zone_word) ? "" : " ",
-		(int)when_text_length(reading->zone_word), reading->zone_word.at);
-	if ((size_t)n >= sizeof(when->instead))
-		when->instead[0] = '\0';
+	if (fields->second != 0)
+		snprintf(seconds, sizeof(seconds), ":%02d", (int)fields->second);
+	n = snprintf(when->suggestion, sizeof(when->suggestion), "tomorrow %02d:%02d%s%s%.*s",
+		(int)fields->hour, (int)fields->minute, seconds,
+		when_text_done(&fields->zone_word) ? "" : " ",
+		(int)when_text_length(fields->zone_word), fields->zone_word.at);
+	if ((size_t)n >= sizeof(when->suggestion))
+		when->suggestion[0] = '\0';
 }
 
 /* Whether a time of day of today was typed: with "today" or without. */
-static bool is_of_today(const struct when_reading *reading)
+static bool is_of_today(const struct when_fields *fields)
 {
-	return has_time(reading) && when_text_done(&reading->weekday_word) &&
-		(reading->day == WHEN_DAY_NONE ||
-			(reading->day == WHEN_DAY_RELATIVE && reading->days_on == 0));
+	return has_time(fields) && when_text_done(&fields->weekday_word) &&
+		(fields->day == WHEN_DAY_NONE ||
+			(fields->day == WHEN_DAY_RELATIVE && fields->day_offset == 0));
 }
 
-static int conclude(struct when_text all, const struct when_reading *reading,
+static int compute_instant(struct when_text all, const struct when_fields *fields,
 	const struct when_zone *zone, uint64_t now_us, struct when *ret)
 {
 	struct when_civil civil = when_zone_civil(zone, (int64_t)(now_us / WHEN_US_PER_SECOND));
@@ -199,28 +199,27 @@ static int conclude(struct when_text all, const struct when_reading *reading,
 	int64_t s;
 	int r;
 
-	r = civil_from_reading(reading, &civil);
+	r = civil_from_fields(fields, &civil);
 	if (r < 0)
 		return r;
 	s = when_zone_instant(zone, &civil);
 	if (s < 0)
-		return when_blame(reading->error, all, -ERANGE, "is before 1970");
+		return when_error_set(fields->error, all, -ERANGE, "is before 1970");
 	/* The fraction is of one second at most. */
 	if (s <= SECONDS_LAST)
-		when.us = (uint64_t)s * WHEN_US_PER_SECOND + reading->us;
+		when.us = (uint64_t)s * WHEN_US_PER_SECOND + fields->us;
 	if (s > SECONDS_LAST || when.us > WHEN_TIMESTAMP_LAST)
-		return when_blame(reading->error, all, -ERANGE, "is after the year 9999");
-	if (when.us < now_us && is_of_today(reading))
-		suggest_tomorrow(reading, &when);
+		return when_error_set(fields->error, all, -ERANGE, "is after the year 9999");
+	if (when.us < now_us && is_of_today(fields))
+		suggest_tomorrow(fields, &when);
 	*ret = when;
 	return 0;
 }
 
 /* Begins with the zone that was named, else with the local one. Return: 0; -EINVAL; -ENOMEM. */
-static int enter_zone(
-	const struct when_reading *reading, uint64_t now_us, struct when_zone *ret_zone)
+static int enter_zone(const struct when_fields *fields, uint64_t now_us, struct when_zone *ret_zone)
 {
-	struct when_text word = reading->zone_word;
+	struct when_text word = fields->zone_word;
 	int r;
 
 	if (when_text_done(&word)) {
@@ -231,28 +230,28 @@ static int enter_zone(
 	if (r > 0)
 		return 0;
 	if (r < 0)
-		return when_blame(reading->error, word, r, "cannot be looked up: out of memory");
+		return when_error_set(fields->error, word, r, "cannot be looked up: out of memory");
 	if (!when_zone_has_database())
-		return when_blame(reading->error, word, -EINVAL,
+		return when_error_set(fields->error, word, -EINVAL,
 			"is not found: there are no time zones here; install tzdata or set TZDIR");
-	return when_blame(reading->error, word, -EINVAL,
+	return when_error_set(fields->error, word, -EINVAL,
 		"is not a time zone; say for example Europe/Berlin, UTC or +01:00");
 }
 
 int when_timestamp_read(
 	struct when_text text, uint64_t now_us, struct when *ret, struct when_error *error)
 {
-	struct when_reading reading = {.error = error};
+	struct when_fields fields = {.error = error};
 	struct when_zone zone;
 	int r;
 
-	r = read_items(text, &reading);
+	r = read_items(text, &fields);
 	if (r < 0)
 		return r;
-	r = enter_zone(&reading, now_us, &zone);
+	r = enter_zone(&fields, now_us, &zone);
 	if (r < 0)
 		return r;
-	r = conclude(text, &reading, &zone, now_us, ret);
+	r = compute_instant(text, &fields, &zone, now_us, ret);
 	when_zone_leave(&zone);
 	return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Words for days; see when_reading.h.
+ * Words for days; see when_fields.h.
  *
  * A word that means one thing to everybody is taken. One that means two things is refused, and the
  * error names what to say instead: a timer a week late is worse than a question.
@@ -8,13 +8,13 @@
 #include <errno.h>
 
 #include "when_calendar.h"
-#include "when_reading.h"
+#include "when_fields.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct {
 	const char *word;
-	int days_on;
+	int day_offset;
 } days[] = {
 	{"yesterday", -1},
 	{"today", 0},
@@ -36,38 +36,38 @@ static const struct {
 	{"tonight", no_hour},
 };
 
-static int read_weekday(struct when_text *text, struct when_reading *reading)
+static int read_weekday(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text word = when_text_letters(*text);
 	int weekday = when_weekday_from_word(word);
 
 	if (weekday < 0)
 		return 0;
-	if (!when_text_done(&reading->weekday_word))
-		return when_blame(
-			reading->error, word, -EINVAL, "is a second day of the week; say one only");
+	if (!when_text_done(&fields->weekday_word))
+		return when_error_set(
+			fields->error, word, -EINVAL, "is a second day of the week; say one only");
 	text->at = word.end;
-	reading->weekday_word = word;
-	reading->weekday = weekday;
+	fields->weekday_word = word;
+	fields->weekday = weekday;
 	return 1;
 }
 
 static int refuse_ambiguous(
-	struct when_text word, struct when_text behind, struct when_reading *reading)
+	struct when_text word, struct when_text behind, struct when_fields *fields)
 {
 	int weekday;
 
 	when_text_skip_blanks(&behind);
 	weekday = when_weekday_from_word(when_text_letters(behind));
 	if (weekday < 0)
-		return when_blame(reading->error, word, -EINVAL,
+		return when_error_set(fields->error, word, -EINVAL,
 			"means two things; say a span, such as 7d, or a date");
-	return when_blame(reading->error, word, -EINVAL,
+	return when_error_set(fields->error, word, -EINVAL,
 		"means two things; \"%s\" is the first one after today; or say a date",
 		when_weekday_name(weekday));
 }
 
-int when_word_read(struct when_text *text, struct when_reading *reading)
+int when_word_read(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text word = when_text_letters(*text);
 	const struct when_text behind = {word.end, text->end};
@@ -75,20 +75,21 @@ int when_word_read(struct when_text *text, struct when_reading *reading)
 	for (size_t i = 0; i < COUNT(days); i++) {
 		if (!when_text_is_caseless(word, days[i].word))
 			continue;
-		if (!when_text_done(&reading->day_words))
-			return when_blame(
-				reading->error, word, -EINVAL, "is a second day; say one only");
+		if (!when_text_done(&fields->day_words))
+			return when_error_set(
+				fields->error, word, -EINVAL, "is a second day; say one only");
 		text->at = word.end;
-		reading->day = WHEN_DAY_RELATIVE;
-		reading->day_words = word;
-		reading->days_on = days[i].days_on;
+		fields->day = WHEN_DAY_RELATIVE;
+		fields->day_words = word;
+		fields->day_offset = days[i].day_offset;
 		return 1;
 	}
 	if (when_text_is_caseless(word, "next") || when_text_is_caseless(word, "this"))
-		return refuse_ambiguous(word, behind, reading);
+		return refuse_ambiguous(word, behind, fields);
 	for (size_t i = 0; i < COUNT(refused); i++) {
 		if (when_text_is_caseless(word, refused[i].word))
-			return when_blame(reading->error, word, -EINVAL, "%s", refused[i].advice);
+			return when_error_set(
+				fields->error, word, -EINVAL, "%s", refused[i].advice);
 	}
-	return read_weekday(text, reading);
+	return read_weekday(text, fields);
 }

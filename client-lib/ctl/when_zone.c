@@ -15,6 +15,8 @@
  */
 #include "when_zone.h"
 
+#include "when.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -27,12 +29,12 @@
 #define ZONE_NAME_MAX 63 /* bytes; the longest in the database has 38 */
 
 /* Two tries settle it if the offset changes once nearby. The limit is against endless swinging. */
-#define TRIES_MAX 8
+#define ITERATIONS_MAX 8
 
 /* In seconds. An abbreviation in use for less than a week is not found. */
-#define STRIDE	  (7 * 86400)
-#define NOW_AWAY  (54 * STRIDE)
-#define DATE_AWAY (8 * 366 * 86400)
+#define SEARCH_STEP_S (7 * 86400)
+#define SEARCH_NOW_S  (54 * SEARCH_STEP_S)
+#define SEARCH_DATE_S (8 * 366 * 86400)
 
 /* Where the C library looks: in $TZDIR alone if that is set, else here. glibc knows the first one,
  * musl all of them. */
@@ -117,12 +119,62 @@ static bool find_zone_file(struct when_text name, char path[static PATH_MAX])
 	return false;
 }
 
+/* Whether the C library finds the file of a zone in $TZ, without its colon. */
+static bool tz_file_exists(const char *name)
+{
+	char path[PATH_MAX];
+	const char *folder;
+
+	if (*name == '/')
+		return zone_file_is_valid(name);
+	for (size_t i = 0; (folder = zone_folder(i)); i++) {
+		int n = snprintf(path, sizeof(path), "%s/%s", folder, name);
+
+		if ((size_t)n < sizeof(path) && zone_file_is_valid(path))
+			return true;
+	}
+	return false;
+}
+
+/* Whether the text begins as a POSIX rule does: a name of three letters or more, or of any
+ * characters in <>, then an offset. "CET-1CEST" does, "CET" does not. */
+static bool is_zone_rule(struct when_text rule)
+{
+	size_t name = when_text_length(when_text_letters(rule));
+
+	if (when_text_starts(&rule, '<')) {
+		while (!when_text_done(&rule) && *rule.at != '>')
+			rule.at++;
+		name = when_text_starts(&rule, '>') ? 1 : 0;
+	} else if (name < 3) {
+		return false;
+	}
+	rule.at += name;
+	if (when_text_starts(&rule, '+') || when_text_starts(&rule, '-'))
+		rule.at++;
+	return name > 0 && when_text_starts_digit(&rule);
+}
+
+bool when_local_zone_is_known(void)
+{
+	const char *tz = getenv("TZ");
+	struct when_text text;
+
+	if (!tz)
+		return true;
+	if (*tz == ':')
+		tz++;
+	text = when_text(tz);
+	return when_text_done(&text) || when_text_is(text, "UTC") || when_text_is(text, "UTC0") ||
+		is_zone_rule(text) || tz_file_exists(tz);
+}
+
 /* Finds the instant nearest to near_s at which the zone of the process has this abbreviation, by
  * looking once a week, and takes the offset that is in force then. */
 static bool find_abbreviation(
 	struct when_text word, int64_t near_s, int64_t away, bool caseless, int64_t *ret_offset_s)
 {
-	for (int64_t delta = 0; delta <= away; delta += STRIDE) {
+	for (int64_t delta = 0; delta <= away; delta += SEARCH_STEP_S) {
 		for (int sign = -1; sign <= 1; sign += 2) {
 			time_t t = near_s + sign * delta;
 			struct tm tm;
@@ -181,7 +233,7 @@ static int enter_named(struct when_text word, int64_t now_s, struct when_zone *r
 {
 	/* The colon tells that a file follows and not a rule. */
 	char tz[1 + PATH_MAX] = ":";
-	struct when_zone zone = {.switched = true};
+	struct when_zone zone = {.tz_changed = true};
 	const char *old;
 
 	if (!find_zone_file(word, tz + 1))
@@ -198,7 +250,7 @@ static int enter_named(struct when_text word, int64_t now_s, struct when_zone *r
 	}
 	tzset();
 	/* "CET" names a zone as well as its time in winter, and then means both. */
-	if (find_abbreviation(word, now_s, NOW_AWAY, false, &zone.offset_s))
+	if (find_abbreviation(word, now_s, SEARCH_NOW_S, false, &zone.offset_s))
 		zone.abbreviation = word;
 	*ret_zone = zone;
 	return 1;
@@ -220,7 +272,7 @@ int when_zone_enter(struct when_text word, int64_t now_s, struct when_zone *ret_
 	if (r != 0)
 		return r;
 	tzset();
-	if (!find_abbreviation(word, now_s, NOW_AWAY, true, &zone.offset_s))
+	if (!find_abbreviation(word, now_s, SEARCH_NOW_S, true, &zone.offset_s))
 		return 0;
 	zone.abbreviation = word;
 	*ret_zone = zone;
@@ -229,7 +281,7 @@ int when_zone_enter(struct when_text word, int64_t now_s, struct when_zone *ret_
 
 void when_zone_leave(struct when_zone *zone)
 {
-	if (!zone->switched)
+	if (!zone->tz_changed)
 		return;
 	/* If memory should lack here, the machine's own zone is what remains: no $TZ. */
 	if (!zone->saved_tz || setenv("TZ", zone->saved_tz, 1) < 0)
@@ -237,7 +289,7 @@ void when_zone_leave(struct when_zone *zone)
 	tzset();
 	free(zone->saved_tz);
 	zone->saved_tz = NULL;
-	zone->switched = false;
+	zone->tz_changed = false;
 }
 
 struct when_civil when_zone_civil(const struct when_zone *zone, int64_t s)
@@ -260,12 +312,12 @@ struct when_civil when_zone_civil(const struct when_zone *zone, int64_t s)
 }
 
 /* The instant at which the clocks of the process's zone show the local time. */
-static int64_t instant_by_trying(int64_t wanted)
+static int64_t instant_by_iteration(int64_t wanted)
 {
 	const struct when_zone local = {0};
 	int64_t t = wanted, latest = INT64_MIN;
 
-	for (int i = 0; i < TRIES_MAX; i++) {
+	for (int i = 0; i < ITERATIONS_MAX; i++) {
 		struct when_civil shown = when_zone_civil(&local, t);
 		int64_t off = wanted - when_civil_seconds(&shown);
 
@@ -273,7 +325,7 @@ static int64_t instant_by_trying(int64_t wanted)
 			return t;
 		t += off;
 		/* From the middle on: the first tries may lie outside of the swing. */
-		if (i >= TRIES_MAX / 2 && t > latest)
+		if (i >= ITERATIONS_MAX / 2 && t > latest)
 			latest = t;
 	}
 	return latest;
@@ -286,9 +338,9 @@ int64_t when_zone_instant(const struct when_zone *zone, const struct when_civil 
 	if (zone->is_fixed)
 		return wanted - offset_s;
 	if (when_text_done(&zone->abbreviation))
-		return instant_by_trying(wanted);
+		return instant_by_iteration(wanted);
 	/* Also out of season: "2027-01-01 09:00 CEST". What the abbreviation means may have changed
 	 * over the years, so the nearest use counts; else the one of today. */
-	find_abbreviation(zone->abbreviation, wanted - offset_s, DATE_AWAY, true, &offset_s);
+	find_abbreviation(zone->abbreviation, wanted - offset_s, SEARCH_DATE_S, true, &offset_s);
 	return wanted - offset_s;
 }

@@ -14,11 +14,11 @@ struct when_zone {
 	bool is_fixed;		       /* always offset_s, whatever the date */
 	int64_t offset_s;	       /* east of UTC, in seconds */
 	struct when_text abbreviation; /* "CEST": the offset that has this name; else empty */
-	bool switched;		       /* $TZ is to be put back, */
+	bool tz_changed;	       /* $TZ is to be put back, */
 	char *saved_tz;		       /* to this, or to nothing if NULL; owned */
 };
 
-/* Begins with the zone of the process. Return: the zone, not switched. */
+/* Begins with the zone of the process. Return: the zone, not tz_changed. */
 struct when_zone when_zone_local(void);
 
 /*

@@ -14,8 +14,9 @@
 
 #define ESCAPED 4 /* "\xff" */
 
-/* The bytes of the character at text, which is not empty, and its columns. */
-static size_t character(const char *text, mbstate_t *state, size_t *ret_width)
+/* Returns the length of the first character in bytes, sets *ret_width to its columns. The text is not
+ * empty. */
+static size_t first_character(const char *text, mbstate_t *state, size_t *ret_width)
 {
 	wchar_t c;
 	size_t length = mbrtowc(&c, text, MB_CUR_MAX, state);
@@ -35,7 +36,7 @@ size_t width_of(const char *text)
 	size_t sum = 0, width;
 
 	while (*text) {
-		text += character(text, &state, &width);
+		text += first_character(text, &state, &width);
 		sum += width;
 	}
 	return sum;
@@ -50,7 +51,7 @@ static const char *ellipsis(void)
 	return mbrtowc(&c, dots, sizeof(dots) - 1, &state) == sizeof(dots) - 1 ? dots : "~";
 }
 
-void width_cut(char *text, size_t width)
+void width_truncate(char *text, size_t width)
 {
 	mbstate_t state = {0};
 	size_t at = 0, sum = 0, step;
@@ -58,7 +59,7 @@ void width_cut(char *text, size_t width)
 	if (width_of(text) <= width)
 		return;
 	while (text[at]) {
-		size_t length = character(text + at, &state, &step);
+		size_t length = first_character(text + at, &state, &step);
 
 		if (sum + step + 1 > width)
 			break;

@@ -125,10 +125,10 @@ static void check_when(const char *text)
 	REQUIRE(when.every_us == 0 || (when.kind == WHEN_SPAN && when.every_us == when.us));
 	if (when.kind == WHEN_INSTANT)
 		check_instant(when.us);
-	if (when.instead[0] != '\0') {
+	if (when.suggestion[0] != '\0') {
 		REQUIRE(when.kind == WHEN_INSTANT && when.us < NOW_US);
-		REQUIRE(when_parse(when.instead, NOW_US, &again, &error) == 0);
-		REQUIRE(again.us > NOW_US && again.instead[0] == '\0');
+		REQUIRE(when_parse(when.suggestion, NOW_US, &again, &error) == 0);
+		REQUIRE(again.us > NOW_US && again.suggestion[0] == '\0');
 	}
 	REQUIRE(when_parse(text, NOW_US, &again, NULL) == 0);
 	REQUIRE(again.kind == when.kind && again.us == when.us);

@@ -44,12 +44,12 @@ static void test_after(void **state)
 static void test_left(void **state)
 {
 	(void)state;
-	assert_true(clock_left(150, 100) == 50);
-	assert_true(clock_left(100, 150) == -50);
-	assert_true(clock_left(INT64_MAX, 0) == INT64_MAX);
-	assert_true(clock_left(UINT64_MAX, 0) == INT64_MAX);
-	assert_true(clock_left(0, UINT64_MAX) == INT64_MIN);
-	assert_true(clock_left(UINT64_MAX, UINT64_MAX) == 0);
+	assert_true(clock_remaining(150, 100) == 50);
+	assert_true(clock_remaining(100, 150) == -50);
+	assert_true(clock_remaining(INT64_MAX, 0) == INT64_MAX);
+	assert_true(clock_remaining(UINT64_MAX, 0) == INT64_MAX);
+	assert_true(clock_remaining(0, UINT64_MAX) == INT64_MIN);
+	assert_true(clock_remaining(UINT64_MAX, UINT64_MAX) == 0);
 }
 
 int main(void)

@@ -32,25 +32,25 @@ static bool drops(struct runs *runs, toytimer_event event)
 
 static void test_in_time(void **state)
 {
-	struct runs runs = {.every = P};
+	struct runs runs = {.period = P};
 	uint64_t due = 7;
 
 	(void)state;
 	takes(&runs, wake(1000, 0, 0), 1001, 1000, 0, 1);
-	assert_false(runs_behind(&runs, 1099, &due));
+	assert_false(runs_overdue(&runs, 1099, &due));
 	assert_int_equal(due, 7);
 	takes(&runs, wake(1100, 0, 0), 1100, 1100, 0, 0);
-	assert_int_equal(runs.done, 2);
+	assert_int_equal(runs.completed, 2);
 }
 
 static void test_behind(void **state)
 {
-	struct runs runs = {.every = P};
+	struct runs runs = {.period = P};
 	uint64_t due;
 
 	(void)state;
 	takes(&runs, wake(1000, 0, 0), 1000, 1000, 0, 0);
-	assert_true(runs_behind(&runs, 1350, &due));
+	assert_true(runs_overdue(&runs, 1350, &due));
 	assert_int_equal(due, 1300);
 	runs_rearmed(&runs, due);
 	assert_true(drops(&runs, wake(1100, 0, 0))); /* was sent while COMMAND ran */
@@ -61,12 +61,12 @@ static void test_behind(void **state)
 /* The wake that was sent before has the due that the timer is re-armed to. */
 static void test_same_due(void **state)
 {
-	struct runs runs = {.every = P};
+	struct runs runs = {.period = P};
 	uint64_t due;
 
 	(void)state;
 	takes(&runs, wake(1000, 0, 0), 1000, 1000, 0, 0);
-	assert_true(runs_behind(&runs, 1150, &due));
+	assert_true(runs_overdue(&runs, 1150, &due));
 	runs_rearmed(&runs, due);
 	takes(&runs, wake(1100, 0, 0), 1150, 1100, 0, 50);
 	assert_true(drops(&runs, wake(1100, 0, 0)));
@@ -75,7 +75,7 @@ static void test_same_due(void **state)
 
 static void test_last(void **state)
 {
-	struct runs runs = {.every = P};
+	struct runs runs = {.period = P};
 
 	(void)state;
 	takes(&runs, wake(1000, 0, 0), 1000, 1000, 0, 0);
@@ -90,11 +90,11 @@ static void test_ends(void **state)
 
 	(void)state;
 	takes(&runs, wake(1000, 0, 1), 900, 1000, 0, 0); /* the clock was set back */
-	assert_false(runs_behind(&runs, UINT64_MAX, &due));
-	runs = (struct runs){.every = P};
+	assert_false(runs_overdue(&runs, UINT64_MAX, &due));
+	runs = (struct runs){.period = P};
 	takes(&runs, wake(UINT64_MAX - 5, UINT64_MAX, 0), UINT64_MAX, UINT64_MAX - 5, UINT64_MAX,
 		5);
-	assert_int_equal(runs.next, UINT64_MAX);
+	assert_int_equal(runs.next_due, UINT64_MAX);
 }
 
 int main(void)

@@ -143,7 +143,7 @@ static void test_bad_spans(void **state)
 		if (r != table[i].r)
 			fail_msg("\"%s\" gives %d", table[i].text, r);
 		assert_int_equal(us, 77);
-		expect_blame(table[i].text, table[i].word, &error);
+		expect_error(table[i].text, table[i].word, &error);
 		assert_int_equal(when_parse_span(table[i].text, &us, NULL), r);
 	}
 }

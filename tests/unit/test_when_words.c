@@ -296,7 +296,7 @@ static void test_spans_in_sentences(void **state)
 static void test_passed_times_of_day(void **state)
 {
 	static const struct {
-		const char *text, *instead;
+		const char *text, *suggestion;
 	} table[] = {
 		{"07:00", "tomorrow 07:00"}, {"7am", "tomorrow 07:00"},
 		{"08:00", "tomorrow 08:00"}, /* passed by a part of a second */
@@ -324,12 +324,12 @@ static void test_passed_times_of_day(void **state)
 		if (strlen(tzname[0]) < strlen(rule) - 1)
 			continue;
 		assert_int_equal(when_parse(table[i].text, NOW_US, &when, NULL), 0);
-		if (strcmp(when.instead, table[i].instead) != 0)
-			fail_msg("\"%s\": \"%s\"", table[i].text, when.instead);
-		if (*when.instead == '\0')
+		if (strcmp(when.suggestion, table[i].suggestion) != 0)
+			fail_msg("\"%s\": \"%s\"", table[i].text, when.suggestion);
+		if (*when.suggestion == '\0')
 			continue;
 		assert_true(when.us < NOW_US);
-		expect_instants(&(struct instant){when.instead, when.us + D(1)}, 1);
+		expect_instants(&(struct instant){when.suggestion, when.us + D(1)}, 1);
 	}
 }
 
@@ -341,7 +341,7 @@ static void test_tomorrow_is_later(void **state)
 
 	for (int i = 0; i < 3000; i++) {
 		uint64_t now = next_number(&seed) % S(UINT64_C(7000000000)) + D(2);
-		struct when when, instead;
+		struct when when, suggestion;
 		char text[64];
 
 		snprintf(text, sizeof(text), "%02d:%02d%+03d:%02d", (int)(next_number(&seed) % 24),
@@ -349,12 +349,12 @@ static void test_tomorrow_is_later(void **state)
 			(int)(next_number(&seed) % 60));
 		assert_int_equal(when_parse(text, now, &when, NULL), 0);
 		if (when.us >= now) {
-			assert_string_equal(when.instead, "");
+			assert_string_equal(when.suggestion, "");
 			continue;
 		}
-		assert_int_equal(when_parse(when.instead, now, &instead, NULL), 0);
-		assert_int_equal(instead.us, when.us + D(1));
-		assert_true(instead.us > now - S(60));
+		assert_int_equal(when_parse(when.suggestion, now, &suggestion, NULL), 0);
+		assert_int_equal(suggestion.us, when.us + D(1));
+		assert_true(suggestion.us > now - S(60));
 	}
 }
 

@@ -273,10 +273,10 @@ static void test_no_memory(void **state)
 	need_zones();
 	strdups_left = 0;
 	assert_int_equal(when_parse(refused.text, NOW_US, &when, &error), -ENOMEM);
-	expect_blame(refused.text, refused.word, &error);
+	expect_error(refused.text, refused.word, &error);
 	setenvs_left = 0;
 	assert_int_equal(when_parse(refused.text, NOW_US, &when, &error), -ENOMEM);
-	expect_blame(refused.text, refused.word, &error);
+	expect_error(refused.text, refused.word, &error);
 	assert_int_equal(when.us, 77);
 	assert_string_equal(getenv("TZ"), "UTC");
 	setenvs_left = 1;

@@ -47,7 +47,7 @@ void expect_instants(const struct instant *table, size_t count)
 	}
 }
 
-void expect_blame(const char *text, const char *word, const struct when_error *error)
+void expect_error(const char *text, const char *word, const struct when_error *error)
 {
 	size_t length = strlen(error->advice);
 
@@ -70,7 +70,7 @@ void expect_refused(const struct refused *table, size_t count)
 		if (r != table[i].r)
 			fail_msg("\"%s\" gives %d", table[i].text, r);
 		assert_int_equal(when.us, 77);
-		expect_blame(table[i].text, table[i].word, &error);
+		expect_error(table[i].text, table[i].word, &error);
 		if (table[i].advice && !strstr(error.advice, table[i].advice))
 			fail_msg("\"%s\": %s", table[i].text, error.advice);
 		assert_int_equal(when_parse(table[i].text, NOW_US, &when, NULL), r);

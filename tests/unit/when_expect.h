@@ -54,7 +54,7 @@ void expect_instants(const struct instant *table, size_t count);
 void expect_refused(const struct refused *table, size_t count);
 
 /* The error blames this word of the text. */
-void expect_blame(const char *text, const char *word, const struct when_error *error);
+void expect_error(const char *text, const char *word, const struct when_error *error);
 
 /* Numbers that look random but are the same each time; of all magnitudes. */
 uint64_t next_number(uint64_t *seed);

@@ -16,13 +16,13 @@ enum when_day {
 	WHEN_DAY_RELATIVE, /* so many days after today */
 };
 
-struct when_reading {
+struct when_fields {
 	enum when_day day;
 	struct when_text day_words; /* empty if there is no day */
 	int64_t year;
 	int64_t month;
 	int64_t day_of_month;
-	int64_t days_on; /* WHEN_DAY_RELATIVE: -1, 0 or 1 */
+	int64_t day_offset; /* WHEN_DAY_RELATIVE: -1, 0 or 1 */
 
 	struct when_text weekday_word; /* empty if there is none */
 	int weekday;		       /* 0 is Sunday */
@@ -44,16 +44,16 @@ struct when_reading {
  * error written. */
 
 /* A time of day: "18:00:30.5", "5pm", "noon". */
-int when_time_read(struct when_text *text, struct when_reading *reading);
+int when_time_read(struct when_text *text, struct when_fields *fields);
 
 /* The time of day behind the T of ISO 8601: "09:00:30", "090030", "09". */
-int when_time_read_iso(struct when_text *text, struct when_reading *reading);
+int when_time_read_iso(struct when_text *text, struct when_fields *fields);
 
 /* A date: "2027-01-31", "2027-01-31T09:00", "31 Jan 2027", "January 31, 2027". */
-int when_date_read(struct when_text *text, struct when_reading *reading);
+int when_date_read(struct when_text *text, struct when_fields *fields);
 
 /* A word for a day: "tomorrow", "friday"; and the words that are refused with a reason. */
-int when_word_read(struct when_text *text, struct when_reading *reading);
+int when_word_read(struct when_text *text, struct when_fields *fields);
 
 /* A number of one to digits_max digits, blanks before it allowed. Return: whether it is there, and
  * from low to high; else text is in the number that is not, if there is one. */

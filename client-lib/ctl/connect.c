@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connection to timerd: which socket, why timerd cannot be reached, and whether its process ids
+ * are ours.
+ *
+ * The library returns one error for "cannot be reached". To give the user a reason, this file
+ * connects once more itself and reads errno.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "output.h"
+
+#define SYSTEM_SOCKET "/run/timerd/socket"
+#define USER_SOCKET   "timerd/socket" /* below $XDG_RUNTIME_DIR */
+
+static const char *empty_as_null(const char *s)
+{
+	return s && *s ? s : NULL;
+}
+
+/* The caller frees *ret. Returns CTL_DONE, or prints an error and returns another status. */
+static int socket_path(const struct ctl *ctl, char **ret)
+{
+	const char *path = SYSTEM_SOCKET;
+	char *copy = NULL;
+
+	if (ctl->instance == CTL_INSTANCE_PATH)
+		path = ctl->path;
+	else if (ctl->instance == CTL_INSTANCE_DEFAULT && empty_as_null(getenv("TIMERD_SOCKET")))
+		path = getenv("TIMERD_SOCKET");
+
+	if (ctl->instance == CTL_INSTANCE_USER) {
+		const char *directory = empty_as_null(getenv("XDG_RUNTIME_DIR"));
+
+		if (!directory) {
+			output_error("--user: XDG_RUNTIME_DIR is not set; "
+				     "log in, or name the socket with --socket PATH");
+			return CTL_UNREACHABLE;
+		}
+		if (asprintf(&copy, "%s/" USER_SOCKET, directory) < 0)
+			copy = NULL;
+	} else {
+		copy = strdup(path);
+	}
+	if (!copy)
+		return ctl_no_memory();
+	*ret = copy;
+	return CTL_DONE;
+}
+
+static void free_path(char **path)
+{
+	free(*path);
+}
+
+/* Returns the descriptor of a new connection, or a negative errno. */
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd, error;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		error = errno;
+		close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+/* Prints why timerd cannot be reached, and what to do. */
+static void report_unreachable(const struct ctl *ctl, const char *path)
+{
+	const char *text = toytimer_strerror(-ECONNREFUSED);
+	const char *why = "it closed the connection";
+	int fd = connect_to(path);
+	/* There is no socket, or nobody listens. */
+	bool down = fd == -ENOENT || fd == -ECONNREFUSED;
+
+	if (fd >= 0)
+		close(fd);
+	else
+		why = strerror(-fd);
+	if (down && ctl->instance == CTL_INSTANCE_USER)
+		output_error(
+			"%s: %s: %s; try: systemctl --user start timerd.socket", path, text, why);
+	else if (down && !strcmp(path, SYSTEM_SOCKET))
+		output_error("%s: %s: %s; try: systemctl start timerd.socket", path, text, why);
+	else if (down)
+		output_error("%s: %s: %s; try: timerd --socket %s", path, text, why, path);
+	else
+		output_error("%s: %s: %s", output_word(path), text, why);
+}
+
+int ctl_open(const struct ctl *ctl, toytimer **ret)
+{
+	_cleanup_(free_path) char *path = NULL;
+	int r;
+
+	r = socket_path(ctl, &path);
+	if (r != CTL_DONE)
+		return r;
+	r = toytimer_open(ret, path);
+	if (r == -ECONNREFUSED)
+		report_unreachable(ctl, path);
+	else if (r < 0)
+		output_error("%s: %s", output_word(path),
+			r == -EINVAL ? "cannot be the path of a socket" : toytimer_strerror(r));
+	return r < 0 ? ctl_status_of(r) : CTL_DONE;
+}
+
+void ctl_close(toytimer **t)
+{
+	toytimer_unref(*t);
+}
+
+/* The parent of a process, from /proc; 0: unknown. */
+static uint32_t parent_of(uint32_t pid)
+{
+	char path[32], line[128];
+	unsigned int parent = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "PPid: %u", &parent) == 1)
+			break;
+	fclose(f);
+	return parent;
+}
+
+/*
+ * The kernel translates the peer's process id into our pid namespace, timerd's status does not. The
+ * peer is the process that listens: timerd, or the service manager that started timerd.
+ */
+bool ctl_shares_pids(const struct ctl *ctl, uint32_t daemon_pid)
+{
+	_cleanup_(free_path) char *path = NULL;
+	struct ucred peer = {0};
+	socklen_t size = sizeof(peer);
+	int fd, r;
+
+	if (socket_path(ctl, &path) != CTL_DONE)
+		return false;
+	fd = connect_to(path);
+	if (fd < 0)
+		return false;
+	r = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	close(fd);
+	if (r < 0 || peer.pid <= 0)
+		return false;
+	return (uint32_t)peer.pid == daemon_pid || (uint32_t)peer.pid == parent_of(daemon_pid);
+}

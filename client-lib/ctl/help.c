@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The texts of --help and of the verb help. The help of toytimerctl shows all verbs; it is made of
+ * the same parts as the help of one verb, so that the two cannot differ.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ctl.h"
+
+#define PROGRAM "toytimerctl [--system|--user|--socket PATH] "
+
+struct verb_help {
+	const char *verb;
+	const char *usage;   /* after the verb */
+	const char *summary; /* one line */
+	const char *options; /* a line each */
+	const char *note;    /* for the help of this verb only */
+};
+
+static const struct verb_help verbs[] = {
+	{
+		.verb = "register",
+		.usage = " [OPTION...] [WHEN] [-- COMMAND [ARG...]]",
+		.summary = "Wait until WHEN, then print a line or run COMMAND",
+		.options =
+			"     --every SPAN      repeat with this period; without WHEN, first after SPAN\n"
+			"     --count N         end after N wakes (default: 1; with --every: no end)\n"
+			"     --slack SPAN      allow a wake to be this much later\n"
+			"     --clock CLOCK     monotonic, boottime or realtime\n"
+			"     --wake-system     also wake the machine from suspend\n"
+			"     --label TEXT      a name that list shows\n"
+			"     --quiet           print nothing\n"
+			"     --json            print one JSON object a line\n",
+		.note = "WHEN is a span from now (5s, 1h 30min) or a time (18:00, tomorrow 9am,\n"
+			"2027-01-01 09:00).\n",
+	},
+	{
+		.verb = "list",
+		.usage = " [OPTION...]",
+		.summary = "Show your timers, the next one first",
+		.options =
+			"     --all             show the timers of all users (root only)\n"
+			"     --json            print JSON\n"
+			"     --no-legend       print neither headings nor the number of timers\n"
+			"  -o COLUMN[,COLUMN]   show these columns: id, label, clock, due, left, slack,\n"
+			"                       every, count, fired, wake, uid, user, pid, comm\n",
+		.note = "",
+	},
+	{
+		.verb = "cancel",
+		.usage = " ID...",
+		.summary = "Cancel timers",
+		.options = "",
+		.note = "\"toytimerctl list\" shows the ids.\n",
+	},
+	{
+		.verb = "status",
+		.usage = " [OPTION...]",
+		.summary = "Show the counters of timerd",
+		.options = "     --json            print JSON\n",
+		.note = "",
+	},
+	{
+		.verb = "help",
+		.usage = " [VERB]",
+		.summary = "Show this help, or the help of VERB",
+		.options = "",
+		.note = "",
+	},
+};
+
+static const char common_options[] =
+	"     --system          use the instance of the system\n"
+	"     --user            use the instance of this user\n"
+	"     --socket PATH     use the instance that listens at PATH\n"
+	"                       (default: $TIMERD_SOCKET, else --system)\n"
+	"  -h --help            show this help\n"
+	"     --version         show the version\n";
+
+static void print_all(FILE *out)
+{
+	fputs(PROGRAM "VERB\n\nRegister, list and cancel timers at timerd, the timer service.\n\n",
+		out);
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		const struct verb_help *v = &verbs[i];
+		int width = fprintf(out, "  %s%s", v->verb, v->usage);
+
+		if (width < 22)
+			fprintf(out, "%*s %s\n", 22 - width, "", v->summary);
+		else
+			fprintf(out, "\n%23s%s\n", "", v->summary);
+		fputs(v->options, out);
+	}
+	fprintf(out, "\n%s\n%sSee toytimerctl(1).\n", common_options, verbs[0].note);
+}
+
+int ctl_print_help(FILE *out, const char *verb)
+{
+	if (!verb) {
+		print_all(out);
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		const struct verb_help *v = &verbs[i];
+
+		if (strcmp(v->verb, verb) != 0)
+			continue;
+		fprintf(out, PROGRAM "%s%s\n\n%s.\n\n%s%s%s\n%sSee toytimerctl(1).\n", v->verb,
+			v->usage, v->summary, v->options, *v->options ? "\n" : "", common_options,
+			v->note);
+		return 0;
+	}
+	return -ENOENT;
+}
