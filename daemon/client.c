@@ -22,6 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "errors.h"
+
 /* What the kernel counts for a packet beside its bytes (struct sk_buff and rounding), about. */
 #define PACKET_OVERHEAD 1024
 
@@ -212,15 +214,14 @@ int client_send(struct clients *clients, uint32_t session, const void *packet, s
 	return r;
 }
 
-static void client_block(
-	struct clients *clients, uint32_t session, const struct now *now, bool drain)
+/* The worker serves the session no more until its client has read. drain: all there is. */
+static void client_block(struct clients *clients, uint32_t session, bool drain)
 {
 	struct client *client = &clients->of[session];
 
 	wait_no_more(clients, session);
 	client->blocked = true;
 	client->drain = drain;
-	worker_settle(clients->worker, session, now, true);
 	/* If it has read in the meantime, the kernel reports that at once: nothing is missed. */
 	if (client_watch(clients, session, EPOLL_CTL_MOD) < 0)
 		client_close(clients, session);
@@ -330,11 +331,11 @@ void client_refuse(struct clients *clients, int fd, enum proto_status status, co
 	struct ucred ucred = peer_of(fd);
 	struct log_about about = {ucred.uid, (uint32_t)ucred.pid, limit_of(status)};
 	uint8_t packet[256];
-	size_t size = worker_error(packet, status, 0, worker_status_text(status));
+	size_t size = errors_write(packet, status, 0, errors_text(status));
 
 	worker_refused_client(clients->worker, status == PROTO_E_NOBODY ? UINT32_MAX : ucred.uid);
 	log_client(clients->log, LOG_NOTICE, now->at[PROTO_CLOCK_MONOTONIC], &about,
-		"refused a client: %s", worker_status_text(status));
+		"refused a client: %s", errors_text(status));
 	meter_begin(&clients->meter);
 	client_send_packet(fd, packet, size);
 	close_read(fd, REFUSED_PACKETS);
@@ -513,7 +514,8 @@ static uint32_t client_read(struct clients *clients, uint32_t session, const str
 	ssize_t n;
 
 	if (!has_room(client)) {
-		client_block(clients, session, now, false);
+		worker_block(clients->worker, session);
+		client_block(clients, session, false);
 		return 1;
 	}
 	n = receive(clients, session);
@@ -527,8 +529,8 @@ static uint32_t client_read(struct clients *clients, uint32_t session, const str
 	client->told = false;
 	if (n == -EBADMSG)
 		return client_end(clients, session, clients->out,
-			worker_error(clients->out, PROTO_E_PASSED_DESCRIPTOR, 0,
-				worker_status_text(PROTO_E_PASSED_DESCRIPTOR)),
+			errors_write(clients->out, PROTO_E_PASSED_DESCRIPTOR, 0,
+				errors_text(PROTO_E_PASSED_DESCRIPTOR)),
 			now);
 	if (n < 0 || (n == 0 && has_hung_up(client->fd))) {
 		client_close(clients, session);
@@ -563,39 +565,52 @@ uint32_t client_turn(struct clients *clients, uint32_t session, const struct now
 	return client_read(clients, session, now);
 }
 
-size_t client_serve(struct clients *clients, uint32_t session, const struct now *now)
-{
-	struct client *client = &clients->of[session];
-	struct worker *w = clients->worker;
-	bool recovers = worker_recovers(w, session);
-	size_t size = 0;
-	enum worker_send what = worker_wakes(w, session, now, false, clients->out, &size);
-	int r = 0;
+/* What worker_serve() gives back to the functions below. */
+struct serving {
+	struct clients *clients;
+	const struct now *now;
+};
 
-	if (what == WORKER_HOLD) {
-		if (client_ask_unread(client) > UNREAD_NONE) {
-			client_block(clients, session, now, true);
-			return 0;
-		}
-		what = worker_wakes(w, session, now, true, clients->out, &size);
-	}
-	if (what == WORKER_END) {
-		client_end(clients, session, clients->out, size, now);
-		return size;
-	}
-	if (what == WORKER_PACKET)
-		r = client_send(clients, session, clients->out, size);
-	if (r == -EAGAIN) {
-		client_block(clients, session, now, false);
-		return 0;
-	}
-	if (r == 0 && what == WORKER_PACKET)
-		worker_wakes_sent(w, now);
-	if (r == 0 && recovers && !worker_recovers(w, session))
-		r = client_watch(clients, session, EPOLL_CTL_MOD);
-	if (r < 0)
-		client_close(clients, session);
+static int outlet_send(void *user, uint32_t session, const void *packet, size_t size)
+{
+	const struct serving *serving = user;
+
+	return client_send(serving->clients, session, packet, size);
+}
+
+static bool outlet_has_read_all(void *user, uint32_t session)
+{
+	const struct serving *serving = user;
+
+	return client_ask_unread(&serving->clients->of[session]) <= UNREAD_NONE;
+}
+
+static void outlet_close(void *user, uint32_t session, const void *packet, size_t size)
+{
+	const struct serving *serving = user;
+
+	if (size)
+		client_end(serving->clients, session, packet, size, serving->now);
 	else
-		worker_settle(w, session, now, false);
-	return size;
+		client_close(serving->clients, session);
+}
+
+bool client_serve(struct clients *clients, const struct now *now, size_t *ret_size)
+{
+	struct serving serving = {clients, now};
+	const struct worker_outlet outlet = {
+		.user = &serving,
+		.packet = clients->out,
+		.send = outlet_send,
+		.has_read_all = outlet_has_read_all,
+		.close = outlet_close,
+	};
+	struct worker_served served = worker_serve(clients->worker, now, &outlet);
+
+	if (served.outcome == WORKER_FULL || served.outcome == WORKER_UNREAD)
+		client_block(clients, served.session, served.outcome == WORKER_UNREAD);
+	else if (served.recovered && client_watch(clients, served.session, EPOLL_CTL_MOD) < 0)
+		client_close(clients, served.session);
+	*ret_size = served.size;
+	return served.session;
 }

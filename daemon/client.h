@@ -81,9 +81,9 @@ void client_event(
  * there may be more to read. Return: the work, in the shortest records. */
 uint32_t client_turn(struct clients *clients, uint32_t session, const struct now *now);
 
-/* Sends the session, which worker_ready() gave, one packet of what is due, and settles it. Return:
- * the packet's size in bytes, 0 if there was none, as a measure of the work. */
-size_t client_serve(struct clients *clients, uint32_t session, const struct now *now);
+/* Serves the session whose turn it is: worker_serve(). ret_size: of its packet in bytes, a measure of
+ * the work; 0: there was none. Return: whether a session waited to be served. */
+bool client_serve(struct clients *clients, const struct now *now, size_t *ret_size);
 
 /* For clients.c, and within client.c. */
 

@@ -354,16 +354,11 @@ static bool serve(struct loop *loop)
 {
 	bool more = worker_tick(&loop->worker, &loop->now);
 	uint64_t since = meter_clock();
-	uint32_t session;
+	size_t size;
 
-	for (size_t sent = 0; sent < SLICE_BYTES; sent += PACKET_COST) {
-		session = worker_ready(&loop->worker);
-		if (!session)
+	for (size_t sent = 0; sent < SLICE_BYTES; sent += PACKET_COST + size)
+		if (!client_serve(&loop->clients, &loop->now, &size) || is_over(since))
 			break;
-		sent += client_serve(&loop->clients, session, &loop->now);
-		if (is_over(since))
-			break;
-	}
 	do_chores(loop, worker_take_chores(&loop->worker));
 	return more || worker_busy(&loop->worker);
 }

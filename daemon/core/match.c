@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-enum proto_status match_begin(const struct worker *w, uint32_t session, const struct proto_match *m,
-	uint64_t cursor, struct match_scan *ret)
+enum proto_status match_begin(const struct arena *arena, uint32_t session,
+	const struct proto_match *m, uint64_t cursor, struct match_scan *ret)
 {
-	uint32_t uid = w->arena.sessions[session].uid;
+	uint32_t uid = arena->sessions[session].uid;
 	enum proto_status status = codec_check_match(m);
 
 	if (status)
@@ -46,9 +46,8 @@ static bool is_meant(const struct arena *arena, uint32_t timer, const struct mat
 	return !scan->by_label || has_label(arena, timer, scan->label);
 }
 
-uint32_t match_next(const struct worker *w, struct match_scan *scan)
+uint32_t match_next(const struct arena *arena, struct match_scan *scan)
 {
-	const struct arena *arena = &w->arena;
 	uint64_t top = arena->header->timers_top;
 
 	for (; scan->cursor <= top && scan->places; scan->cursor++) {
@@ -59,9 +58,9 @@ uint32_t match_next(const struct worker *w, struct match_scan *scan)
 	return 0;
 }
 
-uint64_t match_cursor(const struct worker *w, const struct match_scan *scan)
+uint64_t match_cursor(const struct arena *arena, const struct match_scan *scan)
 {
-	return scan->cursor > w->arena.header->timers_top ? 0 : scan->cursor;
+	return scan->cursor > arena->header->timers_top ? 0 : scan->cursor;
 }
 
 uint32_t match_work(const struct match_scan *scan)

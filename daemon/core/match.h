@@ -8,7 +8,8 @@
  */
 #pragma once
 
-#include "worker.h"
+#include "codec.h"
+#include "timers.h"
 
 /* Places that one request looks at: bounds its cost, about 50 us. */
 #define MATCH_PLACES 16384
@@ -29,15 +30,15 @@ struct match_scan {
  * Starts a scan for that session from place `cursor` on, 0: the first.
  * Return: PROTO_OK, or why the session may not ask that.
  */
-enum proto_status match_begin(const struct worker *w, uint32_t session, const struct proto_match *m,
-	uint64_t cursor, struct match_scan *ret);
+enum proto_status match_begin(const struct arena *arena, uint32_t session,
+	const struct proto_match *m, uint64_t cursor, struct match_scan *ret);
 
 /* The next timer that is meant, armed and not the daemon's own; 0: there is none, or this request
  * has looked at enough. */
-uint32_t match_next(const struct worker *w, struct match_scan *scan);
+uint32_t match_next(const struct arena *arena, struct match_scan *scan);
 
 /* Where the next request goes on; 0: all places have been looked at. */
-uint64_t match_cursor(const struct worker *w, const struct match_scan *scan);
+uint64_t match_cursor(const struct arena *arena, const struct match_scan *scan);
 
 /* What the scan cost beside its records, in the shortest records. */
 uint32_t match_work(const struct match_scan *scan);

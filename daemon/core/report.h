@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon tells about itself: the list of timers, the counters, how late wakes were.
+ * What clients may know of the state: the list of timers, and the counters of the status.
  */
 #pragma once
 
 #include "match.h"
+#include "sessions.h"
 
 /* Lists into an answer that was begun what the scan finds, for the session to read. */
-void report_list(const struct worker *w, uint32_t session, struct match_scan *scan,
+void report_list(const struct arena *arena, uint32_t session, struct match_scan *scan,
 	const struct now *now, struct codec_writer *answer);
 
-/* What root may see: all users' clients, timers and counts. Else: those of this session's user. The
- * lateness figures are the service's. */
-void report_status(const struct worker *w, uint32_t session, const struct now *now,
+/*
+ * The counters that the session may see. Root sees the clients, timers and counts of all users; any
+ * other session sees those of its own user. Everybody sees the same lateness figures. The caller
+ * fills in what describes the process: uptime, pid, version and warnings.
+ */
+void report_status(const struct arena *arena, uint32_t session, const struct now *now,
 	struct proto_status_answer *ret);
-
-/* Counts a wake as sent so late, in microseconds. O(1). */
-void report_late(struct counters *counters, uint64_t late);
-
-/* An upper bound of the quantile `percent`, 6 % off at most; 0 where nothing was counted. */
-uint64_t report_quantile(const struct counters *counters, unsigned int percent);

@@ -81,22 +81,13 @@ uint32_t requests_enroll_own(
 	return timer;
 }
 
-void requests_count_off(struct worker *w, uint32_t session, uint32_t n)
-{
-	struct session *s = &w->arena.sessions[session];
-
-	s->held -= n;
-	if (session != ARENA_OWN_SESSION)
-		limits_return_timers(&w->arena, s->user, n);
-}
-
 void requests_drop(struct worker *w, uint32_t timer)
 {
 	uint32_t session = w->arena.timers[timer].session;
 
 	sessions_withdraw(&w->arena, timer);
 	arena_free_timer(&w->arena, timer);
-	requests_count_off(w, session, 1);
+	sessions_count_off(&w->arena, session, 1);
 }
 
 /* Some records of one packet, each checked by itself, and the places of those that are good. */
@@ -257,7 +248,7 @@ void requests_commit(struct worker *w, uint32_t session)
 			arena_free_timer(arena, timer);
 		}
 	}
-	requests_count_off(w, session, n - foreign);
+	sessions_count_off(arena, session, n - foreign);
 	arena->header->counters.cancelled += n;
 	limits_tally(arena, session)->cancelled += n;
 	w->cancelling_count = 0;
@@ -319,7 +310,7 @@ void requests_cancel_matching(
 	const struct arena *arena = &w->arena;
 	uint32_t timer;
 
-	while (!codec_full(answer) && (timer = match_next(w, scan))) {
+	while (!codec_full(answer) && (timer = match_next(arena, scan))) {
 		const struct timer *t = &arena->timers[timer];
 		struct proto_cancelled *cancelled = codec_add(answer, sizeof(*cancelled));
 

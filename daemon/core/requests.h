@@ -5,6 +5,7 @@
 #pragma once
 
 #include "match.h"
+#include "state.h"
 
 /* Answers one opened packet of that opcode, all records of it, through an answer that was begun. */
 void requests_register(struct worker *w, uint32_t session, const void *packet,
@@ -25,9 +26,6 @@ void requests_commit(struct worker *w, uint32_t session);
  * arena that was adopted is full. */
 uint32_t requests_enroll_own(
 	struct worker *w, const struct proto_register *r, const struct now *now);
-
-/* Counts off so many timers of that session that have been freed. */
-void requests_count_off(struct worker *w, uint32_t session, uint32_t n);
 
 /* Takes a live timer out of wherever it is and frees it. */
 void requests_drop(struct worker *w, uint32_t timer);

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "limits.h"
+
 /* Whether session a's first timer comes before session b's: the order of timers, carried over. */
 static bool head_before(const struct arena *arena, unsigned int clock, uint32_t a, uint32_t b)
 {
@@ -329,6 +331,23 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 			return true;
 	}
 	return false;
+}
+
+void sessions_requeue(struct arena *arena, uint32_t session, const struct now *now)
+{
+	if (sessions_due(arena, session, now))
+		sessions_make_ready(arena, session);
+	else
+		sessions_watch(arena, session);
+}
+
+void sessions_count_off(struct arena *arena, uint32_t session, uint32_t n)
+{
+	struct session *s = &arena->sessions[session];
+
+	s->held -= n;
+	if (session != ARENA_OWN_SESSION)
+		limits_return_timers(arena, s->user, n);
 }
 
 uint64_t sessions_next_of_user(const struct arena *arena, uint32_t user, unsigned int clock)

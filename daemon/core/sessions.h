@@ -82,6 +82,13 @@ void sessions_block(struct arena *arena, uint32_t session);
 /* Whether there is something to send to the session. */
 bool sessions_due(const struct arena *arena, uint32_t session, const struct now *now);
 
+/* Puts a session that was taken from the queue back where it belongs: into the queue where there is
+ * something to send, else into the clocks' trees. */
+void sessions_requeue(struct arena *arena, uint32_t session, const struct now *now);
+
+/* The session holds n timers fewer: they were freed. */
+void sessions_count_off(struct arena *arena, uint32_t session, uint32_t n);
+
 /* The instant on the clock at which the alarm has to ring; TIMERS_FOREVER: none. O(1). */
 uint64_t sessions_next(const struct arena *arena, unsigned int clock);
 

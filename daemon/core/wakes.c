@@ -4,12 +4,13 @@
  * packet is made and changes nothing; only once it was sent is what it says taken off. So a kill in
  * between loses no wake, and has it sent again.
  */
+#include "wakes.h"
+
 #include <string.h>
 
+#include "errors.h"
+#include "histogram.h"
 #include "lateness.h"
-#include "report.h"
-#include "requests.h"
-#include "worker.h"
 
 /* Cancellations by others go first: what is gone has to be known before what comes next. */
 static void write_cancelled(struct worker *w, struct session *s, struct codec_writer *writer)
@@ -98,8 +99,7 @@ static bool write_wakes(struct worker *w, const struct session *s, const struct 
 	return false;
 }
 
-/* The batch's wakes are taken off, or they were not sent. */
-static void end_sending(struct session *s)
+void wakes_end_sending(struct session *s)
 {
 	if (s->sending && !s->send_again)
 		ARENA_PUBLISH(s->sending, 0);
@@ -123,7 +123,7 @@ static bool write_batch(struct worker *w, struct session *s, const struct now *n
 		if (w->batch.count || held)
 			return held;
 		s->send_again = false;
-		end_sending(s);
+		wakes_end_sending(s);
 		w->batch.at = *now;
 	}
 	held = write_wakes(w, s, now, drained, writer);
@@ -146,16 +146,16 @@ static size_t write_resumed(const struct session *s, void *packet)
 	return codec_end(&writer, 0);
 }
 
-enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct now *now,
-	bool drained, void *packet, size_t *ret_size)
+enum wakes_next wakes_write(struct worker *w, uint32_t session, const struct now *now, bool drained,
+	void *packet, size_t *ret_size)
 {
 	struct session *s = &w->arena.sessions[session];
 	struct codec_writer writer;
 	bool held = false;
 
 	if (s->fault) {
-		*ret_size = worker_error(packet, s->fault, 0, worker_status_text(s->fault));
-		return WORKER_END;
+		*ret_size = errors_write(packet, s->fault, 0, errors_text(s->fault));
+		return WAKES_END;
 	}
 	w->batch.session = session;
 	w->batch.count = 0;
@@ -163,13 +163,13 @@ enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct n
 	if (s->tell_resumed) {
 		w->batch.opcode = PROTO_RESUMED;
 		*ret_size = write_resumed(s, packet);
-		return WORKER_PACKET;
+		return WAKES_PACKET;
 	}
 	if (s->tell_clock_set && !s->told_first) {
 		w->batch.opcode = PROTO_CLOCK_SET;
 		codec_begin(&writer, packet, PROTO_CLOCK_SET, 0);
 		*ret_size = codec_end(&writer, 0);
-		return WORKER_PACKET;
+		return WAKES_PACKET;
 	}
 	w->batch.opcode = s->told_first ? PROTO_CANCELLED : PROTO_WAKE;
 	codec_begin(&writer, packet, w->batch.opcode, 0);
@@ -178,9 +178,9 @@ enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct n
 	else
 		held = write_batch(w, s, now, drained, &writer);
 	if (!w->batch.count)
-		return held ? WORKER_HOLD : WORKER_NOTHING;
+		return held ? WAKES_HOLD : WAKES_NOTHING;
 	*ret_size = codec_end(&writer, 0);
-	return WORKER_PACKET;
+	return WAKES_PACKET;
 }
 
 static void told(struct worker *w, struct session *s, uint32_t timer)
@@ -199,7 +199,7 @@ static bool woken(struct worker *w, uint32_t timer, const struct now *now)
 	uint64_t at = timers_now(&w->batch.at, clock);
 
 	limits_tally(arena, w->batch.session)->woken++;
-	report_late(&arena->header->counters, lateness_of(arena, timer, now));
+	histogram_add(&arena->header->counters, lateness_of(arena, timer, now));
 	arena->header->counters.woken++;
 	if (timers_last(arena, timer, at)) {
 		arena_free_timer(arena, timer);
@@ -210,9 +210,9 @@ static bool woken(struct worker *w, uint32_t timer, const struct now *now)
 	return false;
 }
 
-void worker_wakes_sent(struct worker *w, const struct now *now)
+void wakes_sent(struct worker *w, const struct now *now)
 {
-	struct worker_batch *batch = &w->batch;
+	struct wakes_batch *batch = &w->batch;
 	struct session *s = &w->arena.sessions[batch->session];
 	uint32_t gone = 0;
 
@@ -231,21 +231,8 @@ void worker_wakes_sent(struct worker *w, const struct now *now)
 		limits_tally(&w->arena, batch->session)->wakeups++;
 		for (uint32_t i = 0; i < batch->count; i++)
 			gone += woken(w, batch->timers[i], now);
-		end_sending(s);
+		wakes_end_sending(s);
 	}
-	requests_count_off(w, batch->session, gone);
+	sessions_count_off(&w->arena, batch->session, gone);
 	batch->count = 0;
-}
-
-void worker_settle(struct worker *w, uint32_t session, const struct now *now, bool blocked)
-{
-	if (blocked) {
-		end_sending(&w->arena.sessions[session]);
-		lateness_block(&w->arena, session);
-		sessions_block(&w->arena, session);
-	} else if (sessions_due(&w->arena, session, now)) {
-		sessions_make_ready(&w->arena, session);
-	} else {
-		sessions_watch(&w->arena, session);
-	}
 }

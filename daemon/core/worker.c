@@ -5,12 +5,15 @@
  */
 #include "worker.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "adopt.h"
+#include "errors.h"
 #include "lateness.h"
 #include "report.h"
 #include "requests.h"
+#include "wakes.h"
 
 /* Sessions that one tick makes ready: the rest waits for the loop's next turn. */
 #define TICK_SESSIONS 1024
@@ -126,40 +129,6 @@ bool worker_recovers(const struct worker *w, uint32_t session)
 	return w->arena.sessions[session].tell_resumed || w->arena.sessions[session].send_again;
 }
 
-size_t worker_error(void *packet, enum proto_status status, uint64_t serial, const char *text)
-{
-	struct proto_error error = {.status = status, .serial = serial};
-	struct codec_writer writer;
-
-	for (size_t i = 0; i < sizeof(error.text) && text[i]; i++)
-		error.text[i] = text[i];
-	codec_begin(&writer, packet, PROTO_ERROR, 0);
-	codec_put(&writer, &error, sizeof(error));
-	return codec_end(&writer, 0);
-}
-
-const char *worker_status_text(enum proto_status status)
-{
-	switch (status) {
-	case PROTO_E_CLIENTS:
-		return "too many clients (--max-clients)";
-	case PROTO_E_CLIENTS_USER:
-		return "too many clients of this user (--max-clients-per-user)";
-	case PROTO_E_DESCRIPTORS:
-		return "timerd is out of file descriptors or memory";
-	case PROTO_E_HELLO_TIMEOUT:
-		return "no hello within 5 s";
-	case PROTO_E_PASSED_DESCRIPTOR:
-		return "a file descriptor came with a packet; timerd takes none";
-	case PROTO_E_SLOW_SOCKETS:
-		return "calls on this user's sockets take too long: wait 10 s";
-	case PROTO_E_NOBODY:
-		return "this uid is the overflow uid: it stands for every user without a name here";
-	default:
-		return "protocol error";
-	}
-}
-
 void worker_refused_client(struct worker *w, uint32_t uid)
 {
 	limits_count_refused_client(&w->arena, uid);
@@ -244,7 +213,7 @@ static void match(struct worker *w, uint32_t session, const struct proto_match *
 	uint64_t *ret_cursor)
 {
 	struct match_scan scan;
-	enum proto_status status = match_begin(w, session, m, header->cursor, &scan);
+	enum proto_status status = match_begin(&w->arena, session, m, header->cursor, &scan);
 
 	if (status) {
 		answer->header.status = status;
@@ -253,8 +222,8 @@ static void match(struct worker *w, uint32_t session, const struct proto_match *
 	if (header->opcode == PROTO_CANCEL_MATCHING)
 		requests_cancel_matching(w, session, &scan, answer);
 	else
-		report_list(w, session, &scan, now, answer);
-	*ret_cursor = match_cursor(w, &scan);
+		report_list(&w->arena, session, &scan, now, answer);
+	*ret_cursor = match_cursor(&w->arena, &scan);
 	w->work = match_work(&scan);
 	if (header->opcode == PROTO_CANCEL_MATCHING)
 		w->work += answer->header.count;
@@ -278,6 +247,17 @@ static void match_packet(struct worker *w, uint32_t session, const void *packet,
 		}
 	}
 	match(w, session, &m, header, now, answer, ret_cursor);
+}
+
+static void write_status(const struct worker *w, uint32_t session, const struct now *now,
+	struct proto_status_answer *ret)
+{
+	report_status(&w->arena, session, now, ret);
+	ret->uptime = now->at[PROTO_CLOCK_BOOTTIME] - w->started;
+	ret->pid = w->config.pid;
+	ret->warnings = w->config.warnings;
+	for (size_t i = 0; i < sizeof(ret->version) && w->config.version[i]; i++)
+		ret->version[i] = w->config.version[i];
 }
 
 /* Applies an opened packet that comes at the right time. Return: PROTO_OK, or why the session
@@ -306,7 +286,7 @@ static enum proto_status apply(struct worker *w, uint32_t session, const void *p
 		match_packet(w, session, packet, header, now, answer, ret_cursor);
 		return PROTO_OK;
 	default: /* PROTO_STATUS: codec_open() lets no other through */
-		report_status(w, session, now, &status_answer);
+		write_status(w, session, now, &status_answer);
 		codec_put(answer, &status_answer, sizeof(status_answer));
 		return PROTO_OK;
 	}
@@ -392,7 +372,7 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 	if (!fault)
 		status = check_turn(&w->arena.sessions[session], &header, &text, &ignore);
 	if (status)
-		return worker_error(answer, status, header.serial, text);
+		return errors_write(answer, status, header.serial, text);
 	*ret_end = false;
 	if (ignore)
 		return 0;
@@ -402,7 +382,7 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 	status = apply(w, session, packet, &header, now, &writer, &cursor);
 	if (status) {
 		*ret_end = true;
-		return worker_error(answer, status, header.serial,
+		return errors_write(answer, status, header.serial,
 			status == PROTO_E_VERSION
 				? "version: this timerd speaks version 1"
 				: "hello: magic is not that of timerd, or reserved is not 0");
@@ -467,7 +447,7 @@ static void serve_own(struct worker *w, const struct now *now)
 			break;
 		own_fired(w, tree->first, now);
 	}
-	worker_settle(w, ARENA_OWN_SESSION, now, false);
+	sessions_requeue(&w->arena, ARENA_OWN_SESSION, now);
 }
 
 bool worker_tick(struct worker *w, const struct now *now)
@@ -486,9 +466,69 @@ bool worker_busy(const struct worker *w)
 	return w->arena.header->ready.first || sessions_own_ready(&w->arena);
 }
 
-uint32_t worker_ready(struct worker *w)
+void worker_block(struct worker *w, uint32_t session)
 {
-	return sessions_take_ready(&w->arena);
+	wakes_end_sending(&w->arena.sessions[session]);
+	lateness_block(&w->arena, session);
+	sessions_block(&w->arena, session);
+}
+
+/* Sends the packet that wakes_write() has written. */
+static enum worker_outcome send_packet(struct worker *w, const struct now *now,
+	const struct worker_outlet *outlet, struct worker_served *served)
+{
+	int r = outlet->send(outlet->user, served->session, outlet->packet, served->size);
+
+	if (r == -EAGAIN) {
+		served->size = 0;
+		return WORKER_FULL;
+	}
+	if (r < 0) {
+		outlet->close(outlet->user, served->session, NULL, 0);
+		return WORKER_CLOSED;
+	}
+	served->records = w->batch.count;
+	wakes_sent(w, now);
+	return WORKER_SERVED;
+}
+
+static enum worker_outcome serve_session(struct worker *w, const struct now *now,
+	const struct worker_outlet *outlet, struct worker_served *served)
+{
+	uint32_t session = served->session;
+	enum wakes_next next = wakes_write(w, session, now, false, outlet->packet, &served->size);
+
+	if (next == WAKES_HOLD) {
+		if (!outlet->has_read_all(outlet->user, session))
+			return WORKER_UNREAD;
+		next = wakes_write(w, session, now, true, outlet->packet, &served->size);
+	}
+	if (next == WAKES_PACKET)
+		return send_packet(w, now, outlet, served);
+	if (next == WAKES_END) {
+		outlet->close(outlet->user, session, outlet->packet, served->size);
+		return WORKER_CLOSED;
+	}
+	return WORKER_SERVED;
+}
+
+struct worker_served worker_serve(
+	struct worker *w, const struct now *now, const struct worker_outlet *outlet)
+{
+	struct worker_served served = {.session = sessions_take_ready(&w->arena)};
+	bool recovers;
+
+	if (!served.session)
+		return served;
+	recovers = worker_recovers(w, served.session);
+	served.outcome = serve_session(w, now, outlet, &served);
+	if (served.outcome == WORKER_SERVED) {
+		sessions_requeue(&w->arena, served.session, now);
+		served.recovered = recovers && !worker_recovers(w, served.session);
+	} else if (served.outcome != WORKER_CLOSED) {
+		worker_block(w, served.session);
+	}
+	return served;
 }
 
 void worker_unblock(struct worker *w, uint32_t session, const struct now *now)

@@ -1,82 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The worker: one state, changed by three things only: a packet (worker_handle), the passing of
- * time (worker_tick), and wakes that were sent (worker_wakes_sent). It reads no clock, holds no
- * descriptor and allocates nothing, so the same code runs in the daemon and under a simulated
- * world.
+ * time (worker_tick), and a packet of events that was sent (worker_serve). It reads no clock, holds
+ * no descriptor and allocates nothing. So the same code runs in the daemon and in the tests'
+ * simulated worlds.
  *
  * The shell's turn of the loop:
  *
  *	now = clocks; for each client that can be read: worker_handle();
  *	more = worker_tick(now);
- *	while ((session = worker_ready(w))) {
- *		worker_wakes(); … send …; worker_wakes_sent(); worker_settle();
- *	}
- *	arm the alarm of each clock to worker_next(clock); sleep, unless there is more
- *	or the next ring is so near that it is not worth it
+ *	while (worker_serve(now, outlet).session) {}
+ *	set the alarm of each clock to worker_next(clock);
+ *	sleep, unless there is more to do
  *
- * Errors follow one doctrine: enum proto_status is a result for the client; the core itself cannot
- * fail. A wake is taken off only after it was sent, so that a failure in between loses none.
+ * Errors follow one rule: an enum proto_status is a result for the client; the core itself cannot
+ * fail.
  *
  * Not thread-safe: one thread owns a worker.
  */
 #pragma once
 
-#include "codec.h"
-#include "limits.h"
-#include "sessions.h"
-
-struct worker_config {
-	struct limits
-		limits; /* max_timers + max_clients + 2 is at most what the arena has room for */
-	uint32_t room_timers, room_clients; /* what the arena is laid out for; 0: for the limits */
-	bool can_wake_system;		    /* the daemon holds CAP_WAKE_ALARM */
-	uint32_t pid;
-	uint64_t instance;   /* names this life of the sessions */
-	const char *version; /* kept, not copied */
-	uint32_t warnings;   /* settings that are not as they were asked for: for the status */
-};
-
-/* Wakes that worker_wakes() has put into a packet and that worker_wakes_sent() will take off. */
-struct worker_batch {
-	struct now at; /* the time for which they were made */
-	uint32_t session, count;
-	uint16_t opcode;
-	/* On each clock the last timer that it wakes; with all before it in its tree, these are
-	 * all. */
-	uint32_t last[ARENA_CLOCKS];
-	uint32_t timers[PROTO_RECORDS_MAX(struct proto_cancelled)];
-};
-
-/* Timers of one session of another user, which root has cancelled in one packet. */
-struct worker_taken {
-	uint32_t uid, pid; /* whose they were */
-	uint32_t count;
-	uint64_t id; /* of the first */
-};
-
-#define WORKER_TAKEN_MAX 8
-
-struct worker {
-	struct arena arena;
-	struct worker_config config;
-	uint64_t started;    /* boottime */
-	uint64_t dropped;    /* records that worker_adopt() found damaged */
-	unsigned int chores; /* enum worker_chore: have come up */
-	/* Timers that the packet being applied cancels: as many as one can. */
-	uint32_t cancelling_count;
-	/* timer << 1 | whether it is another session's */
-	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)];
-	struct timers_run run;	 /* of the packet being applied */
-	uint32_t clock_set_next; /* the session to be told next that the clock was set; 0: none */
-	uint32_t work;		 /* beside its records, of the last packet: in the shortest ones */
-	/* By the last packet. Where there are more sessions, the rest counts for the last of them. */
-	uint32_t taken_count;
-	struct worker_taken taken[WORKER_TAKEN_MAX];
-	uint32_t refusals; /* since worker_take_refusals() */
-	enum proto_status refused_with;
-	struct worker_batch batch;
-};
+#include "state.h"
 
 /* Bytes of the block that worker_init() needs. */
 size_t worker_size(const struct worker_config *config);
@@ -156,33 +100,51 @@ bool worker_tick(struct worker *w, const struct now *now);
 /* Whether a session waits to be served. */
 bool worker_busy(const struct worker *w);
 
-/* The session whose turn it is, by user and then by session; it has to be settled afterwards. 0:
- * nobody is ready. O(1). */
-uint32_t worker_ready(struct worker *w);
+/* Where worker_serve() sends. Each function gets `user`, the shell's own. */
+struct worker_outlet {
+	void *user;
+	void *packet; /* PROTO_PACKET_MAX bytes, aligned to 8: packets are written here */
 
-enum worker_send {
-	WORKER_NOTHING, /* there is nothing due */
-	WORKER_PACKET,	/* send the packet, then worker_wakes_sent() */
-	WORKER_HOLD,	/* what is due may only be sent once the client has read all before it */
-	WORKER_END,	/* send the packet, then disconnect */
+	/* Sends a packet to the session's client. Return: 0; -EAGAIN: there is no room; another
+	 * negative errno: the connection is broken. */
+	int (*send)(void *user, uint32_t session, const void *packet, size_t size);
+
+	/* Return: whether the client has read everything that was sent to it. */
+	bool (*has_read_all)(void *user, uint32_t session);
+
+	/* Sends a last packet (size 0: none), closes the connection, and calls
+	 * worker_disconnect(). */
+	void (*close)(void *user, uint32_t session, const void *packet, size_t size);
+};
+
+enum worker_outcome {
+	WORKER_SERVED, /* its packet was sent, or there was nothing to send */
+	WORKER_FULL,   /* blocked: there was no room for its packet */
+	WORKER_UNREAD, /* blocked: its client must read everything before it gets further wakes */
+	WORKER_CLOSED, /* the outlet has closed it */
+};
+
+struct worker_served {
+	uint32_t session; /* 0: no session waits to be served */
+	enum worker_outcome outcome;
+	bool recovered;	  /* worker_recovers() was true before and is false now */
+	uint32_t records; /* that were sent */
+	size_t size;	  /* of the packet that was sent, in bytes; 0: none was */
 };
 
 /*
- * Writes the session's next packet of wakes or of other events: as many as are due and fit.
- *   packet: PROTO_PACKET_MAX bytes, aligned to 8.
- *   drained: the client is known to have read everything that was sent to it. Only then does a
- *   timer get a further wake: so a client that does not read finds one wake with the count of
- *   overruns, and not a queue of them.
+ * Serves the session whose turn it is, by user and then by session: writes its next packet of wakes
+ * or other events, sends it, and only then applies it to the state. A failure in between loses
+ * nothing. A blocked session is served again after worker_unblock().
+ *
+ * A timer gets a further wake only when its client has read everything. So a client that does not
+ * read finds one wake with a count of overruns, and not a queue of wakes.
  */
-enum worker_send worker_wakes(struct worker *w, uint32_t session, const struct now *now,
-	bool drained, void *packet, size_t *ret_size);
+struct worker_served worker_serve(
+	struct worker *w, const struct now *now, const struct worker_outlet *outlet);
 
-/* The last packet of worker_wakes() was sent, and nothing happened since: takes its wakes off. now:
- * as worker_wakes() had it. */
-void worker_wakes_sent(struct worker *w, const struct now *now);
-
-/* The session was served. blocked: its client has to read first; then worker_unblock(). */
-void worker_settle(struct worker *w, uint32_t session, const struct now *now, bool blocked);
+/* Serves the session no more until worker_unblock(): its client has to read first. */
+void worker_block(struct worker *w, uint32_t session);
 void worker_unblock(struct worker *w, uint32_t session, const struct now *now);
 
 /* The instant on a clock at which the alarm has to ring; TIMERS_FOREVER: none. O(1). */
@@ -215,9 +177,3 @@ void worker_start_chore(struct worker *w, enum worker_chore chore, uint64_t dela
 
 /* The chores that have come up since the last call. */
 unsigned int worker_take_chores(struct worker *w);
-
-/* Writes an error event; also for peers that have no session. Return: its size in bytes. */
-size_t worker_error(void *packet, enum proto_status status, uint64_t serial, const char *text);
-
-/* A sentence for a status that ends a session. Never NULL. */
-const char *worker_status_text(enum proto_status status);

@@ -65,7 +65,6 @@ static void say_hello(void)
 	begin(PROTO_HELLO);
 	codec_put(&writer, &hello, sizeof(hello));
 	hand_over(&header);
-	worker_settle(&worker, session, &now, false);
 }
 
 void life_open(size_t n, size_t records)
@@ -141,22 +140,42 @@ void life_cancel(size_t i)
 		life_flush();
 }
 
+/* A client that reads at once. */
+static int outlet_send(void *user, uint32_t number, const void *bytes, size_t size)
+{
+	(void)user, (void)number, (void)bytes, (void)size;
+	return 0;
+}
+
+static bool outlet_has_read_all(void *user, uint32_t number)
+{
+	(void)user, (void)number;
+	return true;
+}
+
+static void outlet_close(void *user, uint32_t number, const void *bytes, size_t size)
+{
+	(void)user, (void)number, (void)bytes, (void)size;
+	bench_die("a session was closed", 0);
+}
+
+static const struct worker_outlet outlet = {
+	.packet = packet,
+	.send = outlet_send,
+	.has_read_all = outlet_has_read_all,
+	.close = outlet_close,
+};
+
 size_t life_expire(void)
 {
-	size_t size, fired = 0;
-	uint32_t ready;
+	struct worker_served served;
+	size_t fired = 0;
 
 	for (size_t before = 1; before != fired;) {
 		before = fired;
 		worker_tick(&worker, &now);
-		while ((ready = worker_ready(&worker))) {
-			if (worker_wakes(&worker, ready, &now, true, packet, &size) ==
-				WORKER_PACKET) {
-				fired += worker.batch.count;
-				worker_wakes_sent(&worker, &now);
-			}
-			worker_settle(&worker, ready, &now, false);
-		}
+		while ((served = worker_serve(&worker, &now, &outlet)).session)
+			fired += served.records;
 	}
 	return fired;
 }

@@ -108,7 +108,6 @@ static void open_session(struct bed *bed, uint32_t number)
 	codec_begin(&writer, packet, PROTO_HELLO, 1);
 	codec_put(&writer, &hello, sizeof(hello));
 	hand_over(bed, session, &writer, &header);
-	worker_settle(&bed->worker, session, &bed->now, false);
 }
 
 static void bed_open(struct bed *bed, int kind, size_t n, size_t sessions)
@@ -201,22 +200,42 @@ static void cancel(struct bed *bed, const uint32_t *order, size_t n)
 	}
 }
 
+/* A client that reads at once. */
+static int outlet_send(void *user, uint32_t session, const void *bytes, size_t size)
+{
+	(void)user, (void)session, (void)bytes, (void)size;
+	return 0;
+}
+
+static bool outlet_has_read_all(void *user, uint32_t session)
+{
+	(void)user, (void)session;
+	return true;
+}
+
+static void outlet_close(void *user, uint32_t session, const void *bytes, size_t size)
+{
+	(void)user, (void)session, (void)bytes, (void)size;
+	bench_die("a session was closed", 0);
+}
+
+static const struct worker_outlet outlet = {
+	.packet = packet,
+	.send = outlet_send,
+	.has_read_all = outlet_has_read_all,
+	.close = outlet_close,
+};
+
 static size_t expire(struct bed *bed)
 {
-	struct worker *w = &bed->worker;
-	size_t size, fired = 0;
-	uint32_t session;
+	struct worker_served served;
+	size_t fired = 0;
 
 	for (int i = 0; i < PROTO_CLOCKS; i++)
 		bed->now.at[i] = ALL_DUE;
-	worker_tick(w, &bed->now);
-	while ((session = worker_ready(w))) {
-		if (worker_wakes(w, session, &bed->now, true, packet, &size) == WORKER_PACKET) {
-			fired += w->batch.count;
-			worker_wakes_sent(w, &bed->now);
-		}
-		worker_settle(w, session, &bed->now, false);
-	}
+	worker_tick(&bed->worker, &bed->now);
+	while ((served = worker_serve(&bed->worker, &bed->now, &outlet)).session)
+		fired += served.records;
 	return fired;
 }
 

@@ -192,32 +192,48 @@ static void request(struct exercise *e)
 	}
 }
 
-static void serve(struct exercise *e, uint32_t session)
+static int outlet_send(void *user, uint32_t session, const void *packet, size_t size)
+{
+	(void)user, (void)session, (void)packet, (void)size;
+	return 0;
+}
+
+static bool outlet_has_read_all(void *user, uint32_t session)
+{
+	(void)user, (void)session;
+	return true;
+}
+
+static void outlet_close(void *user, uint32_t session, const void *packet, size_t size)
+{
+	struct exercise *e = user;
+
+	(void)packet, (void)size;
+	worker_disconnect(&e->worker, session);
+}
+
+static void serve(struct exercise *e)
 {
 	static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX];
-	enum worker_send what;
-	size_t size;
+	const struct worker_outlet outlet = {
+		.user = e,
+		.packet = packet,
+		.send = outlet_send,
+		.has_read_all = outlet_has_read_all,
+		.close = outlet_close,
+	};
 
-	what = worker_wakes(&e->worker, session, &e->now, true, packet, &size);
-	if (what == WORKER_END) {
-		worker_disconnect(&e->worker, session);
-		return;
-	}
-	if (what == WORKER_PACKET)
-		worker_wakes_sent(&e->worker, &e->now);
-	worker_settle(&e->worker, session, &e->now, false);
+	worker_serve(&e->worker, &e->now, &outlet);
 }
 
 const char *exercise_turn(struct exercise *e)
 {
-	uint32_t session, packets = 0;
+	uint32_t packets = 0;
 	bool more = true;
 
 	while (more || worker_busy(&e->worker)) {
 		more = worker_tick(&e->worker, &e->now);
-		session = worker_ready(&e->worker);
-		if (session)
-			serve(e, session);
+		serve(e);
 		if (packets++ > PACKETS_MAX)
 			return "there is no end of what is due";
 	}

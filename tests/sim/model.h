@@ -10,6 +10,7 @@
 #pragma once
 
 #include "events.h"
+#include "wakes.h"
 #include "worker.h"
 
 #define MODEL_TIMERS_MAX   128
@@ -103,9 +104,9 @@ void model_unblock(struct model *m, uint32_t session, const struct now *now);
 /* Whether the greatest lateness can be that. */
 bool model_late(const struct model *m, uint64_t late_max);
 
-/* What worker_wakes() said. ret_made: the time for which the wakes were made. */
+/* What worker_serve() was about to do. ret_made: the time for which the wakes were made. */
 const char *model_wakes(struct model *m, uint32_t session, const struct now *now, bool drained,
-	enum worker_send what, const void *packet, size_t size, struct now *ret_made);
+	enum wakes_next what, const void *packet, size_t size, struct now *ret_made);
 
 /* The packet of events was sent, and its wakes are taken off. */
 void model_sent(struct model *m, uint32_t session, const void *packet, size_t size,

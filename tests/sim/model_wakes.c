@@ -126,7 +126,7 @@ static bool has_cancelled(const struct model *m, uint32_t session)
 }
 
 static const char *compare_wakes(struct model *m, uint32_t session, const struct now *now,
-	bool drained, enum worker_send what, const void *packet, const struct proto_header *h,
+	bool drained, enum wakes_next what, const void *packet, const struct proto_header *h,
 	struct now *made)
 {
 	struct model_session *s = &m->sessions[session];
@@ -141,20 +141,20 @@ static const char *compare_wakes(struct model *m, uint32_t session, const struct
 		s->again = false;
 		*made = *now;
 	}
-	fault = due_at(m, session, now, made, drained, what == WORKER_PACKET ? packet : NULL, h,
+	fault = due_at(m, session, now, made, drained, what == WAKES_PACKET ? packet : NULL, h,
 		&count, &held);
 	if (fault)
 		return fault;
 	if (!count)
-		return what == (held ? WORKER_HOLD : WORKER_NOTHING) ? NULL
-								     : "nothing should be sent";
-	if (what != WORKER_PACKET || h->opcode != PROTO_WAKE || h->count != count)
+		return what == (held ? WAKES_HOLD : WAKES_NOTHING) ? NULL
+								   : "nothing should be sent";
+	if (what != WAKES_PACKET || h->opcode != PROTO_WAKE || h->count != count)
 		return "not all that is due is sent, or more";
 	return NULL;
 }
 
 const char *model_wakes(struct model *m, uint32_t session, const struct now *now, bool drained,
-	enum worker_send what, const void *packet, size_t size, struct now *ret_made)
+	enum wakes_next what, const void *packet, size_t size, struct now *ret_made)
 {
 	struct model_session *s = &m->sessions[session];
 	struct proto_header h = {0};
@@ -163,13 +163,13 @@ const char *model_wakes(struct model *m, uint32_t session, const struct now *now
 		if (now->at[PROTO_CLOCK_MONOTONIC] < s->hello_due)
 			return "a session is served before its hello";
 		m->events[EVENT_HELLO_LATE]++;
-		return what == WORKER_END ? NULL : "a session without a hello goes on";
+		return what == WAKES_END ? NULL : "a session without a hello goes on";
 	}
-	if (what == WORKER_END && s->late)
+	if (what == WAKES_END && s->late)
 		return NULL;
-	if (what == WORKER_END)
+	if (what == WAKES_END)
 		return "a session was ended for nothing";
-	if (what == WORKER_PACKET &&
+	if (what == WAKES_PACKET &&
 		(codec_open(packet, size, CODEC_FROM_DAEMON, &h) != CODEC_OK || h.serial))
 		return "an event is malformed";
 	if (s->tell)

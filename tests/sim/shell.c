@@ -3,7 +3,11 @@
  * The daemon's process but for the worker: what daemon/loop.c, client.c and clients.c do to it,
  * with sockets that are queues. The model is shown everything as it passes.
  */
+#include <errno.h>
 #include <string.h>
+
+#include "errors.h"
+#include "wakes.h"
 
 #include "world.h"
 
@@ -38,6 +42,15 @@ static void errand_end(struct world *w)
 {
 	packet_unref(w->errand.packet);
 	w->errand = (struct errand_at){0};
+}
+
+/* The session that worker_serve() will serve; 0: none. */
+static uint32_t next_session(const struct world *w)
+{
+	const struct arena *arena = &w->worker->arena;
+	uint32_t user = arena->header->ready.first;
+
+	return user ? arena->users[user].ready.sessions.first : 0;
 }
 
 static void start_chores(struct world *w)
@@ -77,12 +90,12 @@ static bool socket_send(struct socket *socket, struct packet *packet, bool *ret_
 	return socket->client_open && queue_push(&socket->down, packet);
 }
 
-static void block(struct world *w, struct socket *socket, bool drain, enum event why)
+/* The worker serves it no more until its client has read. */
+static void note_blocked(struct world *w, struct socket *socket, bool drain, enum event why)
 {
 	world_happened(w, why);
 	socket->blocked = true;
 	socket->drain = drain;
-	worker_settle(w->worker, socket->session, &w->now, true);
 	model_block(&w->model, socket->session);
 }
 
@@ -100,7 +113,7 @@ static void accept_socket(struct world *w, struct socket *socket)
 	if (status) {
 		uint8_t bytes[256];
 		struct packet *packet = packet_new(
-			bytes, worker_error(bytes, status, 0, worker_status_text(status)));
+			bytes, errors_write(bytes, status, 0, errors_text(status)));
 
 		socket_send(socket, packet, &gone);
 		packet_unref(packet);
@@ -162,7 +175,8 @@ static void read_socket(struct world *w, struct socket *socket)
 	struct packet *packet;
 
 	if (socket->down.count >= ROOM) {
-		block(w, socket, false, EVENT_BLOCKED);
+		worker_block(w->worker, socket->session);
+		note_blocked(w, socket, false, EVENT_BLOCKED);
 		return;
 	}
 	packet = queue_pop(&socket->up);
@@ -202,71 +216,99 @@ static void event(struct world *w, struct socket *socket)
 	model_unblock(&w->model, socket->session, &w->now);
 }
 
-static enum worker_send ask_wakes(struct world *w, uint32_t session, bool drained)
+/* The model says whether that is what the session has to be sent. */
+static void check_wakes(
+	struct world *w, uint32_t session, enum wakes_next next, const void *bytes, size_t size)
 {
-	_Alignas(8) uint8_t bytes[PROTO_PACKET_MAX];
-	size_t size = 0;
-	enum worker_send what = worker_wakes(w->worker, session, &w->now, drained, bytes, &size);
-
 	require(w,
-		model_wakes(
-			&w->model, session, &w->now, drained, what, bytes, size, &w->errand.made));
-	if (what == WORKER_PACKET || what == WORKER_END)
-		w->errand.packet = packet_new(bytes, size);
-	return what;
+		model_wakes(&w->model, session, &w->now, w->errand.drained, next, bytes, size,
+			&w->errand.made));
 }
 
-static void send_events(struct world *w, struct socket *socket)
+static int outlet_send(void *user, uint32_t session, const void *bytes, size_t size)
 {
-	struct packet *packet = w->errand.packet;
+	struct world *w = user;
+	struct socket *socket = socket_of(w, session);
 	bool gone;
 
+	check_wakes(w, session, WAKES_PACKET, bytes, size);
+	w->errand.packet = packet_new(bytes, size);
 	world_point(w);
-	w->errand.sent = socket_send(socket, packet, &gone);
+	w->errand.sent = socket_send(socket, w->errand.packet, &gone);
 	world_point(w);
-	if (gone) {
+	if (gone)
+		return -EPIPE;
+	return w->errand.sent ? 0 : -EAGAIN;
+}
+
+static bool outlet_has_read_all(void *user, uint32_t session)
+{
+	struct world *w = user;
+
+	check_wakes(w, session, WAKES_HOLD, NULL, 0);
+	w->errand.drained = !socket_of(w, session)->down.count;
+	return w->errand.drained;
+}
+
+static void outlet_close(void *user, uint32_t session, const void *bytes, size_t size)
+{
+	struct world *w = user;
+	struct socket *socket = socket_of(w, session);
+
+	if (!size) {
 		close_session(w, socket);
 		return;
 	}
-	if (!w->errand.sent) {
-		block(w, socket, false, EVENT_FULL);
-		return;
-	}
-	worker_wakes_sent(w->worker, &w->now);
-	model_sent(
-		&w->model, socket->session, packet->bytes, packet->size, &w->errand.made, &w->now);
-	w->errand.packet = packet_unref(packet);
-	worker_settle(w->worker, socket->session, &w->now, false);
+	check_wakes(w, session, WAKES_END, bytes, size);
+	end_session(w, socket, bytes, size);
 }
 
-static void serve_session(struct world *w, uint32_t session)
+static void shown_served(struct world *w, const struct worker_served *served)
 {
-	struct socket *socket = socket_of(w, session);
-	enum worker_send what;
+	const struct packet *packet = w->errand.packet;
 
-	errand_begin(w, ERRAND_SERVE, session, NULL);
-	what = ask_wakes(w, session, false);
-	if (what == WORKER_HOLD && socket->down.count > 0) {
-		block(w, socket, true, EVENT_HELD);
+	if (served->outcome == WORKER_CLOSED)
+		return;
+	if (served->outcome != WORKER_SERVED) {
+		bool drain = served->outcome == WORKER_UNREAD;
+
+		note_blocked(
+			w, socket_of(w, served->session), drain, drain ? EVENT_HELD : EVENT_FULL);
+	} else if (packet) {
+		model_sent(&w->model, served->session, packet->bytes, packet->size, &w->errand.made,
+			&w->now);
 	} else {
-		if (what == WORKER_HOLD)
-			what = ask_wakes(w, session, true);
-		if (what == WORKER_HOLD)
-			world_fail(w, "wakes are held back from a client that has read all");
-		if (what == WORKER_PACKET)
-			send_events(w, socket);
-		else if (what == WORKER_END)
-			end_session(w, socket, w->errand.packet->bytes, w->errand.packet->size);
-		else
-			worker_settle(w->worker, session, &w->now, false);
+		check_wakes(w, served->session, WAKES_NOTHING, NULL, 0);
 	}
+}
+
+/* Return: whether a session waited to be served. */
+static bool serve_session(struct world *w)
+{
+	_Alignas(8) uint8_t bytes[PROTO_PACKET_MAX];
+	const struct worker_outlet outlet = {
+		.user = w,
+		.packet = bytes,
+		.send = outlet_send,
+		.has_read_all = outlet_has_read_all,
+		.close = outlet_close,
+	};
+	struct worker_served served;
+
+	/* It serves the first session of the first user. */
+	errand_begin(w, ERRAND_SERVE, next_session(w), NULL);
+	served = worker_serve(w->worker, &w->now, &outlet);
+	if (served.session != w->errand.session)
+		world_fail(w, "another session was served than that whose turn it was");
+	if (served.session)
+		shown_served(w, &served);
 	errand_end(w);
+	return served.session;
 }
 
 static void serve(struct world *w, uint32_t packets)
 {
 	bool more;
-	uint32_t session;
 
 	if (w->clock_set) {
 		worker_clock_set(w->worker);
@@ -275,8 +317,8 @@ static void serve(struct world *w, uint32_t packets)
 	}
 	more = worker_tick(w->worker, &w->now);
 	model_look(&w->model, &w->now);
-	while (packets-- && (session = worker_ready(w->worker)))
-		serve_session(w, session);
+	while (packets-- && serve_session(w))
+		;
 	if (worker_take_chores(w->worker) & WORKER_WATCHDOG)
 		model_chore(&w->model, &w->now);
 	w->more = more || worker_busy(w->worker);

@@ -11,6 +11,7 @@
 #include "history.h"
 #include "lateness.h"
 #include "sessions.h"
+#include "wakes.h"
 
 #define SEEDS	  200
 #define STEPS	  600
@@ -104,22 +105,22 @@ static void spoil_wakes(void *packet, size_t *size)
 	}
 }
 
-STANDS_IN(enum worker_send, worker_wakes, struct worker *w, uint32_t session, const struct now *now,
+STANDS_IN(enum wakes_next, wakes_write, struct worker *w, uint32_t session, const struct now *now,
 	bool drained, void *packet, size_t *ret_size)
 {
 	struct now later = shifted(now, at_work == EARLY ? 1 : 0);
-	enum worker_send what;
+	enum wakes_next what;
 
-	what = __real_worker_wakes(w, session, &later, drained, packet, ret_size);
-	if (what == WORKER_PACKET)
+	what = __real_wakes_write(w, session, &later, drained, packet, ret_size);
+	if (what == WAKES_PACKET)
 		spoil_wakes(packet, ret_size);
 	return what;
 }
 
-STANDS_IN(void, worker_wakes_sent, struct worker *w, const struct now *now)
+STANDS_IN(void, wakes_sent, struct worker *w, const struct now *now)
 {
 	if (at_work != TWICE || w->batch.opcode != PROTO_WAKE || w->batch.count < 3)
-		__real_worker_wakes_sent(w, now);
+		__real_wakes_sent(w, now);
 }
 
 STANDS_IN(bool, sessions_collect, struct arena *arena, const struct now *now, uint32_t budget)

@@ -89,6 +89,7 @@ struct errand_at {
 	uint32_t session;
 	struct packet *packet; /* the request, or the events that are sent */
 	bool sent;
+	bool drained; /* the worker knows that the client has read everything */
 	struct now made;
 };
 

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "wakes.h"
 #include "world.h"
 
 #define USER	 1000
@@ -107,17 +108,17 @@ static void test_a_resumed_session_is_told(void **state)
 	/* Until it is told, it is to be told: also where nothing was sent when it had its turn. */
 	for (int i = 0; i < 3; i++) {
 		assert_true(worker_recovers(w, session));
-		assert_int_equal(worker_ready(w), session);
-		assert_int_equal(worker_wakes(w, session, &world->now, true, world->out, &size),
-			WORKER_PACKET);
+		assert_int_equal(sessions_take_ready(&w->arena), session);
+		assert_int_equal(wakes_write(w, session, &world->now, true, world->out, &size),
+			WAKES_PACKET);
 		assert_int_equal(
 			codec_open(world->out, size, CODEC_FROM_DAEMON, &header), CODEC_OK);
 		assert_int_equal(header.opcode, PROTO_RESUMED);
 		codec_get(world->out, &header, 0, &resumed, sizeof(resumed));
 		assert_int_equal(resumed.serial, world->clients[session].serial);
 		if (i == 2)
-			worker_wakes_sent(w, &world->now);
-		worker_settle(w, session, &world->now, false);
+			wakes_sent(w, &world->now);
+		sessions_requeue(&w->arena, session, &world->now);
 	}
 	assert_false(worker_recovers(w, session));
 	assert_false(worker_busy(w));

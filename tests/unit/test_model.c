@@ -458,7 +458,7 @@ static bool serve_one(struct run *run)
 	CHECK(run, served.sent == (packet.opcode || packet.ends));
 	run->holds += served.blocked;
 	if (packet.ends) {
-		CHECK(run, served.what == WORKER_END && run->world->n_events == 1);
+		CHECK(run, served.closed && run->world->n_events == 1);
 		CHECK(run, run->world->events[0].error.status == PROTO_E_HELLO_TIMEOUT);
 		run->timeouts++;
 		close_client(run, client);

@@ -11,7 +11,8 @@
 #include <cmocka.h>
 
 #include "dice.h"
-#include "report.h"
+#include "histogram.h"
+#include "match.h"
 #include "world.h"
 
 #define USER  1000
@@ -374,7 +375,7 @@ static void check_quantile(
 {
 	size_t rank = (n * percent + 99) / 100;
 	uint64_t exact = sorted[rank ? rank - 1 : 0];
-	uint64_t reported = report_quantile(counters, percent);
+	uint64_t reported = histogram_quantile(counters, percent);
 
 	assert_true(reported >= exact);
 	assert_true(reported - exact <= exact / 16);
@@ -395,7 +396,7 @@ static void test_quantiles_against_exact_ones(void **state)
 		for (size_t i = 0; i < n; i++) {
 			/* As many of each magnitude. */
 			late[i] = dice_any(&dice) >> (64 - 1 - dice_below(&dice, spread));
-			report_late(&counters, late[i]);
+			histogram_add(&counters, late[i]);
 		}
 		qsort(late, n, sizeof(late[0]), by_value);
 		assert_int_equal(counters.late_max, late[n - 1]);
@@ -410,17 +411,17 @@ static void test_quantiles_of_one(void **state)
 	struct counters none = {0};
 
 	(void)state;
-	assert_int_equal(report_quantile(&none, 50), 0);
+	assert_int_equal(histogram_quantile(&none, 50), 0);
 	for (unsigned int bit = 0; bit < 64; bit++)
 		for (uint64_t step = 16; step < 32; step++)
 			for (uint64_t off = 0; off < 3; off++) {
 				struct counters counters = {0};
 				uint64_t late = (step << 59 >> (63 - bit)) + off - 1;
 
-				report_late(&counters, late);
+				histogram_add(&counters, late);
 				/* It is the greatest too, which bounds it. */
-				assert_int_equal(report_quantile(&counters, 50), late);
-				report_late(&counters, UINT64_MAX);
+				assert_int_equal(histogram_quantile(&counters, 50), late);
+				histogram_add(&counters, UINT64_MAX);
 				check_quantile(&counters, (uint64_t[]){late, UINT64_MAX}, 2, 50);
 			}
 }
@@ -448,9 +449,9 @@ static void test_lateness_of_wakes(void **state)
 	assert_int_equal(status.late_max, late[MOST - 1]);
 	check_quantile(&world->worker.arena.header->counters, late, MOST, 50);
 	assert_int_equal(
-		status.late_p50, report_quantile(&world->worker.arena.header->counters, 50));
+		status.late_p50, histogram_quantile(&world->worker.arena.header->counters, 50));
 	assert_int_equal(
-		status.late_p99, report_quantile(&world->worker.arena.header->counters, 99));
+		status.late_p99, histogram_quantile(&world->worker.arena.header->counters, 99));
 	free(late);
 }
 

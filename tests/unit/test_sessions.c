@@ -4,7 +4,7 @@
  * against a wake that is on its way, clients that do not read or have gone; and the clocks: set,
  * suspended, and those that wake the system.
  *
- * A cancel cannot come between worker_wakes() and worker_wakes_sent(): one thread owns a worker,
+ * A cancel cannot come between wakes_write() and wakes_sent(): one thread owns a worker,
  * and nothing may happen to it in between. What can be is that the packet was not sent; then the
  * timers in it are as if they had never been looked at, and the cancel wins.
  */
@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "wakes.h"
 #include "world.h"
 
 #define USER  1000
@@ -257,11 +258,11 @@ static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 	id = world_timer(world, session, 0, 10);
 	world_pass(world, 20);
 	worker_tick(&world->worker, &world->now);
-	assert_int_equal(worker_ready(&world->worker), session);
-	assert_int_equal(worker_wakes(&world->worker, session, &world->now, true, packet, &size),
-		WORKER_PACKET);
+	assert_int_equal(sessions_take_ready(&world->worker.arena), session);
+	assert_int_equal(wakes_write(&world->worker, session, &world->now, true, packet, &size),
+		WAKES_PACKET);
 	/* It could not be sent. */
-	worker_settle(&world->worker, session, &world->now, true);
+	worker_block(&world->worker, session);
 	assert_int_equal(world_cancel(world, session, id), PROTO_OK);
 	worker_unblock(&world->worker, session, &world->now);
 	expect(world, 0);
@@ -285,10 +286,10 @@ static void test_an_end_that_is_not_sent(void **state)
 	world_pass(world, PROTO_HELLO_TIMEOUT_US);
 	assert_false(worker_tick(w, &world->now));
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(worker_ready(w), session);
+		assert_int_equal(sessions_take_ready(&w->arena), session);
 		assert_int_equal(
-			worker_wakes(w, session, &world->now, true, world->out, &size), WORKER_END);
-		worker_settle(w, session, &world->now, false);
+			wakes_write(w, session, &world->now, true, world->out, &size), WAKES_END);
+		sessions_requeue(&w->arena, session, &world->now);
 	}
 	expect(world, 1);
 	assert_int_equal(world->events[0].error.status, PROTO_E_HELLO_TIMEOUT);

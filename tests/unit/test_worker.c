@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "errors.h"
+#include "wakes.h"
 #include "world.h"
 
 #define USER 1000
@@ -346,14 +348,14 @@ static void test_turns_are_taken(void **state)
 	assert_int_equal(world->n_events, 10 * most + 10);
 }
 
-static enum worker_send wakes(struct world *world, uint32_t session, bool drained, uint32_t *ret_n)
+static enum wakes_next wakes(struct world *world, uint32_t session, bool drained, uint32_t *ret_n)
 {
 	struct proto_header header = {0};
 	size_t size = 0;
-	enum worker_send what = worker_wakes(
+	enum wakes_next what = wakes_write(
 		&world->worker, session, &world->now, drained, world->out, &size);
 
-	if (what == WORKER_PACKET)
+	if (what == WAKES_PACKET)
 		assert_int_equal(
 			codec_open(world->out, size, CODEC_FROM_DAEMON, &header), CODEC_OK);
 	*ret_n = header.count;
@@ -364,7 +366,7 @@ static enum worker_send wakes(struct world *world, uint32_t session, bool draine
 static void take(struct world *world, uint32_t session)
 {
 	worker_unblock(&world->worker, session, &world->now);
-	assert_int_equal(worker_ready(&world->worker), session);
+	assert_int_equal(sessions_take_ready(&world->worker.arena), session);
 }
 
 static void test_hold(void **state)
@@ -375,34 +377,34 @@ static void test_hold(void **state)
 	struct proto_register r = {.due = 10, .every = 10, .flags = PROTO_RELATIVE};
 
 	take(world, session);
-	assert_int_equal(wakes(world, session, false, &n), WORKER_NOTHING);
-	assert_int_equal(wakes(world, session, true, &n), WORKER_NOTHING);
-	worker_settle(w, session, &world->now, false);
+	assert_int_equal(wakes(world, session, false, &n), WAKES_NOTHING);
+	assert_int_equal(wakes(world, session, true, &n), WAKES_NOTHING);
+	sessions_requeue(&w->arena, session, &world->now);
 
 	/* A first wake needs nothing to have been read; a second one does. */
 	assert_int_equal(world_register(world, session, &r).status, PROTO_OK);
 	world_pass(world, 10);
 	take(world, session);
-	assert_int_equal(wakes(world, session, false, &n), WORKER_PACKET);
+	assert_int_equal(wakes(world, session, false, &n), WAKES_PACKET);
 	assert_int_equal(n, 1);
-	worker_wakes_sent(w, &world->now);
+	wakes_sent(w, &world->now);
 	world_pass(world, 10);
-	assert_int_equal(wakes(world, session, false, &n), WORKER_HOLD);
+	assert_int_equal(wakes(world, session, false, &n), WAKES_HOLD);
 
 	/* What has not woken before is sent, as far as it is due before that. */
 	world_timer(world, session, 0, 0);
-	assert_int_equal(wakes(world, session, false, &n), WORKER_HOLD);
+	assert_int_equal(wakes(world, session, false, &n), WAKES_HOLD);
 	r = (struct proto_register){.due = 1};
 	assert_int_equal(world_register(world, session, &r).status, PROTO_OK);
-	assert_int_equal(wakes(world, session, false, &n), WORKER_PACKET);
+	assert_int_equal(wakes(world, session, false, &n), WAKES_PACKET);
 	assert_int_equal(n, 1);
-	worker_wakes_sent(w, &world->now);
-	assert_int_equal(wakes(world, session, false, &n), WORKER_HOLD);
-	assert_int_equal(wakes(world, session, true, &n), WORKER_PACKET);
+	wakes_sent(w, &world->now);
+	assert_int_equal(wakes(world, session, false, &n), WAKES_HOLD);
+	assert_int_equal(wakes(world, session, true, &n), WAKES_PACKET);
 	assert_int_equal(n, 2);
-	worker_wakes_sent(w, &world->now);
-	assert_int_equal(wakes(world, session, true, &n), WORKER_NOTHING);
-	worker_settle(w, session, &world->now, false);
+	wakes_sent(w, &world->now);
+	assert_int_equal(wakes(world, session, true, &n), WAKES_NOTHING);
+	sessions_requeue(&w->arena, session, &world->now);
 }
 
 /* A packet that was made and not sent leaves all as it was. */
@@ -416,15 +418,15 @@ static void test_a_packet_that_is_not_sent(void **state)
 	world_pass(world, 10);
 	take(world, session);
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(wakes(world, session, false, &n), WORKER_PACKET);
+		assert_int_equal(wakes(world, session, false, &n), WAKES_PACKET);
 		assert_int_equal(n, 2);
-		worker_settle(&world->worker, session, &world->now, true);
+		worker_block(&world->worker, session);
 		assert_int_equal(worker_next(&world->worker, 0), TIMERS_FOREVER);
 		world_pass(world, 10);
 		world_turn(world);
 		take(world, session);
 	}
-	worker_settle(&world->worker, session, &world->now, false);
+	sessions_requeue(&world->worker.arena, session, &world->now);
 	world_turn(world);
 	assert_int_equal(world->n_events, 2);
 	assert_int_equal(world->events[0].wake.late, 30);
@@ -442,12 +444,12 @@ static void test_a_session_is_in_the_queue_once(void **state)
 	worker_unblock(w, first, &world->now);
 	worker_unblock(w, second, &world->now);
 	worker_unblock(w, first, &world->now);
-	assert_int_equal(worker_ready(w), first);
-	worker_settle(w, first, &world->now, false);
-	assert_int_equal(worker_ready(w), second);
-	worker_settle(w, second, &world->now, false);
+	assert_int_equal(sessions_take_ready(&w->arena), first);
+	sessions_requeue(&w->arena, first, &world->now);
+	assert_int_equal(sessions_take_ready(&w->arena), second);
+	sessions_requeue(&w->arena, second, &world->now);
 	assert_false(worker_busy(w));
-	assert_int_equal(worker_ready(w), 0);
+	assert_int_equal(sessions_take_ready(&w->arena), 0);
 }
 
 /* A user with many sessions gets no more turns than a user with one. */
@@ -464,22 +466,22 @@ static void test_turns_go_round_by_user_then_by_session(void **state)
 	for (int i = 0; i < 3; i++)
 		worker_unblock(w, many[i], &world->now);
 	worker_unblock(w, one, &world->now);
-	assert_int_equal(worker_ready(w), many[0]);
+	assert_int_equal(sessions_take_ready(&w->arena), many[0]);
 	worker_unblock(w, many[0], &world->now);
-	assert_int_equal(worker_ready(w), one);
+	assert_int_equal(sessions_take_ready(&w->arena), one);
 	worker_unblock(w, one, &world->now);
 	worker_unblock(w, other, &world->now);
-	assert_int_equal(worker_ready(w), many[1]);
-	assert_int_equal(worker_ready(w), one);
-	assert_int_equal(worker_ready(w), other);
+	assert_int_equal(sessions_take_ready(&w->arena), many[1]);
+	assert_int_equal(sessions_take_ready(&w->arena), one);
+	assert_int_equal(sessions_take_ready(&w->arena), other);
 	/* One in the middle of its user's sessions goes, and then a user's only one. */
 	worker_unblock(w, one, &world->now);
 	worker_unblock(w, many[1], &world->now);
 	worker_disconnect(w, many[0]);
 	worker_disconnect(w, one);
-	assert_int_equal(worker_ready(w), many[2]);
-	assert_int_equal(worker_ready(w), many[1]);
-	assert_int_equal(worker_ready(w), 0);
+	assert_int_equal(sessions_take_ready(&w->arena), many[2]);
+	assert_int_equal(sessions_take_ready(&w->arena), many[1]);
+	assert_int_equal(sessions_take_ready(&w->arena), 0);
 	assert_false(worker_busy(w));
 }
 
@@ -600,10 +602,10 @@ static void test_errors_for_people(void **state)
 
 	(void)state;
 	for (unsigned int status = 0; status < 256; status++)
-		assert_true(worker_status_text((enum proto_status)status)[0]);
+		assert_true(errors_text((enum proto_status)status)[0]);
 	memset(text, 'x', sizeof(text));
 	text[sizeof(text) - 1] = 0;
-	size = worker_error(packet, PROTO_E_PACKET, 9, text);
+	size = errors_write(packet, PROTO_E_PACKET, 9, text);
 	assert_int_equal(codec_open(packet, size, CODEC_FROM_DAEMON, &header), CODEC_OK);
 	codec_get(packet, &header, 0, &error, sizeof(error));
 	assert_int_equal(error.serial, 9);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The world of world.h. world_serve() is client_serve() of the daemon's shell, line by line, with a
- * counter of unread packets in place of a socket.
+ * The world of world.h. Each client has a counter of unread packets in place of a socket.
  */
 #include "world.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -243,48 +243,52 @@ static void keep(struct world *world, uint32_t session, size_t size)
 	}
 }
 
-static void block(struct world *world, struct world_served *served)
+static int outlet_send(void *user, uint32_t session, const void *packet, size_t size)
 {
-	worker_settle(&world->worker, served->session, &world->now, true);
-	world->clients[served->session].blocked = served->blocked = true;
+	struct world *world = user;
+	struct world_client *client = &world->clients[session];
+
+	assert_false(client->blocked);
+	assert_ptr_equal(packet, world->out);
+	if (client->unread == WORLD_ROOM)
+		return -EAGAIN;
+	keep(world, session, size);
+	client->unread += client->stalled;
+	return 0;
+}
+
+static bool outlet_has_read_all(void *user, uint32_t session)
+{
+	const struct world *world = user;
+
+	return !world->clients[session].unread;
+}
+
+static void outlet_close(void *user, uint32_t session, const void *packet, size_t size)
+{
+	struct world *world = user;
+
+	assert_ptr_equal(packet, world->out);
+	keep(world, session, size);
+	world_disconnect(world, session);
 }
 
 struct world_served world_serve(struct world *world)
 {
-	struct worker *w = &world->worker;
-	struct world_served served = {.session = worker_ready(w)};
-	struct world_client *client = &world->clients[served.session];
-	size_t size = 0;
+	const struct worker_outlet outlet = {
+		.user = world,
+		.packet = world->out,
+		.send = outlet_send,
+		.has_read_all = outlet_has_read_all,
+		.close = outlet_close,
+	};
+	struct worker_served served = worker_serve(&world->worker, &world->now, &outlet);
+	bool closed = served.outcome == WORKER_CLOSED;
+	bool blocked = served.outcome == WORKER_FULL || served.outcome == WORKER_UNREAD;
 
-	if (!served.session)
-		return served;
-	assert_false(client->blocked);
-	served.what = worker_wakes(w, served.session, &world->now, false, world->out, &size);
-	if (served.what == WORKER_HOLD) {
-		if (client->unread) {
-			block(world, &served);
-			return served;
-		}
-		served.what = worker_wakes(w, served.session, &world->now, true, world->out, &size);
-		assert_int_equal(served.what, WORKER_PACKET);
-	}
-	if (served.what == WORKER_PACKET && client->unread == WORLD_ROOM) {
-		block(world, &served);
-		return served;
-	}
-	if (served.what == WORKER_PACKET || served.what == WORKER_END) {
-		keep(world, served.session, size);
-		client->unread += client->stalled;
-		served.sent = true;
-	}
-	if (served.what == WORKER_END) {
-		world_disconnect(world, served.session);
-		return served;
-	}
-	if (served.sent)
-		worker_wakes_sent(w, &world->now);
-	worker_settle(w, served.session, &world->now, false);
-	return served;
+	if (blocked)
+		world->clients[served.session].blocked = true;
+	return (struct world_served){served.session, served.size != 0, blocked, closed};
 }
 
 void world_turn(struct world *world)

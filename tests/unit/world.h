@@ -34,8 +34,7 @@ struct world_event {
 /* What became of serving one session. */
 struct world_served {
 	uint32_t session; /* 0: nobody was ready */
-	enum worker_send what;
-	bool sent, blocked;
+	bool sent, blocked, closed;
 };
 
 struct world {
@@ -102,7 +101,7 @@ size_t world_list(struct world *world, uint32_t session, uint32_t flags, struct 
 /* All clocks go on. */
 void world_pass(struct world *world, uint64_t span);
 
-/* One session is served as client_serve() does it. What was sent is added to the events. */
+/* Serves the session whose turn it is. What is sent is added to the events. */
 struct world_served world_serve(struct world *world);
 
 /* A whole turn of the loop: all that is due is sent. */
