@@ -3,6 +3,7 @@
  * The handle's life, and the calls that hand events to their handlers.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,16 +109,15 @@ static const char *socket_path(const char *path)
 _public_ int toytimer_open_user(toytimer **ret)
 {
 	const char *directory = secure_getenv("XDG_RUNTIME_DIR");
-	char *path;
-	int r;
+	char path[PATH_MAX];
+	int n;
 
 	if (!directory || !*directory)
 		return -ENOMEDIUM;
-	if (asprintf(&path, "%s/" PROTO_SOCKET_USER, directory) < 0)
-		return -ENOMEM;
-	r = toytimer_open(ret, path);
-	free(path);
-	return r;
+	n = snprintf(path, sizeof(path), "%s/" PROTO_SOCKET_USER, directory);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return text_invalid("XDG_RUNTIME_DIR: too long for a path");
+	return toytimer_open(ret, path);
 }
 
 _public_ int toytimer_open(toytimer **ret, const char *path)
