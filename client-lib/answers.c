@@ -151,20 +151,6 @@ static int take_greeting(struct toytimer *t)
 	return 0;
 }
 
-/* Its caller stopped waiting before the daemon answered. Without memory for it, the daemon keeps
- * the timer, and its wakes are dropped here. */
-static void cancel_abandoned(struct toytimer *t, struct timer *timer)
-{
-	struct call *call = call_new(PROTO_CANCEL, 1);
-
-	if (!call)
-		return;
-	call->abandoned = true;
-	call->cancels[0].timer = timers_name(&t->timers, timer);
-	call->cancels[0].id = timer->id;
-	requests_queue(t, call);
-}
-
 static void take_refusal(struct toytimer *t, struct timer *timer, struct batch *batch, int error)
 {
 	if (batch) {
@@ -208,8 +194,10 @@ static void take_registered(
 		batch->registered++;
 	timer->due = clock_offsets_learn(&t->offsets, timer->clock, timer->due, answer->due);
 	timer->number = 0;
+	/* Its caller has stopped waiting, or has cancelled it meanwhile. Without memory for the
+	 * cancelling, the daemon keeps the timer, and its wakes are dropped here. */
 	if (timer->abandoned)
-		cancel_abandoned(t, timer);
+		(void)requests_queue_cancel(t, timer);
 }
 
 static int take_registered_all(struct toytimer *t, const struct request *request)
@@ -267,16 +255,28 @@ static void take_cancels(struct toytimer *t, struct call *call)
 	call_finish(call, 0);
 }
 
+/* Room for an event has been reserved. */
 static void take_rearmed(struct toytimer *t, struct call *call)
 {
 	struct timer *timer = timers_find(&t->timers, call->rearm.timer);
 	struct proto_registered answer;
+	bool held;
 	int error;
 
 	get(t, 0, &answer, sizeof(answer));
 	error = text_errno(t->connection.header.status ?: answer.status);
-	if (!error && timer && timer->state == TIMER_HELD && timer->id == answer.id)
+	held = timer && timer->state == TIMER_HELD && timer->id == call->rearm.record.id;
+	if (!error && held && answer.id == timer->id)
 		timers_rearm(timer, &call->rearm.record);
+	/* A timer that has ended there tells so by its own last event. */
+	if (error && error != -ENOENT && held && call->asynchronous && timer->handler &&
+		!timer->abandoned)
+		events_push(&t->events, timer,
+			&(struct event){
+				.timer = call->rearm.timer,
+				.type = TOYTIMER_REFUSED,
+				.error = error,
+			});
 	call_finish(call, error);
 }
 
@@ -361,6 +361,9 @@ static int take_answer(struct toytimer *t)
 		return -EPROTO;
 	if (opcode == PROTO_REGISTER)
 		return take_registered_all(t, request);
+
+	if (opcode == PROTO_REARM && events_reserve(&t->events, &t->timers, 1) < 0)
+		return -ENOMEM;
 
 	call = request->call;
 	requests_done(&t->requests);

@@ -12,6 +12,9 @@
 #include "instant.h"
 #include "text.h"
 
+/* Calls for which nobody waits are sent when so many are queued. */
+#define QUEUED_MAX 64
+
 static void abandon_call(struct toytimer *t, void *userdata)
 {
 	requests_abandon(t, userdata);
@@ -242,6 +245,47 @@ _public_ int toytimer_cancel_id(toytimer *t, uint64_t id)
 	return r;
 }
 
+/* Sends calls for which nobody waits, once there are many, and receives, so that answers that nobody
+ * has taken do not stop the daemon from reading. */
+static void send_many(struct toytimer *t)
+{
+	if (t->requests.calls && t->requests.calls % QUEUED_MAX == 0)
+		(void)handle_pump(t, false);
+}
+
+static int cancel_async(struct toytimer *t, uint64_t name)
+{
+	struct timer *timer = find(t, name);
+	int r;
+
+	if (!timer)
+		return -ENOENT;
+	if (timer->state == TIMER_QUEUED || timer->state == TIMER_ENDED) {
+		timers_drop(&t->timers, timer);
+		return 0;
+	}
+	if (timer->state == TIMER_HELD) {
+		r = requests_queue_cancel(t, timer);
+		if (r < 0)
+			return r;
+	}
+	/* The daemon is told to cancel a timer whose answer is on its way when that arrives. */
+	timers_abandon(&t->timers, timer);
+	send_many(t);
+	return 0;
+}
+
+_public_ int toytimer_cancel_async(toytimer *t, uint64_t timer)
+{
+	int r = handle_enter(t);
+
+	if (r < 0)
+		return r;
+	r = cancel_async(t, timer);
+	handle_leave(t);
+	return r;
+}
+
 static int rearm_record(
 	const struct timer *timer, const toytimer_registration *r, struct proto_rearm *ret)
 {
@@ -314,6 +358,53 @@ _public_ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registra
 	if (error < 0)
 		return error;
 	error = rearm(t, timer, r);
+	handle_leave(t);
+	return error;
+}
+
+static int rearm_async(struct toytimer *t, uint64_t name, const toytimer_registration *r)
+{
+	struct timer *timer = find_rearmable(t, name);
+	struct proto_rearm record;
+	struct call *call;
+	int error;
+
+	if (!timer || (timer->state == TIMER_ENDED && !timer->abandoned))
+		return -ENOENT;
+	error = rearm_record(timer, r, &record);
+	if (error < 0)
+		return error;
+	if (timer->abandoned) {
+		register_again_async(t, timer, &record);
+		return 0;
+	}
+	if (timer->state == TIMER_QUEUED) {
+		timers_rearm(timer, &record);
+		return 0;
+	}
+	call = call_new(PROTO_REARM, 0);
+	if (!call)
+		return -ENOMEM;
+	record.id = timer->state == TIMER_HELD ? timer->id : 0;
+	call->abandoned = true;
+	call->asynchronous = true;
+	call->rearm.timer = name;
+	call->rearm.record = record;
+	requests_queue(t, call);
+	send_many(t);
+	return 0;
+}
+
+_public_ int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registration *r)
+{
+	int error;
+
+	if (!r)
+		return text_invalid("r: NULL");
+	error = handle_enter(t);
+	if (error < 0)
+		return error;
+	error = rearm_async(t, timer, r);
 	handle_leave(t);
 	return error;
 }

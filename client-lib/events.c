@@ -107,7 +107,9 @@ void events_push(struct events *events, struct timer *timer, const struct event 
 		}
 	}
 	/* It says no more the second time. */
-	if (event->type == TOYTIMER_CLOCK_SET && find_waiting(events, timer, event))
+	if ((event->type == TOYTIMER_CLOCK_SET ||
+		    (event->type == TOYTIMER_REFUSED && !event->last)) &&
+		find_waiting(events, timer, event))
 		return;
 	timer->event = events->head + events->length++;
 	*at(events, timer->event) = *event;

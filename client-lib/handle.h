@@ -124,6 +124,10 @@ int call_ask(struct toytimer *t, struct call *call, uint64_t deadline);
 /* Registers a timer again that is at its end, and waits for the answer. (register.c) */
 int register_again(struct toytimer *t, struct timer *timer, const struct proto_rearm *record);
 
+/* The same without waiting: a refusal becomes an event. */
+void register_again_async(
+	struct toytimer *t, struct timer *timer, const struct proto_rearm *record);
+
 /*
  * Does what the packet in connection.in says. (answers.c)
  * Return: 0; -ENOMEM: nothing was done, the packet stays; another negative errno: this connection

@@ -63,9 +63,11 @@ static int ask_page(struct toytimer *t, struct pages *pages, struct call **ret)
 		return -ENOSYS;
 	if (!pages->deadline)
 		pages->deadline = handle_deadline(t);
-	if (pages->cursor && pages->opcode != PROTO_CANCEL_MATCHING &&
-		pages->times != t->connection.times)
-		return -ECONNRESET;
+	if (pages->cursor && pages->times != t->connection.times) {
+		if (pages->opcode != PROTO_CANCEL_MATCHING)
+			return -ECONNRESET;
+		pages->cursor = 0; /* another daemon; to cancel again what is gone does no harm */
+	}
 	call = call_new(pages->opcode, 0);
 	if (!call)
 		return -ENOMEM;

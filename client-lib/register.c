@@ -174,12 +174,21 @@ int register_again(struct toytimer *t, struct timer *timer, const struct proto_r
 	struct batch batch = {.errors = &error, .pending = 1};
 	uint64_t deadline = handle_deadline(t);
 
+	requests_forget_rearms(t, timers_name(&t->timers, timer));
 	timers_revive(&t->timers, timer, record, &batch);
 	while (r == 0 && batch.pending)
 		r = handle_await(t, deadline, abandon_cancelled, &batch);
 	if (r < 0)
 		abandon(t, &batch, r);
 	return r ?: error;
+}
+
+void register_again_async(struct toytimer *t, struct timer *timer, const struct proto_rearm *record)
+{
+	requests_forget_rearms(t, timers_name(&t->timers, timer));
+	timers_revive(&t->timers, timer, record, NULL);
+	if (packet_full(t))
+		(void)handle_pump(t, false);
 }
 
 _public_ int toytimer_register_many(toytimer *t, const toytimer_registration *r, size_t n,

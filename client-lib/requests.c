@@ -6,17 +6,35 @@
 #include "codec.h"
 #include "handle.h"
 
+/* How many asynchronous cancels share a packet. */
+#define CANCELS_SHARED 64
+
 static void append(struct requests *q, struct call *call)
 {
 	call->next = NULL;
-	*q->end = call;
-	q->end = &call->next;
+	if (q->last)
+		q->last->next = call;
+	else
+		q->first = call;
+	q->last = call;
+	q->calls++;
+}
+
+/* Takes a call off the queue. previous: the one before it, or NULL. */
+static void take_off(struct requests *q, struct call *call, struct call *previous)
+{
+	if (previous)
+		previous->next = call->next;
+	else
+		q->first = call->next;
+	if (q->last == call)
+		q->last = previous;
+	q->calls--;
 }
 
 void requests_init(struct requests *q)
 {
 	*q = (struct requests){0};
-	q->end = &q->first;
 }
 
 void requests_destroy(struct requests *q)
@@ -38,7 +56,7 @@ struct call *call_new(uint16_t opcode, size_t n)
 
 	if (call) {
 		call->opcode = opcode;
-		call->n = n;
+		call->n = call->room = n;
 	}
 	return call;
 }
@@ -72,14 +90,39 @@ void requests_abandon(struct toytimer *t, struct call *call)
 	call->abandoned = true;
 	if (call->opcode == PROTO_CANCEL && call->cancels[0].timer)
 		return;
-	for (struct call **link = &q->first; *link; link = &(*link)->next)
-		if (*link == call) {
-			*link = call->next;
-			if (!*link)
-				q->end = link;
+	for (struct call *at = q->first, *previous = NULL; at; previous = at, at = at->next)
+		if (at == call) {
+			take_off(q, call, previous);
 			call_free(call);
 			return;
 		}
+}
+
+int requests_queue_cancel(struct toytimer *t, const struct timer *timer)
+{
+	struct call *call = t->requests.last;
+
+	if (!call || call->opcode != PROTO_CANCEL || !call->abandoned || call->n == call->room) {
+		call = call_new(PROTO_CANCEL, CANCELS_SHARED);
+		if (!call)
+			return -ENOMEM;
+		call->n = 0;
+		call->abandoned = true;
+		requests_queue(t, call);
+	}
+	call->cancels[call->n++] = (struct cancel_item){
+		.timer = timers_name(&t->timers, timer),
+		.id = timer->id,
+	};
+	return 0;
+}
+
+void requests_forget_rearms(struct toytimer *t, uint64_t timer)
+{
+	for (struct call *call = t->requests.first; call; call = call->next)
+		if (call->opcode == PROTO_REARM && call->rearm.timer == timer &&
+			!call->rearm.record.id)
+			call->rearm.timer = 0;
 }
 
 static struct request *add_request(struct toytimer *t, uint16_t opcode)
@@ -217,28 +260,61 @@ int requests_resume(struct toytimer *t, uint64_t serial)
 	return 0;
 }
 
-/* The first call, if all registrations that were queued before it are sent. What somebody waits for
- * goes before registrations that came later, however many there are. */
-static struct call *take_call(struct toytimer *t)
+/*
+ * The first call, if it may be sent now, or NULL: all registrations that were queued before it are sent,
+ * and a re-arming knows the timer's id. What somebody waits for goes before registrations that came
+ * later, however many there are.
+ */
+static struct call *next_call(struct toytimer *t)
 {
-	struct requests *q = &t->requests;
-	struct call *call = q->first;
+	struct call *call = t->requests.first;
+	const struct timer *timer;
 
 	if (!call ||
 		(t->timers.unsent_count && t->timers.queued - t->timers.unsent_count < call->after))
 		return NULL;
-	q->first = call->next;
-	if (!q->first)
-		q->end = &q->first;
+	if (call->opcode == PROTO_REARM && !call->rearm.record.id) {
+		timer = timers_find(&t->timers, call->rearm.timer);
+		if (timer && timer->state == TIMER_SENT)
+			return NULL;
+	}
 	return call;
 }
 
-bool requests_ready(const struct toytimer *t)
+bool requests_ready(struct toytimer *t)
 {
 	return t->connection.state == CONNECTION_UP && !t->connection.blocked &&
 		(t->requests.again ||
 			(t->requests.length < REQUESTS_MAX &&
-				(t->timers.unsent_count || t->requests.first)));
+				(t->timers.unsent_count || next_call(t))));
+}
+
+/* What would be said of a call in vain. Return: 0: it is to be sent; or a negative errno. */
+static int check_call(struct toytimer *t, struct call *call)
+{
+	const struct timer *timer;
+
+	if (!requests_supports(t, call->opcode))
+		return -ENOSYS;
+	if (call->opcode != PROTO_REARM || call->rearm.record.id)
+		return 0;
+	timer = timers_find(&t->timers, call->rearm.timer);
+	if (!timer || timer->state != TIMER_HELD || timer->abandoned)
+		return -ENOENT;
+	call->rearm.record.id = timer->id;
+	return 0;
+}
+
+static void send_next_call(struct toytimer *t, struct call *call)
+{
+	int r;
+
+	take_off(&t->requests, call, NULL);
+	r = check_call(t, call);
+	if (r < 0)
+		call_finish(call, r);
+	else
+		send_call(t, call);
 }
 
 bool requests_supports(const struct toytimer *t, uint16_t opcode)
@@ -259,11 +335,9 @@ void requests_send(struct toytimer *t)
 			send_again(t);
 			continue;
 		}
-		call = take_call(t);
-		if (call && !requests_supports(t, call->opcode))
-			call_finish(call, -ENOSYS);
-		else if (call)
-			send_call(t, call);
+		call = next_call(t);
+		if (call)
+			send_next_call(t, call);
 		else
 			send_registrations(t);
 	}
@@ -316,12 +390,14 @@ static void rearm_lost(struct toytimer *t, struct call *call)
 {
 	struct timer *timer = timers_find(&t->timers, call->rearm.timer);
 
-	if (!timer || timer->state != TIMER_HELD || timer->id != call->rearm.record.id) {
-		call_finish(call, -ENOENT);
-		return;
-	}
-	timers_rearm(timer, &call->rearm.record);
-	call_finish(call, 0);
+	bool known = timer &&
+		(call->rearm.record.id
+				? timer->state == TIMER_HELD && timer->id == call->rearm.record.id
+				: timer->state == TIMER_SENT || timer->state == TIMER_HELD);
+
+	if (known)
+		timers_rearm(timer, &call->rearm.record);
+	call_finish(call, known ? 0 : -ENOENT);
 }
 
 static void call_lost(struct toytimer *t, struct call *call)

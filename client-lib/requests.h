@@ -46,12 +46,13 @@ struct call {
 	uint64_t after;	   /* to be sent when so many registrations were, see timers::queued */
 	uint16_t opcode;
 	bool done;
-	bool abandoned; /* nobody waits: it is freed with its answer */
-	int result;	/* of the request as a whole */
+	bool abandoned;	   /* nobody waits: it is freed with its answer */
+	bool asynchronous; /* of a re-arming: its refusal becomes an event */
+	int result;	   /* of the request as a whole */
 	union {
 		struct {
-			uint64_t timer;
-			struct proto_rearm record;
+			uint64_t timer;		   /* 0: its last wake has won */
+			struct proto_rearm record; /* id 0: to be filled in from the timer */
 		} rearm;
 		/* One page of a listing, or of a cancelling by user and label. */
 		struct {
@@ -62,7 +63,8 @@ struct call {
 		} page;
 		struct proto_status_answer status;
 	};
-	size_t n; /* cancels; 0 but for PROTO_CANCEL */
+	size_t n;    /* cancels; 0 but for PROTO_CANCEL */
+	size_t room; /* for cancels */
 	struct cancel_item cancels[];
 };
 
@@ -78,7 +80,8 @@ struct requests {
 	struct request ring[REQUESTS_MAX];
 	uint32_t head, length;
 	uint32_t again; /* how many of its last are to be sent again, see requests_resume() */
-	struct call *first, **end; /* calls to be sent */
+	struct call *first, *last; /* calls to be sent */
+	size_t calls;		   /* how many */
 };
 
 void requests_init(struct requests *q);
@@ -95,6 +98,13 @@ void call_finish(struct call *call, int result);
 
 /* Queues a call, to be sent after all registrations that are queued now. */
 void requests_queue(struct toytimer *t, struct call *call);
+
+/* Queues the cancelling of a timer that the daemon holds, for which nobody waits. Several in a row
+ * share a packet. Return: 0 or -ENOMEM. */
+int requests_queue_cancel(struct toytimer *t, const struct timer *timer);
+
+/* A timer gets another id: re-armings that are queued for it and have no id meant the one before. */
+void requests_forget_rearms(struct toytimer *t, uint64_t timer);
 
 /* Nobody waits for a call any more. What is not sent yet is not sent later behind the caller's
  * back, unless it is to be rid of timers of this handle. */
@@ -113,7 +123,7 @@ void requests_send(struct toytimer *t);
 bool requests_supports(const struct toytimer *t, uint16_t opcode);
 
 /* Whether requests_send() could send something that no answer and no EPOLLOUT will call it for. */
-bool requests_ready(const struct toytimer *t);
+bool requests_ready(struct toytimer *t);
 
 /* The oldest request in flight, which is the next to be answered, if it has that serial and opcode,
  * or NULL. */

@@ -85,8 +85,10 @@ enum toytimer_flag {
 enum toytimer_event_type {
 	TOYTIMER_WOKEN = 1,
 	TOYTIMER_CANCELLED = 2, /* by another session, this user's or root's; the timer is gone */
-	TOYTIMER_REFUSED = 3,	/* registered async, or again: see error; the timer is gone */
-	TOYTIMER_CLOCK_SET = 4	/* the wall clock was set; the timer stays as it is */
+	/* Registered or re-armed asynchronously, or registered again: see error. The timer is gone if
+	 * `last` is set, else it stays as it was. */
+	TOYTIMER_REFUSED = 3,
+	TOYTIMER_CLOCK_SET = 4 /* the wall clock was set; the timer stays as it is */
 };
 
 /* What happened to a timer; valid during the callback. */
@@ -239,7 +241,17 @@ int toytimer_cancel(toytimer *t, uint64_t timer);
  */
 int toytimer_cancel_wait(toytimer *t, uint64_t timer);
 
-/* The same for n; ret_errors as in toytimer_register_many(). Returns how many were cancelled. */
+/*
+ * Cancels a timer without waiting for the daemon. When it returns 0, no handler of the timer starts any
+ * more, and its name is gone: no event follows, and the daemon cannot refuse it. The request travels
+ * with others, as toytimer_register_async() says. If the daemon is lost before it is told, the timer is
+ * not registered again.
+ * Returns 0; -ENOENT as toytimer_cancel(); -ENOMEM: the timer stays as it was.
+ */
+int toytimer_cancel_async(toytimer *t, uint64_t timer);
+
+/* toytimer_cancel() for n; ret_errors as in toytimer_register_many(). Returns how many were
+ * cancelled. */
 int toytimer_cancel_many(toytimer *t, const uint64_t *timers, size_t n, int *ret_errors);
 
 /* Cancels by the daemon's id, a timer of any session of this user, or as root of any user's. */
@@ -254,6 +266,23 @@ int toytimer_cancel_id(toytimer *t, uint64_t id);
  * too: it is then registered again, last among equal dues, under the same name and another id.
  */
 int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
+
+/*
+ * The same without waiting for the daemon. The request travels with others, as
+ * toytimer_register_async() says. An accepted re-arming has no event of its own. What goes wrong after
+ * the call returned 0, the handler sees:
+ *   - Its last wake was sent before the daemon read the request: that wake comes, with its `last` set.
+ *     Its handler may re-arm the timer.
+ *   - The daemon refuses the new values: TOYTIMER_REFUSED with the error and `last` 0. The timer stays
+ *     as it was.
+ *   - The timer is registered again (from its last handler, or after a reconnection) and refused:
+ *     TOYTIMER_REFUSED with `last` set. The timer is gone.
+ * A timer whose registration is not answered yet can be re-armed too. toytimer_get_timer() tells the
+ * former due until the answer is processed.
+ * Returns 0; -ENOENT: its last wake has arrived here; -EINVAL, -ERANGE and -ENOMEM: the timer stays as
+ * it was.
+ */
+int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registration *r);
 
 /* What the daemon calls a timer of this handle (0: it is not registered yet, or not again), and its
  * next due on its clock, or its last if that wake has come. Either may be NULL. */

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a handler or a caller is told of each answer of a daemon, for answers that the real one gives
+ * seldom. A thread plays the daemon, and keeps to the protocol.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "peer.h"
+#include "recorder.h"
+
+#define ID 7
+
+/* A daemon that a case plays in a thread. */
+static pthread_t play(void *(*main)(void *userdata), void *userdata)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, main, userdata), 0);
+	return thread;
+}
+
+static toytimer *open_handle(void)
+{
+	toytimer *t = NULL;
+
+	assert_int_equal(toytimer_open(&t, peer_path), 0);
+	return t;
+}
+
+static void say_hello(struct peer *p, uint64_t capabilities)
+{
+	struct proto_hello_answer hello = {.magic = PROTO_MAGIC,
+		.version = PROTO_VERSION,
+		.instance = 1,
+		.capabilities = capabilities};
+
+	peer_say(p, PROTO_HELLO | PROTO_ANSWER, p->header.serial, 1, &hello);
+}
+
+/* Re-armings are refused: by a status that is not known yet, and because the timer has ended. */
+static void *refuse_rearms(void *userdata)
+{
+	struct proto_registered refusals[] = {
+		{.id = ID, .status = PROTO_E_RANGE},
+		{.id = ID, .status = PROTO_E_NO_SUCH_TIMER},
+	};
+	struct peer *p = peer_accept();
+
+	(void)userdata;
+	if (peer_greet(p))
+		peer_say_registered(p, p->header.serial, 1, ID);
+	for (int i = 0; i < 2 && peer_receive(p) && p->header.opcode == PROTO_REARM; i++)
+		peer_say(p, PROTO_REARM | PROTO_ANSWER, p->header.serial, 1, &refusals[i]);
+	/* The wake that won comes behind the answer. */
+	peer_say_wake(p, p->registered.cookie, 1, PROTO_WAKE_LAST);
+	peer_end(p, true);
+	return NULL;
+}
+
+static void test_refused_rearm_is_an_event(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	pthread_t thread = play(refuse_rearms, NULL);
+	toytimer *t = open_handle();
+	uint64_t timer, due, due_before;
+
+	(void)state;
+	assert_int_equal(toytimer_register(t, &r, &timer), 0);
+	assert_int_equal(toytimer_get_timer(t, timer, NULL, &due_before), 0);
+	r.due = 2 * 3600 * S;
+	assert_int_equal(toytimer_rearm_async(t, timer, &r), 0);
+	recorder_await(&recorder, t, 1);
+	assert_int_equal(recorder.events[0].type, TOYTIMER_REFUSED);
+	assert_int_equal(recorder.events[0].error, -ERANGE);
+	assert_int_equal(recorder.events[0].timer, timer);
+	assert_int_equal(recorder.events[0].id, ID);
+	assert_false(recorder.events[0].last);
+	/* It stays as it was. */
+	assert_int_equal(toytimer_get_timer(t, timer, NULL, &due), 0);
+	assert_int_equal(due, due_before);
+	assert_int_equal(toytimer_count(t), 1);
+
+	assert_int_equal(toytimer_rearm_async(t, timer, &r), 0);
+	recorder_await(&recorder, t, 2);
+	assert_int_equal(recorder.events[1].type, TOYTIMER_WOKEN);
+	assert_true(recorder.events[1].last);
+	recorder_linger(t, 5 * MS);
+	assert_int_equal(recorder.n, 2);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	recorder_clear(&recorder);
+}
+
+/* What a re-arming that waited for the registration's answer asks for, and how often. */
+struct waited {
+	uint64_t ids[2];
+	int rearms;
+};
+
+static void *answer_late(void *userdata)
+{
+	struct pollfd pfd = {.events = POLLIN};
+	struct waited *waited = userdata;
+	struct peer *p = peer_accept();
+	struct proto_rearm record;
+
+	if (peer_greet(p)) {
+		/* Nothing comes before the answer. */
+		pfd.fd = p->fd;
+		waited->rearms += 100 * poll(&pfd, 1, 20);
+		peer_say_registered(p, p->header.serial, 1, ID);
+	}
+	while (waited->rearms < 2 && peer_receive(p) && p->header.opcode == PROTO_REARM) {
+		codec_get(p->in, &p->header, 0, &record, sizeof(record));
+		waited->ids[waited->rearms++] = record.id;
+		peer_say(p, PROTO_REARM | PROTO_ANSWER, p->header.serial, 1,
+			&(struct proto_registered){.id = ID});
+	}
+	peer_say_wake(p, p->registered.cookie, 1, PROTO_WAKE_LAST);
+	peer_end(p, true);
+	return NULL;
+}
+
+static void test_rearm_waits_for_the_id(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	struct waited waited = {0};
+	pthread_t thread = play(answer_late, &waited);
+	toytimer *t = open_handle();
+	uint64_t timer;
+
+	(void)state;
+	assert_int_equal(toytimer_register_async(t, &r, &timer), 0);
+	assert_int_equal(toytimer_flush(t), 0);
+	r.due = 0;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(toytimer_rearm_async(t, timer, &r), 0);
+	assert_int_equal(toytimer_flush(t), 0);
+	/* A descriptor that is readable for what cannot be done yet would make its poller spin. */
+	assert_int_equal(toytimer_process(t), 0);
+	assert_int_equal(
+		poll(&(struct pollfd){.fd = toytimer_get_fd(t), .events = POLLIN}, 1, 0), 0);
+	recorder_await(&recorder, t, 1);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	assert_int_equal(waited.rearms, 2);
+	assert_int_equal(waited.ids[0], ID);
+	assert_int_equal(waited.ids[1], ID);
+	recorder_clear(&recorder);
+}
+
+/* Two settings of the wall clock, the second one while the first is not handled yet. */
+static void *tell_clock_set(void *userdata)
+{
+	struct peer *p = peer_accept();
+
+	(void)userdata;
+	if (peer_receive(p))
+		say_hello(p, PROTO_CAN_TELL_CLOCK_SET);
+	for (int i = 0; i < 2 && peer_receive(p) && p->header.opcode == PROTO_REGISTER; i++) {
+		codec_get(p->in, &p->header, 0, &p->registered, sizeof(p->registered));
+		/* The flag is set for the first timer alone. */
+		if ((p->registered.flags & PROTO_TELL_CLOCK_SET) ==
+			(i == 0 ? PROTO_TELL_CLOCK_SET : 0))
+			peer_say_registered(p, p->header.serial, 1, ID + (uint64_t)i);
+	}
+	for (int i = 0; i < 2; i++)
+		peer_say(p, PROTO_CLOCK_SET, 0, 0, NULL);
+	peer_say_wake(p, p->registered.cookie, 1, PROTO_WAKE_LAST);
+	peer_end(p, true);
+	return NULL;
+}
+
+static void test_clock_set_is_an_event(void **state)
+{
+	struct recorder told = {.clock = TOYTIMER_REALTIME}, other = {.clock = TOYTIMER_REALTIME};
+	toytimer_registration r = recorder_after(&told, 3600 * S);
+	pthread_t thread = play(tell_clock_set, NULL);
+	toytimer *t = open_handle();
+	uint64_t timer, due, due_before;
+
+	(void)state;
+	r.clock = TOYTIMER_REALTIME;
+	r.flags |= TOYTIMER_TELL_CLOCK_SET;
+	assert_int_equal(toytimer_register(t, &r, &timer), 0);
+	assert_int_equal(toytimer_get_timer(t, timer, NULL, &due_before), 0);
+	r = recorder_after(&other, 0);
+	r.clock = TOYTIMER_REALTIME;
+	assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	recorder_await(&other, t, 1);
+	recorder_linger(t, 5 * MS);
+	/* Handled one by one: two events; together: one says as much. */
+	assert_in_range(told.n, 1, 2);
+	for (size_t i = 0; i < told.n; i++) {
+		assert_int_equal(told.events[i].type, TOYTIMER_CLOCK_SET);
+		assert_int_equal(told.events[i].timer, timer);
+		assert_false(told.events[i].last);
+	}
+	assert_int_equal(other.events[0].type, TOYTIMER_WOKEN);
+	/* The timer stays as it was. */
+	assert_int_equal(toytimer_get_timer(t, timer, NULL, &due), 0);
+	assert_int_equal(due, due_before);
+	assert_int_equal(toytimer_count(t), 1);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	recorder_clear(&told);
+	recorder_clear(&other);
+}
+
+/* It knows none of what came after the first release, and is asked for none of it. */
+static void *play_old_daemon(void *userdata)
+{
+	int *asked = userdata;
+	struct peer *p = peer_accept();
+
+	if (peer_receive(p))
+		say_hello(p, 0);
+	while (peer_receive(p))
+		++*asked;
+	peer_end(p, false);
+	return NULL;
+}
+
+static int ignore(const toytimer_listed *listed, void *userdata)
+{
+	(void)listed;
+	(void)userdata;
+	return 0;
+}
+
+static void test_old_daemon_is_not_asked(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	int asked = 0;
+	pthread_t thread = play(play_old_daemon, &asked);
+	toytimer *t = open_handle();
+	uint64_t timer = 5, cancelled = 5;
+
+	(void)state;
+	r.clock = TOYTIMER_REALTIME;
+	r.flags |= TOYTIMER_TELL_CLOCK_SET;
+	assert_int_equal(toytimer_register(t, &r, &timer), -ENOSYS);
+	assert_int_equal(toytimer_register_async(t, &r, &timer), -ENOSYS);
+	assert_int_equal(toytimer_list_matching(t, NULL, ignore, NULL), -ENOSYS);
+	assert_int_equal(toytimer_cancel_matching(t, NULL, &cancelled), -ENOSYS);
+	assert_int_equal(timer, 5);
+	assert_int_equal(cancelled, 5);
+	assert_int_equal(toytimer_count(t), 0);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	assert_int_equal(asked, 0);
+}
+
+/* A daemon that can tell, and after it an older one that refuses the flag. */
+static void *downgrade(void *userdata)
+{
+	struct peer *p = peer_accept();
+	struct proto_registered refusal = {.status = PROTO_E_FLAGS};
+
+	(void)userdata;
+	if (peer_receive(p))
+		say_hello(p, PROTO_CAN_TELL_CLOCK_SET);
+	if (peer_receive(p))
+		peer_say_registered(p, p->header.serial, 1, ID);
+	peer_end(p, false);
+	p = peer_accept();
+	if (peer_greet(p))
+		peer_say(p, PROTO_REGISTER | PROTO_ANSWER, p->header.serial, 1, &refusal);
+	peer_end(p, true);
+	return NULL;
+}
+
+static void test_flag_is_refused_by_an_older_daemon(void **state)
+{
+	struct recorder recorder = {.clock = TOYTIMER_REALTIME};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	pthread_t thread = play(downgrade, NULL);
+	toytimer *t = open_handle();
+
+	(void)state;
+	r.clock = TOYTIMER_REALTIME;
+	r.flags |= TOYTIMER_TELL_CLOCK_SET;
+	assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	recorder_await(&recorder, t, 1);
+	assert_int_equal(recorder.events[0].type, TOYTIMER_REFUSED);
+	assert_int_equal(recorder.events[0].error, -ENOSYS);
+	assert_true(recorder.events[0].last);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	recorder_clear(&recorder);
+}
+
+/* A page of one timer with more behind it, and then the end of the connection. */
+static void say_page(struct peer *p, uint64_t cursor)
+{
+	struct proto_listed listed = {.id = ID};
+	struct proto_cancelled cancelled = {.id = ID};
+	struct codec_writer w;
+
+	codec_begin(&w, p->out, p->header.opcode | PROTO_ANSWER, p->header.serial);
+	if (p->header.opcode == PROTO_CANCEL_MATCHING)
+		codec_put(&w, &cancelled, sizeof(cancelled));
+	else
+		codec_put(&w, &listed, sizeof(listed));
+	peer_send(p, codec_end(&w, cursor));
+}
+
+static void *leave_amid_pages(void *userdata)
+{
+	uint64_t *ret_cursor = userdata;
+	struct peer *p = peer_accept();
+
+	if (peer_receive(p))
+		say_hello(p, PROTO_CAN_MATCH);
+	if (peer_receive(p))
+		say_page(p, 100);
+	/* It has the next request, so that the first page was taken. */
+	(void)peer_receive(p);
+	peer_end(p, false);
+	p = peer_accept();
+	if (peer_receive(p))
+		say_hello(p, PROTO_CAN_MATCH);
+	if (peer_receive(p)) {
+		*ret_cursor = p->header.cursor;
+		say_page(p, 0);
+	}
+	peer_end(p, true);
+	return NULL;
+}
+
+static int count_listed(const toytimer_listed *listed, void *userdata)
+{
+	assert_int_equal(listed->id, ID);
+	++*(int *)userdata;
+	return 0;
+}
+
+/* What was handed out is of a daemon that is gone. */
+static void test_listing_that_is_cut(void **state)
+{
+	(void)state;
+	for (int matching = 0; matching < 2; matching++) {
+		uint64_t cursor = 5;
+		pthread_t thread = play(leave_amid_pages, &cursor);
+		toytimer *t = open_handle();
+		int listed = 0;
+
+		if (matching)
+			assert_int_equal(toytimer_list_matching(t, NULL, count_listed, &listed),
+				-ECONNRESET);
+		else
+			assert_int_equal(toytimer_list(t, 0, count_listed, &listed), -ECONNRESET);
+		assert_int_equal(listed, 1);
+		/* The next one starts at the beginning. */
+		assert_int_equal(toytimer_list(t, 0, count_listed, &listed), 0);
+		assert_int_equal(listed, 2);
+		toytimer_unref(t);
+		pthread_join(thread, NULL);
+		assert_int_equal(cursor, 0);
+	}
+}
+
+/* Cancelling goes on at the next daemon, from the beginning. */
+static void test_cancelling_that_is_cut(void **state)
+{
+	uint64_t cursor = 5, cancelled = 0;
+	pthread_t thread = play(leave_amid_pages, &cursor);
+	toytimer *t = open_handle();
+
+	(void)state;
+	assert_int_equal(toytimer_cancel_matching(t, NULL, &cancelled), 0);
+	assert_int_equal(cancelled, 2);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	assert_int_equal(cursor, 0);
+}
+
+#define STALE 150
+
+/* Many packets of which no event comes, and one behind them. */
+static void *flood(void *userdata)
+{
+	struct peer *p = peer_accept();
+
+	if (peer_greet(p))
+		peer_say_registered(p, p->header.serial, 1, ID);
+	for (int i = 0; i < STALE; i++)
+		peer_say_wake(p, UINT64_MAX, 1, 0);
+	peer_say_wake(p, p->registered.cookie, 1, PROTO_WAKE_LAST);
+	__atomic_store_n((int *)userdata, 1, __ATOMIC_RELEASE);
+	peer_end(p, true);
+	return NULL;
+}
+
+/* process() returns after a bounded number of packets, and the descriptor says that more are there. */
+static void test_flood_is_taken_in_parts(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 0);
+	int sent = 0, calls = 0;
+	pthread_t thread = play(flood, &sent);
+	toytimer *t = open_handle();
+	struct pollfd pfd = {.fd = toytimer_get_fd(t), .events = POLLIN};
+
+	(void)state;
+	assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	while (!__atomic_load_n(&sent, __ATOMIC_ACQUIRE))
+		poll(NULL, 0, 1);
+	while (recorder.n == 0) {
+		assert_int_equal(poll(&pfd, 1, 0), 1);
+		assert_true(toytimer_process(t) >= 0);
+		calls++;
+	}
+	assert_true(calls > 1 && calls < STALE / 2);
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	recorder_clear(&recorder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refused_rearm_is_an_event),
+		cmocka_unit_test(test_rearm_waits_for_the_id),
+		cmocka_unit_test(test_clock_set_is_an_event),
+		cmocka_unit_test(test_old_daemon_is_not_asked),
+		cmocka_unit_test(test_flag_is_refused_by_an_older_daemon),
+		cmocka_unit_test(test_listing_that_is_cut),
+		cmocka_unit_test(test_cancelling_that_is_cut),
+		cmocka_unit_test(test_flood_is_taken_in_parts),
+	};
+
+	return cmocka_run_group_tests(tests, peer_start, peer_stop);
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cancelling and re-arming without waiting for the daemon, against the real one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "daemon.h"
+#include "recorder.h"
+
+#define MANY 200 /* more than share a packet */
+
+static struct test_daemon d;
+
+static toytimer *open_handle(void)
+{
+	toytimer *t = NULL;
+
+	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
+	return t;
+}
+
+/* How many timers the daemon has. Its answer comes after all that was queued before. */
+static uint64_t daemon_timers(toytimer *t)
+{
+	toytimer_status status;
+
+	assert_int_equal(toytimer_get_status(t, &status), 0);
+	return status.timers;
+}
+
+static void test_cancel_many_held(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle();
+	uint64_t timers[MANY];
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(toytimer_register(t, &r, &timers[i]), 0);
+	assert_int_equal(daemon_timers(t), MANY);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(toytimer_cancel_async(t, timers[i]), 0);
+		assert_int_equal(toytimer_count(t), MANY - 1 - i);
+		assert_int_equal(toytimer_cancel_async(t, timers[i]), -ENOENT);
+		assert_int_equal(toytimer_cancel(t, timers[i]), -ENOENT);
+	}
+	assert_int_equal(daemon_timers(t), 0);
+	recorder_linger(t, 5 * MS);
+	assert_int_equal(recorder.n, 0);
+	toytimer_unref(t);
+}
+
+/* Before it is sent; while its answer is on its way; with its only wake queued here. */
+static void test_cancel_in_each_state(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle();
+	uint64_t timer;
+
+	(void)state;
+	assert_int_equal(toytimer_register_async(t, &r, &timer), 0);
+	assert_int_equal(toytimer_cancel_async(t, timer), 0);
+	assert_int_equal(daemon_timers(t), 0);
+
+	assert_int_equal(toytimer_register_async(t, &r, &timer), 0);
+	assert_int_equal(toytimer_flush(t), 0);
+	assert_int_equal(toytimer_cancel_async(t, timer), 0);
+	(void)daemon_timers(t); /* takes the registration's answer, and queues the cancelling */
+	assert_int_equal(daemon_timers(t), 0);
+
+	r.due = 0;
+	assert_int_equal(toytimer_register(t, &r, &timer), 0);
+	for (int i = 0; i < 50; i++)
+		(void)daemon_timers(t); /* the wake arrives with one of these answers */
+	assert_int_equal(toytimer_cancel_async(t, timer), 0);
+	recorder_linger(t, 10 * MS);
+	assert_int_equal(recorder.n, 0);
+	assert_int_equal(toytimer_count(t), 0);
+	toytimer_unref(t);
+}
+
+static void test_cancel_and_restart(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle();
+	uint64_t kept, gone;
+
+	(void)state;
+	assert_int_equal(toytimer_register(t, &r, &gone), 0);
+	assert_int_equal(toytimer_register(t, &r, &kept), 0);
+	daemon_kill(&d);
+	assert_int_equal(toytimer_cancel_async(t, gone), 0);
+	daemon_start(&d, NULL);
+	assert_int_equal(daemon_timers(t), 1);
+	assert_int_equal(toytimer_cancel(t, kept), 0);
+	toytimer_unref(t);
+}
+
+/* From an hour to now, in each state that a timer can be in. */
+static void test_rearm_in_each_state(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer_registration soon = recorder_after(&recorder, MS);
+	toytimer *t = open_handle();
+	uint64_t timer;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(toytimer_register_async(t, &r, &timer), 0);
+		if (i >= 1)
+			assert_int_equal(toytimer_flush(t), 0);
+		if (i >= 2)
+			assert_int_equal(daemon_timers(t), 1);
+		assert_int_equal(toytimer_rearm_async(t, timer, &soon), 0);
+		recorder_await(&recorder, t, i + 1);
+		assert_int_equal(recorder.events[i].type, TOYTIMER_WOKEN);
+		assert_true(recorder.events[i].last);
+		assert_int_equal(recorder.events[i].timer, timer);
+		assert_int_equal(toytimer_rearm_async(t, timer, &soon), -ENOENT);
+	}
+	assert_int_equal(toytimer_count(t), 0);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
+/* A second re-arming follows the first; a blocking call sees both done. */
+static void test_rearm_several(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle();
+	uint64_t timers[MANY], due, base;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(toytimer_register_async(t, &r, &timers[i]), 0);
+	base = toytimer_now(TOYTIMER_MONOTONIC) + 1000 * S;
+	r.flags = 0;
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < MANY; i++) {
+			r.due = base + (uint64_t)(round * MANY + i);
+			assert_int_equal(toytimer_rearm_async(t, timers[i], &r), 0);
+		}
+	assert_int_equal(daemon_timers(t), MANY);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(toytimer_get_timer(t, timers[i], NULL, &due), 0);
+		assert_int_equal(due, base + MANY + (uint64_t)i);
+	}
+	assert_int_equal(recorder.n, 0);
+	toytimer_unref(t);
+}
+
+static void test_rearm_and_restart(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle();
+	uint64_t timer;
+
+	(void)state;
+	assert_int_equal(toytimer_register(t, &r, &timer), 0);
+	daemon_kill(&d);
+	r.due = MS;
+	assert_int_equal(toytimer_rearm_async(t, timer, &r), 0);
+	daemon_start(&d, NULL);
+	recorder_await(&recorder, t, 1);
+	assert_int_equal(recorder.events[0].type, TOYTIMER_WOKEN);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
+struct again {
+	struct recorder recorder;
+	unsigned int left;
+	toytimer_registration r;
+};
+
+static int arm_again(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	struct again *again = userdata;
+
+	recorder_note(t, event, &again->recorder);
+	if (again->left == 0)
+		return 0;
+	again->left--;
+	assert_int_equal(toytimer_rearm_async(t, event->timer, &again->r), 0);
+	assert_int_equal(toytimer_count(t), 1);
+	/* Again: the last of them counts. */
+	again->r.due = MS;
+	assert_int_equal(toytimer_rearm_async(t, event->timer, &again->r), 0);
+	again->r.due = 3600 * S;
+	return 0;
+}
+
+/* A one-shot arms itself from its last handler, and needs no call that waits. */
+static void test_rearm_from_the_last_handler(void **state)
+{
+	struct again again = {.left = 5};
+	toytimer *t = open_handle();
+
+	(void)state;
+	again.r = (toytimer_registration){
+		.due = MS, .flags = TOYTIMER_RELATIVE, .handler = arm_again, .userdata = &again};
+	assert_int_equal(toytimer_register(t, &again.r, NULL), 0);
+	again.r.due = 3600 * S;
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(again.recorder.n, 6);
+	recorder_clear(&again.recorder);
+	toytimer_unref(t);
+}
+
+static void test_what_is_wrong(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	toytimer *t = open_handle();
+	uint64_t timer;
+
+	(void)state;
+	assert_int_equal(toytimer_cancel_async(NULL, 1), -EINVAL);
+	assert_int_equal(toytimer_rearm_async(NULL, 1, &r), -EINVAL);
+	assert_int_equal(toytimer_cancel_async(t, 0), -ENOENT);
+	assert_int_equal(toytimer_cancel_async(t, UINT64_MAX), -ENOENT);
+	assert_int_equal(toytimer_rearm_async(t, UINT64_MAX, &r), -ENOENT);
+	assert_int_equal(toytimer_register(t, &r, &timer), 0);
+	assert_int_equal(toytimer_rearm_async(t, timer, NULL), -EINVAL);
+	r.count = 2;
+	assert_int_equal(toytimer_rearm_async(t, timer, &r), -EINVAL);
+	r.count = 0;
+	r.due = UINT64_MAX - 1;
+	assert_int_equal(toytimer_rearm_async(t, timer, &r), -ERANGE);
+	toytimer_unref(t);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	daemon_start(&d, NULL);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	daemon_stop(&d);
+	daemon_clean(&d);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cancel_many_held),
+		cmocka_unit_test(test_cancel_in_each_state),
+		cmocka_unit_test(test_cancel_and_restart),
+		cmocka_unit_test(test_rearm_in_each_state),
+		cmocka_unit_test(test_rearm_several),
+		cmocka_unit_test(test_rearm_and_restart),
+		cmocka_unit_test(test_rearm_from_the_last_handler),
+		cmocka_unit_test(test_what_is_wrong),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop);
+}
