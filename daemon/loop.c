@@ -525,7 +525,7 @@ static int turn(struct loop *loop)
 		return r;
 	loop->more = serve(loop);
 	loop->more = clients_cut(&loop->clients) || loop->more || loop->clients.turns.first;
-	meter_slice_end(&loop->clients.meter);
+	meter_slice_end(&loop->clients.meter, meter_clock());
 	return prepare_sleep(loop);
 }
 

@@ -22,10 +22,8 @@ void meter_slice_begin(struct meter *meter, uint64_t now)
 	meter->now = now;
 }
 
-void meter_slice_end(struct meter *meter)
+void meter_slice_end(struct meter *meter, uint64_t now)
 {
-	uint64_t now = meter_clock();
-
 	if (now - meter->now > METER_SLOW_US)
 		meter->fine_until = now + METER_WINDOW_US;
 }
@@ -71,6 +69,18 @@ static struct meter_user *take_place(struct meter *meter)
 	return oldest;
 }
 
+/* Notes one more slow call. Return: whether there were METER_CALLS within METER_WINDOW_US. */
+static bool note_slow(struct meter_user *user, uint64_t now)
+{
+	uint64_t first;
+
+	for (size_t i = METER_CALLS - 1; i; i--)
+		user->slow_at[i] = user->slow_at[i - 1];
+	user->slow_at[0] = now;
+	first = user->slow_at[METER_CALLS - 1];
+	return first && now - first <= METER_WINDOW_US;
+}
+
 bool meter_charge(struct meter *meter, uint32_t uid, uint64_t took)
 {
 	struct meter_user *user = (struct meter_user *)find(meter, uid);
@@ -83,16 +93,14 @@ bool meter_charge(struct meter *meter, uint32_t uid, uint64_t took)
 		*user = (struct meter_user){.uid = uid};
 	}
 	if (!user->since || meter->now - user->since > METER_WINDOW_US) {
-		user->since = meter->now + !meter->now;
-		user->slow = 0;
+		user->since = meter->now;
 		user->slow_us = user->all_us = 0;
 	}
 	user->all_us += took;
 	if (!slow)
 		return false;
-	user->slow++;
 	user->slow_us += took;
-	if (user->slow < METER_CALLS || user->slow_us < user->all_us / METER_SHARE)
+	if (!note_slow(user, meter->now) || user->slow_us < user->all_us / METER_SHARE)
 		return false;
 	was_out = user->out_until > meter->now;
 	user->out_until = meter->now + METER_OUT_US;

@@ -34,10 +34,10 @@
 
 struct meter_user {
 	uint32_t uid;
-	uint32_t slow;	/* calls since `since` */
-	uint64_t since; /* 0: a free place */
-	uint64_t slow_us, all_us;
-	uint64_t out_until; /* 0: not cut off */
+	uint64_t since;		       /* 0: a free place */
+	uint64_t slow_us, all_us;      /* what calls took since then */
+	uint64_t slow_at[METER_CALLS]; /* when the last slow calls were, the latest first */
+	uint64_t out_until;	       /* 0: not cut off */
 };
 
 struct meter {
@@ -47,9 +47,9 @@ struct meter {
 	struct meter_user users[METER_USERS];
 };
 
-/* A slice begins, ends. now: monotonic microseconds. */
+/* A slice begins, ends. now: monotonic microseconds, not 0. */
 void meter_slice_begin(struct meter *meter, uint64_t now);
-void meter_slice_end(struct meter *meter);
+void meter_slice_end(struct meter *meter, uint64_t now);
 
 /* The monotonic clock, microseconds: without a system call. */
 uint64_t meter_clock(void);
