@@ -9,7 +9,7 @@
 #   make bench      figures, beside those of others
 #   make fuzz       look for input that breaks something; FUZZ_SECONDS=60 for each target
 #   make faults     every call of the daemon and the library fails, at each of its uses
-#   make cross      the core's unit tests as i386, aarch64, s390x and musl run them
+#   make cross      the unit tests as i386, aarch64, s390x and musl run them
 #   make coverage   what the tests reach: build/coverage/report
 #   make install    into the system; DESTDIR=DIR for a packager, who does the rest; PREFIX=DIR for
 #                   another place than /usr/local, without root if you may write there

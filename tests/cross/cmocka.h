@@ -16,6 +16,7 @@ struct CMUnitTest {
 	void (*test)(void **state);
 	int (*setup)(void **state);
 	int (*teardown)(void **state);
+	void *initial_state; /* NULL: that of the group */
 };
 
 static jmp_buf cross_out;
@@ -54,19 +55,19 @@ _Noreturn static inline void cross_leave(const char *file, int line, const char 
 
 #define cmocka_unit_test_setup_teardown(f, s, t) \
 	{                                        \
-#		f, f, s, t                      \
+#		f, f, s, t, NULL                \
 	}
-#define cmocka_unit_test(f)       \
-	{                         \
-#		f, f, NULL, NULL \
+#define cmocka_unit_test(f)             \
+	{                               \
+#		f, f, NULL, NULL, NULL \
 	}
 #define cmocka_unit_test_setup(f, s) \
 	{                            \
-#		f, f, s, NULL       \
+#		f, f, s, NULL, NULL \
 	}
 #define cmocka_unit_test_teardown(f, t) \
 	{                               \
-#		f, f, NULL, t          \
+#		f, f, NULL, t, NULL    \
 	}
 
 /* Return: how many failed. */
@@ -79,7 +80,7 @@ static inline int cross_run(
 	if (setup && setup(&group))
 		return 1;
 	for (volatile size_t i = 0; i < n; i++) {
-		void *state = group;
+		void *state = tests[i].initial_state ? tests[i].initial_state : group;
 
 		if (tests[i].setup && tests[i].setup(&state)) {
 			failed++;

@@ -99,7 +99,7 @@ static uint64_t refuse_times(wide *due, bool relative, uint64_t now, uint64_t ev
 	uint64_t refusals = 0;
 
 	if (relative)
-		*due += now;
+		*due = model_sum(*due, now);
 	if (*due >= MODEL_NEVER)
 		refusals |= MODEL_STATUS(PROTO_E_RANGE);
 	if (every == 0 && count > 1)
@@ -261,7 +261,7 @@ static void wake(struct model *model, uint64_t id, struct proto_wake *ret)
 	struct model_timer timer = take_out(model, place_of(model, id));
 	wide late = clock_now(model, timer.clock) - timer.due;
 	wide overruns = timer.every ? late / timer.every : 0;
-	wide next = timer.due + (overruns + 1) * timer.every;
+	wide next = model_sum(timer.due, model_product(model_sum(overruns, 1), timer.every));
 	bool last = !timer.every || timer.sent + 1 == timer.until || next >= MODEL_NEVER;
 
 	*ret = (struct proto_wake){
@@ -356,10 +356,11 @@ uint64_t model_next_of_clients(const struct model *model, uint32_t clock, int64_
 	for (uint32_t i = 0; i < model->n_timers; i++) {
 		const struct model_timer *timer = &model->timers[i];
 		const struct model_client *c = &model->clients[timer->client];
+		wide last = model_sum(timer->due, timer->slack);
 
-		if (timer->clock == clock && !c->blocked && timer->due + timer->slack < next &&
+		if (timer->clock == clock && !c->blocked && last < next &&
 			(uid == MODEL_ANYBODY || c->uid == uid))
-			next = timer->due + timer->slack;
+			next = last;
 	}
 	return (uint64_t)next;
 }

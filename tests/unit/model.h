@@ -2,8 +2,8 @@
 /*
  * What the worker should do, said as simply as it can be: all timers in one array, sorted by due
  * and order of registration, looked through from end to end for every question. Numbers are 128
- * bits wide, so that no sum of what a client gives can overflow and nothing has to be said about
- * it but where the end of time is.
+ * bits wide where the compiler has such, so that no sum of what a client gives can overflow and
+ * nothing has to be said about it but where the end of time is.
  *
  * The model knows nothing of the core but its limits, its packets and its promises. Ids are the
  * core's to choose; the model is told them.
@@ -16,10 +16,30 @@
 #define MODEL_TIMERS  200
 #define MODEL_CLIENTS 24
 
+#ifdef __SIZEOF_INT128__
 typedef unsigned __int128 wide;
+#else
+typedef uint64_t wide; /* 32-bit machines have nothing wider */
+#endif
 
 /* The end of time: an instant from here on never comes. */
 #define MODEL_NEVER ((wide)UINT64_MAX)
+
+/* Sums and products end at the largest number, which is never either. Only a `wide` of 64 bits
+ * reaches it. */
+static inline wide model_sum(wide a, wide b)
+{
+	wide sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? (wide)-1 : sum;
+}
+
+static inline wide model_product(wide a, wide b)
+{
+	wide product;
+
+	return __builtin_mul_overflow(a, b, &product) ? (wide)-1 : product;
+}
 
 struct model_timer {
 	wide due, slack, every;

@@ -5,6 +5,7 @@
  *
  * test_golden FILE...
  */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -81,7 +82,7 @@ static void parse_line(struct golden *g, const char *line)
 		assert_true(g->listed_count < LISTED_MAX);
 		parse_hex(line + 7, &g->listed[g->listed_count++], sizeof(g->listed[0]));
 	} else if (sscanf(line, "client %x", &g->client) == 1 ||
-		sscanf(line, "cancelled %lx", &g->cancelled) == 1) {
+		sscanf(line, "cancelled %" SCNx64, &g->cancelled) == 1) {
 		return;
 	} else {
 		assert_int_equal(sscanf(line, "%zx %n", &at, &n), 1);
@@ -310,7 +311,7 @@ static void test_damage(void **state)
 
 		for (uint64_t n = dice_below(&dice, 40); n < 40; n++) {
 			size_t at = g->offsets[dice_below(&dice, g->lines)] +
-				dice_below(&dice, LINE);
+				(size_t)dice_below(&dice, LINE);
 
 			/* Not what makes it fit: that is another test's. */
 			if (at >= 40)

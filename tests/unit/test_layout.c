@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec as a big-endian machine would run it: its layout strings against the structs' fields,
- * and whole packets through codec_open(), codec_get(), codec_put() and codec_end() with every swap
- * made. For
- * this the codec is compiled a second time, in here, and told that the machine is one: to it a
- * packet whose fields are all turned around is what a golden packet is to the other one.
+ * The codec as a big-endian machine runs it: its layout strings against the structs' fields, and
+ * whole packets through codec_open(), codec_get(), codec_put() and codec_end() with every swap
+ * made. On a little-endian machine this file compiles the codec a second time and tells it that the
+ * machine is big-endian. To that codec a packet with all fields turned around is what a golden
+ * packet is to a big-endian machine.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+static const bool is_big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 
 #undef __BYTE_ORDER__
 #define __BYTE_ORDER__ __ORDER_BIG_ENDIAN__
@@ -103,11 +105,13 @@ static void test_layouts(void **state)
 /* The same numbers come out of a packet turned around, and the same packet out of them. */
 static void test_golden_packets_turned(void **state)
 {
-	static uint8_t packet[PROTO_PACKET_MAX], written[PROTO_PACKET_MAX];
+	static uint8_t turned[PROTO_PACKET_MAX], written[PROTO_PACKET_MAX];
 
 	(void)state;
 	for (const struct vector *v = vectors.all; v < vectors.all + vectors.n; v++) {
 		enum codec_sender sender = v->from_daemon ? CODEC_FROM_DAEMON : CODEC_FROM_CLIENT;
+		const uint8_t *packet = is_big_endian ? v->packet : turned;
+		const uint8_t *numbers = is_big_endian ? turned : v->packet;
 		const struct form *form;
 		struct proto_header golden, h;
 		struct codec_writer w;
@@ -115,9 +119,11 @@ static void test_golden_packets_turned(void **state)
 		if (strcmp(v->verdict, "ok") != 0)
 			continue;
 		memcpy(&golden, v->packet, sizeof(golden));
+		if (is_big_endian)
+			turn((uint8_t *)&golden, header_fields, n_header_fields);
 		form = form_find(golden.opcode);
-		memcpy(packet, v->packet, v->size);
-		turn_packet(packet, form, golden.count);
+		memcpy(turned, v->packet, v->size);
+		turn_packet(turned, form, golden.count);
 
 		assert_int_equal(codec_open(packet, v->size, sender, &h), CODEC_OK);
 		assert_memory_equal(&h, &golden, sizeof(h));
@@ -128,7 +134,7 @@ static void test_golden_packets_turned(void **state)
 
 			codec_get(packet, &h, i, record, h.record_size);
 			assert_memory_equal(
-				record, v->packet + 24 + (size_t)i * form->size, form->size);
+				record, numbers + 24 + (size_t)i * form->size, form->size);
 			codec_put(&w, record, w.header.record_size);
 		}
 		assert_int_equal(codec_end(&w, h.cursor), v->size);

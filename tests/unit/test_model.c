@@ -207,7 +207,8 @@ static void check_listed(struct run *run, const struct proto_listed *listed, uin
 			signed_span(timer->due, timers_now(&run->world->now, timer->clock)));
 	CHECK(run,
 		listed->slack ==
-			(timer->due + timer->slack < MODEL_NEVER ? timer->slack : MODEL_NEVER));
+			(model_sum(timer->due, timer->slack) < MODEL_NEVER ? timer->slack
+									   : MODEL_NEVER));
 	CHECK(run, listed->every == timer->every);
 	CHECK(run, listed->fired == timer->sent && listed->count == timer->until);
 	CHECK(run, listed->uid == owner->uid && listed->pid == owner->uid + 1000);

@@ -390,7 +390,7 @@ static void test_quantiles_against_exact_ones(void **state)
 	for (int round = 0; round < 400; round++) {
 		struct counters counters = {0};
 		uint64_t late[1000];
-		size_t n = 1 + dice_below(&dice, 1000);
+		size_t n = 1 + (size_t)dice_below(&dice, 1000);
 		unsigned int spread = 1 + (unsigned int)dice_below(&dice, 64);
 
 		for (size_t i = 0; i < n; i++) {
