@@ -65,7 +65,7 @@ static void measure(const char *path, int stop, int report_to)
 		if (report.wakes == 1)
 			check(write(report_to, "", 1) == 1);
 	}
-	qsort(late, report.wakes, sizeof(late[0]), compare);
+	qsort(late, (size_t)report.wakes, sizeof(late[0]), compare);
 	report.p50 = late[report.wakes / 2];
 	report.p99 = late[report.wakes * 99 / 100];
 	report.most = late[report.wakes - 1];

@@ -5,6 +5,7 @@
  * packets are made from tables: every request, each field of its header wrong, before and after the
  * hello.
  */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -544,8 +545,8 @@ static int end(void **state)
 	(void)state;
 	report = witness_stop(&witness);
 	check(report.wakes > 0);
-	print_message("%u bad packets; meanwhile %lu wakes, none early, none lost, %lu periods "
-		      "merged, the latest after %lu us\n",
+	print_message("%u bad packets; meanwhile %" PRIu64 " wakes, none early, none lost, %" PRIu64
+		      " periods merged, the latest after %" PRIu64 " us\n",
 		attacks, report.wakes, report.missed, report.late_max);
 	check(attacks >= 150);
 	check(daemon_stop(&d) == 0);

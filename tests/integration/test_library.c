@@ -157,7 +157,7 @@ static void test_periodic(void **state)
 	for (size_t i = 0, period = 0; i < 4; i++) {
 		assert_int_equal(recorder.events[i].due, first + period * r.every);
 		assert_int_equal(recorder.events[i].last, i == 3);
-		period += 1 + recorder.events[i].overruns;
+		period += 1 + (size_t)recorder.events[i].overruns;
 	}
 	recorder_clear(&recorder);
 	toytimer_unref(t);

@@ -3,6 +3,7 @@
  * The journeys at scale, over the bare wire: many processes with many timers, cancels that race
  * with wakes, clients that read slowly, clients that go, listings of what changes meanwhile.
  */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -129,7 +130,8 @@ static void test_many_clients(void **state)
 	check(after.registered - before.registered == CLIENTS * PER_CLIENT);
 	check(after.woken - before.woken == CLIENTS * PER_CLIENT);
 	check(after.timers == 0);
-	print_message("%d timers of %d clients: %lu alarms; late: median %lu us, p99 %lu us\n",
+	print_message("%d timers of %d clients: %" PRIu64 " alarms; late: median %" PRIu64
+		      " us, p99 %" PRIu64 " us\n",
 		CLIENTS * PER_CLIENT, CLIENTS, after.wakeups - before.wakeups, after.late_p50,
 		after.late_p99);
 }
@@ -310,7 +312,7 @@ static void test_client_that_does_not_read(void **state)
 		}
 		check(!wire_wait(&wire, 20));
 	}
-	print_message("%lu requests were in flight\n", sent);
+	print_message("%" PRIu64 " requests were in flight\n", sent);
 }
 
 /* Those that go take their timers with them, however they go. */

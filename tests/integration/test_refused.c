@@ -3,6 +3,7 @@
  * Records that are refused, one by one: each gets the status that says why, its batch-mates stand,
  * and the session goes on. A table of records for each request; and what another user may not do.
  */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -409,9 +410,8 @@ static int end(void **state)
 	(void)state;
 	report = witness_stop(&witness);
 	check(report.wakes > 0);
-	print_message(
-		"%u refusals; meanwhile %lu wakes, none early, none lost, %lu periods merged, "
-		"the latest after %lu us\n",
+	print_message("%u refusals; meanwhile %" PRIu64 " wakes, none early, none lost, %" PRIu64
+		      " periods merged, the latest after %" PRIu64 " us\n",
 		refusals, report.wakes, report.missed, report.late_max);
 	check(daemon_stop(&d) == 0);
 	daemon_clean(&d);

@@ -406,7 +406,7 @@ void client_misbehave(struct world *w, struct client *client, struct dice *dice)
 		size = codec_end(&writer, 0);
 		break;
 	default:
-		size = dice_below(dice, sizeof(bytes));
+		size = (size_t)dice_below(dice, sizeof(bytes));
 		for (size_t i = 0; i < size; i++)
 			bytes[i] = (uint8_t)dice_any(dice);
 	}

@@ -112,7 +112,7 @@ static void request_register(struct exercise *e, uint32_t session)
 		if (r.clock != PROTO_CLOCK_MONOTONIC && dice_once_in(dice, 4))
 			r.flags |= PROTO_WAKE_SYSTEM;
 		if (dice_once_in(dice, 3))
-			memset(r.label, 'x', dice_below(dice, sizeof(r.label) + 1));
+			memset(r.label, 'x', (size_t)dice_below(dice, sizeof(r.label) + 1));
 		codec_put(&writer, &r, sizeof(r));
 	}
 	exercise_handle(e, session, bytes, codec_end(&writer, 0));

@@ -219,7 +219,7 @@ static size_t some_place(struct arenas *a)
 	size_t at;
 
 	do
-		at = dice_below(&a->e.dice, a->size);
+		at = (size_t)dice_below(&a->e.dice, a->size);
 	while ((at > answer + 512 && at < rearmed) || (at > rearmed + 512 && at < nodes));
 	return at;
 }
