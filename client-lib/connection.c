@@ -16,6 +16,8 @@
 #include "text.h"
 #include "toytimer.h"
 
+_Static_assert(sizeof(time_t) == 8, "time_t holds every due");
+
 #define HELLO_SERIAL 1
 
 #define DELAY_FIRST_US UINT64_C(10000)

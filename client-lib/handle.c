@@ -8,6 +8,8 @@
 
 #include "handle.h"
 
+_Static_assert(sizeof(time_t) == 8, "time_t holds every due");
+
 /* Packets that are received at one go, before whoever waits looks at what they brought. */
 #define PUMP_MAX 64
 

@@ -16,6 +16,8 @@
 #include "handle.h"
 #include "text.h"
 
+_Static_assert(sizeof(time_t) == 8, "time_t holds every due");
+
 #define TIMEOUT_US UINT64_C(25000000) /* as sd-bus has it */
 
 void handle_free(struct toytimer *t)

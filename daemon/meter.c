@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <time.h>
 
+_Static_assert(sizeof(time_t) == 8, "time_t holds every due");
+
 static uint64_t read_clock(clockid_t clock)
 {
 	struct timespec t;

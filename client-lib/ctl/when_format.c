@@ -10,6 +10,8 @@
 #include "when.h"
 #include "when_text.h"
 
+_Static_assert(sizeof(time_t) == 8, "time_t holds every due");
+
 /* The unused part of the caller's buffer. Longer text is cut off. */
 struct output {
 	char *at;

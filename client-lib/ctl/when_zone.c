@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+_Static_assert(sizeof(time_t) == 8, "time_t holds every due");
+
 #define ZONE_NAME_MAX 63 /* bytes; the longest in the database has 38 */
 
 /* Two tries settle it if the offset changes once nearby. The limit is against endless swinging. */
