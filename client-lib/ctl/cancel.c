@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl cancel. All ids are parsed first, so that a typing error cancels nothing. Then every id
+ * toytimerctl cancel: cancels timers by their ids, or by label and user. All ids are parsed first, so that a typing error cancels nothing. Then every id
  * is tried, also after one of them was no timer.
  */
 #include <ctype.h>
@@ -36,7 +36,7 @@ static bool parse_id(const char *word, uint64_t *ret)
 
 /* Returns CTL_DONE, or the status of the last id that failed. Only CTL_NO_SUCH_TIMER does not end
  * the loop. */
-static int cancel_all(toytimer *t, size_t n, const uint64_t *ids)
+static int cancel_ids(toytimer *t, size_t n, const uint64_t *ids)
 {
 	int status = CTL_DONE;
 
@@ -53,9 +53,9 @@ static int cancel_all(toytimer *t, size_t n, const uint64_t *ids)
 	return status;
 }
 
-/* What the command line names: timers by their ids, or by user and label. */
+/* Ids, or a user and a label. */
 struct cancel_options {
-	uint64_t *ids; /* with room for each word */
+	uint64_t *ids; /* as many as argv has words; owned */
 	size_t n;
 	bool matching;
 	toytimer_match match;
@@ -70,7 +70,7 @@ static int add_id(struct ctl *ctl, const char *word, struct cancel_options *opti
 	return 0;
 }
 
-/* A name or a number. Returns 0 or CTL_STOP. */
+/* Looks up a user by name, or by number. Returns 0 or CTL_STOP. */
 static int set_user(struct ctl *ctl, const char *word, toytimer_match *match)
 {
 	const struct passwd *user = getpwnam(word);
@@ -85,7 +85,7 @@ static int set_user(struct ctl *ctl, const char *word, toytimer_match *match)
 	return 0;
 }
 
-static int take_option(struct ctl *ctl, int c, struct cancel_options *options)
+static int parse_option(struct ctl *ctl, int c, struct cancel_options *options)
 {
 	if (c == CTL_WORD)
 		return add_id(ctl, optarg, options);
@@ -98,7 +98,7 @@ static int take_option(struct ctl *ctl, int c, struct cancel_options *options)
 /* Returns 0 or CTL_STOP. */
 static int parse_options(struct ctl *ctl, int argc, char **argv, struct cancel_options *options)
 {
-	/* Behind this verb --user takes a user; before it, it means the daemon of this user. */
+	/* After this verb, --user takes a user. It hides the common --user. */
 	static const struct option own[] = {
 		{"label", required_argument, NULL, OPTION_LABEL},
 		{"all", no_argument, NULL, OPTION_ALL},
@@ -108,7 +108,7 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct cancel_o
 	int c;
 
 	while ((c = ctl_getopt(ctl, argc, argv, "", own)) != CTL_END)
-		if (c == CTL_STOP || take_option(ctl, c, options) == CTL_STOP)
+		if (c == CTL_STOP || parse_option(ctl, c, options) == CTL_STOP)
 			return CTL_STOP;
 	for (; optind < argc; optind++)
 		if (add_id(ctl, argv[optind], options) == CTL_STOP)
@@ -117,7 +117,7 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct cancel_o
 		return ctl_usage(ctl,
 			"usage: toytimerctl cancel ID... | [--label TEXT] [--all|--user USER]");
 	if (options->n > 0 && options->matching)
-		return ctl_usage(ctl, "cancel: either ids, or --label, --all or --user");
+		return ctl_usage(ctl, "cancel: takes either ids, or --label, --all or --user");
 	return 0;
 }
 
@@ -132,7 +132,7 @@ static int cancel_matching(toytimer *t, const toytimer_match *match)
 		output_error("cancel: %s", toytimer_strerror(r));
 	if (r < 0)
 		return ctl_status_of(r);
-	/* As with an id that is gone. */
+	/* The same status as for an id that is no timer. */
 	if (!cancelled)
 		output_error("cancel: no such timer");
 	return cancelled ? CTL_DONE : CTL_NO_SUCH_TIMER;
@@ -159,5 +159,5 @@ int verb_cancel(struct ctl *ctl, int argc, char **argv)
 	if (status != CTL_DONE)
 		return status;
 	return options.matching ? cancel_matching(t, &options.match)
-				: cancel_all(t, options.n, options.ids);
+				: cancel_ids(t, options.n, options.ids);
 }

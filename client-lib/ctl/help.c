@@ -40,6 +40,7 @@ static const struct verb_help verbs[] = {
 		.usage = " [OPTION...]",
 		.summary = "Show your timers, the next one first",
 		.options =
+			"     --label TEXT      show only timers with this label\n"
 			"     --all             show the timers of all users (root only)\n"
 			"     --json            print JSON\n"
 			"     --no-legend       print neither headings nor the number of timers\n"
@@ -49,9 +50,12 @@ static const struct verb_help verbs[] = {
 	},
 	{
 		.verb = "cancel",
-		.usage = " ID...",
+		.usage = " ID... | [--label TEXT] [--all|--user USER]",
 		.summary = "Cancel timers",
-		.options = "",
+		.options =
+			"     --label TEXT      cancel your timers with this label\n"
+			"     --all             cancel all your timers\n"
+			"     --user USER       cancel the timers of a user (root only, except your own)\n",
 		.note = "\"toytimerctl list\" shows the ids.\n",
 	},
 	{

@@ -16,6 +16,7 @@
 
 enum {
 	OPTION_ALL = CTL_OPTION_VERB,
+	OPTION_LABEL,
 	OPTION_JSON,
 	OPTION_NO_LEGEND,
 };
@@ -24,6 +25,7 @@ struct list_options {
 	bool all;
 	bool json;
 	bool legend;
+	const char *label;	      /* NULL: any */
 	struct table_columns columns; /* none: the default */
 };
 
@@ -212,6 +214,7 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 {
 	static const struct option options[] = {
 		{"all", no_argument, NULL, OPTION_ALL},
+		{"label", required_argument, NULL, OPTION_LABEL},
 		{"json", no_argument, NULL, OPTION_JSON},
 		{"no-legend", no_argument, NULL, OPTION_NO_LEGEND},
 		{NULL, 0, NULL, 0},
@@ -222,6 +225,8 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 	while ((c = ctl_getopt(ctl, argc, argv, "o:", options)) != CTL_END) {
 		if (c == OPTION_ALL)
 			ret->all = true;
+		else if (c == OPTION_LABEL)
+			ret->label = optarg;
 		else if (c == OPTION_JSON)
 			ret->json = true;
 		else if (c == OPTION_NO_LEGEND)
@@ -237,22 +242,29 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 }
 
 /* Lists and gets the status. Returns CTL_DONE, or prints an error and returns another status. */
-static int fetch(
-	const struct ctl *ctl, bool all, struct listing *listing, toytimer_status *ret_status)
+static int fetch(const struct ctl *ctl, const struct list_options *options, struct listing *listing,
+	toytimer_status *ret_status)
 {
+	const toytimer_match match = {
+		.flags = options->all ? TOYTIMER_MATCH_EVERYBODY : 0, .label = options->label};
 	_cleanup_(ctl_close) toytimer *t = NULL;
 	int r;
 
 	r = ctl_open(ctl, &t);
 	if (r != CTL_DONE)
 		return r;
-	r = toytimer_list(t, all ? TOYTIMER_LIST_ALL : 0, listing_add, listing);
+	/* A timerd of version 0.1.0 does not know labels in a request. */
+	if (options->label)
+		r = toytimer_list_matching(t, &match, listing_add, listing);
+	else
+		r = toytimer_list(t, options->all ? TOYTIMER_LIST_ALL : 0, listing_add, listing);
 	if (r == 0)
 		r = toytimer_get_status(t, ret_status);
 	if (r == 0)
 		r = listing_add_comms(listing, ctl, ret_status);
 	if (r < 0) {
-		output_error("list%s: %s", all ? " --all" : "", toytimer_strerror(r));
+		output_error("list%s: %s", options->all ? " --all" : "",
+			r == -EINVAL ? toytimer_get_error() : toytimer_strerror(r));
 		return ctl_status_of(r);
 	}
 	return CTL_DONE;
@@ -268,12 +280,12 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 
 	if (parse_options(ctl, argc, argv, &options) == CTL_STOP)
 		return ctl->status;
-	r = fetch(ctl, options.all, &listing, &status);
+	r = fetch(ctl, &options, &listing, &status);
 	if (r != CTL_DONE)
 		return r;
 	now = toytimer_now(TOYTIMER_REALTIME);
 	/* For root, status counts the timers of all users; for other users, their own. */
-	if (!options.all && status.timers > listing.n)
+	if (!options.all && !options.label && status.timers > listing.n)
 		others = status.timers - listing.n;
 	if (listing.n > 0)
 		qsort(listing.timers, listing.n, sizeof(*listing.timers), compare_due);

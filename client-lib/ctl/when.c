@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way into the readers of times; see when.h. What each of them reads:
+ * Tries each parser of spans and times; see when.h. The parsers:
  *
- *     when_relative   what counts from an instant that is known: "in 5 minutes", "@1800000000"
+ *     when_relative   offsets from a known instant: "in 5 minutes", "@1800000000"
  *     when_span       spans: "1h 30min"
- *     when_timestamp  instants by calendar and clock, of items from
+ *     when_timestamp  dates and times of day, with the help of
  *         when_time       "18:00", "5pm", "noon"
  *         when_date       "2027-01-31", "31 Jan 2027"
  *         when_word       "tomorrow", "friday"
  *         when_zone       "UTC", "+01:00", "Europe/Berlin"
  *
- * Below them are when_calendar, when_error and when_text. when_format writes.
+ * All of them use when_calendar, when_error and when_text. when_format does the opposite: values to
+ * text.
  */
 #include "when.h"
 
@@ -26,8 +27,8 @@ int when_parse_span(const char *text, uint64_t *ret_us, struct when_error *error
 	return when_span_read(when_text(text), ret_us, error);
 }
 
-/* Of a text that is neither a span nor a timestamp: which error helps the user. The error of the
- * reader that came further; if neither came anywhere, a number was meant to begin a span. */
+/* Chooses the error for a text that is neither a span nor a timestamp: the error that is further
+ * right in the text. At the same place, a number is more likely the start of a span. */
 static bool prefer_span_error(
 	struct when_text text, const struct when_error *span, const struct when_error *timestamp)
 {

@@ -4,7 +4,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* From the full name to the shorter forms that people use. */
+/* The full name, then common abbreviations. */
 static const char *const weekdays[7][4] = {
 	{"Sunday", "Sun"},
 	{"Monday", "Mon"},
@@ -42,11 +42,11 @@ int when_month_days(int64_t year, int64_t month)
 	return days[month - 1] + (month == 2 && is_leap_year(year));
 }
 
-/* Days from 1970-01-01 to the first of a month. */
+/* Days from 1970-01-01 to the first day of a month. */
 static int64_t days_to_month(int64_t year, int64_t month)
 {
 	static const int before[12] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-	/* Leap days up to the end of the last February. */
+	/* Counts leap days up to the last February. */
 	int64_t leap_year = month > 2 ? year : year - 1;
 	int64_t leap_days = leap_year / 4 - leap_year / 100 + leap_year / 400;
 	int64_t leap_days_1970 = 1969 / 4 - 1969 / 100 + 1969 / 400;
@@ -65,7 +65,7 @@ int when_civil_weekday(const struct when_civil *civil)
 {
 	int64_t days = days_to_month(civil->year, civil->month) + civil->day - 1;
 
-	/* 1970-01-01 was a Thursday. The weeks added lead back before the year 0: no sum is negative. */
+	/* 1970-01-01 was a Thursday. Adding weeks keeps the sum positive for every year from 0. */
 	return (int)((days + 4 + INT64_C(7) * 200000) % 7);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Dates; see when_fields.h. */
+/* Parses dates; see when_fields.h. */
 #include <errno.h>
 
 #include "when_calendar.h"
@@ -11,7 +11,7 @@ static int bad_date(struct when_fields *fields, struct when_text start, struct w
 		"is not a date; say for example 2027-01-31");
 }
 
-/* Notes the words of a date, which were read up to text. Return: 1, or -EINVAL. */
+/* Checks the date and stores its words, from start to text. Return: 1, or -EINVAL. */
 static int finish(struct when_fields *fields, struct when_text start, struct when_text text)
 {
 	const struct when_text words = {start.at, text.at};
@@ -19,7 +19,7 @@ static int finish(struct when_fields *fields, struct when_text start, struct whe
 
 	if (!when_text_done(&fields->day_words))
 		return when_error_set(
-			fields->error, words, -EINVAL, "is a second day; say one only");
+			fields->error, words, -EINVAL, "is a second day; say only one");
 	if (fields->day_of_month > days)
 		return when_error_set(fields->error, words, -EINVAL,
 			"is not a date; %s %04d has %d days", when_month_name(fields->month),
@@ -29,7 +29,7 @@ static int finish(struct when_fields *fields, struct when_text start, struct whe
 	return 1;
 }
 
-/* "T09:00" directly behind the date that begins at start. */
+/* "T09:00" directly after the date that begins at start. */
 static int read_iso_time(struct when_text *text, struct when_text start, struct when_fields *fields)
 {
 	if (!when_text_starts(text, 'T') && !when_text_starts(text, 't'))
@@ -37,12 +37,12 @@ static int read_iso_time(struct when_text *text, struct when_text start, struct 
 	text->at++;
 	if (!when_text_starts_digit(text))
 		return when_error_set(fields->error, when_text_word_at(start, start.at), -EINVAL,
-			"lacks a time of day behind its T; say for example 2027-01-31T18:00");
+			"lacks a time of day after its T; say for example 2027-01-31T18:00");
 	return when_time_read_iso(text, fields);
 }
 
-/* "year-month-day[Ttime]"; a year of two digits is one of 1969 to 2068, as in POSIX. */
-static int read_parted(struct when_text *text, size_t year_digits, struct when_fields *fields)
+/* "year-month-day[Ttime]". A year of two digits means 1969 to 2068, as in POSIX. */
+static int read_separated(struct when_text *text, size_t year_digits, struct when_fields *fields)
 {
 	const struct when_text start = *text;
 	char separator;
@@ -53,7 +53,7 @@ static int read_parted(struct when_text *text, size_t year_digits, struct when_f
 	if (year_digits <= 2)
 		fields->year += fields->year < 69 ? 2000 : 1900;
 	separator = *text->at++;
-	/* With slashes only the year first and in full means the same to everybody. */
+	/* "01/02/2027" has two meanings; "2027/01/02" has one. */
 	if (separator == '/' && year_digits != 4)
 		return bad_date(fields, start, *text);
 	if (!when_number_read(text, 2, 1, 12, &fields->month) || !when_text_starts(text, separator))
@@ -65,7 +65,7 @@ static int read_parted(struct when_text *text, size_t year_digits, struct when_f
 	return r < 0 ? r : read_iso_time(text, start, fields);
 }
 
-/* "yyyymmddThhmm": without the T it would be a number of seconds. */
+/* "yyyymmddThhmm". Without the T it is a number of seconds. */
 static int read_basic(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text;
@@ -89,8 +89,8 @@ static int error_month(struct when_fields *fields, struct when_text word)
 		"needs a day and a year in full; say for example 31 Jan 2027");
 }
 
-/* The year behind a month's name and a day. It must be there, in full: "1 Jan" means a day of this
- * year or of the next one. */
+/* The year after a month's name and a day. It is required, since "1 Jan" may mean this year or the
+ * next. */
 static int read_year(struct when_text *text, struct when_text start, struct when_text month_word,
 	struct when_fields *fields)
 {
@@ -103,7 +103,7 @@ static int read_year(struct when_text *text, struct when_text start, struct when
 	return finish(fields, start, rest);
 }
 
-/* "31 Jan 2027", as RFC 5322 has it. */
+/* "31 Jan 2027", as in RFC 5322. */
 static int read_day_first(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text;
@@ -124,7 +124,7 @@ static int read_day_first(struct when_text *text, struct when_fields *fields)
 	return read_year(text, start, word, fields);
 }
 
-/* The year at the end, behind the time of day and the zone, as date(1) prints it: takes it off. */
+/* Removes the year from the end of the text, where date(1) prints it. */
 static bool take_last_year(struct when_text *text, int64_t *ret_year)
 {
 	const struct when_text word = when_text_word_at(*text, text->end);
@@ -155,8 +155,8 @@ static int read_month_first(struct when_text *text, struct when_fields *fields)
 	return read_year(text, start, word, fields);
 }
 
-/* Whether the text looks like "31.12.2027", which is no number either. */
-static bool has_points(struct when_text text)
+/* Whether the text starts like "31.12.2027", to report it as a date and not as a number. */
+static bool has_dots(struct when_text text)
 {
 	text.at += when_text_digits(text);
 	for (int i = 0; i < 2; i++) {
@@ -177,10 +177,10 @@ int when_date_read(struct when_text *text, struct when_fields *fields)
 	if (digits == 0)
 		return read_month_first(text, fields);
 	if (when_text_starts(&behind, '-') || when_text_starts(&behind, '/'))
-		return read_parted(text, digits, fields);
+		return read_separated(text, digits, fields);
 	if (digits == 8 && (when_text_starts(&behind, 'T') || when_text_starts(&behind, 't')))
 		return read_basic(text, fields);
-	if (has_points(*text))
+	if (has_dots(*text))
 		return bad_date(fields, *text, *text);
 	return read_day_first(text, fields);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* How the when_*.c files say what is wrong with a text. */
+/* Error messages of the parsers, for the when_*.c files only. */
 #pragma once
 
 #include "when.h"
 #include "when_text.h"
 
 /*
- * Blames a word of the text.
- * @error: what to fill; NULL: nobody wants to know. @word: what is wrong. @code: a negative errno.
- * @format: the advice, as for printf(): a sentence without its subject, which is the word ("is not
- * a unit; ..."). It is cut off at WHEN_ADVICE_MAX.
+ * Sets an error about a word.
+ * @error: NULL: the caller needs no message. @word: the wrong word. @code: a negative errno.
+ * @format: as for printf(). The message continues a sentence that begins with the word ("is not a
+ * unit; ..."). It is cut off at WHEN_ADVICE_MAX.
  * Return: @code.
  */
 __attribute__((format(printf, 4, 5))) int when_error_set(

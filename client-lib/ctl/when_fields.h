@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a text says of an instant, before it is known which one that is: a day, a time of day and a
- * zone, each of them perhaps missing. For the when_*.c files only. when_date.c, when_time.c and
- * when_word.c fill it; when_timestamp.c puts the parts together.
+ * The parsed parts of a timestamp: day, weekday, time of day, zone. Each part is optional.
+ * when_date.c, when_time.c and when_word.c parse the parts, and when_timestamp.c computes the instant.
+ * For the when_*.c files only.
  */
 #pragma once
 
@@ -13,50 +13,50 @@
 enum when_day {
 	WHEN_DAY_NONE,
 	WHEN_DAY_DATE,	   /* year, month and day */
-	WHEN_DAY_RELATIVE, /* so many days after today */
+	WHEN_DAY_RELATIVE, /* today + day_offset */
 };
 
 struct when_fields {
 	enum when_day day;
-	struct when_text day_words; /* empty if there is no day */
+	struct when_text day_words; /* for errors; empty: no day */
 	int64_t year;
 	int64_t month;
 	int64_t day_of_month;
 	int64_t day_offset; /* WHEN_DAY_RELATIVE: -1, 0 or 1 */
 
-	struct when_text weekday_word; /* empty if there is none */
+	struct when_text weekday_word; /* empty: no weekday */
 	int weekday;		       /* 0 is Sunday */
 
-	struct when_text time_words; /* empty if there is no time of day */
-	bool is_midnight;	     /* by that word, which says nothing about the day */
+	struct when_text time_words; /* for errors; empty: no time of day */
+	bool is_midnight;	     /* the word "midnight", which means the next one */
 	int64_t hour;
 	int64_t minute;
 	int64_t second;
-	uint64_t us; /* the fraction of the second, up to and including a whole one */
+	uint64_t us; /* the fraction, 0 to 1000000 */
 
-	struct when_text zone_word; /* empty if there is none */
+	struct when_text zone_word; /* empty: the local zone */
 
 	struct when_error *error;
 };
 
-/* Each of these reads one item that the text may start with, at a byte that is no blank.
- * Return: 1, with text behind the item; 0 if the text starts with no such item; -EINVAL, with the
- * error written. */
+/* Each of these parses one part at the start of the text, which does not start with a blank.
+ * Return: 1, and text starts after the part; 0 if the text does not start with such a part; -EINVAL,
+ * and the error is set. */
 
 /* A time of day: "18:00:30.5", "5pm", "noon". */
 int when_time_read(struct when_text *text, struct when_fields *fields);
 
-/* The time of day behind the T of ISO 8601: "09:00:30", "090030", "09". */
+/* The time of day after the T of ISO 8601: "09:00:30", "090030", "09". */
 int when_time_read_iso(struct when_text *text, struct when_fields *fields);
 
 /* A date: "2027-01-31", "2027-01-31T09:00", "31 Jan 2027", "January 31, 2027". */
 int when_date_read(struct when_text *text, struct when_fields *fields);
 
-/* A word for a day: "tomorrow", "friday"; and the words that are refused with a reason. */
+/* A word for a day: "tomorrow", "friday". Refuses ambiguous words with an error. */
 int when_word_read(struct when_text *text, struct when_fields *fields);
 
-/* A number of one to digits_max digits, blanks before it allowed. Return: whether it is there, and
- * from low to high; else text is in the number that is not, if there is one. */
+/* Parses a number of 1 to digits_max digits, after optional blanks. Return: false if there is no such
+ * number from low to high; text then starts at the wrong number, for the error. */
 static inline bool when_number_read(
 	struct when_text *text, size_t digits_max, int64_t low, int64_t high, int64_t *ret)
 {

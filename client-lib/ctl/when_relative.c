@@ -6,7 +6,7 @@
 
 #include "when_span.h"
 
-/* A span that a sign or a word announces: that one is blamed if nothing follows. */
+/* A span after a sign or a word. If there is no span, the error is about all of the text. */
 static int read_required_span(
 	struct when_text span, struct when_text all, uint64_t *ret_us, struct when_error *error)
 {
@@ -16,7 +16,7 @@ static int read_required_span(
 	return when_span_read(span, ret_us, error);
 }
 
-/* A span from now on. It stays a span, so that setting the wall clock does not move it. */
+/* A span from now. It stays a span, so that setting the wall clock does not change it. */
 static int read_forward(
 	struct when_text span, struct when_text all, struct when *ret, struct when_error *error)
 {
@@ -32,7 +32,7 @@ static int read_forward(
 	return 0;
 }
 
-/* A span back from now: an instant, since a span cannot be negative. */
+/* A span before now. The result is an instant, since a span cannot be negative. */
 static int read_past(struct when_text span, struct when_text all, uint64_t now_us, struct when *ret,
 	struct when_error *error)
 {
@@ -61,8 +61,8 @@ static int read_epoch(
 	return 0;
 }
 
-/* The span of a sentence, behind its first word: "5 minutes", "an hour", "hour". A number alone is
- * refused, which is seconds elsewhere: "in 5" means minutes to most people. */
+/* The span after "in" or "every": "5 minutes", "an hour", "hour". Refuses a number without a unit,
+ * which means seconds elsewhere, since for most people "in 5" means minutes. */
 static int read_phrase(struct when_text span, struct when_text all, const char *advice,
 	uint64_t *ret_us, struct when_error *error)
 {
@@ -114,18 +114,18 @@ static int read_every(
 int when_relative_read(
 	struct when_text text, uint64_t now_us, struct when *ret, struct when_error *error)
 {
-	const struct when_text all = text, behind_sign = {text.at + 1, text.end};
+	const struct when_text all = text, after_sign = {text.at + 1, text.end};
 
 	if (when_text_is_caseless(text, "now")) {
 		*ret = (struct when){.kind = WHEN_INSTANT, .us = now_us};
 		return 0;
 	}
 	if (when_text_starts(&text, '+'))
-		return read_forward(behind_sign, all, ret, error);
+		return read_forward(after_sign, all, ret, error);
 	if (when_text_starts(&text, '-'))
-		return read_past(behind_sign, all, now_us, ret, error);
+		return read_past(after_sign, all, now_us, ret, error);
 	if (when_text_starts(&text, '@'))
-		return read_epoch(behind_sign, all, ret, error);
+		return read_epoch(after_sign, all, ret, error);
 	if (when_text_take_word(&text, "in"))
 		return read_in(text, all, ret, error);
 	if (when_text_take_word(&text, "every"))

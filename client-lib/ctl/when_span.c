@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spans; see when.h.
+ * Parses spans; see when.h.
  *
- * A span is a sum of terms, each a number and perhaps a unit. The bound of each step is that of
- * systemd: a whole number fits int64_t, the number rounded up to the next whole still fits when
- * counted in microseconds (so its fraction cannot overflow), and the sum stays below infinity.
+ * A span is a sum of terms, and a term is a number with an optional unit. The limits are those of
+ * systemd: a whole number fits int64_t; the next whole number still fits uint64_t in microseconds,
+ * so that adding a fraction cannot overflow; the sum is less than infinity.
  */
 #include "when_span.h"
 
@@ -17,7 +17,8 @@
 #define US_PER_MONTH  (UINT64_C(2629800) * WHEN_US_PER_SECOND)	/* 30.4375 days */
 #define US_PER_YEAR   (UINT64_C(31557600) * WHEN_US_PER_SECOND) /* 365.25 days */
 
-/* Case tells "m" from "M"; the micro sign and the Greek letter mu look alike, so both will do. */
+/* "m" is a minute, "M" a month. The micro sign and the Greek letter mu look the same, so both are
+ * accepted. */
 static const struct {
 	const char *name;
 	uint64_t us;
@@ -57,7 +58,7 @@ static const struct {
 	{"years", US_PER_YEAR},
 };
 
-/* Blames the first word of a text, where a number with a unit was expected. */
+/* Sets an error about the first word, which should be a number with a unit. */
 static int error_number(struct when_text text, int code, struct when_error *error)
 {
 	struct when_text word = when_text_first_word(text);
@@ -71,7 +72,7 @@ static int error_number(struct when_text text, int code, struct when_error *erro
 		error, word, code, "is too long a span; the longest is about 584000y");
 }
 
-/* A whole number of at most INT64_MAX, perhaps with a plus sign. */
+/* A whole number up to INT64_MAX, with an optional plus sign. */
 static int scan_whole(struct when_text *text, uint64_t *ret)
 {
 	uint64_t value = 0;
@@ -92,7 +93,7 @@ static int scan_whole(struct when_text *text, uint64_t *ret)
 	return 0;
 }
 
-/* What stands where a unit may: a run of letters, those beyond ASCII included. It may be empty. */
+/* Takes the letters at the start of the text, also letters beyond ASCII. May be empty. */
 static struct when_text take_letters(struct when_text *text)
 {
 	struct when_text word = *text;
@@ -114,8 +115,8 @@ int when_unit_read(struct when_text word, uint64_t *ret_us)
 	return -EINVAL;
 }
 
-/* The digits after the point, of a unit's length. Each digit's share is cut to whole microseconds,
- * as systemd does; that takes no wide numbers, and digits of no weight cost nothing. */
+/* The value of the digits after the decimal point. Each digit is rounded down to microseconds, as in
+ * systemd, so that 64 bits suffice. */
 static uint64_t fraction_us(struct when_text digits, uint64_t unit)
 {
 	uint64_t us = 0;
@@ -127,7 +128,7 @@ static uint64_t fraction_us(struct when_text digits, uint64_t unit)
 	return us;
 }
 
-/* One number with its unit, at a byte that is no blank. On failure the error is written. */
+/* One number with its unit. The text does not start with a blank. Sets the error on failure. */
 static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error *error)
 {
 	const struct when_text whole_text = *text;
@@ -157,10 +158,10 @@ static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error
 	if (!when_text_done(&word) && when_unit_read(word, &unit) < 0)
 		return when_error_set(error, word, -EINVAL,
 			"is not a unit; the units are us, ms, s, min, h, d, w, M and y");
-	/* Without a unit a blank must end the number: "1.5.5" is not two of them. */
+	/* A number without a unit must end at a blank: "1.5.5" is not two numbers. */
 	if (text->at == number_end && !when_text_done(text))
 		return error_number(whole_text, -EINVAL, error);
-	/* A whole number is at most INT64_MAX. */
+	/* whole + 1 does not overflow, since whole is at most INT64_MAX. */
 	if (__builtin_mul_overflow(whole + 1, unit, &ceiling))
 		return error_number(whole_text, -ERANGE, error);
 	*ret_us = whole * unit + fraction_us(fraction, unit);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A piece of what was typed, for the when_*.c files only. They look at the text in place, never at
- * copies of it: no length needs a limit, and an error can point at the very word.
+ * A part of the text that is parsed, for the when_*.c files only. The parsers look at the caller's text
+ * in place. So no word has a maximum length, and an error can point to its word.
  *
- * Keywords are ASCII and compare the same in every locale. So nothing here, and nothing in when_*.c,
- * calls a function that asks the locale: tolower() of "FRIDAY" is not "friday" in Turkish.
+ * Keywords are ASCII and compare the same in every locale: in Turkish, tolower("FRIDAY") is not
+ * "friday". So no when_*.c file calls a function that depends on the locale.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 
 #define WHEN_US_PER_SECOND UINT64_C(1000000)
 
-/* From at up to, but without, end. Parsers move at forwards. */
+/* The bytes from at to before end. Parsers advance at. */
 struct when_text {
 	const char *at;
 	const char *end;
@@ -70,7 +70,7 @@ static inline bool when_text_is(struct when_text text, const char *word)
 	return when_text_length(text) == strlen(word) && memcmp(text.at, word, strlen(word)) == 0;
 }
 
-/* The same with upper case as good as lower case. No text is the empty word. */
+/* The same, ignoring the case of ASCII letters. False for an empty word. */
 static inline bool when_text_is_caseless(struct when_text text, const char *word)
 {
 	if (*word == '\0' || when_text_length(text) != strlen(word))
@@ -106,7 +106,7 @@ static inline size_t when_text_digits(struct when_text text)
 	return digits;
 }
 
-/* The letters, if any, that a text starts with. */
+/* The letters at the start of a text; may be empty. */
 static inline struct when_text when_text_letters(struct when_text text)
 {
 	const char *at = text.at;
@@ -116,7 +116,7 @@ static inline struct when_text when_text_letters(struct when_text text)
 	return (struct when_text){text.at, at};
 }
 
-/* What a text starts with, up to a blank or its end. */
+/* The text up to the first blank. */
 static inline struct when_text when_text_first_word(struct when_text text)
 {
 	const char *at = text.at;
@@ -126,7 +126,7 @@ static inline struct when_text when_text_first_word(struct when_text text)
 	return (struct when_text){text.at, at};
 }
 
-/* The word that at is in; between words the next one, at the end the last one. The text must not end
+/* The word at this position; at a blank the next word, at the end the last word. The text does not end
  * with a blank. */
 static inline struct when_text when_text_word_at(struct when_text text, const char *at)
 {
@@ -143,7 +143,8 @@ static inline struct when_text when_text_word_at(struct when_text text, const ch
 	return (struct when_text){start, end};
 }
 
-/* If a text starts with this word, takes that and the blanks after it off. */
+/* Removes this word and the blanks after it from the start of the text. Returns false if the text does
+ * not start with it. */
 static inline bool when_text_take_word(struct when_text *text, const char *word)
 {
 	struct when_text first = when_text_first_word(*text);
@@ -155,8 +156,8 @@ static inline bool when_text_take_word(struct when_text *text, const char *word)
 	return true;
 }
 
-/* If a text ends with this word, and has another before it, takes that and the blanks before it
- * off. */
+/* Removes this word and the blanks before it from the end of the text. Returns false if the text does
+ * not end with it, or if it is the only word. */
 static inline bool when_text_take_last_word(struct when_text *text, const char *word)
 {
 	struct when_text last = when_text_word_at(*text, text->end);

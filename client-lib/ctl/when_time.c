@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Times of day; see when_fields.h. */
+/* Parses times of day; see when_fields.h. */
 #include <errno.h>
 
 #include "when_fields.h"
@@ -21,7 +21,7 @@ static int bad_time(struct when_fields *fields, struct when_text start, struct w
 		"is not a time of day; say for example 18:00, 18:00:30 or 6pm");
 }
 
-/* Takes "am", "pm", "a.m." or "p.m.", and the blanks before it, if the text starts with that. */
+/* Takes "am", "pm", "a.m." or "p.m." off the start of the text, with the blanks before it. */
 static enum meridiem take_meridiem(struct when_text *text)
 {
 	struct when_text rest = *text, word;
@@ -39,7 +39,7 @@ static enum meridiem take_meridiem(struct when_text *text)
 	return meridiem;
 }
 
-/* ".25" or ",25": microseconds, rounded by the seventh digit, which may make it a full second. */
+/* ".25" or ",25" in microseconds, rounded at the seventh digit. The result may be a full second. */
 static bool read_fraction(struct when_text *text, uint64_t *ret_us)
 {
 	uint64_t us = 0;
@@ -72,13 +72,13 @@ static bool starts_fraction(const struct when_text *text)
 /* "second[.fraction]" */
 static bool read_seconds(struct when_text *text, struct when_fields *fields)
 {
-	/* 60 for a leap second; 61 because the C library, and so systemd, has it. */
+	/* 60 is a leap second. The C library, and therefore systemd, accepts 61. */
 	if (!when_number_read(text, 2, 0, 61, &fields->second))
 		return false;
 	return !starts_fraction(text) || read_fraction(text, &fields->us);
 }
 
-/* "hour:minute[:second[.fraction]]". A colon is known to stand behind the first digits. */
+/* "hour:minute[:second[.fraction]]". The caller has checked that a colon follows the hour. */
 static bool read_clock(struct when_text *text, struct when_fields *fields)
 {
 	if (!when_number_read(text, 2, 0, 23, &fields->hour))
@@ -92,14 +92,14 @@ static bool read_clock(struct when_text *text, struct when_fields *fields)
 	return read_seconds(text, fields);
 }
 
-/* Notes the words of a time of day, which were read up to text. Return: 1, or -EINVAL. */
+/* Stores the words of a time of day, from start to text. Return: 1, or -EINVAL. */
 static int finish(struct when_fields *fields, struct when_text start, struct when_text text)
 {
 	const struct when_text words = {start.at, text.at};
 
 	if (!when_text_done(&fields->time_words))
 		return when_error_set(
-			fields->error, words, -EINVAL, "is a second time of day; say one only");
+			fields->error, words, -EINVAL, "is a second time of day; say only one");
 	fields->time_words = words;
 	return 1;
 }
@@ -119,8 +119,7 @@ static int read_word(struct when_text *text, struct when_fields *fields)
 	return finish(fields, start, *text);
 }
 
-/* "5pm", or the clock's time that has been read, with its half of the day. 12am is midnight, 12pm is
- * noon, as date(1) and at(1) have it. */
+/* Converts 1 to 12 am or pm to 0 to 23. 12am is midnight and 12pm is noon, as in date(1). */
 static bool apply_meridiem(struct when_fields *fields, enum meridiem meridiem)
 {
 	if (fields->hour < 1 || fields->hour > 12)
@@ -129,14 +128,13 @@ static bool apply_meridiem(struct when_fields *fields, enum meridiem meridiem)
 	return true;
 }
 
-/* "9 o'clock". Return: -EINVAL; 0 if the number is not followed by that. */
-static int refuse_o_clock(
-	struct when_text start, struct when_text behind, struct when_fields *fields)
+/* Refuses "9 o'clock". Return: -EINVAL; 0 if no such words follow the number. */
+static int refuse_o_clock(struct when_text start, struct when_text rest, struct when_fields *fields)
 {
-	const struct when_text words = {start.at, when_text_word_at(behind, behind.at).end};
+	const struct when_text words = {start.at, when_text_word_at(rest, rest.at).end};
 
-	when_text_skip_blanks(&behind);
-	if (!when_text_take_word(&behind, "o'clock"))
+	when_text_skip_blanks(&rest);
+	if (!when_text_take_word(&rest, "o'clock"))
 		return 0;
 	return when_error_set(
 		fields->error, words, -EINVAL, "means two things; say for example 9am or 9pm");
@@ -146,24 +144,24 @@ int when_time_read(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text;
 	size_t digits = when_text_digits(start);
-	struct when_text behind = {start.at + digits, start.end};
+	struct when_text rest = {start.at + digits, start.end};
 	enum meridiem meridiem;
 
 	if (digits == 0)
 		return read_word(text, fields);
-	if (when_text_starts(&behind, ':')) {
+	if (when_text_starts(&rest, ':')) {
 		if (!read_clock(text, fields))
 			return bad_time(fields, start, *text);
 		meridiem = take_meridiem(text);
 	} else {
-		meridiem = take_meridiem(&behind);
+		meridiem = take_meridiem(&rest);
 		if (meridiem == MERIDIEM_NONE)
-			return refuse_o_clock(start, behind, fields);
+			return refuse_o_clock(start, rest, fields);
 		if (!when_number_read(text, 2, 1, 12, &fields->hour))
 			return bad_time(fields, start, *text);
 		fields->minute = fields->second = 0;
 		fields->us = 0;
-		*text = behind;
+		*text = rest;
 	}
 	if (meridiem != MERIDIEM_NONE && !apply_meridiem(fields, meridiem))
 		return when_error_set(fields->error, (struct when_text){start.at, text->at},
@@ -171,7 +169,7 @@ int when_time_read(struct when_text *text, struct when_fields *fields)
 	return finish(fields, start, *text);
 }
 
-/* The basic form, "hhmm[ss[.fraction]]", and the hour alone, which `date -Ihours` prints. */
+/* The basic format "hhmm[ss[.fraction]]", and the hour alone, which `date -Ihours` prints. */
 static bool read_basic(struct when_text *text, size_t digits, struct when_fields *fields)
 {
 	int64_t number;
@@ -194,9 +192,9 @@ int when_time_read_iso(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text;
 	size_t digits = when_text_digits(start);
-	struct when_text behind = {start.at + digits, start.end};
-	bool ok = when_text_starts(&behind, ':') ? read_clock(text, fields)
-						 : read_basic(text, digits, fields);
+	struct when_text rest = {start.at + digits, start.end};
+	bool ok = when_text_starts(&rest, ':') ? read_clock(text, fields)
+					       : read_basic(text, digits, fields);
 
 	if (!ok)
 		return bad_time(fields, start, *text);

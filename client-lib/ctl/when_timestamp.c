@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Instants by calendar and clock; see when_timestamp.h.
+ * Parses dates and times of day; see when_timestamp.h.
  *
- * In two steps. First the text is read item by item: the order of day and time does not matter, and
- * each occurs once. Then the zone is entered, which says what "today" is, and the instant is
- * computed. So a text that is wrong touches no zone.
+ * First it parses all parts of the text, in any order, each at most once. Then it enters the time zone,
+ * which decides what "today" is, and computes the instant. So an invalid text never changes $TZ.
  */
 #include "when_timestamp.h"
 
@@ -35,7 +34,7 @@ static int error_unknown(const struct when_fields *fields, struct when_text word
 		"is not understood; say for example 5min, 18:00, tomorrow 9am or 2027-01-31");
 }
 
-/* Whatever is nothing else must be a zone, and the last word. */
+/* A word that is nothing else must be a zone, and the last word. */
 static int read_zone(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text word = when_text_first_word(*text);
@@ -47,7 +46,7 @@ static int read_zone(struct when_text *text, struct when_fields *fields)
 	return 1;
 }
 
-/* "at" before a time, "on" before a day. Return: as when_time_read(). */
+/* "at" and a time of day, or "on" and a day. Return: as when_time_read(). */
 static int read_preposition(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text word = when_text_first_word(*text);
@@ -87,8 +86,8 @@ static int read_item(struct when_text *text, struct when_fields *fields)
 					    : read_zone(text, fields);
 }
 
-/* Whether a zone follows without a blank, as in RFC 3339: an offset or "Z" behind a time of day. */
-static bool zone_is_glued(const struct when_text *text, const struct when_fields *fields)
+/* Whether a zone follows without a blank, as in RFC 3339: an offset or "Z" after a time of day. */
+static bool zone_is_adjacent(const struct when_text *text, const struct when_fields *fields)
 {
 	return fields->time_words.end == text->at &&
 		(when_text_starts(text, '+') || when_text_starts(text, '-') ||
@@ -112,7 +111,7 @@ static int read_items(struct when_text text, struct when_fields *fields)
 			when_text_skip_blanks(&text);
 			continue;
 		}
-		if (!zone_is_glued(&text, fields))
+		if (!zone_is_adjacent(&text, fields))
 			return error_unknown(fields, when_text_word_at(all, text.at));
 	}
 	return 0;
@@ -130,7 +129,7 @@ static int check_weekday(const struct when_fields *fields, const struct when_civ
 		when_weekday_name(weekday));
 }
 
-/* Puts day and time of day together, from what the zone's clocks show now. */
+/* Sets civil to the parsed day and time of day. On entry it is the local time of now. */
 static int civil_from_fields(const struct when_fields *fields, struct when_civil *civil)
 {
 	bool has_weekday = !when_text_done(&fields->weekday_word);
@@ -141,7 +140,7 @@ static int civil_from_fields(const struct when_fields *fields, struct when_civil
 	civil->second = fields->second;
 	if (fields->is_midnight && has_day(fields))
 		return when_error_set(fields->error, fields->time_words, -EINVAL,
-			"begins a day and ends one; say 00:00 for the beginning of that day");
+			"means two things with a day; say 00:00 for the start of that day");
 
 	switch (fields->day) {
 	case WHEN_DAY_DATE:
@@ -157,17 +156,17 @@ static int civil_from_fields(const struct when_fields *fields, struct when_civil
 		break;
 	}
 	if (has_weekday) {
-		/* The first one after today: never today. */
+		/* The first one after today, even if today is that weekday. */
 		days_ahead = (fields->weekday - when_civil_weekday(civil) + 7) % 7;
 		civil->day += days_ahead == 0 ? 7 : days_ahead;
 	} else if (fields->is_midnight) {
-		/* The next one. Today's has always passed. */
+		/* The midnight of today has always passed. */
 		civil->day++;
 	}
 	return 0;
 }
 
-/* What to say for the same time of the next day; nothing if that is too long. */
+/* Sets the suggestion to the same time tomorrow; to nothing if the text is too long. */
 static void suggest_tomorrow(const struct when_fields *fields, struct when *when)
 {
 	char seconds[16] = "";
@@ -183,7 +182,7 @@ static void suggest_tomorrow(const struct when_fields *fields, struct when *when
 		when->suggestion[0] = '\0';
 }
 
-/* Whether a time of day of today was typed: with "today" or without. */
+/* Whether the text has a time of day for today, with or without the word "today". */
 static bool is_of_today(const struct when_fields *fields)
 {
 	return has_time(fields) && when_text_done(&fields->weekday_word) &&
@@ -205,7 +204,7 @@ static int compute_instant(struct when_text all, const struct when_fields *field
 	s = when_zone_instant(zone, &civil);
 	if (s < 0)
 		return when_error_set(fields->error, all, -ERANGE, "is before 1970");
-	/* The fraction is of one second at most. */
+	/* fields->us is at most one second. */
 	if (s <= SECONDS_LAST)
 		when.us = (uint64_t)s * WHEN_US_PER_SECOND + fields->us;
 	if (s > SECONDS_LAST || when.us > WHEN_TIMESTAMP_LAST)
@@ -216,7 +215,7 @@ static int compute_instant(struct when_text all, const struct when_fields *field
 	return 0;
 }
 
-/* Begins with the zone that was named, else with the local one. Return: 0; -EINVAL; -ENOMEM. */
+/* Enters the zone in the text, or the local zone. Return: 0; -EINVAL; -ENOMEM. */
 static int enter_zone(const struct when_fields *fields, uint64_t now_us, struct when_zone *ret_zone)
 {
 	struct when_text word = fields->zone_word;

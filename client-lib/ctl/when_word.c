@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Words for days; see when_fields.h.
- *
- * A word that means one thing to everybody is taken. One that means two things is refused, and the
- * error names what to say instead: a timer a week late is worse than a question.
+ * Parses words for days; see when_fields.h. A word with two meanings is refused, and the error says
+ * what to type instead: an error is better than a timer that is a week late.
  */
 #include <errno.h>
 
@@ -45,7 +43,7 @@ static int read_weekday(struct when_text *text, struct when_fields *fields)
 		return 0;
 	if (!when_text_done(&fields->weekday_word))
 		return when_error_set(
-			fields->error, word, -EINVAL, "is a second day of the week; say one only");
+			fields->error, word, -EINVAL, "is a second day of the week; say only one");
 	text->at = word.end;
 	fields->weekday_word = word;
 	fields->weekday = weekday;
@@ -53,12 +51,12 @@ static int read_weekday(struct when_text *text, struct when_fields *fields)
 }
 
 static int refuse_ambiguous(
-	struct when_text word, struct when_text behind, struct when_fields *fields)
+	struct when_text word, struct when_text rest, struct when_fields *fields)
 {
 	int weekday;
 
-	when_text_skip_blanks(&behind);
-	weekday = when_weekday_from_word(when_text_letters(behind));
+	when_text_skip_blanks(&rest);
+	weekday = when_weekday_from_word(when_text_letters(rest));
 	if (weekday < 0)
 		return when_error_set(fields->error, word, -EINVAL,
 			"means two things; say a span, such as 7d, or a date");
@@ -70,14 +68,14 @@ static int refuse_ambiguous(
 int when_word_read(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text word = when_text_letters(*text);
-	const struct when_text behind = {word.end, text->end};
+	const struct when_text rest = {word.end, text->end};
 
 	for (size_t i = 0; i < COUNT(days); i++) {
 		if (!when_text_is_caseless(word, days[i].word))
 			continue;
 		if (!when_text_done(&fields->day_words))
 			return when_error_set(
-				fields->error, word, -EINVAL, "is a second day; say one only");
+				fields->error, word, -EINVAL, "is a second day; say only one");
 		text->at = word.end;
 		fields->day = WHEN_DAY_RELATIVE;
 		fields->day_words = word;
@@ -85,7 +83,7 @@ int when_word_read(struct when_text *text, struct when_fields *fields)
 		return 1;
 	}
 	if (when_text_is_caseless(word, "next") || when_text_is_caseless(word, "this"))
-		return refuse_ambiguous(word, behind, fields);
+		return refuse_ambiguous(word, rest, fields);
 	for (size_t i = 0; i < COUNT(refused); i++) {
 		if (when_text_is_caseless(word, refused[i].word))
 			return when_error_set(

@@ -2,16 +2,15 @@
 /*
  * Time zones; see when_zone.h.
  *
- * From local time to an instant goes by trying: take the local time as if it were UTC, see what the
- * zone's clocks show then, correct by the difference, again. This ends where the offset assumed is
- * the one in force. Where the clocks skip the local time there is no such instant, and the tries
- * swing between one before the gap and one after it. The later one is the answer: it is the local
- * time read with the offset from before the gap, thus moved on by the gap. This does not ask whether
- * an offset is "summer time": Europe/Dublin counts winter time as the exception, and other zones
- * have skipped a whole day.
+ * To find the instant of a local time, the code iterates: assume an offset, compute the instant, look
+ * up the offset at that instant, and repeat until the offset stays the same.
  *
- * mktime() does much the same, but from its last answer on, so that what it was asked before shows
- * in the next answer.
+ * For a skipped local time there is no such instant, and the iteration alternates between an instant
+ * before the gap and one after it. The later one is the result. It has the offset from before the gap,
+ * so the local time moves forward by the gap. This works without knowing what "summer time" is:
+ * Europe/Dublin marks winter time as the exception, and some zones have skipped a whole day.
+ *
+ * mktime() iterates as well, but starts at its last result, so its result depends on earlier calls.
  */
 #include "when_zone.h"
 
@@ -30,16 +29,15 @@ _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 
 #define ZONE_NAME_MAX 63 /* bytes; the longest in the database has 38 */
 
-/* Two tries settle it if the offset changes once nearby. The limit is against endless swinging. */
+/* Two iterations suffice if the offset changes once nearby. The limit ends an alternation. */
 #define ITERATIONS_MAX 8
 
-/* In seconds. An abbreviation in use for less than a week is not found. */
+/* find_abbreviation() looks once a week, so it may miss an abbreviation in use for less than that. */
 #define SEARCH_STEP_S (7 * 86400)
 #define SEARCH_NOW_S  (54 * SEARCH_STEP_S)
 #define SEARCH_DATE_S (8 * 366 * 86400)
 
-/* Where the C library looks: in $TZDIR alone if that is set, else here. glibc knows the first one,
- * musl all of them. */
+/* The C library looks for zones here unless $TZDIR is set: glibc in the first folder, musl in all. */
 static const char *const zone_folders[] = {
 	"/usr/share/zoneinfo",
 	"/share/zoneinfo",
@@ -47,7 +45,7 @@ static const char *const zone_folders[] = {
 };
 #define ZONE_FOLDERS (sizeof(zone_folders) / sizeof(zone_folders[0]))
 
-/* The n-th folder to look for zones in; NULL after the last one. */
+/* The n-th folder with zones; NULL after the last one. */
 static const char *zone_folder(size_t n)
 {
 	const char *folder = getenv("TZDIR");
@@ -68,8 +66,8 @@ bool when_zone_has_database(void)
 	return false;
 }
 
-/* Whether the name stays inside the folder of zones: letters, digits, "-_+", and single slashes
- * between; no dot at all, so none that leads upwards. */
+/* Whether the name has only letters, digits, "-_+" and single slashes inside. Without dots it cannot
+ * leave the folder of zones. */
 static bool zone_name_is_clean(struct when_text name)
 {
 	char previous = '/';
@@ -85,7 +83,7 @@ static bool zone_name_is_clean(struct when_text name)
 	return previous != '/';
 }
 
-/* Whether a file holds a compiled time zone, going by its first four bytes. */
+/* Whether the file starts with the four bytes of a compiled time zone. */
 static bool zone_file_is_valid(const char *path)
 {
 	char magic[4];
@@ -101,8 +99,8 @@ static bool zone_file_is_valid(const char *path)
 	return valid;
 }
 
-/* The full path of a zone's file. The C library gets this one, so it loads the file that was looked
- * at here. */
+/* Finds the full path of a zone's file. $TZ gets this path, so that the C library loads the same file
+ * that was checked here. */
 static bool find_zone_file(struct when_text name, char path[static PATH_MAX])
 {
 	char joined[PATH_MAX];
@@ -171,8 +169,8 @@ bool when_local_zone_is_known(void)
 		is_zone_rule(text) || tz_file_exists(tz);
 }
 
-/* Finds the instant nearest to near_s at which the zone of the process has this abbreviation, by
- * looking once a week, and takes the offset that is in force then. */
+/* Finds the use of this abbreviation in the zone of the process that is nearest to the instant near_s,
+ * up to `away` seconds away, and returns its offset. */
 static bool find_abbreviation(
 	struct when_text word, int64_t near_s, int64_t away, bool caseless, int64_t *ret_offset_s)
 {
@@ -198,7 +196,7 @@ struct when_zone when_zone_local(void)
 	return (struct when_zone){0};
 }
 
-/* Two digits that are at most max. */
+/* Takes two digits, with a value of at most max. */
 static bool take_two_digits(struct when_text *text, int max, int64_t *ret)
 {
 	if (when_text_digits(*text) < 2)
@@ -208,7 +206,7 @@ static bool take_two_digits(struct when_text *text, int max, int64_t *ret)
 	return *ret <= max;
 }
 
-/* "+01:00", "+0100", "+01", as ISO 8601 has them: the sign is + to the east. */
+/* "+01:00", "+0100", "+01", as in ISO 8601: + is east. */
 static bool enter_offset(struct when_text word, struct when_zone *ret_zone)
 {
 	bool east = when_text_starts(&word, '+');
@@ -233,7 +231,7 @@ static bool enter_offset(struct when_text word, struct when_zone *ret_zone)
 /* Return: 1; 0 if there is no such zone in the database; -ENOMEM. */
 static int enter_named(struct when_text word, int64_t now_s, struct when_zone *ret_zone)
 {
-	/* The colon tells that a file follows and not a rule. */
+	/* The colon marks a file, not a POSIX rule. */
 	char tz[1 + PATH_MAX] = ":";
 	struct when_zone zone = {.tz_changed = true};
 	const char *old;
@@ -251,7 +249,7 @@ static int enter_named(struct when_text word, int64_t now_s, struct when_zone *r
 		return -ENOMEM;
 	}
 	tzset();
-	/* "CET" names a zone as well as its time in winter, and then means both. */
+	/* "CET" is a zone and also an abbreviation in that zone: then it selects that offset. */
 	if (find_abbreviation(word, now_s, SEARCH_NOW_S, false, &zone.offset_s))
 		zone.abbreviation = word;
 	*ret_zone = zone;
@@ -285,7 +283,7 @@ void when_zone_leave(struct when_zone *zone)
 {
 	if (!zone->tz_changed)
 		return;
-	/* If memory should lack here, the machine's own zone is what remains: no $TZ. */
+	/* Without memory, unset $TZ: the zone of the machine is the best that remains. */
 	if (!zone->saved_tz || setenv("TZ", zone->saved_tz, 1) < 0)
 		unsetenv("TZ");
 	tzset();
@@ -313,7 +311,7 @@ struct when_civil when_zone_civil(const struct when_zone *zone, int64_t s)
 	};
 }
 
-/* The instant at which the clocks of the process's zone show the local time. */
+/* The instant of a local time in the zone of the process; see the top of this file. */
 static int64_t instant_by_iteration(int64_t wanted)
 {
 	const struct when_zone local = {0};
@@ -326,7 +324,7 @@ static int64_t instant_by_iteration(int64_t wanted)
 		if (off == 0)
 			return t;
 		t += off;
-		/* From the middle on: the first tries may lie outside of the swing. */
+		/* The first iterations may be outside of the alternation. */
 		if (i >= ITERATIONS_MAX / 2 && t > latest)
 			latest = t;
 	}
@@ -341,8 +339,8 @@ int64_t when_zone_instant(const struct when_zone *zone, const struct when_civil 
 		return wanted - offset_s;
 	if (when_text_done(&zone->abbreviation))
 		return instant_by_iteration(wanted);
-	/* Also out of season: "2027-01-01 09:00 CEST". What the abbreviation means may have changed
-	 * over the years, so the nearest use counts; else the one of today. */
+	/* "CEST" is also valid in winter. The offset of an abbreviation may change over the years, so
+	 * use the nearest one; by default the one at now. */
 	find_abbreviation(zone->abbreviation, wanted - offset_s, SEARCH_DATE_S, true, &offset_s);
 	return wanted - offset_s;
 }
