@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Throws any bytes at the readers of times (client-lib/ctl/when.h), and holds them to what they
- * promise: a value that was read is formatted and read again, and must come back the same; a span
- * is a WHEN of the same length; the word that is blamed lies inside the text, and one line of advice
- * goes with it; what is said for tomorrow is later than now; no answer depends on what was asked
- * before. The first byte chooses the zone of the process.
+ * Passes arbitrary bytes to the parsers of client-lib/ctl/when.h and checks what the header promises:
+ * a parsed value, formatted and parsed again, is the same; when_parse() accepts every span with the
+ * same length; the word in an error lies inside the text, and the message is one line; the suggestion
+ * for tomorrow is later than now; no result depends on earlier calls. The first byte selects the zone.
  *
  *     clang -fsanitize=fuzzer,address,undefined … && ./fuzz_when corpus/when
  */
@@ -19,11 +18,11 @@
 
 #define NOW_US UINT64_C(1795507200123456) /* 2026-11-24 08:00:00.123456 UTC */
 
-/* Beyond this many microseconds a span is not read in one term, but only as a sum: its years
- * rounded up are infinite. */
+/* A formatted span above this may not parse again, since its number of years, rounded up, is too
+ * large. In microseconds. */
 #define SPAN_READABLE (UINT64_C(584541) * 31557600 * 1000000)
 
-/* With abbreviations that are told apart since 1970; not every zone's are. */
+/* Zones whose abbreviations have been unique since 1970. */
 static const char *const zones[] = {"UTC", ":Europe/Berlin", ":America/New_York"};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define REQUIRE(condition)                                                                \
 	do {                                                                              \
 		if (!(condition)) {                                                       \
-			fprintf(stderr, "not so at line %d: %s\n", __LINE__, #condition); \
+			fprintf(stderr, "line %d: not true: %s\n", __LINE__, #condition); \
 			abort();                                                          \
 		}                                                                         \
 	} while (0)
@@ -47,7 +46,7 @@ static void check_error(const char *text, int r, const struct when_error *error)
 	REQUIRE(length > 0 && length < sizeof(error->advice));
 }
 
-/* Any size does: what fits is the same, and there is a 0 at the end. */
+/* A smaller buffer has the start of the text and a terminating 0. */
 static void check_cut(const char *whole, const char *cut, size_t size)
 {
 	REQUIRE(strlen(cut) < size);
@@ -73,7 +72,7 @@ static void check_span(const char *text, uint64_t us)
 		return;
 	REQUIRE(r == 0 && again == us);
 
-	/* Cut at seconds it loses less than one. */
+	/* With an accuracy of a second, the loss is less than a second. */
 	if (us >= 1000000 && us != WHEN_INFINITY) {
 		when_format_span(buffer, sizeof(buffer), us, 1000000);
 		REQUIRE(when_parse_span(buffer, &again, &error) == 0);
@@ -161,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	setenv("TZ", zone, 1);
 	tzset();
 
-	/* Of its exact length, so that the address sanitizer sees a step too far. */
+	/* A block of the exact length, so that the address sanitizer detects an overrun. */
 	text = malloc(size);
 	REQUIRE(text);
 	memcpy(text, data + 1, size - 1);

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 #
-# What a test of toytimerctl needs: a daemon of its own, toytimerctl run to its end or in the
-# background, and a look at what came of it. To be sourced. It kills only what it has started.
+# Functions for the tests of toytimerctl: start a daemon, run toytimerctl, check its output. Source this
+# file. It kills only processes that it has started.
 #
-# Environment: TIMERD_BINARY, TOYTIMERCTL_BINARY; TIMERD_UNIT, if daemons are to be units of systemd:
-# what starts them and waits for them, tests/system/as-unit.
+# Environment: TIMERD_BINARY, TOYTIMERCTL_BINARY. With TIMERD_UNIT=tests/system/as-unit, each daemon is a
+# unit of systemd.
 # shellcheck shell=bash
 set -u
 
@@ -60,7 +60,8 @@ run() {
 	err=$(<"$dir/err")
 }
 
-# As it is judged: status, whole output as a pattern, one line of error with a word in it, or none.
+# gave STATUS OUTPUT [WORD]: whether run() ended so. OUTPUT is a pattern for the whole output. With WORD,
+# standard error is one line that contains WORD, else it is empty.
 gave() {
 	[[ $status == "$1" && $out =~ ^$2$ ]] || return 1
 	if [[ -z ${3-} ]]; then
@@ -70,10 +71,10 @@ gave() {
 	fi
 }
 
-# matches TEXT PATTERN: as a whole.
+# matches TEXT PATTERN: whether the pattern matches the whole text.
 matches() { [[ $1 =~ ^$2$ ]]; }
 
-# lines LINE...: as one text.
+# lines LINE...: joins the lines to one text.
 lines() {
 	local IFS=$newline
 	echo "$*"
@@ -137,7 +138,8 @@ stop_daemon() {
 	daemon=
 }
 
-# json EXPRESSION: whether it holds for j, what the JSON lines of $out say; also known: now(clock).
+# json EXPRESSION: whether the Python expression is true. lines: the JSON lines of $out; j: the first one;
+# now(clock): microseconds on that clock.
 json() {
 	"$python" -c '
 import json, sys, time

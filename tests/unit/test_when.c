@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Times as they are read and written (client-lib/ctl/when.h), by tables: what is accepted and what
- * it is worth, what is refused and which word is blamed, and that what is written is read again.
- * compare_when compares thousands more with systemd itself; here is what must hold without it.
- * Words of people are in test_when_words.c, zones in test_when_zone.c.
+ * Tests of client-lib/ctl/when.h with tables: texts that are accepted and their values, texts that are
+ * refused and the word in the error, and formatting. A formatted value must parse to the same value.
+ * compare_when compares thousands of texts with systemd; these tests do not need systemd.
+ * test_when_words.c tests English words, test_when_zone.c time zones.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 #include "when_expect.h"
 
-static void test_spans(void **state)
+static void test_spans_have_these_values(void **state)
 {
 	static const struct {
 		const char *text;
@@ -69,7 +69,8 @@ static void test_spans(void **state)
 		{"1s.5", US(1500000)},
 		{"0.0000009s", 0},
 		{"1.9us", 1},
-		{"0.3333333333333333h", US(1199999997)}, /* as systemd: digit by digit */
+		{"0.3333333333333333h",
+			US(1199999997)}, /* rounds down each digit, as systemd does */
 		{"+5s", S(5)},
 		{"1h +5s", H(1) + S(5)},
 		{"infinity", WHEN_INFINITY},
@@ -93,7 +94,7 @@ static void test_spans(void **state)
 	}
 }
 
-static void test_bad_spans(void **state)
+static void test_invalid_spans_are_refused(void **state)
 {
 	static const struct {
 		const char *text;
@@ -148,7 +149,7 @@ static void test_bad_spans(void **state)
 	}
 }
 
-static void test_timestamps(void **state)
+static void test_timestamps_have_these_values(void **state)
 {
 	static const struct instant table[] = {
 		{"2027-01-01 09:00:30", S(1798794030)},
@@ -193,7 +194,7 @@ static void test_timestamps(void **state)
 		{"70-01-01", 0},
 		{"1970-01-01 00:00:00.000001", 1},
 		{"9999-12-30 23:59:59", WHEN_TIMESTAMP_LAST},
-		/* unlike systemd 252 */
+		/* systemd 252 refuses these */
 		{"tomorrow 09:00", S(NOW_S) + H(25)},
 		{"yesterday 23:59:59.5", S(NOW_S) - H(8) - 500000},
 		{"today 9:05 UTC", S(NOW_S) + MIN(65)},
@@ -207,7 +208,7 @@ static void test_timestamps(void **state)
 	expect_instants(table, COUNT(table));
 }
 
-static void test_bad_timestamps(void **state)
+static void test_invalid_timestamps_are_refused(void **state)
 {
 	static const struct refused table[] = {
 		{"", -EINVAL, "", NULL},
@@ -283,7 +284,7 @@ static void test_bad_timestamps(void **state)
 	expect_refused(table, COUNT(table));
 }
 
-static void test_whens(void **state)
+static void test_spans_and_instants_are_told_apart(void **state)
 {
 	static const struct {
 		const char *text;
@@ -399,18 +400,18 @@ static void test_format_timestamps(void **state)
 	assert_string_equal(FORMAT(WHEN_INFINITY, 0), "-");
 	assert_string_equal(when_format_timestamp(small, sizeof(small), us, WHEN_LOCAL), "Fri 202");
 
-	/* Rules that need no database, one with a name longer than the buffer. */
+	/* POSIX rules, which need no database. The name of the second does not fit into the buffer. */
 	use_zone("ABC-3:30");
 	assert_string_equal(FORMAT(us, WHEN_LOCAL), "Fri 2027-01-01 12:30:30 ABC");
 	assert_string_equal(FORMAT(us, WHEN_UTC), "Fri 2027-01-01 09:00:30 UTC");
 	use_zone("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZ5");
-	/* musl cuts such a name itself. */
+	/* musl shortens the name. */
 	if (strlen(tzname[0]) > 6)
 		assert_string_equal(FORMAT(us, WHEN_LOCAL), "Fri 2027-01-01 04:00:30");
 #undef FORMAT
 }
 
-static void test_round_trips(void **state)
+static void test_formatted_values_parse_again(void **state)
 {
 	static const char *const zones[] = {"UTC", ":Europe/Berlin", ":America/New_York"};
 	char buffer[WHEN_TIMESTAMP_MAX];
@@ -437,14 +438,14 @@ static void test_round_trips(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_spans, in_utc),
-		cmocka_unit_test_setup(test_bad_spans, in_utc),
-		cmocka_unit_test_setup(test_timestamps, in_utc),
-		cmocka_unit_test_setup(test_bad_timestamps, in_utc),
-		cmocka_unit_test_setup(test_whens, in_utc),
+		cmocka_unit_test_setup(test_spans_have_these_values, in_utc),
+		cmocka_unit_test_setup(test_invalid_spans_are_refused, in_utc),
+		cmocka_unit_test_setup(test_timestamps_have_these_values, in_utc),
+		cmocka_unit_test_setup(test_invalid_timestamps_are_refused, in_utc),
+		cmocka_unit_test_setup(test_spans_and_instants_are_told_apart, in_utc),
 		cmocka_unit_test_setup(test_format_spans, in_utc),
 		cmocka_unit_test_setup(test_format_timestamps, in_utc),
-		cmocka_unit_test_setup(test_round_trips, in_utc),
+		cmocka_unit_test_setup(test_formatted_values_parse_again, in_utc),
 	};
 
 	return cmocka_run_group_tests_name("when", tests, NULL, NULL);

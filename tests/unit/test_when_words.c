@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Times as people type them, and as other programs print them (client-lib/ctl/when.h): what means
- * one thing is taken, what means two is refused with a hint.
+ * Tests of client-lib/ctl/when.h: English words, and the formats of other programs. A text with one
+ * meaning is accepted; a text with two meanings is refused, and the error says what to type.
  */
 #include <errno.h>
 #include <locale.h>
@@ -12,10 +12,10 @@
 
 #include "when_expect.h"
 
-/* Today, Tuesday, 00:00. */
+/* 00:00 of today, a Tuesday. */
 #define TODAY (S(NOW_S) - H(8))
 
-static void test_times_of_day(void **state)
+static void test_times_of_day_in_words(void **state)
 {
 	static const struct instant table[] = {
 		{"noon", TODAY + H(12)},
@@ -69,7 +69,7 @@ static void test_times_of_day(void **state)
 	expect_refused(bad, COUNT(bad));
 }
 
-static void test_days(void **state)
+static void test_days_in_words(void **state)
 {
 	static const struct instant table[] = {
 		{"friday", TODAY + D(3)},
@@ -77,7 +77,7 @@ static void test_days(void **state)
 		{"FRI", TODAY + D(3)},
 		{"on friday", TODAY + D(3)},
 		{"monday", TODAY + D(6)},
-		{"tuesday", TODAY + D(7)}, /* after today, though today is one */
+		{"tuesday", TODAY + D(7)}, /* not today, which is also a Tuesday */
 		{"tues", TODAY + D(7)},
 		{"weds", TODAY + D(1)},
 		{"thur", TODAY + D(2)},
@@ -136,8 +136,8 @@ static void test_days(void **state)
 	expect_refused(bad, COUNT(bad));
 }
 
-/* What date(1) prints, and other programs. */
-static void test_formats(void **state)
+/* The formats of date(1) and other programs. */
+static void test_formats_of_other_programs(void **state)
 {
 	static const struct instant table[] = {
 		/* date -Iseconds, -Iminutes, -Ihours, -Ins; --rfc-3339 */
@@ -251,7 +251,7 @@ static void expect_span(const char *text, uint64_t us, uint64_t every_us)
 			(unsigned long long)when.every_us);
 }
 
-static void test_spans_in_sentences(void **state)
+static void test_spans_after_in_and_every(void **state)
 {
 	static const struct refused bad[] = {
 		{"in", -EINVAL, "in", "needs a span"},
@@ -292,14 +292,14 @@ static void test_spans_in_sentences(void **state)
 	expect_refused(bad, COUNT(bad));
 }
 
-/* A time of day that has passed names itself for tomorrow. */
-static void test_passed_times_of_day(void **state)
+/* For a time of day that has passed, the suggestion is the same time tomorrow. */
+static void test_passed_time_of_day_suggests_tomorrow(void **state)
 {
 	static const struct {
 		const char *text, *suggestion;
 	} table[] = {
 		{"07:00", "tomorrow 07:00"}, {"7am", "tomorrow 07:00"},
-		{"08:00", "tomorrow 08:00"}, /* passed by a part of a second */
+		{"08:00", "tomorrow 08:00"}, /* passed less than a second ago */
 		{"07:00:30", "tomorrow 07:00:30"}, {"today 07:00", "tomorrow 07:00"},
 		{"07:00 today", "tomorrow 07:00"}, {"at 7am UTC", "tomorrow 07:00 UTC"},
 		{"08:00+01:00", "tomorrow 08:00 +01:00"}, {"12am", "tomorrow 00:00"}, {"today", ""},
@@ -308,7 +308,7 @@ static void test_passed_times_of_day(void **state)
 		{"tue today 07:00", ""}, {"2026-11-24 07:00", ""}, {"5min ago", ""}, {"5s", ""},
 		{"07:00 ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUV"
 		 "WXYZABCDEFGHIJKLMNOPQRSTUVWXYZ",
-			""}, /* too long to be said */
+			""}, /* too long for a suggestion */
 	};
 	struct when when;
 	(void)state;
@@ -317,10 +317,10 @@ static void test_passed_times_of_day(void **state)
 		const char *zone = strchr(table[i].text, ' ');
 		char rule[200];
 
-		/* A zone is known by its abbreviation if it is the local one. */
+		/* Make the long word the abbreviation of the local zone. */
 		snprintf(rule, sizeof(rule), "%s0", zone && strlen(zone) > 50 ? zone + 1 : "UTC");
 		use_zone(rule);
-		/* musl cuts its name. */
+		/* musl shortens the name. */
 		if (strlen(tzname[0]) < strlen(rule) - 1)
 			continue;
 		assert_int_equal(when_parse(table[i].text, NOW_US, &when, NULL), 0);
@@ -333,8 +333,8 @@ static void test_passed_times_of_day(void **state)
 	}
 }
 
-/* For any time and any zone: what is said instead is one day later on the clock. */
-static void test_tomorrow_is_later(void **state)
+/* For any time and any offset, the suggestion is one day later. */
+static void test_suggestion_is_one_day_later(void **state)
 {
 	uint64_t seed = 3;
 	(void)state;
@@ -358,8 +358,8 @@ static void test_tomorrow_is_later(void **state)
 	}
 }
 
-/* A span that is printed is read behind "in" and "every", too. */
-static void test_sentences_round_trip(void **state)
+/* A formatted span also parses after "in" and "every", and before "left". */
+static void test_formatted_spans_parse_in_phrases(void **state)
 {
 	char span[WHEN_SPAN_MAX], text[WHEN_SPAN_MAX + 10];
 	uint64_t seed = 4;
@@ -378,7 +378,7 @@ static void test_sentences_round_trip(void **state)
 	}
 }
 
-/* What strftime() writes is read, with any offset: an oracle of its own. */
+/* The text of strftime() with any offset parses to its instant. strftime() is an independent oracle. */
 static void test_offsets_round_trip(void **state)
 {
 	static const char *const formats[] = {
@@ -409,9 +409,9 @@ static void test_offsets_round_trip(void **state)
 	}
 }
 
-/* Keywords are ASCII: a locale in which "I" is not the capital of "i" changes nothing. Nor does one
- * that has another decimal point. Those that the machine lacks are left out. */
-static void test_locales(void **state)
+/* The locale changes nothing: neither one where "I" is not the upper case of "i", nor one with another
+ * decimal point. A locale that is not installed is skipped. */
+static void test_locale_changes_nothing(void **state)
 {
 	static const char *const locales[] = {
 		"tr_TR.UTF-8", "tr_TR.ISO-8859-9", "az_AZ.UTF-8", "de_DE.UTF-8", "C.UTF-8", "C"};
@@ -440,15 +440,15 @@ static void test_locales(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_times_of_day, in_utc),
-		cmocka_unit_test_setup(test_days, in_utc),
-		cmocka_unit_test_setup(test_formats, in_utc),
-		cmocka_unit_test_setup(test_spans_in_sentences, in_utc),
-		cmocka_unit_test_setup(test_passed_times_of_day, in_utc),
-		cmocka_unit_test_setup(test_tomorrow_is_later, in_utc),
-		cmocka_unit_test_setup(test_sentences_round_trip, in_utc),
+		cmocka_unit_test_setup(test_times_of_day_in_words, in_utc),
+		cmocka_unit_test_setup(test_days_in_words, in_utc),
+		cmocka_unit_test_setup(test_formats_of_other_programs, in_utc),
+		cmocka_unit_test_setup(test_spans_after_in_and_every, in_utc),
+		cmocka_unit_test_setup(test_passed_time_of_day_suggests_tomorrow, in_utc),
+		cmocka_unit_test_setup(test_suggestion_is_one_day_later, in_utc),
+		cmocka_unit_test_setup(test_formatted_spans_parse_in_phrases, in_utc),
 		cmocka_unit_test_setup(test_offsets_round_trip, in_utc),
-		cmocka_unit_test_setup(test_locales, in_utc),
+		cmocka_unit_test_setup(test_locale_changes_nothing, in_utc),
 	};
 
 	return cmocka_run_group_tests_name("when_words", tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Times in zones other than UTC (client-lib/ctl/when.h): what happens when summer time begins and
- * ends, zones named in the text, and that nothing of them stays behind; and what memory that lacks
- * and zones that nobody has do. "Now" is always Tue 2026-11-24 08:00:00.123456 UTC.
+ * Tests of client-lib/ctl/when.h in time zones other than UTC: the begin and end of summer time; zones
+ * in the text, after which $TZ is as before; failing allocations; unusual zone files. "Now" is always
+ * Tue 2026-11-24 08:00:00.123456 UTC.
  */
 #include <errno.h>
 #include <limits.h>
@@ -15,9 +15,9 @@
 
 #include "when_expect.h"
 
-/* Calls of the code under test come here, see meson.build: the one after so many that went well
- * finds no memory. Below 0: none. */
-static int strdups_left = -1, setenvs_left = -1;
+/* The linker redirects calls of the tested code to these wrappers (see meson.build). After this many
+ * calls, one call fails without memory. Below 0: no call fails. */
+static int strdups_until_failure = -1, setenvs_until_failure = -1;
 
 char *__real_strdup(const char *s);
 char *__wrap_strdup(const char *s);
@@ -26,19 +26,19 @@ int __wrap_setenv(const char *name, const char *value, int overwrite);
 
 char *__wrap_strdup(const char *s)
 {
-	return strdups_left-- ? __real_strdup(s) : NULL;
+	return strdups_until_failure-- ? __real_strdup(s) : NULL;
 }
 
 int __wrap_setenv(const char *name, const char *value, int overwrite)
 {
-	if (setenvs_left--)
+	if (setenvs_until_failure--)
 		return __real_setenv(name, value, overwrite);
 	errno = ENOMEM;
 	return -1;
 }
 
-/* A name longer than any zone's. */
-static void test_long_zones(void **state)
+/* A name that is longer than that of any zone. */
+static void test_too_long_zone_is_refused(void **state)
 {
 	char text[400] = "18:00 Europe/";
 	(void)state;
@@ -48,8 +48,8 @@ static void test_long_zones(void **state)
 		&(struct refused){text, -EINVAL, text + strlen("18:00 "), "Europe/Berlin"}, 1);
 }
 
-/* What summer time skips, and what it gives twice; by half an hour on Lord Howe Island. */
-static void test_summer_time(void **state)
+/* Local times that summer time skips or repeats. On Lord Howe Island the gap is half an hour. */
+static void test_begin_and_end_of_summer_time(void **state)
 {
 	static const struct instant berlin[] = {
 		{"2027-03-28 01:59:59", S(1806195599)},
@@ -63,7 +63,7 @@ static void test_summer_time(void **state)
 		{"2027-07-01 09:00 cest", S(1814425200)},
 		{"2027-01-01 09:00 CEST", S(1798786800)}, /* out of season */
 		{"Thu 2027-07-01 23:30 CET", S(1814481000)},
-		{"1970-07-01 12:00 CEST", S(15674400)}, /* ten years before there was any */
+		{"1970-07-01 12:00 CEST", S(15674400)}, /* ten years before its first use */
 		{"today", S(NOW_S) - H(9)},
 		{"today UTC", S(NOW_S) - H(8)},
 		{"18:00 UTC", S(NOW_S) + H(10)},
@@ -100,10 +100,9 @@ static void test_summer_time(void **state)
 	expect_instants(always, COUNT(always));
 }
 
-/* What clocks skip is never before the gap, whatever the zone calls summer time: winter time is the
- * exception in Dublin, and is below standard time; Samoa skipped a day; elsewhere clocks were put
- * forward for good. */
-static void test_skipped_times(void **state)
+/* A skipped time always moves forward, whatever the zone marks as summer time: Dublin marks winter time
+ * as the exception, Samoa skipped a day, other zones changed their offset for good. */
+static void test_skipped_time_moves_forward(void **state)
 {
 	static const struct {
 		const char *zone;
@@ -142,7 +141,7 @@ static int64_t offset_at(int64_t s)
 	return tm.tm_gmtoff;
 }
 
-/* What is made of a local time, given as seconds of a clock that knows no zones. */
+/* Parses a local time, which is given in seconds since 1970-01-01 00:00 of the local clock. */
 static int64_t instant_of(int64_t local)
 {
 	time_t t = local;
@@ -155,7 +154,7 @@ static int64_t instant_of(int64_t local)
 	return (int64_t)(when.us / 1000000);
 }
 
-/* Around the instant at which the offset changes. */
+/* Checks local times around an instant at which the offset changes. */
 static void check_change(const char *zone, int64_t change)
 {
 	int64_t before = offset_at(change - 1), after = offset_at(change);
@@ -175,8 +174,8 @@ static void check_change(const char *zone, int64_t change)
 	assert_int_equal(instant_of(first), first - after);
 }
 
-/* Every change of every zone until 2038: each local time that is skipped is moved on by the gap,
- * each that comes twice is one of the two. */
+/* Every change of offset of every zone until 2038: a skipped local time moves forward by the gap, a
+ * repeated one is one of the two instants. */
 static void test_every_change_of_every_zone(void **state)
 {
 	FILE *list = fopen("/usr/share/zoneinfo/tzdata.zi", "r");
@@ -215,7 +214,7 @@ static void test_every_change_of_every_zone(void **state)
 	assert_true(zones > 300 && changes > 10000);
 }
 
-/* A day is not always of 24 hours, nor does "tomorrow" ask. */
+/* A day with a change has 23 or 25 hours; "tomorrow 12:00" is still 12:00. */
 static void test_days_across_a_change(void **state)
 {
 	const uint64_t noon_before = S(1806145200); /* Sat 2027-03-27 12:00 CET */
@@ -234,8 +233,8 @@ static void test_days_across_a_change(void **state)
 	assert_int_equal(when.us, noon_before + H(12));
 }
 
-/* A zone by name is right, and gone afterwards. */
-static void test_named_zones(void **state)
+/* A zone in the text applies to that text only. */
+static void test_zone_in_the_text_applies_to_that_text(void **state)
 {
 	static const struct instant table[] = {
 		{"2027-01-01 09:00 Europe/Berlin", S(1798790400)},
@@ -244,7 +243,7 @@ static void test_named_zones(void **state)
 		{"2027-01-01 09:00 Etc/GMT+5", S(1798812000)},
 		{"2027-03-28 02:30 Europe/Berlin", S(1806197400)},
 		{"Wed 2027-01-06 18:00 America/Argentina/Buenos_Aires", S(1799269200)},
-		/* skipped, and not by summer time */
+		/* skipped for another reason than summer time */
 		{"2018-05-04 23:45 Asia/Pyongyang", S(1525446900)},
 	};
 	(void)state;
@@ -262,8 +261,8 @@ static void test_named_zones(void **state)
 	assert_null(getenv("TZ"));
 }
 
-/* Without memory a zone by name is no zone; and $TZ is what it was, or, at worst, is not there. */
-static void test_no_memory(void **state)
+/* Without memory, a zone by name fails with -ENOMEM. $TZ is restored, or in the worst case unset. */
+static void test_no_memory_restores_tz(void **state)
 {
 	static const struct refused refused = {"18:00 Asia/Tokyo", -ENOMEM, "Asia/Tokyo", "memory"};
 	struct when_error error;
@@ -271,21 +270,21 @@ static void test_no_memory(void **state)
 	(void)state;
 
 	need_zones();
-	strdups_left = 0;
+	strdups_until_failure = 0;
 	assert_int_equal(when_parse(refused.text, NOW_US, &when, &error), -ENOMEM);
 	expect_error(refused.text, refused.word, &error);
-	setenvs_left = 0;
+	setenvs_until_failure = 0;
 	assert_int_equal(when_parse(refused.text, NOW_US, &when, &error), -ENOMEM);
 	expect_error(refused.text, refused.word, &error);
 	assert_int_equal(when.us, 77);
 	assert_string_equal(getenv("TZ"), "UTC");
-	setenvs_left = 1;
+	setenvs_until_failure = 1;
 	assert_int_equal(when_parse(refused.text, NOW_US, &when, NULL), 0);
 	assert_int_equal(when.us, S(NOW_S) + H(1));
 	assert_null(getenv("TZ"));
 }
 
-/* A kind of time, in use from an instant on. */
+/* An offset, in use from an instant on. */
 struct season {
 	uint32_t from;
 	uint32_t offset;
@@ -298,7 +297,7 @@ static void put_32(FILE *file, uint32_t number)
 		fputc((int)(number >> shift & 0xff), file);
 }
 
-/* The head of a block: no leap seconds, no kinds of clocks, then how many of what. */
+/* The header of a block: no leap seconds, no indicators, then three counts. */
 static void put_head(FILE *file, uint32_t transitions, uint32_t types, uint32_t characters)
 {
 	fputs("TZif2", file);
@@ -309,12 +308,12 @@ static void put_head(FILE *file, uint32_t transitions, uint32_t types, uint32_t 
 	put_32(file, characters);
 }
 
-/* Writes a zone of our own (RFC 8536, version 2). Its seasons all have that name. What is to come
- * after the last one is not said, and a C library may take UTC then. */
+/* Writes a zone file (RFC 8536, version 2). All seasons have the same name. After the last season no
+ * rule follows, and a C library may then use UTC. */
 static void write_zone(FILE *file, const struct season *seasons, uint32_t count, const char *name)
 {
 	assert_non_null(file);
-	/* The block of version 1, which nobody reads: one type, and its empty name. */
+	/* The block of version 1, which readers skip: one type with an empty name. */
 	put_head(file, 0, 1, 1);
 	for (int i = 0; i < 6 + 1; i++)
 		fputc(0, file);
@@ -346,7 +345,7 @@ static void use_own_zone(const struct season *seasons, uint32_t count, const cha
 	unlink(path);
 }
 
-/* No word is the name of a zone without one; nor is one written. */
+/* A zone without a name: no word names it, and no name is printed. */
 static void test_a_zone_without_a_name(void **state)
 {
 	static const struct season seasons[] = {{0, 2 * 3600, 0}, {INT32_MAX, 2 * 3600, 0}};
@@ -360,8 +359,8 @@ static void test_a_zone_without_a_name(void **state)
 	expect_refused(&(struct refused){"18:00 EET-", -EINVAL, "EET-", NULL}, 1);
 }
 
-/* Zones are looked for where the C library looks for $TZ: in $TZDIR, if that is set. */
-static void test_zones_elsewhere(void **state)
+/* Zones come from $TZDIR if it is set, as in the C library. */
+static void test_zones_come_from_tzdir(void **state)
 {
 	static const struct season seasons[] = {{0, 2 * 3600, 0}, {INT32_MAX, 2 * 3600, 0}};
 	static const struct instant here = {"18:00 Own/Here", S(NOW_S) + H(8)};
@@ -385,7 +384,7 @@ static void test_zones_elsewhere(void **state)
 	assert_string_equal(getenv("TZ"), "UTC");
 	expect_instants(&(struct instant){"18:00 UTC", S(NOW_S) + H(10)}, 1);
 
-	/* A folder that is relative to the current one, to which the library would add it twice. */
+	/* A relative folder: the C library would prepend it twice. */
 	assert_int_equal(chdir("/tmp"), 0);
 	setenv("TZDIR", folder + strlen("/tmp/"), 1);
 	expect_instants(&here, 1);
@@ -400,11 +399,11 @@ static void test_zones_elsewhere(void **state)
 	expect_refused(&nowhere, 1);
 	free(long_name);
 
-	/* Empty is not set. */
+	/* An empty $TZDIR counts as not set. */
 	setenv("TZDIR", "", 1);
 	expect_refused(&(struct refused){"18:00 Own/Here", -EINVAL, "Own/Here", NULL}, 1);
 
-	/* Cut short, and no zone at all. */
+	/* A truncated file, and files that are no zones. */
 	setenv("TZDIR", folder, 1);
 	assert_int_equal(truncate(path, 3), 0);
 	expect_refused(&(struct refused){"18:00 Own/Here", -EINVAL, "Own/Here", NULL}, 1);
@@ -421,10 +420,9 @@ static void test_zones_elsewhere(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
-/* Offsets that lead from one to the next in a circle: there is an answer all the same, by one of
- * them. 08:00 of that day is skipped, as the clocks went from 06:30 to 08:30, and back to 07:30
- * later. */
-static void test_a_zone_that_leads_in_circles(void **state)
+/* Offsets for which the search for an instant does not converge: the result must still use one of
+ * them. 08:00 of that day is skipped: clocks went from 06:30 to 08:30, and later back to 07:30. */
+static void test_search_that_does_not_converge_ends(void **state)
 {
 	static const uint32_t eight = 1800000000;
 	static const struct season seasons[] = {
@@ -444,16 +442,16 @@ static void test_a_zone_that_leads_in_circles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_long_zones, in_utc),
-		cmocka_unit_test_setup(test_summer_time, in_utc),
-		cmocka_unit_test_setup(test_skipped_times, in_utc),
+		cmocka_unit_test_setup(test_too_long_zone_is_refused, in_utc),
+		cmocka_unit_test_setup(test_begin_and_end_of_summer_time, in_utc),
+		cmocka_unit_test_setup(test_skipped_time_moves_forward, in_utc),
 		cmocka_unit_test_setup(test_every_change_of_every_zone, in_utc),
 		cmocka_unit_test_setup(test_days_across_a_change, in_utc),
-		cmocka_unit_test_setup(test_named_zones, in_utc),
-		cmocka_unit_test_setup(test_zones_elsewhere, in_utc),
-		cmocka_unit_test_setup(test_no_memory, in_utc),
+		cmocka_unit_test_setup(test_zone_in_the_text_applies_to_that_text, in_utc),
+		cmocka_unit_test_setup(test_zones_come_from_tzdir, in_utc),
+		cmocka_unit_test_setup(test_no_memory_restores_tz, in_utc),
 		cmocka_unit_test_setup(test_a_zone_without_a_name, in_utc),
-		cmocka_unit_test_setup(test_a_zone_that_leads_in_circles, in_utc),
+		cmocka_unit_test_setup(test_search_that_does_not_converge_ends, in_utc),
 	};
 
 	return cmocka_run_group_tests_name("when_zone", tests, NULL, NULL);

@@ -52,10 +52,10 @@ void expect_error(const char *text, const char *word, const struct when_error *e
 	size_t length = strlen(error->advice);
 
 	if (error->length != strlen(word) || memcmp(error->word, word, error->length) != 0)
-		fail_msg("\"%s\": \"%.*s\" is blamed (%s), not \"%s\"", text, (int)error->length,
+		fail_msg("\"%s\": \"%.*s\" is wrong (%s), not \"%s\"", text, (int)error->length,
 			error->word, error->advice, word);
 	assert_true(error->word >= text && error->word + error->length <= text + strlen(text));
-	/* Something is said, and not cut off. */
+	/* The message is not empty and not cut off. */
 	assert_in_range(length, 1, sizeof(error->advice) - 2);
 	assert_null(strchr(error->advice, '\n'));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of times share: tables of texts with what they mean, or with why they are refused.
+ * Shared by the test_when*.c files: tables of texts, with their values or the errors that they cause.
  * "Now" is always Tue 2026-11-24 08:00:00.123456 UTC, unless a test says otherwise.
  */
 #pragma once
@@ -39,22 +39,22 @@ struct refused {
 	const char *advice; /* a part of it; NULL: any */
 };
 
-/* $TZ for this test; NULL: none. */
+/* Sets $TZ; NULL: unsets it. */
 void use_zone(const char *zone);
 
-/* A cmocka set-up: UTC, and no $TZDIR. */
+/* A setup function for cmocka: sets UTC and unsets $TZDIR. */
 int in_utc(void **state);
 
-/* Skips the test where the rules of time zones, which come from a package, are not installed. */
+/* Skips the test if the package tzdata is not installed. */
 void need_zones(void);
 
 void expect_instants(const struct instant *table, size_t count);
 
-/* Each is refused, nothing is written but the error, and the error is one line. */
+/* Each text is refused. Only the error is set, and its message is one line. */
 void expect_refused(const struct refused *table, size_t count);
 
-/* The error blames this word of the text. */
+/* Checks that the error is about this word of the text. */
 void expect_error(const char *text, const char *word, const struct when_error *error);
 
-/* Numbers that look random but are the same each time; of all magnitudes. */
+/* Pseudo-random numbers of all magnitudes, the same in each run. */
 uint64_t next_number(uint64_t *seed);
