@@ -14,11 +14,13 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attacks.h"
 #include "daemon.h"
 #include "punctual.h"
 #include "wire.h"
@@ -29,6 +31,18 @@
 
 /* Nobody could call that punctual. */
 #define LATE_MAX (1000 * MS)
+
+/* How late the slowest hundredth may be: so many times as in peace, and so much. Before users were
+ * served in turn it was 20 to 56 ms. */
+#define RATIO_MAX 4
+#define LEEWAY	  (8 * MS)
+#define TRIES	  8
+
+/* A second, were the machine ours. Before, root waited for 15. */
+#define OPEN_MAX_US (3000 * MS)
+
+/* How long a user is kept out who was cut off, and a little more. */
+#define CUT_US (10500 * MS)
 
 /* --max-timers-per-user and --max-clients-per-user, if not told otherwise. */
 #define USER_TIMERS  10000
@@ -64,7 +78,8 @@ static void end_attack(pid_t pid)
 	check(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
 }
 
-static void measure(const char *meanwhile, void (*what)(void), unsigned int processes)
+static struct punctual_report measure(
+	const char *meanwhile, void (*what)(void), unsigned int processes)
 {
 	pid_t pids[HELD_PROCESSES];
 	struct punctual punctual;
@@ -79,6 +94,7 @@ static void measure(const char *meanwhile, void (*what)(void), unsigned int proc
 		end_attack(pids[i]);
 	punctual_print(meanwhile, &report);
 	check(report.p50 < LATE_MAX);
+	return report;
 }
 
 static void register_many(struct wire *w, uint32_t n, uint64_t every)
@@ -310,6 +326,179 @@ static void test_held(void **state)
 	wire_await_clients(daemon_socket(&d), 0);
 }
 
+static void rearm(void)
+{
+	attack_rearm(daemon_socket(&d));
+}
+
+static void refusals(void)
+{
+	attack_refusals(daemon_socket(&d));
+}
+
+static void backlog(void)
+{
+	attack_backlog(daemon_socket(&d));
+}
+
+static void filter(void)
+{
+	attack_filter(daemon_socket(&d));
+}
+
+static void epoll(void)
+{
+	attack_epoll(daemon_socket(&d));
+}
+
+/* That another user's wakes are hardly later than in peace, once in a few tries: a machine that has
+ * too few processors for all makes them later. */
+static void expect_punctual(const char *meanwhile, void (*what)(void))
+{
+	struct punctual_report peace, report;
+
+	for (int i = 0; i < TRIES; i++) {
+		peace = measure("in peace", NULL, 0);
+		report = measure(meanwhile, what, 1);
+		wire_await_clients(daemon_socket(&d), 0);
+		if (report.p99 <= RATIO_MAX * peace.p99 + LEEWAY)
+			return;
+	}
+	fail_msg("%s: p99 is %llu us, in peace %llu us", meanwhile, (unsigned long long)report.p99,
+		(unsigned long long)peace.p99);
+}
+
+static void test_users_apart(void **state)
+{
+	(void)state;
+	need_root();
+	daemon_start(&d, "--log-level", "err", NULL);
+	punctual_print_heading();
+	expect_punctual("full packets of re-armings", rearm);
+	expect_punctual("connections to be refused, full", refusals);
+}
+
+static uint64_t time_to_open(uid_t uid)
+{
+	uint64_t since = wire_now(PROTO_CLOCK_MONOTONIC);
+	static struct wire w;
+	pid_t pid = wire_fork();
+
+	if (pid == 0) {
+		if (uid)
+			punctual_become(uid);
+		wire_open(&w, daemon_socket(&d));
+		_exit(0);
+	}
+	wire_join(pid);
+	return wire_now(PROTO_CLOCK_MONOTONIC) - since;
+}
+
+static void test_backlog(void **state)
+{
+	uint64_t user = UINT64_MAX, root = UINT64_MAX;
+	pid_t pid;
+
+	(void)state;
+	need_root();
+	raise_descriptors();
+	daemon_start(&d, "--log-level", "err", NULL);
+	pid = attack(backlog);
+	wire_sleep_us(DURATION);
+	for (int i = 0; i < TRIES && (user > OPEN_MAX_US || root > OPEN_MAX_US); i++) {
+		user = time_to_open(PUNCTUAL_USER);
+		root = time_to_open(0);
+	}
+	end_attack(pid);
+	printf("connected while the backlog is full: a user after %.3f s, root after %.3f s\n",
+		(double)user / 1e6, (double)root / 1e6);
+	assert_in_range(user, 0, OPEN_MAX_US);
+	assert_in_range(root, 0, OPEN_MAX_US);
+}
+
+static bool log_says(const char *text)
+{
+	static char line[4096];
+	FILE *f = fopen(d.log, "re");
+	bool found = false;
+
+	check(f);
+	while (!found && fgets(line, sizeof(line), f))
+		found = strstr(line, text);
+	fclose(f);
+	return found;
+}
+
+/* The attacker's next connection. */
+static void expect_kept_out(void)
+{
+	static struct wire w;
+
+	wire_connect(&w, daemon_socket(&d));
+	wire_expect_error(&w, PROTO_E_SLOW_SOCKETS, 0, NULL);
+}
+
+static void connect_again(void)
+{
+	static struct wire w;
+
+	wire_open(&w, daemon_socket(&d));
+}
+
+static void join_attacker(void (*what)(void))
+{
+	wire_join(attack(what));
+}
+
+/* The attack ends by itself, as its connection does. */
+static void expect_cut_off(void (*what)(void))
+{
+	if (*d.log)
+		check(!log_says("cut off a user"));
+	join_attacker(what);
+	join_attacker(expect_kept_out);
+	check(!*d.log || log_says("cut off a user"));
+}
+
+static void test_slow_filter(void **state)
+{
+	pid_t root;
+	int status;
+
+	(void)state;
+	need_root();
+	daemon_start(&d, NULL);
+	/* Root may. */
+	root = wire_fork();
+	if (root == 0) {
+		filter();
+		_exit(0);
+	}
+	wire_sleep_us(DURATION);
+	check(waitpid(root, &status, WNOHANG) == 0);
+	kill(root, SIGKILL);
+	check(waitpid(root, &status, 0) == root);
+	expect_cut_off(filter);
+	wire_sleep_us(CUT_US);
+	join_attacker(connect_again);
+}
+
+static void test_slow_epoll(void **state)
+{
+	struct rlimit limit = {20000, 20000};
+
+	(void)state;
+	need_root();
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+		print_message("needs RLIMIT_NOFILE of 20000\n");
+		skip();
+	}
+	daemon_start(&d, NULL);
+	expect_cut_off(epoll);
+	punctual_print_heading();
+	measure("after a user was cut off", NULL, 0);
+}
+
 static int after_each(void **state)
 {
 	(void)state;
@@ -324,6 +513,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_floods, after_each),
 		cmocka_unit_test_teardown(test_held, after_each),
+		cmocka_unit_test_teardown(test_users_apart, after_each),
+		cmocka_unit_test_teardown(test_backlog, after_each),
+		cmocka_unit_test_teardown(test_slow_filter, after_each),
+		cmocka_unit_test_teardown(test_slow_epoll, after_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

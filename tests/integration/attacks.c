@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "attacks.h"
+
+#include <linux/filter.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define TIMERS	  150 /* of each client */
+#define IN_FLIGHT 3
+#define HOUR	  UINT64_C(3600000000)
+
+/* More than a backlog has, and how many watches the sockets have to get a call above 2 ms. */
+#define WAITING	      4200
+#define EPOLL_CLIENTS 8
+#define EPOLL_DUPS    1000
+#define EPOLL_SETS    90
+
+static struct wire wires[ATTACK_CLIENTS];
+static uint64_t ids[ATTACK_CLIENTS][TIMERS];
+
+static void open_with_timers(const char *path, unsigned int i)
+{
+	struct proto_registered registered;
+
+	wire_open(&wires[i], path);
+	wire_begin(&wires[i], PROTO_REGISTER);
+	for (int k = 0; k < TIMERS; k++)
+		wire_put(&wires[i], &(struct proto_register){.due = HOUR, .flags = PROTO_RELATIVE});
+	wire_end(&wires[i], 0);
+	wire_expect(&wires[i], PROTO_REGISTER | PROTO_ANSWER);
+	for (uint32_t k = 0; k < TIMERS; k++) {
+		wire_get(&wires[i], k, &registered);
+		ids[i][k] = registered.id;
+	}
+}
+
+static void send_packet(struct wire *w)
+{
+	if (send(w->fd, w->out, codec_end(&w->writer, 0), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		w->serial--;
+}
+
+static void send_rearm(unsigned int i)
+{
+	struct wire *w = &wires[i];
+
+	wire_begin(w, PROTO_REARM);
+	for (size_t k = 0; k < PROTO_RECORDS_MAX(struct proto_rearm); k++)
+		wire_put(w,
+			&(struct proto_rearm){.id = ids[i][k % TIMERS],
+				.due = k % 300,
+				.every = 1,
+				.flags = PROTO_RELATIVE});
+	send_packet(w);
+}
+
+static void start_rearming(const char *path)
+{
+	for (unsigned int i = 0; i < ATTACK_CLIENTS; i++)
+		open_with_timers(path, i);
+	for (unsigned int i = 0; i < ATTACK_CLIENTS; i++)
+		for (int k = 0; k < IN_FLIGHT; k++)
+			send_rearm(i);
+}
+
+static void go_on_rearming(void)
+{
+	for (unsigned int i = 0; i < ATTACK_CLIENTS; i++) {
+		struct proto_header header;
+		struct wire *w = &wires[i];
+
+		while (recv(w->fd, w->in, sizeof(w->in), MSG_DONTWAIT) >= (ssize_t)sizeof(header)) {
+			memcpy(&header, w->in, sizeof(header));
+			if (header.opcode & PROTO_ANSWER)
+				send_rearm(i);
+		}
+	}
+}
+
+void attack_rearm(const char *path)
+{
+	start_rearming(path);
+	for (;;)
+		go_on_rearming();
+}
+
+/* Without waiting. Return: the socket, -1: there is no place. */
+static int connect_more(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+void attack_refusals(const char *path)
+{
+	for (unsigned int i = 0; i < ATTACK_CLIENTS; i++)
+		wire_open(&wires[i], path);
+	for (;;) {
+		int fd = connect_more(path);
+
+		while (fd >= 0 && send(fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) == 0)
+			;
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+void attack_backlog(const char *path)
+{
+	static int fds[WAITING];
+	unsigned int next = 0;
+
+	memset(fds, -1, sizeof(fds));
+	start_rearming(path);
+	for (;;) {
+		for (int k = 0; k < 200; k++) {
+			int fd = connect_more(path);
+
+			if (fd < 0)
+				break;
+			close(fds[next]);
+			fds[next] = fd;
+			next = (next + 1) % WAITING;
+		}
+		go_on_rearming();
+	}
+}
+
+/* Each pair of instructions walks the whole packet as netlink attributes: so the ids of the
+ * requests are four attributes, and the answers, which have them too, as well. */
+static void put_filter(int fd)
+{
+	static struct sock_filter filter[BPF_MAXINSNS];
+	struct sock_fprog program = {.len = BPF_MAXINSNS, .filter = filter};
+
+	filter[0] = (struct sock_filter)BPF_STMT(BPF_LDX | BPF_IMM, 0x1234);
+	filter[1] = (struct sock_filter)BPF_STMT(BPF_LDX | BPF_IMM, 0x1234);
+	for (int i = 2; i < BPF_MAXINSNS; i += 2) {
+		filter[i] = (struct sock_filter)BPF_STMT(
+			BPF_LD | BPF_IMM, sizeof(struct proto_header));
+		filter[i + 1] = (struct sock_filter)BPF_STMT(
+			BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_NLATTR));
+	}
+	filter[BPF_MAXINSNS - 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+	check(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
+}
+
+void attack_filter(const char *path)
+{
+	const uint16_t attributes[] = {4, 0x7777, 12, 0x7777};
+	struct proto_cancel cancel;
+	struct wire *w = &wires[0];
+
+	memcpy(&cancel, attributes, sizeof(cancel));
+	wire_open(w, path);
+	put_filter(w->fd);
+	do {
+		wire_begin(w, PROTO_CANCEL);
+		for (int i = 0; i < 1000; i++)
+			wire_put(w, &cancel);
+		send_packet(w);
+	} while (wire_wait(w, WIRE_PATIENCE_MS) && w->size > 0 && w->header.opcode != PROTO_ERROR);
+	wire_close(w);
+}
+
+/* Each set watches all copies of the sockets' descriptors. */
+static void watch_much(void)
+{
+	static int copies[EPOLL_CLIENTS * EPOLL_DUPS];
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+
+	for (unsigned int k = 0; k < EPOLL_CLIENTS * EPOLL_DUPS; k++) {
+		copies[k] = dup(wires[k % EPOLL_CLIENTS].fd);
+		check(copies[k] >= 0);
+	}
+	for (unsigned int i = 0; i < EPOLL_SETS; i++) {
+		int set = epoll_create1(EPOLL_CLOEXEC);
+
+		check(set >= 0);
+		/* max_user_watches may be smaller here */
+		for (unsigned int k = 0; k < EPOLL_CLIENTS * EPOLL_DUPS; k++)
+			if (epoll_ctl(set, EPOLL_CTL_ADD, copies[k], &event) < 0)
+				return;
+	}
+}
+
+void attack_epoll(const char *path)
+{
+	for (unsigned int i = 0; i < EPOLL_CLIENTS; i++)
+		wire_open(&wires[i], path);
+	watch_much();
+	for (unsigned int i = 0; i < EPOLL_CLIENTS; i++)
+		wire_request(&wires[i], PROTO_REGISTER,
+			&(struct proto_register){
+				.due = 10000, .every = 10000, .flags = PROTO_RELATIVE},
+			1);
+	while (wire_wait(&wires[0], WIRE_PATIENCE_MS) && wires[0].size > 0)
+		;
+}
