@@ -11,7 +11,19 @@ struct running {
 	toytimer_handler handler;
 	void *userdata;
 	toytimer_event event;
+	bool left; /* the handler does not return */
+	struct _pthread_cleanup_buffer jump;
 };
+
+/*
+ * glibc's longjmp() calls what was registered here by frames that it leaves. So it tells of a jump out
+ * of a handler at once, and other threads need not wait for the next call of the thread that jumped.
+ * No header declares the two, and other C libraries do not have them.
+ */
+void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *userdata),
+	void *userdata) __attribute__((weak));
+void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute)
+	__attribute__((weak));
 
 static int call_handler(struct running *running, int *ret_result);
 
@@ -28,7 +40,7 @@ static void end(struct toytimer *t, uint64_t number)
 	if (timer && timer->state == TIMER_ENDED && timer->abandoned)
 		timers_drop(&t->timers, timer);
 	if (t->dispatch.awaited)
-		pthread_cond_broadcast(&t->progress);
+		progress_note(&t->progress);
 }
 
 bool dispatch_is_last_of(const struct toytimer *t, const struct timer *timer)
@@ -101,18 +113,31 @@ static int come_back(struct toytimer *t, int cancel_state)
 	return r;
 }
 
-/* The handler throws, or its thread ends. */
-static void unwound(void *userdata)
+/* The handler throws or jumps, or its thread ends. */
+static void leave_handler(void *userdata)
 {
 	struct running *running = userdata;
 	struct toytimer *t = running->t;
 	int state;
 
+	/* The end of a thread is told in both ways. */
+	if (running->left)
+		return;
+	running->left = true;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	if (come_back(t, state) < 0)
 		return;
 	end(t, running->number);
 	handle_leave(t);
+}
+
+static void unwound(void *userdata)
+{
+	struct running *running = userdata;
+
+	if (_pthread_cleanup_push && _pthread_cleanup_pop)
+		_pthread_cleanup_pop(&running->jump, 0);
+	leave_handler(running);
 }
 
 /* A function of its own: dispatch_is_here() looks for its frame. */
@@ -127,12 +152,16 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 	t->dispatch.frame = __builtin_frame_address(0);
 	t->dispatch.timer = running->event.timer;
 
+	if (_pthread_cleanup_push && _pthread_cleanup_pop)
+		_pthread_cleanup_push(&running->jump, leave_handler, running);
 	pthread_cleanup_push(unwound, running);
 	state = handle_release(t);
 	pthread_setcancelstate(state, NULL);
 	result = running->handler(t, &running->event, running->userdata);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_cleanup_pop(0);
+	if (_pthread_cleanup_push && _pthread_cleanup_pop)
+		_pthread_cleanup_pop(&running->jump, 0);
 
 	r = come_back(t, state);
 	if (r < 0)

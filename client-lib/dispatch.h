@@ -4,7 +4,7 @@
  *
  * A handler need not return. It may throw, end its thread or be cancelled: then the frames of the
  * library are unwound, and a cleanup function ends the dispatch. It may also longjmp() over these
- * frames, which nobody is told of. So the record says where on the stack the handler was called.
+ * frames. glibc's longjmp() tells of that, others tell nobody. So the record also says where on the stack the handler was called.
  * The next call from the same thread that does not come from below that place finds the frame
  * abandoned, and ends the dispatch in its stead.
  */

@@ -210,31 +210,22 @@ static void end_leading(struct toytimer *t)
 	t->leading = false;
 	set_muted(t, false);
 	/* Followers have their answers, or one of them has to lead. */
-	pthread_cond_broadcast(&t->progress);
+	progress_note(&t->progress);
 }
 
-/* Cancelled with the lock held, as it is where a condition is waited for. */
-static void cancel_locked(void *userdata)
+static void cancel_sleep(void *userdata)
 {
 	struct sleeper *sleeper = userdata;
 	struct toytimer *t = sleeper->t;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	t->cancel_state = sleeper->cancel_state;
+	if (handle_retake(t, sleeper->cancel_state) < 0)
+		return;
 	if (sleeper->leads)
 		end_leading(t);
 	if (sleeper->undo)
 		sleeper->undo(t, sleeper->userdata);
 	handle_leave(t);
-}
-
-static void cancel_unlocked(void *userdata)
-{
-	struct sleeper *sleeper = userdata;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	if (handle_retake(sleeper->t, sleeper->cancel_state) == 0)
-		cancel_locked(sleeper);
 }
 
 /*
@@ -248,7 +239,7 @@ static int sleep_leading(struct sleeper *sleeper, bool receives, int timeout_ms)
 	struct epoll_event event;
 	int r = 0;
 
-	pthread_cleanup_push(cancel_unlocked, sleeper);
+	pthread_cleanup_push(cancel_sleep, sleeper);
 	if (receives)
 		r = connection_receive(&t->connection, true);
 	else if (connection_is_queued_out(&t->connection))
@@ -286,23 +277,22 @@ static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct slee
 	return r;
 }
 
-static void follow(struct toytimer *t, uint64_t deadline, struct sleeper *sleeper)
+/* Waits for another thread's progress, or a while: the caller looks again. Return: 0 or -ECHILD. */
+static int follow(struct toytimer *t, uint64_t now, uint64_t deadline, struct sleeper *sleeper)
 {
-	struct timespec until = {
-		.tv_sec = (time_t)(deadline / 1000000),
-		.tv_nsec = (long)(deadline % 1000000) * 1000,
-	};
+	unsigned int count = progress_count(&t->progress);
+	uint64_t span = deadline - now < CONNECTION_PATIENCE_US ? deadline - now
+								: CONNECTION_PATIENCE_US;
 
 	sleeper->cancel_state = t->cancel_state;
-	pthread_cleanup_push(cancel_locked, sleeper);
+	handle_release(t);
+	pthread_cleanup_push(cancel_sleep, sleeper);
 	pthread_setcancelstate(sleeper->cancel_state, NULL);
-	if (deadline == TOYTIMER_FOREVER)
-		pthread_cond_wait(&t->progress, &t->lock);
-	else
-		pthread_cond_timedwait(&t->progress, &t->lock, &until);
+	progress_wait(&t->progress, count, span);
+	pthread_testcancel();
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_cleanup_pop(0);
-	t->cancel_state = sleeper->cancel_state;
+	return handle_retake(t, sleeper->cancel_state);
 }
 
 int handle_await(struct toytimer *t, uint64_t deadline, handle_undo undo, void *userdata)
@@ -318,8 +308,7 @@ int handle_await(struct toytimer *t, uint64_t deadline, handle_undo undo, void *
 	}
 	if (!t->leading)
 		return lead(t, now, deadline, &sleeper);
-	follow(t, deadline, &sleeper);
-	return 0;
+	return follow(t, now, deadline, &sleeper);
 }
 
 static void forget_awaited(struct toytimer *t, void *userdata)
@@ -338,10 +327,11 @@ int handle_await_handler(struct toytimer *t, uint64_t timer, uint64_t deadline)
 		return 0;
 	t->dispatch.awaited++;
 	while (r == 0 && t->dispatch.running && t->dispatch.number == number) {
-		if (toytimer_now(TOYTIMER_MONOTONIC) >= deadline)
-			r = -ETIMEDOUT;
-		else
-			follow(t, deadline, &sleeper);
+		uint64_t now = toytimer_now(TOYTIMER_MONOTONIC);
+
+		r = now < deadline ? follow(t, now, deadline, &sleeper) : -ETIMEDOUT;
+		if (r == -ECHILD)
+			return r;
 	}
 	t->dispatch.awaited--;
 	return r;
@@ -388,7 +378,7 @@ int handle_sleep(struct toytimer *t, uint64_t timeout, bool runs)
 	t->runners += runs;
 	leave_work(t);
 	handle_release(t);
-	pthread_cleanup_push(cancel_unlocked, &sleeper);
+	pthread_cleanup_push(cancel_sleep, &sleeper);
 	pthread_setcancelstate(sleeper.cancel_state, NULL);
 	r = poll_work(&sleeper, timeout, runs);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);

@@ -25,6 +25,7 @@
 #include "connection.h"
 #include "dispatch.h"
 #include "events.h"
+#include "progress.h"
 #include "requests.h"
 #include "timers.h"
 #include "toytimer.h"
@@ -34,7 +35,7 @@
 struct toytimer {
 	atomic_uint references;
 	pthread_mutex_t lock;
-	pthread_cond_t progress; /* of whatever a thread may wait for; CLOCK_MONOTONIC */
+	struct progress progress; /* of whatever a thread may wait for */
 	uint64_t timeout;
 	int cancel_state; /* of the thread that holds the lock, from before it took it */
 	bool leading;	  /* a thread waits on the connection */

@@ -35,26 +35,9 @@ void handle_free(struct toytimer *t)
 	events_destroy(&t->events);
 	timers_destroy(&t->timers);
 	/* In a forked child, a thread of the parent's may seem to hold the lock for ever. */
-	if (ours) {
-		pthread_cond_destroy(&t->progress);
+	if (ours)
 		pthread_mutex_destroy(&t->lock);
-	}
 	free(t);
-}
-
-static int init_lock(struct toytimer *t)
-{
-	pthread_condattr_t attributes;
-	int r = pthread_mutex_init(&t->lock, NULL);
-
-	if (r == 0)
-		r = pthread_condattr_init(&attributes);
-	if (r != 0)
-		return -r;
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	r = pthread_cond_init(&t->progress, &attributes);
-	pthread_condattr_destroy(&attributes);
-	return -r;
 }
 
 static int init_descriptors(struct toytimer *t)
@@ -139,7 +122,7 @@ _public_ int toytimer_open(toytimer **ret, const char *path)
 	requests_init(&t->requests);
 	clock_offsets_init(&t->offsets);
 
-	r = init_lock(t);
+	r = -pthread_mutex_init(&t->lock, NULL);
 	if (r == 0)
 		r = connection_init(&t->connection, socket_path(path));
 	if (r == 0)

@@ -13,7 +13,8 @@
  * called it, one at a time, with no lock held.
  *
  * A callback may throw a C++ exception, longjmp() out of the library, end its thread, or be
- * cancelled in it: the event counts as handled, and the handle stays usable. A thread may be
+ * cancelled in it: the event counts as handled, and the handle stays usable. (Without glibc, a jump is
+ * noticed at the thread's next call only; until then other threads get no event.) A thread may be
  * cancelled within any call that waits, within 0.1 s; what the call asked for is then as after a
  * timeout, see toytimer_set_timeout().
  *

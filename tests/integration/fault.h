@@ -35,7 +35,7 @@
 	X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(poll) X(ppoll) X(eventfd) \
 	X(timerfd_create) X(timerfd_settime) X(signalfd) X(sigprocmask) \
 	/* the rest */ \
-	X(getrandom) X(getrlimit64) X(setrlimit64) X(pthread_mutex_init) X(pthread_cond_init) \
+	X(getrandom) X(getrlimit64) X(setrlimit64) X(pthread_mutex_init) \
 	X(sd_listen_fds_with_names) X(sd_is_socket) X(sd_notify) X(sd_notifyf) \
 	X(sd_pid_notify_with_fds) X(sd_notify_barrier) X(sd_watchdog_enabled)
 /* clang-format on */

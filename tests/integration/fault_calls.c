@@ -183,4 +183,3 @@ WRAP(int, getrlimit64, (int resource, struct rlimit *limit), (resource, limit))
 WRAP(int, setrlimit64, (int resource, const struct rlimit *limit), (resource, limit))
 WRAP_PTHREAD(
 	pthread_mutex_init, (pthread_mutex_t * mutex, const pthread_mutexattr_t *a), (mutex, a))
-WRAP_PTHREAD(pthread_cond_init, (pthread_cond_t * cond, const pthread_condattr_t *a), (cond, a))

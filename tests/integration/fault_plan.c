@@ -76,7 +76,6 @@ const struct fault_kind fault_kinds[FAULT_CALLS_COUNT] = {
 	KIND(getrlimit64, EFAULT, EINVAL),
 	KIND(setrlimit64, EFAULT, EINVAL, EPERM),
 	KIND(pthread_mutex_init, EAGAIN, ENOMEM, EPERM),
-	KIND(pthread_cond_init, EAGAIN, ENOMEM),
 	KIND(sd_listen_fds_with_names, EBADF, EINVAL, ENOMEM),
 	KIND(sd_is_socket, EBADF, EINVAL, ENOTSOCK),
 	KIND(sd_notify, EAGAIN, ECONNREFUSED, EINVAL, EMFILE, ENOBUFS, ENOENT, ENOMEM, FAULT_SHORT),
