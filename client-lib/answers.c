@@ -8,27 +8,28 @@
 #include <stdlib.h>
 
 #include "codec.h"
-#include "handle.h"
+#include "answers.h"
+#include "requests.h"
 #include "text.h"
 
-static void get(const struct toytimer *t, uint32_t i, void *ret, size_t size)
+static void get(const struct session *s, uint32_t i, void *ret, size_t size)
 {
-	codec_get(t->connection.in, &t->connection.header, i, ret, size);
+	codec_get(s->connection.in, &s->connection.header, i, ret, size);
 }
 
 /* Queues a timer's event, or drops it where nobody wants it. */
-static void happen(struct toytimer *t, struct timer *timer, const struct event *event)
+static void happen(struct session *s, struct timer *timer, const struct event *event)
 {
 	bool wanted = timer->handler && !timer->abandoned;
 
 	if (wanted)
-		events_push(&t->events, timer, event);
+		events_push(&s->events, timer, event);
 	if (!event->last)
 		timers_woken(timer, event->due, event->overruns);
 	else if (wanted)
-		timers_end(&t->timers, timer);
+		timers_end(&s->timers, timer);
 	else
-		timers_drop(&t->timers, timer);
+		timers_drop(&s->timers, timer);
 }
 
 /* Whether an event is of a timer that had this one's name before: a daemon that goes on where another
@@ -38,9 +39,9 @@ static bool is_of_before(const struct timer *timer, uint64_t id)
 	return timer->revived && (timer->state != TIMER_HELD || timer->id != id);
 }
 
-static int take_wake(struct toytimer *t, const struct proto_wake *wake)
+static int take_wake(struct session *s, const struct proto_wake *wake)
 {
-	struct timer *timer = timers_find(&t->timers, wake->cookie);
+	struct timer *timer = timers_find(&s->timers, wake->cookie);
 
 	if (!timer || timer->state == TIMER_ENDED)
 		return 0;
@@ -52,12 +53,12 @@ static int take_wake(struct toytimer *t, const struct proto_wake *wake)
 	if ((int32_t)(wake->number - timer->number) <= 0)
 		return 0;
 	timer->number = wake->number;
-	happen(t, timer,
+	happen(s, timer,
 		&(struct event){
 			.timer = wake->cookie,
 			.type = TOYTIMER_WOKEN,
 			.due = clock_offsets_receive(
-				&t->offsets, timer->clock, wake->due, timer->due),
+				&s->offsets, timer->clock, wake->due, timer->due),
 			.late = wake->late,
 			.overruns = wake->overruns,
 			.last = wake->flags & PROTO_WAKE_LAST || !timer->every,
@@ -65,9 +66,9 @@ static int take_wake(struct toytimer *t, const struct proto_wake *wake)
 	return 0;
 }
 
-static int take_cancelled(struct toytimer *t, const struct proto_cancelled *cancelled)
+static int take_cancelled(struct session *s, const struct proto_cancelled *cancelled)
 {
-	struct timer *timer = timers_find(&t->timers, cancelled->cookie);
+	struct timer *timer = timers_find(&s->timers, cancelled->cookie);
 
 	if (!timer || timer->state == TIMER_ENDED)
 		return 0;
@@ -75,7 +76,7 @@ static int take_cancelled(struct toytimer *t, const struct proto_cancelled *canc
 		return 0;
 	if (timer->state != TIMER_HELD)
 		return -EPROTO;
-	happen(t, timer,
+	happen(s, timer,
 		&(struct event){
 			.timer = cancelled->cookie,
 			.type = TOYTIMER_CANCELLED,
@@ -84,21 +85,21 @@ static int take_cancelled(struct toytimer *t, const struct proto_cancelled *canc
 	return 0;
 }
 
-static int take_events(struct toytimer *t)
+static int take_events(struct session *s)
 {
-	const struct proto_header *header = &t->connection.header;
-	int r = events_reserve(&t->events, &t->timers, header->count);
+	const struct proto_header *header = &s->connection.header;
+	int r = events_reserve(&s->events, &s->timers, header->count);
 
 	for (uint32_t i = 0; r == 0 && i < header->count; i++) {
 		struct proto_cancelled cancelled;
 		struct proto_wake wake;
 
 		if (header->opcode == PROTO_WAKE) {
-			get(t, i, &wake, sizeof(wake));
-			r = take_wake(t, &wake);
+			get(s, i, &wake, sizeof(wake));
+			r = take_wake(s, &wake);
 		} else {
-			get(t, i, &cancelled, sizeof(cancelled));
-			r = take_cancelled(t, &cancelled);
+			get(s, i, &cancelled, sizeof(cancelled));
+			r = take_cancelled(s, &cancelled);
 		}
 	}
 	return r;
@@ -113,23 +114,23 @@ static uint64_t wall_offset(void)
 }
 
 /* The wall clock was set: an event for each timer that wants one. Return: 0 or -ENOMEM. */
-static int take_clock_set(struct toytimer *t)
+static int take_clock_set(struct session *s)
 {
 	struct timer *timer;
 	size_t n = 0;
 	int r;
 
-	t->wall_offset = wall_offset();
-	for (timer = timers_at(&t->timers, t->timers.first); timer;
-		timer = timers_at(&t->timers, timer->next))
+	s->wall_offset = wall_offset();
+	for (timer = timers_at(&s->timers, s->timers.first); timer;
+		timer = timers_at(&s->timers, timer->next))
 		n += (timer->flags & PROTO_TELL_CLOCK_SET) != 0;
-	r = events_reserve(&t->events, &t->timers, n);
-	for (timer = timers_at(&t->timers, t->timers.first); timer && r == 0;
-		timer = timers_at(&t->timers, timer->next))
+	r = events_reserve(&s->events, &s->timers, n);
+	for (timer = timers_at(&s->timers, s->timers.first); timer && r == 0;
+		timer = timers_at(&s->timers, timer->next))
 		if (timer->flags & PROTO_TELL_CLOCK_SET && timer->handler && !timer->abandoned)
-			events_push(&t->events, timer,
+			events_push(&s->events, timer,
 				&(struct event){
-					.timer = timers_name(&t->timers, timer),
+					.timer = timers_name(&s->timers, timer),
 					.type = TOYTIMER_CLOCK_SET,
 					.due = timer->due,
 				});
@@ -137,34 +138,34 @@ static int take_clock_set(struct toytimer *t)
 }
 
 /* Connected. A setting while there was no connection is told now. */
-static int take_greeting(struct toytimer *t)
+static int take_greeting(struct session *s)
 {
 	uint64_t change;
-	int r = connection_greeted(&t->connection);
+	int r = connection_greeted(&s->connection);
 
 	if (r < 0)
 		return r;
-	change = wall_offset() - t->wall_offset;
-	if (t->connection.times > 1 && change + WALL_TOLERANCE_US > 2 * WALL_TOLERANCE_US)
-		(void)take_clock_set(t); /* without memory for it, as if it had not been noticed */
-	t->wall_offset = wall_offset();
+	change = wall_offset() - s->wall_offset;
+	if (s->connection.times > 1 && change + WALL_TOLERANCE_US > 2 * WALL_TOLERANCE_US)
+		(void)take_clock_set(s); /* without memory for it, as if it had not been noticed */
+	s->wall_offset = wall_offset();
 	return 0;
 }
 
-static void take_refusal(struct toytimer *t, struct timer *timer, struct batch *batch, int error)
+static void take_refusal(struct session *s, struct timer *timer, struct batch *batch, int error)
 {
 	if (batch) {
 		if (batch->timers)
 			batch->timers[timer->number] = 0;
 		if (batch->errors)
 			batch->errors[timer->number] = error;
-		timers_drop(&t->timers, timer);
+		timers_drop(&s->timers, timer);
 		return;
 	}
 	timer->id = 0;
-	happen(t, timer,
+	happen(s, timer,
 		&(struct event){
-			.timer = timers_name(&t->timers, timer),
+			.timer = timers_name(&s->timers, timer),
 			.type = TOYTIMER_REFUSED,
 			.error = error,
 			.last = true,
@@ -172,10 +173,10 @@ static void take_refusal(struct toytimer *t, struct timer *timer, struct batch *
 }
 
 static void take_registered(
-	struct toytimer *t, struct timer *timer, const struct proto_registered *answer)
+	struct session *s, struct timer *timer, const struct proto_registered *answer)
 {
 	struct batch *batch = timer->batch;
-	uint32_t status = t->connection.header.status;
+	uint32_t status = s->connection.header.status;
 
 	if (!status)
 		status = answer->status;
@@ -185,45 +186,45 @@ static void take_registered(
 		batch->pending--;
 	if (status) {
 		bool old = timer->flags & PROTO_TELL_CLOCK_SET &&
-			!(t->connection.capabilities & PROTO_CAN_TELL_CLOCK_SET);
+			!(s->connection.capabilities & PROTO_CAN_TELL_CLOCK_SET);
 
-		take_refusal(t, timer, batch, old ? -ENOSYS : text_errno(status));
+		take_refusal(s, timer, batch, old ? -ENOSYS : text_errno(status));
 		return;
 	}
 	if (batch)
 		batch->registered++;
-	timer->due = clock_offsets_learn(&t->offsets, timer->clock, timer->due, answer->due);
+	timer->due = clock_offsets_learn(&s->offsets, timer->clock, timer->due, answer->due);
 	timer->number = 0;
 	/* Its caller has stopped waiting, or has cancelled it meanwhile. Without memory for the
 	 * cancelling, the daemon keeps the timer, and its wakes are dropped here. */
 	if (timer->abandoned)
-		(void)requests_queue_cancel(t, timer);
+		(void)requests_queue_cancel(s, timer);
 }
 
-static int take_registered_all(struct toytimer *t, const struct request *request)
+static int take_registered_all(struct session *s, const struct request *request)
 {
-	const struct proto_header *header = &t->connection.header;
+	const struct proto_header *header = &s->connection.header;
 	uint32_t place = request->first, refused = 0;
 	struct proto_registered answer;
 	int r;
 
 	for (uint32_t i = 0; i < header->count; i++) {
-		get(t, i, &answer, sizeof(answer));
+		get(s, i, &answer, sizeof(answer));
 		refused += header->status || answer.status;
 		if (!answer.id && !header->status && !answer.status)
 			return -EPROTO;
 	}
-	r = events_reserve(&t->events, &t->timers, refused);
+	r = events_reserve(&s->events, &s->timers, refused);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < header->count; i++) {
-		struct timer *timer = timers_at(&t->timers, place);
+		struct timer *timer = timers_at(&s->timers, place);
 
 		place = timer->next;
-		get(t, i, &answer, sizeof(answer));
-		take_registered(t, timer, &answer);
+		get(s, i, &answer, sizeof(answer));
+		take_registered(s, timer, &answer);
 	}
-	requests_done(&t->requests);
+	requests_done(&s->requests);
 	return 0;
 }
 
@@ -232,46 +233,46 @@ static int take_registered_all(struct toytimer *t, const struct request *request
  * cancelling arrived: then its last event is queued here, or on its way behind this answer. No
  * handler has started for that event, so that the timer counts as cancelled.
  */
-static void take_cancel(struct toytimer *t, struct cancel_item *item, int error)
+static void take_cancel(struct session *s, struct cancel_item *item, int error)
 {
-	struct timer *timer = requests_cancelled(t, item);
+	struct timer *timer = requests_cancelled(s, item);
 
 	item->error = error;
 	if (!timer || (error && error != -ENOENT))
 		return;
 	item->error = 0;
-	timers_drop(&t->timers, timer);
+	timers_drop(&s->timers, timer);
 }
 
-static void take_cancels(struct toytimer *t, struct call *call)
+static void take_cancels(struct session *s, struct call *call)
 {
 	for (uint32_t i = 0; i < call->n; i++) {
 		struct proto_cancel_answer answer;
 
-		get(t, i, &answer, sizeof(answer));
-		take_cancel(t, &call->cancels[i],
-			text_errno(t->connection.header.status ?: answer.status));
+		get(s, i, &answer, sizeof(answer));
+		take_cancel(s, &call->cancels[i],
+			text_errno(s->connection.header.status ?: answer.status));
 	}
 	call_finish(call, 0);
 }
 
 /* Room for an event has been reserved. */
-static void take_rearmed(struct toytimer *t, struct call *call)
+static void take_rearmed(struct session *s, struct call *call)
 {
-	struct timer *timer = timers_find(&t->timers, call->rearm.timer);
+	struct timer *timer = timers_find(&s->timers, call->rearm.timer);
 	struct proto_registered answer;
 	bool held;
 	int error;
 
-	get(t, 0, &answer, sizeof(answer));
-	error = text_errno(t->connection.header.status ?: answer.status);
+	get(s, 0, &answer, sizeof(answer));
+	error = text_errno(s->connection.header.status ?: answer.status);
 	held = timer && timer->state == TIMER_HELD && timer->id == call->rearm.record.id;
 	if (!error && held && answer.id == timer->id)
 		timers_rearm(timer, &call->rearm.record);
 	/* A timer that has ended there tells so by its own last event. */
 	if (error && error != -ENOENT && held && call->asynchronous && timer->handler &&
 		!timer->abandoned)
-		events_push(&t->events, timer,
+		events_push(&s->events, timer,
 			&(struct event){
 				.timer = call->rearm.timer,
 				.type = TOYTIMER_REFUSED,
@@ -292,9 +293,9 @@ static bool gets_on(const struct call *call, const struct proto_header *header)
 		header->cursor - call->page.cursor >= header->count;
 }
 
-static int take_page(struct toytimer *t, struct call *call)
+static int take_page(struct session *s, struct call *call)
 {
-	const struct proto_header *header = &t->connection.header;
+	const struct proto_header *header = &s->connection.header;
 	int r = text_errno(header->status);
 
 	if (r == 0 && !gets_on(call, header)) {
@@ -307,7 +308,7 @@ static int take_page(struct toytimer *t, struct call *call)
 	}
 	if (r == 0 && !call->abandoned)
 		for (; call->page.n < header->count; call->page.n++)
-			get(t, (uint32_t)call->page.n, &call->page.records[call->page.n],
+			get(s, (uint32_t)call->page.n, &call->page.records[call->page.n],
 				sizeof(struct proto_listed));
 	call->page.cursor = header->cursor;
 	call_finish(call, r);
@@ -315,9 +316,9 @@ static int take_page(struct toytimer *t, struct call *call)
 }
 
 /* The daemon tells other sessions by events what was cancelled, and this one by the answer. */
-static int take_cancelled_page(struct toytimer *t, struct call *call)
+static int take_cancelled_page(struct session *s, struct call *call)
 {
-	const struct proto_header *header = &t->connection.header;
+	const struct proto_header *header = &s->connection.header;
 
 	if (!gets_on(call, header)) {
 		call_finish(call, -EPROTO);
@@ -327,11 +328,11 @@ static int take_cancelled_page(struct toytimer *t, struct call *call)
 		struct proto_cancelled cancelled;
 		struct timer *timer;
 
-		get(t, i, &cancelled, sizeof(cancelled));
+		get(s, i, &cancelled, sizeof(cancelled));
 		timer = requests_cancelled(
-			t, &(struct cancel_item){.timer = cancelled.cookie, .id = cancelled.id});
+			s, &(struct cancel_item){.timer = cancelled.cookie, .id = cancelled.id});
 		if (cancelled.cookie && timer)
-			timers_drop(&t->timers, timer);
+			timers_drop(&s->timers, timer);
 	}
 	call->page.n += header->count;
 	call->page.cursor = header->cursor;
@@ -339,78 +340,78 @@ static int take_cancelled_page(struct toytimer *t, struct call *call)
 	return 0;
 }
 
-static void take_status(struct toytimer *t, struct call *call)
+static void take_status(struct session *s, struct call *call)
 {
-	get(t, 0, &call->status, sizeof(call->status));
-	call_finish(call, text_errno(t->connection.header.status));
+	get(s, 0, &call->status, sizeof(call->status));
+	call_finish(call, text_errno(s->connection.header.status));
 }
 
 /* A daemon that went on where another was killed may send its last answer again: that is no
  * news. */
-static int take_answer(struct toytimer *t)
+static int take_answer(struct session *s)
 {
-	const struct proto_header *header = &t->connection.header;
+	const struct proto_header *header = &s->connection.header;
 	uint16_t opcode = header->opcode & (uint16_t)~PROTO_ANSWER;
-	struct request *request = requests_find(&t->requests, header->serial, opcode);
+	struct request *request = requests_find(&s->requests, header->serial, opcode);
 	struct call *call;
 
 	if (!request)
-		return header->serial <= t->connection.serial - t->requests.length ? 0 : -EPROTO;
+		return header->serial <= s->connection.serial - s->requests.length ? 0 : -EPROTO;
 	if ((opcode == PROTO_REGISTER || opcode == PROTO_CANCEL || opcode == PROTO_REARM) &&
 		header->count != request->count)
 		return -EPROTO;
 	if (opcode == PROTO_REGISTER)
-		return take_registered_all(t, request);
+		return take_registered_all(s, request);
 
-	if (opcode == PROTO_REARM && events_reserve(&t->events, &t->timers, 1) < 0)
+	if (opcode == PROTO_REARM && events_reserve(&s->events, &s->timers, 1) < 0)
 		return -ENOMEM;
 
 	call = request->call;
-	requests_done(&t->requests);
+	requests_done(&s->requests);
 	switch (opcode) {
 	case PROTO_CANCEL:
-		take_cancels(t, call);
+		take_cancels(s, call);
 		break;
 	case PROTO_REARM:
-		take_rearmed(t, call);
+		take_rearmed(s, call);
 		break;
 	case PROTO_LIST:
 	case PROTO_LIST_MATCHING:
-		return take_page(t, call);
+		return take_page(s, call);
 	case PROTO_CANCEL_MATCHING:
-		return take_cancelled_page(t, call);
+		return take_cancelled_page(s, call);
 	case PROTO_STATUS:
-		take_status(t, call);
+		take_status(s, call);
 		break;
 	}
 	return 0;
 }
 
-int answers_take(struct toytimer *t)
+int answers_take(struct session *s)
 {
 	struct proto_resumed resumed;
 	struct proto_error error;
 
-	switch (t->connection.header.opcode) {
+	switch (s->connection.header.opcode) {
 	case PROTO_ERROR:
-		get(t, 0, &error, sizeof(error));
+		get(s, 0, &error, sizeof(error));
 		return text_errno(error.status) ?: -EPROTO;
 	case PROTO_GOING_AWAY:
 		return -ECONNRESET;
 	case PROTO_HELLO | PROTO_ANSWER:
-		if (t->connection.state != CONNECTION_GREETING)
+		if (s->connection.state != CONNECTION_GREETING)
 			return -EPROTO;
-		return take_greeting(t);
+		return take_greeting(s);
 	}
-	if (t->connection.state != CONNECTION_UP)
+	if (s->connection.state != CONNECTION_UP)
 		return -EPROTO;
-	if (t->connection.header.opcode & PROTO_ANSWER)
-		return take_answer(t);
-	if (t->connection.header.opcode == PROTO_RESUMED) {
-		get(t, 0, &resumed, sizeof(resumed));
-		return requests_resume(t, resumed.serial);
+	if (s->connection.header.opcode & PROTO_ANSWER)
+		return take_answer(s);
+	if (s->connection.header.opcode == PROTO_RESUMED) {
+		get(s, 0, &resumed, sizeof(resumed));
+		return requests_resume(s, resumed.serial);
 	}
-	if (t->connection.header.opcode == PROTO_CLOCK_SET)
-		return take_clock_set(t);
-	return take_events(t);
+	if (s->connection.header.opcode == PROTO_CLOCK_SET)
+		return take_clock_set(s);
+	return take_events(s);
 }

@@ -7,9 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calls.h"
 #include "codec.h"
+#include "dispatch.h"
 #include "handle.h"
 #include "instant.h"
+#include "public.h"
+#include "register.h"
+#include "requests.h"
 #include "text.h"
 
 /* Calls for which nobody waits are sent when so many are queued. */
@@ -17,7 +22,7 @@
 
 static void abandon_call(struct toytimer *t, void *userdata)
 {
-	requests_abandon(t, userdata);
+	requests_abandon(&t->session, userdata);
 }
 
 static void free_call(struct toytimer *t, void *userdata)
@@ -30,11 +35,11 @@ int call_ask(struct toytimer *t, struct call *call, uint64_t deadline)
 {
 	int r = 0;
 
-	requests_queue(t, call);
+	requests_queue(&t->session, call);
 	while (!call->done) {
 		r = handle_await(t, deadline, abandon_call, call);
 		if (r < 0 && !call->done) {
-			requests_abandon(t, call);
+			requests_abandon(&t->session, call);
 			return r;
 		}
 	}
@@ -44,7 +49,7 @@ int call_ask(struct toytimer *t, struct call *call, uint64_t deadline)
 /* One that its owner may know by name: not while a blocking call has yet to return that. */
 static struct timer *find(struct toytimer *t, uint64_t name)
 {
-	struct timer *timer = timers_find(&t->timers, name);
+	struct timer *timer = timers_find(&t->session.timers, name);
 	bool told = timer && (timer->state == TIMER_HELD || timer->state == TIMER_ENDED);
 
 	return timer && !timer->abandoned && (told || !timer->batch) ? timer : NULL;
@@ -101,10 +106,10 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 			};
 		} else if (timer->state == TIMER_SENT) {
 			error = reason;
-			timers_abandon(&t->timers, timer);
+			timers_abandon(&t->session.timers, timer);
 		} else {
 			/* The daemon has not heard of it, or its last event is queued here. */
-			timers_drop(&t->timers, timer);
+			timers_drop(&t->session.timers, timer);
 		}
 		set_error(errors, i, error);
 		cancelled += error == 0;
@@ -124,13 +129,13 @@ static int give_up(struct toytimer *t, const uint64_t *timers, size_t n, int *er
 		if (!timer)
 			continue;
 		if (timer->state == TIMER_ENDED) {
-			timers_drop(&t->timers, timer);
+			timers_drop(&t->session.timers, timer);
 			set_error(errors, i, 0);
 			cancelled++;
 			continue;
 		}
 		set_error(errors, i, reason);
-		timers_abandon(&t->timers, timer);
+		timers_abandon(&t->session.timers, timer);
 	}
 	return cancelled;
 }
@@ -209,7 +214,7 @@ _public_ int toytimer_cancel_wait(toytimer *t, uint64_t timer)
 
 static int cancel_id(struct toytimer *t, uint64_t id)
 {
-	const struct timer *timer = timers_find_id(&t->timers, id);
+	const struct timer *timer = timers_find_id(&t->session.timers, id);
 	uint64_t deadline = handle_deadline(t);
 	struct call *call;
 	int r;
@@ -217,7 +222,7 @@ static int cancel_id(struct toytimer *t, uint64_t id)
 	/* The daemon tells nobody that cancels a timer of its own session: the table must be
 	 * told. */
 	if (timer) {
-		uint64_t name = timers_name(&t->timers, timer);
+		uint64_t name = timers_name(&t->session.timers, timer);
 
 		cancel_some(t, &name, 1, &r, deadline);
 		return r;
@@ -249,7 +254,7 @@ _public_ int toytimer_cancel_id(toytimer *t, uint64_t id)
  * has taken do not stop the daemon from reading. */
 static void send_many(struct toytimer *t)
 {
-	if (t->requests.calls && t->requests.calls % QUEUED_MAX == 0)
+	if (t->session.requests.calls && t->session.requests.calls % QUEUED_MAX == 0)
 		(void)handle_pump(t, false);
 }
 
@@ -261,16 +266,16 @@ static int cancel_async(struct toytimer *t, uint64_t name)
 	if (!timer)
 		return -ENOENT;
 	if (timer->state == TIMER_QUEUED || timer->state == TIMER_ENDED) {
-		timers_drop(&t->timers, timer);
+		timers_drop(&t->session.timers, timer);
 		return 0;
 	}
 	if (timer->state == TIMER_HELD) {
-		r = requests_queue_cancel(t, timer);
+		r = requests_queue_cancel(&t->session, timer);
 		if (r < 0)
 			return r;
 	}
 	/* The daemon is told to cancel a timer whose answer is on its way when that arrives. */
-	timers_abandon(&t->timers, timer);
+	timers_abandon(&t->session.timers, timer);
 	send_many(t);
 	return 0;
 }
@@ -305,9 +310,9 @@ static int rearm_record(
 /* One to re-arm: also one that is at its end, while its last handler runs. */
 static struct timer *find_rearmable(struct toytimer *t, uint64_t name)
 {
-	struct timer *timer = timers_find(&t->timers, name);
+	struct timer *timer = timers_find(&t->session.timers, name);
 
-	return timer && dispatch_is_last_of(t, timer) ? timer : find(t, name);
+	return timer && dispatch_is_last_of(&t->session, timer) ? timer : find(t, name);
 }
 
 static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration *r)
@@ -390,7 +395,7 @@ static int rearm_async(struct toytimer *t, uint64_t name, const toytimer_registr
 	call->asynchronous = true;
 	call->rearm.timer = name;
 	call->rearm.record = record;
-	requests_queue(t, call);
+	requests_queue(&t->session, call);
 	send_many(t);
 	return 0;
 }

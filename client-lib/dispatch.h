@@ -10,36 +10,19 @@
  */
 #pragma once
 
-#include <pthread.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include "session.h"
 
-struct toytimer;
-struct timer;
-struct event;
+/* A handler is about to be called by `function`, whose frame is given. Return: the dispatch's number. */
+uint64_t dispatch_begin(struct session *s, uint64_t timer, uintptr_t function, const void *frame);
 
-struct dispatch {
-	bool running;
-	bool forsaken;	      /* a forked child dropped its last reference within the handler */
-	pthread_t thread;     /* that runs it */
-	const void *frame;    /* the stack of the handler is below this address */
-	uint64_t number;      /* of the handlers that were called; a frame knows its own */
-	uint64_t timer;	      /* whose handler: its name, which may be gone by now */
-	unsigned int awaited; /* threads that wait for the handler's end */
-};
+/* The dispatch of that number is over, unless that is noticed already. */
+void dispatch_end(struct session *s, uint64_t number);
 
 /* Whether the calling thread is within a handler. Ends a dispatch that it has jumped out of. */
-bool dispatch_is_here(struct toytimer *t);
+bool dispatch_is_here(struct session *s);
 
 /* The same check where it costs nothing: it misses a jump that was followed by deeper calls. */
-void dispatch_check(struct toytimer *t);
+void dispatch_check(struct session *s);
 
 /* Whether the last handler of that timer runs now, so that the timer can still be re-armed. */
-bool dispatch_is_last_of(const struct toytimer *t, const struct timer *timer);
-
-/*
- * Hands out the oldest event that is still wanted, with the lock released while its handler runs.
- * Return: 1: there was one, and *ret_result is what its handler returned; 0: there was none;
- * -ECHILD: the handler returned in a forked child, without the lock; the handle may be gone.
- */
-int dispatch_next(struct toytimer *t, int *ret_result);
+bool dispatch_is_last_of(const struct session *s, const struct timer *timer);

@@ -1,17 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "answers.h"
+#include "dispatch.h"
 #include "handle.h"
+#include "requests.h"
 
 _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 
 /* Packets that are received at one go, before whoever waits looks at what they brought. */
 #define PUMP_MAX 64
+
+void handle_free(struct toytimer *t)
+{
+	bool ours = t->session.connection.pages && connection_is_ours(&t->session.connection);
+
+	connection_destroy(&t->session.connection);
+	if (t->epoll >= 0)
+		close(t->epoll);
+	if (t->signal >= 0)
+		close(t->signal);
+	if (t->over >= 0)
+		close(t->over);
+	requests_destroy(&t->session.requests);
+	events_destroy(&t->session.events);
+	timers_destroy(&t->session.timers);
+	/* In a forked child, a thread of the parent's may seem to hold the lock for ever. */
+	if (ours)
+		pthread_mutex_destroy(&t->lock);
+	free(t);
+}
 
 int handle_enter(struct toytimer *t)
 {
@@ -19,29 +43,30 @@ int handle_enter(struct toytimer *t)
 
 	if (!t)
 		return -EINVAL;
-	if (!connection_is_ours(&t->connection))
+	if (!connection_is_ours(&t->session.connection))
 		return -ECHILD;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_mutex_lock(&t->lock);
 	t->cancel_state = state;
-	if (t->dispatch.running)
-		dispatch_check(t);
+	if (t->session.dispatch.running)
+		dispatch_check(&t->session);
 	return 0;
 }
 
 bool handle_run_ends(const struct toytimer *t)
 {
 	/* A handler that runs in another thread may register the next timer. */
-	return !t->timers.count && !t->dispatch.running;
+	return !t->session.timers.count && !t->session.dispatch.running;
 }
 
 /* What toytimer_process() could do now. While a handler runs it could call no other. */
 static bool has_work(struct toytimer *t)
 {
-	if (t->dispatch.running)
+	if (t->session.dispatch.running)
 		return false;
-	events_trim(&t->events, &t->timers);
-	return t->events.length || requests_ready(t) || (!t->leading && (t->starved || t->more));
+	events_trim(&t->session.events, &t->session.timers);
+	return t->session.events.length || requests_ready(&t->session) ||
+		(!t->leading && (t->starved || t->more));
 }
 
 /* Return: whether the eventfd is readable now. */
@@ -76,7 +101,7 @@ void handle_leave(struct toytimer *t)
 {
 	int state = t->cancel_state;
 
-	if (connection_is_ours(&t->connection)) {
+	if (connection_is_ours(&t->session.connection)) {
 		leave_work(t);
 		handle_release(t);
 	}
@@ -85,7 +110,7 @@ void handle_leave(struct toytimer *t)
 
 int handle_retake(struct toytimer *t, int cancel_state)
 {
-	if (!connection_is_ours(&t->connection)) {
+	if (!connection_is_ours(&t->session.connection)) {
 		pthread_setcancelstate(cancel_state, NULL);
 		return -ECHILD;
 	}
@@ -107,9 +132,9 @@ uint64_t handle_deadline(const struct toytimer *t)
  * same. */
 static void lose(struct toytimer *t, int error)
 {
-	if (t->connection.state == CONNECTION_UP)
-		requests_lost(t);
-	connection_lose(&t->connection, error == -ECONNRESET ? -ECONNREFUSED : error);
+	if (t->session.connection.state == CONNECTION_UP)
+		requests_lost(&t->session);
+	connection_lose(&t->session.connection, error == -ECONNRESET ? -ECONNREFUSED : error);
 }
 
 /* What to do with what connection_receive() returned.
@@ -121,7 +146,7 @@ static int take(struct toytimer *t, int received)
 	if (r == 0)
 		return 0;
 	if (r > 0)
-		r = answers_take(t);
+		r = answers_take(&t->session);
 	/* No descriptor tells of a packet that is here already. */
 	t->starved = r == -ENOMEM;
 	if (t->starved)
@@ -129,15 +154,15 @@ static int take(struct toytimer *t, int received)
 	if (r < 0)
 		lose(t, r);
 	else
-		connection_consume(&t->connection);
+		connection_consume(&t->session.connection);
 	return 1;
 }
 
 static int receive(struct toytimer *t)
 {
-	if (!connection_attempt(&t->connection))
+	if (!connection_attempt(&t->session.connection))
 		return 0;
-	return take(t, connection_receive(&t->connection, false));
+	return take(t, connection_receive(&t->session.connection, false));
 }
 
 /* Whether the caller's descriptor tells of what there is to receive. */
@@ -146,7 +171,7 @@ static void set_muted(struct toytimer *t, bool muted)
 	struct epoll_event event = {.events = muted ? 0 : EPOLLIN};
 
 	if (t->muted != muted &&
-		epoll_ctl(t->epoll, EPOLL_CTL_MOD, t->connection.epoll, &event) == 0)
+		epoll_ctl(t->epoll, EPOLL_CTL_MOD, t->session.connection.epoll, &event) == 0)
 		t->muted = muted;
 }
 
@@ -154,12 +179,13 @@ int handle_pump(struct toytimer *t, bool one_event)
 {
 	int taken = 0, r = 1;
 
-	while (!t->leading && r > 0 && taken < PUMP_MAX && !(one_event && t->events.length)) {
+	while (!t->leading && r > 0 && taken < PUMP_MAX &&
+		!(one_event && t->session.events.length)) {
 		r = receive(t);
 		taken++;
 	}
 	t->more = r > 0 && taken == PUMP_MAX;
-	requests_send(t);
+	requests_send(&t->session);
 	return r < 0 ? r : 0;
 }
 
@@ -177,7 +203,7 @@ void handle_yield_to_leader(struct toytimer *t)
 static int receive_answers(struct toytimer *t, int r)
 {
 	for (int i = 0; i < PUMP_MAX && r > 0; i++) {
-		if (t->connection.state == CONNECTION_UP && !t->requests.length)
+		if (t->session.connection.state == CONNECTION_UP && !t->session.requests.length)
 			break;
 		r = receive(t);
 	}
@@ -210,7 +236,7 @@ static void end_leading(struct toytimer *t)
 	t->leading = false;
 	set_muted(t, false);
 	/* Followers have their answers, or one of them has to lead. */
-	progress_note(&t->progress);
+	progress_note(&t->session.progress);
 }
 
 static void cancel_sleep(void *userdata)
@@ -241,12 +267,12 @@ static int sleep_leading(struct sleeper *sleeper, bool receives, int timeout_ms)
 
 	pthread_cleanup_push(cancel_sleep, sleeper);
 	if (receives)
-		r = connection_receive(&t->connection, true);
-	else if (connection_is_queued_out(&t->connection))
-		connection_wait(&t->connection, timeout_ms);
+		r = connection_receive(&t->session.connection, true);
+	else if (connection_is_queued_out(&t->session.connection))
+		connection_wait(&t->session.connection, timeout_ms);
 	pthread_setcancelstate(sleeper->cancel_state, NULL);
 	if (!receives)
-		(void)epoll_wait(t->connection.epoll, &event, 1, timeout_ms);
+		(void)epoll_wait(t->session.connection.epoll, &event, 1, timeout_ms);
 	else if (r == 0)
 		pthread_testcancel();
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
@@ -256,7 +282,7 @@ static int sleep_leading(struct sleeper *sleeper, bool receives, int timeout_ms)
 
 static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct sleeper *sleeper)
 {
-	bool receives = connection_may_wait(&t->connection) &&
+	bool receives = connection_may_wait(&t->session.connection) &&
 		deadline - now > CONNECTION_PATIENCE_US;
 	int received, r;
 
@@ -272,7 +298,7 @@ static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct slee
 		return r;
 	t->leading = false;
 	r = receive_answers(t, receives ? take(t, received) : receive(t));
-	requests_send(t);
+	requests_send(&t->session);
 	end_leading(t);
 	return r;
 }
@@ -280,7 +306,7 @@ static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct slee
 /* Waits for another thread's progress, or a while: the caller looks again. Return: 0 or -ECHILD. */
 static int follow(struct toytimer *t, uint64_t now, uint64_t deadline, struct sleeper *sleeper)
 {
-	unsigned int count = progress_count(&t->progress);
+	unsigned int count = progress_count(&t->session.progress);
 	uint64_t span = deadline - now < CONNECTION_PATIENCE_US ? deadline - now
 								: CONNECTION_PATIENCE_US;
 
@@ -288,7 +314,7 @@ static int follow(struct toytimer *t, uint64_t now, uint64_t deadline, struct sl
 	handle_release(t);
 	pthread_cleanup_push(cancel_sleep, sleeper);
 	pthread_setcancelstate(sleeper->cancel_state, NULL);
-	progress_wait(&t->progress, count, span);
+	progress_wait(&t->session.progress, count, span);
 	pthread_testcancel();
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_cleanup_pop(0);
@@ -300,10 +326,10 @@ int handle_await(struct toytimer *t, uint64_t deadline, handle_undo undo, void *
 	struct sleeper sleeper = {.t = t, .undo = undo, .userdata = userdata};
 	uint64_t now = toytimer_now(TOYTIMER_MONOTONIC);
 
-	requests_send(t);
+	requests_send(&t->session);
 	if (now >= deadline) {
-		if (t->connection.state != CONNECTION_UP && t->connection.error)
-			return t->connection.error;
+		if (t->session.connection.state != CONNECTION_UP && t->session.connection.error)
+			return t->session.connection.error;
 		return -ETIMEDOUT;
 	}
 	if (!t->leading)
@@ -314,26 +340,26 @@ int handle_await(struct toytimer *t, uint64_t deadline, handle_undo undo, void *
 static void forget_awaited(struct toytimer *t, void *userdata)
 {
 	(void)userdata;
-	t->dispatch.awaited--;
+	t->session.dispatch.awaited--;
 }
 
 int handle_await_handler(struct toytimer *t, uint64_t timer, uint64_t deadline)
 {
 	struct sleeper sleeper = {.t = t, .undo = forget_awaited};
-	uint64_t number = t->dispatch.number;
+	uint64_t number = t->session.dispatch.number;
 	int r = 0;
 
-	if (t->dispatch.timer != timer || dispatch_is_here(t))
+	if (t->session.dispatch.timer != timer || dispatch_is_here(&t->session))
 		return 0;
-	t->dispatch.awaited++;
-	while (r == 0 && t->dispatch.running && t->dispatch.number == number) {
+	t->session.dispatch.awaited++;
+	while (r == 0 && t->session.dispatch.running && t->session.dispatch.number == number) {
 		uint64_t now = toytimer_now(TOYTIMER_MONOTONIC);
 
 		r = now < deadline ? follow(t, now, deadline, &sleeper) : -ETIMEDOUT;
 		if (r == -ECHILD)
 			return r;
 	}
-	t->dispatch.awaited--;
+	t->session.dispatch.awaited--;
 	return r;
 }
 

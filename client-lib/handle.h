@@ -21,31 +21,21 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "clock_offset.h"
-#include "connection.h"
-#include "dispatch.h"
-#include "events.h"
-#include "progress.h"
-#include "requests.h"
-#include "timers.h"
+#include "session.h"
 #include "toytimer.h"
-
-#define _public_ __attribute__((__visibility__("default")))
 
 struct toytimer {
 	atomic_uint references;
 	pthread_mutex_t lock;
-	struct progress progress; /* of whatever a thread may wait for */
 	uint64_t timeout;
-	int cancel_state; /* of the thread that holds the lock, from before it took it */
-	bool leading;	  /* a thread waits on the connection */
-	bool watched;	  /* another thread was seen to process meanwhile */
-	bool muted;	  /* `epoll` does not tell of `connection.epoll` */
-	bool starved;	  /* there was no memory for a packet, which waits in `connection` */
-	bool more;	  /* packets may be left: the last call took as many as it may */
-	bool signalled;	  /* `signal` is readable */
-	bool run_over;	  /* `over` is readable */
-	struct dispatch dispatch;
+	int cancel_state;     /* of the thread that holds the lock, from before it took it */
+	bool leading;	      /* a thread waits on the connection */
+	bool watched;	      /* another thread was seen to process meanwhile */
+	bool muted;	      /* `epoll` does not tell of `connection.epoll` */
+	bool starved;	      /* there was no memory for a packet, which waits in `connection` */
+	bool more;	      /* packets may be left: the last call took as many as it may */
+	bool signalled;	      /* `signal` is readable */
+	bool run_over;	      /* `over` is readable */
 	unsigned int runners; /* threads that sleep in toytimer_run() */
 	unsigned int stopped; /* of these, threads that toytimer_stop() is to wake */
 	uint64_t stops;	      /* calls of toytimer_stop() */
@@ -53,12 +43,7 @@ struct toytimer {
 	int epoll;	      /* the caller's: connection.epoll and signal */
 	int signal;	      /* eventfd, see handle_leave() */
 	int over;	      /* eventfd: tells runners that toytimer_run() may end */
-	struct clock_offsets offsets;
-	uint64_t wall_offset; /* realtime - boottime, as timers were told of it last */
-	struct connection connection;
-	struct timers timers;
-	struct events events;
-	struct requests requests;
+	struct session session;
 };
 
 /* Takes the lock and holds off the cancelling of this thread. Return: 0, -EINVAL for NULL, -ECHILD
@@ -117,21 +102,3 @@ void handle_yield_to_leader(struct toytimer *t);
 
 /* Frees a handle, also a half-built one. In a forked child it leaves the parent's alone. */
 void handle_free(struct toytimer *t);
-
-/* Queues a call and waits for its answer. Return: 0: its results are in it; a negative errno: it is no
- * longer the caller's. (calls.c) */
-int call_ask(struct toytimer *t, struct call *call, uint64_t deadline);
-
-/* Registers a timer again that is at its end, and waits for the answer. (register.c) */
-int register_again(struct toytimer *t, struct timer *timer, const struct proto_rearm *record);
-
-/* The same without waiting: a refusal becomes an event. */
-void register_again_async(
-	struct toytimer *t, struct timer *timer, const struct proto_rearm *record);
-
-/*
- * Does what the packet in connection.in says. (answers.c)
- * Return: 0; -ENOMEM: nothing was done, the packet stays; another negative errno: this connection
- * is at its end, for that reason.
- */
-int answers_take(struct toytimer *t);

@@ -8,8 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "codec.h"
 #include "handle.h"
+#include "public.h"
+#include "requests.h"
 #include "text.h"
 
 /* What a request of several pages goes by. */
@@ -59,11 +62,11 @@ static int ask_page(struct toytimer *t, struct pages *pages, struct call **ret)
 	struct call *call;
 	int r;
 
-	if (!requests_supports(t, pages->opcode))
+	if (!requests_supports(&t->session, pages->opcode))
 		return -ENOSYS;
 	if (!pages->deadline)
 		pages->deadline = handle_deadline(t);
-	if (pages->cursor && pages->times != t->connection.times) {
+	if (pages->cursor && pages->times != t->session.connection.times) {
 		if (pages->opcode != PROTO_CANCEL_MATCHING)
 			return -ECONNRESET;
 		pages->cursor = 0; /* another daemon; to cancel again what is gone does no harm */
@@ -82,7 +85,7 @@ static int ask_page(struct toytimer *t, struct pages *pages, struct call **ret)
 		return r;
 	}
 	pages->cursor = call->page.cursor;
-	pages->times = t->connection.times;
+	pages->times = t->session.connection.times;
 	*ret = call;
 	return 0;
 }
@@ -96,7 +99,8 @@ static int show(struct toytimer *t, const struct proto_listed *listed,
 		.label = label,
 		.clock = (enum toytimer_clock)listed->clock,
 		.flags = listed->flags & PROTO_WAKE_SYSTEM ? TOYTIMER_WAKE_SYSTEM : 0,
-		.due = clock_offsets_listed(&t->offsets, listed->clock, listed->due, listed->left),
+		.due = clock_offsets_listed(
+			&t->session.offsets, listed->clock, listed->due, listed->left),
 		.left = listed->left,
 		.slack = listed->slack,
 		.every = listed->every,
@@ -128,7 +132,7 @@ static int show_page(struct toytimer *t, struct call *call,
 	pthread_cleanup_push(drop_call, call);
 	for (size_t i = 0; r == 0 && i < call->page.n; i++) {
 		r = show(t, &call->page.records[i], handler, userdata);
-		if (!connection_is_ours(&t->connection))
+		if (!connection_is_ours(&t->session.connection))
 			r = -ECHILD;
 	}
 	pthread_cleanup_pop(1);
@@ -195,15 +199,15 @@ static uint64_t cancel_ended(struct toytimer *t, const struct proto_match *m)
 
 	if (m->flags & PROTO_MATCH_USER && m->uid != geteuid())
 		return 0;
-	for (uint32_t i = 0; i < t->timers.used; i++) {
-		struct timer *timer = &t->timers.array[i];
+	for (uint32_t i = 0; i < t->session.timers.used; i++) {
+		struct timer *timer = &t->session.timers.array[i];
 
 		if (timer->state != TIMER_ENDED || timer->abandoned)
 			continue;
 		if (m->flags & PROTO_MATCH_LABEL &&
 			strncmp(timer->label ? timer->label : "", m->label, sizeof(m->label)) != 0)
 			continue;
-		timers_drop(&t->timers, timer);
+		timers_drop(&t->session.timers, timer);
 		n++;
 	}
 	return n;

@@ -14,6 +14,9 @@
 #include "codec.h"
 #include "handle.h"
 #include "instant.h"
+#include "public.h"
+#include "register.h"
+#include "requests.h"
 #include "text.h"
 
 /* Registrations in a packet, and how many may be queued before a blocking call waits for the socket
@@ -76,7 +79,7 @@ static int enroll(struct toytimer *t, const toytimer_registration *r, struct ins
 	int error = check_domain(r);
 
 	if (error == 0 && r->flags & TOYTIMER_TELL_CLOCK_SET &&
-		!(t->connection.capabilities & PROTO_CAN_TELL_CLOCK_SET))
+		!(t->session.connection.capabilities & PROTO_CAN_TELL_CLOCK_SET))
 		error = -ENOSYS;
 
 	if (error == 0)
@@ -85,7 +88,7 @@ static int enroll(struct toytimer *t, const toytimer_registration *r, struct ins
 		error = copy_label(r->label, &model.label);
 	if (error < 0)
 		return error;
-	*ret_timer = timers_name(&t->timers, timers_add(&t->timers, &model));
+	*ret_timer = timers_name(&t->session.timers, timers_add(&t->session.timers, &model));
 	if (batch)
 		batch->pending++;
 	return 0;
@@ -94,15 +97,15 @@ static int enroll(struct toytimer *t, const toytimer_registration *r, struct ins
 /* Whether a further packet is full: worth a try to send it, and none more until the next one is. */
 static bool packet_full(const struct toytimer *t)
 {
-	return t->timers.unsent_count && t->timers.unsent_count % PACKET == 0;
+	return t->session.timers.unsent_count && t->session.timers.unsent_count % PACKET == 0;
 }
 
 /* Nobody waits any more: what is not sent is not registered, what is sent will be cancelled.
  * O(n). */
 static void abandon(struct toytimer *t, struct batch *batch, int error)
 {
-	for (uint32_t place = t->timers.first; batch->pending && place != TIMERS_NONE;) {
-		struct timer *timer = timers_at(&t->timers, place);
+	for (uint32_t place = t->session.timers.first; batch->pending && place != TIMERS_NONE;) {
+		struct timer *timer = timers_at(&t->session.timers, place);
 
 		place = timer->next;
 		if (timer->state == TIMER_HELD || timer->batch != batch)
@@ -113,11 +116,11 @@ static void abandon(struct toytimer *t, struct batch *batch, int error)
 		if (batch->errors)
 			batch->errors[timer->number] = error;
 		if (timer->state == TIMER_QUEUED) {
-			timers_drop(&t->timers, timer);
+			timers_drop(&t->session.timers, timer);
 			continue;
 		}
 		timer->batch = NULL;
-		timers_abandon(&t->timers, timer);
+		timers_abandon(&t->session.timers, timer);
 	}
 }
 
@@ -137,9 +140,9 @@ static int give_way(struct toytimer *t, size_t n, uint64_t deadline, struct batc
 {
 	int r = handle_pump(t, false);
 
-	while (r == 0 && t->timers.unsent_count >= QUEUED_MAX)
+	while (r == 0 && t->session.timers.unsent_count >= QUEUED_MAX)
 		r = handle_await(t, deadline, abandon_cancelled, batch);
-	return r ?: timers_reserve(&t->timers, n);
+	return r ?: timers_reserve(&t->session.timers, n);
 }
 
 static void register_all(
@@ -174,8 +177,8 @@ int register_again(struct toytimer *t, struct timer *timer, const struct proto_r
 	struct batch batch = {.errors = &error, .pending = 1};
 	uint64_t deadline = handle_deadline(t);
 
-	requests_forget_rearms(t, timers_name(&t->timers, timer));
-	timers_revive(&t->timers, timer, record, &batch);
+	requests_forget_rearms(&t->session, timers_name(&t->session.timers, timer));
+	timers_revive(&t->session.timers, timer, record, &batch);
 	while (r == 0 && batch.pending)
 		r = handle_await(t, deadline, abandon_cancelled, &batch);
 	if (r < 0)
@@ -185,8 +188,8 @@ int register_again(struct toytimer *t, struct timer *timer, const struct proto_r
 
 void register_again_async(struct toytimer *t, struct timer *timer, const struct proto_rearm *record)
 {
-	requests_forget_rearms(t, timers_name(&t->timers, timer));
-	timers_revive(&t->timers, timer, record, NULL);
+	requests_forget_rearms(&t->session, timers_name(&t->session.timers, timer));
+	timers_revive(&t->session.timers, timer, record, NULL);
 	if (packet_full(t))
 		(void)handle_pump(t, false);
 }
@@ -204,7 +207,7 @@ _public_ int toytimer_register_many(toytimer *t, const toytimer_registration *r,
 	error = handle_enter(t);
 	if (error < 0)
 		return error;
-	error = timers_reserve(&t->timers, n);
+	error = timers_reserve(&t->session.timers, n);
 	if (error == 0)
 		register_all(t, r, n, &batch);
 	handle_leave(t);
@@ -238,7 +241,7 @@ _public_ int toytimer_register_async(
 	error = handle_enter(t);
 	if (error < 0)
 		return error;
-	error = timers_reserve(&t->timers, 1);
+	error = timers_reserve(&t->session.timers, 1);
 	if (error == 0)
 		error = enroll(t, r, &now, NULL, 0, &timer);
 	if (error == 0 && ret_timer)
@@ -257,7 +260,7 @@ _public_ int toytimer_flush(toytimer *t)
 
 	if (r < 0)
 		return r;
-	requests_send(t);
+	requests_send(&t->session);
 	handle_leave(t);
 	return 0;
 }

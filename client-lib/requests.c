@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "codec.h"
-#include "handle.h"
+#include "dispatch.h"
+#include "requests.h"
 
 /* How many asynchronous cancels share a packet. */
 #define CANCELS_SHARED 64
@@ -77,15 +78,15 @@ void call_finish(struct call *call, int result)
 		call_free(call);
 }
 
-void requests_queue(struct toytimer *t, struct call *call)
+void requests_queue(struct session *s, struct call *call)
 {
-	call->after = t->timers.queued;
-	append(&t->requests, call);
+	call->after = s->timers.queued;
+	append(&s->requests, call);
 }
 
-void requests_abandon(struct toytimer *t, struct call *call)
+void requests_abandon(struct session *s, struct call *call)
 {
-	struct requests *q = &t->requests;
+	struct requests *q = &s->requests;
 
 	call->abandoned = true;
 	if (call->opcode == PROTO_CANCEL && call->cancels[0].timer)
@@ -98,9 +99,9 @@ void requests_abandon(struct toytimer *t, struct call *call)
 		}
 }
 
-int requests_queue_cancel(struct toytimer *t, const struct timer *timer)
+int requests_queue_cancel(struct session *s, const struct timer *timer)
 {
-	struct call *call = t->requests.last;
+	struct call *call = s->requests.last;
 
 	if (!call || call->opcode != PROTO_CANCEL || !call->abandoned || call->n == call->room) {
 		call = call_new(PROTO_CANCEL, CANCELS_SHARED);
@@ -108,42 +109,42 @@ int requests_queue_cancel(struct toytimer *t, const struct timer *timer)
 			return -ENOMEM;
 		call->n = 0;
 		call->abandoned = true;
-		requests_queue(t, call);
+		requests_queue(s, call);
 	}
 	call->cancels[call->n++] = (struct cancel_item){
-		.timer = timers_name(&t->timers, timer),
+		.timer = timers_name(&s->timers, timer),
 		.id = timer->id,
 	};
 	return 0;
 }
 
-void requests_forget_rearms(struct toytimer *t, uint64_t timer)
+void requests_forget_rearms(struct session *s, uint64_t timer)
 {
-	for (struct call *call = t->requests.first; call; call = call->next)
+	for (struct call *call = s->requests.first; call; call = call->next)
 		if (call->opcode == PROTO_REARM && call->rearm.timer == timer &&
 			!call->rearm.record.id)
 			call->rearm.timer = 0;
 }
 
-static struct request *add_request(struct toytimer *t, uint16_t opcode)
+static struct request *add_request(struct session *s, uint16_t opcode)
 {
-	struct requests *q = &t->requests;
+	struct requests *q = &s->requests;
 	struct request *request = &q->ring[(q->head + q->length++) % REQUESTS_MAX];
 
 	if (q->length == 1)
-		clock_offsets_reset(&t->offsets);
+		clock_offsets_reset(&s->offsets);
 	*request = (struct request){
-		.serial = ++t->connection.serial,
+		.serial = ++s->connection.serial,
 		.opcode = opcode,
 		.first = TIMERS_NONE,
 	};
 	return request;
 }
 
-static void write_registration(struct toytimer *t, struct timer *timer, struct codec_writer *w)
+static void write_registration(struct session *s, struct timer *timer, struct codec_writer *w)
 {
 	struct proto_register record = {
-		.cookie = timers_name(&t->timers, timer),
+		.cookie = timers_name(&s->timers, timer),
 		.due = timer->due,
 		.slack = timer->slack,
 		.every = timer->every,
@@ -152,43 +153,43 @@ static void write_registration(struct toytimer *t, struct timer *timer, struct c
 		.flags = timer->flags,
 	};
 
-	record.flags |= clock_offsets_send(&t->offsets, timer->clock, timer->due, &record.due);
+	record.flags |= clock_offsets_send(&s->offsets, timer->clock, timer->due, &record.due);
 	if (timer->label)
 		memcpy(record.label, timer->label, strnlen(timer->label, sizeof(record.label)));
 	codec_put(w, &record, sizeof(record));
 }
 
-static void send_registrations(struct toytimer *t)
+static void send_registrations(struct session *s)
 {
-	struct request *request = add_request(t, PROTO_REGISTER);
+	struct request *request = add_request(s, PROTO_REGISTER);
 	struct codec_writer w;
 	struct timer *timer;
 
-	request->first = t->timers.unsent;
-	codec_begin(&w, t->connection.out, PROTO_REGISTER, request->serial);
-	while ((timer = timers_at(&t->timers, t->timers.unsent)) && !codec_full(&w)) {
-		write_registration(t, timer, &w);
-		timers_sent(&t->timers);
+	request->first = s->timers.unsent;
+	codec_begin(&w, s->connection.out, PROTO_REGISTER, request->serial);
+	while ((timer = timers_at(&s->timers, s->timers.unsent)) && !codec_full(&w)) {
+		write_registration(s, timer, &w);
+		timers_sent(&s->timers);
 	}
 	request->count = w.header.count;
-	t->connection.out_size = codec_end(&w, 0);
+	s->connection.out_size = codec_end(&w, 0);
 }
 
 /* The registrations of a request that was sent: they still follow one another in the list. */
-static void write_registrations(struct toytimer *t, const struct request *request)
+static void write_registrations(struct session *s, const struct request *request)
 {
-	struct timer *timer = timers_at(&t->timers, request->first);
+	struct timer *timer = timers_at(&s->timers, request->first);
 	struct codec_writer w;
 
-	codec_begin(&w, t->connection.out, PROTO_REGISTER, request->serial);
+	codec_begin(&w, s->connection.out, PROTO_REGISTER, request->serial);
 	for (uint16_t i = 0; i < request->count; i++) {
-		write_registration(t, timer, &w);
-		timer = timers_at(&t->timers, timer->next);
+		write_registration(s, timer, &w);
+		timer = timers_at(&s->timers, timer->next);
 	}
-	t->connection.out_size = codec_end(&w, 0);
+	s->connection.out_size = codec_end(&w, 0);
 }
 
-static void write_call(struct toytimer *t, struct request *request)
+static void write_call(struct session *s, struct request *request)
 {
 	struct call *call = request->call;
 	const struct timer *timer;
@@ -197,7 +198,7 @@ static void write_call(struct toytimer *t, struct request *request)
 	struct codec_writer w;
 	uint64_t cursor = 0;
 
-	codec_begin(&w, t->connection.out, call->opcode, request->serial);
+	codec_begin(&w, s->connection.out, call->opcode, request->serial);
 	switch (call->opcode) {
 	case PROTO_CANCEL:
 		for (size_t i = 0; i < call->n; i++)
@@ -206,10 +207,10 @@ static void write_call(struct toytimer *t, struct request *request)
 		break;
 	case PROTO_REARM:
 		rearm = call->rearm.record;
-		timer = timers_find(&t->timers, call->rearm.timer);
+		timer = timers_find(&s->timers, call->rearm.timer);
 		if (timer)
 			rearm.flags |= clock_offsets_send(
-				&t->offsets, timer->clock, rearm.due, &rearm.due);
+				&s->offsets, timer->clock, rearm.due, &rearm.due);
 		codec_put(&w, &rearm, sizeof(rearm));
 		break;
 	case PROTO_LIST:
@@ -225,38 +226,38 @@ static void write_call(struct toytimer *t, struct request *request)
 		break;
 	}
 	request->count = w.header.count;
-	t->connection.out_size = codec_end(&w, cursor);
+	s->connection.out_size = codec_end(&w, cursor);
 }
 
-static void send_call(struct toytimer *t, struct call *call)
+static void send_call(struct session *s, struct call *call)
 {
-	struct request *request = add_request(t, call->opcode);
+	struct request *request = add_request(s, call->opcode);
 
 	request->call = call;
-	write_call(t, request);
+	write_call(s, request);
 }
 
 /* Sends the first of those that have to be sent again. */
-static void send_again(struct toytimer *t)
+static void send_again(struct session *s)
 {
-	struct requests *q = &t->requests;
+	struct requests *q = &s->requests;
 	struct request *request = &q->ring[(q->head + q->length - q->again--) % REQUESTS_MAX];
 
 	if (request->opcode == PROTO_REGISTER)
-		write_registrations(t, request);
+		write_registrations(s, request);
 	else
-		write_call(t, request);
+		write_call(s, request);
 }
 
-int requests_resume(struct toytimer *t, uint64_t serial)
+int requests_resume(struct session *s, uint64_t serial)
 {
-	struct requests *q = &t->requests;
+	struct requests *q = &s->requests;
 
-	if (serial != t->connection.serial - q->length)
+	if (serial != s->connection.serial - q->length)
 		return -EPROTO;
 	q->again = q->length;
-	clock_offsets_reset(&t->offsets);
-	t->connection.out_size = 0; /* the last of them, if it is still there */
+	clock_offsets_reset(&s->offsets);
+	s->connection.out_size = 0; /* the last of them, if it is still there */
 	return 0;
 }
 
@@ -265,81 +266,81 @@ int requests_resume(struct toytimer *t, uint64_t serial)
  * and a re-arming knows the timer's id. What somebody waits for goes before registrations that came
  * later, however many there are.
  */
-static struct call *next_call(struct toytimer *t)
+static struct call *next_call(struct session *s)
 {
-	struct call *call = t->requests.first;
+	struct call *call = s->requests.first;
 	const struct timer *timer;
 
 	if (!call ||
-		(t->timers.unsent_count && t->timers.queued - t->timers.unsent_count < call->after))
+		(s->timers.unsent_count && s->timers.queued - s->timers.unsent_count < call->after))
 		return NULL;
 	if (call->opcode == PROTO_REARM && !call->rearm.record.id) {
-		timer = timers_find(&t->timers, call->rearm.timer);
+		timer = timers_find(&s->timers, call->rearm.timer);
 		if (timer && timer->state == TIMER_SENT)
 			return NULL;
 	}
 	return call;
 }
 
-bool requests_ready(struct toytimer *t)
+bool requests_ready(struct session *s)
 {
-	return t->connection.state == CONNECTION_UP && !t->connection.blocked &&
-		(t->requests.again ||
-			(t->requests.length < REQUESTS_MAX &&
-				(t->timers.unsent_count || next_call(t))));
+	return s->connection.state == CONNECTION_UP && !s->connection.blocked &&
+		(s->requests.again ||
+			(s->requests.length < REQUESTS_MAX &&
+				(s->timers.unsent_count || next_call(s))));
 }
 
 /* What would be said of a call in vain. Return: 0: it is to be sent; or a negative errno. */
-static int check_call(struct toytimer *t, struct call *call)
+static int check_call(struct session *s, struct call *call)
 {
 	const struct timer *timer;
 
-	if (!requests_supports(t, call->opcode))
+	if (!requests_supports(s, call->opcode))
 		return -ENOSYS;
 	if (call->opcode != PROTO_REARM || call->rearm.record.id)
 		return 0;
-	timer = timers_find(&t->timers, call->rearm.timer);
+	timer = timers_find(&s->timers, call->rearm.timer);
 	if (!timer || timer->state != TIMER_HELD || timer->abandoned)
 		return -ENOENT;
 	call->rearm.record.id = timer->id;
 	return 0;
 }
 
-static void send_next_call(struct toytimer *t, struct call *call)
+static void send_next_call(struct session *s, struct call *call)
 {
 	int r;
 
-	take_off(&t->requests, call, NULL);
-	r = check_call(t, call);
+	take_off(&s->requests, call, NULL);
+	r = check_call(s, call);
 	if (r < 0)
 		call_finish(call, r);
 	else
-		send_call(t, call);
+		send_call(s, call);
 }
 
-bool requests_supports(const struct toytimer *t, uint16_t opcode)
+bool requests_supports(const struct session *s, uint16_t opcode)
 {
 	return (opcode != PROTO_LIST_MATCHING && opcode != PROTO_CANCEL_MATCHING) ||
-		t->connection.capabilities & PROTO_CAN_MATCH;
+		s->connection.capabilities & PROTO_CAN_MATCH;
 }
 
-void requests_send(struct toytimer *t)
+void requests_send(struct session *s)
 {
 	/* The hello is not answered while GREETING, but may have to wait for the socket. */
-	while (t->connection.state != CONNECTION_DOWN && connection_send(&t->connection)) {
+	while (s->connection.state != CONNECTION_DOWN && connection_send(&s->connection)) {
 		struct call *call;
 
-		if (!requests_ready(t))
+		if (!requests_ready(s))
 			return;
-		if (t->requests.again) {
-			send_again(t);
+		if (s->requests.again) {
+			send_again(s);
 			continue;
 		}
-		call = next_call(t);
+		call = next_call(s);
 		if (call)
-			send_next_call(t, call);
+			send_next_call(s, call);
 		else
-			send_registrations(t);
+			send_registrations(s);
 	}
 }
 
@@ -361,34 +362,34 @@ void requests_done(struct requests *q)
 		q->again = q->length;
 }
 
-struct timer *requests_cancelled(struct toytimer *t, const struct cancel_item *item)
+struct timer *requests_cancelled(struct session *s, const struct cancel_item *item)
 {
-	struct timer *timer = item->timer ? timers_find(&t->timers, item->timer)
-					  : timers_find_id(&t->timers, item->id);
+	struct timer *timer = item->timer ? timers_find(&s->timers, item->timer)
+					  : timers_find_id(&s->timers, item->id);
 	bool holds = timer && (timer->state == TIMER_HELD || timer->state == TIMER_ENDED) &&
 		timer->id == item->id;
 
-	return holds && !dispatch_is_last_of(t, timer) ? timer : NULL;
+	return holds && !dispatch_is_last_of(s, timer) ? timer : NULL;
 }
 
 /* A timer that the daemon no longer knows is cancelled by that. An
  * id is gone with the daemon that gave it: to send it again might hit another timer. */
-static void cancels_lost(struct toytimer *t, struct call *call)
+static void cancels_lost(struct session *s, struct call *call)
 {
 	for (size_t i = 0; i < call->n; i++) {
 		struct cancel_item *item = &call->cancels[i];
-		struct timer *timer = requests_cancelled(t, item);
+		struct timer *timer = requests_cancelled(s, item);
 
 		item->error = timer ? 0 : -ENOENT;
 		if (timer)
-			timers_drop(&t->timers, timer);
+			timers_drop(&s->timers, timer);
 	}
 	call_finish(call, 0);
 }
 
-static void rearm_lost(struct toytimer *t, struct call *call)
+static void rearm_lost(struct session *s, struct call *call)
 {
-	struct timer *timer = timers_find(&t->timers, call->rearm.timer);
+	struct timer *timer = timers_find(&s->timers, call->rearm.timer);
 
 	bool known = timer &&
 		(call->rearm.record.id
@@ -400,14 +401,14 @@ static void rearm_lost(struct toytimer *t, struct call *call)
 	call_finish(call, known ? 0 : -ENOENT);
 }
 
-static void call_lost(struct toytimer *t, struct call *call)
+static void call_lost(struct session *s, struct call *call)
 {
 	switch (call->opcode) {
 	case PROTO_CANCEL:
-		cancels_lost(t, call);
+		cancels_lost(s, call);
 		return;
 	case PROTO_REARM:
-		rearm_lost(t, call);
+		rearm_lost(s, call);
 		return;
 	case PROTO_LIST:
 	case PROTO_LIST_MATCHING:
@@ -424,25 +425,25 @@ static void call_lost(struct toytimer *t, struct call *call)
 	if (call->abandoned)
 		call_finish(call, 0);
 	else
-		append(&t->requests, call);
+		append(&s->requests, call);
 }
 
-void requests_lost(struct toytimer *t)
+void requests_lost(struct session *s)
 {
-	struct requests *q = &t->requests;
+	struct requests *q = &s->requests;
 	struct requests was = *q;
 	struct call *call, *next;
 
-	clock_offsets_reset(&t->offsets);
+	clock_offsets_reset(&s->offsets);
 	requests_init(q);
 	for (uint32_t i = 0; i < was.length; i++) {
 		call = was.ring[(was.head + i) % REQUESTS_MAX].call;
 		if (call)
-			call_lost(t, call);
+			call_lost(s, call);
 	}
 	for (call = was.first; call; call = next) {
 		next = call->next;
-		call_lost(t, call);
+		call_lost(s, call);
 	}
-	timers_requeue(&t->timers);
+	timers_requeue(&s->timers);
 }

@@ -13,76 +13,7 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "proto.h"
-
-struct toytimer;
-
-#define REQUESTS_MAX 64
-
-/* The answer must fit into a packet as well as the request. */
-#define CANCELS_MAX PROTO_RECORDS_MAX(struct proto_cancel_answer)
-
-/* Blocking registrations: who waits for their answers. On the waiting thread's stack. */
-struct batch {
-	size_t pending;
-	int registered;
-	uint64_t *timers; /* NULL: not wanted */
-	int *errors;	  /* NULL: not wanted */
-};
-
-struct cancel_item {
-	uint64_t timer; /* 0: known by its id alone */
-	uint64_t id;
-	size_t index; /* of it at the caller */
-	int error;
-};
-
-struct call {
-	struct call *next; /* requests::first */
-	uint64_t after;	   /* to be sent when so many registrations were, see timers::queued */
-	uint16_t opcode;
-	bool done;
-	bool abandoned;	   /* nobody waits: it is freed with its answer */
-	bool asynchronous; /* of a re-arming: its refusal becomes an event */
-	int result;	   /* of the request as a whole */
-	union {
-		struct {
-			uint64_t timer;		   /* 0: its last wake has won */
-			struct proto_rearm record; /* id 0: to be filled in from the timer */
-		} rearm;
-		/* One page of a listing, or of a cancelling by user and label. */
-		struct {
-			struct proto_match match;
-			uint64_t cursor;	      /* of the request, then of the answer */
-			struct proto_listed *records; /* of a listing */
-			uint64_t n;		      /* listed or cancelled */
-		} page;
-		struct proto_status_answer status;
-	};
-	size_t n;    /* cancels; 0 but for PROTO_CANCEL */
-	size_t room; /* for cancels */
-	struct cancel_item cancels[];
-};
-
-struct request {
-	uint64_t serial;
-	uint16_t opcode;
-	uint16_t count;
-	uint32_t first;	   /* PROTO_REGISTER: its first timer; the others follow in the list */
-	struct call *call; /* else */
-};
-
-struct requests {
-	struct request ring[REQUESTS_MAX];
-	uint32_t head, length;
-	uint32_t again; /* how many of its last are to be sent again, see requests_resume() */
-	struct call *first, *last; /* calls to be sent */
-	size_t calls;		   /* how many */
-};
+#include "session.h"
 
 void requests_init(struct requests *q);
 void requests_destroy(struct requests *q);
@@ -97,33 +28,33 @@ struct call *call_free(struct call *call);
 void call_finish(struct call *call, int result);
 
 /* Queues a call, to be sent after all registrations that are queued now. */
-void requests_queue(struct toytimer *t, struct call *call);
+void requests_queue(struct session *s, struct call *call);
 
 /* Queues the cancelling of a timer that the daemon holds, for which nobody waits. Several in a row
  * share a packet. Return: 0 or -ENOMEM. */
-int requests_queue_cancel(struct toytimer *t, const struct timer *timer);
+int requests_queue_cancel(struct session *s, const struct timer *timer);
 
 /* A timer gets another id: re-armings that are queued for it and have no id meant the one before. */
-void requests_forget_rearms(struct toytimer *t, uint64_t timer);
+void requests_forget_rearms(struct session *s, uint64_t timer);
 
 /* Nobody waits for a call any more. What is not sent yet is not sent later behind the caller's
  * back, unless it is to be rid of timers of this handle. */
-void requests_abandon(struct toytimer *t, struct call *call);
+void requests_abandon(struct session *s, struct call *call);
 
 /*
  * The timer of this handle that a cancelling means. One that was asked for by its id may have come to
  * be ours since. NULL: none. Its last handler runs then, and may have armed it again under another id.
  */
-struct timer *requests_cancelled(struct toytimer *t, const struct cancel_item *item);
+struct timer *requests_cancelled(struct session *s, const struct cancel_item *item);
 
 /* Sends what is queued, as far as the socket takes it. */
-void requests_send(struct toytimer *t);
+void requests_send(struct session *s);
 
 /* Whether the daemon that was connected last knows such a request. */
-bool requests_supports(const struct toytimer *t, uint16_t opcode);
+bool requests_supports(const struct session *s, uint16_t opcode);
 
 /* Whether requests_send() could send something that no answer and no EPOLLOUT will call it for. */
-bool requests_ready(struct toytimer *t);
+bool requests_ready(struct session *s);
 
 /* The oldest request in flight, which is the next to be answered, if it has that serial and opcode,
  * or NULL. */
@@ -136,8 +67,8 @@ void requests_done(struct requests *q);
  * Another daemon has taken the session over, and all up to this serial was applied. What is in
  * flight is to be sent again as it was. Return: 0; -EPROTO: it is not that of the last answer.
  */
-int requests_resume(struct toytimer *t, uint64_t serial);
+int requests_resume(struct session *s, uint64_t serial);
 
 /* The connection is lost and with it all that the daemon knew: settles what can be settled here and
  * queues the rest again. */
-void requests_lost(struct toytimer *t);
+void requests_lost(struct session *s);

@@ -6,9 +6,10 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "handle.h"
 #include "proto.h"
+#include "public.h"
 #include "text.h"
+#include "toytimer.h"
 
 int text_errno(uint32_t status)
 {

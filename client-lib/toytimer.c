@@ -9,36 +9,19 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "descriptor.h"
+#include "dispatch.h"
 #include "handle.h"
+#include "handler.h"
+#include "public.h"
+#include "requests.h"
 #include "text.h"
 
 _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 
 #define TIMEOUT_US UINT64_C(25000000) /* as sd-bus has it */
-
-void handle_free(struct toytimer *t)
-{
-	bool ours = t->connection.pages && connection_is_ours(&t->connection);
-
-	connection_destroy(&t->connection);
-	if (t->epoll >= 0)
-		close(t->epoll);
-	if (t->signal >= 0)
-		close(t->signal);
-	if (t->over >= 0)
-		close(t->over);
-	requests_destroy(&t->requests);
-	events_destroy(&t->events);
-	timers_destroy(&t->timers);
-	/* In a forked child, a thread of the parent's may seem to hold the lock for ever. */
-	if (ours)
-		pthread_mutex_destroy(&t->lock);
-	free(t);
-}
 
 static int init_descriptors(struct toytimer *t)
 {
@@ -53,7 +36,7 @@ static int init_descriptors(struct toytimer *t)
 	t->over = descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (t->over < 0)
 		return t->over;
-	if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->connection.epoll, &event) < 0 ||
+	if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->session.connection.epoll, &event) < 0 ||
 		epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->signal, &event) < 0)
 		return text_local(errno);
 	return 0;
@@ -72,11 +55,11 @@ static int wait_until_up(struct toytimer *t)
 	int r = handle_enter(t);
 
 	pthread_cleanup_push(free_cancelled, t);
-	while (r == 0 && t->connection.state != CONNECTION_UP) {
+	while (r == 0 && t->session.connection.state != CONNECTION_UP) {
 		r = handle_await(t, deadline, NULL, NULL);
-		if (r == 0 && t->connection.state == CONNECTION_DOWN &&
-			t->connection.error != -ETIMEDOUT)
-			r = t->connection.error;
+		if (r == 0 && t->session.connection.state == CONNECTION_DOWN &&
+			t->session.connection.error != -ETIMEDOUT)
+			r = t->session.connection.error;
 	}
 	pthread_cleanup_pop(0);
 	handle_leave(t);
@@ -118,13 +101,13 @@ _public_ int toytimer_open(toytimer **ret, const char *path)
 	atomic_init(&t->references, 1);
 	t->epoll = t->signal = t->over = -1;
 	t->timeout = TIMEOUT_US;
-	timers_init(&t->timers);
-	requests_init(&t->requests);
-	clock_offsets_init(&t->offsets);
+	timers_init(&t->session.timers);
+	requests_init(&t->session.requests);
+	clock_offsets_init(&t->session.offsets);
 
 	r = -pthread_mutex_init(&t->lock, NULL);
 	if (r == 0)
-		r = connection_init(&t->connection, socket_path(path));
+		r = connection_init(&t->session.connection, socket_path(path));
 	if (r == 0)
 		r = init_descriptors(t);
 	if (r == 0)
@@ -148,9 +131,9 @@ _public_ toytimer *toytimer_ref(toytimer *t)
  * it: until then the copy has to stay. */
 static bool free_later(struct toytimer *t)
 {
-	if (connection_is_ours(&t->connection) || !dispatch_is_here(t))
+	if (connection_is_ours(&t->session.connection) || !dispatch_is_here(&t->session))
 		return false;
-	t->dispatch.forsaken = true;
+	t->session.dispatch.forsaken = true;
 	return true;
 }
 
@@ -181,33 +164,33 @@ _public_ int toytimer_get_fd(toytimer *t)
 {
 	if (!t)
 		return -EINVAL;
-	return connection_is_ours(&t->connection) ? t->epoll : -ECHILD;
+	return connection_is_ours(&t->session.connection) ? t->epoll : -ECHILD;
 }
 
 _public_ int toytimer_get_events(toytimer *t)
 {
 	if (!t)
 		return -EINVAL;
-	return connection_is_ours(&t->connection) ? POLLIN : -ECHILD;
+	return connection_is_ours(&t->session.connection) ? POLLIN : -ECHILD;
 }
 
 /* toytimer_process() with the lock held, and with whatever the handler returned. Return: as that,
- * or -ECHILD as dispatch_next(). */
+ * or -ECHILD as handler_call_next(). */
 static int process(struct toytimer *t, int *ret_result)
 {
 	int r = 0, error;
 
 	/* What handlers have queued is sent when no event is left, so that it travels together. */
-	if (!t->dispatch.running)
-		r = dispatch_next(t, ret_result);
+	if (!t->session.dispatch.running)
+		r = handler_call_next(t, ret_result);
 	if (r != 0)
 		return r;
 	handle_yield_to_leader(t);
 	/* While a handler runs, all that comes is taken in, or the descriptor would stay
 	 * readable. */
-	error = handle_pump(t, !t->dispatch.running);
-	if (!t->dispatch.running)
-		r = dispatch_next(t, ret_result);
+	error = handle_pump(t, !t->session.dispatch.running);
+	if (!t->session.dispatch.running)
+		r = handler_call_next(t, ret_result);
 	return r ?: error;
 }
 
@@ -217,7 +200,7 @@ _public_ int toytimer_process(toytimer *t)
 
 	if (r < 0)
 		return r;
-	r = dispatch_is_here(t) ? -EBUSY : process(t, &result);
+	r = dispatch_is_here(&t->session) ? -EBUSY : process(t, &result);
 	if (r == -ECHILD)
 		return r;
 	handle_leave(t);
@@ -230,7 +213,7 @@ _public_ int toytimer_wait(toytimer *t, uint64_t timeout)
 
 	if (r < 0)
 		return r;
-	requests_send(t);
+	requests_send(&t->session);
 	r = handle_sleep(t, timeout, false);
 	if (r != -ECHILD)
 		handle_leave(t);
@@ -276,7 +259,7 @@ _public_ int toytimer_run(toytimer *t)
 
 	if (r < 0)
 		return r;
-	r = dispatch_is_here(t) ? -EBUSY : run(t, &result);
+	r = dispatch_is_here(&t->session) ? -EBUSY : run(t, &result);
 	if (r == -ECHILD)
 		return r;
 	handle_leave(t);
@@ -303,7 +286,7 @@ _public_ int toytimer_get_timer(toytimer *t, uint64_t timer, uint64_t *ret_id, u
 
 	if (r < 0)
 		return r;
-	found = timers_find(&t->timers, timer);
+	found = timers_find(&t->session.timers, timer);
 	if (found && !found->abandoned) {
 		bool held = found->state == TIMER_HELD || found->state == TIMER_ENDED;
 
@@ -323,7 +306,7 @@ _public_ size_t toytimer_count(toytimer *t)
 
 	if (handle_enter(t) < 0)
 		return 0;
-	count = t->timers.count;
+	count = t->session.timers.count;
 	handle_leave(t);
 	return count;
 }
@@ -334,22 +317,7 @@ _public_ uint64_t toytimer_get_reconnects(toytimer *t)
 
 	if (handle_enter(t) < 0)
 		return 0;
-	times = t->connection.times;
+	times = t->session.connection.times;
 	handle_leave(t);
 	return times ? times - 1 : 0;
-}
-
-_public_ uint64_t toytimer_now(enum toytimer_clock clock)
-{
-	static const clockid_t clocks[] = {
-		[TOYTIMER_MONOTONIC] = CLOCK_MONOTONIC,
-		[TOYTIMER_BOOTTIME] = CLOCK_BOOTTIME,
-		[TOYTIMER_REALTIME] = CLOCK_REALTIME,
-	};
-	struct timespec now;
-
-	if ((unsigned int)clock >= sizeof(clocks) / sizeof(clocks[0]) ||
-		clock_gettime(clocks[clock], &now) < 0 || now.tv_sec < 0)
-		return 0;
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+
+#include "dispatch.h"
+#include "handler.h"
+
+/* One call of a handler, as its frame knows it. */
+struct running {
+	struct toytimer *t;
+	uint64_t number;
+	toytimer_handler handler;
+	void *userdata;
+	toytimer_event event;
+	bool left; /* the handler does not return */
+	struct _pthread_cleanup_buffer jump;
+};
+
+/*
+ * glibc's longjmp() calls what was registered here by frames that it leaves. So it tells of a jump out
+ * of a handler at once, and other threads need not wait for the next call of the thread that jumped.
+ * No header declares the two, and other C libraries do not have them.
+ */
+void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *userdata),
+	void *userdata) __attribute__((weak));
+void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute)
+	__attribute__((weak));
+
+/* Back from the handler, in the parent or in a child that was forked there. Return: 0 with the lock;
+ * -ECHILD. */
+static int come_back(struct toytimer *t, int cancel_state)
+{
+	int r = handle_retake(t, cancel_state);
+
+	if (r < 0 && t->session.dispatch.forsaken)
+		handle_free(t);
+	return r;
+}
+
+/* The handler throws or jumps, or its thread ends. */
+static void leave_handler(void *userdata)
+{
+	struct running *running = userdata;
+	struct toytimer *t = running->t;
+	int state;
+
+	/* The end of a thread is told in both ways. */
+	if (running->left)
+		return;
+	running->left = true;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	if (come_back(t, state) < 0)
+		return;
+	dispatch_end(&t->session, running->number);
+	handle_leave(t);
+}
+
+static void unwound(void *userdata)
+{
+	struct running *running = userdata;
+
+	if (_pthread_cleanup_push && _pthread_cleanup_pop)
+		_pthread_cleanup_pop(&running->jump, 0);
+	leave_handler(running);
+}
+
+/* A function of its own: dispatch_is_here() looks for its frame. */
+__attribute__((noinline)) static int call_handler(struct running *running, int *ret_result)
+{
+	struct toytimer *t = running->t;
+	int state, result, r;
+
+	running->number = dispatch_begin(&t->session, running->event.timer, (uintptr_t)call_handler,
+		__builtin_frame_address(0));
+	if (_pthread_cleanup_push && _pthread_cleanup_pop)
+		_pthread_cleanup_push(&running->jump, leave_handler, running);
+	pthread_cleanup_push(unwound, running);
+	state = handle_release(t);
+	pthread_setcancelstate(state, NULL);
+	result = running->handler(t, &running->event, running->userdata);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	pthread_cleanup_pop(0);
+	if (_pthread_cleanup_push && _pthread_cleanup_pop)
+		_pthread_cleanup_pop(&running->jump, 0);
+
+	r = come_back(t, state);
+	if (r < 0)
+		return r;
+	dispatch_end(&t->session, running->number);
+	*ret_result = result;
+	return 1;
+}
+
+int handler_call_next(struct toytimer *t, int *ret_result)
+{
+	struct event event;
+
+	while (events_pop(&t->session.events, &event)) {
+		struct timer *timer = timers_find(&t->session.timers, event.timer);
+		struct running running = {
+			.t = t,
+			.event =
+				{
+					.type = (enum toytimer_event_type)event.type,
+					.error = event.error,
+					.timer = event.timer,
+					.due = event.due,
+					.late = event.late,
+					.overruns = event.overruns,
+					.last = event.last,
+				},
+		};
+
+		if (!timer || timer->abandoned)
+			continue;
+		running.handler = timer->handler;
+		running.userdata = timer->userdata;
+		/* A wake that arrived before the connection was lost: the daemon that knew it is
+		 * gone. */
+		if (timer->state == TIMER_HELD || timer->state == TIMER_ENDED)
+			running.event.id = timer->id;
+		/* It is gone but for its own handler, which may re-arm it. */
+		if (event.last)
+			timers_abandon(&t->session.timers, timer);
+		return call_handler(&running, ret_result);
+	}
+	return 0;
+}

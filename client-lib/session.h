@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a handle knows of its session with the daemon: the connection, the timers, the events that wait,
+ * the requests that are under way, and the handler that runs. The lock of the handle guards all of it.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clock_offset.h"
+#include "connection.h"
+#include "events.h"
+#include "progress.h"
+#include "proto.h"
+#include "timers.h"
+
+#define REQUESTS_MAX 64
+
+/* The answer must fit into a packet as well as the request. */
+#define CANCELS_MAX PROTO_RECORDS_MAX(struct proto_cancel_answer)
+
+/* Blocking registrations: who waits for their answers. On the waiting thread's stack. */
+struct batch {
+	size_t pending;
+	int registered;
+	uint64_t *timers; /* NULL: not wanted */
+	int *errors;	  /* NULL: not wanted */
+};
+
+struct cancel_item {
+	uint64_t timer; /* 0: known by its id alone */
+	uint64_t id;
+	size_t index; /* of it at the caller */
+	int error;
+};
+
+struct call {
+	struct call *next; /* requests::first */
+	uint64_t after;	   /* to be sent when so many registrations were, see timers::queued */
+	uint16_t opcode;
+	bool done;
+	bool abandoned;	   /* nobody waits: it is freed with its answer */
+	bool asynchronous; /* of a re-arming: its refusal becomes an event */
+	int result;	   /* of the request as a whole */
+	union {
+		struct {
+			uint64_t timer;		   /* 0: its last wake has won */
+			struct proto_rearm record; /* id 0: to be filled in from the timer */
+		} rearm;
+		/* One page of a listing, or of a cancelling by user and label. */
+		struct {
+			struct proto_match match;
+			uint64_t cursor;	      /* of the request, then of the answer */
+			struct proto_listed *records; /* of a listing */
+			uint64_t n;		      /* listed or cancelled */
+		} page;
+		struct proto_status_answer status;
+	};
+	size_t n;    /* cancels; 0 but for PROTO_CANCEL */
+	size_t room; /* for cancels */
+	struct cancel_item cancels[];
+};
+
+struct request {
+	uint64_t serial;
+	uint16_t opcode;
+	uint16_t count;
+	uint32_t first;	   /* PROTO_REGISTER: its first timer; the others follow in the list */
+	struct call *call; /* else */
+};
+
+struct requests {
+	struct request ring[REQUESTS_MAX];
+	uint32_t head, length;
+	uint32_t again; /* how many of its last are to be sent again, see requests_resume() */
+	struct call *first, *last; /* calls to be sent */
+	size_t calls;		   /* how many */
+};
+
+struct dispatch {
+	bool running;
+	bool forsaken;	      /* a forked child dropped its last reference within the handler */
+	pthread_t thread;     /* that runs it */
+	uintptr_t function;   /* that calls handlers: see dispatch_is_here() */
+	const void *frame;    /* the stack of the handler is below this address */
+	uint64_t number;      /* of the handlers that were called; a frame knows its own */
+	uint64_t timer;	      /* whose handler: its name, which may be gone by now */
+	unsigned int awaited; /* threads that wait for the handler's end */
+};
+
+struct session {
+	struct clock_offsets offsets;
+	uint64_t wall_offset; /* realtime - boottime, as timers were told of it last */
+	struct connection connection;
+	struct timers timers;
+	struct events events;
+	struct requests requests;
+	struct dispatch dispatch;
+	struct progress progress; /* of whatever a thread may wait for */
+};
