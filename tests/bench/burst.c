@@ -54,7 +54,8 @@ static int other_woken(toytimer *t, const toytimer_event *event, void *userdata)
 		other->woken++;
 	}
 	__atomic_store_n(&other->ready, true, __ATOMIC_RELEASE);
-	return __atomic_load_n(&other->stop, __ATOMIC_ACQUIRE);
+	/* Only a negative number ends toytimer_run(). */
+	return __atomic_load_n(&other->stop, __ATOMIC_ACQUIRE) ? -ECANCELED : 0;
 }
 
 static pid_t start_other(const char *path)
