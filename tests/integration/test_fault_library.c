@@ -168,8 +168,8 @@ static void process_all(void)
 /* As if the daemon were another now. */
 static void lose_connection(void)
 {
-	if (t->connection.fd >= 0)
-		shutdown(t->connection.fd, SHUT_RDWR);
+	if (t->session.connection.fd >= 0)
+		shutdown(t->session.connection.fd, SHUT_RDWR);
 }
 
 static void do_all(void)
