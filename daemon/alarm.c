@@ -129,44 +129,35 @@ void alarm_close(struct alarm *alarm)
 	}
 }
 
-/* When each clock's alarm is to ring. Return: alarm_near(). */
-static bool look(const struct alarm *alarm, const struct worker *w, const struct now *now,
-	uint64_t at[static ARENA_CLOCKS])
+bool alarm_near(
+	const struct alarm *alarm, const struct alarm_deadlines *deadlines, const struct now *now)
 {
-	bool near = false, now_rings = false;
+	bool near = false;
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint64_t is = timers_now(now, clock);
-		bool early;
+		uint64_t at = deadlines->at[clock], time = timers_now(now, clock);
+		bool early = alarm->expired[clock] && at == alarm->armed[clock];
 
-		at[clock] = worker_next(w, clock);
-		early = alarm->expired[clock] && at[clock] == alarm->armed[clock];
-		now_rings = now_rings || at[clock] <= is;
-		/* What is left after its timerfd was early, the lead may since be less than. */
-		near = near || at[clock] - is <= (early ? ALARM_LEAD_MAX : lead(alarm));
+		if (at <= time)
+			return false;
+		/* The lead may have shrunk since the timerfd was set; after an early expiry compare
+		 * with the maximum lead. */
+		near = near || at - time <= (early ? ALARM_LEAD_MAX : lead(alarm));
 	}
-	return near && !now_rings;
+	return near;
 }
 
-bool alarm_near(const struct alarm *alarm, const struct worker *w, const struct now *now)
+int alarm_arm(struct alarm *alarm, const struct alarm_deadlines *deadlines, const struct now *now)
 {
-	uint64_t at[ARENA_CLOCKS];
-
-	return look(alarm, w, now, at);
-}
-
-int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now)
-{
-	uint64_t at[ARENA_CLOCKS];
-
 	alarm->newly = 0;
-	if (look(alarm, w, now, at))
+	if (alarm_near(alarm, deadlines, now))
 		return 1;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint64_t at = deadlines->at[clock];
 		int r = 0;
 
-		if (at[clock] != alarm->armed[clock] || alarm->expired[clock])
-			r = set_clock(alarm, clock, at[clock]);
+		if (at != alarm->armed[clock] || alarm->expired[clock])
+			r = set_clock(alarm, clock, at);
 		if (r < 0)
 			return r;
 	}

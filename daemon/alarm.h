@@ -23,7 +23,7 @@
 
 #include <stdbool.h>
 
-#include "worker.h"
+#include "timers.h"
 
 /* The most that the lead comes to, microseconds: no more than that is waited for awake. It is less
  * than a slice of work takes. */
@@ -45,6 +45,11 @@ struct alarm {
 	bool can_wake_system;
 };
 
+/* When the alarm of each clock has to ring; TIMERS_FOREVER: never. */
+struct alarm_deadlines {
+	uint64_t at[ARENA_CLOCKS];
+};
+
 /* Reads the clocks. Cannot fail: the kernel has had all three since 2.6.39. */
 struct now alarm_now(void);
 
@@ -58,12 +63,13 @@ void alarm_close(struct alarm *alarm);
 
 /* Whether an alarm is to ring so soon that it is not worth going to sleep for, and none has to ring
  * now. Then look at the clocks again. O(1). */
-bool alarm_near(const struct alarm *alarm, const struct worker *w, const struct now *now);
+bool alarm_near(
+	const struct alarm *alarm, const struct alarm_deadlines *deadlines, const struct now *now);
 
 /* Arms each clock's alarm to what the worker says, where that differs from what it is armed to.
  * Return: 0; 1 where one is near, so that none was armed; or the negative errno of
  * timerfd_settime(). */
-int alarm_arm(struct alarm *alarm, const struct worker *w, const struct now *now);
+int alarm_arm(struct alarm *alarm, const struct alarm_deadlines *deadlines, const struct now *now);
 
 /* Learns from what has expired since the last call. slept: the loop may have slept until then; what
  * a loop notices that is awake tells nothing of how late a sleeper is woken. */

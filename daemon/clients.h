@@ -1,43 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All connections, as a whole: see client.h for each of them.
+ * The table of all connections: see client.h for one of them.
  */
 #pragma once
 
 #include "client.h"
 
-/* Allocates the table, of one entry for each session that there may be, and the two packet buffers.
- * Return: 0, -ENOMEM. */
+/* Allocates the table, one entry for each possible session, and the two packet buffers.
+ * epoll_data: see struct clients. Return: 0, -ENOMEM; clients_close() in either case. */
 int clients_init(struct clients *clients, struct worker *worker, struct log *log,
-	struct store *store, int epoll, uint64_t data);
+	struct fdstore *store, int epoll, uint64_t epoll_data);
 
 /*
- * After worker_adopt(): joins the connections that an earlier process left with their sessions,
- * sends the answer that it may not have sent, and ends what has no counterpart.
+ * After worker_adopt(): joins each connection that an earlier process stored with its session, and
+ * sends the answer that the earlier process may not have sent. Ends each session that has no
+ * connection, and closes each connection that has no session.
  */
 void clients_adopt(struct clients *clients);
 
-/* After a block was found to be of no use: tells those whose connections are left to register
- * again. */
-void clients_turn_away(struct clients *clients);
+/* After worker_adopt() has failed: tells the client of each connection that an earlier process
+ * stored to register again, and closes the connection. */
+void clients_dismiss_inherited(struct clients *clients);
 
-/* Gives the next client its turn, by user and then by session. Return: the work, in the shortest
- * records; 0: none waits. */
-uint32_t clients_turn(struct clients *clients, const struct now *now);
+/* Handles at most one packet of the next client in turn, by user and then by session.
+ * Return: the cost, in cancel records; 0: the queue is empty. */
+uint32_t clients_handle_next(struct clients *clients, const struct now *now);
 
-/* Ends a session of a user who is cut off. Only one: it may take long. Return: whether there may be
- * more. */
-bool clients_cut(struct clients *clients);
+/* Ends at most one session of a user who is cut off, because that may take long.
+ * Return: whether there may be more such sessions. */
+bool clients_cut_off_next(struct clients *clients);
 
-/* At the end of a turn: if a connection is to be stored, WORKER_STORE will come up. */
-void clients_tend(struct clients *clients, const struct now *now);
-
-/* Stores the next of the connections whose time has come. For WORKER_STORE. */
-void clients_store(struct clients *clients, const struct now *now);
-
-/* Ends all connections: stores what can be, tells the others that the daemon stops. */
+/* Ends all connections: stores what can be stored, and tells the other clients that the daemon
+ * stops. */
 void clients_close(struct clients *clients);
-
-/* After a packet of the session: one that has got its first timer is to be stored, if it still has
- * one in a while. */
-void clients_note(struct clients *clients, uint32_t session, const struct now *now);

@@ -11,6 +11,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "seqpacket.h"
+
 /* How long connections are taken or refused in one slice of the loop, microseconds: 4 or so that are
  * taken and later close, 20 or so that are refused. With 16 that were taken, half of another's wakes
  * were a millisecond late in a flood; with 4 a third of that. Time is the measure, since closing a
@@ -44,7 +46,7 @@ int listener_take(struct listener *listener, struct log *log, int fd, const char
 	/* One that blocks would block the loop. */
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
-	client_forbid_descriptors(fd);
+	seqpacket_forbid_descriptors(fd);
 	listener->fds[listener->count++] = fd;
 	return 0;
 }
@@ -58,7 +60,7 @@ int listener_open(struct listener *listener, struct log *log, const char *path, 
 		return fd;
 	listener->fds[listener->count++] = fd;
 	listener->path = path;
-	client_forbid_descriptors(fd);
+	seqpacket_forbid_descriptors(fd);
 	if (listen(fd, BACKLOG) == 0)
 		return 0;
 	log_print(log, LOG_ERR, "cannot listen on %s: %s", path, strerror(errno));

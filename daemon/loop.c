@@ -16,14 +16,6 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#ifndef MADV_COLLAPSE /* Linux 6.1, glibc 2.37 */
-#	define MADV_COLLAPSE 25
-#endif
-
-#ifndef MADV_POPULATE_WRITE /* Linux 5.14; musl 1.2.3 does not name it */
-#	define MADV_POPULATE_WRITE 23
-#endif
-
 enum source {
 	SOURCE_CLIENT = 0,   /* + session */
 	SOURCE_ALARM = 1,    /* + clock */
@@ -51,17 +43,6 @@ enum source {
 #define SLICE_BYTES (4 * PROTO_PACKET_MAX)
 #define PACKET_COST 4096
 
-/* Places that get memory ahead of their use: what one turn may take, of 16 clients. From how many
- * timers on: a few are no reason to take some megabytes. */
-#define POPULATE_AHEAD 16384
-#define POPULATE_FROM  4096
-
-/* A huge page takes a millisecond or two, half of that many bytes in small ones as long. Where
- * memory is in pieces or the processors are taken, the kernel may spend longer on it than a wake
- * may wait; then, and where it has none (before 6.1), it is not asked again. */
-#define PATIENCE_US   10000
-#define SMALL_PORTION ((size_t)1 << 20)
-
 static int open_signals(struct loop *loop)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = SOURCE(SOURCE_SIGNALS)};
@@ -83,7 +64,7 @@ static int open_signals(struct loop *loop)
  * neither must not keep the daemon from starting: a later version may have left it. */
 static int inherit_one(struct loop *loop, int fd, const char *name)
 {
-	int r = store_take(&loop->store, fd, name);
+	int r = fdstore_take(&loop->fdstore, fd, name);
 
 	if (r)
 		return r;
@@ -91,7 +72,7 @@ static int inherit_one(struct loop *loop, int fd, const char *name)
 		return listener_take(&loop->listener, loop->log, fd, name);
 	log_print(
 		loop->log, LOG_WARNING, "'%s' from systemd is nothing that I know: dropped", name);
-	store_forget(&loop->store, fd, name);
+	fdstore_forget(&loop->fdstore, fd, name);
 	return 0;
 }
 
@@ -119,7 +100,7 @@ static bool convert(struct loop *loop, const struct worker_config *config)
 	void *previous;
 	bool converted;
 
-	if (store_map_previous(&loop->store, size, &previous) < 0)
+	if (fdstore_map_previous(&loop->fdstore, size, &previous) < 0)
 		return false;
 	converted = worker_convert(previous, loop->block, config);
 	munmap(previous, size);
@@ -136,21 +117,21 @@ static int open_arena(struct loop *loop, const struct worker_config *config, boo
 
 	*ret_adopted = false;
 	loop->block_size = worker_size(config);
-	r = store_map(&loop->store, loop->block_size, &loop->block, &inherited);
+	r = fdstore_map(&loop->fdstore, loop->block_size, &loop->block, &inherited);
 	if (r < 0)
 		return r;
 	filled = inherited || convert(loop, config);
 	/* Not before: until the new block is filled and stored, the next process needs the
 	 * previous one. */
 	if (!inherited)
-		store_keep(&loop->store);
-	store_drop_previous(&loop->store);
+		fdstore_keep(&loop->fdstore);
+	fdstore_drop_previous(&loop->fdstore);
 	if (filled)
 		*ret_adopted = worker_adopt(&loop->worker, loop->block, config, &loop->now);
 	if (filled && !*ret_adopted) {
 		munmap(loop->block, loop->block_size);
 		loop->block = NULL;
-		r = store_renew(&loop->store, loop->block_size, &loop->block);
+		r = fdstore_renew(&loop->fdstore, loop->block_size, &loop->block);
 	}
 	if (r == 0 && !*ret_adopted)
 		worker_init(&loop->worker, loop->block, config, &loop->now);
@@ -162,15 +143,16 @@ static int start_worker(struct loop *loop, const struct worker_config *asked)
 {
 	struct worker_config own = *asked, *config = &own;
 	bool adopted,
-		left = loop->store.memory >= 0 || loop->store.previous >= 0 ||
-		loop->store.left_count;
+		left = loop->fdstore.memory >= 0 || loop->fdstore.previous >= 0 ||
+		loop->fdstore.connection_count;
 	int r;
 
 	own.can_wake_system = alarm_can_wake_system(&loop->alarm);
 	r = open_arena(loop, config, &adopted);
 	if (r < 0)
 		return r;
-	r = clients_init(&loop->clients, &loop->worker, loop->log, &loop->store, loop->epoll,
+	population_init(&loop->population, loop->log, loop->block, loop->block_size);
+	r = clients_init(&loop->clients, &loop->worker, loop->log, &loop->fdstore, loop->epoll,
 		SOURCE(SOURCE_CLIENT));
 	if (r < 0)
 		return r;
@@ -179,8 +161,8 @@ static int start_worker(struct loop *loop, const struct worker_config *asked)
 	} else if (left) {
 		log_print(loop->log, LOG_WARNING,
 			"this build cannot read what another one left: %zu sessions end",
-			loop->store.left_count);
-		clients_turn_away(&loop->clients);
+			loop->fdstore.connection_count);
+		clients_dismiss_inherited(&loop->clients);
 	}
 	return 0;
 }
@@ -199,7 +181,7 @@ int loop_init(struct loop *loop, struct log *log, const struct worker_config *co
 
 	*loop = (struct loop){.log = log, .signals = -1};
 	listener_init(&loop->listener);
-	store_init(&loop->store);
+	fdstore_init(&loop->fdstore);
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	error = loop->epoll < 0 ? -errno : 0;
 	r = alarm_init(&loop->alarm, loop->epoll, SOURCE(SOURCE_ALARM));
@@ -224,7 +206,7 @@ static bool tell_status(struct loop *loop, const char *news)
 {
 	const struct arena_header *h = loop->worker.arena.header;
 
-	if (!store_has_room(&loop->store, 0))
+	if (!fdstore_has_room(&loop->fdstore, 0))
 		return false;
 	sd_notifyf(0, "%sSTATUS=%u clients, %u timers%s", news, h->clients, h->timers,
 		loop->notice ?: "");
@@ -264,55 +246,10 @@ static void handle_signal(struct loop *loop)
 	loop->stopping = true;
 }
 
-/* Asks for a huge page at that place, as memory files get none unless the administrator says so.
- * Return: whether it was had in reasonable time. */
-static bool get_huge_page(uintptr_t start)
-{
-	struct now before = alarm_now(), after;
-	bool got;
-
-	(void)*(volatile const char *)start; /* of nothing at all the kernel makes no huge page */
-	got = madvise((void *)start, STORE_ALIGN, MADV_COLLAPSE) == 0;
-	after = alarm_now();
-	return got &&
-		after.at[PROTO_CLOCK_MONOTONIC] - before.at[PROTO_CLOCK_MONOTONIC] <= PATIENCE_US;
-}
-
-/* Has the kernel put memory behind what comes next of one of the arena's arrays, a huge page or a
- * portion of small ones: as they are touched (before Linux 5.14 always), that takes half of the
- * time of registering a million. */
-static void populate(struct loop *loop, const void *next, uintptr_t *populated)
-{
-	uintptr_t block = (uintptr_t)loop->block;
-	size_t size = loop->small_pages ? SMALL_PORTION : STORE_ALIGN;
-	uintptr_t start = (uintptr_t)next & ~(uintptr_t)(size - 1);
-
-	if (start <= *populated || start < block || start + size > block + loop->block_size)
-		return;
-	if (loop->small_pages) {
-		madvise((void *)start, size, MADV_POPULATE_WRITE);
-	} else if (!get_huge_page(start)) {
-		log_print(loop->log, LOG_DEBUG, "no huge pages, or they take too long: small ones");
-		loop->small_pages = true;
-	}
-	*populated = start;
-}
-
-static void populate_ahead(struct loop *loop)
-{
-	const struct arena *arena = &loop->worker.arena;
-	uint32_t top = arena->header->timers_top;
-
-	if (top < POPULATE_FROM || arena->header->max_timers - top < POPULATE_AHEAD)
-		return;
-	populate(loop, &arena->nodes[top + POPULATE_AHEAD], &loop->populated_nodes);
-	populate(loop, &arena->timers[top + POPULATE_AHEAD], &loop->populated_timers);
-}
-
 static void do_chores(struct loop *loop, unsigned int chores)
 {
 	if (chores & WORKER_STORE)
-		clients_store(&loop->clients, &loop->now);
+		fdstore_queue_run(&loop->clients.fdstore_queue, &loop->now);
 	if (chores & (WORKER_WATCHDOG | WORKER_WATCHDOG_AGAIN))
 		keep_alive(loop, chores);
 }
@@ -330,7 +267,7 @@ static void read_requests(struct loop *loop)
 	uint32_t work, records = 0;
 
 	do {
-		work = clients_turn(&loop->clients, &loop->now);
+		work = clients_handle_next(&loop->clients, &loop->now);
 		records += work;
 	} while (work && records < SLICE_RECORDS && !is_over(since));
 }
@@ -486,17 +423,29 @@ static int listen_to_clients(struct loop *loop)
 	return is_over(since) ? look(loop, 0) : 0;
 }
 
+/* When the alarm of each clock has to ring. */
+static struct alarm_deadlines deadlines_of(const struct worker *w)
+{
+	struct alarm_deadlines deadlines;
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		deadlines.at[clock] = worker_next(w, clock);
+	return deadlines;
+}
+
 /* The end of a turn, whatever it did. Return: 0, or a negative errno. */
 static int prepare_sleep(struct loop *loop)
 {
+	struct alarm_deadlines deadlines;
 	int r;
 
-	populate_ahead(loop);
-	clients_tend(&loop->clients, &loop->now);
+	population_run(&loop->population, &loop->worker.arena);
+	fdstore_queue_schedule(&loop->clients.fdstore_queue, &loop->now);
 	if (loop->watching == (loop->listener.paused_until > 0) &&
 		watch_listeners(loop, EPOLL_CTL_MOD) < 0)
 		loop->listener.paused_until = loop->now.at[PROTO_CLOCK_MONOTONIC];
-	r = alarm_arm(&loop->alarm, &loop->worker, &loop->now);
+	deadlines = deadlines_of(&loop->worker);
+	r = alarm_arm(&loop->alarm, &deadlines, &loop->now);
 	if (alarm_take_clock_set(&loop->alarm)) {
 		worker_clock_set(&loop->worker);
 		loop->more = true;
@@ -512,19 +461,22 @@ static int prepare_sleep(struct loop *loop)
 /* One turn: one slice of everything. */
 static int turn(struct loop *loop)
 {
+	struct alarm_deadlines deadlines;
 	int r = await(loop);
 
 	if (r < 0)
 		return r;
+	deadlines = deadlines_of(&loop->worker);
 	/* What has slack is due already, but the alarm rings on time and not before. */
-	loop->near = r > 0 && !loop->more && alarm_near(&loop->alarm, &loop->worker, &loop->now);
+	loop->near = r > 0 && !loop->more && alarm_near(&loop->alarm, &deadlines, &loop->now);
 	if (loop->near)
 		return 0;
 	r = listen_to_clients(loop);
 	if (r < 0)
 		return r;
 	loop->more = serve(loop);
-	loop->more = clients_cut(&loop->clients) || loop->more || loop->clients.turns.first;
+	loop->more = clients_cut_off_next(&loop->clients) || loop->more ||
+		loop->clients.turns.first;
 	meter_slice_end(&loop->clients.meter, meter_clock());
 	return prepare_sleep(loop);
 }
@@ -554,7 +506,7 @@ void loop_close(struct loop *loop)
 {
 	listener_close(&loop->listener);
 	clients_close(&loop->clients);
-	store_close(&loop->store);
+	fdstore_close(&loop->fdstore);
 	alarm_close(&loop->alarm);
 	if (loop->block)
 		munmap(loop->block, loop->block_size);

@@ -20,19 +20,19 @@
 #include "alarm.h"
 #include "clients.h"
 #include "listener.h"
+#include "population.h"
 
 struct loop {
 	int epoll, signals;
 	struct log *log;
 	struct listener listener;
-	struct store store;
+	struct fdstore fdstore;
 	struct clients clients;
 	struct alarm alarm;
 	struct worker worker;
 	void *block; /* the worker's arena */
 	size_t block_size;
-	uintptr_t populated_nodes, populated_timers; /* see populate() */
-	bool small_pages; /* there are no huge ones, or they take too long */
+	struct population population;
 	struct now now;
 	const char *notice;   /* for the status, behind the counts; the caller's */
 	unsigned int calling; /* listeners that have connections waiting, by bit */

@@ -23,7 +23,7 @@
 
 static struct {
 	uint64_t now;	       /* nanoseconds, of every clock */
-	uint64_t asked;	       /* microseconds: what the worker says of the clock under test */
+	uint64_t asked;	       /* microseconds: the deadline of the clock under test */
 	uint64_t asked_beside; /* of the wake-up clock of the wall */
 	unsigned int clock;
 	uint64_t set; /* nanoseconds: the timerfd of that clock; 0: disarmed */
@@ -85,13 +85,16 @@ ssize_t __wrap_read(int fd, void *into, size_t size)
 	return kernel.cancelled ? -1 : (ssize_t)size;
 }
 
-uint64_t __wrap_worker_next(const struct worker *w, unsigned int clock);
-uint64_t __wrap_worker_next(const struct worker *w, unsigned int clock)
+/* As the worker says. */
+static const struct alarm_deadlines *asked(void)
 {
-	(void)w;
-	if (clock == kernel.clock)
-		return kernel.asked;
-	return clock == CLOCK_OF_REALTIME_ALARM ? kernel.asked_beside : TIMERS_FOREVER;
+	static struct alarm_deadlines deadlines;
+
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
+		deadlines.at[clock] = TIMERS_FOREVER;
+	deadlines.at[CLOCK_OF_REALTIME_ALARM] = kernel.asked_beside;
+	deadlines.at[kernel.clock] = kernel.asked;
+	return &deadlines;
 }
 
 static struct alarm start(unsigned int clock)
@@ -112,7 +115,7 @@ static void arm(struct alarm *alarm, uint64_t at)
 	struct now now = alarm_now();
 
 	kernel.asked = at;
-	assert_int_equal(alarm_arm(alarm, NULL, &now), 0);
+	assert_int_equal(alarm_arm(alarm, asked(), &now), 0);
 }
 
 /* As the loop does. Return: how long that took, nanoseconds. */
@@ -120,7 +123,7 @@ static uint64_t wait_near(struct alarm *alarm, struct now *now)
 {
 	uint64_t before = kernel.now;
 
-	while (alarm_near(alarm, NULL, now))
+	while (alarm_near(alarm, asked(), now))
 		*now = alarm_now();
 	return kernel.now - before;
 }
@@ -282,9 +285,9 @@ static void test_near(void **state)
 	(void)state;
 	now = alarm_now();
 	kernel.asked = timers_now(&now, kernel.clock) + 30;
-	assert_true(alarm_near(&alarm, NULL, &now));
+	assert_true(alarm_near(&alarm, asked(), &now));
 	sets = kernel.sets;
-	assert_int_equal(alarm_arm(&alarm, NULL, &now), 1);
+	assert_int_equal(alarm_arm(&alarm, asked(), &now), 1);
 	assert_int_equal(kernel.sets, sets);
 	assert_in_range(wait_near(&alarm, &now), 29000, 31000);
 	assert_true(timers_now(&now, kernel.clock) == kernel.asked);
@@ -292,18 +295,18 @@ static void test_near(void **state)
 	/* So is nothing that is further than the lead, whatever has just expired. */
 	now = alarm_now();
 	kernel.asked = timers_now(&now, kernel.clock) + lead_us(&alarm);
-	assert_true(alarm_near(&alarm, NULL, &now));
+	assert_true(alarm_near(&alarm, asked(), &now));
 	kernel.asked++;
-	assert_false(alarm_near(&alarm, NULL, &now));
+	assert_false(alarm_near(&alarm, asked(), &now));
 	kernel.asked = TIMERS_FOREVER;
-	assert_false(alarm_near(&alarm, NULL, &now));
+	assert_false(alarm_near(&alarm, asked(), &now));
 
 	/* Another clock's has to ring now, and is not kept waiting. */
 	kernel.asked = timers_now(&now, kernel.clock) + 30;
 	kernel.asked_beside = timers_now(&now, CLOCK_OF_REALTIME_ALARM);
-	assert_false(alarm_near(&alarm, NULL, &now));
+	assert_false(alarm_near(&alarm, asked(), &now));
 	kernel.asked_beside++;
-	assert_true(alarm_near(&alarm, NULL, &now));
+	assert_true(alarm_near(&alarm, asked(), &now));
 }
 
 static void test_ends_of_the_clock(void **state)
