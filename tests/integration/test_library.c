@@ -21,34 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
-
-static struct test_daemon d;
-
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(&d, "--max-timers", "400000", "--max-timers-per-user", "400000", NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	assert_int_equal(daemon_stop(&d), 0);
-	daemon_clean(&d);
-	return 0;
-}
-
-static toytimer *open_handle(void)
-{
-	toytimer *t = NULL;
-
-	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
-	assert_non_null(t);
-	return t;
-}
 
 static int open_and_fail(const char *path)
 {
@@ -544,5 +518,5 @@ int main(void)
 		cmocka_unit_test(test_no_leak),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start_large_daemon, stop_daemon);
 }

@@ -12,18 +12,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
-
-static struct test_daemon d;
-
-static toytimer *open_handle(void)
-{
-	toytimer *t = NULL;
-
-	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
-	return t;
-}
 
 /* What a handler does with its own timer. */
 struct again {
@@ -251,21 +241,6 @@ static void test_stop_in_a_handler(void **state)
 	toytimer_unref(t);
 }
 
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(&d, NULL);
-	return 0;
-}
-
-static int stop_daemon(void **state)
-{
-	(void)state;
-	daemon_stop(&d);
-	daemon_clean(&d);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,5 +253,5 @@ int main(void)
 		cmocka_unit_test(test_stop_in_a_handler),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop_daemon);
+	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);
 }

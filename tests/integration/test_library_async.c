@@ -10,29 +10,10 @@
 
 #include <errno.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
 
 #define MANY 200 /* more than share a packet */
-
-static struct test_daemon d;
-
-static toytimer *open_handle(void)
-{
-	toytimer *t = NULL;
-
-	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
-	return t;
-}
-
-/* How many timers the daemon has. Its answer comes after all that was queued before. */
-static uint64_t daemon_timers(toytimer *t)
-{
-	toytimer_status status;
-
-	assert_int_equal(toytimer_get_status(t, &status), 0);
-	return status.timers;
-}
 
 static void test_cancel_many_held(void **state)
 {
@@ -242,21 +223,6 @@ static void test_what_is_wrong(void **state)
 	toytimer_unref(t);
 }
 
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(&d, NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	daemon_stop(&d);
-	daemon_clean(&d);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,5 +236,5 @@ int main(void)
 		cmocka_unit_test(test_what_is_wrong),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);
 }

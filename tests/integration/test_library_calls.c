@@ -16,49 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
-
-static struct test_daemon d;
-
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(&d, "--max-timers", "400000", "--max-timers-per-user", "400000", NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	assert_int_equal(daemon_stop(&d), 0);
-	daemon_clean(&d);
-	return 0;
-}
-
-static toytimer *open_handle(void)
-{
-	toytimer *t = NULL;
-
-	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
-	return t;
-}
-
-static uint64_t register_one(toytimer *t, const toytimer_registration *r)
-{
-	uint64_t timer;
-
-	assert_int_equal(toytimer_register(t, r, &timer), 0);
-	return timer;
-}
-
-static uint64_t held_by_daemon(toytimer *t)
-{
-	toytimer_status status;
-
-	assert_int_equal(toytimer_get_status(t, &status), 0);
-	return status.timers;
-}
 
 /* Lets a wake arrive without any handler being run: blocking calls receive, but do not process. */
 static void receive_for(toytimer *t, uint64_t span)
@@ -66,7 +25,7 @@ static void receive_for(toytimer *t, uint64_t span)
 	uint64_t until = toytimer_now(TOYTIMER_MONOTONIC) + span;
 
 	while (toytimer_now(TOYTIMER_MONOTONIC) < until)
-		held_by_daemon(t);
+		daemon_timers(t);
 }
 
 static void test_cancel(void **state)
@@ -77,9 +36,9 @@ static void test_cancel(void **state)
 	uint64_t timer = register_one(t, &r);
 
 	(void)state;
-	assert_int_equal(held_by_daemon(t), 1);
+	assert_int_equal(daemon_timers(t), 1);
 	assert_int_equal(toytimer_cancel(t, timer), 0);
-	assert_int_equal(held_by_daemon(t), 0);
+	assert_int_equal(daemon_timers(t), 0);
 	assert_int_equal(toytimer_cancel(t, timer), -ENOENT);
 	assert_int_equal(toytimer_cancel(t, 0), -ENOENT);
 	assert_int_equal(toytimer_cancel(t, UINT64_MAX), -ENOENT);
@@ -146,7 +105,7 @@ static void test_cancel_races(void **state)
 			}
 	for (size_t i = 0; i < N; i++)
 		assert_int_equal(errors[i], woken[i] ? -ENOENT : 0);
-	assert_int_equal(held_by_daemon(t), 0);
+	assert_int_equal(daemon_timers(t), 0);
 	toytimer_unref(t);
 	recorder_clear(&recorder);
 }
@@ -168,7 +127,7 @@ static void test_cancel_many(void **state)
 	for (size_t i = 0; i < N; i++)
 		assert_int_equal(errors[i], 0);
 	assert_int_equal(errors[N], -ENOENT);
-	assert_int_equal(held_by_daemon(t), 0);
+	assert_int_equal(daemon_timers(t), 0);
 	assert_int_equal(toytimer_cancel_many(t, timers, N, NULL), 0);
 	assert_int_equal(toytimer_register_many(t, r, 0, NULL, NULL), 0);
 	assert_int_equal(toytimer_cancel_many(t, NULL, 0, NULL), 0);
@@ -199,7 +158,7 @@ static void test_cancel_unanswered(void **state)
 	assert_int_equal(toytimer_count(t), 0);
 	recorder_linger(t, 50 * MS);
 	assert_int_equal(recorder.n, 0);
-	assert_int_equal(held_by_daemon(t), 0);
+	assert_int_equal(daemon_timers(t), 0);
 	toytimer_unref(t);
 	recorder_clear(&recorder);
 }
@@ -396,7 +355,7 @@ static void test_timeout(void **state)
 	/* Of the five, two are left; the re-arming took place late. */
 	recorder_await(&recorder, t, 1);
 	assert_int_equal(recorder.events[0].timer, timers[1]);
-	assert_int_equal(held_by_daemon(other), 1);
+	assert_int_equal(daemon_timers(other), 1);
 	assert_int_equal(toytimer_set_timeout(t, TOYTIMER_FOREVER), 0);
 	assert_int_equal(toytimer_cancel(t, timers[0]), -ENOENT);
 	assert_int_equal(toytimer_cancel(t, timers[2]), 0);
@@ -441,5 +400,5 @@ int main(void)
 		cmocka_unit_test(test_strerror),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start_large_daemon, stop_daemon);
 }

@@ -22,35 +22,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
 #include "throwing.h"
-
-static struct test_daemon d;
-
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(&d, NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	kill(d.pid, SIGCONT);
-	assert_int_equal(daemon_stop(&d), 0);
-	daemon_clean(&d);
-	return 0;
-}
-
-static toytimer *open_handle(void)
-{
-	toytimer *t = NULL;
-
-	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
-	return t;
-}
 
 static uint64_t add(toytimer *t, uint64_t span, toytimer_handler handler, void *userdata)
 {
@@ -534,5 +508,5 @@ int main(void)
 		cmocka_unit_test(test_not_readable_for_a_stale_event),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);
 }

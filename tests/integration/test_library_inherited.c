@@ -20,25 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
-
-static struct test_daemon d;
-
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(&d, NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	assert_int_equal(daemon_stop(&d), 0);
-	daemon_clean(&d);
-	return 0;
-}
 
 /* Runs a program beside the test, which restarts the daemon once the program has opened its
  * handle. */
@@ -177,5 +160,5 @@ int main(void)
 		cmocka_unit_test(test_relative_path_in_a_deep_folder),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);
 }

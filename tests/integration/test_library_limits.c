@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
 
 #define OTHER_UID 54321 /* that nobody has */
@@ -25,23 +25,6 @@
 		if (!(condition))              \
 			_exit(__LINE__ % 256); \
 	} while (0)
-
-static struct test_daemon d;
-
-static int clean(void **state)
-{
-	(void)state;
-	daemon_clean(&d);
-	return 0;
-}
-
-static toytimer *open_handle(void)
-{
-	toytimer *t = NULL;
-
-	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
-	return t;
-}
 
 /* Runs it in a process of its own, as another user if we are root. */
 static void as_another(void (*what)(void))
@@ -211,12 +194,12 @@ static void test_foreign_timers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_timers_in_all, clean),
-		cmocka_unit_test_teardown(test_refused_event, clean),
-		cmocka_unit_test_teardown(test_clients_in_all, clean),
-		cmocka_unit_test_teardown(test_timers_of_a_user, clean),
-		cmocka_unit_test_teardown(test_clients_of_a_user, clean),
-		cmocka_unit_test_teardown(test_foreign_timers, clean),
+		cmocka_unit_test_teardown(test_timers_in_all, clean_daemon),
+		cmocka_unit_test_teardown(test_refused_event, clean_daemon),
+		cmocka_unit_test_teardown(test_clients_in_all, clean_daemon),
+		cmocka_unit_test_teardown(test_timers_of_a_user, clean_daemon),
+		cmocka_unit_test_teardown(test_clients_of_a_user, clean_daemon),
+		cmocka_unit_test_teardown(test_foreign_timers, clean_daemon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

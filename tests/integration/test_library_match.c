@@ -15,21 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
 
 /* More than two pages of a listing, and than one of a cancelling. */
 #define MANY 5000
-
-static struct test_daemon d;
-
-static toytimer *open_handle(void)
-{
-	toytimer *t = NULL;
-
-	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
-	return t;
-}
 
 static void add(toytimer *t, struct recorder *recorder, const char *label, size_t n)
 {
@@ -203,21 +193,6 @@ static void test_open_user(void **state)
 	unsetenv("XDG_RUNTIME_DIR");
 }
 
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(&d, NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	daemon_stop(&d);
-	daemon_clean(&d);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,5 +204,5 @@ int main(void)
 		cmocka_unit_test(test_open_user),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);
 }

@@ -17,33 +17,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
-
-static struct test_daemon d;
-
-static int clean(void **state)
-{
-	(void)state;
-	daemon_clean(&d);
-	return 0;
-}
-
-static toytimer *open_handle(void)
-{
-	toytimer *t = NULL;
-
-	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
-	return t;
-}
-
-static uint64_t register_one(toytimer *t, const toytimer_registration *r)
-{
-	uint64_t timer;
-
-	assert_int_equal(toytimer_register(t, r, &timer), 0);
-	return timer;
-}
 
 static uint64_t now(void)
 {
@@ -446,17 +421,17 @@ static void test_no_leak(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_one_shots, clean),
-		cmocka_unit_test_teardown(test_wake_before_loss, clean),
-		cmocka_unit_test_teardown(test_periodic_in_phase, clean),
-		cmocka_unit_test_teardown(test_calls_while_down, clean),
-		cmocka_unit_test_teardown(test_blocking_call_waits, clean),
-		cmocka_unit_test_teardown(test_going_away, clean),
-		cmocka_unit_test_teardown(test_refused_after_restart, clean),
-		cmocka_unit_test_teardown(test_no_place_after_restart, clean),
-		cmocka_unit_test_teardown(test_kills, clean),
-		cmocka_unit_test_teardown(test_many, clean),
-		cmocka_unit_test_teardown(test_no_leak, clean),
+		cmocka_unit_test_teardown(test_one_shots, clean_daemon),
+		cmocka_unit_test_teardown(test_wake_before_loss, clean_daemon),
+		cmocka_unit_test_teardown(test_periodic_in_phase, clean_daemon),
+		cmocka_unit_test_teardown(test_calls_while_down, clean_daemon),
+		cmocka_unit_test_teardown(test_blocking_call_waits, clean_daemon),
+		cmocka_unit_test_teardown(test_going_away, clean_daemon),
+		cmocka_unit_test_teardown(test_refused_after_restart, clean_daemon),
+		cmocka_unit_test_teardown(test_no_place_after_restart, clean_daemon),
+		cmocka_unit_test_teardown(test_kills, clean_daemon),
+		cmocka_unit_test_teardown(test_many, clean_daemon),
+		cmocka_unit_test_teardown(test_no_leak, clean_daemon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

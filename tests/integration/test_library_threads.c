@@ -17,36 +17,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "handles.h"
 #include "recorder.h"
 
 #define THREADS 8
 #define EACH	200
-
-static struct test_daemon d;
-
-static int start(void **state)
-{
-	(void)state;
-	daemon_start(&d, "--max-timers-per-user", "400000", NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	assert_int_equal(daemon_stop(&d), 0);
-	daemon_clean(&d);
-	return 0;
-}
-
-static toytimer *open_handle(void)
-{
-	toytimer *t = NULL;
-
-	assert_int_equal(toytimer_open(&t, daemon_socket(&d)), 0);
-	return t;
-}
 
 struct shared {
 	toytimer *t;
@@ -338,5 +313,5 @@ int main(void)
 		cmocka_unit_test(test_cancel_waits),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start_large_daemon, stop_daemon);
 }
