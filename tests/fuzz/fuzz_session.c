@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "../sim/exercise.h"
-#include "../sim/sound.h"
+#include "../sim/invariants.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -207,7 +207,7 @@ static void happen(struct fuzz *f, struct input *in)
 		pass(f, take_number(in, 4), true);
 		break;
 	}
-	require(sound_check(&f->e.worker.arena));
+	require(invariants_check(&f->e.worker.arena));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -230,7 +230,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned int who = 0; who < 2; who++)
 		if (f.sessions[who])
 			worker_disconnect(&f.e.worker, f.sessions[who]);
-	require(sound_check(&f.e.worker.arena));
+	require(invariants_check(&f.e.worker.arena));
 	if (f.e.worker.arena.header->timers)
 		require("nothing is left when both have gone");
 	return 0;

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "sound.h"
+#include "invariants.h"
 
 #define RECORDS_MAX 6
 
@@ -241,7 +241,7 @@ const char *exercise_turn(struct exercise *e)
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		if (worker_next(&e->worker, clock) <= timers_now(&e->now, clock))
 			return "an alarm is set to what has passed";
-	return sound_check(&e->worker.arena);
+	return invariants_check(&e->worker.arena);
 }
 
 void exercise_fill(struct exercise *e, void *block)
@@ -271,7 +271,7 @@ const char *exercise_adopt(struct exercise *e, void *block, bool *ret_fits)
 		e->worker.arena.sessions[session].state != SESSION_OPEN)
 		return "an answer was left for nobody";
 	worker_answered(&e->worker);
-	return sound_check(&e->worker.arena);
+	return invariants_check(&e->worker.arena);
 }
 
 static void resume(struct exercise *e)
@@ -295,20 +295,20 @@ const char *exercise_serve(struct exercise *e)
 	const char *fault;
 
 	resume(e);
-	fault = sound_check(arena);
+	fault = invariants_check(arena);
 	for (uint32_t i = 0; i < 12 && !fault; i++) {
 		pass(e, dice_below(&e->dice, 2000000));
 		if (dice_once_in(&e->dice, 3))
 			connect(e, dice_once_in(&e->dice, 2) ? EXERCISE_UID : 0);
 		request(e);
-		fault = sound_check(arena);
+		fault = invariants_check(arena);
 		if (!fault)
 			fault = exercise_turn(e);
 	}
 	for (uint32_t i = ARENA_OWN_SESSION + 1; i <= arena->header->sessions_top && !fault; i++)
 		if (arena->sessions[i].state != SESSION_FREE) {
 			worker_disconnect(&e->worker, i);
-			fault = sound_check(arena);
+			fault = invariants_check(arena);
 		}
 	if (!fault && (arena->header->timers || arena->header->clients))
 		fault = "something is left when all have gone";

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "exercise.h"
-#include "sound.h"
+#include "invariants.h"
 
 #define PAGE 4096
 
@@ -87,8 +87,8 @@ static bool is_claimed(const struct arenas *a, uint32_t timer)
 
 /* What is to become of the timers. */
 struct fates {
-	bool untouched[SOUND_PLACES_MAX]; /* has to be there after the adoption */
-	bool claimed[SOUND_PLACES_MAX];	  /* or else has to be counted as dropped */
+	bool untouched[INVARIANTS_SLOTS_MAX]; /* has to be there after the adoption */
+	bool claimed[INVARIANTS_SLOTS_MAX];   /* or else has to be counted as dropped */
 };
 
 static void foretell(const struct arenas *a, struct fates *fates)

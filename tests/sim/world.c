@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sound.h"
+#include "invariants.h"
 
 /* The world that runs now, for the hook, to which nothing is passed. */
 static struct world *current;
@@ -383,7 +383,7 @@ static void revive(struct world *w)
 
 static void check(struct world *w)
 {
-	const char *fault = sound_check(&w->worker->arena);
+	const char *fault = invariants_check(&w->worker->arena);
 
 	if (!fault)
 		fault = model_compare(&w->model, &w->worker->arena);

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every place is marked when it is found: found twice is a cycle or a place with two owners, and
- * not found at the end is a leak.
+ * The check marks each slot when it reaches it. A slot that is reached twice is part of a cycle or
+ * has two owners. A slot that is never reached has leaked.
  */
-#include "sound.h"
+#include "invariants.h"
 
 #include <string.h>
 
 #include "timers.h"
 
-struct sound {
+struct invariants {
 	const struct arena *arena;
-	const char *fault; /* the first that was found */
-	uint8_t timers[SOUND_PLACES_MAX], sessions[SOUND_PLACES_MAX], users[SOUND_PLACES_MAX];
-	uint32_t held, user_timers[SOUND_PLACES_MAX], user_clients[SOUND_PLACES_MAX];
+	const char *fault; /* the first one */
+	uint8_t timers[INVARIANTS_SLOTS_MAX], sessions[INVARIANTS_SLOTS_MAX],
+		users[INVARIANTS_SLOTS_MAX];
+	uint32_t held, user_timers[INVARIANTS_SLOTS_MAX], user_clients[INVARIANTS_SLOTS_MAX];
 	uint32_t all_timers, all_clients;
 };
 
@@ -25,20 +26,21 @@ struct sound {
 		}                                                \
 	} while (0)
 
-/* A tree that is being looked at, of timers or of sessions' heads. */
+/* The walk through one tree, of timers or of heads of sessions. */
 struct walk {
 	const struct rbnode *nodes;
 	uint8_t *marks;
 	uint32_t top;
-	uint32_t last; /* visited before */
-	bool (*visit)(struct sound *s, struct walk *walk, uint32_t node);
+	uint32_t last; /* the node before, in order */
+	bool (*visit)(struct invariants *s, struct walk *walk, uint32_t node);
 	uint32_t session;
 	unsigned int clock;
 };
 
-/* What the link from the parent leads to. Return: how many black nodes each way down from here
- * crosses, and one; 0: there is a fault. */
-static uint32_t walk_tree(struct sound *s, struct walk *walk, uint32_t node_red, uint32_t parent)
+/* Checks the subtree below a link of the parent. Return: its black height plus one; 0: there is a
+ * fault. */
+static uint32_t walk_tree(
+	struct invariants *s, struct walk *walk, uint32_t node_red, uint32_t parent)
 {
 	uint32_t node = node_red >> 1, before, after;
 	const struct rbnode *n = &walk->nodes[node];
@@ -50,7 +52,7 @@ static uint32_t walk_tree(struct sound *s, struct walk *walk, uint32_t node_red,
 		return 1;
 	}
 	REQUIRE(node <= walk->top, "a tree's link is out of range");
-	REQUIRE(!walk->marks[node], "a place is in two trees or lists, or twice in one");
+	REQUIRE(!walk->marks[node], "a slot is in two trees or lists, or twice in one");
 	walk->marks[node] = 1;
 	REQUIRE(n->parent == parent, "a tree's link upwards is wrong");
 	REQUIRE(!red || !((n->child_red[0] | n->child_red[1]) & 1), "red below red");
@@ -70,7 +72,7 @@ static uint32_t walk_tree(struct sound *s, struct walk *walk, uint32_t node_red,
 	return before + !red;
 }
 
-static bool check_ends(struct sound *s, const struct rbnode *nodes, const struct rbtree *tree)
+static bool check_ends(struct invariants *s, const struct rbnode *nodes, const struct rbtree *tree)
 {
 	uint32_t first = tree->root, last = tree->root;
 
@@ -82,7 +84,7 @@ static bool check_ends(struct sound *s, const struct rbnode *nodes, const struct
 	return true;
 }
 
-static bool visit_timer(struct sound *s, struct walk *walk, uint32_t timer)
+static bool visit_timer(struct invariants *s, struct walk *walk, uint32_t timer)
 {
 	const struct arena *arena = s->arena;
 	const struct timer *t = &arena->timers[timer];
@@ -93,7 +95,8 @@ static bool visit_timer(struct sound *s, struct walk *walk, uint32_t timer)
 	REQUIRE(timers_clock(arena, timer) == walk->clock, "a timer is in another clock's tree");
 	REQUIRE(t->session == walk->session, "a timer is in another session's tree");
 	REQUIRE(timers_alive(arena, timer), "a timer in a tree is older than its session");
-	REQUIRE(t->sequence <= arena->header->sequence, "a timer's sequence is still to come");
+	REQUIRE(t->sequence <= arena->header->sequence,
+		"a timer's sequence number has not been given yet");
 	REQUIRE(n->due <= n->latest, "a timer's latest is before its due");
 	REQUIRE(values.check == timers_check(arena, timer, &values), "a timer's check is wrong");
 	if (walk->last)
@@ -105,7 +108,7 @@ static bool visit_timer(struct sound *s, struct walk *walk, uint32_t timer)
 	return true;
 }
 
-static bool visit_head(struct sound *s, struct walk *walk, uint32_t session)
+static bool visit_head(struct invariants *s, struct walk *walk, uint32_t session)
 {
 	const struct arena *arena = s->arena;
 	const struct session *owner = &arena->sessions[session];
@@ -126,20 +129,20 @@ static bool visit_head(struct sound *s, struct walk *walk, uint32_t session)
 	return true;
 }
 
-static bool check_told(struct sound *s, uint32_t session)
+static bool check_told(struct invariants *s, uint32_t session)
 {
 	const struct arena *arena = s->arena;
 	uint32_t last = 0;
 
 	for (uint32_t timer = arena->sessions[session].told_first; timer;
 		timer = rbtree_child(arena->nodes, timer, false)) {
-		REQUIRE(timer <= arena->header->timers_top, "a told timer is out of range");
-		REQUIRE(!s->timers[timer], "a told timer is elsewhere too");
+		REQUIRE(timer <= arena->header->timers_top, "a cancelled timer is out of range");
+		REQUIRE(!s->timers[timer], "a cancelled timer is elsewhere too");
 		s->timers[timer] = 1;
 		REQUIRE(timers_state(arena, timer) == TIMER_CANCELLED &&
 				timers_alive(arena, timer) &&
 				arena->timers[timer].session == session,
-			"a timer to be told of is not a cancelled one of this session");
+			"a timer in a session's list of cancelled timers is not a cancelled timer of that session");
 		s->held++;
 		last = timer;
 	}
@@ -147,14 +150,14 @@ static bool check_told(struct sound *s, uint32_t session)
 	return true;
 }
 
-static bool check_user(struct sound *s, uint32_t session)
+static bool check_user(struct invariants *s, uint32_t session)
 {
 	const struct arena *arena = s->arena;
 	uint32_t user = arena->sessions[session].user;
 
 	REQUIRE(user && user <= arena->header->users_top, "a session's user is out of range");
 	REQUIRE(arena->users[user].uid == arena->sessions[session].uid,
-		"a session's user is not its");
+		"a session's user has another uid");
 	s->user_timers[user] += s->held;
 	s->user_clients[user]++;
 	s->all_timers += s->held;
@@ -162,7 +165,7 @@ static bool check_user(struct sound *s, uint32_t session)
 	return true;
 }
 
-static bool check_session(struct sound *s, uint32_t session)
+static bool check_session(struct invariants *s, uint32_t session)
 {
 	const struct arena *arena = s->arena;
 	const struct session *owner = &arena->sessions[session];
@@ -185,7 +188,7 @@ static bool check_session(struct sound *s, uint32_t session)
 			return false;
 		REQUIRE(!head->tag ==
 				!(owner->place == SESSION_WATCHED && owner->timers[clock].root),
-			"a session is not where its place says");
+			"a session is not in the list or tree that it claims to be in");
 	}
 	if (!check_told(s, session))
 		return false;
@@ -193,11 +196,11 @@ static bool check_session(struct sound *s, uint32_t session)
 	return session == ARENA_OWN_SESSION || check_user(s, session);
 }
 
-/* What sessions that have closed left behind. */
-static bool check_left_timers(struct sound *s)
+/* Orphaned timers: a session closed, and their slots are not free yet. */
+static bool check_orphaned_timers(struct invariants *s)
 {
 	const struct arena *arena = s->arena;
-	uint32_t stack[SOUND_PLACES_MAX], n;
+	uint32_t stack[INVARIANTS_SLOTS_MAX], n;
 
 	for (uint32_t root = arena->header->timers_left; root; root = arena->nodes[root].parent) {
 		stack[0] = root;
@@ -207,11 +210,13 @@ static bool check_left_timers(struct sound *s)
 
 			if (!timer)
 				continue;
-			REQUIRE(timer <= arena->header->timers_top, "a timer left is out of range");
-			REQUIRE(!s->timers[timer], "a timer left is elsewhere too");
+			REQUIRE(timer <= arena->header->timers_top,
+				"an orphaned timer is out of range");
+			REQUIRE(!s->timers[timer], "an orphaned timer is elsewhere too");
 			s->timers[timer] = 1;
-			REQUIRE(!timers_alive(arena, timer), "a timer left is alive");
-			REQUIRE(n + 2 <= SOUND_PLACES_MAX, "a tree of timers left has no end");
+			REQUIRE(!timers_alive(arena, timer), "an orphaned timer is alive");
+			REQUIRE(n + 2 <= INVARIANTS_SLOTS_MAX,
+				"a tree of orphaned timers has no end");
 			stack[n++] = rbtree_child(arena->nodes, timer, false);
 			stack[n++] = rbtree_child(arena->nodes, timer, true);
 		}
@@ -219,13 +224,13 @@ static bool check_left_timers(struct sound *s)
 	return true;
 }
 
-/* The places that are free are all those that nobody has. */
-static bool check_free_timers(struct sound *s)
+/* A timer's slot is either free or has exactly one owner. */
+static bool check_free_timers(struct invariants *s)
 {
 	const struct arena *arena = s->arena;
 	uint32_t n = arena->header->max_timers + 1;
 
-	if (!check_left_timers(s))
+	if (!check_orphaned_timers(s))
 		return false;
 	for (unsigned int level = 0; level < BITSET_LEVELS; level++, n = (n + 63) / 64) {
 		const uint64_t *words = arena->free.levels[level];
@@ -235,7 +240,7 @@ static bool check_free_timers(struct sound *s)
 
 			if (level) {
 				REQUIRE(set == (i < n && arena->free.levels[level - 1][i]),
-					"a word of free timers is not known of above");
+					"a level of the set of free timers does not match the level below");
 			} else if (set) {
 				REQUIRE(i && i <= arena->header->timers_top,
 					"a free timer is out of range");
@@ -247,11 +252,11 @@ static bool check_free_timers(struct sound *s)
 		}
 	}
 	for (uint32_t timer = 1; timer <= arena->header->timers_top; timer++)
-		REQUIRE(s->timers[timer], "a timer's place is lost");
+		REQUIRE(s->timers[timer], "a timer's slot has leaked");
 	return true;
 }
 
-static bool check_free_sessions(struct sound *s)
+static bool check_free_sessions(struct invariants *s)
 {
 	const struct arena *arena = s->arena;
 
@@ -263,12 +268,12 @@ static bool check_free_sessions(struct sound *s)
 		s->sessions[session] = 1;
 	}
 	for (uint32_t session = 1; session <= arena->header->sessions_top; session++)
-		REQUIRE(s->sessions[session], "a session's place is lost");
+		REQUIRE(s->sessions[session], "a session's slot has leaked");
 	return true;
 }
 
-/* The sessions of one user in the queue. Return: how many; UINT32_MAX: it is not sound. */
-static uint32_t count_ready(const struct sound *s, uint32_t user)
+/* The sessions of one user in the queue. Return: how many; UINT32_MAX: the queue is wrong. */
+static uint32_t count_ready(const struct invariants *s, uint32_t user)
 {
 	const struct arena *arena = s->arena;
 	const struct turns_list *list = &arena->users[user].ready.sessions;
@@ -286,7 +291,7 @@ static uint32_t count_ready(const struct sound *s, uint32_t user)
 	return list->last == before ? n : UINT32_MAX;
 }
 
-static bool check_ready(struct sound *s)
+static bool check_ready(struct invariants *s)
 {
 	const struct arena *arena = s->arena;
 	const struct turns_list *users = &arena->header->ready;
@@ -297,9 +302,9 @@ static bool check_ready(struct sound *s)
 		uint32_t sessions;
 
 		REQUIRE(user <= arena->header->users_top && n++ < arena->header->users_top,
-			"the queue leads astray");
+			"the queue leads to no user, or has a cycle");
 		REQUIRE(arena->users[user].ready.link.prev == before,
-			"the queue's way back is wrong");
+			"a link back in the queue is wrong");
 		sessions = count_ready(s, user);
 		REQUIRE(sessions && sessions != UINT32_MAX, "a user's part of the queue is wrong");
 		queued += sessions;
@@ -313,12 +318,12 @@ static bool check_ready(struct sound *s)
 	return true;
 }
 
-static bool check_watched(struct sound *s)
+static bool check_watched(struct invariants *s)
 {
 	const struct arena *arena = s->arena;
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint8_t marks[SOUND_PLACES_MAX];
+		uint8_t marks[INVARIANTS_SLOTS_MAX];
 		const struct rbnode *heads = arena_heads(arena, clock);
 		struct walk walk = {
 			.nodes = heads,
@@ -340,8 +345,8 @@ static bool check_watched(struct sound *s)
 	return true;
 }
 
-/* The list of a user's sessions has all of them, once each. */
-static bool check_user_sessions(struct sound *s, uint32_t user)
+/* The list of a user's sessions contains each of them once. */
+static bool check_user_sessions(struct invariants *s, uint32_t user)
 {
 	const struct arena *arena = s->arena;
 	uint32_t n = 0, previous = 0;
@@ -358,7 +363,7 @@ static bool check_user_sessions(struct sound *s, uint32_t user)
 	return true;
 }
 
-static bool check_users(struct sound *s)
+static bool check_users(struct invariants *s)
 {
 	const struct arena *arena = s->arena;
 	const struct arena_header *h = arena->header;
@@ -383,20 +388,20 @@ static bool check_users(struct sound *s)
 		REQUIRE(!s->user_clients[user], "a free user has clients");
 	}
 	for (uint32_t user = 1; user <= h->users_top; user++)
-		REQUIRE(s->users[user], "a user's place is lost");
+		REQUIRE(s->users[user], "a user's slot has leaked");
 	REQUIRE(h->timers == s->all_timers, "the count of timers is wrong");
 	REQUIRE(h->clients == s->all_clients, "the count of clients is wrong");
 	return true;
 }
 
-static bool check_bounds(struct sound *s)
+static bool check_bounds(struct invariants *s)
 {
 	const struct arena *arena = s->arena;
 	const struct arena_header *h = arena->header;
 	const struct rbnode *nil = &arena->nodes[0];
 
-	REQUIRE(h->max_timers < SOUND_PLACES_MAX && h->max_clients + 2 < SOUND_PLACES_MAX,
-		"the arena is too large to be looked at");
+	REQUIRE(h->max_timers < INVARIANTS_SLOTS_MAX && h->max_clients + 2 < INVARIANTS_SLOTS_MAX,
+		"the arena is too large for this check");
 	REQUIRE(h->timers_top <= h->max_timers, "timers_top is out of range");
 	REQUIRE(h->sessions_top >= ARENA_OWN_SESSION && h->sessions_top <= h->max_clients + 1,
 		"sessions_top is out of range");
@@ -406,9 +411,9 @@ static bool check_bounds(struct sound *s)
 	return true;
 }
 
-const char *sound_check(const struct arena *arena)
+const char *invariants_check(const struct arena *arena)
 {
-	struct sound sound, *s = &sound;
+	struct invariants invariants, *s = &invariants;
 	const struct arena_header *h = arena->header;
 
 	s->arena = arena;
