@@ -25,11 +25,11 @@ static void happen(struct session *s, struct timer *timer, const struct event *e
 	if (wanted)
 		events_push(&s->events, timer, event);
 	if (!event->last)
-		timers_woken(timer, event->due, event->overruns);
+		registry_woken(timer, event->due, event->overruns);
 	else if (wanted)
-		timers_end(&s->timers, timer);
+		registry_end(&s->timers, timer);
 	else
-		timers_drop(&s->timers, timer);
+		registry_drop(&s->timers, timer);
 }
 
 /* Whether an event is of a timer that had this one's name before: a daemon that goes on where another
@@ -41,7 +41,7 @@ static bool is_of_before(const struct timer *timer, uint64_t id)
 
 static int take_wake(struct session *s, const struct proto_wake *wake)
 {
-	struct timer *timer = timers_find(&s->timers, wake->cookie);
+	struct timer *timer = registry_find(&s->timers, wake->cookie);
 
 	if (!timer || timer->state == TIMER_ENDED)
 		return 0;
@@ -68,7 +68,7 @@ static int take_wake(struct session *s, const struct proto_wake *wake)
 
 static int take_cancelled(struct session *s, const struct proto_cancelled *cancelled)
 {
-	struct timer *timer = timers_find(&s->timers, cancelled->cookie);
+	struct timer *timer = registry_find(&s->timers, cancelled->cookie);
 
 	if (!timer || timer->state == TIMER_ENDED)
 		return 0;
@@ -121,16 +121,16 @@ static int take_clock_set(struct session *s)
 	int r;
 
 	s->wall_offset = wall_offset();
-	for (timer = timers_at(&s->timers, s->timers.first); timer;
-		timer = timers_at(&s->timers, timer->next))
+	for (timer = registry_at(&s->timers, s->timers.first); timer;
+		timer = registry_at(&s->timers, timer->next))
 		n += (timer->flags & PROTO_TELL_CLOCK_SET) != 0;
 	r = events_reserve(&s->events, &s->timers, n);
-	for (timer = timers_at(&s->timers, s->timers.first); timer && r == 0;
-		timer = timers_at(&s->timers, timer->next))
+	for (timer = registry_at(&s->timers, s->timers.first); timer && r == 0;
+		timer = registry_at(&s->timers, timer->next))
 		if (timer->flags & PROTO_TELL_CLOCK_SET && timer->handler && !timer->abandoned)
 			events_push(&s->events, timer,
 				&(struct event){
-					.timer = timers_name(&s->timers, timer),
+					.timer = registry_name(&s->timers, timer),
 					.type = TOYTIMER_CLOCK_SET,
 					.due = timer->due,
 				});
@@ -159,13 +159,13 @@ static void take_refusal(struct session *s, struct timer *timer, struct batch *b
 			batch->timers[timer->number] = 0;
 		if (batch->errors)
 			batch->errors[timer->number] = error;
-		timers_drop(&s->timers, timer);
+		registry_drop(&s->timers, timer);
 		return;
 	}
 	timer->id = 0;
 	happen(s, timer,
 		&(struct event){
-			.timer = timers_name(&s->timers, timer),
+			.timer = registry_name(&s->timers, timer),
 			.type = TOYTIMER_REFUSED,
 			.error = error,
 			.last = true,
@@ -218,7 +218,7 @@ static int take_registered_all(struct session *s, const struct request *request)
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < header->count; i++) {
-		struct timer *timer = timers_at(&s->timers, place);
+		struct timer *timer = registry_at(&s->timers, place);
 
 		place = timer->next;
 		get(s, i, &answer, sizeof(answer));
@@ -241,7 +241,7 @@ static void take_cancel(struct session *s, struct cancel_item *item, int error)
 	if (!timer || (error && error != -ENOENT))
 		return;
 	item->error = 0;
-	timers_drop(&s->timers, timer);
+	registry_drop(&s->timers, timer);
 }
 
 static void take_cancels(struct session *s, struct call *call)
@@ -259,7 +259,7 @@ static void take_cancels(struct session *s, struct call *call)
 /* Room for an event has been reserved. */
 static void take_rearmed(struct session *s, struct call *call)
 {
-	struct timer *timer = timers_find(&s->timers, call->rearm.timer);
+	struct timer *timer = registry_find(&s->timers, call->rearm.timer);
 	struct proto_registered answer;
 	bool held;
 	int error;
@@ -268,7 +268,7 @@ static void take_rearmed(struct session *s, struct call *call)
 	error = text_errno(s->connection.header.status ?: answer.status);
 	held = timer && timer->state == TIMER_HELD && timer->id == call->rearm.record.id;
 	if (!error && held && answer.id == timer->id)
-		timers_rearm(timer, &call->rearm.record);
+		registry_rearm(timer, &call->rearm.record);
 	/* A timer that has ended there tells so by its own last event. */
 	if (error && error != -ENOENT && held && call->asynchronous && timer->handler &&
 		!timer->abandoned)
@@ -332,7 +332,7 @@ static int take_cancelled_page(struct session *s, struct call *call)
 		timer = requests_cancelled(
 			s, &(struct cancel_item){.timer = cancelled.cookie, .id = cancelled.id});
 		if (cancelled.cookie && timer)
-			timers_drop(&s->timers, timer);
+			registry_drop(&s->timers, timer);
 	}
 	call->page.n += header->count;
 	call->page.cursor = header->cursor;

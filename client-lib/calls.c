@@ -49,7 +49,7 @@ int call_ask(struct toytimer *t, struct call *call, uint64_t deadline)
 /* One that its owner may know by name: not while a blocking call has yet to return that. */
 static struct timer *find(struct toytimer *t, uint64_t name)
 {
-	struct timer *timer = timers_find(&t->session.timers, name);
+	struct timer *timer = registry_find(&t->session.timers, name);
 	bool told = timer && (timer->state == TIMER_HELD || timer->state == TIMER_ENDED);
 
 	return timer && !timer->abandoned && (told || !timer->batch) ? timer : NULL;
@@ -106,10 +106,10 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 			};
 		} else if (timer->state == TIMER_SENT) {
 			error = reason;
-			timers_abandon(&t->session.timers, timer);
+			registry_abandon(&t->session.timers, timer);
 		} else {
 			/* The daemon has not heard of it, or its last event is queued here. */
-			timers_drop(&t->session.timers, timer);
+			registry_drop(&t->session.timers, timer);
 		}
 		set_error(errors, i, error);
 		cancelled += error == 0;
@@ -129,13 +129,13 @@ static int give_up(struct toytimer *t, const uint64_t *timers, size_t n, int *er
 		if (!timer)
 			continue;
 		if (timer->state == TIMER_ENDED) {
-			timers_drop(&t->session.timers, timer);
+			registry_drop(&t->session.timers, timer);
 			set_error(errors, i, 0);
 			cancelled++;
 			continue;
 		}
 		set_error(errors, i, reason);
-		timers_abandon(&t->session.timers, timer);
+		registry_abandon(&t->session.timers, timer);
 	}
 	return cancelled;
 }
@@ -214,7 +214,7 @@ _public_ int toytimer_cancel_wait(toytimer *t, uint64_t timer)
 
 static int cancel_id(struct toytimer *t, uint64_t id)
 {
-	const struct timer *timer = timers_find_id(&t->session.timers, id);
+	const struct timer *timer = registry_find_id(&t->session.timers, id);
 	uint64_t deadline = handle_deadline(t);
 	struct call *call;
 	int r;
@@ -222,7 +222,7 @@ static int cancel_id(struct toytimer *t, uint64_t id)
 	/* The daemon tells nobody that cancels a timer of its own session: the table must be
 	 * told. */
 	if (timer) {
-		uint64_t name = timers_name(&t->session.timers, timer);
+		uint64_t name = registry_name(&t->session.timers, timer);
 
 		cancel_some(t, &name, 1, &r, deadline);
 		return r;
@@ -266,7 +266,7 @@ static int cancel_async(struct toytimer *t, uint64_t name)
 	if (!timer)
 		return -ENOENT;
 	if (timer->state == TIMER_QUEUED || timer->state == TIMER_ENDED) {
-		timers_drop(&t->session.timers, timer);
+		registry_drop(&t->session.timers, timer);
 		return 0;
 	}
 	if (timer->state == TIMER_HELD) {
@@ -275,7 +275,7 @@ static int cancel_async(struct toytimer *t, uint64_t name)
 			return r;
 	}
 	/* The daemon is told to cancel a timer whose answer is on its way when that arrives. */
-	timers_abandon(&t->session.timers, timer);
+	registry_abandon(&t->session.timers, timer);
 	send_many(t);
 	return 0;
 }
@@ -310,7 +310,7 @@ static int rearm_record(
 /* One to re-arm: also one that is at its end, while its last handler runs. */
 static struct timer *find_rearmable(struct toytimer *t, uint64_t name)
 {
-	struct timer *timer = timers_find(&t->session.timers, name);
+	struct timer *timer = registry_find(&t->session.timers, name);
 
 	return timer && dispatch_is_last_of(&t->session, timer) ? timer : find(t, name);
 }
@@ -336,7 +336,7 @@ static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration 
 	if (!timer || timer->state == TIMER_ENDED)
 		return -ENOENT;
 	if (timer->state == TIMER_QUEUED) {
-		timers_rearm(timer, &record);
+		registry_rearm(timer, &record);
 		return 0;
 	}
 	call = call_new(PROTO_REARM, 0);
@@ -384,7 +384,7 @@ static int rearm_async(struct toytimer *t, uint64_t name, const toytimer_registr
 		return 0;
 	}
 	if (timer->state == TIMER_QUEUED) {
-		timers_rearm(timer, &record);
+		registry_rearm(timer, &record);
 		return 0;
 	}
 	call = call_new(PROTO_REARM, 0);

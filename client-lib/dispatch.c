@@ -22,10 +22,10 @@ void dispatch_end(struct session *s, uint64_t number)
 	if (!s->dispatch.running || s->dispatch.number != number)
 		return;
 	s->dispatch.running = false;
-	timer = timers_find(&s->timers, s->dispatch.timer);
+	timer = registry_find(&s->timers, s->dispatch.timer);
 	/* Its last handler has not armed it again. */
 	if (timer && timer->state == TIMER_ENDED && timer->abandoned)
-		timers_drop(&s->timers, timer);
+		registry_drop(&s->timers, timer);
 	if (s->dispatch.awaited)
 		progress_note(&s->progress);
 }
@@ -33,7 +33,7 @@ void dispatch_end(struct session *s, uint64_t number)
 bool dispatch_is_last_of(const struct session *s, const struct timer *timer)
 {
 	return s->dispatch.running && timer->state == TIMER_ENDED && timer->abandoned &&
-		timers_name(&s->timers, timer) == s->dispatch.timer;
+		registry_name(&s->timers, timer) == s->dispatch.timer;
 }
 
 struct search {

@@ -18,15 +18,15 @@ static struct event *at(const struct events *events, uint32_t sequence)
 	return &events->ring[sequence & (events->room - 1)];
 }
 
-static bool is_stale(const struct event *event, struct timers *timers)
+static bool is_stale(const struct event *event, struct registry *timers)
 {
-	const struct timer *timer = timers_find(timers, event->timer);
+	const struct timer *timer = registry_find(timers, event->timer);
 
 	return !timer || timer->abandoned;
 }
 
 /* Closes the gaps that events of cancelled timers leave. */
-static void compact(struct events *events, struct timers *timers)
+static void compact(struct events *events, struct registry *timers)
 {
 	uint32_t kept = 0;
 
@@ -35,13 +35,13 @@ static void compact(struct events *events, struct timers *timers)
 
 		if (is_stale(event, timers))
 			continue;
-		timers_find(timers, event->timer)->event = events->head + kept;
+		registry_find(timers, event->timer)->event = events->head + kept;
 		*at(events, events->head + kept++) = *event;
 	}
 	events->length = kept;
 }
 
-int events_reserve(struct events *events, struct timers *timers, size_t n)
+int events_reserve(struct events *events, struct registry *timers, size_t n)
 {
 	struct events larger = *events;
 
@@ -126,7 +126,7 @@ bool events_pop(struct events *events, struct event *ret)
 	return true;
 }
 
-void events_trim(struct events *events, struct timers *timers)
+void events_trim(struct events *events, struct registry *timers)
 {
 	struct event stale;
 

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "timers.h"
+#include "registry.h"
 
 #define EVENTS_APART 4096
 
@@ -35,13 +35,13 @@ struct events {
 void events_destroy(struct events *events);
 
 /* Room for n more; frees stale ones before it allocates. Return: 0 or -ENOMEM, nothing lost. */
-int events_reserve(struct events *events, struct timers *timers, size_t n);
+int events_reserve(struct events *events, struct registry *timers, size_t n);
 
 /* Queues an event of a timer, or merges it into the one that waits. Room has been reserved. */
 void events_push(struct events *events, struct timer *timer, const struct event *event);
 
 /* Drops stale events from the front, so that there is a wanted one unless there is none. */
-void events_trim(struct events *events, struct timers *timers);
+void events_trim(struct events *events, struct registry *timers);
 
 /* Takes the oldest. Return: whether there was one. */
 bool events_pop(struct events *events, struct event *ret);

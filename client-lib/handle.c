@@ -30,7 +30,7 @@ void handle_free(struct toytimer *t)
 		close(t->over);
 	requests_destroy(&t->session.requests);
 	events_destroy(&t->session.events);
-	timers_destroy(&t->session.timers);
+	registry_destroy(&t->session.timers);
 	/* In a forked child, a thread of the parent's may seem to hold the lock for ever. */
 	if (ours)
 		pthread_mutex_destroy(&t->lock);

@@ -95,7 +95,7 @@ int handler_call_next(struct toytimer *t, int *ret_result)
 	struct event event;
 
 	while (events_pop(&t->session.events, &event)) {
-		struct timer *timer = timers_find(&t->session.timers, event.timer);
+		struct timer *timer = registry_find(&t->session.timers, event.timer);
 		struct running running = {
 			.t = t,
 			.event =
@@ -120,7 +120,7 @@ int handler_call_next(struct toytimer *t, int *ret_result)
 			running.event.id = timer->id;
 		/* It is gone but for its own handler, which may re-arm it. */
 		if (event.last)
-			timers_abandon(&t->session.timers, timer);
+			registry_abandon(&t->session.timers, timer);
 		return call_handler(&running, ret_result);
 	}
 	return 0;

@@ -207,7 +207,7 @@ static uint64_t cancel_ended(struct toytimer *t, const struct proto_match *m)
 		if (m->flags & PROTO_MATCH_LABEL &&
 			strncmp(timer->label ? timer->label : "", m->label, sizeof(m->label)) != 0)
 			continue;
-		timers_drop(&t->session.timers, timer);
+		registry_drop(&t->session.timers, timer);
 		n++;
 	}
 	return n;

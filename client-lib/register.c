@@ -88,7 +88,7 @@ static int enroll(struct toytimer *t, const toytimer_registration *r, struct ins
 		error = copy_label(r->label, &model.label);
 	if (error < 0)
 		return error;
-	*ret_timer = timers_name(&t->session.timers, timers_add(&t->session.timers, &model));
+	*ret_timer = registry_name(&t->session.timers, registry_add(&t->session.timers, &model));
 	if (batch)
 		batch->pending++;
 	return 0;
@@ -105,7 +105,7 @@ static bool packet_full(const struct toytimer *t)
 static void abandon(struct toytimer *t, struct batch *batch, int error)
 {
 	for (uint32_t place = t->session.timers.first; batch->pending && place != TIMERS_NONE;) {
-		struct timer *timer = timers_at(&t->session.timers, place);
+		struct timer *timer = registry_at(&t->session.timers, place);
 
 		place = timer->next;
 		if (timer->state == TIMER_HELD || timer->batch != batch)
@@ -116,11 +116,11 @@ static void abandon(struct toytimer *t, struct batch *batch, int error)
 		if (batch->errors)
 			batch->errors[timer->number] = error;
 		if (timer->state == TIMER_QUEUED) {
-			timers_drop(&t->session.timers, timer);
+			registry_drop(&t->session.timers, timer);
 			continue;
 		}
 		timer->batch = NULL;
-		timers_abandon(&t->session.timers, timer);
+		registry_abandon(&t->session.timers, timer);
 	}
 }
 
@@ -142,7 +142,7 @@ static int give_way(struct toytimer *t, size_t n, uint64_t deadline, struct batc
 
 	while (r == 0 && t->session.timers.unsent_count >= QUEUED_MAX)
 		r = handle_await(t, deadline, abandon_cancelled, batch);
-	return r ?: timers_reserve(&t->session.timers, n);
+	return r ?: registry_reserve(&t->session.timers, n);
 }
 
 static void register_all(
@@ -177,8 +177,8 @@ int register_again(struct toytimer *t, struct timer *timer, const struct proto_r
 	struct batch batch = {.errors = &error, .pending = 1};
 	uint64_t deadline = handle_deadline(t);
 
-	requests_forget_rearms(&t->session, timers_name(&t->session.timers, timer));
-	timers_revive(&t->session.timers, timer, record, &batch);
+	requests_forget_rearms(&t->session, registry_name(&t->session.timers, timer));
+	registry_revive(&t->session.timers, timer, record, &batch);
 	while (r == 0 && batch.pending)
 		r = handle_await(t, deadline, abandon_cancelled, &batch);
 	if (r < 0)
@@ -188,8 +188,8 @@ int register_again(struct toytimer *t, struct timer *timer, const struct proto_r
 
 void register_again_async(struct toytimer *t, struct timer *timer, const struct proto_rearm *record)
 {
-	requests_forget_rearms(&t->session, timers_name(&t->session.timers, timer));
-	timers_revive(&t->session.timers, timer, record, NULL);
+	requests_forget_rearms(&t->session, registry_name(&t->session.timers, timer));
+	registry_revive(&t->session.timers, timer, record, NULL);
 	if (packet_full(t))
 		(void)handle_pump(t, false);
 }
@@ -207,7 +207,7 @@ _public_ int toytimer_register_many(toytimer *t, const toytimer_registration *r,
 	error = handle_enter(t);
 	if (error < 0)
 		return error;
-	error = timers_reserve(&t->session.timers, n);
+	error = registry_reserve(&t->session.timers, n);
 	if (error == 0)
 		register_all(t, r, n, &batch);
 	handle_leave(t);
@@ -241,7 +241,7 @@ _public_ int toytimer_register_async(
 	error = handle_enter(t);
 	if (error < 0)
 		return error;
-	error = timers_reserve(&t->session.timers, 1);
+	error = registry_reserve(&t->session.timers, 1);
 	if (error == 0)
 		error = enroll(t, r, &now, NULL, 0, &timer);
 	if (error == 0 && ret_timer)

@@ -112,7 +112,7 @@ int requests_queue_cancel(struct session *s, const struct timer *timer)
 		requests_queue(s, call);
 	}
 	call->cancels[call->n++] = (struct cancel_item){
-		.timer = timers_name(&s->timers, timer),
+		.timer = registry_name(&s->timers, timer),
 		.id = timer->id,
 	};
 	return 0;
@@ -144,7 +144,7 @@ static struct request *add_request(struct session *s, uint16_t opcode)
 static void write_registration(struct session *s, struct timer *timer, struct codec_writer *w)
 {
 	struct proto_register record = {
-		.cookie = timers_name(&s->timers, timer),
+		.cookie = registry_name(&s->timers, timer),
 		.due = timer->due,
 		.slack = timer->slack,
 		.every = timer->every,
@@ -167,9 +167,9 @@ static void send_registrations(struct session *s)
 
 	request->first = s->timers.unsent;
 	codec_begin(&w, s->connection.out, PROTO_REGISTER, request->serial);
-	while ((timer = timers_at(&s->timers, s->timers.unsent)) && !codec_full(&w)) {
+	while ((timer = registry_at(&s->timers, s->timers.unsent)) && !codec_full(&w)) {
 		write_registration(s, timer, &w);
-		timers_sent(&s->timers);
+		registry_sent(&s->timers);
 	}
 	request->count = w.header.count;
 	s->connection.out_size = codec_end(&w, 0);
@@ -178,13 +178,13 @@ static void send_registrations(struct session *s)
 /* The registrations of a request that was sent: they still follow one another in the list. */
 static void write_registrations(struct session *s, const struct request *request)
 {
-	struct timer *timer = timers_at(&s->timers, request->first);
+	struct timer *timer = registry_at(&s->timers, request->first);
 	struct codec_writer w;
 
 	codec_begin(&w, s->connection.out, PROTO_REGISTER, request->serial);
 	for (uint16_t i = 0; i < request->count; i++) {
 		write_registration(s, timer, &w);
-		timer = timers_at(&s->timers, timer->next);
+		timer = registry_at(&s->timers, timer->next);
 	}
 	s->connection.out_size = codec_end(&w, 0);
 }
@@ -207,7 +207,7 @@ static void write_call(struct session *s, struct request *request)
 		break;
 	case PROTO_REARM:
 		rearm = call->rearm.record;
-		timer = timers_find(&s->timers, call->rearm.timer);
+		timer = registry_find(&s->timers, call->rearm.timer);
 		if (timer)
 			rearm.flags |= clock_offsets_send(
 				&s->offsets, timer->clock, rearm.due, &rearm.due);
@@ -275,7 +275,7 @@ static struct call *next_call(struct session *s)
 		(s->timers.unsent_count && s->timers.queued - s->timers.unsent_count < call->after))
 		return NULL;
 	if (call->opcode == PROTO_REARM && !call->rearm.record.id) {
-		timer = timers_find(&s->timers, call->rearm.timer);
+		timer = registry_find(&s->timers, call->rearm.timer);
 		if (timer && timer->state == TIMER_SENT)
 			return NULL;
 	}
@@ -299,7 +299,7 @@ static int check_call(struct session *s, struct call *call)
 		return -ENOSYS;
 	if (call->opcode != PROTO_REARM || call->rearm.record.id)
 		return 0;
-	timer = timers_find(&s->timers, call->rearm.timer);
+	timer = registry_find(&s->timers, call->rearm.timer);
 	if (!timer || timer->state != TIMER_HELD || timer->abandoned)
 		return -ENOENT;
 	call->rearm.record.id = timer->id;
@@ -364,8 +364,8 @@ void requests_done(struct requests *q)
 
 struct timer *requests_cancelled(struct session *s, const struct cancel_item *item)
 {
-	struct timer *timer = item->timer ? timers_find(&s->timers, item->timer)
-					  : timers_find_id(&s->timers, item->id);
+	struct timer *timer = item->timer ? registry_find(&s->timers, item->timer)
+					  : registry_find_id(&s->timers, item->id);
 	bool holds = timer && (timer->state == TIMER_HELD || timer->state == TIMER_ENDED) &&
 		timer->id == item->id;
 
@@ -382,14 +382,14 @@ static void cancels_lost(struct session *s, struct call *call)
 
 		item->error = timer ? 0 : -ENOENT;
 		if (timer)
-			timers_drop(&s->timers, timer);
+			registry_drop(&s->timers, timer);
 	}
 	call_finish(call, 0);
 }
 
 static void rearm_lost(struct session *s, struct call *call)
 {
-	struct timer *timer = timers_find(&s->timers, call->rearm.timer);
+	struct timer *timer = registry_find(&s->timers, call->rearm.timer);
 
 	bool known = timer &&
 		(call->rearm.record.id
@@ -397,7 +397,7 @@ static void rearm_lost(struct session *s, struct call *call)
 				: timer->state == TIMER_SENT || timer->state == TIMER_HELD);
 
 	if (known)
-		timers_rearm(timer, &call->rearm.record);
+		registry_rearm(timer, &call->rearm.record);
 	call_finish(call, known ? 0 : -ENOENT);
 }
 
@@ -445,5 +445,5 @@ void requests_lost(struct session *s)
 		next = call->next;
 		call_lost(s, call);
 	}
-	timers_requeue(&s->timers);
+	registry_requeue(&s->timers);
 }

@@ -2,7 +2,7 @@
 /*
  * What is asked of the daemon: queued, in flight, answered.
  *
- * Registrations are queued as timers (timers::unsent) and answered as timers, so that there is no
+ * Registrations are queued as timers (registry::unsent) and answered as timers, so that there is no
  * second copy of them and an asynchronous one allocates nothing. Everything else is a call: one
  * packet's worth of questions, an object of its own, since its answer may come after the thread
  * that asked has stopped waiting. A packet is built when the socket is free to take it.

@@ -15,7 +15,7 @@
 #include "events.h"
 #include "progress.h"
 #include "proto.h"
-#include "timers.h"
+#include "registry.h"
 
 #define REQUESTS_MAX 64
 
@@ -39,7 +39,7 @@ struct cancel_item {
 
 struct call {
 	struct call *next; /* requests::first */
-	uint64_t after;	   /* to be sent when so many registrations were, see timers::queued */
+	uint64_t after;	   /* to be sent when so many registrations were, see registry::queued */
 	uint16_t opcode;
 	bool done;
 	bool abandoned;	   /* nobody waits: it is freed with its answer */
@@ -95,7 +95,7 @@ struct session {
 	struct clock_offsets offsets;
 	uint64_t wall_offset; /* realtime - boottime, as timers were told of it last */
 	struct connection connection;
-	struct timers timers;
+	struct registry timers;
 	struct events events;
 	struct requests requests;
 	struct dispatch dispatch;

@@ -45,7 +45,7 @@ struct timer {
 	uint32_t count;	     /* wakes that are left; 0: see toytimer_registration */
 	uint32_t number;     /* HELD: of its last wake; QUEUED, SENT: its index in the batch */
 	uint32_t generation; /* never 0 */
-	uint32_t next;	     /* timers::first, or timers::free */
+	uint32_t next;	     /* registry::first, or registry::free */
 	uint32_t previous;
 	uint32_t event; /* sequence of its latest in events::ring; may be gone from there */
 	uint8_t state;
@@ -57,7 +57,7 @@ struct timer {
 
 static_assert(sizeof(struct timer) <= 88, "a million timers in one process, under 100 bytes each");
 
-struct timers {
+struct registry {
 	struct timer *array;
 	uintptr_t populated; /* up to this address the rest of it has memory behind it */
 	uint32_t room;
@@ -70,52 +70,52 @@ struct timers {
 	size_t count;	 /* of those that somebody wants, ENDED ones included */
 };
 
-void timers_init(struct timers *timers);
-void timers_destroy(struct timers *timers);
+void registry_init(struct registry *timers);
+void registry_destroy(struct registry *timers);
 
 /* Room for n more without further allocation. Return: 0 or -ENOMEM. */
-int timers_reserve(struct timers *timers, size_t n);
+int registry_reserve(struct registry *timers, size_t n);
 
 /*
  * Takes a place for a timer like *model (its generation and links aside) and puts it at the end of
  * the list, QUEUED. The label becomes the table's. Room has been reserved. O(1).
  */
-struct timer *timers_add(struct timers *timers, const struct timer *model);
+struct timer *registry_add(struct registry *timers, const struct timer *model);
 
 /* The timer of that name, or NULL. Any number may be asked for. */
-struct timer *timers_find(struct timers *timers, uint64_t name);
+struct timer *registry_find(struct registry *timers, uint64_t name);
 
-uint64_t timers_name(const struct timers *timers, const struct timer *timer);
+uint64_t registry_name(const struct registry *timers, const struct timer *timer);
 
 /* The timer that the daemon holds, or has ended, under that id; or NULL. O(n). */
-struct timer *timers_find_id(struct timers *timers, uint64_t id);
+struct timer *registry_find_id(struct registry *timers, uint64_t id);
 
 /* The list, forwards; NULL at its end. */
-struct timer *timers_at(struct timers *timers, uint32_t place);
+struct timer *registry_at(struct registry *timers, uint32_t place);
 
 /* Gives it another due, slack, period and count. The numbers of its wakes go on. */
-void timers_rearm(struct timer *timer, const struct proto_rearm *record);
+void registry_rearm(struct timer *timer, const struct proto_rearm *record);
 
 /* Registers an ENDED timer that nobody wants any more again, under the same name: QUEUED, and
  * wanted. batch may be NULL. */
-void timers_revive(struct timers *timers, struct timer *timer, const struct proto_rearm *record,
+void registry_revive(struct registry *timers, struct timer *timer, const struct proto_rearm *record,
 	struct batch *batch);
 
 /* Notes a wake that is not the last: the next due and how many are left. */
-void timers_woken(struct timer *timer, uint64_t due, uint64_t overruns);
+void registry_woken(struct timer *timer, uint64_t due, uint64_t overruns);
 
 /* Takes a timer off the list: its last event is queued. */
-void timers_end(struct timers *timers, struct timer *timer);
+void registry_end(struct registry *timers, struct timer *timer);
 
 /* Nobody wants it any more: it counts no longer, and its events are dropped. */
-void timers_abandon(struct timers *timers, struct timer *timer);
+void registry_abandon(struct registry *timers, struct timer *timer);
 
 /* Frees a timer in whatever state. Its name is gone. */
-void timers_drop(struct timers *timers, struct timer *timer);
+void registry_drop(struct registry *timers, struct timer *timer);
 
 /* The timer at unsent is in a packet now. */
-void timers_sent(struct timers *timers);
+void registry_sent(struct registry *timers);
 
 /* The daemon has forgotten everything: what is on the list is QUEUED again, what is abandoned
  * freed. O(n). */
-void timers_requeue(struct timers *timers);
+void registry_requeue(struct registry *timers);

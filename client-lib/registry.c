@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "proto.h"
-#include "timers.h"
+#include "registry.h"
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14; musl 1.2.3 does not name it */
 #	define MADV_POPULATE_WRITE 23
@@ -23,9 +23,9 @@
 /* What malloc() may need of a mapping for itself. */
 #define MALLOC_OVERHEAD 64
 
-void timers_init(struct timers *timers)
+void registry_init(struct registry *timers)
 {
-	*timers = (struct timers){
+	*timers = (struct registry){
 		.free = TIMERS_NONE,
 		.first = TIMERS_NONE,
 		.last = TIMERS_NONE,
@@ -33,12 +33,12 @@ void timers_init(struct timers *timers)
 	};
 }
 
-void timers_destroy(struct timers *timers)
+void registry_destroy(struct registry *timers)
 {
 	for (uint32_t i = 0; i < timers->used; i++)
 		free(timers->array[i].label);
 	free(timers->array);
-	timers_init(timers);
+	registry_init(timers);
 }
 
 /* How many places a table for at least so many has. A large one is a mapping of its own: of whole
@@ -57,7 +57,7 @@ static size_t room_for(size_t need, size_t room)
 /* Has the kernel put memory behind the next places, as far as a huge page goes: by small pages, as
  * they are touched, that takes most of the time of registering a million. A kernel that cannot
  * (before 5.14) does it then. */
-static void populate_ahead(struct timers *timers, size_t n)
+static void populate_ahead(struct registry *timers, size_t n)
 {
 	uintptr_t next = (uintptr_t)&timers->array[timers->used];
 	uintptr_t start = next > timers->populated ? next : timers->populated;
@@ -78,7 +78,7 @@ static void populate_ahead(struct timers *timers, size_t n)
 }
 
 /* Return: 0 or -ENOMEM. */
-static int resize(struct timers *timers, size_t room)
+static int resize(struct registry *timers, size_t room)
 {
 	struct timer *array = reallocarray(timers->array, room, sizeof(*array));
 	uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
@@ -96,7 +96,7 @@ static int resize(struct timers *timers, size_t room)
 	return 0;
 }
 
-int timers_reserve(struct timers *timers, size_t n)
+int registry_reserve(struct registry *timers, size_t n)
 {
 	size_t need;
 	int r = 0;
@@ -112,22 +112,22 @@ int timers_reserve(struct timers *timers, size_t n)
 	return r;
 }
 
-static uint32_t place_of(const struct timers *timers, const struct timer *timer)
+static uint32_t place_of(const struct registry *timers, const struct timer *timer)
 {
 	return (uint32_t)(timer - timers->array);
 }
 
-uint64_t timers_name(const struct timers *timers, const struct timer *timer)
+uint64_t registry_name(const struct registry *timers, const struct timer *timer)
 {
 	return (uint64_t)timer->generation << 32 | place_of(timers, timer);
 }
 
-struct timer *timers_at(struct timers *timers, uint32_t place)
+struct timer *registry_at(struct registry *timers, uint32_t place)
 {
 	return place == TIMERS_NONE ? NULL : &timers->array[place];
 }
 
-struct timer *timers_find(struct timers *timers, uint64_t name)
+struct timer *registry_find(struct registry *timers, uint64_t name)
 {
 	uint32_t place = (uint32_t)name;
 	struct timer *timer;
@@ -140,7 +140,7 @@ struct timer *timers_find(struct timers *timers, uint64_t name)
 	return timer;
 }
 
-struct timer *timers_find_id(struct timers *timers, uint64_t id)
+struct timer *registry_find_id(struct registry *timers, uint64_t id)
 {
 	for (uint32_t i = 0; id && i < timers->used; i++) {
 		struct timer *timer = &timers->array[i];
@@ -151,7 +151,7 @@ struct timer *timers_find_id(struct timers *timers, uint64_t id)
 	return NULL;
 }
 
-static uint32_t take_place(struct timers *timers, uint32_t *ret_generation)
+static uint32_t take_place(struct registry *timers, uint32_t *ret_generation)
 {
 	uint32_t place = timers->free;
 
@@ -166,10 +166,10 @@ static uint32_t take_place(struct timers *timers, uint32_t *ret_generation)
 }
 
 /* Puts a timer at the list's end, QUEUED. */
-static void enqueue(struct timers *timers, struct timer *timer)
+static void enqueue(struct registry *timers, struct timer *timer)
 {
 	uint32_t place = place_of(timers, timer);
-	struct timer *last = timers_at(timers, timers->last);
+	struct timer *last = registry_at(timers, timers->last);
 
 	timer->state = TIMER_QUEUED;
 	timer->previous = timers->last;
@@ -187,7 +187,7 @@ static void enqueue(struct timers *timers, struct timer *timer)
 	timers->count++;
 }
 
-struct timer *timers_add(struct timers *timers, const struct timer *model)
+struct timer *registry_add(struct registry *timers, const struct timer *model)
 {
 	uint32_t generation;
 	uint32_t place = take_place(timers, &generation);
@@ -199,10 +199,10 @@ struct timer *timers_add(struct timers *timers, const struct timer *model)
 	return timer;
 }
 
-static void unlink_timer(struct timers *timers, struct timer *timer)
+static void unlink_timer(struct registry *timers, struct timer *timer)
 {
-	struct timer *next = timers_at(timers, timer->next);
-	struct timer *previous = timers_at(timers, timer->previous);
+	struct timer *next = registry_at(timers, timer->next);
+	struct timer *previous = registry_at(timers, timer->previous);
 
 	if (timer->state == TIMER_QUEUED) {
 		if (timers->unsent == place_of(timers, timer))
@@ -220,7 +220,7 @@ static void unlink_timer(struct timers *timers, struct timer *timer)
 		timers->first = timer->next;
 }
 
-void timers_rearm(struct timer *timer, const struct proto_rearm *record)
+void registry_rearm(struct timer *timer, const struct proto_rearm *record)
 {
 	timer->due = record->due;
 	timer->slack = record->slack;
@@ -228,10 +228,10 @@ void timers_rearm(struct timer *timer, const struct proto_rearm *record)
 	timer->count = record->count;
 }
 
-void timers_revive(struct timers *timers, struct timer *timer, const struct proto_rearm *record,
+void registry_revive(struct registry *timers, struct timer *timer, const struct proto_rearm *record,
 	struct batch *batch)
 {
-	timers_rearm(timer, record);
+	registry_rearm(timer, record);
 	timer->batch = batch;
 	timer->number = 0;
 	timer->revived = true;
@@ -239,7 +239,7 @@ void timers_revive(struct timers *timers, struct timer *timer, const struct prot
 	enqueue(timers, timer);
 }
 
-void timers_woken(struct timer *timer, uint64_t due, uint64_t overruns)
+void registry_woken(struct timer *timer, uint64_t due, uint64_t overruns)
 {
 	uint64_t periods, span;
 
@@ -253,7 +253,7 @@ void timers_woken(struct timer *timer, uint64_t due, uint64_t overruns)
 		timer->count--;
 }
 
-void timers_end(struct timers *timers, struct timer *timer)
+void registry_end(struct registry *timers, struct timer *timer)
 {
 	if (timer->state == TIMER_ENDED)
 		return;
@@ -261,7 +261,7 @@ void timers_end(struct timers *timers, struct timer *timer)
 	timer->state = TIMER_ENDED;
 }
 
-void timers_abandon(struct timers *timers, struct timer *timer)
+void registry_abandon(struct registry *timers, struct timer *timer)
 {
 	if (timer->abandoned)
 		return;
@@ -269,7 +269,7 @@ void timers_abandon(struct timers *timers, struct timer *timer)
 	timers->count--;
 }
 
-void timers_drop(struct timers *timers, struct timer *timer)
+void registry_drop(struct registry *timers, struct timer *timer)
 {
 	if (timer->state != TIMER_ENDED)
 		unlink_timer(timers, timer);
@@ -284,7 +284,7 @@ void timers_drop(struct timers *timers, struct timer *timer)
 	timers->free = place_of(timers, timer);
 }
 
-void timers_sent(struct timers *timers)
+void registry_sent(struct registry *timers)
 {
 	struct timer *timer = &timers->array[timers->unsent];
 
@@ -293,7 +293,7 @@ void timers_sent(struct timers *timers)
 	timers->unsent_count--;
 }
 
-void timers_requeue(struct timers *timers)
+void registry_requeue(struct registry *timers)
 {
 	uint32_t n = 0;
 
@@ -302,7 +302,7 @@ void timers_requeue(struct timers *timers)
 
 		next = timer->next;
 		if (timer->abandoned) {
-			timers_drop(timers, timer);
+			registry_drop(timers, timer);
 			continue;
 		}
 		if (timer->state == TIMER_HELD) {

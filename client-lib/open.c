@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a handle: opening, references, and its end.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "descriptor.h"
+#include "dispatch.h"
+#include "handle.h"
+#include "public.h"
+#include "requests.h"
+#include "text.h"
+
+_Static_assert(sizeof(time_t) == 8, "time_t holds every due");
+
+#define TIMEOUT_US UINT64_C(25000000) /* as sd-bus has it */
+
+static int init_descriptors(struct toytimer *t)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	t->epoll = descriptor_keep(epoll_create1(EPOLL_CLOEXEC));
+	if (t->epoll < 0)
+		return t->epoll;
+	t->signal = descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (t->signal < 0)
+		return t->signal;
+	t->over = descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (t->over < 0)
+		return t->over;
+	if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->session.connection.epoll, &event) < 0 ||
+		epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->signal, &event) < 0)
+		return text_local(errno);
+	return 0;
+}
+
+static void free_cancelled(void *userdata)
+{
+	handle_free(userdata);
+}
+
+/* Waits for the first connection. Other than later ones, it fails at once, but where the daemon is
+ * there and merely has not come to accept us. */
+static int wait_until_up(struct toytimer *t)
+{
+	uint64_t deadline = handle_deadline(t);
+	int r = handle_enter(t);
+
+	pthread_cleanup_push(free_cancelled, t);
+	while (r == 0 && t->session.connection.state != CONNECTION_UP) {
+		r = handle_await(t, deadline, NULL, NULL);
+		if (r == 0 && t->session.connection.state == CONNECTION_DOWN &&
+			t->session.connection.error != -ETIMEDOUT)
+			r = t->session.connection.error;
+	}
+	pthread_cleanup_pop(0);
+	handle_leave(t);
+	return r;
+}
+
+static const char *socket_path(const char *path)
+{
+	if (path)
+		return path;
+	path = secure_getenv("TIMERD_SOCKET");
+	return path && *path ? path : PROTO_SOCKET_SYSTEM;
+}
+
+_public_ int toytimer_open_user(toytimer **ret)
+{
+	const char *directory = secure_getenv("XDG_RUNTIME_DIR");
+	char path[PATH_MAX];
+	int n;
+
+	if (!directory || !*directory)
+		return -ENOMEDIUM;
+	n = snprintf(path, sizeof(path), "%s/" PROTO_SOCKET_USER, directory);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return text_invalid("XDG_RUNTIME_DIR: too long for a path");
+	return toytimer_open(ret, path);
+}
+
+_public_ int toytimer_open(toytimer **ret, const char *path)
+{
+	struct toytimer *t;
+	int r;
+
+	if (!ret)
+		return text_invalid("ret: NULL");
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	atomic_init(&t->references, 1);
+	t->epoll = t->signal = t->over = -1;
+	t->timeout = TIMEOUT_US;
+	registry_init(&t->session.timers);
+	requests_init(&t->session.requests);
+	clock_offsets_init(&t->session.offsets);
+
+	r = -pthread_mutex_init(&t->lock, NULL);
+	if (r == 0)
+		r = connection_init(&t->session.connection, socket_path(path));
+	if (r == 0)
+		r = init_descriptors(t);
+	if (r == 0)
+		r = wait_until_up(t);
+	if (r < 0) {
+		handle_free(t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+_public_ toytimer *toytimer_ref(toytimer *t)
+{
+	if (t)
+		atomic_fetch_add(&t->references, 1);
+	return t;
+}
+
+/* A forked child may drop its copy within the handler in which it was forked, and then return from
+ * it: until then the copy has to stay. */
+static bool free_later(struct toytimer *t)
+{
+	if (connection_is_ours(&t->session.connection) || !dispatch_is_here(&t->session))
+		return false;
+	t->session.dispatch.forsaken = true;
+	return true;
+}
+
+_public_ toytimer *toytimer_unref(toytimer *t)
+{
+	int state;
+
+	if (!t || atomic_fetch_sub(&t->references, 1) != 1 || free_later(t))
+		return NULL;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	handle_free(t);
+	pthread_setcancelstate(state, NULL);
+	return NULL;
+}
