@@ -9,9 +9,11 @@
 
 #include <string.h>
 
+#include "check.h"
 #include "codec.h"
 #include "layout_3.h"
 #include "limits.h"
+#include "timer_bulk.h"
 
 /* After so many attempts in a row that a process did not live to finish, its successor starts
  * afresh: a service that cannot start for what it remembers is worse than one that has
@@ -78,7 +80,7 @@ static void renew_session(struct arena *arena, uint32_t session)
 	s->fault = PROTO_OK;
 	s->resumed = true;
 	s->tell_resumed = false;
-	s->send_again = s->sending && s->sending == sessions_sending(s);
+	s->send_again = s->sending && s->sending == check_sending(s);
 	raise_sequence(arena, s->born);
 }
 
@@ -87,7 +89,7 @@ static void adopt_session(struct arena *arena, uint32_t session)
 	struct session *s = &arena->sessions[session];
 
 	if (s->state == SESSION_OPEN && s->born <= SEQUENCE_MAX &&
-		s->check == sessions_check(arena, session)) {
+		s->check == check_session(arena, session)) {
 		renew_session(arena, session);
 		return;
 	}
@@ -129,7 +131,7 @@ static enum outcome judge_packet(struct arena *arena)
 		return OUTCOME_NONE;
 	if (session <= ARENA_OWN_SESSION || session > arena->header->sessions_top ||
 		arena->sessions[session].state != SESSION_OPEN ||
-		applying->check != arena_applying_check(applying, session)) {
+		applying->check != check_applying(applying, session)) {
 		/* Its client is gone or unknown, and nobody will send it again; or this is
 		 * damaged, and says nothing. What is done is done. */
 		ARENA_PUBLISH(applying->session, 0);
@@ -143,7 +145,7 @@ static enum outcome judge_packet(struct arena *arena)
 /* Whether the record can be a timer's: within all bounds, and whole. */
 static bool is_whole(const struct arena *arena, uint32_t timer)
 {
-	struct arena_intent values = timers_values(arena, timer);
+	struct arena_intent values = timer_state_values(arena, timer);
 	uint32_t session = arena->timers[timer].session;
 	unsigned int clock = timers_clock(arena, timer);
 	uint32_t known = TIMERS_TAG_STATES | UINT32_C(0xff) << TIMERS_TAG_CLOCK_SHIFT |
@@ -154,7 +156,7 @@ static bool is_whole(const struct arena *arena, uint32_t timer)
 		arena->timers[timer].sequence > 0 &&
 		arena->timers[timer].sequence <= SEQUENCE_MAX && values.due <= values.latest &&
 		values.due != TIMERS_FOREVER &&
-		values.check == timers_check(arena, timer, &values) &&
+		values.check == check_timer(arena, timer, &values) &&
 		(!timers_labelled(arena, timer) ||
 			codec_label_valid(arena->labels[timer], PROTO_LABEL_MAX));
 }
@@ -185,7 +187,7 @@ static void adopt_timer(struct arena *arena, uint32_t timer, enum timer_state st
 
 	raise_sequence(arena, arena->timers[timer].sequence);
 	if (state == TIMER_FREE) {
-		arena_free_timer(arena, timer);
+		timer_state_free(arena, timer);
 		return;
 	}
 	s->held++;
@@ -194,20 +196,20 @@ static void adopt_timer(struct arena *arena, uint32_t timer, enum timer_state st
 		sessions_tell_cancelled(arena, timer);
 		return;
 	}
-	timers_set_state(arena, timer, TIMER_ARMED);
+	timer_state_set(arena, timer, TIMER_ARMED);
 	timers_enroll(arena, &s->timers[clock], timer);
 }
 
 /* Brings what the next timers will need into the cache, if they are what they seem: see
- * timers_foresee(). */
+ * bulk_find_positions(). */
 static void foresee(const struct arena *arena, uint32_t from)
 {
-	const struct rbtree *trees[TIMERS_ABREAST];
-	uint64_t dues[TIMERS_ABREAST];
-	uint32_t places[TIMERS_ABREAST], most = arena->header->max_timers;
+	const struct rbtree *trees[BULK_ABREAST];
+	uint64_t dues[BULK_ABREAST];
+	uint32_t positions[BULK_ABREAST], most = arena->header->max_timers;
 	unsigned int n = 0;
 
-	for (uint32_t timer = from; timer < from + TIMERS_ABREAST && timer <= most; timer++) {
+	for (uint32_t timer = from; timer < from + BULK_ABREAST && timer <= most; timer++) {
 		uint32_t session = arena->timers[timer].session;
 		unsigned int clock = timers_clock(arena, timer);
 
@@ -220,7 +222,7 @@ static void foresee(const struct arena *arena, uint32_t from)
 		dues[n++] = arena->nodes[timer].due;
 	}
 	/* Not places for good: they come in any order, and equal dues go by their sequence. */
-	timers_foresee(arena, trees, dues, n, places);
+	bulk_find_positions(arena, trees, dues, n, positions);
 }
 
 static void adopt_timers(struct arena *arena, uint32_t top, enum outcome outcome)
@@ -233,18 +235,18 @@ static void adopt_timers(struct arena *arena, uint32_t top, enum outcome outcome
 	for (uint32_t timer = 1; timer <= most; timer++) {
 		uint32_t tag = arena->nodes[timer].tag;
 
-		if (timer % TIMERS_ABREAST == 1)
+		if (timer % BULK_ABREAST == 1)
 			foresee(arena, timer);
 		unused = !tag && !arena->timers[timer].sequence ? unused + 1 : 0;
 		if (timer > top && unused > UNUSED_STRETCH)
 			break;
 		arena->header->timers_top = timer;
 		if (timers_state(arena, timer) == TIMER_FREE) {
-			arena_free_timer(arena, timer);
+			timer_state_free(arena, timer);
 		} else if (timers_state(arena, timer) > TIMER_CANCELLING ||
 			!is_whole(arena, timer)) {
 			arena->header->counters.dropped_records++;
-			arena_free_timer(arena, timer);
+			timer_state_free(arena, timer);
 		} else {
 			adopt_timer(arena, timer,
 				resolve(arena, timer, outcome, applying.sequence,
@@ -259,7 +261,7 @@ void adopt(struct arena *arena)
 	enum outcome outcome;
 
 	ARENA_STORE(arena->header->adopting, arena->header->adopting + 1);
-	timers_redo(arena);
+	timer_state_redo(arena);
 	limits_remember_all(arena);
 	arena_reset(arena);
 	if (arena->header->sequence > SEQUENCE_MAX)
@@ -268,7 +270,7 @@ void adopt(struct arena *arena)
 	adopt_sessions(arena, sessions_top);
 	outcome = judge_packet(arena);
 	if (outcome == OUTCOME_TAKEN_BACK)
-		timers_take_back(arena);
+		timer_state_take_back(arena);
 	adopt_timers(arena, timers_top, outcome);
 	if (outcome == OUTCOME_TAKEN_BACK)
 		ARENA_PUBLISH(arena->header->applying.session, 0);

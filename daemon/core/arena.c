@@ -111,16 +111,6 @@ void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t 
 	ARENA_PUBLISH(h->magic, ARENA_MAGIC);
 }
 
-uint32_t arena_applying_check(const struct arena_applying *applying, uint32_t session)
-{
-	/* As in timers_check(). */
-	const uint64_t k = UINT64_C(0xe220a8397b1dcdaf);
-	uint64_t sum = (session + 1) * k + applying->serial;
-
-	sum = (sum ^ sum >> 32) * k + applying->sequence;
-	return (uint32_t)((sum ^ sum >> 32) * k >> 32);
-}
-
 /* Return: a timer of those left behind. */
 static uint32_t take_left(struct arena *arena)
 {
@@ -128,8 +118,6 @@ static uint32_t take_left(struct arena *arena)
 	uint32_t timer = h->timers_left;
 	struct rbnode *node = &arena->nodes[timer];
 
-	/* It still says that it is armed, or cancelled. */
-	ARENA_PUBLISH(node->tag, TIMER_FREE);
 	h->timers_left = node->parent;
 	arena_leave_timers(arena, node->child_red[0] >> 1);
 	arena_leave_timers(arena, node->child_red[1] >> 1);
@@ -162,9 +150,8 @@ void arena_leave_timers(struct arena *arena, uint32_t root)
 	h->timers_left = root;
 }
 
-void arena_free_timer(struct arena *arena, uint32_t timer)
+void arena_give_timer(struct arena *arena, uint32_t timer)
 {
-	ARENA_PUBLISH(arena->nodes[timer].tag, TIMER_FREE);
 	bitset_add(&arena->free, timer);
 }
 

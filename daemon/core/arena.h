@@ -80,7 +80,7 @@ struct timer {
 	uint32_t session;
 	uint32_t count; /* wakes asked for; 0: no end */
 	uint32_t fired; /* wakes sent, modulo 2^32 */
-	uint32_t check; /* timers_check() over all of it, and over due, latest, clock and label */
+	uint32_t check; /* check_timer() over all of it, and over due, latest, clock and label */
 };
 
 /* A timer's tag, in its hot half. */
@@ -119,7 +119,7 @@ struct session {
 	uint64_t sent_at[PROTO_CLOCKS]; /* the time for which its last packet of wakes was made */
 	/* For lateness.h: since when its client reads, and when it last asked for what was past. */
 	uint64_t reads_from[ARENA_MEASURES], asked_at[ARENA_MEASURES];
-	uint32_t check; /* sessions_check() over what never changes */
+	uint32_t check; /* check_session() over what never changes */
 	uint32_t told_first,
 		told_last;	 /* cancelled by others, linked by what is before in a tree */
 	struct turns_link ready; /* arena_header::ready; next, if free: sessions_free */
@@ -131,7 +131,7 @@ struct session {
 	bool send_again;      /* it was adopted while sending: wakes are made anew for that time */
 	bool wants_clock_set; /* it has registered a timer with PROTO_TELL_CLOCK_SET */
 	bool tell_clock_set;  /* and is to be told that the wall clock was set */
-	/* sessions_sending() while that packet may be sent and its wakes are not all taken off;
+	/* check_sending() while that packet may be sent and its wakes are not all taken off;
 	 * else 0. */
 	uint32_t sending;
 	char comm[PROTO_COMM_MAX];
@@ -180,7 +180,7 @@ struct counters {
  * process if this one was killed in the midst of it. */
 struct arena_intent {
 	uint32_t timer; /* 0: none; published last */
-	uint32_t check; /* timers_check() of the timer as it will be */
+	uint32_t check; /* check_timer() of the timer as it will be */
 	uint32_t count, fired;
 	uint64_t due, latest, every;
 };
@@ -194,7 +194,7 @@ struct arena_applying {
 	uint64_t serial;   /* committed where the session's serial has reached it */
 	uint64_t sequence; /* arena_header::sequence before it */
 	uint32_t rearmed;  /* timers that it has re-armed: what they were is in arena::rearmed */
-	uint32_t check;	   /* arena_applying_check() of session, serial and sequence */
+	uint32_t check;	   /* check_applying() of session, serial and sequence */
 };
 
 /* Where a clock last jumped against the one that measures its timers' lateness: see lateness.c. */
@@ -281,17 +281,14 @@ void arena_reset(struct arena *arena);
 /* Makes a zeroed block an arena. */
 void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients);
 
-/* The check word of a packet of that session, over what does not change while it is handled. */
-uint32_t arena_applying_check(const struct arena_applying *applying, uint32_t session);
-
 /* A timer to be filled; 0: there is none left. O(1). */
 uint32_t arena_take_timer(struct arena *arena);
 
 /* Gives back a tree of timers by its root, all of them at once; 0 does nothing. O(1). */
 void arena_leave_timers(struct arena *arena, uint32_t root);
 
-/* Gives back one timer, which is in no tree. O(1). */
-void arena_free_timer(struct arena *arena, uint32_t timer);
+/* Gives back one timer, which is free and in no tree. O(1). */
+void arena_give_timer(struct arena *arena, uint32_t timer);
 
 /* A zeroed session. The caller has a client's place for it (limits.h), so there is one left.
  * O(1). */

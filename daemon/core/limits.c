@@ -178,13 +178,13 @@ void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers)
 }
 
 enum proto_status limits_check_timer(
-	const struct arena *arena, const struct limits *limits, uint32_t user)
+	const struct arena *arena, const struct limits *limits, uint32_t user, uint32_t pending)
 {
 	const struct user *u = &arena->users[user];
 
-	if (u->uid != 0 && u->timers >= limits->max_timers_per_user)
+	if (u->uid != 0 && u->timers + pending >= limits->max_timers_per_user)
 		return PROTO_E_TIMERS_USER;
-	if (arena->header->timers >= limits->max_timers)
+	if (arena->header->timers + pending >= limits->max_timers)
 		return PROTO_E_TIMERS;
 	return PROTO_OK;
 }

@@ -57,10 +57,10 @@ static inline struct tally *limits_tally(const struct arena *arena, uint32_t ses
 	return &arena->users[arena->sessions[session].user].tally;
 }
 
-/* Whether that user may hold one timer more. Return: PROTO_OK, PROTO_E_TIMERS,
- * PROTO_E_TIMERS_USER. */
+/* Whether that user may hold one timer more, besides `pending` new ones that are not counted yet.
+ * Return: PROTO_OK, PROTO_E_TIMERS, PROTO_E_TIMERS_USER. */
 enum proto_status limits_check_timer(
-	const struct arena *arena, const struct limits *limits, uint32_t user);
+	const struct arena *arena, const struct limits *limits, uint32_t user, uint32_t pending);
 
 /* Counts timers held: one more, so many fewer. */
 void limits_take_timer(struct arena *arena, uint32_t user);

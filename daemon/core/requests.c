@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lateness.h"
+#include "prefetch.h"
 
 static unsigned int clock_of(const struct proto_register *r)
 {
@@ -38,138 +39,103 @@ static enum proto_status check(const struct worker *w, const struct proto_regist
 	return absolute(ret_due, r->flags, now->at[r->clock]);
 }
 
-/* Makes a place that was taken a live timer's, but for its tree. */
-static void fill(struct worker *w, uint32_t timer, uint32_t session, const struct proto_register *r,
-	uint64_t due, const struct now *now)
+/* The timer that a checked record asks for, with its absolute due. */
+static struct timer_new timer_of(
+	const struct proto_register *r, uint64_t due, const struct now *now)
+{
+	struct timer_new new = {
+		.due = due,
+		.latest = timers_latest(due, r->slack),
+		.every = r->every,
+		.cookie = r->cookie,
+		.count = r->count,
+		.clock = (uint8_t)clock_of(r),
+	};
+
+	new.past = new.latest < now->at[r->clock];
+	memcpy(new.label, r->label, sizeof(new.label));
+	return new;
+}
+
+/* Records that one call of sessions_enroll_batch() takes. */
+#define BATCH 128
+
+/* Some records of one packet. */
+struct batch {
+	uint32_t n, accepted;
+	enum proto_status status[BATCH];
+	struct timer_new new[BATCH]; /* accepted */
+	uint32_t timers[BATCH];	     /* accepted */
+};
+
+/* Checks the next record of the batch, and what else it asks for than a timer. */
+static void check_record(struct worker *w, uint32_t session, const struct proto_register *r,
+	const struct now *now, struct batch *batch)
 {
 	struct arena *arena = &w->arena;
-	uint64_t latest = timers_latest(due, r->slack);
-	uint32_t kind = r->label[0] ? TIMERS_TAG_LABELLED : 0;
+	uint64_t due;
+	enum proto_status status = check(w, r, now, &due);
 
-	if (latest < now->at[r->clock]) {
-		kind |= TIMERS_TAG_PAST;
+	if (!status)
+		status = limits_check_timer(
+			arena, &w->config.limits, arena->sessions[session].user, batch->accepted);
+	batch->status[batch->n++] = status;
+	if (status)
+		return;
+	batch->new[batch->accepted] = timer_of(r, due, now);
+	if (batch->new[batch->accepted++].past)
 		lateness_asked(arena, session, now);
-	}
-
-	ARENA_STORE(arena->timers[timer],
-		((struct timer){
-			.sequence = ++arena->header->sequence,
-			.every = r->every,
-			.cookie = r->cookie,
-			.session = session,
-			.count = r->count,
-		}));
-	if (r->label[0])
-		memcpy(arena->labels[timer], r->label, sizeof(r->label));
-	ARENA_STORE(arena->nodes[timer].due, due);
-	ARENA_STORE(arena->nodes[timer].latest, latest);
-	timers_publish(arena, timer, clock_of(r), kind);
-	arena->sessions[session].held++;
 	if (r->flags & PROTO_TELL_CLOCK_SET)
 		ARENA_STORE(arena->sessions[session].wants_clock_set, true);
 }
 
-uint32_t requests_enroll_own(
-	struct worker *w, const struct proto_register *r, const struct now *now)
+static void answer_refusal(
+	struct worker *w, uint32_t session, enum proto_status status, struct codec_writer *answer)
 {
-	uint32_t timer = arena_take_timer(&w->arena);
-
-	if (!timer)
-		return 0;
-	fill(w, timer, ARENA_OWN_SESSION, r, now->at[r->clock] + r->due, now);
-	sessions_enroll(&w->arena, timer);
-	return timer;
-}
-
-void requests_drop(struct worker *w, uint32_t timer)
-{
-	uint32_t session = w->arena.timers[timer].session;
-
-	sessions_withdraw(&w->arena, timer);
-	arena_free_timer(&w->arena, timer);
-	sessions_count_off(&w->arena, session, 1);
-}
-
-/* Some records of one packet, each checked by itself, and the places of those that are good. */
-struct records {
-	struct proto_register r[TIMERS_ABREAST];
-	enum proto_status status[TIMERS_ABREAST];
-	uint64_t dues[TIMERS_ABREAST];
-	uint32_t places[TIMERS_ABREAST];
-};
-
-static void foresee(
-	const struct worker *w, uint32_t session, struct records *records, unsigned int n)
-{
-	static const struct rbtree none;
-	const struct session *s = &w->arena.sessions[session];
-	const struct rbtree *trees[TIMERS_ABREAST];
-
-	for (unsigned int i = 0; i < n; i++)
-		trees[i] = records->status[i] ? &none : &s->timers[clock_of(&records->r[i])];
-	timers_foresee(&w->arena, trees, records->dues, n, records->places);
-}
-
-static enum proto_status enroll(struct worker *w, uint32_t session, const struct records *records,
-	unsigned int i, const struct now *now, uint32_t *ret_timer)
-{
-	uint32_t user = w->arena.sessions[session].user;
-	enum proto_status status = records->status[i];
-
-	if (!status)
-		status = limits_check_timer(&w->arena, &w->config.limits, user);
-	if (status)
-		return status;
-	/* There is a place: the limits are below the arena's room. */
-	*ret_timer = arena_take_timer(&w->arena);
-	fill(w, *ret_timer, session, &records->r[i], records->dues[i], now);
-	limits_take_timer(&w->arena, user);
-	sessions_enroll_foreseen(&w->arena, *ret_timer, records->places[i], &w->run);
-	return PROTO_OK;
-}
-
-static void answer_register(struct worker *w, uint32_t session, const struct records *records,
-	unsigned int i, const struct now *now, struct codec_writer *answer)
-{
-	struct counters *counters = &w->arena.header->counters;
-	struct tally *tally = limits_tally(&w->arena, session);
 	struct proto_registered *registered = codec_add(answer, sizeof(*registered));
-	uint32_t timer;
-	enum proto_status status = enroll(w, session, records, i, now, &timer);
 
 	*registered = (struct proto_registered){.status = status};
-	if (!status) {
-		registered->id = timers_id(&w->arena, timer);
-		registered->due = records->dues[i];
-		counters->registered++;
-		tally->registered++;
-	} else {
-		counters->refused++;
-		tally->refused++;
-		w->refusals++;
-		w->refused_with = status;
+	w->arena.header->counters.refused++;
+	limits_tally(&w->arena, session)->refused++;
+	w->refusals++;
+	w->refused_with = status;
+}
+
+static void answer_batch(
+	struct worker *w, uint32_t session, const struct batch *batch, struct codec_writer *answer)
+{
+	for (uint32_t i = 0, k = 0; i < batch->n; i++) {
+		struct proto_registered *registered;
+
+		if (batch->status[i]) {
+			answer_refusal(w, session, batch->status[i], answer);
+			continue;
+		}
+		registered = codec_add(answer, sizeof(*registered));
+		*registered = (struct proto_registered){
+			.id = timers_id(&w->arena, batch->timers[k]),
+			.due = batch->new[k].due,
+		};
+		k++;
 	}
 }
 
 void requests_register(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, const struct now *now, struct codec_writer *answer)
 {
-	struct records records;
+	struct batch batch;
 
-	for (uint32_t i = 0; i < header->count; i += TIMERS_ABREAST) {
-		uint32_t left = header->count - i;
-		uint32_t n = left < TIMERS_ABREAST ? left : TIMERS_ABREAST;
+	for (uint32_t i = 0; i < header->count;) {
+		batch.n = batch.accepted = 0;
+		for (; i < header->count && batch.n < BATCH; i++) {
+			struct proto_register r;
 
-		for (uint32_t k = 0; k < n; k++) {
-			codec_get(packet, header, i + k, &records.r[k], sizeof(records.r[k]));
-			records.status[k] = check(w, &records.r[k], now, &records.dues[k]);
+			codec_get(packet, header, i, &r, sizeof(r));
+			check_record(w, session, &r, now, &batch);
 		}
-		foresee(w, session, &records, n);
-		for (uint32_t k = 0; k < n; k++)
-			answer_register(w, session, &records, k, now, answer);
+		sessions_enroll_batch(&w->arena, session, batch.new, batch.accepted, batch.timers);
+		answer_batch(w, session, &batch, answer);
 	}
-	timers_run_link(&w->arena, &w->run);
-	sessions_renew(&w->arena, session);
 }
 
 /*
@@ -207,7 +173,7 @@ static enum proto_status cancel(struct worker *w, uint32_t session, uint64_t id)
 	sessions_withdraw_one(arena, timer);
 	if (owner != session)
 		sessions_renew(arena, owner);
-	timers_set_state(arena, timer, TIMER_CANCELLING);
+	timer_state_set(arena, timer, TIMER_CANCELLING);
 	w->cancelling[w->cancelling_count++] = timer << 1 | (owner != session);
 	return PROTO_OK;
 }
@@ -245,12 +211,11 @@ void requests_commit(struct worker *w, uint32_t session)
 			sessions_tell_cancelled(arena, timer);
 			foreign++;
 		} else {
-			arena_free_timer(arena, timer);
+			timer_state_free(arena, timer);
 		}
 	}
-	sessions_count_off(arena, session, n - foreign);
-	arena->header->counters.cancelled += n;
-	limits_tally(arena, session)->cancelled += n;
+	timer_state_count_freed(arena, session, n - foreign);
+	timer_state_count_cancelled(arena, session, n);
 	w->cancelling_count = 0;
 }
 
@@ -271,27 +236,27 @@ static void fetch_ahead(
 	if (i >= header->count)
 		return;
 	codec_get(packet, header, i, &later, sizeof(later));
-	timers_fetch(&w->arena, timers_index(&w->arena, later.id));
+	prefetch_timer(&w->arena, timers_index(&w->arena, later.id));
 }
 
 void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, struct codec_writer *answer)
 {
-	struct proto_cancel records[TIMERS_WITHDRAWN_ABREAST];
-	uint32_t timers[TIMERS_WITHDRAWN_ABREAST];
+	struct proto_cancel records[PREFETCH_ABREAST];
+	uint32_t timers[PREFETCH_ABREAST];
 
-	for (uint32_t i = 0; i < TIMERS_WITHDRAWN_ABREAST; i++)
+	for (uint32_t i = 0; i < PREFETCH_ABREAST; i++)
 		fetch_ahead(w, packet, header, i);
-	for (uint32_t i = 0; i < header->count; i += TIMERS_WITHDRAWN_ABREAST) {
+	for (uint32_t i = 0; i < header->count; i += PREFETCH_ABREAST) {
 		uint32_t left = header->count - i;
-		uint32_t n = left < TIMERS_WITHDRAWN_ABREAST ? left : TIMERS_WITHDRAWN_ABREAST;
+		uint32_t n = left < PREFETCH_ABREAST ? left : PREFETCH_ABREAST;
 
 		/* Of another's timer no more is looked at than of a place that is free. */
 		for (uint32_t k = 0; k < n; k++) {
 			codec_get(packet, header, i + k, &records[k], sizeof(records[k]));
 			timers[k] = find_for(w, session, records[k].id);
 		}
-		timers_foresee_withdrawal(&w->arena, timers, n);
+		prefetch_for_removal(&w->arena, timers, n);
 		for (uint32_t k = 0; k < n; k++) {
 			answer_cancel(w, session, records[k].id, answer);
 			fetch_ahead(w, packet, header, i + n + k);
@@ -330,6 +295,7 @@ static enum proto_status rearm(struct worker *w, uint32_t session, const struct 
 	uint32_t timer = find_for(w, session, r->id);
 	enum proto_status status = codec_check_rearm(r);
 	struct arena_intent change = {.due = r->due, .every = r->every};
+	bool past;
 
 	if (status)
 		return status;
@@ -343,12 +309,11 @@ static enum proto_status rearm(struct worker *w, uint32_t session, const struct 
 	/* A new count counts from now on, whatever was sent before. */
 	if (r->count && __builtin_add_overflow(change.fired, r->count, &change.count))
 		change.count = UINT32_MAX;
-	if (change.latest < timers_now(now, timers_clock(arena, timer))) {
+	past = change.latest < timers_now(now, timers_clock(arena, timer));
+	if (past)
 		lateness_asked(arena, session, now);
-		ARENA_STORE(arena->nodes[timer].tag, arena->nodes[timer].tag | TIMERS_TAG_PAST);
-	}
 	sessions_withdraw(arena, timer);
-	timers_rearm(arena, timer, &change);
+	timer_state_rearm(arena, timer, &change, past);
 	sessions_enroll(arena, timer);
 	*ret_due = change.due;
 	return PROTO_OK;

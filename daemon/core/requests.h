@@ -21,11 +21,3 @@ void requests_cancel_matching(
 
 /* The session's packet is committed: what it cancelled goes. */
 void requests_commit(struct worker *w, uint32_t session);
-
-/* Enrolls a timer of the daemon's own, whose record is good and relative. Return: its index; 0: an
- * arena that was adopted is full. */
-uint32_t requests_enroll_own(
-	struct worker *w, const struct proto_register *r, const struct now *now);
-
-/* Takes a live timer out of wherever it is and frees it. */
-void requests_drop(struct worker *w, uint32_t timer);

@@ -11,7 +11,8 @@
 
 #include <string.h>
 
-#include "limits.h"
+#include "check.h"
+#include "timer_bulk.h"
 
 /* Whether session a's first timer comes before session b's: the order of timers, carried over. */
 static bool head_before(const struct arena *arena, unsigned int clock, uint32_t a, uint32_t b)
@@ -89,33 +90,6 @@ void sessions_init(struct arena *arena)
 		arena_heads(arena, clock)[ARENA_OWN_SESSION].tag = 0;
 }
 
-uint32_t sessions_sending(const struct session *s)
-{
-	uint64_t sum = 1;
-
-	/* As in sessions_check(). */
-	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
-		sum = (sum ^ sum >> 32) * UINT64_C(0xe220a8397b1dcdaf) + s->sent_at[clock];
-	return (uint32_t)((sum ^ sum >> 32) * UINT64_C(0xe220a8397b1dcdaf) >> 32) | 1;
-}
-
-uint32_t sessions_check(const struct arena *arena, uint32_t session)
-{
-	const struct session *s = &arena->sessions[session];
-	uint64_t comm[2], sum = session;
-	/* As in timers_check(). */
-	const uint64_t k = UINT64_C(0xe220a8397b1dcdaf);
-
-	static_assert(sizeof(comm) == sizeof(s->comm), "both words of it");
-	memcpy(comm, s->comm, sizeof(comm));
-	sum = (sum + s->uid) * k + s->pid;
-	sum = (sum ^ sum >> 32) * k + s->born;
-	sum = (sum ^ sum >> 32) * k + s->socket;
-	sum = (sum ^ sum >> 32) * k + comm[0];
-	sum = (sum ^ sum >> 32) * k + comm[1];
-	return (uint32_t)(sum * k >> 32);
-}
-
 void sessions_link_user(struct arena *arena, uint32_t session)
 {
 	struct session *s = &arena->sessions[session];
@@ -151,7 +125,7 @@ uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *pe
 	for (size_t i = 0; i < sizeof(s->comm) && peer->comm[i]; i++)
 		s->comm[i] = peer->comm[i];
 	ARENA_STORE(s->born, arena->header->sequence);
-	ARENA_STORE(s->check, sessions_check(arena, session));
+	ARENA_STORE(s->check, check_session(arena, session));
 	ARENA_PUBLISH(s->state, SESSION_NEW);
 	return session;
 }
@@ -241,14 +215,45 @@ void sessions_enroll(struct arena *arena, uint32_t timer)
 	head_renew(arena, clock, session);
 }
 
-void sessions_enroll_foreseen(
-	struct arena *arena, uint32_t timer, uint32_t place, struct timers_run *run)
+/* Registers at most BULK_ABREAST timers, but for those that the run takes. */
+static void enroll_some(struct arena *arena, uint32_t session, const struct timer_new *new,
+	unsigned int n, struct bulk_run *run, uint32_t *ret_timers)
 {
-	uint32_t session = arena->timers[timer].session;
-	struct rbtree *tree = &arena->sessions[session].timers[timers_clock(arena, timer)];
+	struct rbtree *timers = arena->sessions[session].timers;
+	const struct rbtree *trees[BULK_ABREAST];
+	uint32_t positions[BULK_ABREAST];
+	uint64_t dues[BULK_ABREAST];
 
-	if (!timers_run_take(arena, run, tree, timer))
-		timers_enroll_foreseen(arena, tree, timer, place);
+	for (unsigned int i = 0; i < n; i++) {
+		trees[i] = &timers[new[i].clock];
+		dues[i] = new[i].due;
+	}
+	bulk_find_positions(arena, trees, dues, n, positions);
+	for (unsigned int i = 0; i < n; i++) {
+		struct rbtree *tree = &timers[new[i].clock];
+		uint32_t timer = arena_take_timer(arena);
+
+		timer_state_publish(arena, timer, session, &new[i]);
+		if (!bulk_run_take(arena, run, tree, timer))
+			bulk_insert(arena, tree, timer, positions[i]);
+		ret_timers[i] = timer;
+	}
+}
+
+void sessions_enroll_batch(struct arena *arena, uint32_t session, const struct timer_new *new,
+	unsigned int n, uint32_t *ret_timers)
+{
+	struct bulk_run run;
+
+	run.n = 0;
+	run.floor = 0;
+	for (unsigned int i = 0; i < n; i += BULK_ABREAST) {
+		unsigned int some = n - i < BULK_ABREAST ? n - i : BULK_ABREAST;
+
+		enroll_some(arena, session, new + i, some, &run, ret_timers + i);
+	}
+	bulk_run_link(arena, &run);
+	sessions_renew(arena, session);
 }
 
 void sessions_withdraw_one(struct arena *arena, uint32_t timer)
@@ -280,7 +285,7 @@ void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
 	struct session *s = &arena->sessions[session];
 	struct rbnode *node = &arena->nodes[timer];
 
-	timers_set_state(arena, timer, TIMER_CANCELLED);
+	timer_state_set(arena, timer, TIMER_CANCELLED);
 	node->child_red[0] = node->child_red[1] = 0;
 	if (s->told_last)
 		arena->nodes[s->told_last].child_red[0] = timer << 1;
@@ -339,15 +344,6 @@ void sessions_requeue(struct arena *arena, uint32_t session, const struct now *n
 		sessions_make_ready(arena, session);
 	else
 		sessions_watch(arena, session);
-}
-
-void sessions_count_off(struct arena *arena, uint32_t session, uint32_t n)
-{
-	struct session *s = &arena->sessions[session];
-
-	s->held -= n;
-	if (session != ARENA_OWN_SESSION)
-		limits_return_timers(arena, s->user, n);
 }
 
 uint64_t sessions_next_of_user(const struct arena *arena, uint32_t user, unsigned int clock)

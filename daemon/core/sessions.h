@@ -15,7 +15,7 @@
  */
 #pragma once
 
-#include "timers.h"
+#include "timer_state.h"
 
 /* Opens the daemon's own session, ARENA_OWN_SESSION. Once, after arena_init(). */
 void sessions_init(struct arena *arena);
@@ -30,12 +30,6 @@ struct peer {
 /* A new session, before its hello, for the place that its client has taken (limits.h). O(1). */
 uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *peer);
 
-/* The check word over sent_at; never 0. */
-uint32_t sessions_sending(const struct session *s);
-
-/* The check word over what never changes in a session's record. */
-uint32_t sessions_check(const struct arena *arena, uint32_t session);
-
 /* Ends the session and drops its timers, however many there are. O(log sessions). */
 void sessions_close(struct arena *arena, uint32_t session);
 
@@ -43,18 +37,22 @@ void sessions_close(struct arena *arena, uint32_t session);
 void sessions_enroll(struct arena *arena, uint32_t timer);
 void sessions_withdraw(struct arena *arena, uint32_t timer);
 
+/*
+ * Registers n timers of a session, in this order. There is room for them (limits.h).
+ * ret_timers: their indexes. O(log n) each; less where they come last and nearly in order.
+ */
+void sessions_enroll_batch(struct arena *arena, uint32_t session, const struct timer_new *new,
+	unsigned int n, uint32_t *ret_timers);
+
+/* Renews the session in the clocks' trees of sessions after sessions_withdraw_one(). */
+void sessions_renew(struct arena *arena, uint32_t session);
+
 /* Takes out one of several timers of a session, whose stand in the clocks' trees is to be renewed
  * after the last of them. O(log n). */
 void sessions_withdraw_one(struct arena *arena, uint32_t timer);
 
 /* Takes all out of its tree that come before it, and itself. O(log n), however many they are. */
 void sessions_withdraw_until(struct arena *arena, uint32_t timer);
-
-/* Puts one of several timers of a session into the run or its tree. When the last of them is, the
- * run is to be linked and the session's stand in the clocks' trees renewed. */
-void sessions_enroll_foreseen(
-	struct arena *arena, uint32_t timer, uint32_t place, struct timers_run *run);
-void sessions_renew(struct arena *arena, uint32_t session);
 
 /* Marks a timer, which is in no tree, as cancelled by another session: its own will be told. */
 void sessions_tell_cancelled(struct arena *arena, uint32_t timer);
@@ -85,9 +83,6 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 /* Puts a session that was taken from the queue back where it belongs: into the queue where there is
  * something to send, else into the clocks' trees. */
 void sessions_requeue(struct arena *arena, uint32_t session, const struct now *now);
-
-/* The session holds n timers fewer: they were freed. */
-void sessions_count_off(struct arena *arena, uint32_t session, uint32_t n);
 
 /* The instant on the clock at which the alarm has to ring; TIMERS_FOREVER: none. O(1). */
 uint64_t sessions_next(const struct arena *arena, unsigned int clock);

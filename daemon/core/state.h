@@ -52,7 +52,7 @@ struct worker {
 	uint32_t cancelling_count;
 	/* timer << 1 | whether it is another session's */
 	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)];
-	struct timers_run run;	 /* of the packet being applied */
+
 	uint32_t clock_set_next; /* the session to be told next that the clock was set; 0: none */
 	uint32_t work;		 /* beside its records, of the last packet: in the shortest ones */
 	/* By the last packet. Where there are more sessions, the rest counts for the last of them. */

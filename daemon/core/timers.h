@@ -63,14 +63,6 @@ static inline bool timers_labelled(const struct arena *arena, uint32_t timer)
 	return arena->nodes[timer].tag & TIMERS_TAG_LABELLED;
 }
 
-static inline void timers_set_state(
-	const struct arena *arena, uint32_t timer, enum timer_state state)
-{
-	uint32_t *tag = &arena->nodes[timer].tag;
-
-	ARENA_PUBLISH(*tag, (*tag & ~TIMERS_TAG_STATES) | (uint32_t)state);
-}
-
 /* due + slack, or TIMERS_FOREVER. */
 static inline uint64_t timers_latest(uint64_t due, uint64_t slack)
 {
@@ -116,81 +108,6 @@ static inline bool timers_alive(const struct arena *arena, uint32_t timer)
 		t->sequence > session->born;
 }
 
-/*
- * The check word of a timer, as it would be with what the change says. O(1). A sum of products with
- * odd constants, of which the upper half is kept (multilinear hashing: Lemire and Kaser, Strongly
- * Universal String Hashing is Fast, 2014). It finds damage and half-written records, not forgery;
- * memory safety rests on checks of bounds alone.
- */
-uint32_t timers_check(const struct arena *arena, uint32_t timer, const struct arena_intent *change);
-
-/* What a timer is now, as a change to nothing else. */
-struct arena_intent timers_values(const struct arena *arena, uint32_t timer);
-
-/* Makes a filled record, whose tag is TIMER_FREE, a live timer's: its check word, then the tag. kind:
- * of TIMERS_TAG_LABELLED and TIMERS_TAG_PAST. */
-void timers_publish(struct arena *arena, uint32_t timer, unsigned int clock, uint32_t kind);
-
-/* Changes due, latest, every, count and fired of a timer that is in no tree, all or nothing. */
-void timers_change(struct arena *arena, uint32_t timer, const struct arena_intent *change);
-
-/* Does again the change that a kill may have interrupted. */
-void timers_redo(struct arena *arena);
-
-/* The same for a change by the packet that is being applied: notes first what the timer was. */
-void timers_rearm(struct arena *arena, uint32_t timer, const struct arena_intent *change);
-
-/* Makes the timers what they were before that packet, which was not committed. */
-void timers_take_back(struct arena *arena);
-
-/*
- * Finds the places of several new timers with these dues, and changes nothing. One descent of a
- * large tree waits for memory at each level; this many wait for it together. n is at most
- * TIMERS_ABREAST. A place is a node above and a side, put together as a node's child and its colour
- * are; new means that a timer comes after all of its own due. Some are left to be looked for by who
- * enrolls: those near the end of a tree, where a search is short, and those that are somebody
- * else's as well. O(log n) each.
- */
-#define TIMERS_ABREAST 16
-void timers_foresee(const struct arena *arena, const struct rbtree *const *trees,
-	const uint64_t *dues, unsigned int n, uint32_t *ret_places);
-
-/* Puts a filled timer into its tree, at the place that was found for it: after those of the places
- * before, and with nothing else done to any tree since but timers_run_link(), which fills no place
- * that timers_foresee() finds. O(1) amortised, where no other went to the same place. */
-void timers_enroll_foreseen(
-	struct arena *arena, struct rbtree *tree, uint32_t timer, uint32_t place);
-
-/*
- * New timers that come after all of their tree, nearly in order, and are not linked yet: the usual
- * case, as timeouts of one and the same length make it. To be linked before anything else is done
- * to the tree but timers_enroll_foreseen().
- */
-struct timers_run {
-	struct rbtree *tree;
-	uint32_t n;
-	uint64_t settled; /* the greatest key of those that came long before: none is due sooner */
-	uint64_t keys[PROTO_RECORDS_MAX(struct proto_register)];
-	uint32_t timers[PROTO_RECORDS_MAX(struct proto_register)];
-};
-
-/* Takes a filled timer into the run. Return: false if it is not for one, or not for this one, which
- * is then linked if it has to be. O(1). */
-bool timers_run_take(
-	struct arena *arena, struct timers_run *run, struct rbtree *tree, uint32_t timer);
-
-/* Sorts and links all that the run has taken. O(1) each, and O(log n) for each doubling of the
- * run. */
-void timers_run_link(struct arena *arena, struct timers_run *run);
-
-/* Has a timer's records brought into the cache. */
-void timers_fetch(const struct arena *arena, uint32_t timer);
-
-/* Has what timers_withdraw() of these indexes looks at first brought into the cache. n is at most
- * TIMERS_WITHDRAWN_ABREAST. */
-#define TIMERS_WITHDRAWN_ABREAST 32
-void timers_foresee_withdrawal(const struct arena *arena, const uint32_t *timers, unsigned int n);
-
 /* Puts a filled timer into the tree. O(log n); O(1) amortised where it comes first or last in
  * it. */
 void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer);
@@ -205,13 +122,9 @@ void timers_withdraw_until(struct arena *arena, struct rbtree *tree, uint32_t ti
 /* How many further periods have passed at that time; 0 without a period. */
 uint64_t timers_overruns(const struct arena *arena, uint32_t timer, uint64_t at);
 
+/* The due after the wake that is sent at that time; TIMERS_FOREVER: there is none. */
+uint64_t timers_next_due(const struct arena *arena, uint32_t timer, uint64_t at);
+
 /* Whether the wake that is to be sent now is the timer's last: it has no period, its count is used
  * up, or its next due passes the end of time. */
 bool timers_last(const struct arena *arena, uint32_t timer, uint64_t at);
-
-/*
- * Counts one wake as sent at that time and moves a timer, which is in no tree, to its next due: the
- * first after that time that is a whole number of periods after the due it had. Not for a last
- * wake.
- */
-void timers_advance(struct arena *arena, uint32_t timer, uint64_t at);

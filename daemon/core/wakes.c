@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "check.h"
 #include "errors.h"
 #include "histogram.h"
 #include "lateness.h"
@@ -56,14 +57,17 @@ static void write_wake(
 	w->batch.timers[w->batch.count++] = timer;
 }
 
-/* The next timers of a tree that are due at that time, from `timer` on, at most TIMERS_ABREAST.
+/* Timers whose records are fetched together. */
+#define GATHERED 16
+
+/* The next timers of a tree that are due at that time, from `timer` on, at most GATHERED.
  * What will be read of them comes into the cache meanwhile. Return: how many. */
-static unsigned int gather(const struct arena *arena, uint32_t timer, uint64_t at,
-	uint32_t timers[static TIMERS_ABREAST])
+static unsigned int gather(
+	const struct arena *arena, uint32_t timer, uint64_t at, uint32_t timers[static GATHERED])
 {
 	unsigned int n = 0;
 
-	for (; timer && arena->nodes[timer].due <= at && n < TIMERS_ABREAST;
+	for (; timer && arena->nodes[timer].due <= at && n < GATHERED;
 		timer = rbtree_next(arena->nodes, timer)) {
 		__builtin_prefetch(&arena->timers[timer]);
 		timers[n++] = timer;
@@ -77,7 +81,7 @@ static bool write_wakes(struct worker *w, const struct session *s, const struct 
 	bool drained, struct codec_writer *writer)
 {
 	const struct arena *arena = &w->arena;
-	uint32_t timers[TIMERS_ABREAST];
+	uint32_t timers[GATHERED];
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint64_t at = timers_now(&w->batch.at, clock);
@@ -131,7 +135,7 @@ static bool write_batch(struct worker *w, struct session *s, const struct now *n
 		return held;
 	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
 		ARENA_STORE(s->sent_at[clock], now->at[clock]);
-	ARENA_PUBLISH(s->sending, sessions_sending(s));
+	ARENA_PUBLISH(s->sending, check_sending(s));
 	return held;
 }
 
@@ -188,7 +192,7 @@ static void told(struct worker *w, struct session *s, uint32_t timer)
 	s->told_first = rbtree_child(w->arena.nodes, timer, false);
 	if (!s->told_first)
 		s->told_last = 0;
-	arena_free_timer(&w->arena, timer);
+	timer_state_free(&w->arena, timer);
 }
 
 /* The timer is in no tree any more. Return: whether that was its last wake. */
@@ -202,10 +206,10 @@ static bool woken(struct worker *w, uint32_t timer, const struct now *now)
 	histogram_add(&arena->header->counters, lateness_of(arena, timer, now));
 	arena->header->counters.woken++;
 	if (timers_last(arena, timer, at)) {
-		arena_free_timer(arena, timer);
+		timer_state_free(arena, timer);
 		return true;
 	}
-	timers_advance(arena, timer, at);
+	timer_state_advance(arena, timer, at);
 	sessions_enroll(arena, timer);
 	return false;
 }
@@ -233,6 +237,6 @@ void wakes_sent(struct worker *w, const struct now *now)
 			gone += woken(w, batch->timers[i], now);
 		wakes_end_sending(s);
 	}
-	sessions_count_off(&w->arena, batch->session, gone);
+	timer_state_count_freed(&w->arena, batch->session, gone);
 	batch->count = 0;
 }

@@ -10,6 +10,7 @@
 
 #include "adopt.h"
 #include "errors.h"
+#include "internal.h"
 #include "lateness.h"
 #include "report.h"
 #include "requests.h"
@@ -20,9 +21,6 @@
 
 /* Places of timers that are the daemon's own: a hello each, and one for each chore. */
 #define OWN_TIMERS(limits) ((limits)->max_clients + WORKER_CHORES)
-
-/* The cookie of a timer of the daemon's own: a session that has to say hello, or a chore. */
-#define COOKIE_CHORE (UINT64_C(1) << 32)
 
 /* Registrations are counted from another number in each life of the sessions, so that an id that
  * somebody remembers from one before is hardly ever somebody else's now. As few bits as that takes:
@@ -142,11 +140,6 @@ enum proto_status worker_may_connect(const struct worker *w, uint32_t uid)
 enum proto_status worker_connect(
 	struct worker *w, const struct peer *peer, const struct now *now, uint32_t *ret_session)
 {
-	struct proto_register hello = {
-		.due = PROTO_HELLO_TIMEOUT_US,
-		.slack = PROTO_HELLO_TIMEOUT_US / 4,
-		.flags = PROTO_RELATIVE,
-	};
 	uint32_t user = 0, session;
 	enum proto_status status = limits_take_client(
 		&w->arena, &w->config.limits, peer->uid, &user);
@@ -157,17 +150,9 @@ enum proto_status worker_connect(
 	}
 	session = sessions_open(&w->arena, user, peer);
 	lateness_unblock(&w->arena, session, now);
-	hello.cookie = session;
-	w->arena.sessions[session].hello_timer = requests_enroll_own(w, &hello, now);
+	internal_await_hello(&w->arena, session, now);
 	*ret_session = session;
 	return PROTO_OK;
-}
-
-static void drop_hello_timer(struct worker *w, struct session *s)
-{
-	if (s->hello_timer)
-		requests_drop(w, s->hello_timer);
-	s->hello_timer = 0;
 }
 
 void worker_disconnect(struct worker *w, uint32_t session)
@@ -175,7 +160,7 @@ void worker_disconnect(struct worker *w, uint32_t session)
 	struct session *s = &w->arena.sessions[session];
 	uint32_t user = s->user, held = s->held;
 
-	drop_hello_timer(w, s);
+	internal_drop_hello(&w->arena, session);
 	/* The next one of this number must not be taken for the one whose packet was in hand. */
 	if (w->arena.header->applying.session == session)
 		worker_answered(w);
@@ -183,7 +168,7 @@ void worker_disconnect(struct worker *w, uint32_t session)
 	limits_return_client(&w->arena, user, held);
 }
 
-static enum proto_status greet(struct worker *w, struct session *s, const void *packet,
+static enum proto_status greet(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, struct codec_writer *answer)
 {
 	struct proto_hello_answer hello_answer = {
@@ -201,8 +186,8 @@ static enum proto_status greet(struct worker *w, struct session *s, const void *
 		return PROTO_E_PACKET;
 	if (hello.version < PROTO_VERSION)
 		return PROTO_E_VERSION;
-	ARENA_PUBLISH(s->state, SESSION_OPEN);
-	drop_hello_timer(w, s);
+	ARENA_PUBLISH(w->arena.sessions[session].state, SESSION_OPEN);
+	internal_drop_hello(&w->arena, session);
 	codec_put(answer, &hello_answer, sizeof(hello_answer));
 	return PROTO_OK;
 }
@@ -270,7 +255,7 @@ static enum proto_status apply(struct worker *w, uint32_t session, const void *p
 
 	switch (header->opcode) {
 	case PROTO_HELLO:
-		return greet(w, &w->arena.sessions[session], packet, header, answer);
+		return greet(w, session, packet, header, answer);
 	case PROTO_REGISTER:
 		requests_register(w, session, packet, header, now, answer);
 		return PROTO_OK;
@@ -292,30 +277,9 @@ static enum proto_status apply(struct worker *w, uint32_t session, const void *p
 	}
 }
 
-/* From here on, until worker_answered(), a kill leaves a packet that may be half applied. */
-static void begin(struct worker *w, uint32_t session, uint64_t serial)
-{
-	struct arena_applying *applying = &w->arena.header->applying;
-
-	worker_answered(w);
-	ARENA_STORE(applying->serial, serial);
-	ARENA_STORE(applying->sequence, w->arena.header->sequence);
-	ARENA_STORE(applying->answer_size, 0);
-	ARENA_STORE(applying->rearmed, 0);
-	ARENA_STORE(applying->check, arena_applying_check(applying, session));
-	ARENA_PUBLISH(applying->session, session);
-}
-
-static void commit(struct worker *w, uint32_t session, uint64_t serial, size_t answer_size)
-{
-	ARENA_STORE(w->arena.header->applying.answer_size, (uint32_t)answer_size);
-	ARENA_PUBLISH(w->arena.sessions[session].serial, serial);
-	requests_commit(w, session);
-}
-
 void worker_answered(struct worker *w)
 {
-	ARENA_PUBLISH(w->arena.header->applying.session, 0);
+	timer_state_answered(&w->arena);
 }
 
 size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer)
@@ -377,7 +341,7 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 	if (ignore)
 		return 0;
 
-	begin(w, session, header.serial);
+	timer_state_begin(&w->arena, session, header.serial);
 	codec_begin(&writer, answer, header.opcode | PROTO_ANSWER, header.serial);
 	status = apply(w, session, packet, &header, now, &writer, &cursor);
 	if (status) {
@@ -388,7 +352,8 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 				: "hello: magic is not that of timerd, or reserved is not 0");
 	}
 	size = codec_end(&writer, cursor);
-	commit(w, session, header.serial, size);
+	timer_state_commit(&w->arena, session, header.serial, size);
+	requests_commit(w, session);
 	return size;
 }
 
@@ -415,41 +380,6 @@ static bool tell_clock_set(struct worker *w, const struct now *now)
 	return false;
 }
 
-/* A timer of the daemon's own is due. */
-static void own_fired(struct worker *w, uint32_t timer, const struct now *now)
-{
-	uint64_t cookie = w->arena.timers[timer].cookie;
-	bool chore = cookie & COOKIE_CHORE;
-
-	if (chore)
-		w->chores |= (unsigned int)(cookie & ~COOKIE_CHORE);
-	if (chore && w->arena.timers[timer].every) {
-		sessions_withdraw(&w->arena, timer);
-		timers_advance(&w->arena, timer, now->at[PROTO_CLOCK_MONOTONIC]);
-		sessions_enroll(&w->arena, timer);
-		return;
-	}
-	requests_drop(w, timer);
-	if (chore)
-		return;
-	w->arena.sessions[cookie].hello_timer = 0;
-	w->arena.sessions[cookie].fault = PROTO_E_HELLO_TIMEOUT;
-	sessions_make_ready(&w->arena, (uint32_t)cookie);
-}
-
-static void serve_own(struct worker *w, const struct now *now)
-{
-	const struct rbtree *tree = &w->arena.sessions[ARENA_OWN_SESSION]
-					     .timers[CLOCK_OF_MONOTONIC];
-
-	for (unsigned int i = 0; i < TICK_SESSIONS && tree->first; i++) {
-		if (w->arena.nodes[tree->first].due > now->at[PROTO_CLOCK_MONOTONIC])
-			break;
-		own_fired(w, tree->first, now);
-	}
-	sessions_requeue(&w->arena, ARENA_OWN_SESSION, now);
-}
-
 bool worker_tick(struct worker *w, const struct now *now)
 {
 	bool more = tell_clock_set(w, now);
@@ -457,7 +387,7 @@ bool worker_tick(struct worker *w, const struct now *now)
 	lateness_look(&w->arena, now);
 	more = sessions_collect(&w->arena, now, TICK_SESSIONS) || more;
 	if (sessions_own_ready(&w->arena))
-		serve_own(w, now);
+		w->chores |= internal_expire(&w->arena, now, TICK_SESSIONS);
 	return more;
 }
 
@@ -560,15 +490,7 @@ void worker_rang(struct worker *w)
 void worker_start_chore(struct worker *w, enum worker_chore chore, uint64_t delay, uint64_t every,
 	const struct now *now)
 {
-	struct proto_register r = {
-		.cookie = COOKIE_CHORE | chore,
-		.due = delay,
-		.slack = delay / 4,
-		.every = every,
-		.flags = PROTO_RELATIVE,
-	};
-
-	requests_enroll_own(w, &r, now);
+	internal_start(&w->arena, chore, delay, every, now);
 }
 
 unsigned int worker_take_chores(struct worker *w)

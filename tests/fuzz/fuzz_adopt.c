@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "../sim/exercise.h"
+#include "check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -51,22 +52,22 @@ static void fit_checks(const struct arena *arena)
 	struct arena_header *h = arena->header;
 
 	for (uint32_t i = 1; i <= h->max_timers; i++) {
-		struct arena_intent values = timers_values(arena, i);
+		struct arena_intent values = timer_state_values(arena, i);
 
-		arena->timers[i].check = timers_check(arena, i, &values);
+		arena->timers[i].check = check_timer(arena, i, &values);
 	}
 	for (uint32_t i = 1; i <= h->max_clients + 1; i++) {
 		struct session *s = &arena->sessions[i];
 
-		s->check = sessions_check(arena, i);
-		s->sending = s->sending ? sessions_sending(s) : 0;
+		s->check = check_session(arena, i);
+		s->sending = s->sending ? check_sending(s) : 0;
 	}
-	h->applying.check = arena_applying_check(&h->applying, h->applying.session);
+	h->applying.check = check_applying(&h->applying, h->applying.session);
 	if (h->intent.timer <= h->max_timers)
-		h->intent.check = timers_check(arena, h->intent.timer, &h->intent);
+		h->intent.check = check_timer(arena, h->intent.timer, &h->intent);
 	for (uint32_t i = 0; i < REARMED_USED; i++)
 		if (arena->rearmed[i].timer <= h->max_timers)
-			arena->rearmed[i].check = timers_check(
+			arena->rearmed[i].check = check_timer(
 				arena, arena->rearmed[i].timer, &arena->rearmed[i]);
 }
 

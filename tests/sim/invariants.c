@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#include "timers.h"
+#include "check.h"
+#include "timer_state.h"
 
 struct invariants {
 	const struct arena *arena;
@@ -89,7 +90,7 @@ static bool visit_timer(struct invariants *s, struct walk *walk, uint32_t timer)
 	const struct arena *arena = s->arena;
 	const struct timer *t = &arena->timers[timer];
 	const struct rbnode *last = &arena->nodes[walk->last], *n = &arena->nodes[timer];
-	struct arena_intent values = timers_values(arena, timer);
+	struct arena_intent values = timer_state_values(arena, timer);
 
 	REQUIRE(timers_state(arena, timer) == TIMER_ARMED, "a timer in a tree is not armed");
 	REQUIRE(timers_clock(arena, timer) == walk->clock, "a timer is in another clock's tree");
@@ -98,7 +99,7 @@ static bool visit_timer(struct invariants *s, struct walk *walk, uint32_t timer)
 	REQUIRE(t->sequence <= arena->header->sequence,
 		"a timer's sequence number has not been given yet");
 	REQUIRE(n->due <= n->latest, "a timer's latest is before its due");
-	REQUIRE(values.check == timers_check(arena, timer, &values), "a timer's check is wrong");
+	REQUIRE(values.check == check_timer(arena, timer, &values), "a timer's check is wrong");
 	if (walk->last)
 		REQUIRE(last->due < n->due ||
 				(last->due == n->due &&
@@ -165,7 +166,7 @@ static bool check_user(struct invariants *s, uint32_t session)
 	return true;
 }
 
-static bool check_session(struct invariants *s, uint32_t session)
+static bool check_links_of_session(struct invariants *s, uint32_t session)
 {
 	const struct arena *arena = s->arena;
 	const struct session *owner = &arena->sessions[session];
@@ -427,7 +428,8 @@ const char *invariants_check(const struct arena *arena)
 	memset(s->user_timers, 0, sizeof(uint32_t) * (h->max_clients + 1));
 	memset(s->user_clients, 0, sizeof(uint32_t) * (h->max_clients + 1));
 	for (uint32_t session = 1; session <= h->sessions_top; session++)
-		if (arena->sessions[session].state != SESSION_FREE && !check_session(s, session))
+		if (arena->sessions[session].state != SESSION_FREE &&
+			!check_links_of_session(s, session))
 			return s->fault;
 	if (check_free_timers(s) && check_free_sessions(s) && check_ready(s) && check_watched(s))
 		check_users(s);

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "exercise.h"
+#include "check.h"
+#include "timer_state.h"
 #include "invariants.h"
 
 #define PAGE 4096
@@ -376,8 +378,8 @@ static void forge_timer(struct arenas *a, const struct arena *arena, uint32_t ti
 		t->fired = t->count = some_index(a);
 	if (dice_once_in(dice, 3))
 		arena->labels[timer][dice_below(dice, PROTO_LABEL_MAX)] = (char)dice_any(dice);
-	values = timers_values(arena, timer);
-	t->check = timers_check(arena, timer, &values);
+	values = timer_state_values(arena, timer);
+	t->check = check_timer(arena, timer, &values);
 }
 
 static void forge_session(struct arenas *a, const struct arena *arena, uint32_t session)
@@ -394,8 +396,8 @@ static void forge_session(struct arenas *a, const struct arena *arena, uint32_t 
 	s->serial = dice_once_in(dice, 2) ? dice_any(dice) : s->serial;
 	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
 		s->sent_at[clock] = dice_any(dice) >> dice_below(dice, 64);
-	s->sending = dice_once_in(dice, 2) ? sessions_sending(s) : some_index(a);
-	s->check = sessions_check(arena, session);
+	s->sending = dice_once_in(dice, 2) ? check_sending(s) : some_index(a);
+	s->check = check_session(arena, session);
 }
 
 /* Records whose check words fit and that cannot be. Who could write them could do anything; but

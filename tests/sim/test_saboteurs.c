@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "history.h"
+#include "timer_state.h"
 #include "lateness.h"
 #include "sessions.h"
 #include "wakes.h"
@@ -130,17 +131,17 @@ STANDS_IN(bool, sessions_collect, struct arena *arena, const struct now *now, ui
 	return __real_sessions_collect(arena, &earlier, budget);
 }
 
-STANDS_IN(void, timers_advance, struct arena *arena, uint32_t timer, uint64_t at)
+STANDS_IN(void, timer_state_advance, struct arena *arena, uint32_t timer, uint64_t at)
 {
 	struct arena_intent change;
 
-	__real_timers_advance(arena, timer, at);
+	__real_timer_state_advance(arena, timer, at);
 	if (at_work != DRIFT)
 		return;
-	change = timers_values(arena, timer);
+	change = timer_state_values(arena, timer);
 	change.due++;
 	change.latest += change.latest < change.due;
-	timers_change(arena, timer, &change);
+	timer_state_change(arena, timer, &change);
 }
 
 STANDS_IN(uint64_t, sessions_next, const struct arena *arena, unsigned int clock)
@@ -192,10 +193,10 @@ STANDS_IN(void, arena_free_session, struct arena *arena, uint32_t session)
 		__real_arena_free_session(arena, session);
 }
 
-STANDS_IN(void, timers_take_back, struct arena *arena)
+STANDS_IN(void, timer_state_take_back, struct arena *arena)
 {
 	if (at_work != HALF)
-		__real_timers_take_back(arena);
+		__real_timer_state_take_back(arena);
 }
 
 STANDS_IN(uint64_t, lateness_of, const struct arena *arena, uint32_t timer, const struct now *now)

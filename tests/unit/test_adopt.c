@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "wakes.h"
+#include "check.h"
+#include "timer_state.h"
 #include "world.h"
 
 #define USER	 1000
@@ -203,9 +205,9 @@ static void test_records_that_cannot_be(void **state)
 		struct arena_intent values;
 
 		damages[i / 2](arena, timer);
-		values = timers_values(arena, timer);
+		values = timer_state_values(arena, timer);
 		if (i % 2)
-			arena->timers[timer].check = timers_check(arena, timer, &values);
+			arena->timers[timer].check = check_timer(arena, timer, &values);
 		adopt(world);
 		assert_int_equal(world->worker.dropped, 1);
 		assert_int_equal(world_cancel(world, session, id), PROTO_E_NO_SUCH_TIMER);
@@ -272,7 +274,7 @@ static void test_what_is_taken_back(void **state)
 		assert_int_equal(was->timer, place_of(id));
 		if (damage == 1) {
 			was->timer = 0;
-			was->check = timers_check(arena, 0, was);
+			was->check = check_timer(arena, 0, was);
 		}
 		if (damage == 2)
 			was->timer = arena->header->max_timers + 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Places that are found for several timers before any of them is linked, and runs of those that
- * come last: whatever the dues, and however many of them go to the same place, the trees have to
+ * come last: whatever the dues, and however many of them go to the same position, the trees have to
  * come out as if each had been looked up by itself.
  */
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "dice.h"
-#include "timers.h"
+#include "timer_bulk.h"
 
 #define TREES  3
 #define TIMERS 2000
@@ -21,7 +21,7 @@ struct fixture {
 	struct arena arena;
 	void *block;
 	struct rbtree trees[TREES];
-	struct timers_run run;
+	struct bulk_run run;
 	uint8_t tree_of[TIMERS + 1]; /* and one; 0: the timer is free */
 	uint32_t count[TREES];
 	struct dice dice;
@@ -72,10 +72,10 @@ static uint64_t some_due(struct fixture *f, const struct rbtree *tree)
 /* Some of one packet. */
 static void link_some(struct fixture *f)
 {
-	uint32_t places[TIMERS_ABREAST], n = 1 + (uint32_t)dice_below(&f->dice, TIMERS_ABREAST);
-	const struct rbtree *trees[TIMERS_ABREAST];
-	uint64_t dues[TIMERS_ABREAST];
-	uint32_t which[TIMERS_ABREAST];
+	uint32_t positions[BULK_ABREAST], n = 1 + (uint32_t)dice_below(&f->dice, BULK_ABREAST);
+	const struct rbtree *trees[BULK_ABREAST];
+	uint64_t dues[BULK_ABREAST];
+	uint32_t which[BULK_ABREAST];
 	struct arena *arena = &f->arena;
 	bool late = dice_once_in(&f->dice, 3), far = dice_once_in(&f->dice, 300);
 
@@ -88,20 +88,20 @@ static void link_some(struct fixture *f)
 		if (late) /* in no order, and more of them than a run bears */
 			dues[i] = arena->nodes[trees[i]->last].due + dice_below(&f->dice, 100);
 		if (far && dice_once_in(&f->dice, 2)) /* about the last that a key has room for */
-			dues[i] = (UINT64_MAX >> 10) - 2 + dice_below(&f->dice, 5);
+			dues[i] = (UINT64_MAX >> 8) - 2 + dice_below(&f->dice, 5);
 	}
-	timers_foresee(arena, trees, dues, n, places);
+	bulk_find_positions(arena, trees, dues, n, positions);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t timer = arena_take_timer(arena);
 
 		if (dice_once_in(&f->dice, 20)) { /* one that is refused after all */
-			arena_free_timer(arena, timer);
+			arena_give_timer(arena, timer);
 			continue;
 		}
 		arena->timers[timer].sequence = ++arena->header->sequence;
 		arena->nodes[timer].due = arena->nodes[timer].latest = dues[i];
-		if (!timers_run_take(arena, &f->run, &f->trees[which[i]], timer))
-			timers_enroll_foreseen(arena, &f->trees[which[i]], timer, places[i]);
+		if (!bulk_run_take(arena, &f->run, &f->trees[which[i]], timer))
+			bulk_insert(arena, &f->trees[which[i]], timer, positions[i]);
 		f->tree_of[timer] = (uint8_t)(which[i] + 1);
 		f->count[which[i]]++;
 	}
@@ -111,14 +111,14 @@ static void unlink_some(struct fixture *f)
 {
 	bool all = dice_once_in(&f->dice, 500);
 
-	for (uint64_t n = all ? 10 * TIMERS : dice_below(&f->dice, 4 * TIMERS_ABREAST); n; n--) {
+	for (uint64_t n = all ? 10 * TIMERS : dice_below(&f->dice, 4 * BULK_ABREAST); n; n--) {
 		uint32_t timer = 1 + (uint32_t)dice_below(&f->dice, TIMERS);
 		uint8_t tree = f->tree_of[timer];
 
 		if (!tree)
 			continue;
 		timers_withdraw(&f->arena, &f->trees[tree - 1], timer);
-		arena_free_timer(&f->arena, timer);
+		arena_give_timer(&f->arena, timer);
 		f->tree_of[timer] = 0;
 		f->count[tree - 1]--;
 	}
@@ -152,7 +152,7 @@ static void test_places(void **state)
 	for (uint32_t round = 0; round < ROUNDS; round++) {
 		for (uint64_t n = 1 + dice_below(&f->dice, 4); n; n--)
 			link_some(f);
-		timers_run_link(&f->arena, &f->run);
+		bulk_run_link(&f->arena, &f->run);
 		unlink_some(f);
 		if (dice_once_in(&f->dice, 20))
 			for (unsigned int tree = 0; tree < TREES; tree++)
@@ -165,7 +165,7 @@ static bool taken(struct fixture *f, uint64_t due)
 	uint32_t timer = arena_take_timer(&f->arena);
 
 	f->arena.nodes[timer].due = f->arena.nodes[timer].latest = due;
-	return timers_run_take(&f->arena, &f->run, &f->trees[0], timer);
+	return bulk_run_take(&f->arena, &f->run, &f->trees[0], timer);
 }
 
 /* What is sixteen or more too late is not for a run, as sorting it would take too long: the run

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "prefetch.h"
+
+/* a; where that is 0, b. Nothing is guessed. */
+static uint32_t either(uint32_t a, uint32_t b)
+{
+	return a | (b & -(uint32_t)(a == 0));
+}
+
+/* A record of 40 bytes may begin in one cache line and end in the next. */
+static void fetch(const void *record)
+{
+	static_assert(sizeof(struct rbnode) == 40 && sizeof(struct timer) == 40, "either");
+	__builtin_prefetch(record);
+	__builtin_prefetch((const char *)record + 39);
+}
+
+void prefetch_timer(const struct arena *arena, uint32_t timer)
+{
+	fetch(&arena->nodes[timer]);
+	fetch(&arena->timers[timer]);
+}
+
+/* Levels that are looked down for the node after one. There are seldom more than two. */
+#define AFTER_STEPS 4
+
+void prefetch_for_removal(const struct arena *arena, const uint32_t *timers, unsigned int n)
+{
+	const struct rbnode *nodes = arena->nodes;
+	uint32_t in_tree[PREFETCH_ABREAST], leaves[PREFETCH_ABREAST];
+	unsigned int way[PREFETCH_ABREAST], on_their_way = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		prefetch_timer(arena, timers[i]);
+	for (unsigned int i = 0; i < n; i++) {
+		/* The links of one that is in no tree may be those of a damaged arena. Nil has
+		 * none. */
+		uint32_t timer = timers_state(arena, timers[i]) == TIMER_ARMED ? timers[i] : 0;
+		const struct rbnode *node = &nodes[timer];
+
+		fetch(&nodes[node->parent]);
+		fetch(&nodes[node->child_red[0] >> 1]);
+		fetch(&nodes[node->child_red[1] >> 1]);
+		in_tree[i] = timer;
+		/* Where it has two children the node after it takes its position, and leaves its
+		 * own. */
+		leaves[i] = node->child_red[1] >> 1 & -(uint32_t)(node->child_red[0] != 0);
+		way[on_their_way] = i;
+		on_their_way += leaves[i] != 0;
+	}
+	for (unsigned int step = 0; step < AFTER_STEPS; step++) {
+		unsigned int were = on_their_way;
+
+		on_their_way = 0;
+		for (unsigned int k = 0; k < were; k++) {
+			unsigned int i = way[k];
+			uint32_t before = rbtree_child(nodes, leaves[i], false);
+
+			fetch(&nodes[before]);
+			leaves[i] = either(before, leaves[i]);
+			way[on_their_way] = i;
+			on_their_way += before != 0;
+		}
+	}
+	/* What a removal leaves behind is balanced with what hangs beside it, and made known
+	 * further up. */
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t x = either(leaves[i], in_tree[i]);
+		uint32_t parent = nodes[x].parent;
+
+		fetch(&nodes[rbtree_child(nodes, parent, rbtree_child(nodes, parent, 0) == x)]);
+		fetch(&nodes[nodes[parent].parent]);
+	}
+}
