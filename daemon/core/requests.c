@@ -39,22 +39,20 @@ static enum proto_status check(const struct worker *w, const struct proto_regist
 	return absolute(ret_due, r->flags, now->at[r->clock]);
 }
 
-/* The timer that a checked record asks for, with its absolute due. */
-static struct timer_new timer_of(
-	const struct proto_register *r, uint64_t due, const struct now *now)
+/* Writes the timer that a checked record asks for, with its absolute due. Field by field in place: a
+ * copy of the struct would wait for the narrower stores before it, and make a registration in order
+ * take half as long again. */
+static void write_timer(
+	struct timer_new *new, const struct proto_register *r, uint64_t due, const struct now *now)
 {
-	struct timer_new new = {
-		.due = due,
-		.latest = timers_latest(due, r->slack),
-		.every = r->every,
-		.cookie = r->cookie,
-		.count = r->count,
-		.clock = (uint8_t)clock_of(r),
-	};
-
-	new.past = new.latest < now->at[r->clock];
-	memcpy(new.label, r->label, sizeof(new.label));
-	return new;
+	new->due = due;
+	new->latest = timers_latest(due, r->slack);
+	new->every = r->every;
+	new->cookie = r->cookie;
+	new->count = r->count;
+	new->clock = (uint8_t)clock_of(r);
+	new->past = new->latest < now->at[r->clock];
+	memcpy(new->label, r->label, sizeof(new->label));
 }
 
 /* Records that one call of sessions_enroll_batch() takes. */
@@ -82,7 +80,7 @@ static void check_record(struct worker *w, uint32_t session, const struct proto_
 	batch->status[batch->n++] = status;
 	if (status)
 		return;
-	batch->new[batch->accepted] = timer_of(r, due, now);
+	write_timer(&batch->new[batch->accepted], r, due, now);
 	if (batch->new[batch->accepted++].past)
 		lateness_asked(arena, session, now);
 	if (r->flags & PROTO_TELL_CLOCK_SET)

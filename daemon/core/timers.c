@@ -12,7 +12,7 @@ uint64_t timers_slack(const struct arena *arena, uint32_t timer)
 	return node->latest == TIMERS_FOREVER ? TIMERS_FOREVER : node->latest - node->due;
 }
 
-uint32_t timers_find(const struct arena *arena, uint64_t id)
+uint32_t timers_by_id(const struct arena *arena, uint64_t id)
 {
 	uint32_t timer = timers_index(arena, id);
 

@@ -96,7 +96,7 @@ static inline uint32_t timers_index(const struct arena *arena, uint64_t id)
  * An id is the low bits of the sequence above the index, so it names no other timer until exactly
  * 2^31 (or a multiple of it) registrations later one falls on the very same place.
  */
-uint32_t timers_find(const struct arena *arena, uint64_t id);
+uint32_t timers_by_id(const struct arena *arena, uint64_t id);
 
 /* Whether the timer is a live one: its state says so, and its session has not closed since. */
 static inline bool timers_alive(const struct arena *arena, uint32_t timer)

@@ -251,7 +251,7 @@ bool model_due(const struct model *m, uint32_t session, const struct now *now)
 static const char *compare_timer(
 	const struct model *m, const struct arena *arena, const struct model_timer *t)
 {
-	uint32_t place = timers_find(arena, t->id);
+	uint32_t place = timers_by_id(arena, t->id);
 	const struct timer *record = &arena->timers[place];
 	const struct rbnode *node = &arena->nodes[place];
 	char label[PROTO_LABEL_MAX] = {0};

@@ -210,7 +210,7 @@ static void take_off(
 /* Whether the arena shows that this wake, or this word of a cancellation, is still to be sent. */
 static bool is_left(const struct arena *arena, const struct model_timer *t)
 {
-	uint32_t place = timers_find(arena, t->id);
+	uint32_t place = timers_by_id(arena, t->id);
 
 	if (!place)
 		return false;
