@@ -250,8 +250,8 @@ _public_ int toytimer_cancel_id(toytimer *t, uint64_t id)
 	return r;
 }
 
-/* Sends calls for which nobody waits, once there are many, and receives, so that answers that nobody
- * has taken do not stop the daemon from reading. */
+/* Sends calls for which nobody waits, once there are many. Receives too: the daemon stops reading
+ * when nobody takes its answers. */
 static void send_many(struct toytimer *t)
 {
 	if (t->session.requests.calls && t->session.requests.calls % QUEUED_MAX == 0)

@@ -4,15 +4,16 @@
  *
  * A handler need not return. It may throw, end its thread or be cancelled: then the frames of the
  * library are unwound, and a cleanup function ends the dispatch. It may also longjmp() over these
- * frames. glibc's longjmp() tells of that, others tell nobody. So the record also says where on the stack the handler was called.
- * The next call from the same thread that does not come from below that place finds the frame
- * abandoned, and ends the dispatch in its stead.
+ * frames. glibc's longjmp() tells of that, others tell nobody. So the record also says where on the
+ * stack the handler was called. The next call from the same thread that does not come from below
+ * that place finds the frame abandoned, and ends the dispatch in its stead.
  */
 #pragma once
 
 #include "session.h"
 
-/* A handler is about to be called by `function`, whose frame is given. Return: the dispatch's number. */
+/* A handler is about to be called by `function`, whose frame is given. Return: the number of the
+ * dispatch. */
 uint64_t dispatch_begin(struct session *s, uint64_t timer, uintptr_t function, const void *frame);
 
 /* The dispatch of that number is over, unless that is noticed already. */

@@ -16,9 +16,9 @@ struct running {
 };
 
 /*
- * glibc's longjmp() calls what was registered here by frames that it leaves. So it tells of a jump out
- * of a handler at once, and other threads need not wait for the next call of the thread that jumped.
- * No header declares the two, and other C libraries do not have them.
+ * glibc's longjmp() calls what was registered here by frames that it leaves. So it tells of a jump
+ * out of a handler at once, and other threads need not wait for the next call of the thread that
+ * jumped. No header declares the two, and other C libraries do not have them.
  */
 void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *userdata),
 	void *userdata) __attribute__((weak));

@@ -3,8 +3,9 @@
  * Threads wait here for another thread of the same handle to make progress.
  *
  * A condition variable would do, but for fork(). A signal handler may fork while the thread waits.
- * pthread_cond_wait() then never returns in the child: nobody signals there, and the mutex may have been
- * locked by a thread that the child does not have. This wait holds no lock, and ends by itself.
+ * pthread_cond_wait() then never returns in the child: nobody signals there, and the mutex may have
+ * been locked by a thread that the child does not have. This wait holds no lock, and ends by
+ * itself.
  */
 #pragma once
 

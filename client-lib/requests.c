@@ -262,9 +262,9 @@ int requests_resume(struct session *s, uint64_t serial)
 }
 
 /*
- * The first call, if it may be sent now, or NULL: all registrations that were queued before it are sent,
- * and a re-arming knows the timer's id. What somebody waits for goes before registrations that came
- * later, however many there are.
+ * The first call, if it may be sent now, or NULL: all registrations that were queued before it are
+ * sent, and a re-arming knows the timer's id. What somebody waits for goes before registrations
+ * that came later, however many there are.
  */
 static struct call *next_call(struct session *s)
 {

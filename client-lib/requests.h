@@ -34,7 +34,7 @@ void requests_queue(struct session *s, struct call *call);
  * share a packet. Return: 0 or -ENOMEM. */
 int requests_queue_cancel(struct session *s, const struct timer *timer);
 
-/* A timer gets another id: re-armings that are queued for it and have no id meant the one before. */
+/* A timer gets another id: re-armings that are queued for it without an id meant the one before. */
 void requests_forget_rearms(struct session *s, uint64_t timer);
 
 /* Nobody waits for a call any more. What is not sent yet is not sent later behind the caller's
@@ -42,8 +42,9 @@ void requests_forget_rearms(struct session *s, uint64_t timer);
 void requests_abandon(struct session *s, struct call *call);
 
 /*
- * The timer of this handle that a cancelling means. One that was asked for by its id may have come to
- * be ours since. NULL: none. Its last handler runs then, and may have armed it again under another id.
+ * The timer of this handle that a cancelling means. One that was asked for by its id may have come
+ * to be ours since. NULL: none. Its last handler runs then, and may have armed it again under
+ * another id.
  */
 struct timer *requests_cancelled(struct session *s, const struct cancel_item *item);
 

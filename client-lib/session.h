@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a handle knows of its session with the daemon: the connection, the timers, the events that wait,
- * the requests that are under way, and the handler that runs. The lock of the handle guards all of it.
+ * What a handle knows of its session with the daemon: the connection, the timers, the events that
+ * wait, the requests that are under way, and the handler that runs. The lock of the handle guards
+ * all of it.
  */
 #pragma once
 

@@ -2,30 +2,38 @@
 /*
  * libtoytimer: be woken by timerd, the timer service.
  *
- * A handle is one session with the daemon. What is registered through it belongs to it; when the
- * last reference is dropped, its timers are too. If the daemon goes away and comes back, the handle
- * connects again and registers again what is still due, without the caller's help.
+ * A handle is one session with the daemon. It owns the timers that are registered through it: they
+ * end when its last reference is dropped. If the daemon restarts, the handle reconnects by itself
+ * and registers again all timers that still have a wake to come.
  *
- * In the manner of sd-bus: functions return a negative errno on failure and never touch an output
- * parameter then; nothing is printed; no signal is touched; no thread is started. Every function
- * may be called from several threads on one handle, and from within a callback, unless it says
- * otherwise. Callbacks run only inside toytimer_process() and toytimer_run(), in the thread that
- * called it, one at a time, with no lock held.
+ * The interface follows sd-bus. Functions return a negative errno on failure and leave output
+ * parameters untouched then. The library prints nothing, changes no signal and starts no thread.
  *
- * A callback may throw a C++ exception, longjmp() out of the library, end its thread, or be
- * cancelled in it: the event counts as handled, and the handle stays usable. (Without glibc, a jump is
- * noticed at the thread's next call only; until then other threads get no event.) A thread may be
- * cancelled within any call that waits, within 0.1 s; what the call asked for is then as after a
- * timeout, see toytimer_set_timeout().
+ * Threads: every function may be called from several threads on one handle, and from within a
+ * callback, unless its description says otherwise. Callbacks run only inside toytimer_process() and
+ * toytimer_run(), in the thread that called it. One callback of a handle runs at a time. The
+ * library holds no lock meanwhile.
  *
- * After fork(), a handle belongs to the parent: in the child toytimer_unref() frees the child's
- * copy, if the parent had no other thread; every other call returns -ECHILD (those that return a
- * number, 0), also one that was under way, if a callback forked.
+ * Callbacks that do not return: a callback may throw a C++ exception, longjmp() out of the library,
+ * end its thread, or be cancelled. The event counts as handled, and the handle stays usable. With
+ * glibc the library notices a jump at once. With another C library it notices the jump at the
+ * thread's next call, and until then no other thread gets an event.
  *
- * No function is async-signal-safe: none may be called from a signal handler, and no signal handler
- * may jump out of one.
+ * Cancelled threads: a thread may be cancelled in any call that waits. It ends within 0.1 s. What
+ * the call asked for is then in the same state as after a timeout, see toytimer_set_timeout().
+ *
+ * fork(): a handle belongs to the process that opened it. In the child, toytimer_unref() frees the
+ * child's copy; do not call it if the parent had other threads. Every other call returns -ECHILD in
+ * the child, or 0 if it returns a number. That includes a call that ran a callback or slept when the
+ * callback or a signal handler forked.
+ *
+ * Signals: no function is async-signal-safe. Do not call one from a signal handler, and do not jump
+ * out of one from there.
  *
  * All spans and instants are microseconds.
+ *
+ * Cost: a call that waits for an answer takes one packet to the daemon and one back. Calls that
+ * queue take no system call until a packet is full.
  *
  * Errors that several functions share:
  *   -EDQUOT       the limit of timers of a user (--max-timers-per-user)
@@ -35,19 +43,20 @@
  *   -EMFILE       out of file descriptors or memory, here or in the daemon
  *   -EPERM        the daemon does not hold CAP_WAKE_ALARM
  *   -EOPNOTSUPP   monotonic cannot wake the system
- *   -EACCES       asked for what only root may see, or the daemon takes no such user
+ *   -EACCES       only root may do that, or the daemon does not serve this user
  *   -ENOENT       no such timer: gone, never was, or not yours
  *   -EINVAL       an argument is out of its domain
- *   -ERANGE       the instant passes the end of the clock (a relative due that does so is not
- *                 shortened, as timerfd_settime() does)
- *   -ECONNREFUSED timerd cannot be reached (once a handle is open: not within its timeout)
+ *   -ERANGE       the instant is past the end of the clock; timerfd_settime() would shorten a
+ *                 relative due, this library refuses it
+ *   -ECONNREFUSED timerd cannot be reached; with an open handle: not within its timeout
  *   -ETIMEDOUT    no answer within the handle's timeout
  *   -EPROTO       the daemon and this library do not understand each other
  *   -ENOMEM       out of memory
  *   -ECHILD       the handle belongs to the parent process
  *   -EBUSY        from within a callback: toytimer_process() and toytimer_run()
- *   -ENOSYS       the daemon is of an older version, which does not know that
- * toytimer_strerror() has a sentence for each, and toytimer_get_error() says what -EINVAL was about.
+ *   -ENOSYS       the daemon is of an older version and does not know this call or flag
+ * toytimer_strerror() returns a sentence for each. toytimer_get_error() returns a sentence that
+ * says which argument of the last call was invalid.
  *
  * This is version 0: before 1.0, a release may still change this interface incompatibly.
  */
@@ -63,29 +72,30 @@ extern "C" {
 
 typedef struct toytimer toytimer;
 
-/* A span that never ends, an instant that never comes. */
+/* Without end, as a span. As an instant: never. */
 #define TOYTIMER_FOREVER UINT64_MAX
 
-/* A label's greatest length in bytes. */
+/* The greatest length of a label, in bytes. */
 #define TOYTIMER_LABEL_MAX 24
 
 enum toytimer_clock {
 	TOYTIMER_MONOTONIC = 0, /* stops in suspend */
-	TOYTIMER_BOOTTIME = 1,	/* does not */
-	TOYTIMER_REALTIME = 2	/* the wall, since the Unix epoch; follows a clock that is set */
+	TOYTIMER_BOOTTIME = 1,	/* goes on in suspend */
+	TOYTIMER_REALTIME = 2	/* wall-clock time since the Unix epoch; can be set */
 };
 
 enum toytimer_flag {
 	TOYTIMER_RELATIVE = 1 << 0,    /* due is a span from now */
 	TOYTIMER_WAKE_SYSTEM = 1 << 1, /* wake the machine from suspend; not for MONOTONIC */
-	/* Tell by an event each time that the wall clock is set; only for REALTIME. -ENOSYS: the
-	 * daemon is too old for it. */
+	/* Send an event each time that the wall clock is set; only for REALTIME. -ENOSYS: the daemon
+	 * is too old for it. */
 	TOYTIMER_TELL_CLOCK_SET = 1 << 2
 };
 
 enum toytimer_event_type {
 	TOYTIMER_WOKEN = 1,
-	TOYTIMER_CANCELLED = 2, /* by another session, this user's or root's; the timer is gone */
+	TOYTIMER_CANCELLED =
+		2, /* another session of this user, or root, cancelled it; it is gone */
 	/* Registered or re-armed asynchronously, or registered again: see error. The timer is gone if
 	 * `last` is set, else it stays as it was. */
 	TOYTIMER_REFUSED = 3,
@@ -107,21 +117,20 @@ typedef struct toytimer_event {
 } toytimer_event;
 
 /*
- * Called for each event of a timer. It may call any function of this library, with this handle too,
- * but for toytimer_process() and toytimer_run(). After the last event the timer's name is gone,
- * unless the handler of that event gives the timer to toytimer_rearm() before it returns.
- * Return: negative: toytimer_process() returns it, and toytimer_run() ends and returns it. Any other
- * return means nothing.
+ * Called for each event of a timer. It may call any function of this library on this handle, except
+ * toytimer_process() and toytimer_run(). After the last event the timer's name is gone, unless the
+ * handler of that event re-arms the timer before it returns. Return: a negative number is returned
+ * by toytimer_process(), and ends toytimer_run(), which returns it. Any other number has no effect.
  */
 typedef int (*toytimer_handler)(toytimer *t, const toytimer_event *event, void *userdata);
 
-/* When to be woken, and how; an instant that has passed wakes at once. Zero it first, so that what
- * a later version adds is at its default. */
+/* When to be woken, and how. A due that has passed wakes at once. Zero the struct first: members
+ * that a later version adds then have their defaults. */
 typedef struct toytimer_registration {
 	uint64_t due;	/* the first instant on the clock, or with RELATIVE the span until it */
-	uint64_t slack; /* how much later still suits: 0 = not at all */
-	/* Period; 0 = none. Its dues are first + n * every. A wake that is sent after several of
-	 * them have passed stands for all of them: see overruns. */
+	uint64_t slack; /* how much later the wake may come; saves wake-ups of the machine */
+	/* Period; 0 = none. The dues are first + n * every. If several dues have passed when the wake
+	 * is sent, one wake stands for all of them: see overruns. */
 	uint64_t every;
 	uint32_t count; /* how many wakes (not dues); 0 = one without a period, no end with one */
 	enum toytimer_clock clock;
@@ -142,8 +151,8 @@ typedef struct toytimer_registration {
  */
 int toytimer_open(toytimer **ret, const char *path);
 
-/* The same, to the daemon of this user: $XDG_RUNTIME_DIR/timerd/socket. -ENOMEDIUM: the variable is not
- * set, or not to be trusted (secure_getenv(3)). */
+/* Opens the daemon of this user, at $XDG_RUNTIME_DIR/timerd/socket. Otherwise as toytimer_open().
+ * -ENOMEDIUM: the variable is not set, or not to be trusted (secure_getenv(3)). */
 int toytimer_open_user(toytimer **ret);
 
 /* A further reference, for another thread or owner. NULL does nothing. Returns t. */
@@ -172,12 +181,13 @@ int toytimer_get_fd(toytimer *t);
 int toytimer_get_events(toytimer *t);
 
 /*
- * Does what there is to do without blocking: sends what is queued, receives, reconnects, and calls
- * the handler of one event. Returns 1 if it called one (call again: there may be more), 0 if there
- * was none or another thread runs a handler just now, a handler's negative return, or a negative
- * errno. Another thread's call may take events too.
+ * Sends what is queued, receives, reconnects, and calls the handler of one event. Never blocks.
+ * Returns 1 if it called a handler (call again: there may be more events); 0 if there was no event,
+ * or another thread runs a handler now; what the handler returned, if that is negative; or a
+ * negative errno. Other threads may process events at the same time.
  *
- * Who lets wakes of one timer pile up by the thousand gets later ones merged, in overruns.
+ * Once 4096 events wait, further wakes of a timer are merged into the one that waits, and counted
+ * in its overruns.
  */
 int toytimer_process(toytimer *t);
 
@@ -186,15 +196,15 @@ int toytimer_process(toytimer *t);
 int toytimer_wait(toytimer *t, uint64_t timeout);
 
 /* Processes events until no timer is left, toytimer_stop() is called, or a handler returns a
- * negative number. Returns 0, or what the handler returned; -EINTR when a signal was delivered while
- * it waited. */
+ * negative number. Returns 0, or what the handler returned; -EINTR when a signal was delivered
+ * while it waited. */
 int toytimer_run(toytimer *t);
 
 /*
  * Ends each toytimer_run() of this handle that is under way, in whatever thread: it returns 0 once
  * the handler that it runs, if any, has returned. If none is under way, the next toytimer_run()
- * returns 0 at once, without a look at events; several calls before it count as one. Events that are
- * not processed stay. Not to be called from a signal handler. Returns 0.
+ * returns 0 at once, without a look at events; several calls before it count as one. Events that
+ * are not processed stay. Not to be called from a signal handler. Returns 0.
  */
 int toytimer_stop(toytimer *t);
 
@@ -219,7 +229,7 @@ int toytimer_register_many(toytimer *t, const toytimer_registration *r, size_t n
  * call, by toytimer_process(), or when a packet is full. A refusal comes as TOYTIMER_REFUSED. */
 int toytimer_register_async(toytimer *t, const toytimer_registration *r, uint64_t *ret_timer);
 
-/* Sends what is queued without waiting for answers. Returns 0. */
+/* Sends what is queued, as far as the socket takes it, without waiting for answers. Returns 0. */
 int toytimer_flush(toytimer *t);
 
 /*
@@ -243,11 +253,11 @@ int toytimer_cancel(toytimer *t, uint64_t timer);
 int toytimer_cancel_wait(toytimer *t, uint64_t timer);
 
 /*
- * Cancels a timer without waiting for the daemon. When it returns 0, no handler of the timer starts any
- * more, and its name is gone: no event follows, and the daemon cannot refuse it. The request travels
- * with others, as toytimer_register_async() says. If the daemon is lost before it is told, the timer is
- * not registered again.
- * Returns 0; -ENOENT as toytimer_cancel(); -ENOMEM: the timer stays as it was.
+ * Cancels a timer without waiting for the daemon. When it returns 0, no handler of the timer starts
+ * any more, and its name is gone: no event follows, and the daemon cannot refuse it. The request
+ * travels with others, as toytimer_register_async() says. If the daemon is lost before it is told,
+ * the timer is not registered again. Returns 0; -ENOENT as toytimer_cancel(); -ENOMEM: the timer
+ * stays as it was.
  */
 int toytimer_cancel_async(toytimer *t, uint64_t timer);
 
@@ -270,18 +280,17 @@ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
 
 /*
  * The same without waiting for the daemon. The request travels with others, as
- * toytimer_register_async() says. An accepted re-arming has no event of its own. What goes wrong after
- * the call returned 0, the handler sees:
- *   - Its last wake was sent before the daemon read the request: that wake comes, with its `last` set.
- *     Its handler may re-arm the timer.
- *   - The daemon refuses the new values: TOYTIMER_REFUSED with the error and `last` 0. The timer stays
- *     as it was.
+ * toytimer_register_async() says. An accepted re-arming has no event of its own. What goes wrong
+ * after the call returned 0, the handler sees:
+ *   - Its last wake was sent before the daemon read the request: that wake comes, with its `last`
+ *     set. Its handler may re-arm the timer.
+ *   - The daemon refuses the new values: TOYTIMER_REFUSED with the error and `last` 0. The timer
+ *     stays as it was.
  *   - The timer is registered again (from its last handler, or after a reconnection) and refused:
  *     TOYTIMER_REFUSED with `last` set. The timer is gone.
- * A timer whose registration is not answered yet can be re-armed too. toytimer_get_timer() tells the
- * former due until the answer is processed.
- * Returns 0; -ENOENT: its last wake has arrived here; -EINVAL, -ERANGE and -ENOMEM: the timer stays as
- * it was.
+ * A timer whose registration is not answered yet can be re-armed too. toytimer_get_timer() tells
+ * the former due until the answer is processed. Returns 0; -ENOENT: its last wake has arrived here;
+ * -EINVAL, -ERANGE and -ENOMEM: the timer stays as it was.
  */
 int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registration *r);
 
@@ -289,7 +298,7 @@ int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registratio
  * next due on its clock, or its last if that wake has come. Either may be NULL. */
 int toytimer_get_timer(toytimer *t, uint64_t timer, uint64_t *ret_id, uint64_t *ret_due);
 
-/* Timers that this handle holds, those included whose last event is not processed yet. */
+/* How many timers this handle holds. A timer counts until its last event is processed. */
 size_t toytimer_count(toytimer *t);
 
 /* A timer as the daemon lists it; valid during the callback. */
@@ -314,9 +323,9 @@ enum toytimer_list_flag {
 
 /*
  * Calls back for each timer of this user, in no order. A non-zero return ends the listing and is
- * returned. Timers are received and handed out some hundred at a time, so that a listing of a million
- * takes no more memory than one of a thousand. One that comes or goes meanwhile may be missed.
- * -ECONNRESET: the daemon was lost after some had been handed out; list again.
+ * returned. Timers are received and handed out some hundred at a time, so that a listing of a
+ * million takes no more memory than one of a thousand. One that comes or goes meanwhile may be
+ * missed. -ECONNRESET: the daemon was lost after some had been handed out; list again.
  */
 int toytimer_list(toytimer *t, unsigned int flags,
 	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata);
@@ -344,13 +353,15 @@ int toytimer_list_matching(toytimer *t, const toytimer_match *match,
  * toytimer_cancel(): no handler of them starts any more. Other sessions get TOYTIMER_CANCELLED.
  *   match: NULL: all of this user
  *   ret_cancelled: how many there were, which may be none; may be NULL
- * Returns 0; on another error some may be cancelled. One that is registered meanwhile may be missed.
- * -EACCES and -ENOSYS as above. The daemon does it some thousand at a time, so that nobody waits.
+ * Returns 0; on another error some may be cancelled. One that is registered meanwhile may be
+ * missed. -EACCES and -ENOSYS as above. The daemon does it some thousand at a time, so that nobody
+ * waits.
  */
 int toytimer_cancel_matching(toytimer *t, const toytimer_match *match, uint64_t *ret_cancelled);
 
 /* The daemon's counters, since its start. For another user than root, those from clients to wakeups
- * and those of adoptions are about this user's own clients, and next is about this user's timers. */
+ * and those of adoptions are about this user's own clients, and next is about this user's timers.
+ * */
 typedef struct toytimer_status {
 	char version[32];
 	uint32_t pid;
@@ -370,14 +381,15 @@ typedef struct toytimer_status {
 
 int toytimer_get_status(toytimer *t, toytimer_status *ret);
 
-/* How often this handle has connected again. */
+/* How many times this handle has reconnected. */
 uint64_t toytimer_get_reconnects(toytimer *t);
 
 /* A sentence for an error of this library, without a newline; never NULL; constant. */
 const char *toytimer_strerror(int error);
 
 /* What was wrong with the last call of this thread that returned -EINVAL: a sentence that names the
- * argument or member, without a newline; never NULL; constant. "" before any, and for a NULL handle. */
+ * argument or member, without a newline; never NULL; constant. "" before any, and for a NULL
+ * handle. */
 const char *toytimer_get_error(void);
 
 /* Microseconds of a clock now, rounded down; 0 for a clock that there is not. */
