@@ -30,7 +30,9 @@
 
 /* A durable timer with its next wake, or one parked wake of it. */
 struct store_timer {
-	uint64_t id; /* at most PROTO_ID_BITS; a store never uses one again */
+	uint64_t id;	/* of the row; at most PROTO_ID_BITS; a store never uses one again */
+	uint64_t timer; /* by which clients know it: id, but for a revived wake of a timer that goes
+			 * on */
 	uint64_t due, ready, slack, every, max_late;
 	uint32_t queue;	  /* the store's number of it, from 1 */
 	uint32_t number;  /* of the wake to come, from 1 */
