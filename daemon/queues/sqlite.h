@@ -123,8 +123,8 @@ void sqlite_close(struct sqlite *q);
 int sqlite_read_queues(struct sqlite *q,
 	int (*found)(void *userdata, uint32_t number, uint32_t uid, const char *name,
 		int64_t timers, int64_t parked, int64_t bytes));
-int sqlite_read_clocks(struct sqlite *q, struct store_clocks *ret);
-int sqlite_write_clocks(struct sqlite *q, const struct store_clocks *clocks);
+int sqlite_read_clocks(struct sqlite *q, struct clocks_stored *ret);
+int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks);
 int sqlite_write_counter(struct sqlite *q, const char *name, uint64_t value);
 int sqlite_run(struct sqlite *q, enum sqlite_statement statement); /* without values */
 sqlite3_stmt *sqlite_use(struct sqlite *q, enum sqlite_statement statement);

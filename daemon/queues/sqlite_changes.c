@@ -48,8 +48,7 @@ static int find_wake(struct sqlite *q, const struct store_change *c, struct stor
 {
 	int r = sqlite_find(q, c->timer.id, ret);
 
-	if (r == SQLITE_ROW &&
-		(ret->queue != c->timer.queue || ret->number != c->timer.number))
+	if (r == SQLITE_ROW && (ret->queue != c->timer.queue || ret->number != c->timer.number))
 		return SQLITE_DONE;
 	return r;
 }
@@ -61,8 +60,8 @@ static void note_row(struct store_change *c, const struct store_timer *t)
 	c->clock = t->clock;
 }
 
-static uint32_t check_limits(struct sqlite *q, const struct store_change *c, int64_t more_timers,
-	int64_t more_bytes)
+static uint32_t check_limits(
+	struct sqlite *q, const struct store_change *c, int64_t more_timers, int64_t more_bytes)
 {
 	int64_t timers, bytes;
 
@@ -461,8 +460,7 @@ static int purge_waiting(
 	return r;
 }
 
-static int purge_parked(
-	struct sqlite *q, uint32_t queue, size_t most, uint64_t *n, uint64_t *bytes)
+static int purge_parked(struct sqlite *q, uint32_t queue, size_t most, uint64_t *n, uint64_t *bytes)
 {
 	while (*n < most) {
 		sqlite3_stmt *s = sqlite_use(q, SQL_PARKED_AFTER);

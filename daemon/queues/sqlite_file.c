@@ -59,10 +59,10 @@ static const char recent[] =
 	"(?3, ?4) ORDER BY ready, id"
 
 /* In the order of sqlite_column_timer(). */
-#define TIMER_COLUMNS                                                                            \
+#define TIMER_COLUMNS                                                                           \
 	"id, queue, clock, flags, due, ready, slack, every, max_late, count, number, attempt, " \
 	"max_attempts, revived, label, key, payload"
-#define PARKED_COLUMNS                                                                        \
+#define PARKED_COLUMNS                                                                       \
 	"id, queue, clock, flags, due, due, slack, every, NULL, count, number, attempt, 0, " \
 	"NULL, label, key, payload"
 
@@ -148,8 +148,7 @@ static int write_meta(struct sqlite *q, const char *name, const void *value, siz
 static int read_meta(struct sqlite *q, const char *name, void *ret, size_t size)
 {
 	sqlite3_stmt *s;
-	int r = sqlite3_prepare_v2(
-		q->db, "SELECT value FROM meta WHERE name = ?1", -1, &s, NULL);
+	int r = sqlite3_prepare_v2(q->db, "SELECT value FROM meta WHERE name = ?1", -1, &s, NULL);
 
 	if (r)
 		return r;
@@ -166,11 +165,12 @@ static int read_meta(struct sqlite *q, const char *name, void *ret, size_t size)
 	return r;
 }
 
-/* The stored form of struct store_clocks: fixed width, little-endian, so that the file can move. */
-struct stored_clocks {
+/* struct clocks_stored in the file: fixed width, little-endian, so that the file can move. */
+struct clocks_record {
 	uint8_t boot_id[16];
 	uint8_t now[PROTO_CLOCKS][8];
-	uint8_t clean;
+	uint8_t offset[PROTO_CLOCKS][8];
+	uint8_t believed, clean;
 };
 
 static void put64(uint8_t ret[static 8], uint64_t value)
@@ -188,29 +188,37 @@ static uint64_t get64(const uint8_t from[static 8])
 	return value;
 }
 
-int sqlite_write_clocks(struct sqlite *q, const struct store_clocks *clocks)
+int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks)
 {
-	struct stored_clocks stored = {.clean = clocks->clean};
+	struct clocks_record stored = {
+		.believed = clocks->believed,
+		.clean = clocks->clean,
+	};
 
 	memcpy(stored.boot_id, clocks->boot_id, sizeof(stored.boot_id));
-	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
 		put64(stored.now[i], clocks->now[i]);
+		put64(stored.offset[i], (uint64_t)clocks->offset[i]);
+	}
 	return write_meta(q, "clocks", &stored, sizeof(stored));
 }
 
-int sqlite_read_clocks(struct sqlite *q, struct store_clocks *ret)
+int sqlite_read_clocks(struct sqlite *q, struct clocks_stored *ret)
 {
-	struct stored_clocks stored;
+	struct clocks_record stored;
 	int r = read_meta(q, "clocks", &stored, sizeof(stored));
 
-	*ret = (struct store_clocks){0};
+	*ret = (struct clocks_stored){0};
 	if (r == SQLITE_DONE)
 		return SQLITE_OK;
 	if (r)
 		return r;
 	memcpy(ret->boot_id, stored.boot_id, sizeof(stored.boot_id));
-	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
 		ret->now[i] = get64(stored.now[i]);
+		ret->offset[i] = (int64_t)get64(stored.offset[i]);
+	}
+	ret->believed = stored.believed;
 	ret->clean = stored.clean;
 	return SQLITE_OK;
 }
@@ -298,8 +306,8 @@ static int prepare(struct sqlite *q)
 	int r = sqlite3_exec(q->db, recent, NULL, NULL, NULL);
 
 	for (int i = 0; i < SQL_STATEMENTS && !r; i++)
-		r = sqlite3_prepare_v3(q->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-			&q->statements[i], NULL);
+		r = sqlite3_prepare_v3(
+			q->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &q->statements[i], NULL);
 	return r;
 }
 
@@ -467,8 +475,8 @@ int sqlite_read_queues(struct sqlite *q,
 		int64_t timers, int64_t parked, int64_t bytes))
 {
 	sqlite3_stmt *s;
-	int r = sqlite3_prepare_v2(q->db,
-		"SELECT number, uid, name, timers, parked, bytes FROM queues", -1, &s, NULL);
+	int r = sqlite3_prepare_v2(
+		q->db, "SELECT number, uid, name, timers, parked, bytes FROM queues", -1, &s, NULL);
 
 	if (r)
 		return r;
@@ -480,8 +488,9 @@ int sqlite_read_queues(struct sqlite *q,
 			strlen(name) > PROTO_QUEUE_NAME_MAX)
 			r = SQLITE_CORRUPT;
 		else
-			r = found(q->userdata, (uint32_t)number, (uint32_t)sqlite3_column_int64(s, 1),
-				name, sqlite3_column_int64(s, 3), sqlite3_column_int64(s, 4),
+			r = found(q->userdata, (uint32_t)number,
+				(uint32_t)sqlite3_column_int64(s, 1), name,
+				sqlite3_column_int64(s, 3), sqlite3_column_int64(s, 4),
 				sqlite3_column_int64(s, 5));
 		if (r)
 			break;

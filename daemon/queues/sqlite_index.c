@@ -66,8 +66,8 @@ int sqlite_due_remove(struct sqlite *q, const struct sqlite_due *due)
 	return change_due(q, SQL_DUE_DELETE, due, &removed);
 }
 
-static int change_key(struct sqlite *q, enum sqlite_statement statement, uint64_t hash,
-	uint64_t id, bool *ret_changed)
+static int change_key(struct sqlite *q, enum sqlite_statement statement, uint64_t hash, uint64_t id,
+	bool *ret_changed)
 {
 	sqlite3_stmt *s = sqlite_use(q, statement);
 	int r;
@@ -123,13 +123,12 @@ int sqlite_index_start(struct sqlite *q)
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		sqlite_column_timer(s, &t);
 		if (t.id > q->indexed_due)
-			r = sqlite_due_add(q,
-				&(struct sqlite_due){t.queue, t.clock, t.ready, t.id});
+			r = sqlite_due_add(
+				q, &(struct sqlite_due){t.queue, t.clock, t.ready, t.id});
 		else
 			r = SQLITE_OK;
 		if (!r && t.key_size && t.timer == t.id && t.id > q->indexed_keys)
-			r = sqlite_key_add(
-				q, sqlite_hash(q, t.queue, t.key, t.key_size), t.id);
+			r = sqlite_key_add(q, sqlite_hash(q, t.queue, t.key, t.key_size), t.id);
 		if (r)
 			break;
 	}

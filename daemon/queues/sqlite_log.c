@@ -29,9 +29,9 @@ struct log {
 	sqlite3_int64 size;
 	uint32_t page_size, salts[2], sums[2];
 	bool big_endian;
-	int64_t end;	  /* behind the last committed frame */
-	int64_t valid;	  /* behind the last frame whose checksum is right */
-	bool has_first;	  /* page 1 was committed */
+	int64_t end;	/* behind the last committed frame */
+	int64_t valid;	/* behind the last frame whose checksum is right */
+	bool has_first; /* page 1 was committed */
 	uint8_t first[DB_HEADER + 5];
 	uint8_t frame[FRAME_HEADER + PAGE_MAX];
 };
@@ -196,8 +196,7 @@ static void look_at_header(const uint8_t *header, struct sqlite_log_report *ret)
 }
 
 /* Opens a file of the store for reading. Return: 0, with *ret NULL where there is none; -EIO. */
-static int open_file(
-	sqlite3_vfs *vfs, sqlite3_filename name, int kind, sqlite3_file **ret)
+static int open_file(sqlite3_vfs *vfs, sqlite3_filename name, int kind, sqlite3_file **ret)
 {
 	sqlite3_file *file;
 	int exists = 0, flags = 0, r;

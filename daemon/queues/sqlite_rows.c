@@ -41,8 +41,7 @@ static void bind_data(sqlite3_stmt *s, int column, const struct store_timer *t)
 	else
 		sqlite3_bind_null(s, column);
 	if (t->payload_size)
-		sqlite3_bind_blob(
-			s, column + 1, t->payload, (int)t->payload_size, SQLITE_STATIC);
+		sqlite3_bind_blob(s, column + 1, t->payload, (int)t->payload_size, SQLITE_STATIC);
 	else
 		sqlite3_bind_null(s, column + 1);
 }
@@ -105,8 +104,8 @@ static int next_of_hash(struct sqlite *q, enum sqlite_statement statement, uint6
 	return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-static int find_in(struct sqlite *q, enum sqlite_statement statement, uint64_t hash,
-	uint32_t queue, const char *key, size_t size, uint64_t *ret)
+static int find_in(struct sqlite *q, enum sqlite_statement statement, uint64_t hash, uint32_t queue,
+	const char *key, size_t size, uint64_t *ret)
 {
 	struct store_timer t;
 	uint64_t id = 0;

@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/clocks.h"
 #include "queue.h"
 
 /* A durable timer with its next wake, or one parked wake of it. */
@@ -107,17 +108,10 @@ struct store_put {
 /* How many put packets a client may have unanswered, and the store remembers for each token. */
 #define STORE_PUTS 64
 
-/* What clocks.h has to know after a boot. All zero: nothing was stored yet. */
-struct store_clocks {
-	uint8_t boot_id[16];
-	uint64_t now[PROTO_CLOCKS]; /* of timerqd's own counting, at one moment */
-	bool clean;		    /* written by a clean stop */
-};
-
 struct store_commit {
 	struct store_change *changes;
 	struct store_put *puts;
-	struct store_clocks clocks;
+	struct clocks_stored clocks;
 	/* Called by process(). error: 0, or -ENOSPC, -EIO …: then nothing of it stands. */
 	void (*done)(struct store_commit *commit, int error);
 	void *userdata;
@@ -153,7 +147,7 @@ struct store_position {
 struct store_ops {
 	/* A clean stop: ends what is under way, writes clocks, frees the store. NULL: as a crash
 	 * would. */
-	void (*close)(struct store *s, const struct store_clocks *clocks);
+	void (*close)(struct store *s, const struct clocks_stored *clocks);
 	/* Readable while process() has results to hand out. */
 	int (*get_fd)(const struct store *s);
 	void (*process)(struct store *s);

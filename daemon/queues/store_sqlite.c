@@ -208,8 +208,8 @@ static struct sqlite_queue *queue_of(void *userdata, uint32_t number)
 }
 
 /* The lock is held. */
-static void add_up(const struct store_sqlite *s, uint32_t uid, int64_t *ret_timers,
-	int64_t *ret_bytes)
+static void add_up(
+	const struct store_sqlite *s, uint32_t uid, int64_t *ret_timers, int64_t *ret_bytes)
 {
 	*ret_timers = *ret_bytes = 0;
 	for (size_t i = 0; i < s->queue_count; i++) {
@@ -509,11 +509,11 @@ static void run_job(struct store_sqlite *s, struct job *job)
 		job->error = failed ? -EIO : note_write(s, sqlite_commit(&s->q, job->commit));
 		return;
 	case JOB_PURGE:
-		job->error = failed ? -EIO
-				    : note_write(s,
-					      sqlite_purge(&s->q, job->queue, job->parked,
-						      job->most, &job->next_ready, &job->bytes,
-						      &job->more));
+		job->error = failed
+			? -EIO
+			: note_write(s,
+				  sqlite_purge(&s->q, job->queue, job->parked, job->most,
+					  &job->next_ready, &job->bytes, &job->more));
 		return;
 	case JOB_LOAD:
 		r = load(&s->q, job);
@@ -679,8 +679,7 @@ static void sqlite_store_usage(
 	*ret_bytes = (uint64_t)bytes;
 }
 
-static int sqlite_store_find_puts(
-	struct store *store, const uint8_t *token, struct store_reader *r)
+static int sqlite_store_find_puts(struct store *store, const uint8_t *token, struct store_reader *r)
 {
 	struct job *job = job_new(JOB_FIND_PUTS);
 
@@ -754,8 +753,8 @@ static void hand_out_puts(struct job *job)
 	for (size_t i = 0; i < job->n; i++) {
 		memcpy(head, at, sizeof(head));
 		at += sizeof(head);
-		job->reader->put(job->reader, head[0], (const struct proto_queue_stored *)at,
-			head[1], 0);
+		job->reader->put(
+			job->reader, head[0], (const struct proto_queue_stored *)at, head[1], 0);
 		at += head[1] * sizeof(struct proto_queue_stored);
 	}
 	job->reader->put(job->reader, head[0], NULL, 0, job->error);
@@ -842,7 +841,7 @@ static void store_free(struct store_sqlite *s)
 	free(s);
 }
 
-static void sqlite_store_close(struct store *store, const struct store_clocks *clocks)
+static void sqlite_store_close(struct store *store, const struct clocks_stored *clocks)
 {
 	struct store_sqlite *s = of(store);
 	struct store_commit last = {0};
@@ -890,7 +889,7 @@ static int start_thread(struct store_sqlite *s)
 }
 
 int store_sqlite_open(struct store **ret, const char *path, const char *vfs,
-	struct store_clocks *ret_clocks, char **ret_why)
+	struct clocks_stored *ret_clocks, char **ret_why)
 {
 	struct store_sqlite *s = calloc(1, sizeof(*s));
 	char *why = NULL;
@@ -935,10 +934,19 @@ int store_sqlite_open(struct store **ret, const char *path, const char *vfs,
 static bool is_remote(long type)
 {
 	static const unsigned int types[] = {
-		0x6969u /* NFS */, 0x517bu /* SMB */, 0xfe534d42u /* SMB2 */, 0xff534d42u /* CIFS */,
-		0x5346414fu /* AFS */, 0x73757245u /* CODA */, 0x01021997u /* 9P */,
-		0x00c36400u /* CEPH */, 0x013111a8u /* IBRIX */, 0x7461636fu /* OCFS2 */,
-		0x01161970u /* GFS2 */, 0x47504653u /* GPFS */, 0x0bd00bd0u /* LUSTRE */,
+		0x6969u /* NFS */,
+		0x517bu /* SMB */,
+		0xfe534d42u /* SMB2 */,
+		0xff534d42u /* CIFS */,
+		0x5346414fu /* AFS */,
+		0x73757245u /* CODA */,
+		0x01021997u /* 9P */,
+		0x00c36400u /* CEPH */,
+		0x013111a8u /* IBRIX */,
+		0x7461636fu /* OCFS2 */,
+		0x01161970u /* GFS2 */,
+		0x47504653u /* GPFS */,
+		0x0bd00bd0u /* LUSTRE */,
 	};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)

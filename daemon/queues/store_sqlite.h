@@ -14,7 +14,7 @@
  * Return: 0, or a negative errno: what is there is as it was.
  */
 int store_sqlite_open(struct store **ret, const char *path, const char *vfs,
-	struct store_clocks *ret_clocks, char **ret_why);
+	struct clocks_stored *ret_clocks, char **ret_why);
 
 /*
  * Checks the folder of a store: it must be ours, writable by nobody else, and not on a network file
