@@ -96,8 +96,8 @@ struct sqlite {
 	struct sqlite_queue *touched;		    /* by touched_next */
 	/* The queue of that number, which there is. */
 	struct sqlite_queue *(*queue)(void *userdata, uint32_t number);
-	/* Timers and bytes of a user, with those of the transaction under way. */
-	void (*usage)(void *userdata, uint32_t uid, int64_t *ret_timers, int64_t *ret_bytes);
+	/* What a user holds, with what the transaction under way has changed. */
+	void (*usage)(void *userdata, uint32_t uid, struct store_usage *ret);
 	void *userdata;
 	uint64_t puts_expired; /* when puts were looked through for old ones, realtime */
 };

@@ -63,14 +63,15 @@ static void note_row(struct store_change *c, const struct store_timer *t)
 static uint32_t check_limits(
 	struct sqlite *q, const struct store_change *c, int64_t more_timers, int64_t more_bytes)
 {
-	int64_t timers, bytes;
+	struct store_usage usage;
 
 	if (!c->limit_timers && !c->limit_bytes)
 		return PROTO_OK;
-	q->usage(q->userdata, q->queue(q->userdata, c->timer.queue)->uid, &timers, &bytes);
-	if (c->limit_timers && timers + more_timers > c->limit_timers)
+	q->usage(q->userdata, q->queue(q->userdata, c->timer.queue)->uid, &usage);
+	if (c->limit_timers &&
+		(int64_t)(usage.timers + usage.parked) + more_timers > c->limit_timers)
 		return PROTO_E_TIMERS_USER;
-	if (c->limit_bytes && bytes + more_bytes > (int64_t)c->limit_bytes)
+	if (c->limit_bytes && (int64_t)usage.bytes + more_bytes > (int64_t)c->limit_bytes)
 		return PROTO_Q_BYTES_USER;
 	return PROTO_OK;
 }
@@ -296,6 +297,13 @@ static int apply(struct sqlite *q, struct store_change *c)
 		break;
 	}
 	sqlite_use(q, SQL_FIND); /* what it points to may go */
+	if (c->answer)
+		*c->answer = (struct proto_queue_stored){
+			.id = c->status ? 0 : c->id,
+			.due = c->status ? 0 : c->due,
+			.status = c->status,
+			.flags = c->flags,
+		};
 	return r;
 }
 
@@ -305,12 +313,11 @@ static int apply(struct sqlite *q, struct store_change *c)
 static int write_put(struct sqlite *q, const struct store_put *p, uint64_t realtime)
 {
 	static uint8_t answers[PROTO_RECORDS_MAX(struct proto_queue_put) * ANSWER_SIZE];
-	const struct store_change *c = p->first;
 	sqlite3_stmt *s = sqlite_use(q, SQL_PUT_WRITE);
 	uint8_t *at = answers;
 
-	for (size_t i = 0; i < p->count; i++, c = c->next) {
-		struct proto_queue_stored a = {c->status ? 0 : c->id, c->due, c->status, c->flags};
+	for (size_t i = 0; i < p->count; i++) {
+		struct proto_queue_stored a = p->answers[i];
 
 		for (int k = 0; k < 8; k++) {
 			at[k] = (uint8_t)(a.id >> k * 8);

@@ -59,6 +59,12 @@ struct store_queue {
 	uint64_t first[PROTO_CLOCKS]; /* ready of each lane's first; PROTO_FOREVER: none */
 };
 
+/* What a user holds. */
+struct store_usage {
+	uint64_t queues, timers, parked; /* timers: without parked ones */
+	uint64_t bytes;
+};
+
 enum store_state {
 	STORE_OK,
 	STORE_FULL,   /* no space: puts are refused, deletions may still go through */
@@ -96,11 +102,11 @@ struct store_change {
 	struct store_change *next;
 };
 
-/* A client's put packet, and the changes that are its records: see proto_queue_hello. */
+/* A client's put packet, whose changes are in the commit: see proto_queue_hello. */
 struct store_put {
 	uint8_t token[PROTO_QUEUE_TOKEN_SIZE];
 	uint64_t serial;
-	struct store_change *first;
+	const struct proto_queue_stored *answers; /* of all records, refused ones included */
 	size_t count;
 	struct store_put *next;
 };
@@ -162,9 +168,8 @@ struct store_ops {
 	 * leaves nothing on disk. Without I/O. -ENOMEM. */
 	int (*open_queue)(struct store *s, uint32_t uid, const char *name, uint32_t *ret_number);
 
-	/* Timers and bytes of a user, parked ones included, as of the last commit. Without I/O. */
-	void (*usage)(
-		const struct store *s, uint32_t uid, uint64_t *ret_timers, uint64_t *ret_bytes);
+	/* What a user holds (PROTO_QUEUE_OWN: everybody), as of the last commit. Without I/O. */
+	void (*usage)(const struct store *s, uint32_t uid, struct store_usage *ret);
 
 	/* The puts of a token that the store still knows, the oldest first. */
 	int (*find_puts)(struct store *s, const uint8_t *token, struct store_reader *r);

@@ -207,28 +207,35 @@ static struct sqlite_queue *queue_of(void *userdata, uint32_t number)
 	return e;
 }
 
-/* The lock is held. */
-static void add_up(
-	const struct store_sqlite *s, uint32_t uid, int64_t *ret_timers, int64_t *ret_bytes)
+/* Sums up, with what the transaction under way has changed: that is the thread's to ask for. */
+static void add_up(struct store_sqlite *s, uint32_t uid, bool within, struct store_usage *ret)
 {
-	*ret_timers = *ret_bytes = 0;
+	int64_t timers = 0, parked = 0, bytes = 0;
+	uint64_t queues = 0;
+
+	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->queue_count; i++) {
 		const struct sqlite_queue *e = s->queues[i];
 
-		if (!e || e->uid != uid)
+		if (!e || (uid != PROTO_QUEUE_OWN && e->uid != uid))
 			continue;
-		*ret_timers += e->timers + e->parked + e->more_timers + e->more_parked;
-		*ret_bytes += e->bytes + e->more_bytes;
+		timers += e->timers + (within ? e->more_timers : 0);
+		parked += e->parked + (within ? e->more_parked : 0);
+		bytes += e->bytes + (within ? e->more_bytes : 0);
+		queues += e->timers + e->parked > 0;
 	}
+	pthread_mutex_unlock(&s->lock);
+	*ret = (struct store_usage){
+		.queues = queues,
+		.timers = (uint64_t)timers,
+		.parked = (uint64_t)parked,
+		.bytes = (uint64_t)bytes,
+	};
 }
 
-static void usage_within(void *userdata, uint32_t uid, int64_t *ret_timers, int64_t *ret_bytes)
+static void usage_within(void *userdata, uint32_t uid, struct store_usage *ret)
 {
-	struct store_sqlite *s = userdata;
-
-	pthread_mutex_lock(&s->lock);
-	add_up(s, uid, ret_timers, ret_bytes);
-	pthread_mutex_unlock(&s->lock);
+	add_up(userdata, uid, true, ret);
 }
 
 /* Keeps size bytes of what SQLite lent us. Return: where, as an offset that survives growth;
@@ -669,14 +676,9 @@ static int sqlite_store_open_queue(
 	return 0;
 }
 
-static void sqlite_store_usage(
-	const struct store *store, uint32_t uid, uint64_t *ret_timers, uint64_t *ret_bytes)
+static void sqlite_store_usage(const struct store *store, uint32_t uid, struct store_usage *ret)
 {
-	int64_t timers, bytes;
-
-	usage_within((void *)(uintptr_t)store, uid, &timers, &bytes);
-	*ret_timers = (uint64_t)timers;
-	*ret_bytes = (uint64_t)bytes;
+	add_up((struct store_sqlite *)(uintptr_t)store, uid, false, ret);
 }
 
 static int sqlite_store_find_puts(struct store *store, const uint8_t *token, struct store_reader *r)
