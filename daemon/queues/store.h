@@ -93,12 +93,13 @@ struct store_change {
 	uint32_t limit_timers; /* put: of the owner of the queue; 0: no limit */
 	uint64_t limit_bytes;
 	/* Results, which the store writes before done(). */
-	uint32_t status;   /* enum proto_status, enum proto_queue_status */
-	uint32_t flags;	   /* enum proto_queue_stored_flag */
-	uint64_t id, due;  /* of the row that stands now, or that went */
-	uint64_t replaced; /* put: the id of the timer that went; 0: none */
-	uint32_t removed;  /* cancel, revive: rows that it concerned */
-	uint8_t clock;	   /* of the row */
+	uint32_t status;		   /* enum proto_status, enum proto_queue_status */
+	uint32_t flags;			   /* enum proto_queue_stored_flag */
+	uint64_t id, due;		   /* of the row that stands now, or that went */
+	uint64_t replaced;		   /* put: the id of the timer that went; 0: none */
+	uint32_t removed;		   /* cancel, revive: rows that it concerned */
+	uint8_t clock;			   /* of the row */
+	struct proto_queue_stored *answer; /* written as well, if not NULL */
 	struct store_change *next;
 };
 
