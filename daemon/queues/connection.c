@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "../peer.h"
 
 /* Connections taken, and packets read from one, before others have their turn. */
 #define ACCEPT_SLICE 16
@@ -69,6 +68,7 @@ static void connection_free(struct connection *c)
 static void end(struct connection *c)
 {
 	c->ended = true;
+	sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
 	server_wants_turn(c->server);
 }
 
@@ -219,8 +219,9 @@ static const char *refusal_text(uint32_t status)
 static void accept_one(struct server *s, int fd)
 {
 	struct connection *c = calloc(1, sizeof(*c));
-	uint32_t uid, client = 0, status = PROTO_E_DESCRIPTORS;
-	int r = c ? peer_uid(fd, &uid) : -ENOMEM;
+	uint32_t uid = 0, client = 0, status = PROTO_E_DESCRIPTORS;
+	pid_t pid;
+	int r = c ? peer_get(&s->peers, fd, &uid, &pid) : -ENOMEM;
 
 	if (r == 0)
 		status = broker_connect(s->broker, uid, &client);

@@ -132,8 +132,8 @@ static int arm(struct server *s)
 		if (i == PROTO_CLOCK_MONOTONIC)
 			continue;
 		next = broker_next(s->broker, i, true);
-		wakeups_set(&s->wakeups, PROTO_CLOCKS + i - 1,
-			clocks_to_kernel(&s->clocks, i, next));
+		wakeups_set(
+			&s->wakeups, PROTO_CLOCKS + i - 1, clocks_to_kernel(&s->clocks, i, next));
 	}
 	if (look < real)
 		real = look;
@@ -205,8 +205,9 @@ static int open_listeners(struct server *s, const struct server_options *options
 			r = add_listener(s, fd);
 			continue;
 		}
-		log_print(s->log, LOG_ERR, "a descriptor from systemd is not a listening "
-					   "SOCK_SEQPACKET of AF_UNIX");
+		log_print(s->log, LOG_ERR,
+			"a descriptor from systemd is not a listening "
+			"SOCK_SEQPACKET of AF_UNIX");
 		r = -EINVAL;
 	}
 	if (n > 0 || r < 0)
@@ -285,11 +286,9 @@ static int add_sources(struct server *s)
 	if (r >= 0)
 		r = sd_event_add_io(s->event, &s->store_source, s->store->ops->get_fd(s->store),
 			EPOLLIN, store_ready, s);
-	/* After everything that has happened was taken, once a turn. */
+	/* Of the same rank as clients: sd-event takes what has waited for longest. */
 	if (r >= 0)
 		r = sd_event_add_defer(s->event, &s->serve, take_turn, s);
-	if (r >= 0)
-		r = sd_event_source_set_priority(s->serve, SD_EVENT_PRIORITY_IDLE);
 	if (r >= 0)
 		r = sd_event_add_time(s->event, &s->real, CLOCK_BOOTTIME, 0, 1000, timed_turn, s);
 	if (r >= 0)
@@ -302,7 +301,7 @@ int server_init(struct server *s, struct log *log, const struct server_options *
 {
 	int r;
 
-	*s = (struct server){.log = log, .store = store};
+	*s = (struct server){.log = log, .store = store, .peers = peer_read_rules()};
 	socket_file_init(&s->file);
 	r = sd_event_default(&s->event);
 	if (r >= 0)

@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "../log.h"
+#include "../peer.h"
 #include "../socket_file.h"
 #include "core/broker.h"
 #include "wakeups.h"
@@ -19,8 +20,8 @@
 #define SERVER_LISTENERS 8
 
 struct server_options {
-	const char *socket;	 /* where to listen if systemd passes no socket */
-	const char *timerd;	 /* timerd's socket; NULL: as libtoytimer finds it */
+	const char *socket; /* where to listen if systemd passes no socket */
+	const char *timerd; /* timerd's socket; NULL: as libtoytimer finds it */
 	struct broker_limits limits;
 	uint64_t clock_patience; /* microseconds */
 	bool user;		 /* a user's own instance: others cannot connect */
@@ -36,6 +37,7 @@ struct server {
 	struct broker_outlet outlet;
 	struct clocks clocks;
 	struct broker_now now;
+	struct peer_rules peers;
 	struct wakeups wakeups;
 	struct socket_file file;
 	int listeners[SERVER_LISTENERS];

@@ -61,8 +61,8 @@ static int look(sd_event_source *source, uint64_t usec, void *userdata)
 
 	(void)usec;
 	if (r >= 0)
-		r = sd_event_add_io(w->event, &w->source, toytimer_get_fd(w->t), EPOLLIN,
-			handle_ready, w);
+		r = sd_event_add_io(
+			w->event, &w->source, toytimer_get_fd(w->t), EPOLLIN, handle_ready, w);
 	if (r >= 0) {
 		if (w->away)
 			log_print(w->log, LOG_NOTICE, "timerd is there");
@@ -92,8 +92,7 @@ int wakeups_init(struct wakeups *w, sd_event *event, struct log *log, const char
 	};
 	for (unsigned int i = 0; i < WAKEUPS; i++)
 		w->wanted[i] = w->set[i] = PROTO_FOREVER;
-	return sd_event_add_time_relative(
-		event, &w->again, CLOCK_BOOTTIME, 0, 0, look, w);
+	return sd_event_add_time_relative(event, &w->again, CLOCK_BOOTTIME, 0, 0, look, w);
 }
 
 void wakeups_close(struct wakeups *w)
@@ -122,9 +121,9 @@ static int set_one(struct wakeups *w, unsigned int i)
 	r.handler = timer_event;
 	r.userdata = w;
 	if (w->wanted[i] == PROTO_FOREVER)
-		e = w->timers[i] ? toytimer_cancel_async(w->t, w->timers[i]) : 0;
+		e = w->timers[i] ? toytimer_cancel(w->t, w->timers[i]) : 0;
 	else if (w->timers[i])
-		e = toytimer_rearm_async(w->t, w->timers[i], &r);
+		e = toytimer_rearm(w->t, w->timers[i], &r);
 	else
 		e = toytimer_register_async(w->t, &r, &w->timers[i]);
 	if (e < 0)

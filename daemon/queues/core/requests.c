@@ -455,9 +455,14 @@ static void put_found(struct store_reader *r, uint64_t serial,
 		return;
 	}
 	client->finding = false;
+	if (client->gone) {
+		client_free(client->broker, client);
+		return;
+	}
 	if (!error && serial > client->last_put)
 		client->last_put = serial;
 	client->closing = client->closing || error;
+	client->broker->outlet->resume(client->broker->outlet->userdata, client->number);
 }
 
 /* Whether a put of that token is on its way to the store, from an earlier connection. */
