@@ -37,6 +37,17 @@ static void believe(struct clocks *c, const struct clocks_reading *kernel)
 	c->believed = true;
 }
 
+/* This boot went on from a pair, and the wall clock is still not believed. What was stored since then
+ * is that pair with the time since the boot added: see clocks_store(). */
+static void restore_pair(struct clocks *c)
+{
+	uint64_t start = plus(0, c->offset[PROTO_CLOCK_BOOTTIME]);
+	int64_t elapsed = difference(c->stored[PROTO_CLOCK_BOOTTIME], start);
+
+	c->stored[PROTO_CLOCK_BOOTTIME] = start;
+	c->stored[PROTO_CLOCK_REALTIME] = plus(c->stored[PROTO_CLOCK_REALTIME], -elapsed);
+}
+
 void clocks_start(struct clocks *c, const struct clocks_stored *stored,
 	const uint8_t boot_id[static 16], uint64_t patience, const struct clocks_reading *kernel)
 {
@@ -50,6 +61,8 @@ void clocks_start(struct clocks *c, const struct clocks_stored *stored,
 	if (!memcmp(stored->boot_id, boot_id, sizeof(c->boot_id))) {
 		memcpy(c->offset, stored->offset, sizeof(c->offset));
 		c->believed = stored->believed;
+		if (!c->believed)
+			restore_pair(c);
 	} else {
 		c->offset[PROTO_CLOCK_MONOTONIC] = difference(
 			stored->now[PROTO_CLOCK_MONOTONIC], 0);
@@ -66,9 +79,12 @@ struct clocks_stored clocks_store(const struct clocks *c, const uint64_t now[sta
 	memcpy(stored.boot_id, c->boot_id, sizeof(stored.boot_id));
 	memcpy(stored.now, now, sizeof(stored.now));
 	memcpy(stored.offset, c->offset, sizeof(stored.offset));
-	/* A wall clock that is not believed must not become the instant that it is measured by. */
+	/* A wall clock that is not believed must not become the instant that the next boot measures
+	 * it by. At least the time since the boot has passed since the pair, on both clocks: so the
+	 * next boot, too, goes on from two readings of one moment. */
 	if (!c->believed)
-		stored.now[PROTO_CLOCK_REALTIME] = c->stored[PROTO_CLOCK_REALTIME];
+		stored.now[PROTO_CLOCK_REALTIME] = plus(c->stored[PROTO_CLOCK_REALTIME],
+			difference(now[PROTO_CLOCK_BOOTTIME], c->stored[PROTO_CLOCK_BOOTTIME]));
 	return stored;
 }
 
