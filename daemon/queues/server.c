@@ -239,6 +239,7 @@ static int open_broker(struct server *s, const struct server_options *options)
 		.started = s->now.real,
 		/* timerd says no to each that it cannot do. */
 		.can_wake_system = true,
+		.overflow_uid = s->peers.overflow_is_nobody ? s->peers.overflow_uid : 0,
 		.version = TIMERD_VERSION,
 	};
 

@@ -188,9 +188,11 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 	now.ready = now.due;
 	now.slack = c->timer.slack;
 	now.every = c->timer.every;
+	/* The wake before may be with a consumer: what that says of it must not be meant for this one. */
+	now.number++;
 	/* A new count counts from now on. */
 	now.count = c->timer.count;
-	if (now.count && __builtin_add_overflow(was.number - 1, now.count, &now.count))
+	if (now.count && __builtin_add_overflow(now.number - 1, now.count, &now.count))
 		now.count = UINT32_MAX;
 	now.attempt = 0;
 	note_row(c, &now);

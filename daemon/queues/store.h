@@ -15,6 +15,9 @@
  * clock are a lane. A lane is delivered in the order of (ready, id). Delivery itself changes nothing
  * in the store.
  *
+ * Results are handed out in the order in which they took effect: a read sees the changes of exactly
+ * those commits whose done() was called before it is answered.
+ *
  * Instants are microseconds of the timer's clock as timerqd counts it: see clocks.h. They are at most
  * INT64_MAX, which SQL can hold; PROTO_FOREVER stands for "none".
  *
@@ -75,7 +78,8 @@ enum store_state {
 enum store_change_type {
 	STORE_PUT,	  /* a new row; keep: a row of that key stays as it is */
 	STORE_CANCEL,	  /* by id or key: the timer goes; by id its parked wakes, too */
-	STORE_RESCHEDULE, /* by id or key: due, slack, every and count; attempts begin anew */
+	STORE_RESCHEDULE, /* by id or key: due, slack, every and count; attempts begin anew, and the
+			   * number is one more: nothing said of the wake before is meant for it */
 	/* These name a wake by queue, id and number. */
 	STORE_REMOVE,  /* acknowledged, and no wake follows */
 	STORE_ADVANCE, /* acknowledged: the next wake is number + 1, at due = ready */
@@ -93,12 +97,12 @@ struct store_change {
 	uint32_t limit_timers; /* put: of the owner of the queue; 0: no limit */
 	uint64_t limit_bytes;
 	/* Results, which the store writes before done(). */
-	uint32_t status;		   /* enum proto_status, enum proto_queue_status */
-	uint32_t flags;			   /* enum proto_queue_stored_flag */
-	uint64_t id, due;		   /* of the row that stands now, or that went */
-	uint64_t replaced;		   /* put: the id of the timer that went; 0: none */
-	uint32_t removed;		   /* cancel, revive: rows that it concerned */
-	uint8_t clock;			   /* of the row */
+	uint32_t status;   /* enum proto_status, enum proto_queue_status */
+	uint32_t flags;	   /* enum proto_queue_stored_flag */
+	uint64_t id, due;  /* of the row that stands now, or that went */
+	uint64_t replaced; /* put: the row that went; 0: none. reschedule: the row that moved */
+	uint32_t removed;  /* cancel, revive: rows that it concerned */
+	uint8_t clock;	   /* of the row */
 	struct proto_queue_stored *answer; /* written as well, if not NULL */
 	struct store_change *next;
 };
@@ -163,7 +167,8 @@ struct store_ops {
 
 	/* -EBUSY: one is under way. The commit and all that it points to stay untouched until
 	 * done(). */
-	int (*commit)(struct store *s, struct store_commit *commit);
+	int (*commit)(
+		struct store *s, struct store_commit *commit); /* changes NULL: the clocks alone */
 
 	/* The number of (uid, name), which lasts as long as the process. A queue that holds nothing
 	 * leaves nothing on disk. Without I/O. -ENOMEM. */

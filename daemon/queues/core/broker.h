@@ -28,10 +28,15 @@
 
 /* Rows of a lane that are kept in memory ahead of their due, and bytes of their keys and payloads;
  * and the same where a backlog is due already. */
-#define BROKER_AHEAD	     256
-#define BROKER_BACKLOG	     4096
+#ifndef BROKER_AHEAD /* tests make it small, so that little is much */
+#	define BROKER_AHEAD   256
+#	define BROKER_BACKLOG 4096
+#endif
 #define BROKER_AHEAD_BYTES   ((size_t)256 << 10)
 #define BROKER_BACKLOG_BYTES ((size_t)8 << 20)
+
+/* Bytes that one user's clients may have waiting for the store, with what they take in here. */
+#define BROKER_PENDING_PER_USER ((size_t)32 << 20)
 
 /* How long a store that has failed, or has no space, is left alone, microseconds. */
 #define BROKER_RETRY_US UINT64_C(1000000)
@@ -64,7 +69,8 @@ struct broker_config {
 	uint64_t instance; /* names this life of timerqd */
 	uint64_t started;  /* real boottime */
 	bool can_wake_system;
-	const char *version; /* kept, not copied */
+	uint32_t overflow_uid; /* it owns no queue; 0: it is a user like any other */
+	const char *version;   /* kept, not copied */
 };
 
 /* One reading: the clocks of durable timers, and one that no reboot and no setting concerns. */
@@ -103,7 +109,7 @@ void broker_writable(struct broker *b, uint32_t client);
 bool broker_serve(struct broker *b, const struct broker_now *now);
 
 /* When broker_serve() has something to do, on a clock of durable timers; PROTO_FOREVER: never.
- * wake_system: among timers that wake the machine. O(queues with consumers). */
+ * wake_system: among timers that wake the machine. O(1). */
 uint64_t broker_next(const struct broker *b, unsigned int clock, bool wake_system);
 /* The same on broker_now.real. */
 uint64_t broker_next_real(const struct broker *b);
