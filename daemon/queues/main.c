@@ -317,7 +317,7 @@ static int open_store(
 	snprintf(path, sizeof(path), "%s/queues.db", folder);
 	r = store_sqlite_check_folder(folder, &why);
 	if (r == 0)
-		r = store_sqlite_open(ret, path, NULL, ret_clocks, &why);
+		r = store_sqlite_open(ret, path, NULL, NULL, ret_clocks, &why);
 	if (r < 0)
 		log_print(log, LOG_ERR, "%s", why ? why : strerror(-r));
 	free(why);

@@ -105,8 +105,8 @@ static void say_store(struct server *s)
 		break;
 	case STORE_FAILED:
 		log_print(s->log, LOG_CRIT,
-			"the store has failed (%s): nothing is stored any more; check the disk, "
-			"then restart timerqd",
+			"the store has failed (%s): nothing is stored until it has been read from "
+			"the disk again and written to a new file; check the disk",
 			why);
 		break;
 	}

@@ -18,16 +18,39 @@
 
 #include <sqlite3.h>
 
-#include "store.h"
+#include "sqlite_queues.h"
 
 #define SQLITE_STORE_ID	     0x514d5454 /* "TTMQ": application_id of the file */
 #define SQLITE_STORE_VERSION 1		/* user_version */
 
-/* Entries in a recent part from which on it is merged, and in a slice of that. 65536 entries take
- * about 3 MB; with a million timers a merge then puts ten entries on a page. A slice takes one to
- * three milliseconds, which is what a commit may have to wait for it. */
-#define SQLITE_RECENT_MAX  65536
-#define SQLITE_MERGE_SLICE 1024
+/* When what nobody waits for is done. Tests make it happen more often. */
+struct sqlite_tuning {
+	/* Entries in a recent part from which on it is merged, and in a slice of that. */
+	uint32_t recent_max, merge_slice;
+	/* Frames in the log: from the first number on it is copied into the file when nobody waits,
+	 * from the second on in any case. A long log lets one page take many changes; a short one lets
+	 * a start be fast. */
+	uint32_t log_idle, log_max;
+	/* How long the pages of the file are checked at a start, microseconds. */
+	uint64_t check_us;
+};
+
+/* 65536 entries take about 3 MB; with a million timers a merge then puts ten entries on a page. A
+ * slice takes one to three milliseconds, which is what a commit may have to wait for it. */
+#define SQLITE_MERGE_SLICE_MAX 1024
+extern const struct sqlite_tuning sqlite_tuning_default;
+
+/* Where the file is: what SQLite's VFS does not offer. */
+struct sqlite_host {
+	const char *vfs; /* NULL: SQLite's own */
+	/* Makes the next reads of a file come from the disk, where nothing of it is dirty. */
+	void (*drop_cache)(const char *path);
+	/* Renames a file over another one, and syncs their folder. Return: 0, -EIO, -ENOSPC. */
+	int (*replace)(const char *from, const char *to);
+	/* Syncs the folder that a file is in. Return: 0, -EIO. */
+	int (*sync_folder)(const char *path);
+};
+extern const struct sqlite_host sqlite_host_default;
 
 enum sqlite_statement {
 	SQL_BEGIN,
@@ -65,18 +88,6 @@ enum sqlite_statement {
 	SQL_STATEMENTS,
 };
 
-/* What a queue holds. The store's thread changes it, by sqlite_commit() alone. */
-struct sqlite_queue {
-	uint32_t number, uid;
-	char name[PROTO_QUEUE_NAME_MAX + 1];
-	int64_t timers, parked, bytes;
-	/* By the transaction under way; joined to the counts once it is committed. */
-	int64_t more_timers, more_parked, more_bytes;
-	bool stored; /* it has a row */
-	bool touched;
-	struct sqlite_queue *touched_next;
-};
-
 /* A merge goes round: a key of the index, behind which it goes on. */
 struct sqlite_merge {
 	bool under_way;
@@ -93,13 +104,13 @@ struct sqlite {
 	uint64_t recent_due, recent_keys;   /* entries */
 	struct sqlite_merge merge_due, merge_keys;
 	uint64_t seed[PROTO_QUEUE_KEY_MAX / 4 + 4]; /* of the hash of keys */
-	struct sqlite_queue *touched;		    /* by touched_next */
-	/* The queue of that number, which there is. */
-	struct sqlite_queue *(*queue)(void *userdata, uint32_t number);
-	/* What a user holds, with what the transaction under way has changed. */
-	void (*usage)(void *userdata, uint32_t uid, struct store_usage *ret);
-	void *userdata;
-	uint64_t puts_expired; /* when puts were looked through for old ones, realtime */
+	struct sqlite_queues *queues;		    /* the caller's */
+	const char *path;
+	const struct sqlite_host *host;
+	struct sqlite_tuning tuning;
+	uint32_t log_frames;   /* in the log, of transactions that are on disk */
+	bool log_copied;       /* and all of them in the file, too */
+	uint64_t puts_expired; /* when puts were looked through for old ones, boottime */
 };
 
 /* A place in an index by due. */
@@ -112,17 +123,20 @@ struct sqlite_due {
 
 /*
  * Opens the file, makes it if there is none, and brings its schema up to date.
- *   vfs: NULL: SQLite's own.
+ *   q: path, host, tuning and queues are set, the rest is zero.
  *   ret_why: a sentence that names the file and what is wrong; to be freed with sqlite3_free().
- * A file that is refused, and its log, are left byte for byte as they were. Return: 0; or a negative
- * errno, with *ret_why set.
+ * A file that is refused, and its log, are left byte for byte as they were. What is found has been
+ * synced. Return: 0; or a negative errno, with *ret_why set.
  */
-int sqlite_open(struct sqlite *q, const char *path, const char *vfs, char **ret_why);
+int sqlite_open(struct sqlite *q, char **ret_why);
+/* Has q told of each transaction in the log. */
+void sqlite_hook(struct sqlite *q);
+/* Writes nothing. */
 void sqlite_close(struct sqlite *q);
-/* Reads all queues: calls found() for each. */
-int sqlite_read_queues(struct sqlite *q,
-	int (*found)(void *userdata, uint32_t number, uint32_t uid, const char *name,
-		int64_t timers, int64_t parked, int64_t bytes));
+/* Copies the log into the file. The next transaction begins the log anew. */
+int sqlite_checkpoint(struct sqlite *q);
+/* Makes all queues known that have a row. */
+int sqlite_read_queues(struct sqlite *q);
 int sqlite_read_clocks(struct sqlite *q, struct clocks_stored *ret);
 int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks);
 int sqlite_write_counter(struct sqlite *q, const char *name, uint64_t value);
@@ -170,12 +184,31 @@ int sqlite_remove(struct sqlite *q, const struct store_timer *t);
 int sqlite_park(struct sqlite *q, const struct store_timer *t);
 /* Gives a row another due, ready, slack, every, count, number and attempt. */
 int sqlite_update(struct sqlite *q, const struct store_timer *was, const struct store_timer *t);
-void sqlite_touch(struct sqlite *q, uint32_t queue, int64_t timers, int64_t parked, int64_t bytes);
+int sqlite_touch(struct sqlite *q, uint32_t queue, int64_t timers, int64_t parked, int64_t bytes);
 
 /* sqlite_changes.c */
+
+/* The stored form of a put's answer: id and due, status and flags, little-endian. */
+#define SQLITE_ANSWER_SIZE 24
 
 /* One transaction: all of the commit's changes, and its clocks. SQLITE_OK: it is on disk. Else
  * nothing of it is. */
 int sqlite_commit(struct sqlite *q, struct store_commit *commit);
 int sqlite_purge(struct sqlite *q, uint32_t queue, bool parked, size_t n, uint64_t *ret_n,
 	uint64_t *ret_bytes, bool *ret_more);
+
+/* sqlite_recover.c */
+
+/*
+ * Goes on after a write or a sync has failed. What the kernel's cache says about the files is not to
+ * be believed then, and nothing may be added to them. So the cache is dropped, and what was answered
+ * as stored is read from the disk, checked, written to a new file and synced, which takes the place
+ * of the old one. No sync is tried again.
+ *
+ * What was answered is the file with the first log_frames frames of its log. The transaction that
+ * failed is not part of it. A crash on the way loses nothing: see the implementation.
+ *
+ * Return: 0: q is open, and holds what was answered. A negative errno: q is closed, and another
+ * call may follow. ret_why: as in sqlite_open(), where it fails.
+ */
+int sqlite_recover(struct sqlite *q, char **ret_why);

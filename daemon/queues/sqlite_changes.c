@@ -63,15 +63,16 @@ static void note_row(struct store_change *c, const struct store_timer *t)
 static uint32_t check_limits(
 	struct sqlite *q, const struct store_change *c, int64_t more_timers, int64_t more_bytes)
 {
-	struct store_usage usage;
+	const struct sqlite_queue *queue = sqlite_queues_get(q->queues, c->timer.queue);
+	const struct sqlite_user *user = queue->user;
+	int64_t timers = user->holds.timers + user->more.timers + user->holds.parked +
+		user->more.parked + more_timers;
+	int64_t bytes = user->holds.bytes + user->more.bytes + more_bytes;
 
-	if (!c->limit_timers && !c->limit_bytes)
-		return PROTO_OK;
-	q->usage(q->userdata, q->queue(q->userdata, c->timer.queue)->uid, &usage);
-	if (c->limit_timers &&
-		(int64_t)(usage.timers + usage.parked) + more_timers > c->limit_timers)
+	/* What makes nothing more is never refused. */
+	if (c->limit_timers && more_timers > 0 && timers > c->limit_timers)
 		return PROTO_E_TIMERS_USER;
-	if (c->limit_bytes && (int64_t)usage.bytes + more_bytes > (int64_t)c->limit_bytes)
+	if (c->limit_bytes && more_bytes > 0 && (uint64_t)bytes > c->limit_bytes)
 		return PROTO_Q_BYTES_USER;
 	return PROTO_OK;
 }
@@ -130,12 +131,12 @@ static int remove_parked(struct sqlite *q, uint32_t queue, uint64_t id, uint32_t
 		}
 		sqlite_column_timer(find, &t);
 		sqlite3_reset(find);
-		sqlite_touch(q, queue, 0, -1, -((int64_t)t.key_size + t.payload_size));
+		r = sqlite_touch(q, queue, 0, -1, -((int64_t)t.key_size + t.payload_size));
 		s = sqlite_use(q, SQL_PARKED_DELETE);
 		sqlite3_bind_int64(s, 1, queue);
 		sqlite3_bind_int64(s, 2, (int64_t)id);
 		sqlite3_bind_int64(s, 3, t.number);
-		r = sqlite_finish(s);
+		r = r ? r : sqlite_finish(s);
 		if (r)
 			return r;
 	}
@@ -263,7 +264,9 @@ static int revive(struct sqlite *q, struct store_change *c)
 		t.ready = c->now[t.clock];
 		t.every = t.count = t.attempt = 0;
 		r = sqlite_insert(q, &t);
-		sqlite_touch(q, t.queue, 0, -1, -((int64_t)t.key_size + t.payload_size));
+		if (!r)
+			r = sqlite_touch(
+				q, t.queue, 0, -1, -((int64_t)t.key_size + t.payload_size));
 		sqlite3_reset(find);
 		s = sqlite_use(q, SQL_PARKED_DELETE);
 		sqlite3_bind_int64(s, 1, t.queue);
@@ -309,12 +312,9 @@ static int apply(struct sqlite *q, struct store_change *c)
 	return r;
 }
 
-/* The stored form of an answer: id and due, status and flags, little-endian. */
-#define ANSWER_SIZE 24
-
-static int write_put(struct sqlite *q, const struct store_put *p, uint64_t realtime)
+static int write_put(struct sqlite *q, const struct store_put *p, uint64_t now)
 {
-	static uint8_t answers[PROTO_RECORDS_MAX(struct proto_queue_put) * ANSWER_SIZE];
+	static uint8_t answers[PROTO_RECORDS_MAX(struct proto_queue_put) * SQLITE_ANSWER_SIZE];
 	sqlite3_stmt *s = sqlite_use(q, SQL_PUT_WRITE);
 	uint8_t *at = answers;
 
@@ -329,31 +329,33 @@ static int write_put(struct sqlite *q, const struct store_put *p, uint64_t realt
 			at[16 + k] = (uint8_t)(a.status >> k * 8);
 			at[20 + k] = (uint8_t)(a.flags >> k * 8);
 		}
-		at += ANSWER_SIZE;
+		at += SQLITE_ANSWER_SIZE;
 	}
 	sqlite3_bind_blob(s, 1, p->token, sizeof(p->token), SQLITE_STATIC);
 	sqlite3_bind_int64(s, 2, (int64_t)(p->serial % STORE_PUTS));
 	sqlite3_bind_int64(s, 3, (int64_t)p->serial);
-	sqlite3_bind_int64(s, 4, (int64_t)realtime);
+	sqlite3_bind_int64(s, 4, (int64_t)now);
 	sqlite3_bind_blob(s, 5, answers, (int)(at - answers), SQLITE_STATIC);
 	return sqlite_finish(s);
 }
 
-static int expire_puts(struct sqlite *q, uint64_t realtime)
+/* By elapsed time, which no setting of the clock moves. */
+static int expire_puts(struct sqlite *q, uint64_t now)
 {
 	sqlite3_stmt *s;
 
-	if (realtime < q->puts_expired + PUTS_EXPIRE_US || realtime < PUTS_KEPT_US)
+	if (now < q->puts_expired + PUTS_EXPIRE_US || now < PUTS_KEPT_US)
 		return SQLITE_OK;
-	q->puts_expired = realtime;
+	q->puts_expired = now;
 	s = sqlite_use(q, SQL_PUTS_EXPIRE);
-	sqlite3_bind_int64(s, 1, (int64_t)(realtime - PUTS_KEPT_US));
+	sqlite3_bind_int64(s, 1, (int64_t)(now - PUTS_KEPT_US));
 	return sqlite_finish(s);
 }
 
 static int write_queue(struct sqlite *q, const struct sqlite_queue *e)
 {
-	int64_t timers = e->timers + e->more_timers, parked = e->parked + e->more_parked;
+	int64_t timers = e->holds.timers + e->more.timers;
+	int64_t parked = e->holds.parked + e->more.parked;
 	bool holds = timers > 0 || parked > 0;
 	sqlite3_stmt *s = sqlite_use(q, holds ? SQL_QUEUE_WRITE : SQL_QUEUE_DELETE);
 
@@ -363,50 +365,35 @@ static int write_queue(struct sqlite *q, const struct sqlite_queue *e)
 		sqlite3_bind_text(s, 3, e->name, -1, SQLITE_STATIC);
 		sqlite3_bind_int64(s, 4, timers);
 		sqlite3_bind_int64(s, 5, parked);
-		sqlite3_bind_int64(s, 6, e->bytes + e->more_bytes);
+		sqlite3_bind_int64(s, 6, e->holds.bytes + e->more.bytes);
 	}
 	return sqlite_finish(s);
 }
 
-/* Joins what the transaction changed to the counts, or forgets it. */
-static void end_touched(struct sqlite *q, bool committed)
+static int write_queues(struct sqlite *q)
 {
-	while (q->touched) {
-		struct sqlite_queue *e = q->touched;
+	int r = SQLITE_OK;
 
-		if (committed) {
-			e->timers += e->more_timers;
-			e->parked += e->more_parked;
-			e->bytes += e->more_bytes;
-		}
-		e->more_timers = e->more_parked = e->more_bytes = 0;
-		e->touched = false;
-		q->touched = e->touched_next;
-	}
+	for (const struct sqlite_queue *e = q->queues->touched; e && !r; e = e->touched_next)
+		if (e->more.timers || e->more.parked || e->more.bytes)
+			r = write_queue(q, e);
+	return r;
 }
 
 static int write_rest(struct sqlite *q, const struct store_commit *commit)
 {
-	uint64_t realtime = commit->clocks.now[PROTO_CLOCK_REALTIME];
+	uint64_t now = commit->clocks.now[PROTO_CLOCK_BOOTTIME];
 	int r = SQLITE_OK;
 
 	for (const struct store_put *p = commit->puts; p && !r; p = p->next)
-		r = write_put(q, p, realtime);
-	for (const struct sqlite_queue *e = q->touched; e && !r; e = e->touched_next)
-		if (e->more_timers || e->more_parked || e->more_bytes)
-			r = write_queue(q, e);
+		r = write_put(q, p, now);
+	if (!r)
+		r = write_queues(q);
 	if (!r && q->next_id != q->written_next_id)
 		r = sqlite_write_counter(q, "next_id", q->next_id);
 	if (!r)
-		r = expire_puts(q, realtime);
+		r = expire_puts(q, now);
 	return r ? r : sqlite_write_clocks(q, &commit->clocks);
-}
-
-/* Begins a transaction. */
-static int begin(struct sqlite *q)
-{
-	q->touched = NULL;
-	return sqlite_run(q, SQL_BEGIN);
 }
 
 /* Ends a transaction: on disk, or undone if anything failed. */
@@ -414,7 +401,7 @@ static int end(struct sqlite *q, int r)
 {
 	if (!r)
 		r = sqlite_run(q, SQL_COMMIT);
-	end_touched(q, !r);
+	sqlite_queues_end(q->queues, !r);
 	if (!r) {
 		q->written_next_id = q->next_id;
 		return SQLITE_OK;
@@ -428,7 +415,7 @@ static int end(struct sqlite *q, int r)
 
 int sqlite_commit(struct sqlite *q, struct store_commit *commit)
 {
-	int r = begin(q);
+	int r = sqlite_run(q, SQL_BEGIN);
 
 	for (struct store_change *c = commit->changes; c && !r; c = c->next)
 		r = apply(q, c);
@@ -501,15 +488,17 @@ int sqlite_purge(struct sqlite *q, uint32_t queue, bool parked, size_t n, uint64
 	uint64_t *ret_bytes, bool *ret_more)
 {
 	uint64_t removed = 0, bytes = 0;
-	int r = begin(q);
+	int r = sqlite_run(q, SQL_BEGIN);
 
 	if (!r && !parked)
 		r = purge_waiting(q, queue, n, &removed, &bytes);
 	if (!r && removed < n)
 		r = purge_parked(q, queue, n, &removed, &bytes);
-	for (const struct sqlite_queue *e = q->touched; e && !r; e = e->touched_next)
-		r = write_queue(q, e);
+	if (!r)
+		r = write_queues(q);
 	r = end(q, r);
+	if (r)
+		return r;
 	*ret_n = removed;
 	*ret_bytes = bytes;
 	*ret_more = removed >= n;

@@ -15,6 +15,14 @@
 
 #include "sqlite_log.h"
 
+const struct sqlite_tuning sqlite_tuning_default = {
+	.recent_max = 65536,
+	.merge_slice = SQLITE_MERGE_SLICE_MAX,
+	.log_idle = 4096,
+	.log_max = 16384,
+	.check_us = 150000,
+};
+
 /* The schema as sqlite3(1) shows it. timerqd(8) explains each column. */
 static const char schema[] =
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -265,7 +273,7 @@ static int configure(struct sqlite *q, char **ret_why)
 	int r = sqlite3_exec(q->db,
 		"PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;"
 		"PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 0;"
-		"PRAGMA trusted_schema = OFF;",
+		"PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
 		NULL, NULL, NULL);
 
 	if (!r)
@@ -339,30 +347,31 @@ static int read_first(struct sqlite *q)
 	return r == SQLITE_DONE ? SQLITE_CORRUPT : r;
 }
 
-/* Operations between two looks at the time while pages are checked, and how long that may take: a
- * file of ten million timers must not delay the start. What is found later is said then. */
+/* Operations between two looks at the time while pages are checked. */
 #define CHECK_STEPS 1000
-#define CHECK_US    UINT64_C(150000)
 
 static int is_over(void *deadline)
 {
 	return sqlite_log_now() > *(uint64_t *)deadline;
 }
 
-/* Looks at the pages of the file for as long as a start may take. */
+/* Looks at the pages of the file for as long as a start may take. What is damaged beyond that is
+ * said when it is read. */
 static int check_pages(struct sqlite *q, char **ret_why)
 {
-	uint64_t deadline = sqlite_log_now() + CHECK_US;
+	uint64_t now = sqlite_log_now(), deadline;
 	sqlite3_stmt *s;
 	int r = sqlite3_prepare_v2(q->db, "PRAGMA quick_check(1)", -1, &s, NULL);
 
 	if (r)
 		return r;
+	if (__builtin_add_overflow(now, q->tuning.check_us, &deadline))
+		deadline = UINT64_MAX;
 	sqlite3_progress_handler(q->db, CHECK_STEPS, is_over, &deadline);
 	r = sqlite3_step(s);
 	sqlite3_progress_handler(q->db, 0, NULL, NULL);
 	if (r == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(s, 0), "ok")) {
-		*ret_why = sqlite3_mprintf("a page is damaged: %s", sqlite3_column_text(s, 0));
+		*ret_why = sqlite3_mprintf("a page is damaged (%s)", sqlite3_column_text(s, 0));
 		r = SQLITE_CORRUPT;
 	}
 	sqlite3_finalize(s);
@@ -381,19 +390,18 @@ static int is_fresh(struct sqlite *q, bool *ret)
 	return r;
 }
 
-static int open_db(struct sqlite *q, const char *path, const char *vfs, char **ret_why)
+static int open_db(struct sqlite *q, char **ret_why)
 {
 	bool fresh = false;
-	int r = sqlite3_open_v2(path, &q->db,
+	int r = sqlite3_open_v2(q->path, &q->db,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 			SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE,
-		vfs);
+		q->host->vfs);
 
 	if (r)
 		return r;
 	sqlite3_extended_result_codes(q->db, 1);
-	/* A file that is refused keeps its log; one that is used gets a checkpoint at its end by
-	 * sqlite_close(). */
+	/* A file that is refused keeps its log. */
 	sqlite3_db_config(q->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_db_config(q->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	r = configure(q, ret_why);
@@ -435,27 +443,91 @@ static int errno_of(int result)
 	}
 }
 
-int sqlite_open(struct sqlite *q, const char *path, const char *vfs, char **ret_why)
+/* What to do, where there is something to do. */
+static const char *advice(int error)
+{
+	switch (error) {
+	case -EBADMSG:
+		return "; restore the file and its -wal from a copy, or move both away";
+	case -ENOSPC:
+		return "; make room";
+	case -EACCES:
+		return "; it has to be a file of this user, and no link";
+	case -EBUSY:
+		return "; stop that one first, or name another folder with --state";
+	default:
+		return "";
+	}
+}
+
+static int note_log(void *userdata, sqlite3 *db, const char *name, int pages)
+{
+	struct sqlite *q = userdata;
+
+	(void)db;
+	(void)name;
+	q->log_frames = (uint32_t)pages;
+	q->log_copied = false;
+	return SQLITE_OK;
+}
+
+void sqlite_hook(struct sqlite *q)
+{
+	sqlite3_wal_hook(q->db, note_log, q);
+}
+
+static char *wal_name(const char *path)
+{
+	return sqlite3_mprintf("%s-wal", path);
+}
+
+/* Looks at the files as they are on the disk: a timerqd before this one may have died of a failed
+ * sync. */
+static int look(struct sqlite *q, char **ret_why)
 {
 	struct sqlite_log_report report;
+	char *wal = wal_name(q->path);
+	int r;
+
+	if (wal) {
+		q->host->drop_cache(q->path);
+		q->host->drop_cache(wal);
+	}
+	sqlite3_free(wal);
+	r = sqlite_log_look(q->path, q->host->vfs, &report);
+	if (r == -EBUSY)
+		*ret_why = sqlite3_mprintf("%s: another process uses it%s", q->path, advice(r));
+	else if (r < 0)
+		*ret_why = sqlite3_mprintf("%s: %s%s", q->path, strerror(-r), advice(r));
+	else if (report.fault)
+		*ret_why = sqlite3_mprintf("%s: %s", q->path, report.fault);
+	q->log_frames = report.frames;
+	return r < 0 ? r : report.fault ? -EBADMSG : 0;
+}
+
+int sqlite_open(struct sqlite *q, char **ret_why)
+{
 	int r;
 
 	*ret_why = NULL;
-	r = sqlite_log_look(path, vfs, &report);
-	if (r < 0 || report.fault) {
-		*ret_why = sqlite3_mprintf("%s: %s", path, r < 0 ? strerror(-r) : report.fault);
-		return r < 0 ? r : -EBADMSG;
+	r = look(q, ret_why);
+	if (r)
+		return r;
+	r = open_db(q, ret_why);
+	if (!r) {
+		sqlite_hook(q);
+		if (!q->host->sync_folder(q->path))
+			return 0;
+		r = SQLITE_IOERR_DIR_FSYNC;
 	}
-	r = open_db(q, path, vfs, ret_why);
-	if (!r)
-		return 0;
 	if (r == SQLITE_BUSY)
-		*ret_why = sqlite3_mprintf("%s: another process uses it", path);
-	else if (*ret_why)
-		*ret_why = sqlite3_mprintf("%s: %z", path, *ret_why);
-	else
 		*ret_why = sqlite3_mprintf(
-			"%s: %s", path, q->db ? sqlite3_errmsg(q->db) : sqlite3_errstr(r));
+			"%s: another process uses it%s", q->path, advice(-EBUSY));
+	else if (*ret_why)
+		*ret_why = sqlite3_mprintf("%s: %z%s", q->path, *ret_why, advice(errno_of(r)));
+	else
+		*ret_why = sqlite3_mprintf("%s: %s%s", q->path,
+			q->db ? sqlite3_errmsg(q->db) : sqlite3_errstr(r), advice(errno_of(r)));
 	sqlite_close(q);
 	return errno_of(r);
 }
@@ -470,9 +542,35 @@ void sqlite_close(struct sqlite *q)
 	q->db = NULL;
 }
 
-int sqlite_read_queues(struct sqlite *q,
-	int (*found)(void *userdata, uint32_t number, uint32_t uid, const char *name,
-		int64_t timers, int64_t parked, int64_t bytes))
+int sqlite_checkpoint(struct sqlite *q)
+{
+	int frames = 0, copied = 0;
+	int r = sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
+
+	if (!r && frames == copied)
+		q->log_copied = true;
+	return r;
+}
+
+static int read_queue(struct sqlite *q, sqlite3_stmt *s)
+{
+	const char *name = (const char *)sqlite3_column_text(s, 2);
+	int64_t number = sqlite3_column_int64(s, 0), uid = sqlite3_column_int64(s, 1);
+	struct sqlite_counts holds = {
+		.timers = sqlite3_column_int64(s, 3),
+		.parked = sqlite3_column_int64(s, 4),
+		.bytes = sqlite3_column_int64(s, 5),
+	};
+	int r;
+
+	if (number < 1 || number > UINT32_MAX || uid < 0 || uid > UINT32_MAX || !name || !*name ||
+		strlen(name) > PROTO_QUEUE_NAME_MAX)
+		return SQLITE_CORRUPT;
+	r = sqlite_queues_add(q->queues, (uint32_t)number, (uint32_t)uid, name, &holds);
+	return !r ? SQLITE_OK : r == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
+}
+
+int sqlite_read_queues(struct sqlite *q)
 {
 	sqlite3_stmt *s;
 	int r = sqlite3_prepare_v2(
@@ -481,17 +579,7 @@ int sqlite_read_queues(struct sqlite *q,
 	if (r)
 		return r;
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
-		const char *name = (const char *)sqlite3_column_text(s, 2);
-		int64_t number = sqlite3_column_int64(s, 0);
-
-		if (number < 1 || number > UINT32_MAX || !name || !*name ||
-			strlen(name) > PROTO_QUEUE_NAME_MAX)
-			r = SQLITE_CORRUPT;
-		else
-			r = found(q->userdata, (uint32_t)number,
-				(uint32_t)sqlite3_column_int64(s, 1), name,
-				sqlite3_column_int64(s, 3), sqlite3_column_int64(s, 4),
-				sqlite3_column_int64(s, 5));
+		r = read_queue(q, s);
 		if (r)
 			break;
 	}

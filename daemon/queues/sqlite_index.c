@@ -42,9 +42,16 @@ static int change_due(struct sqlite *q, enum sqlite_statement statement,
 	return r;
 }
 
+/* Whether a new entry goes to memory. While a merge is under way, an entry that the round has to leave
+ * on disk goes there at once: the round may have passed its place. */
+static bool goes_to_memory(const struct sqlite_merge *m, uint64_t indexed, uint64_t id)
+{
+	return id > (m->under_way ? m->newest : indexed);
+}
+
 int sqlite_due_add(struct sqlite *q, const struct sqlite_due *due)
 {
-	bool in_memory = due->id > q->indexed_due, added;
+	bool in_memory = goes_to_memory(&q->merge_due, q->indexed_due, due->id), added;
 	int r = change_due(q, in_memory ? SQL_RECENT_DUE_INSERT : SQL_DUE_INSERT, due, &added);
 
 	if (in_memory && added)
@@ -81,7 +88,7 @@ static int change_key(struct sqlite *q, enum sqlite_statement statement, uint64_
 
 int sqlite_key_add(struct sqlite *q, uint64_t hash, uint64_t id)
 {
-	bool in_memory = id > q->indexed_keys, added;
+	bool in_memory = goes_to_memory(&q->merge_keys, q->indexed_keys, id), added;
 	int r = change_key(
 		q, in_memory ? SQL_RECENT_KEYS_INSERT : SQL_KEYS_INSERT, hash, id, &added);
 
@@ -138,7 +145,7 @@ int sqlite_index_start(struct sqlite *q)
 
 bool sqlite_wants_merge(const struct sqlite *q)
 {
-	return q->recent_due >= SQLITE_RECENT_MAX || q->recent_keys >= SQLITE_RECENT_MAX ||
+	return q->recent_due >= q->tuning.recent_max || q->recent_keys >= q->tuning.recent_max ||
 		q->merge_due.under_way || q->merge_keys.under_way;
 }
 
@@ -163,7 +170,7 @@ static int merge_slice(struct sqlite *q, const struct merge_kind *kind, struct s
 
 	for (int i = 0; i < kind->columns; i++)
 		sqlite3_bind_int64(read, i + 1, m->at[i]);
-	sqlite3_bind_int(read, kind->columns + 1, SQLITE_MERGE_SLICE);
+	sqlite3_bind_int64(read, kind->columns + 1, q->tuning.merge_slice);
 	while ((r = sqlite3_step(read)) == SQLITE_ROW) {
 		for (int i = 0; i < kind->columns; i++)
 			entries[n][i] = sqlite3_column_int64(read, i);
@@ -186,7 +193,7 @@ static int merge_slice(struct sqlite *q, const struct merge_kind *kind, struct s
 static int merge(struct sqlite *q, const struct merge_kind *kind, struct sqlite_merge *m,
 	uint64_t *indexed, uint64_t *recent)
 {
-	int64_t entries[SQLITE_MERGE_SLICE][4];
+	int64_t entries[SQLITE_MERGE_SLICE_MAX][4];
 	bool ends;
 	int n = 0, r;
 
@@ -196,7 +203,7 @@ static int merge(struct sqlite *q, const struct merge_kind *kind, struct sqlite_
 	r = sqlite_run(q, SQL_BEGIN);
 	if (!r)
 		r = merge_slice(q, kind, m, entries, &n);
-	ends = n < SQLITE_MERGE_SLICE;
+	ends = n < (int)q->tuning.merge_slice;
 	if (!r && ends)
 		r = sqlite_write_counter(q, kind->meta, m->newest);
 	if (!r)
@@ -215,12 +222,19 @@ static int merge(struct sqlite *q, const struct merge_kind *kind, struct sqlite_
 	return r;
 }
 
+/* A round of both indexes, by due first: a start reads all rows behind the older of the two marks
+ * again, so both have to move. */
 int sqlite_merge(struct sqlite *q)
 {
-	if (q->merge_due.under_way ||
-		(q->recent_due >= SQLITE_RECENT_MAX && !q->merge_keys.under_way))
-		return merge(q, &by_due, &q->merge_due, &q->indexed_due, &q->recent_due);
-	return merge(q, &by_key, &q->merge_keys, &q->indexed_keys, &q->recent_keys);
+	int r;
+
+	if (q->merge_keys.under_way)
+		return merge(q, &by_key, &q->merge_keys, &q->indexed_keys, &q->recent_keys);
+	r = merge(q, &by_due, &q->merge_due, &q->indexed_due, &q->recent_due);
+	if (!r && !q->merge_due.under_way)
+		q->merge_keys = (struct sqlite_merge){
+			.under_way = true, .newest = q->next_id - 1, .at = {INT64_MIN}};
+	return r;
 }
 
 static int step_part(struct sqlite_cursor *c, int i)

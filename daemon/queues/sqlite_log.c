@@ -30,6 +30,7 @@ struct log {
 	uint32_t page_size, salts[2], sums[2];
 	bool big_endian;
 	int64_t end;	/* behind the last committed frame */
+	uint32_t pages; /* of the file, as of that frame */
 	int64_t valid;	/* behind the last frame whose checksum is right */
 	bool has_first; /* page 1 was committed */
 	uint8_t first[DB_HEADER + 5];
@@ -111,15 +112,24 @@ static bool goes_on(struct log *log)
 	return true;
 }
 
-/* Finds where SQLite will end the log, and page 1 as committed there. */
-static int find_end(struct log *log)
+/* What find_end() tells of each frame. */
+struct frame_reader {
+	int (*found)(struct frame_reader *r, const struct log *log, uint32_t page);
+	uint32_t most;	/* frames to read */
+	uint32_t count; /* that were read */
+	struct sqlite_log_map *map;
+};
+
+/* Finds where SQLite will end the log, and page 1 as committed there. reader: NULL: nobody's. */
+static int find_end(struct log *log, struct frame_reader *reader)
 {
 	size_t size = FRAME_HEADER + log->page_size;
 	uint8_t first[sizeof(log->first)];
 	bool has_first = false;
 
 	log->end = log->valid = WAL_HEADER;
-	while (log->valid + (int64_t)size <= log->size) {
+	while (log->valid + (int64_t)size <= log->size &&
+		(!reader || reader->count < reader->most)) {
 		int r = read_at(log->file, log->frame, size, log->valid);
 
 		if (r)
@@ -127,6 +137,8 @@ static int find_end(struct log *log)
 		if (!goes_on(log))
 			return 0;
 		log->valid += (int64_t)size;
+		if (reader && (r = reader->found(reader, log, get32(log->frame))))
+			return r;
 		if (get32(log->frame) == 1) {
 			memcpy(first, log->frame + FRAME_HEADER, sizeof(first));
 			has_first = true;
@@ -134,6 +146,7 @@ static int find_end(struct log *log)
 		if (!get32(log->frame + 4))
 			continue;
 		log->end = log->valid;
+		log->pages = get32(log->frame + 4);
 		if (has_first)
 			memcpy(log->first, first, sizeof(first));
 		log->has_first = log->has_first || has_first;
@@ -166,17 +179,24 @@ static int is_damaged(struct log *log, bool *ret)
 
 static int look_at_log(struct log *log, struct sqlite_log_report *ret)
 {
-	bool damaged;
-	int r;
+	bool damaged = false;
+	int r = 0;
 
-	if (!read_log_header(log))
+	if (!log->file || log->size < WAL_HEADER)
 		return 0; /* SQLite begins it anew */
-	r = find_end(log);
-	if (!r)
+	/* The header is synced before the first frame is written. */
+	if (!read_log_header(log))
+		damaged = log->size > WAL_HEADER;
+	else
+		r = find_end(log, NULL);
+	if (!r && log->end)
+		ret->frames = (uint32_t)((log->end - WAL_HEADER) /
+			(FRAME_HEADER + (int64_t)log->page_size));
+	if (!r && !damaged)
 		r = is_damaged(log, &damaged);
 	if (!r && damaged)
-		ret->fault = "the log is damaged: stored transactions follow one that cannot be "
-			     "read; restore the file and its -wal from a copy, or move both away";
+		ret->fault = "its log (-wal) is damaged: stored transactions follow what cannot be "
+			     "read; restore both files from a copy, or move both away";
 	return r;
 }
 
@@ -195,68 +215,121 @@ static void look_at_header(const uint8_t *header, struct sqlite_log_report *ret)
 		ret->fault = "written by a newer timerqd; install that version";
 }
 
-/* Opens a file of the store for reading. Return: 0, with *ret NULL where there is none; -EIO. */
-static int open_file(sqlite3_vfs *vfs, sqlite3_filename name, int kind, sqlite3_file **ret)
+int sqlite_log_open_file(sqlite3_vfs *vfs, sqlite3_filename name, int flags, sqlite3_file **ret)
 {
 	sqlite3_file *file;
-	int exists = 0, flags = 0, r;
+	int exists = 0, out = 0, r;
 
 	*ret = NULL;
 	r = vfs->xAccess(vfs, name, SQLITE_ACCESS_EXISTS, &exists);
-	if (r || !exists)
+	if (r || (!exists && !(flags & SQLITE_OPEN_CREATE)))
 		return r ? -EIO : 0;
 	file = calloc(1, (size_t)vfs->szOsFile);
 	if (!file)
 		return -ENOMEM;
-	r = vfs->xOpen(vfs, name, file, kind | SQLITE_OPEN_READONLY, &flags);
+	r = vfs->xOpen(vfs, name, file, flags, &out);
 	if (r) {
 		free(file);
-		return r == SQLITE_CANTOPEN ? -EACCES : -EIO;
+		return (r & 0xff) == SQLITE_CANTOPEN ? -EACCES : -EIO;
 	}
 	*ret = file;
 	return 0;
 }
 
-static void close_file(sqlite3_file *file)
+void sqlite_log_close_file(sqlite3_file *file)
 {
 	if (file && file->pMethods)
 		file->pMethods->xClose(file);
 	free(file);
 }
 
-static int look(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, sqlite3_file **db,
-	struct sqlite_log_report *ret)
+sqlite3_filename sqlite_log_name(const char *path)
 {
-	uint8_t header[sizeof(log->first)] = {0};
-	sqlite3_int64 size = 0;
-	int journal = 0;
-	int r = open_file(vfs, name, SQLITE_OPEN_MAIN_DB, db);
+	char *journal = sqlite3_mprintf("%s-journal", path);
+	char *wal = sqlite3_mprintf("%s-wal", path);
+	sqlite3_filename name = journal && wal
+		? sqlite3_create_filename(path, journal, wal, 0, NULL)
+		: NULL;
 
-	/* A rollback journal is there while the file is made; SQLite undoes that. */
+	sqlite3_free(journal);
+	sqlite3_free(wal);
+	return name;
+}
+
+void sqlite_log_free_name(sqlite3_filename name)
+{
+	sqlite3_free_filename(name);
+}
+
+static bool is_zero(const uint8_t *p, size_t size)
+{
+	while (size && !*p)
+		p++, size--;
+	return !size;
+}
+
+/* Opens both files. The lock shows whether another process has them: what it writes just now would
+ * look like damage. ret_journal: there is a rollback journal, as while the file is made. */
+static int open_both(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, sqlite3_file **db,
+	bool *ret_journal)
+{
+	int journal = 0;
+	int r = sqlite_log_open_file(vfs, name, SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READONLY, db);
+
+	if (!r && *db) {
+		r = (*db)->pMethods->xLock(*db, SQLITE_LOCK_SHARED);
+		r = !r ? 0 : (r & 0xff) == SQLITE_BUSY ? -EBUSY : -EIO;
+	}
 	if (!r && vfs->xAccess(vfs, sqlite3_filename_journal(name), SQLITE_ACCESS_EXISTS, &journal))
 		r = -EIO;
 	if (!r)
-		r = open_file(vfs, sqlite3_filename_wal(name), SQLITE_OPEN_WAL, &log->file);
-	if (!r && *db && (*db)->pMethods->xFileSize(*db, &size))
-		r = -EIO;
+		r = sqlite_log_open_file(vfs, sqlite3_filename_wal(name),
+			SQLITE_OPEN_WAL | SQLITE_OPEN_READONLY, &log->file);
 	if (!r && log->file && log->file->pMethods->xFileSize(log->file, &log->size))
 		r = -EIO;
-	if (r || journal)
-		return r;
+	*ret_journal = journal;
+	return r;
+}
+
+static int look_at_both(
+	struct log *log, sqlite3_file *db, bool journal, struct sqlite_log_report *ret)
+{
+	uint8_t header[sizeof(log->first)] = {0};
+	sqlite3_int64 size = 0;
+	int r = 0;
+
+	if (db && db->pMethods->xFileSize(db, &size))
+		return -EIO;
 	if (!size) {
 		if (log->size)
 			ret->fault = "empty, but its -wal is not; restore both from a copy";
 		return 0;
 	}
-	r = read_at(*db, header, sizeof(header), 0);
+	r = read_at(db, header, sizeof(header), 0);
 	if (r == -ENODATA)
-		r = 0; /* the rest is zero, and no magic fits */
-	if (!r)
+		r = 0; /* the rest is zero */
+	/* SQLite undoes what was begun: the file is made again. */
+	if (r || (journal && is_zero(header, sizeof(header))))
+		return r;
+	look_at_header(header, ret);
+	if (!ret->fault)
 		r = look_at_log(log, ret);
-	if (!r && !ret->fault)
-		look_at_header(header, ret);
 	if (!r && !ret->fault && log->has_first)
 		look_at_header(log->first, ret);
+	return r;
+}
+
+static int look(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, sqlite3_file **db,
+	struct sqlite_log_report *ret)
+{
+	bool journal = false;
+	int r = open_both(vfs, name, log, db, &journal);
+
+	if (!r)
+		r = look_at_both(log, *db, journal, ret);
+	if (!r && !ret->fault && log->file && log->size &&
+		log->file->pMethods->xSync(log->file, SQLITE_SYNC_NORMAL))
+		r = -EIO;
 	return r;
 }
 
@@ -266,7 +339,6 @@ int sqlite_log_look(const char *path, const char *vfs_name, struct sqlite_log_re
 	struct log *log;
 	sqlite3_file *db = NULL;
 	sqlite3_filename name;
-	char *journal, *wal;
 	int r = -ENOMEM;
 
 	*ret = (struct sqlite_log_report){0};
@@ -274,17 +346,77 @@ int sqlite_log_look(const char *path, const char *vfs_name, struct sqlite_log_re
 		return -ENOMEM;
 	vfs = sqlite3_vfs_find(vfs_name);
 	log = calloc(1, sizeof(*log));
-	journal = sqlite3_mprintf("%s-journal", path);
-	wal = sqlite3_mprintf("%s-wal", path);
-	name = vfs && log && journal && wal ? sqlite3_create_filename(path, journal, wal, 0, NULL)
-					    : NULL;
-	if (name)
+	name = sqlite_log_name(path);
+	if (vfs && log && name)
 		r = look(vfs, name, log, &db, ret);
-	close_file(db);
-	close_file(log ? log->file : NULL);
-	sqlite3_free_filename(name);
-	sqlite3_free(journal);
-	sqlite3_free(wal);
+	if (db)
+		db->pMethods->xUnlock(db, SQLITE_LOCK_NONE);
+	sqlite_log_close_file(db);
+	sqlite_log_close_file(log ? log->file : NULL);
+	sqlite_log_free_name(name);
 	free(log);
 	return r;
+}
+
+static int note_frame(struct frame_reader *r, const struct log *log, uint32_t page)
+{
+	struct sqlite_log_map *map = r->map;
+
+	/* As many as there are frames are enough at first: a page is looked for below its number. */
+	if (page > map->pages) {
+		size_t pages = (size_t)page + map->pages / 2 + 1024;
+		uint32_t *frames = realloc(map->frames, pages * sizeof(*frames));
+
+		if (!frames)
+			return -ENOMEM;
+		memset(frames + map->pages, 0, (pages - map->pages) * sizeof(*frames));
+		map->frames = frames;
+		map->pages = (uint32_t)pages;
+	}
+	(void)log;
+	map->frames[page - 1] = ++r->count;
+	return 0;
+}
+
+int sqlite_log_map(sqlite3_file *file, uint32_t frames, struct sqlite_log_map *ret)
+{
+	struct sqlite_log_map map = {0};
+	struct frame_reader reader = {.found = note_frame, .most = frames, .map = &map};
+	struct log *log = calloc(1, sizeof(*log));
+	int r = log ? 0 : -ENOMEM;
+
+	if (!r) {
+		log->file = file;
+		if (file->pMethods->xFileSize(file, &log->size))
+			r = -EIO;
+		else if (!read_log_header(log))
+			r = -EBADMSG;
+	}
+	if (!r)
+		r = find_end(log, &reader);
+	if (!r && (reader.count != frames || log->end != log->valid))
+		r = -EBADMSG;
+	if (!r && log->pages > map.pages) {
+		uint32_t *all = realloc(map.frames, log->pages * sizeof(*all));
+
+		if (all) {
+			memset(all + map.pages, 0, (log->pages - map.pages) * sizeof(*all));
+			map.frames = all;
+		}
+		r = all ? 0 : -ENOMEM;
+	}
+	map.page_size = log ? log->page_size : 0;
+	map.pages = log ? log->pages : 0;
+	free(log);
+	if (r)
+		free(map.frames);
+	else
+		*ret = map;
+	return r;
+}
+
+int64_t sqlite_log_offset(const struct sqlite_log_map *map, uint32_t frame)
+{
+	return WAL_HEADER + (int64_t)(frame - 1) * (FRAME_HEADER + (int64_t)map->page_size) +
+		FRAME_HEADER;
 }

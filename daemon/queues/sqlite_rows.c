@@ -141,18 +141,15 @@ int sqlite_find_key(struct sqlite *q, uint32_t queue, const char *key, size_t si
 	return r;
 }
 
-void sqlite_touch(struct sqlite *q, uint32_t queue, int64_t timers, int64_t parked, int64_t bytes)
+int sqlite_touch(struct sqlite *q, uint32_t number, int64_t timers, int64_t parked, int64_t bytes)
 {
-	struct sqlite_queue *e = q->queue(q->userdata, queue);
+	struct sqlite_counts more = {.timers = timers, .parked = parked, .bytes = bytes};
+	struct sqlite_queue *queue = sqlite_queues_get(q->queues, number);
 
-	e->more_timers += timers;
-	e->more_parked += parked;
-	e->more_bytes += bytes;
-	if (e->touched)
-		return;
-	e->touched = true;
-	e->touched_next = q->touched;
-	q->touched = e;
+	if (!queue) /* of a row that names a queue which has none */
+		return SQLITE_CORRUPT;
+	sqlite_queues_touch(q->queues, queue, &more);
+	return SQLITE_OK;
 }
 
 static int64_t bytes_of(const struct store_timer *t)
@@ -202,19 +199,17 @@ int sqlite_insert(struct sqlite *q, const struct store_timer *t)
 		r = sqlite_due_add(q, &due);
 	if (!r && t->key_size && !is_revived(t))
 		r = sqlite_key_add(q, sqlite_hash(q, t->queue, t->key, t->key_size), t->id);
-	sqlite_touch(q, t->queue, 1, 0, bytes_of(t));
-	return r;
+	return r ? r : sqlite_touch(q, t->queue, 1, 0, bytes_of(t));
 }
 
 int sqlite_remove(struct sqlite *q, const struct store_timer *t)
 {
 	struct sqlite_due due = due_of(t);
 	sqlite3_stmt *s;
-	/* First what needs the key: it may lie in the row that goes. */
-	int r = SQLITE_OK;
+	int r = sqlite_touch(q, t->queue, -1, 0, -bytes_of(t));
 
-	sqlite_touch(q, t->queue, -1, 0, -bytes_of(t));
-	if (t->key_size && !is_revived(t))
+	/* First what needs the key: it may lie in the row that goes. */
+	if (!r && t->key_size && !is_revived(t))
 		r = sqlite_key_remove(q, sqlite_hash(q, t->queue, t->key, t->key_size), t->id);
 	if (!r)
 		r = sqlite_due_remove(q, &due);
@@ -240,8 +235,7 @@ int sqlite_park(struct sqlite *q, const struct store_timer *t)
 	sqlite3_bind_int64(s, 10, t->attempt);
 	bind_label(s, 11, t);
 	bind_data(s, 12, t);
-	sqlite_touch(q, t->queue, 0, 1, bytes_of(t));
-	return sqlite_finish(s);
+	return sqlite_touch(q, t->queue, 0, 1, bytes_of(t)) ?: sqlite_finish(s);
 }
 
 int sqlite_update(struct sqlite *q, const struct store_timer *was, const struct store_timer *t)
@@ -258,7 +252,6 @@ int sqlite_update(struct sqlite *q, const struct store_timer *was, const struct 
 	sqlite3_bind_int64(s, 6, t->count);
 	sqlite3_bind_int64(s, 7, t->number);
 	sqlite3_bind_int64(s, 8, t->attempt);
-	sqlite_touch(q, t->queue, 0, 0, 0);
 	sqlite_use(q, SQL_FIND);
 	r = sqlite_finish(s);
 	if (r || before.ready == after.ready)
