@@ -8,9 +8,8 @@
 struct running {
 	struct toytimer *t;
 	uint64_t number;
-	toytimer_handler handler;
-	void *userdata;
-	toytimer_event event;
+	dispatch_function call;
+	void *argument;
 };
 
 static int call_handler(struct running *running, int *ret_result);
@@ -125,12 +124,11 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 	t->dispatch.running = true;
 	t->dispatch.thread = pthread_self();
 	t->dispatch.frame = __builtin_frame_address(0);
-	t->dispatch.timer = running->event.timer;
 
 	pthread_cleanup_push(unwound, running);
 	state = handle_release(t);
 	pthread_setcancelstate(state, NULL);
-	result = running->handler(t, &running->event, running->userdata);
+	result = running->call(t, running->argument);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_cleanup_pop(0);
 
@@ -142,14 +140,35 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 	return 1;
 }
 
+int dispatch_call(
+	struct toytimer *t, uint64_t timer, dispatch_function call, void *argument, int *ret_result)
+{
+	struct running running = {.t = t, .call = call, .argument = argument};
+
+	t->dispatch.timer = timer;
+	return call_handler(&running, ret_result);
+}
+
+struct handing {
+	toytimer_handler handler;
+	void *userdata;
+	toytimer_event event;
+};
+
+static int hand_out(struct toytimer *t, void *argument)
+{
+	struct handing *handing = argument;
+
+	return handing->handler(t, &handing->event, handing->userdata);
+}
+
 int dispatch_next(struct toytimer *t, int *ret_result)
 {
 	struct event event;
 
 	while (events_pop(&t->events, &event)) {
 		struct timer *timer = timers_find(&t->timers, event.timer);
-		struct running running = {
-			.t = t,
+		struct handing handing = {
 			.event =
 				{
 					.type = (enum toytimer_event_type)event.type,
@@ -164,16 +183,16 @@ int dispatch_next(struct toytimer *t, int *ret_result)
 
 		if (!timer || timer->abandoned)
 			continue;
-		running.handler = timer->handler;
-		running.userdata = timer->userdata;
+		handing.handler = timer->handler;
+		handing.userdata = timer->userdata;
 		/* A wake that arrived before the connection was lost: the daemon that knew it is
 		 * gone. */
 		if (timer->state == TIMER_HELD || timer->state == TIMER_ENDED)
-			running.event.id = timer->id;
+			handing.event.id = timer->id;
 		/* It is gone but for its own handler, which may re-arm it. */
 		if (event.last)
 			timers_abandon(&t->timers, timer);
-		return call_handler(&running, ret_result);
+		return dispatch_call(t, event.timer, hand_out, &handing, ret_result);
 	}
 	return 0;
 }

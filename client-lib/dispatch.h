@@ -37,6 +37,17 @@ void dispatch_check(struct toytimer *t);
 /* Whether the last handler of that timer runs now, so that the timer can still be re-armed. */
 bool dispatch_is_last_of(const struct toytimer *t, const struct timer *timer);
 
+/* Calls a handler. Return: what the handler returns. */
+typedef int (*dispatch_function)(struct toytimer *t, void *argument);
+
+/*
+ * Runs a handler with the lock released.
+ *   timer: whose it is; 0: no timer's
+ * Return: as dispatch_next() where there is an event.
+ */
+int dispatch_call(struct toytimer *t, uint64_t timer, dispatch_function call, void *argument,
+	int *ret_result);
+
 /*
  * Hands out the oldest event that is still wanted, with the lock released while its handler runs.
  * Return: 1: there was one, and *ret_result is what its handler returned; 0: there was none;

@@ -27,19 +27,13 @@ int handle_enter(struct toytimer *t)
 	return 0;
 }
 
-bool handle_run_ends(const struct toytimer *t)
-{
-	/* A handler that runs in another thread may register the next timer. */
-	return !t->timers.count && !t->dispatch.running;
-}
-
 /* What toytimer_process() could do now. While a handler runs it could call no other. */
 static bool has_work(struct toytimer *t)
 {
 	if (t->dispatch.running)
 		return false;
-	events_trim(&t->events, &t->timers);
-	return t->events.length || requests_ready(t) || (!t->leading && (t->starved || t->more));
+	return t->kind->has_event(t) || t->kind->ready(t) ||
+		(!t->leading && (t->starved || t->more));
 }
 
 /* Return: whether the eventfd is readable now. */
@@ -67,7 +61,8 @@ static void leave_work(struct toytimer *t)
 {
 	t->signalled = set_readable(t->signal, t->signalled, has_work(t));
 	if (t->runners)
-		t->run_over = set_readable(t->over, t->run_over, handle_run_ends(t) || t->stopped);
+		t->run_over = set_readable(
+			t->over, t->run_over, t->kind->run_ends(t) || t->stopped);
 }
 
 void handle_leave(struct toytimer *t)
@@ -106,7 +101,7 @@ uint64_t handle_deadline(const struct toytimer *t)
 static void lose(struct toytimer *t, int error)
 {
 	if (t->connection.state == CONNECTION_UP)
-		requests_lost(t);
+		t->kind->lost(t);
 	connection_lose(&t->connection, error == -ECONNRESET ? -ECONNREFUSED : error);
 }
 
@@ -119,7 +114,7 @@ static int take(struct toytimer *t, int received)
 	if (r == 0)
 		return 0;
 	if (r > 0)
-		r = answers_take(t);
+		r = t->kind->take(t);
 	/* No descriptor tells of a packet that is here already. */
 	t->starved = r == -ENOMEM;
 	if (t->starved)
@@ -152,12 +147,12 @@ int handle_pump(struct toytimer *t, bool one_event)
 {
 	int taken = 0, r = 1;
 
-	while (!t->leading && r > 0 && taken < PUMP_MAX && !(one_event && t->events.length)) {
+	while (!t->leading && r > 0 && taken < PUMP_MAX && !(one_event && t->kind->has_event(t))) {
 		r = receive(t);
 		taken++;
 	}
 	t->more = r > 0 && taken == PUMP_MAX;
-	requests_send(t);
+	t->kind->send(t);
 	return r < 0 ? r : 0;
 }
 
@@ -175,7 +170,7 @@ void handle_yield_to_leader(struct toytimer *t)
 static int receive_answers(struct toytimer *t, int r)
 {
 	for (int i = 0; i < PUMP_MAX && r > 0; i++) {
-		if (t->connection.state == CONNECTION_UP && !t->requests.length)
+		if (t->connection.state == CONNECTION_UP && !t->kind->awaits(t))
 			break;
 		r = receive(t);
 	}
@@ -277,7 +272,7 @@ static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct slee
 		return r;
 	t->leading = false;
 	r = receive_answers(t, receives ? take(t, received) : receive(t));
-	requests_send(t);
+	t->kind->send(t);
 	end_leading(t);
 	return r;
 }
@@ -306,7 +301,7 @@ int handle_await(struct toytimer *t, uint64_t deadline, handle_undo undo, void *
 	struct sleeper sleeper = {.t = t, .undo = undo, .userdata = userdata};
 	uint64_t now = toytimer_now(TOYTIMER_MONOTONIC);
 
-	requests_send(t);
+	t->kind->send(t);
 	if (now >= deadline) {
 		if (t->connection.state != CONNECTION_UP && t->connection.error)
 			return t->connection.error;

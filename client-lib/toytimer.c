@@ -27,9 +27,7 @@ void handle_free(struct toytimer *t)
 		close(t->signal);
 	if (t->over >= 0)
 		close(t->over);
-	requests_destroy(&t->requests);
-	events_destroy(&t->events);
-	timers_destroy(&t->timers);
+	t->kind->destroy(t);
 	/* In a forked child, a thread of the parent's may seem to hold the lock for ever. */
 	if (ours) {
 		pthread_cond_destroy(&t->progress);
@@ -104,6 +102,62 @@ static const char *socket_path(const char *path)
 	return path && *path ? path : PROTO_SOCKET_SYSTEM;
 }
 
+int handle_open(struct toytimer *t, const char *path)
+{
+	int r;
+
+	atomic_init(&t->references, 1);
+	t->epoll = t->signal = t->over = -1;
+	t->timeout = TIMEOUT_US;
+	r = init_lock(t);
+	if (r == 0)
+		r = connection_init(&t->connection, path, t->kind->connection);
+	if (r == 0)
+		r = init_descriptors(t);
+	if (r == 0)
+		r = wait_until_up(t);
+	if (r < 0)
+		handle_free(t);
+	return r;
+}
+
+static bool has_answers(const struct toytimer *t)
+{
+	return t->requests.length;
+}
+
+static bool has_event(struct toytimer *t)
+{
+	events_trim(&t->events, &t->timers);
+	return t->events.length;
+}
+
+static bool run_ends(const struct toytimer *t)
+{
+	/* A handler that runs in another thread may register the next timer. */
+	return !t->timers.count && !t->dispatch.running;
+}
+
+static void destroy(struct toytimer *t)
+{
+	requests_destroy(&t->requests);
+	events_destroy(&t->events);
+	timers_destroy(&t->timers);
+}
+
+static const struct handle_kind handle_timerd = {
+	.connection = &connection_timerd,
+	.lost = requests_lost,
+	.take = answers_take,
+	.send = requests_send,
+	.ready = requests_ready,
+	.awaits = has_answers,
+	.has_event = has_event,
+	.dispatch = dispatch_next,
+	.run_ends = run_ends,
+	.destroy = destroy,
+};
+
 _public_ int toytimer_open(toytimer **ret, const char *path)
 {
 	struct toytimer *t;
@@ -114,23 +168,12 @@ _public_ int toytimer_open(toytimer **ret, const char *path)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	atomic_init(&t->references, 1);
-	t->epoll = t->signal = t->over = -1;
-	t->timeout = TIMEOUT_US;
+	t->kind = &handle_timerd;
 	timers_init(&t->timers);
 	requests_init(&t->requests);
-
-	r = init_lock(t);
-	if (r == 0)
-		r = connection_init(&t->connection, socket_path(path));
-	if (r == 0)
-		r = init_descriptors(t);
-	if (r == 0)
-		r = wait_until_up(t);
-	if (r < 0) {
-		handle_free(t);
+	r = handle_open(t, socket_path(path));
+	if (r < 0)
 		return r;
-	}
 	*ret = t;
 	return 0;
 }
@@ -197,7 +240,7 @@ static int process(struct toytimer *t, int *ret_result)
 
 	/* What handlers have queued is sent when no event is left, so that it travels together. */
 	if (!t->dispatch.running)
-		r = dispatch_next(t, ret_result);
+		r = t->kind->dispatch(t, ret_result);
 	if (r != 0)
 		return r;
 	handle_yield_to_leader(t);
@@ -205,7 +248,7 @@ static int process(struct toytimer *t, int *ret_result)
 	 * readable. */
 	error = handle_pump(t, !t->dispatch.running);
 	if (!t->dispatch.running)
-		r = dispatch_next(t, ret_result);
+		r = t->kind->dispatch(t, ret_result);
 	return r ?: error;
 }
 
@@ -228,7 +271,7 @@ _public_ int toytimer_wait(toytimer *t, uint64_t timeout)
 
 	if (r < 0)
 		return r;
-	requests_send(t);
+	t->kind->send(t);
 	r = handle_sleep(t, timeout, false);
 	if (r != -ECHILD)
 		handle_leave(t);
@@ -259,7 +302,7 @@ static int run(struct toytimer *t, int *ret_result)
 			return r;
 		if (t->stops != stops)
 			continue;
-		if (handle_run_ends(t))
+		if (t->kind->run_ends(t))
 			return 0;
 		r = handle_sleep(t, TOYTIMER_FOREVER, true);
 		if (r < 0)
