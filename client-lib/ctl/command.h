@@ -38,11 +38,12 @@ void signals_close(struct signals *s);
 void signals_die(int signal);
 
 /*
- * Runs argv, looked for in $PATH, with our standard input and output and the signal state that we
+ * Runs argv, looked for in $PATH, with our standard input (or, if it is not -1, the descriptor `input`
+ * as that) and output and the signal state that we
  * were started with, and waits for its end. SIGTERM is passed on to it; SIGINT is not, since a
  * terminal sends it to both. The signals are blocked.
  *
  * Returns its exit status, 128 + n if signal n killed it, 127 if it was not found and 126 if it
  * could not be run, the reason having been told.
  */
-int command_run(char **argv, struct signals *s);
+int command_run(char **argv, struct signals *s, int input);

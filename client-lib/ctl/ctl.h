@@ -10,7 +10,9 @@
 #pragma once
 
 #include <getopt.h>
+#include <stdbool.h>
 
+#include "../toytimer-queue.h"
 #include "../toytimer.h"
 #include "inherit.h"
 
@@ -25,6 +27,7 @@ enum ctl_status {
 	CTL_REFUSED = 4,
 	CTL_UNREACHABLE = 5,
 	CTL_CANCELLED = 6,
+	CTL_STORE = 7, /* the store of the queues cannot store */
 	/* Of a COMMAND, and of ourselves, as shells have it. */
 	CTL_NOT_EXECUTABLE = 126,
 	CTL_NOT_FOUND = 127,
@@ -41,9 +44,10 @@ enum ctl_where {
 
 struct ctl {
 	enum ctl_where where;
-	const char *path; /* CTL_PATH: the argument of --socket */
-	int status;	  /* of a verb that is to go no further: see CTL_STOP */
-	int signal;	  /* that interrupted the verb: to end by, not to exit; 0: none */
+	const char *path;	/* CTL_PATH: the argument of --socket */
+	const char *queue_path; /* of --queue-socket; NULL: not given */
+	int status;		/* of a verb that is to go no further: see CTL_STOP */
+	int signal;		/* that interrupted the verb: to end by, not to exit; 0: none */
 	struct inherited inherited;
 };
 
@@ -73,17 +77,48 @@ int ctl_no_memory(void);
 /* Connects. Returns CTL_DONE, or another status, the reason having been told. */
 int ctl_open(const struct ctl *ctl, toytimer **ret);
 
-/* Says why timerd cannot be reached at that path, and what to do. */
-void ctl_tell_unreachable(const struct ctl *ctl, const char *path, const char *system_path);
+/* The same with timerqd. */
+int ctl_open_queues(const struct ctl *ctl, toytimer_queue **ret);
+
+/* Says why a daemon, "timerd" or "timerqd", cannot be reached at that path, and what to do. */
+void ctl_tell_unreachable(
+	const struct ctl *ctl, const char *daemon, const char *path, const char *system_path);
 
 /* The status that stands for an error of the library. */
 int ctl_status_of(int error);
 
-/* toytimer_unref() for _cleanup_. */
+/* Says what went wrong with a word or a verb at timerqd. Returns the status that stands for it. */
+int ctl_queue_failed(const char *what, int error);
+
+/* toytimer_unref() and toytimer_queue_unref() for _cleanup_. */
 void ctl_close(toytimer **t);
+void ctl_close_queues(toytimer_queue **q);
+
+/* Checks the name of a queue. Returns 0 or CTL_STOP. */
+int ctl_check_queue(struct ctl *ctl, const char *option, const char *name);
+
+/* Reads a number in decimal. Returns 0 or CTL_STOP. */
+int ctl_parse_number(struct ctl *ctl, const char *option, const char *text, uint64_t least,
+	uint64_t most, uint64_t *ret);
+
+/* Reads a span. Returns 0 or CTL_STOP. */
+int ctl_parse_span(struct ctl *ctl, const char *option, const char *text, uint64_t *ret);
 
 /* The verbs. argv[0] is the verb itself. */
 int verb_register(struct ctl *ctl, int argc, char **argv);
 int verb_list(struct ctl *ctl, int argc, char **argv);
 int verb_cancel(struct ctl *ctl, int argc, char **argv);
 int verb_status(struct ctl *ctl, int argc, char **argv);
+int verb_consume(struct ctl *ctl, int argc, char **argv);
+int verb_queues(struct ctl *ctl, int argc, char **argv);
+int verb_retry(struct ctl *ctl, int argc, char **argv);
+int verb_purge(struct ctl *ctl, int argc, char **argv);
+
+/* What list, cancel and status do with --queue and --queues. They return an exit status. */
+struct queue_list_options {
+	const char *queue;
+	const char *columns; /* of -o; NULL: the default */
+	bool parked, json, legend;
+};
+int queue_list(struct ctl *ctl, const struct queue_list_options *options);
+int queue_status(struct ctl *ctl, bool json);

@@ -18,13 +18,16 @@ enum {
 	OPTION_ALL = CTL_OPTION_VERB,
 	OPTION_JSON,
 	OPTION_NO_LEGEND,
+	OPTION_QUEUE,
+	OPTION_PARKED,
 };
 
 struct list_options {
 	bool all;
 	bool json;
 	bool legend;
-	struct table_columns columns; /* none: the default */
+	struct table_columns columns;	 /* none: the default */
+	struct queue_list_options queue; /* its queue NULL: no --queue */
 };
 
 struct gathered {
@@ -183,6 +186,8 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 		{"all", no_argument, NULL, OPTION_ALL},
 		{"json", no_argument, NULL, OPTION_JSON},
 		{"no-legend", no_argument, NULL, OPTION_NO_LEGEND},
+		{"queue", required_argument, NULL, OPTION_QUEUE},
+		{"parked", no_argument, NULL, OPTION_PARKED},
 		{NULL, 0, NULL, 0},
 	};
 	int c;
@@ -197,11 +202,27 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 			ret->legend = false;
 		else if (c == CTL_WORD)
 			return ctl_usage(ctl, "%s: list takes no argument", output_word(optarg));
-		else if (c != 'o' || parse_columns(ctl, optarg, &ret->columns) == CTL_STOP)
+		else if (c == OPTION_QUEUE)
+			ret->queue.queue = optarg;
+		else if (c == OPTION_PARKED)
+			ret->queue.parked = true;
+		else if (c == 'o')
+			ret->queue.columns = optarg;
+		else
 			return CTL_STOP;
 	}
 	if (optind < argc)
 		return ctl_usage(ctl, "%s: list takes no argument", output_word(argv[optind]));
+	ret->queue.json = ret->json;
+	ret->queue.legend = ret->legend;
+	if (ret->queue.queue && ret->all)
+		return ctl_usage(ctl, "--all: does not go with --queue");
+	if (ret->queue.queue)
+		return ctl_check_queue(ctl, "--queue", ret->queue.queue);
+	if (ret->queue.parked)
+		return ctl_usage(ctl, "--parked: needs --queue");
+	if (ret->queue.columns)
+		return parse_columns(ctl, ret->queue.columns, &ret->columns);
 	return 0;
 }
 
@@ -216,6 +237,8 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 
 	if (parse_options(ctl, argc, argv, &options) == CTL_STOP)
 		return ctl->status;
+	if (options.queue.queue)
+		return queue_list(ctl, &options.queue);
 	r = ctl_open(ctl, &t);
 	if (r != CTL_DONE)
 		return r;

@@ -26,6 +26,7 @@ enum {
 	OPTION_SYSTEM,
 	OPTION_USER,
 	OPTION_SOCKET,
+	OPTION_QUEUE_SOCKET,
 };
 
 static const struct option common_options[] = {
@@ -34,6 +35,7 @@ static const struct option common_options[] = {
 	{"system", no_argument, NULL, OPTION_SYSTEM},
 	{"user", no_argument, NULL, OPTION_USER},
 	{"socket", required_argument, NULL, OPTION_SOCKET},
+	{"queue-socket", required_argument, NULL, OPTION_QUEUE_SOCKET},
 	{NULL, 0, NULL, 0},
 };
 
@@ -62,12 +64,43 @@ static const char help[] =
 	"                       wake, uid, user, pid, comm\n"
 	"  cancel ID...         Cancel timers\n"
 	"  status [--json]      Show what timerd has done so far\n"
+	"     --queues          what timerqd has done\n"
+	"\n"
+	"Durable timers, which timerqd keeps in queues (all with --json):\n"
+	"  register --queue NAME [OPTION...] WHEN\n"
+	"                       Store a timer and exit\n"
+	"     --key KEY         in the place of the timer that has this key\n"
+	"     --keep            or leave that one as it is\n"
+	"     --payload TEXT    what its consumer gets\n"
+	"     --payload-file FILE\n"
+	"                       the same, from a file; - is standard input\n"
+	"     --max-late SPAN   a first wake that is later is missed\n"
+	"     --max-attempts N  deliveries until a wake is parked\n"
+	"  consume NAME [-- COMMAND [ARG...]]\n"
+	"                       Print wakes or run COMMAND for each, and acknowledge them\n"
+	"     --window N        so many wakes at a time (100; with COMMAND 1)\n"
+	"     --count N         end after N wakes\n"
+	"     --retry SPAN      after COMMAND failed (10s), doubled each time up to a day\n"
+	"     --max-attempts N  as above\n"
+	"     --ack-within SPAN for COMMAND; then another consumer gets the wake\n"
+	"  queues [--all]       Show the queues\n"
+	"  list --queue NAME [--parked]\n"
+	"  cancel --queue NAME ID|KEY...\n"
+	"     --key KEY         a key, also if it is all digits\n"
+	"  retry --queue NAME ID...\n"
+	"                       Have parked wakes come again\n"
+	"  purge --queue NAME [--parked]\n"
+	"                       Remove everything, or what is parked\n"
+	"\n"
 	"  help                 Show this text\n"
 	"\n"
 	"     --system          the daemon of the system\n"
 	"     --user            the daemon of this user\n"
 	"     --socket PATH     the daemon that listens there\n"
 	"                       (default: $TIMERD_SOCKET, else --system)\n"
+	"     --queue-socket PATH\n"
+	"                       the timerqd that listens there\n"
+	"                       (default: $TIMERD_QUEUE_SOCKET, else --system)\n"
 	"  -h --help            this text\n"
 	"     --version         the version\n"
 	"\n"
@@ -127,6 +160,9 @@ static int common_option(struct ctl *ctl, int c, int argc, char **argv)
 	case OPTION_SOCKET:
 		ctl->where = CTL_PATH;
 		ctl->path = optarg;
+		return 0;
+	case OPTION_QUEUE_SOCKET:
+		ctl->queue_path = optarg;
 		return 0;
 	case ':':
 		return ctl_usage(ctl, "%s: needs an argument", argv[optind - 1]);
@@ -235,7 +271,7 @@ int ctl_open(const struct ctl *ctl, toytimer **ret)
 	r = toytimer_open(ret, path);
 	if (r < 0) {
 		if (r == -ECONNREFUSED)
-			ctl_tell_unreachable(ctl, path, SYSTEM_SOCKET);
+			ctl_tell_unreachable(ctl, "timerd", path, SYSTEM_SOCKET);
 		else
 			output_error("%s: %s", output_word(path),
 				r == -EINVAL ? "cannot be the path of a socket"
@@ -270,6 +306,10 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 		{"list", verb_list},
 		{"cancel", verb_cancel},
 		{"status", verb_status},
+		{"consume", verb_consume},
+		{"queues", verb_queues},
+		{"retry", verb_retry},
+		{"purge", verb_purge},
 		{"help", verb_help},
 	};
 
@@ -298,7 +338,7 @@ static int run(struct ctl *ctl, int argc, char **argv)
 	if (optind >= argc) {
 		ctl_usage(ctl,
 			"usage: toytimerctl [--system|--user|--socket PATH] VERB, with VERB one of "
-			"register, list, cancel, status, help");
+			"register, list, cancel, status, consume, queues, retry, purge, help");
 		return ctl->status;
 	}
 	return run_verb(ctl, argc - optind, argv + optind);

@@ -21,6 +21,10 @@ bool output_is_plain(const char *text);
 /* A word as an error shows it: one that is empty, as "$nothing" is, has to be seen, too. */
 const char *output_word(const char *word);
 
+/* Size bytes made fit for one line of a terminal: what is not plain becomes \x and two hexadecimal
+ * digits a byte. The caller frees it. NULL: out of memory. */
+char *output_escape(const char *text, size_t size);
+
 /* Writes one line to standard error, with what is not plain as \x and two hexadecimal digits a
  * byte. */
 void output_error(const char *format, ...) _printf_(1, 2);
@@ -45,6 +49,12 @@ int output_json(FILE *f, json_t *value);
  * fit 63 bits comes out as the greatest that does.
  */
 json_t *output_json_number(uint64_t number);
+
+/* A JSON string of size bytes if they are UTF-8; NULL: they are not, or there is no memory. */
+json_t *output_json_bytes(const void *bytes, size_t size);
+
+/* The bytes in base64 (RFC 4648). */
+json_t *output_json_base64(const void *bytes, size_t size);
 
 /* A JSON string. Bytes that are not UTF-8 (a process may name itself as it likes) become U+FFFD. */
 json_t *output_json_text(const char *text);

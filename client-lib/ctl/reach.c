@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why timerd cannot be reached, and what to do. The library's error says only that; so this tries to
+ * Why a daemon cannot be reached, and what to do. The library's error says only that; so this tries to
  * connect once more, and asks the kernel.
  */
 #include <errno.h>
@@ -30,21 +30,25 @@ static int try_to_connect(const char *path)
 	return error;
 }
 
-void ctl_tell_unreachable(const struct ctl *ctl, const char *path, const char *system_path)
+void ctl_tell_unreachable(
+	const struct ctl *ctl, const char *daemon, const char *path, const char *system_path)
 {
 	int error = try_to_connect(path);
 	/* Nobody has made a socket there, or nobody listens at it any more. */
 	bool down = error == ENOENT || error == ECONNREFUSED;
 	const char *why = error ? strerror(error) : "it ended the connection";
-	const char *text = toytimer_strerror(-ECONNREFUSED);
+	/* --queue-socket wins over --user. */
+	bool users = ctl->where == CTL_USER && strcmp(path, ctl->queue_path ?: "") != 0;
 
-	if (down && ctl->where == CTL_USER)
-		output_error(
-			"%s: %s: %s; try: systemctl --user start timerd.socket", path, text, why);
+	if (down && users)
+		output_error("%s: %s cannot be reached: %s; try: systemctl --user start %s.socket",
+			path, daemon, why, daemon);
 	else if (down && !strcmp(path, system_path))
-		output_error("%s: %s: %s; try: systemctl start timerd.socket", path, text, why);
+		output_error("%s: %s cannot be reached: %s; try: systemctl start %s.socket", path,
+			daemon, why, daemon);
 	else if (down)
-		output_error("%s: %s: %s; try: timerd --socket %s", path, text, why, path);
+		output_error("%s: %s cannot be reached: %s; try: %s --socket %s", path, daemon, why,
+			daemon, path);
 	else
-		output_error("%s: %s: %s", output_word(path), text, why);
+		output_error("%s: %s cannot be reached: %s", output_word(path), daemon, why);
 }
