@@ -34,6 +34,7 @@ struct options {
 	const char *state;
 	int log_level;
 	char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char timerd[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char folder[4096];
 };
 
@@ -242,11 +243,26 @@ static int choose_user_state(struct options *o)
 	return -EINVAL;
 }
 
+/* The user's instance is a client of the user's timerd. */
+static int choose_timerd(struct options *o, const char *runtime)
+{
+	const char *named = getenv("TIMERD_SOCKET");
+	int r;
+
+	if (!o->server.user || o->server.timerd || (named && *named) || !runtime)
+		return 0;
+	r = join(o->timerd, sizeof(o->timerd), runtime, PROTO_SOCKET_USER);
+	o->server.timerd = o->timerd;
+	return r;
+}
+
 static int choose_paths(struct options *o)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	int r = 0;
+	int r = choose_timerd(o, runtime);
 
+	if (r < 0)
+		return r;
 	if (!o->state && o->server.user) {
 		r = choose_user_state(o);
 		o->state = o->folder;
@@ -335,6 +351,7 @@ static int run(struct options *o)
 	open_standard();
 	umask(077); /* what is stored is nobody else's to read */
 	log_init(&log, o->log_level);
+	log.name = "timerqd";
 	raise_descriptors();
 	r = open_store(&log, o->state, &store, &clocks);
 	if (r < 0)
