@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "instant.h"
 #include "queue_handle.h"
 
 #define USER_BUFFER 16384

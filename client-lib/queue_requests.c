@@ -266,7 +266,7 @@ static void end(struct toytimer_queue *q, struct queue_request *r)
 		r->cursor = r->number = ++q->number;
 	r->size = queue_codec_end(&r->writer, r->cursor);
 	r->ended = true;
-	less = realloc(r->packet, r->size);
+	less = reallocarray(r->packet, r->size, 1);
 	r->packet = less ?: r->packet;
 }
 

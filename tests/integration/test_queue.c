@@ -496,7 +496,13 @@ static void test_max_attempts(void **state)
 
 	(void)state;
 	assert_int_equal(toytimer_queue_put(q, "jobs", &t, &s), 0);
-	consume(q, "jobs", 1, 0, &log);
+	assert_int_equal(toytimer_queue_consume(q, "jobs",
+				 &(toytimer_queue_consumer){
+					 .max_attempts = 2,
+					 .handler = note_wake,
+					 .userdata = &log,
+				 }),
+		0);
 	for (size_t i = 1; i <= 2; i++) {
 		expect_wakes(q, &log, i);
 		assert_int_equal(toytimer_queue_retry(q, &log.wakes[i - 1].ref, 0), 0);
