@@ -424,10 +424,11 @@ static void ask_something(void)
 		revive(c);
 		break;
 	case 7:
-		if (dice_once_in(&dice, 4))
-			read_something(c);
+		read_something(c);
 		break;
 	case 8:
+		reschedule(c);
+		break;
 	case 9:
 	case 10:
 	case 11:
@@ -537,7 +538,7 @@ static void drain(void)
 static void run(uint64_t steps)
 {
 	w = (struct world){.woken = woken};
-	w.limits = (struct broker_limits){30, 1 << 20, 64, 64};
+	w.limits = (struct broker_limits){50, 1 << 20, 64, 64};
 	world_start(&w);
 	w.store.watch = changed;
 	memset(ended, 0, sizeof(ended));
