@@ -366,6 +366,8 @@ static void check_row(
 		assert_false(lane_reaches(lane, t->ready, t->id) && !lane->loading);
 		assert_true(lane->next <= t->ready || lane->loading);
 	}
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		idle = idle && !queue->lanes[i].loading;
 	if (!idle || !queue_is_open(queue) || w->now.held[t->clock])
 		return;
 	if (wake && wake->state != WAKE_LOADED)

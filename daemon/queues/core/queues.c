@@ -107,11 +107,26 @@ bool queue_is_open(const struct queue *queue)
 	return !link_is_empty(&queue->with_room) && queue->missing < MISSING_MAX;
 }
 
+/* Whether what is oldest is being read: of a lane that has nothing in memory and something due. */
+static bool waits_for_load(const struct broker *b, const struct queue *queue)
+{
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		const struct lane *lane = &queue->lanes[i];
+
+		if (lane->loading && link_is_empty(&lane->wakes) && !b->now.held[i] &&
+			lane->next <= b->now.at[i])
+			return true;
+	}
+	return false;
+}
+
 struct wake *queue_oldest(const struct broker *b, const struct queue *queue)
 {
 	struct wake *oldest = NULL;
 	uint64_t longest = 0;
 
+	if (waits_for_load(b, queue))
+		return NULL;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
 		struct wake *wake = lane_ready(b, &queue->lanes[i]);
 		uint64_t since = wake ? b->now.at[i] - wake->t.ready : 0;
@@ -195,7 +210,7 @@ static void look_at(struct broker *b, struct queue *queue)
 		return;
 	}
 	leave_turns(queue);
-	set_instants(b, queue, !queue_is_open(queue));
+	set_instants(b, queue, !queue_is_open(queue) || waits_for_load(b, queue));
 }
 
 bool queues_look(struct broker *b)

@@ -258,7 +258,8 @@ void queue_free(struct broker *b, struct queue *queue);
 /* Looks at a slice of the queues that changed or whose time has come. Return: whether there are
  * more. */
 bool queues_look(struct broker *b);
-/* Of the lanes' first wakes the one that has been ready for longest; NULL: none is ready. */
+/* Of the lanes' first wakes the one that has been ready for longest; NULL: none is ready, or an older
+ * one is being read. */
 struct wake *queue_oldest(const struct broker *b, const struct queue *queue);
 /* Whether the queue may deliver, as far as its consumers go. */
 bool queue_is_open(const struct queue *queue);
