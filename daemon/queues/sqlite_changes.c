@@ -177,6 +177,13 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 		c->status = PROTO_E_NO_SUCH_TIMER;
 		return r == SQLITE_DONE ? SQLITE_OK : r;
 	}
+	/* A revived wake is over once it is acknowledged: another number could be one that its timer
+	 * has had. */
+	if (was.id != was.timer) {
+		sqlite_use(q, SQL_FIND);
+		c->status = PROTO_E_NO_SUCH_TIMER;
+		return SQLITE_OK;
+	}
 	now = was;
 	now.due = c->timer.due;
 	if (c->relative && __builtin_add_overflow(now.due, c->now[was.clock], &now.due))

@@ -79,7 +79,8 @@ enum store_change_type {
 	STORE_PUT,	  /* a new row; keep: a row of that key stays as it is */
 	STORE_CANCEL,	  /* by id or key: the timer goes; by id its parked wakes, too */
 	STORE_RESCHEDULE, /* by id or key: due, slack, every and count; attempts begin anew, and the
-			   * number is one more: nothing said of the wake before is meant for it */
+			   * number is one more: nothing said of the wake before is meant for it.
+			   * Not of a revived wake */
 	/* These name a wake by queue, id and number. */
 	STORE_REMOVE,  /* acknowledged, and no wake follows */
 	STORE_ADVANCE, /* acknowledged: the next wake is number + 1, at due = ready */

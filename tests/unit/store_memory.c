@@ -185,10 +185,11 @@ static void cancel(struct store_memory *m, struct store_change *c)
 
 static void reschedule(struct store_memory *m, struct store_change *c)
 {
-	struct store_memory_row *row = named(m, c);
+	struct store_memory_row *row = c->timer.key_size ? named(m, c) : row_of(m, c->timer.id);
 	uint64_t due = c->timer.due;
 
-	if (!row) {
+	/* A revived wake is none that can be rescheduled. */
+	if (!row || row->t.queue != c->timer.queue || row->t.id != row->t.timer) {
 		c->status = PROTO_E_NO_SUCH_TIMER;
 		return;
 	}
