@@ -371,7 +371,10 @@ static int check_pages(struct sqlite *q, char **ret_why)
 	r = sqlite3_step(s);
 	sqlite3_progress_handler(q->db, 0, NULL, NULL);
 	if (r == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(s, 0), "ok")) {
-		*ret_why = sqlite3_mprintf("a page is damaged (%s)", sqlite3_column_text(s, 0));
+		const char *text = (const char *)sqlite3_column_text(s, 0);
+		const char *line = strrchr(text, '\n'); /* behind a heading */
+
+		*ret_why = sqlite3_mprintf("a page is damaged (%s)", line ? line + 1 : text);
 		r = SQLITE_CORRUPT;
 	}
 	sqlite3_finalize(s);

@@ -282,9 +282,18 @@ static int open_both(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, s
 	}
 	if (!r && vfs->xAccess(vfs, sqlite3_filename_journal(name), SQLITE_ACCESS_EXISTS, &journal))
 		r = -EIO;
-	if (!r)
+	if (!r && !*db) {
+		/* SQLite's own VFS opens no log without its file. What is in it does not matter. */
+		int exists = 0;
+
+		r = vfs->xAccess(vfs, sqlite3_filename_wal(name), SQLITE_ACCESS_EXISTS, &exists)
+			? -EIO
+			: 0;
+		log->size = exists;
+	} else if (!r) {
 		r = sqlite_log_open_file(vfs, sqlite3_filename_wal(name),
 			SQLITE_OPEN_WAL | SQLITE_OPEN_READONLY, &log->file);
+	}
 	if (!r && log->file && log->file->pMethods->xFileSize(log->file, &log->size))
 		r = -EIO;
 	*ret_journal = journal;

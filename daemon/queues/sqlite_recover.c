@@ -145,6 +145,24 @@ static int open_old(struct copy *c, const struct sqlite *q)
 	return sqlite_log_map(c->log, q->log_frames, &c->map);
 }
 
+/* Takes the transaction that failed off the log: it was answered so, and a start before this recovery
+ * succeeds is not to find it. Where that fails, too, it may be found. */
+static void cut_log(struct copy *c, const struct sqlite *q)
+{
+	sqlite3_file *log = c->log;
+	int64_t end = 0;
+
+	if (log)
+		end = sqlite_log_offset(&c->map, q->log_frames) + c->map.page_size;
+	else
+		sqlite_log_open_file(c->vfs, sqlite3_filename_wal(c->name),
+			SQLITE_OPEN_WAL | SQLITE_OPEN_READWRITE, &log);
+	if (log)
+		log->pMethods->xTruncate(log, end);
+	if (log != c->log)
+		sqlite_log_close_file(log);
+}
+
 static int copy_page(struct copy *c, uint32_t page, uint8_t *buffer)
 {
 	uint32_t frame = c->map.frames[page - 1];
@@ -185,6 +203,7 @@ static int copy(struct sqlite *q)
 	if (!r)
 		r = open_old(&c, q);
 	if (!r) {
+		cut_log(&c, q);
 		r = write_new(&c);
 		if (r)
 			c.vfs->xDelete(c.vfs, c.path, 0);

@@ -314,10 +314,10 @@ static int disk_check_lock(sqlite3_file *file, int *ret)
 
 static int disk_control(sqlite3_file *file, int op, void *argument)
 {
-	(void)file;
-	(void)op;
-	(void)argument;
-	return SQLITE_NOTFOUND;
+	if (op != SQLITE_FCNTL_LAST_ERRNO)
+		return SQLITE_NOTFOUND;
+	*(int *)argument = ((struct handle *)file)->disk->system_errno;
+	return SQLITE_OK;
 }
 
 static int disk_sector(sqlite3_file *file)
@@ -464,13 +464,6 @@ static int disk_time(sqlite3_vfs *vfs, double *ret)
 	return SQLITE_OK;
 }
 
-static int disk_last_error(sqlite3_vfs *vfs, int size, char *ret)
-{
-	(void)size;
-	(void)ret;
-	return ((struct disk *)vfs->pAppData)->system_errno;
-}
-
 /* The host's functions get no disk: there is one that they mean. */
 static struct disk *host_disk;
 
@@ -551,7 +544,6 @@ void disk_init(struct disk *d, const char *name, uint64_t seed)
 				.xRandomness = disk_randomness,
 				.xSleep = disk_sleep,
 				.xCurrentTime = disk_time,
-				.xGetLastError = disk_last_error,
 			},
 		.host =
 			{
