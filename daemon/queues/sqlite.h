@@ -31,8 +31,8 @@ struct sqlite_tuning {
 	 * from the second on in any case. A long log lets one page take many changes; a short one lets
 	 * a start be fast. */
 	uint32_t log_idle, log_max;
-	/* How long the pages of the file are checked at a start, microseconds. */
-	uint64_t check_us;
+	/* All pages of a file up to this size are checked at a start. */
+	uint32_t check_pages;
 };
 
 /* 65536 entries take about 3 MB; with a million timers a merge then puts ten entries on a page. A

@@ -20,7 +20,7 @@ const struct sqlite_tuning sqlite_tuning_default = {
 	.merge_slice = SQLITE_MERGE_SLICE_MAX,
 	.log_idle = 4096,
 	.log_max = 16384,
-	.check_us = 150000,
+	.check_pages = 4096,
 };
 
 /* The schema as sqlite3(1) shows it. timerqd(8) explains each column. */
@@ -347,38 +347,39 @@ static int read_first(struct sqlite *q)
 	return r == SQLITE_DONE ? SQLITE_CORRUPT : r;
 }
 
-/* Operations between two looks at the time while pages are checked. */
-#define CHECK_STEPS 1000
-
-static int is_over(void *deadline)
+static int check(struct sqlite *q, const char *text, char **ret_why)
 {
-	return sqlite_log_now() > *(uint64_t *)deadline;
-}
-
-/* Looks at the pages of the file for as long as a start may take. What is damaged beyond that is
- * said when it is read. */
-static int check_pages(struct sqlite *q, char **ret_why)
-{
-	uint64_t now = sqlite_log_now(), deadline;
 	sqlite3_stmt *s;
-	int r = sqlite3_prepare_v2(q->db, "PRAGMA quick_check(1)", -1, &s, NULL);
+	int r = sqlite3_prepare_v2(q->db, text, -1, &s, NULL);
 
 	if (r)
 		return r;
-	if (__builtin_add_overflow(now, q->tuning.check_us, &deadline))
-		deadline = UINT64_MAX;
-	sqlite3_progress_handler(q->db, CHECK_STEPS, is_over, &deadline);
 	r = sqlite3_step(s);
-	sqlite3_progress_handler(q->db, 0, NULL, NULL);
 	if (r == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(s, 0), "ok")) {
-		const char *text = (const char *)sqlite3_column_text(s, 0);
-		const char *line = strrchr(text, '\n'); /* behind a heading */
+		const char *found = (const char *)sqlite3_column_text(s, 0);
+		const char *line = strrchr(found, '\n'); /* behind a heading */
 
-		*ret_why = sqlite3_mprintf("a page is damaged (%s)", line ? line + 1 : text);
+		*ret_why = sqlite3_mprintf("a page is damaged (%s)", line ? line + 1 : found);
 		r = SQLITE_CORRUPT;
 	}
 	sqlite3_finalize(s);
-	return r == SQLITE_ROW || r == SQLITE_INTERRUPT ? SQLITE_OK : r;
+	return r == SQLITE_ROW ? SQLITE_OK : r;
+}
+
+/* Checks the pages of a file that is small enough for a start; of a greater one those of the tables
+ * that a start reads as a whole. SQLite cannot be interrupted in the midst of a check. What else is
+ * damaged is said when it is read. */
+static int check_pages(struct sqlite *q, char **ret_why)
+{
+	int64_t pages = 0;
+	int r = read_number(q, "PRAGMA page_count", &pages);
+
+	if (r)
+		return r;
+	if (pages <= q->tuning.check_pages)
+		return check(q, "PRAGMA quick_check(1)", ret_why);
+	r = check(q, "PRAGMA quick_check(meta)", ret_why);
+	return r ? r : check(q, "PRAGMA quick_check(queues)", ret_why);
 }
 
 /* Whether the file is new, or a start was interrupted before its first commit. */

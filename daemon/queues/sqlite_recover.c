@@ -240,7 +240,7 @@ int sqlite_recover(struct sqlite *q, char **ret_why)
 		*ret_why = sqlite3_mprintf("%s: %s", q->path, strerror(-r));
 		return r;
 	}
-	fresh.tuning.check_us = UINT64_MAX;
+	fresh.tuning.check_pages = UINT32_MAX;
 	r = sqlite_open(&fresh, ret_why);
 	if (r)
 		return r;

@@ -47,7 +47,7 @@ static const struct sqlite_tuning tuning = {
 	.merge_slice = 8,
 	.log_idle = 30,
 	.log_max = 60,
-	.check_us = UINT64_MAX,
+	.check_pages = UINT32_MAX,
 };
 
 struct held {

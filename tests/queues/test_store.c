@@ -25,7 +25,7 @@ static const struct sqlite_tuning tuning = {
 	.merge_slice = 4,
 	.log_idle = 20,
 	.log_max = 40,
-	.check_us = UINT64_MAX,
+	.check_pages = UINT32_MAX,
 };
 
 static void begin(void)
