@@ -9,7 +9,7 @@
 #include "store_memory.h"
 #include "state.h"
 
-#define WORLD_CLIENTS 16
+#define WORLD_CLIENTS 20
 #define WORLD_QUEUES  4 /* that a client opens: numbers 1 to 4 */
 
 /* A wake that a consumer has, as the test has seen it. */

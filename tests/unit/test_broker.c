@@ -458,6 +458,29 @@ static void test_max_late(void **state)
 	assert_int_equal(wakes, 3);
 	acknowledge(other, last.id, 1);
 
+	/* So does one that goes back uncounted. */
+	c = connect_one(1000);
+	put.due = w.now.at[MONO];
+	store(c, put, "");
+	assert_ptr_equal(last_client, other);
+	consume(c, 1);
+	world_ask(&w, other, PROTO_QUEUE_DETACH, &(struct proto_queue_detach){.queue = 1}, 0);
+	pass(0);
+	assert_ptr_equal(last_client, c);
+	world_disconnect(&w, other);
+	other = connect_one(1000);
+	consume(other, 1);
+	world_pass(&w, 5 * SECOND);
+	world_ask(&w, c, PROTO_QUEUE_DETACH, &(struct proto_queue_detach){.queue = 1}, 0);
+	world_settle(&w);
+	assert_ptr_equal(last_client, other);
+	assert_int_equal(parked(), 0);
+	world_disconnect(&w, c);
+	world_settle(&w);
+	acknowledge(other, last.id, 1);
+	assert_int_equal(other->status, PROTO_OK);
+	wakes = 3;
+
 	world_disconnect(&w, other);
 	c = connect_one(1000);
 	put.due = w.now.at[MONO];
@@ -552,8 +575,18 @@ static void test_overdue(void **state)
 	r.window = 1;
 	consume_with(other, r);
 	world_settle(&w);
+	/* `other` was served last, so that it would be the turn of the one that hangs. */
+	store(other, put, "");
+	while (last_client != other)
+		store(other, put, "");
+	acknowledge(other, last.id, 1);
+	for (uint64_t id = 2; id < last.id; id++)
+		if (world_forget(hangs, id, 1)) {
+			acknowledge(hangs, id, 1);
+		}
 	pass(SECOND);
 	assert_ptr_equal(last_client, other);
+	assert_int_equal(last.id, 1);
 	assert_int_equal(last.attempt, 2);
 	world_forget(hangs, 1, 1);
 	acknowledge(hangs, 1, 1);
@@ -633,6 +666,59 @@ static void test_held(void **state)
 	assert_int_equal(wakes, 3);
 }
 
+/* Purging takes a slice of 1000: a wake that is with a consumer and whose row is there still can be
+ * acknowledged. */
+static void test_purge_slice(void **state)
+{
+	struct world_client *c = connect_one(1000);
+	struct proto_queue_list list = {.queue = 1};
+
+	(void)state;
+	w.b->config.limits.max_timers_per_user = 2000;
+	for (unsigned int i = 0; i < 1001; i++)
+		store(c, world_put(1, MONO, i == 1 ? 0 : 1 + i), "");
+	consume(c, 1);
+	world_settle(&w);
+	assert_int_equal(last.id, 2);
+	world_ask(&w, c, PROTO_QUEUE_PURGE, &list, 0);
+	world_settle(&w);
+	assert_int_equal(c->id, 1000);
+	assert_int_equal(w.store.count, 1);
+	assert_non_null(store_memory_find(&w.store, 2));
+	acknowledge(c, 2, 1);
+	assert_int_equal(c->status, PROTO_OK);
+	assert_int_equal(w.store.count, 0);
+}
+
+/* A packet's changes are of one transaction: its serial is stored with all of them. */
+static void test_one_transaction(void **state)
+{
+	struct proto_queue_put put = world_put(1, MONO, INT64_MAX);
+	struct world_client *clients[6];
+	uint32_t packets = 0;
+
+	(void)state;
+	w.b->config.limits.max_timers_per_user = 1 << 20;
+	for (unsigned int i = 0; i < 6; i++)
+		clients[i] = connect_one(1000);
+	/* More than a transaction takes, in packets that do not divide it. */
+	for (; packets < 30; packets++) {
+		struct world_client *c = clients[packets / 5];
+
+		assert_true(broker_reads(w.b, c->number));
+		world_begin(&w, c, PROTO_QUEUE_PUT);
+		for (unsigned int i = 0; i < 700; i++)
+			queue_codec_put(&w.writer, &put);
+		world_send(&w, c, ++c->put);
+	}
+	world_serve(&w);
+	assert_true(store_memory_step(&w.store));
+	assert_true(w.store.count < 700 * packets);
+	assert_int_equal(w.store.count % 700, 0);
+	world_settle(&w);
+	assert_int_equal(w.store.count, 700 * packets);
+}
+
 /* Purging takes a slice; a wake that is with a consumer is not given to anybody else afterwards. */
 static void test_purge(void **state)
 {
@@ -655,29 +741,31 @@ static void test_purge(void **state)
 	assert_int_equal(wakes, 1);
 }
 
-/* A thousand queues of one user that all have a backlog hold another user's wake up by one round. */
+/* One user's queues all have a backlog; another user's wake comes after one round of turns. */
 static void test_turns(void **state)
 {
-	struct world_client *many[WORLD_QUEUES], *one;
+	struct world_client *busy[WORLD_QUEUES], *one = connect_one(1001);
 
 	(void)state;
+	w.b->config.limits.max_timers_per_user = 1000;
 	for (unsigned int i = 0; i < WORLD_QUEUES; i++) {
-		many[i] = connect_one(1000);
+		busy[i] = connect_one(1000);
 		for (unsigned int k = 0; k < 24; k++)
-			store(many[i], world_put(i + 1, MONO, 0), "");
+			store(busy[i], world_put(i + 1, MONO, w.now.at[MONO] + SECOND), "");
 	}
-	one = connect_one(1001);
+	for (unsigned int k = 0; k < WORLD_QUEUES; k++)
+		for (unsigned int i = 0; i < 3; i++) {
+			struct world_client *c = connect_one(1000);
+
+			consume_with(c, (struct proto_queue_consume){.queue = k + 1, .window = 1});
+		}
+	store(one, world_put(1, MONO, w.now.at[MONO] + SECOND), "");
 	consume(one, 1);
-	for (unsigned int i = 0; i < WORLD_QUEUES; i++)
-		consume_with(many[i], (struct proto_queue_consume){.queue = i + 1, .window = 1});
 	world_settle(&w);
-	wakes = 0;
-	/* All that they have is acknowledged at once, and a wake of the other user falls due. */
-	world_store(&w, one, world_put(1, MONO, 0), "", "");
-	world_settle(&w);
-	assert_ptr_equal(last_client, one);
-	for (unsigned int i = 0; i < WORLD_QUEUES; i++)
-		assert_true(many[i]->count == 1);
+	world_pass(&w, SECOND);
+	/* A slice is 16 packets: each queue has three to send, and user 1001 one. */
+	broker_serve(w.b, &w.now);
+	assert_int_equal(one->count, 1);
 }
 
 /* Uids that are recycled own no queue, whoever asks. */
@@ -953,6 +1041,8 @@ int main(void)
 		TEST(test_oldest_first),
 		TEST(test_held),
 		TEST(test_purge),
+		TEST(test_purge_slice),
+		TEST(test_one_transaction),
 		TEST(test_turns),
 		TEST(test_uids),
 		TEST(test_root),
