@@ -123,8 +123,13 @@ int sqlite_index_start(struct sqlite *q)
 		"?1",
 		-1, &s, NULL);
 
-	if (r)
+	/* One transaction of the tables in memory, not one an entry. */
+	if (!r)
+		r = sqlite3_exec(q->db, "BEGIN", NULL, NULL, NULL);
+	if (r) {
+		sqlite3_finalize(s);
 		return r;
+	}
 	sqlite3_bind_int64(s, 1, (int64_t)indexed);
 	q->read_again = q->next_id - 1;
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
@@ -140,7 +145,9 @@ int sqlite_index_start(struct sqlite *q)
 			break;
 	}
 	sqlite3_finalize(s);
-	return r == SQLITE_DONE ? SQLITE_OK : r;
+	if (r == SQLITE_DONE)
+		r = sqlite3_exec(q->db, "COMMIT", NULL, NULL, NULL);
+	return r;
 }
 
 bool sqlite_wants_merge(const struct sqlite *q)
