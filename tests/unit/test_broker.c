@@ -666,6 +666,30 @@ static void test_held(void **state)
 	assert_int_equal(wakes, 3);
 }
 
+/* A row moves before the place at which a load under way began: it is not passed over. */
+static void test_load_and_reschedule(void **state)
+{
+	struct world_client *c = connect_one(1000);
+	struct proto_queue_reschedule r = {
+		.id = 6, .queue = 1, .due = 30 * SECOND, .flags = PROTO_RELATIVE};
+
+	(void)state;
+	for (unsigned int i = 1; i <= 6; i++)
+		store(c, world_put(1, MONO, w.now.at[MONO] + i * 10 * SECOND), "");
+	consume(c, 10);
+	world_settle(&w);
+	world_ask(&w, c, PROTO_QUEUE_RESCHEDULE, &r, 0);
+	world_serve(&w);
+	world_pass(&w, 40 * SECOND);
+	world_serve(&w);
+	assert_int_equal(wakes, 4);
+	world_settle(&w);
+	assert_int_equal(wakes, 5);
+	assert_int_equal(last.id, 6);
+	pass(10 * SECOND);
+	assert_int_equal(wakes, 6);
+}
+
 /* Purging takes a slice of 1000: a wake that is with a consumer and whose row is there still can be
  * acknowledged. */
 static void test_purge_slice(void **state)
@@ -1040,6 +1064,7 @@ int main(void)
 		TEST(test_blocked),
 		TEST(test_oldest_first),
 		TEST(test_held),
+		TEST(test_load_and_reschedule),
 		TEST(test_purge),
 		TEST(test_purge_slice),
 		TEST(test_one_transaction),
