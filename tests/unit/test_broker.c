@@ -671,23 +671,23 @@ static void test_load_and_reschedule(void **state)
 {
 	struct world_client *c = connect_one(1000);
 	struct proto_queue_reschedule r = {
-		.id = 6, .queue = 1, .due = 30 * SECOND, .flags = PROTO_RELATIVE};
+		.id = 20, .queue = 1, .due = 14 * SECOND + 1, .flags = PROTO_RELATIVE};
 
 	(void)state;
-	for (unsigned int i = 1; i <= 6; i++)
-		store(c, world_put(1, MONO, w.now.at[MONO] + i * 10 * SECOND), "");
-	consume(c, 10);
+	for (unsigned int i = 1; i <= 20; i++)
+		store(c, world_put(1, MONO, w.now.at[MONO] + i * SECOND), "");
+	consume(c, 100);
 	world_settle(&w);
 	world_ask(&w, c, PROTO_QUEUE_RESCHEDULE, &r, 0);
 	world_serve(&w);
-	world_pass(&w, 40 * SECOND);
+	world_pass(&w, 15 * SECOND);
 	world_serve(&w);
-	assert_int_equal(wakes, 4);
+	assert_int_equal(wakes, 15);
 	world_settle(&w);
-	assert_int_equal(wakes, 5);
-	assert_int_equal(last.id, 6);
+	assert_int_equal(wakes, 16);
+	assert_int_equal(last.id, 20);
 	pass(10 * SECOND);
-	assert_int_equal(wakes, 6);
+	assert_int_equal(wakes, 20);
 }
 
 /* Purging takes a slice of 1000: a wake that is with a consumer and whose row is there still can be
