@@ -157,7 +157,11 @@ static void read_packets(struct connection *c)
 
 		if (!broker_reads(s->broker, c->client))
 			return;
-		n = recv(c->fd, s->in, PROTO_PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
+		/* A peer that is gone with something unread: the error comes first, and then what
+		 * it sent before, which may be acknowledgements. */
+		do
+			n = recv(c->fd, s->in, PROTO_PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
+		while (n < 0 && errno == ECONNRESET);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
