@@ -161,11 +161,18 @@ void connection_lose(struct connection *c, int error)
 		c->delay = DELAY_MOST_US;
 }
 
-int connection_init(struct connection *c, const char *path)
+int connection_init(struct connection *c, const char *path, const struct connection_kind *kind)
 {
 	int r;
 
-	*c = (struct connection){.fd = -1, .waited = -1, .retry = -1, .epoll = -1, .folder = -1};
+	*c = (struct connection){
+		.kind = kind,
+		.fd = -1,
+		.waited = -1,
+		.retry = -1,
+		.epoll = -1,
+		.folder = -1,
+	};
 	r = map_pages(c);
 	if (r < 0)
 		return r;
@@ -256,15 +263,42 @@ void connection_wait(struct connection *c, int timeout_ms)
 		(void)timerfd_settime(c->retry, 0, &at_once, NULL);
 }
 
-static void say_hello(struct connection *c)
+static enum codec_fault timerd_open(const void *packet, size_t size, struct proto_header *ret)
+{
+	return codec_open(packet, size, CODEC_FROM_DAEMON, ret);
+}
+
+static size_t timerd_hello(struct connection *c)
 {
 	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
 	struct codec_writer w;
 
-	c->serial = HELLO_SERIAL;
 	codec_begin(&w, c->out, PROTO_HELLO, c->serial);
 	codec_put(&w, &hello, sizeof(hello));
-	c->out_size = codec_end(&w, 0);
+	return codec_end(&w, 0);
+}
+
+static int timerd_greeted(struct connection *c)
+{
+	struct proto_hello_answer answer;
+
+	codec_get(c->in, &c->header, 0, &answer, sizeof(answer));
+	if (answer.magic != PROTO_MAGIC || answer.version != PROTO_VERSION)
+		return -EPROTO;
+	c->capabilities = answer.capabilities;
+	return 0;
+}
+
+const struct connection_kind connection_timerd = {
+	.open = timerd_open,
+	.hello = timerd_hello,
+	.greeted = timerd_greeted,
+};
+
+static void say_hello(struct connection *c)
+{
+	c->serial = HELLO_SERIAL;
+	c->out_size = c->kind->hello(c);
 	connection_send(c);
 }
 
@@ -290,21 +324,19 @@ bool connection_attempt(struct connection *c)
 int connection_greeted(struct connection *c)
 {
 	uint64_t now = toytimer_now(TOYTIMER_MONOTONIC);
-	struct proto_hello_answer answer;
+	int r;
 
 	if (c->header.status)
 		return text_errno(c->header.status);
-	codec_get(c->in, &c->header, 0, &answer, sizeof(answer));
-	if (c->header.serial != c->serial || answer.magic != PROTO_MAGIC ||
-		answer.version != PROTO_VERSION)
-		return -EPROTO;
+	r = c->header.serial == c->serial ? c->kind->greeted(c) : -EPROTO;
+	if (r < 0)
+		return r;
 	if (c->times == 0 || now - c->since >= LIFE_LEAST_US)
 		c->delay = 0;
 	c->state = CONNECTION_UP;
 	c->error = 0;
 	c->since = now;
 	c->times++;
-	c->capabilities = answer.capabilities;
 	return 0;
 }
 
@@ -329,7 +361,7 @@ int connection_receive(struct connection *c, bool wait)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	if (n == 0)
 		return -ECONNRESET;
-	if (codec_open(c->in, (size_t)n, CODEC_FROM_DAEMON, &c->header) != CODEC_OK)
+	if (c->kind->open(c->in, (size_t)n, &c->header) != CODEC_OK)
 		return -EPROTO;
 	c->in_size = (size_t)n;
 	return 1;

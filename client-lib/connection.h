@@ -19,6 +19,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "codec.h"
 #include "proto.h"
 
 enum connection_state {
@@ -27,7 +28,23 @@ enum connection_state {
 	CONNECTION_UP,
 };
 
+struct connection;
+
+/* Which daemon is spoken to. */
+struct connection_kind {
+	/* Checks a packet's frame, as codec_open() does. */
+	enum codec_fault (*open)(const void *packet, size_t size, struct proto_header *ret);
+	/* Writes the hello, with the connection's serial, into `out`. Return: its size. */
+	size_t (*hello)(struct connection *c);
+	/* Checks the answer to the hello, which is in `in`. Return: 0 or a negative errno. */
+	int (*greeted)(struct connection *c);
+};
+
+/* timerd's. */
+extern const struct connection_kind connection_timerd;
+
 struct connection {
+	const struct connection_kind *kind;
 	enum connection_state state;
 	int error;  /* DOWN: why, a negative errno */
 	int fd;	    /* -1 if DOWN */
@@ -52,7 +69,7 @@ struct connection {
 };
 
 /* Return: 0 or a negative errno; then connection_destroy() has nothing to do. */
-int connection_init(struct connection *c, const char *path);
+int connection_init(struct connection *c, const char *path, const struct connection_kind *kind);
 
 /* Ends it: for the daemon too, unless this process is a forked child. */
 void connection_destroy(struct connection *c);

@@ -7,10 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "answers.h"
 #include "dispatch.h"
 #include "handle.h"
-#include "requests.h"
 
 _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 
@@ -28,9 +26,7 @@ void handle_free(struct toytimer *t)
 		close(t->signal);
 	if (t->over >= 0)
 		close(t->over);
-	requests_destroy(&t->session.requests);
-	events_destroy(&t->session.events);
-	registry_destroy(&t->session.timers);
+	t->kind->destroy(&t->session);
 	/* In a forked child, a thread of the parent's may seem to hold the lock for ever. */
 	if (ours)
 		pthread_mutex_destroy(&t->lock);
@@ -53,19 +49,12 @@ int handle_enter(struct toytimer *t)
 	return 0;
 }
 
-bool handle_run_ends(const struct toytimer *t)
-{
-	/* A handler that runs in another thread may register the next timer. */
-	return !t->session.timers.count && !t->session.dispatch.running;
-}
-
 /* What toytimer_process() could do now. While a handler runs it could call no other. */
 static bool has_work(struct toytimer *t)
 {
 	if (t->session.dispatch.running)
 		return false;
-	events_trim(&t->session.events, &t->session.timers);
-	return t->session.events.length || requests_ready(&t->session) ||
+	return t->kind->has_event(&t->session) || t->kind->ready(&t->session) ||
 		(!t->leading && (t->starved || t->more));
 }
 
@@ -94,7 +83,8 @@ static void leave_work(struct toytimer *t)
 {
 	t->signalled = set_readable(t->signal, t->signalled, has_work(t));
 	if (t->runners)
-		t->run_over = set_readable(t->over, t->run_over, handle_run_ends(t) || t->stopped);
+		t->run_over = set_readable(
+			t->over, t->run_over, t->kind->run_ends(&t->session) || t->stopped);
 }
 
 void handle_leave(struct toytimer *t)
@@ -133,7 +123,7 @@ uint64_t handle_deadline(const struct toytimer *t)
 static void lose(struct toytimer *t, int error)
 {
 	if (t->session.connection.state == CONNECTION_UP)
-		requests_lost(&t->session);
+		t->kind->lost(&t->session);
 	connection_lose(&t->session.connection, error == -ECONNRESET ? -ECONNREFUSED : error);
 }
 
@@ -146,7 +136,7 @@ static int take(struct toytimer *t, int received)
 	if (r == 0)
 		return 0;
 	if (r > 0)
-		r = answers_take(&t->session);
+		r = t->kind->take(&t->session);
 	/* No descriptor tells of a packet that is here already. */
 	t->starved = r == -ENOMEM;
 	if (t->starved)
@@ -180,12 +170,12 @@ int handle_pump(struct toytimer *t, bool one_event)
 	int taken = 0, r = 1;
 
 	while (!t->leading && r > 0 && taken < PUMP_MAX &&
-		!(one_event && t->session.events.length)) {
+		!(one_event && t->kind->has_event(&t->session))) {
 		r = receive(t);
 		taken++;
 	}
 	t->more = r > 0 && taken == PUMP_MAX;
-	requests_send(&t->session);
+	t->kind->send(&t->session);
 	return r < 0 ? r : 0;
 }
 
@@ -203,7 +193,7 @@ void handle_yield_to_leader(struct toytimer *t)
 static int receive_answers(struct toytimer *t, int r)
 {
 	for (int i = 0; i < PUMP_MAX && r > 0; i++) {
-		if (t->session.connection.state == CONNECTION_UP && !t->session.requests.length)
+		if (t->session.connection.state == CONNECTION_UP && !t->kind->awaits(&t->session))
 			break;
 		r = receive(t);
 	}
@@ -298,7 +288,7 @@ static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct slee
 		return r;
 	t->leading = false;
 	r = receive_answers(t, receives ? take(t, received) : receive(t));
-	requests_send(&t->session);
+	t->kind->send(&t->session);
 	end_leading(t);
 	return r;
 }
@@ -326,7 +316,7 @@ int handle_await(struct toytimer *t, uint64_t deadline, handle_undo undo, void *
 	struct sleeper sleeper = {.t = t, .undo = undo, .userdata = userdata};
 	uint64_t now = toytimer_now(TOYTIMER_MONOTONIC);
 
-	requests_send(&t->session);
+	t->kind->send(&t->session);
 	if (now >= deadline) {
 		if (t->session.connection.state != CONNECTION_UP && t->session.connection.error)
 			return t->session.connection.error;

@@ -24,7 +24,32 @@
 #include "session.h"
 #include "toytimer.h"
 
+/* What a handle is about: timers at timerd, or durable queues at timerqd. The lock is held during each
+ * call. */
+struct handle_kind {
+	const struct connection_kind *connection;
+	/* The connection is lost: settles what can be settled here and queues the rest again. */
+	void (*lost)(struct session *s);
+	/* Does what the packet in connection.in says. Return: as answers_take(). */
+	int (*take)(struct session *s);
+	/* Sends what is queued, as far as the socket takes it. */
+	void (*send)(struct session *s);
+	/* Whether send() could send something that no answer and no EPOLLOUT will call it for. */
+	bool (*ready)(struct session *s);
+	/* Whether an answer is on its way. */
+	bool (*awaits)(const struct session *s);
+	/* Whether there is an event to hand out. */
+	bool (*has_event)(struct session *s);
+	/* Hands out the oldest event. Return: as handler_call_next(). */
+	int (*dispatch)(struct toytimer *t, int *ret_result);
+	/* Whether toytimer_run() has nothing to wait for. */
+	bool (*run_ends)(const struct session *s);
+	/* Frees what only this kind has. The connection is at its end. */
+	void (*destroy)(struct session *s);
+};
+
 struct toytimer {
+	const struct handle_kind *kind;
 	atomic_uint references;
 	pthread_mutex_t lock;
 	uint64_t timeout;
@@ -61,9 +86,6 @@ void handle_leave(struct toytimer *t);
 int handle_release(struct toytimer *t);
 int handle_retake(struct toytimer *t, int cancel_state);
 
-/* Whether toytimer_run() has nothing to wait for. */
-bool handle_run_ends(const struct toytimer *t);
-
 /* When a blocking call that starts now has to end; TOYTIMER_FOREVER: never. */
 uint64_t handle_deadline(const struct toytimer *t);
 
@@ -99,6 +121,13 @@ int handle_pump(struct toytimer *t, bool one_event);
 /* For a thread that processes while another leads: whatever arrives is the leader's to take, and the
  * caller's descriptor is silent about it until the leader is done. */
 void handle_yield_to_leader(struct toytimer *t);
+
+/*
+ * Builds a handle with one reference, and connects.
+ *   t: zeroed memory of calloc(), with `kind` and what only this kind has set up; freed on failure
+ * Return: 0 or a negative errno.
+ */
+int handle_open(struct toytimer *t, const char *path);
 
 /* Frees a handle, also a half-built one. In a forked child it leaves the parent's alone. */
 void handle_free(struct toytimer *t);

@@ -7,10 +7,9 @@
 /* One call of a handler, as its frame knows it. */
 struct running {
 	struct toytimer *t;
-	uint64_t number;
-	toytimer_handler handler;
-	void *userdata;
-	toytimer_event event;
+	uint64_t timer, number;
+	handler_function function;
+	void *argument;
 	bool left; /* the handler does not return */
 	struct _pthread_cleanup_buffer jump;
 };
@@ -69,14 +68,14 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 	struct toytimer *t = running->t;
 	int state, result, r;
 
-	running->number = dispatch_begin(&t->session, running->event.timer, (uintptr_t)call_handler,
-		__builtin_frame_address(0));
+	running->number = dispatch_begin(
+		&t->session, running->timer, (uintptr_t)call_handler, __builtin_frame_address(0));
 	if (_pthread_cleanup_push && _pthread_cleanup_pop)
 		_pthread_cleanup_push(&running->jump, leave_handler, running);
 	pthread_cleanup_push(unwound, running);
 	state = handle_release(t);
 	pthread_setcancelstate(state, NULL);
-	result = running->handler(t, &running->event, running->userdata);
+	result = running->function(t, running->argument);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_cleanup_pop(0);
 	if (_pthread_cleanup_push && _pthread_cleanup_pop)
@@ -90,14 +89,40 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 	return 1;
 }
 
+int handler_call(struct toytimer *t, uint64_t timer, handler_function function, void *argument,
+	int *ret_result)
+{
+	struct running running = {
+		.t = t,
+		.timer = timer,
+		.function = function,
+		.argument = argument,
+	};
+
+	return call_handler(&running, ret_result);
+}
+
+/* An event, and whom it is handed to. */
+struct handing {
+	toytimer_handler handler;
+	void *userdata;
+	toytimer_event event;
+};
+
+static int hand_out(struct toytimer *t, void *argument)
+{
+	struct handing *handing = argument;
+
+	return handing->handler(t, &handing->event, handing->userdata);
+}
+
 int handler_call_next(struct toytimer *t, int *ret_result)
 {
 	struct event event;
 
 	while (events_pop(&t->session.events, &event)) {
 		struct timer *timer = registry_find(&t->session.timers, event.timer);
-		struct running running = {
-			.t = t,
+		struct handing handing = {
 			.event =
 				{
 					.type = (enum toytimer_event_type)event.type,
@@ -112,16 +137,16 @@ int handler_call_next(struct toytimer *t, int *ret_result)
 
 		if (!timer || timer->abandoned)
 			continue;
-		running.handler = timer->handler;
-		running.userdata = timer->userdata;
+		handing.handler = timer->handler;
+		handing.userdata = timer->userdata;
 		/* A wake that arrived before the connection was lost: the daemon that knew it is
 		 * gone. */
 		if (timer->state == TIMER_HELD || timer->state == TIMER_ENDED)
-			running.event.id = timer->id;
+			handing.event.id = timer->id;
 		/* It is gone but for its own handler, which may re-arm it. */
 		if (event.last)
 			registry_abandon(&t->session.timers, timer);
-		return call_handler(&running, ret_result);
+		return handler_call(t, event.timer, hand_out, &handing, ret_result);
 	}
 	return 0;
 }

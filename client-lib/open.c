@@ -10,9 +10,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "answers.h"
 #include "descriptor.h"
 #include "dispatch.h"
 #include "handle.h"
+#include "handler.h"
 #include "public.h"
 #include "requests.h"
 #include "text.h"
@@ -86,6 +88,62 @@ _public_ int toytimer_open_user(toytimer **ret)
 	return toytimer_open(ret, path);
 }
 
+int handle_open(struct toytimer *t, const char *path)
+{
+	int r;
+
+	atomic_init(&t->references, 1);
+	t->epoll = t->signal = t->over = -1;
+	t->timeout = TIMEOUT_US;
+	r = -pthread_mutex_init(&t->lock, NULL);
+	if (r == 0)
+		r = connection_init(&t->session.connection, path, t->kind->connection);
+	if (r == 0)
+		r = init_descriptors(t);
+	if (r == 0)
+		r = wait_until_up(t);
+	if (r < 0)
+		handle_free(t);
+	return r;
+}
+
+static bool awaits(const struct session *s)
+{
+	return s->requests.length;
+}
+
+static bool has_event(struct session *s)
+{
+	events_trim(&s->events, &s->timers);
+	return s->events.length;
+}
+
+static bool run_ends(const struct session *s)
+{
+	/* A handler that runs in another thread may register the next timer. */
+	return !s->timers.count && !s->dispatch.running;
+}
+
+static void destroy(struct session *s)
+{
+	requests_destroy(&s->requests);
+	events_destroy(&s->events);
+	registry_destroy(&s->timers);
+}
+
+static const struct handle_kind handle_timerd = {
+	.connection = &connection_timerd,
+	.lost = requests_lost,
+	.take = answers_take,
+	.send = requests_send,
+	.ready = requests_ready,
+	.awaits = awaits,
+	.has_event = has_event,
+	.dispatch = handler_call_next,
+	.run_ends = run_ends,
+	.destroy = destroy,
+};
+
 _public_ int toytimer_open(toytimer **ret, const char *path)
 {
 	struct toytimer *t;
@@ -96,24 +154,13 @@ _public_ int toytimer_open(toytimer **ret, const char *path)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	atomic_init(&t->references, 1);
-	t->epoll = t->signal = t->over = -1;
-	t->timeout = TIMEOUT_US;
+	t->kind = &handle_timerd;
 	registry_init(&t->session.timers);
 	requests_init(&t->session.requests);
 	clock_offsets_init(&t->session.offsets);
-
-	r = -pthread_mutex_init(&t->lock, NULL);
-	if (r == 0)
-		r = connection_init(&t->session.connection, socket_path(path));
-	if (r == 0)
-		r = init_descriptors(t);
-	if (r == 0)
-		r = wait_until_up(t);
-	if (r < 0) {
-		handle_free(t);
+	r = handle_open(t, socket_path(path));
+	if (r < 0)
 		return r;
-	}
 	*ret = t;
 	return 0;
 }

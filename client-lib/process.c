@@ -7,9 +7,7 @@
 
 #include "dispatch.h"
 #include "handle.h"
-#include "handler.h"
 #include "public.h"
-#include "requests.h"
 
 _public_ int toytimer_set_timeout(toytimer *t, uint64_t timeout)
 {
@@ -44,7 +42,7 @@ static int process(struct toytimer *t, int *ret_result)
 
 	/* What handlers have queued is sent when no event is left, so that it travels together. */
 	if (!t->session.dispatch.running)
-		r = handler_call_next(t, ret_result);
+		r = t->kind->dispatch(t, ret_result);
 	if (r != 0)
 		return r;
 	handle_yield_to_leader(t);
@@ -52,7 +50,7 @@ static int process(struct toytimer *t, int *ret_result)
 	 * readable. */
 	error = handle_pump(t, !t->session.dispatch.running);
 	if (!t->session.dispatch.running)
-		r = handler_call_next(t, ret_result);
+		r = t->kind->dispatch(t, ret_result);
 	return r ?: error;
 }
 
@@ -75,7 +73,7 @@ _public_ int toytimer_wait(toytimer *t, uint64_t timeout)
 
 	if (r < 0)
 		return r;
-	requests_send(&t->session);
+	t->kind->send(&t->session);
 	r = handle_sleep(t, timeout, false);
 	if (r != -ECHILD)
 		handle_leave(t);
@@ -106,7 +104,7 @@ static int run(struct toytimer *t, int *ret_result)
 			return r;
 		if (t->stops != stops)
 			continue;
-		if (handle_run_ends(t))
+		if (t->kind->run_ends(&t->session))
 			return 0;
 		r = handle_sleep(t, TOYTIMER_FOREVER, true);
 		if (r < 0)

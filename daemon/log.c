@@ -42,7 +42,7 @@ void log_init(struct log *log, int level)
 	unsigned long long dev, ino;
 	struct stat st;
 
-	*log = (struct log){.level = level};
+	*log = (struct log){.name = "timerd", .level = level};
 	/* systemd.exec(5): set to device:inode of what it connected; standard error may lead
 	 * elsewhere. */
 	if (stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
@@ -128,9 +128,10 @@ static bool say(struct log *log, int priority, const struct log_about *about, co
 	if (!has_room(STDERR_FILENO))
 		return false;
 	if (about)
-		fprintf(stderr, "timerd: %s (uid %u, pid %u)\n", line, about->uid, about->pid);
+		fprintf(stderr, "%s: %s (uid %u, pid %u)\n", log->name, line, about->uid,
+			about->pid);
 	else
-		fprintf(stderr, "timerd: %s\n", line);
+		fprintf(stderr, "%s: %s\n", log->name, line);
 	return true;
 }
 

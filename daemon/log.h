@@ -27,10 +27,11 @@ struct log_user {
 };
 
 struct log {
-	int level;	 /* LOG_ERR … LOG_DEBUG: what is less important is dropped */
-	bool journal;	 /* whether standard error is the journal's, and libsystemd may be used */
-	bool unblocked;	 /* its socket is open, and does not block */
-	uint64_t window; /* when the allowances are renewed, monotonic microseconds */
+	const char *name; /* of the program: what a line on standard error begins with */
+	int level;	  /* LOG_ERR … LOG_DEBUG: what is less important is dropped */
+	bool journal;	  /* whether standard error is the journal's, and libsystemd may be used */
+	bool unblocked;	  /* its socket is open, and does not block */
+	uint64_t window;  /* when the allowances are renewed, monotonic microseconds */
 	unsigned int users;
 	struct log_user user[LOG_USERS + 1]; /* the last: of all who have none of their own */
 	uint64_t left_out;

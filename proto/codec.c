@@ -95,6 +95,7 @@ const char *codec_fault_text(enum codec_fault fault)
 		[CODEC_SERIAL] =
 			"serial: must not be 0 in a request or answer, must be 0 in an event",
 		[CODEC_STATUS] = "status: must be 0 in what is no answer",
+		[CODEC_AREA] = "a record points out of the packet's area of bytes",
 	};
 
 	if (fault < 0 || fault >= CODEC_FAULTS)

@@ -35,6 +35,7 @@ enum codec_fault {
 	CODEC_LENGTH,	   /* the packet is not header + count * record_size long */
 	CODEC_SERIAL,	   /* 0 in a request or an answer, or not 0 in an event */
 	CODEC_STATUS,	   /* not 0 in what is no answer */
+	CODEC_AREA,	   /* a record points out of the packet: see queue_codec.h */
 	CODEC_FAULTS,
 };
 

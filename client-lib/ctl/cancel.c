@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl cancel: cancels timers by their ids, or by label and user. All ids are parsed first, so that a typing error cancels nothing. Then every id
- * is tried, also after one of them was no timer.
+ * toytimerctl cancel: cancels timers by their ids, or by label and user; durable timers by their ids or
+ * keys. All words are parsed first, so that a typing error cancels nothing. Then every timer is tried,
+ * also after one of them was no timer.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -11,11 +12,15 @@
 
 #include "ctl.h"
 #include "output.h"
+#include "queue_verbs.h"
 
 enum {
 	OPTION_LABEL = CTL_OPTION_VERB,
 	OPTION_ALL,
 	OPTION_OF_USER,
+	OPTION_QUEUE,
+	OPTION_KEY,
+	OPTION_JSON,
 };
 
 /* Returns false if the word is not a decimal number of 64 bits. */
@@ -36,16 +41,16 @@ static bool parse_id(const char *word, uint64_t *ret)
 
 /* Returns CTL_DONE, or the status of the last id that failed. Only CTL_NO_SUCH_TIMER does not end
  * the loop. */
-static int cancel_ids(toytimer *t, size_t n, const uint64_t *ids)
+static int cancel_ids(toytimer *t, size_t n, const struct queue_word *words)
 {
 	int status = CTL_DONE;
 
 	for (size_t i = 0; i < n; i++) {
-		int r = toytimer_cancel_id(t, ids[i]);
+		int r = toytimer_cancel_id(t, words[i].id);
 
 		if (r >= 0)
 			continue;
-		output_error("%llu: %s", (unsigned long long)ids[i], toytimer_strerror(r));
+		output_error("%llu: %s", (unsigned long long)words[i].id, toytimer_strerror(r));
 		status = ctl_status_of(r);
 		if (status != CTL_NO_SUCH_TIMER)
 			break;
@@ -53,20 +58,37 @@ static int cancel_ids(toytimer *t, size_t n, const uint64_t *ids)
 	return status;
 }
 
-/* Ids, or a user and a label. */
+/* Ids, or a user and a label; with a queue, ids and keys. */
 struct cancel_options {
-	uint64_t *ids; /* as many as argv has words; owned */
+	struct queue_word *words; /* as many as argv has words; owned */
 	size_t n;
+	const char *queue; /* NULL: timers of timerd */
+	bool has_key;	   /* there was a --key */
+	bool json;
 	bool matching;
 	toytimer_match match;
 };
 
-static int add_id(struct ctl *ctl, const char *word, struct cancel_options *options)
+/* Whether a word is an id or a key depends on --queue, which may come after it. */
+static void add_word(struct cancel_options *options, const char *text, const char *key)
 {
-	if (!parse_id(word, &options->ids[options->n++]))
-		return ctl_usage(ctl,
-			"%s: not the id of a timer; an id is a number that list shows",
-			output_word(word));
+	options->has_key = options->has_key || key;
+	options->words[options->n++] = (struct queue_word){.text = text, .key = key};
+}
+
+/* Returns 0 or CTL_STOP. */
+static int parse_words(struct ctl *ctl, struct cancel_options *options)
+{
+	for (size_t i = 0; i < options->n; i++) {
+		struct queue_word *w = &options->words[i];
+
+		if (options->queue && queue_parse_word(ctl, w->text, w->key, w) == CTL_STOP)
+			return CTL_STOP;
+		if (!options->queue && !parse_id(w->text, &w->id))
+			return ctl_usage(ctl,
+				"%s: not the id of a timer; an id is a number that list shows",
+				output_word(w->text));
+	}
 	return 0;
 }
 
@@ -88,11 +110,34 @@ static int set_user(struct ctl *ctl, const char *word, toytimer_match *match)
 static int parse_option(struct ctl *ctl, int c, struct cancel_options *options)
 {
 	if (c == CTL_WORD)
-		return add_id(ctl, optarg, options);
-	options->matching = true;
+		add_word(options, optarg, NULL);
+	else if (c == OPTION_KEY)
+		add_word(options, optarg, optarg);
+	else if (c == OPTION_QUEUE)
+		options->queue = optarg;
+	else if (c == OPTION_JSON)
+		options->json = true;
+	else
+		options->matching = true;
 	if (c == OPTION_LABEL)
 		options->match.label = optarg;
 	return c == OPTION_OF_USER ? set_user(ctl, optarg, &options->match) : 0;
+}
+
+/* Checks combinations of options. Returns 0 or CTL_STOP. */
+static int check_options(struct ctl *ctl, const struct cancel_options *options)
+{
+	if (options->queue && ctl_check_queue(ctl, "--queue", options->queue) == CTL_STOP)
+		return CTL_STOP;
+	if (!options->queue && (options->has_key || options->json))
+		return ctl_usage(ctl, "%s: needs --queue", options->has_key ? "--key" : "--json");
+	if (options->n == 0 && (options->queue || !options->matching))
+		return ctl_usage(ctl,
+			"usage: toytimerctl cancel ID... | [--label TEXT] [--all|--user USER] | "
+			"--queue NAME ID|KEY...");
+	if (options->n > 0 && options->matching)
+		return ctl_usage(ctl, "cancel: takes either ids, or --label, --all or --user");
+	return 0;
 }
 
 /* Returns 0 or CTL_STOP. */
@@ -103,6 +148,9 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct cancel_o
 		{"label", required_argument, NULL, OPTION_LABEL},
 		{"all", no_argument, NULL, OPTION_ALL},
 		{"user", required_argument, NULL, OPTION_OF_USER},
+		{"queue", required_argument, NULL, OPTION_QUEUE},
+		{"key", required_argument, NULL, OPTION_KEY},
+		{"json", no_argument, NULL, OPTION_JSON},
 		{NULL, 0, NULL, 0},
 	};
 	int c;
@@ -111,14 +159,10 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct cancel_o
 		if (c == CTL_STOP || parse_option(ctl, c, options) == CTL_STOP)
 			return CTL_STOP;
 	for (; optind < argc; optind++)
-		if (add_id(ctl, argv[optind], options) == CTL_STOP)
-			return CTL_STOP;
-	if (options->n == 0 && !options->matching)
-		return ctl_usage(ctl,
-			"usage: toytimerctl cancel ID... | [--label TEXT] [--all|--user USER]");
-	if (options->n > 0 && options->matching)
-		return ctl_usage(ctl, "cancel: takes either ids, or --label, --all or --user");
-	return 0;
+		add_word(options, argv[optind], NULL);
+	if (check_options(ctl, options) == CTL_STOP)
+		return CTL_STOP;
+	return parse_words(ctl, options);
 }
 
 static int cancel_matching(toytimer *t, const toytimer_match *match)
@@ -140,7 +184,7 @@ static int cancel_matching(toytimer *t, const toytimer_match *match)
 
 static void free_options(struct cancel_options *options)
 {
-	free(options->ids);
+	free(options->words);
 }
 
 int verb_cancel(struct ctl *ctl, int argc, char **argv)
@@ -149,15 +193,17 @@ int verb_cancel(struct ctl *ctl, int argc, char **argv)
 	_cleanup_(free_options) struct cancel_options options = {0};
 	int status;
 
-	options.ids = calloc((size_t)argc, sizeof(*options.ids));
-	if (!options.ids)
+	options.words = calloc((size_t)argc, sizeof(*options.words));
+	if (!options.words)
 		return ctl_no_memory();
 
 	if (parse_options(ctl, argc, argv, &options) == CTL_STOP)
 		return ctl->status;
+	if (options.queue)
+		return queue_cancel(ctl, options.queue, options.json, options.n, options.words);
 	status = ctl_open(ctl, &t);
 	if (status != CTL_DONE)
 		return status;
 	return options.matching ? cancel_matching(t, &options.match)
-				: cancel_ids(t, options.n, options.ids);
+				: cancel_ids(t, options.n, options.words);
 }

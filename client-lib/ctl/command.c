@@ -84,12 +84,13 @@ void signals_die(int signal)
 }
 
 /* In the child: executes argv, or writes errno to the pipe. */
-static void command_exec(char **argv, const struct inherited *inherited, int report)
+static void command_exec(char **argv, const struct inherited *inherited, int input, int report)
 {
 	int error;
 
 	inherit_restore(inherited);
-	execvp(argv[0], argv);
+	if (input < 0 || dup2(input, STDIN_FILENO) >= 0)
+		execvp(argv[0], argv);
 	error = errno;
 	while (write(report, &error, sizeof(error)) < 0 && errno == EINTR)
 		;
@@ -97,7 +98,7 @@ static void command_exec(char **argv, const struct inherited *inherited, int rep
 }
 
 /* Returns the child's process id or a negative errno. A successful exec() closes the pipe. */
-static pid_t command_spawn(char **argv, const struct inherited *inherited)
+static pid_t command_spawn(char **argv, const struct inherited *inherited, int input)
 {
 	int report[2], error = 0;
 	pid_t pid;
@@ -106,7 +107,7 @@ static pid_t command_spawn(char **argv, const struct inherited *inherited)
 		return -errno;
 	pid = fork();
 	if (pid == 0)
-		command_exec(argv, inherited, report[1]);
+		command_exec(argv, inherited, input, report[1]);
 	if (pid < 0)
 		error = errno;
 	close(report[1]);
@@ -133,9 +134,9 @@ static void command_watch(pid_t pid, struct signals *s)
 	close(fds[0].fd);
 }
 
-int command_run(char **argv, struct signals *s)
+int command_run(char **argv, struct signals *s, int input)
 {
-	pid_t pid = command_spawn(argv, s->inherited);
+	pid_t pid = command_spawn(argv, s->inherited, input);
 	int status;
 
 	if (pid == -EAGAIN) {

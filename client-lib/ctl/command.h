@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs COMMAND of `toytimerctl register`, and handles SIGINT and SIGTERM. For wait.c; main.c uses
- * signals_die().
+ * Runs COMMAND of `toytimerctl register` and `consume`, and handles SIGINT and SIGTERM. For wait.c and
+ * queue_consume.c; main.c uses signals_die().
  */
 #pragma once
 
@@ -40,10 +40,10 @@ void signals_die(int signal);
 
 /*
  * Runs argv and waits for its end. Looks for argv[0] in $PATH. COMMAND gets our standard descriptors
- * and the inherited signal state. Passes SIGTERM on to COMMAND, but not SIGINT, since a terminal
+ * and the inherited signal state. If input is not -1, it replaces standard input. Passes SIGTERM on to COMMAND, but not SIGINT, since a terminal
  * sends SIGINT to both. The caller has blocked the signals.
  *
  * Returns the exit status of COMMAND, or 128 + n if signal n killed it. Prints an error and returns
  * 127 if COMMAND was not found, 126 if it could not be run.
  */
-int command_run(char **argv, struct signals *s);
+int command_run(char **argv, struct signals *s, int input);

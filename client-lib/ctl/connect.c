@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection to timerd: which socket, why timerd cannot be reached, and whether its process ids
- * are ours.
+ * The connection to timerd: which socket, why a daemon cannot be reached, and whether the process ids of
+ * timerd are ours.
  *
  * The library returns one error for "cannot be reached". To give the user a reason, this file
  * connects once more itself and reads errno.
@@ -80,28 +80,32 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-/* Prints why timerd cannot be reached, and what to do. */
-static void report_unreachable(const struct ctl *ctl, const char *path)
+void ctl_report_unreachable(
+	const struct ctl *ctl, const char *daemon, const char *path, const char *system_path)
 {
-	const char *text = toytimer_strerror(-ECONNREFUSED);
 	const char *why = "it closed the connection";
 	int fd = connect_to(path);
 	/* There is no socket, or nobody listens. */
 	bool down = fd == -ENOENT || fd == -ECONNREFUSED;
+	/* --queue-socket wins over --user. */
+	bool of_user = ctl->instance == CTL_INSTANCE_USER &&
+		strcmp(path, ctl->queue_path ? ctl->queue_path : "") != 0;
 
 	if (fd >= 0)
 		close(fd);
 	else
 		why = strerror(-fd);
-	if (down && ctl->instance == CTL_INSTANCE_USER)
-		output_error(
-			"%s: %s: %s; try: systemctl --user start timerd.socket", path, text, why);
-	else if (down && !strcmp(path, SYSTEM_SOCKET))
-		output_error("%s: %s: %s; try: systemctl start timerd.socket", path, text, why);
+	if (down && of_user)
+		output_error("%s: %s cannot be reached: %s; try: systemctl --user start %s.socket",
+			path, daemon, why, daemon);
+	else if (down && !strcmp(path, system_path))
+		output_error("%s: %s cannot be reached: %s; try: systemctl start %s.socket", path,
+			daemon, why, daemon);
 	else if (down)
-		output_error("%s: %s: %s; try: timerd --socket %s", path, text, why, path);
+		output_error("%s: %s cannot be reached: %s; try: %s --socket %s", path, daemon, why,
+			daemon, path);
 	else
-		output_error("%s: %s: %s", output_word(path), text, why);
+		output_error("%s: %s cannot be reached: %s", output_word(path), daemon, why);
 }
 
 int ctl_open(const struct ctl *ctl, toytimer **ret)
@@ -114,7 +118,7 @@ int ctl_open(const struct ctl *ctl, toytimer **ret)
 		return r;
 	r = toytimer_open(ret, path);
 	if (r == -ECONNREFUSED)
-		report_unreachable(ctl, path);
+		ctl_report_unreachable(ctl, "timerd", path, SYSTEM_SOCKET);
 	else if (r < 0)
 		output_error("%s: %s", output_word(path),
 			r == -EINVAL ? "cannot be the path of a socket" : toytimer_strerror(r));

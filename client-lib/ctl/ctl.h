@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the verbs of toytimerctl share: exit statuses, common options, the connection to timerd.
+ * What the verbs of toytimerctl share: exit statuses, common options, the connections to timerd
+ * and timerqd.
  *
  * The exit statuses are a public interface, so functions here return them. A function that fails
  * prints one error line and returns a status; its caller prints nothing more.
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "../toytimer-queue.h"
 #include "../toytimer.h"
 #include "inherit.h"
 
@@ -25,6 +27,7 @@ enum ctl_status {
 	CTL_REFUSED = 4,
 	CTL_UNREACHABLE = 5,
 	CTL_CANCELLED = 6,
+	CTL_STORE = 7, /* timerqd cannot store */
 	/* The values that shells use, for COMMAND and for toytimerctl itself. */
 	CTL_NOT_EXECUTABLE = 126,
 	CTL_NOT_FOUND = 127,
@@ -45,6 +48,7 @@ struct ctl {
 	FILE *err; /* standard error; for errors use output_error() */
 	enum ctl_instance instance;
 	const char *path;	    /* the argument of --socket, for CTL_INSTANCE_PATH */
+	const char *queue_path;	    /* the argument of --queue-socket; NULL: not given */
 	const char *verb;	    /* NULL before the verb is known */
 	int status;		    /* the exit status after CTL_STOP */
 	int signal;		    /* the signal that interrupted the verb; 0: none */
@@ -76,8 +80,16 @@ int ctl_no_memory(void);
 /* Connects to timerd. Returns CTL_DONE, or prints an error and returns another status. */
 int ctl_open(const struct ctl *ctl, toytimer **ret);
 
-/* toytimer_unref() for _cleanup_. */
+/* Connects to timerqd. Returns as ctl_open(). */
+int ctl_open_queues(const struct ctl *ctl, toytimer_queue **ret);
+
+/* toytimer_unref() and toytimer_queue_unref() for _cleanup_. */
 void ctl_close(toytimer **t);
+void ctl_close_queues(toytimer_queue **q);
+
+/* Prints why a daemon, "timerd" or "timerqd", cannot be reached at that path, and what to do. */
+void ctl_report_unreachable(
+	const struct ctl *ctl, const char *daemon, const char *path, const char *system_path);
 
 /* Whether a process id that timerd lists names the same process here: false if timerd runs in
  * another pid namespace. daemon_pid: the process id that timerd has in its status. */
@@ -85,6 +97,19 @@ bool ctl_shares_pids(const struct ctl *ctl, uint32_t daemon_pid);
 
 /* The exit status for an error of the library. */
 int ctl_status_of(int error);
+
+/* Prints what went wrong with a word or a verb at timerqd. Returns the exit status for the error. */
+int ctl_queue_failed(const char *what, int error);
+
+/* Checks the name of a queue. Returns 0 or CTL_STOP. */
+int ctl_check_queue(struct ctl *ctl, const char *option, const char *name);
+
+/* Parses a decimal number. Returns 0 or CTL_STOP. */
+int ctl_parse_number(struct ctl *ctl, const char *option, const char *text, uint64_t least,
+	uint64_t most, uint64_t *ret);
+
+/* Parses a span. Returns 0 or CTL_STOP. */
+int ctl_parse_span(struct ctl *ctl, const char *option, const char *text, uint64_t *ret);
 
 /* Warns if $TZ names a time zone that does not exist. */
 void ctl_warn_of_unknown_zone(void);
@@ -97,3 +122,16 @@ int verb_register(struct ctl *ctl, int argc, char **argv);
 int verb_list(struct ctl *ctl, int argc, char **argv);
 int verb_cancel(struct ctl *ctl, int argc, char **argv);
 int verb_status(struct ctl *ctl, int argc, char **argv);
+int verb_consume(struct ctl *ctl, int argc, char **argv);
+int verb_queues(struct ctl *ctl, int argc, char **argv);
+int verb_retry(struct ctl *ctl, int argc, char **argv);
+int verb_purge(struct ctl *ctl, int argc, char **argv);
+
+/* What list and status do with --queue and --queues. They return an exit status. */
+struct queue_list_options {
+	const char *queue;
+	const char *columns; /* of -o; NULL: the default */
+	bool parked, json, legend;
+};
+int queue_list_timers(struct ctl *ctl, const struct queue_list_options *options);
+int queue_status(struct ctl *ctl, bool json);

@@ -31,7 +31,16 @@ static const struct verb_help verbs[] = {
 			"     --wake-system     also wake the machine from suspend\n"
 			"     --label TEXT      a name that list shows\n"
 			"     --quiet           print nothing\n"
-			"     --json            print one JSON object a line\n",
+			"     --json            print one JSON object a line\n"
+			"  for a durable timer, which a consumer gets:\n"
+			"     --queue NAME      store the timer in this queue at timerqd, and exit\n"
+			"     --key KEY         replace the timer that has this key\n"
+			"     --keep            with --key: keep the timer that has the key\n"
+			"     --payload TEXT    give this text to the consumer\n"
+			"     --payload-file FILE\n"
+			"                       give this file to the consumer; - is standard input\n"
+			"     --max-late SPAN   drop a wake that is later than this\n"
+			"     --max-attempts N  park a wake after N deliveries\n",
 		.note = "WHEN is a span from now (5s, 1h 30min) or a time (18:00, tomorrow 9am,\n"
 			"2027-01-01 09:00).\n",
 	},
@@ -45,24 +54,72 @@ static const struct verb_help verbs[] = {
 			"     --json            print JSON\n"
 			"     --no-legend       print neither headings nor the number of timers\n"
 			"  -o COLUMN[,COLUMN]   show these columns: id, label, clock, due, left, slack,\n"
-			"                       every, count, fired, wake, uid, user, pid, comm\n",
+			"                       every, count, fired, wake, uid, user, pid, comm\n"
+			"     --queue NAME      show the durable timers of this queue; columns: id, key,\n"
+			"                       due, left, every, state, attempt, fired, size, clock,\n"
+			"                       label\n"
+			"     --parked          with --queue: show only parked wakes\n",
 		.note = "",
 	},
 	{
 		.verb = "cancel",
-		.usage = " ID... | [--label TEXT] [--all|--user USER]",
+		.usage = " ID... | [--label TEXT] [--all|--user USER] | --queue NAME ID|KEY...",
 		.summary = "Cancel timers",
 		.options =
 			"     --label TEXT      cancel your timers with this label\n"
 			"     --all             cancel all your timers\n"
-			"     --user USER       cancel the timers of a user (root only, except your own)\n",
+			"     --user USER       cancel the timers of a user (root only, except your own)\n"
+			"     --queue NAME      cancel durable timers of this queue, by id or key\n"
+			"     --key KEY         a key, even if it is all digits\n"
+			"     --json            with --queue: print JSON\n",
 		.note = "\"toytimerctl list\" shows the ids.\n",
 	},
 	{
 		.verb = "status",
 		.usage = " [OPTION...]",
 		.summary = "Show the counters of timerd",
+		.options = "     --json            print JSON\n"
+			   "     --queues          show the counters of timerqd\n",
+		.note = "",
+	},
+	{
+		.verb = "consume",
+		.usage = " [OPTION...] NAME [-- COMMAND [ARG...]]",
+		.summary =
+			"Print the wakes of a queue, or run COMMAND for each, and acknowledge them",
+		.options =
+			"     --window N        take N wakes at a time (default: 100; with COMMAND: 1)\n"
+			"     --count N         end after N wakes\n"
+			"     --retry SPAN      after COMMAND failed, wait this long (default: 10s),\n"
+			"                       doubled each time up to a day\n"
+			"     --max-attempts N  park a wake after N deliveries\n"
+			"     --ack-within SPAN give a wake to another consumer after this time\n"
+			"     --json            print one JSON object a line\n",
+		.note = "COMMAND reads the payload from its standard input.\n",
+	},
+	{
+		.verb = "queues",
+		.usage = " [OPTION...]",
+		.summary = "Show your queues",
+		.options =
+			"     --all             show the queues of all users (root only)\n"
+			"     --json            print JSON\n"
+			"     --no-legend       print neither headings nor the number of queues\n",
+		.note = "",
+	},
+	{
+		.verb = "retry",
+		.usage = " --queue NAME ID...",
+		.summary = "Deliver parked wakes again",
 		.options = "     --json            print JSON\n",
+		.note = "\"toytimerctl list --queue NAME --parked\" shows the ids.\n",
+	},
+	{
+		.verb = "purge",
+		.usage = " --queue NAME [--parked]",
+		.summary = "Remove all timers of a queue",
+		.options = "     --parked          remove only parked wakes\n"
+			   "     --json            print JSON\n",
 		.note = "",
 	},
 	{
@@ -79,6 +136,9 @@ static const char common_options[] =
 	"     --user            use the instance of this user\n"
 	"     --socket PATH     use the instance that listens at PATH\n"
 	"                       (default: $TIMERD_SOCKET, else --system)\n"
+	"     --queue-socket PATH\n"
+	"                       use the timerqd that listens at PATH\n"
+	"                       (default: $TIMERD_QUEUE_SOCKET, else --system)\n"
 	"  -h --help            show this help\n"
 	"     --version         show the version\n";
 

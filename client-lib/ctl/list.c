@@ -19,6 +19,8 @@ enum {
 	OPTION_LABEL,
 	OPTION_JSON,
 	OPTION_NO_LEGEND,
+	OPTION_QUEUE,
+	OPTION_PARKED,
 };
 
 struct list_options {
@@ -26,7 +28,10 @@ struct list_options {
 	bool json;
 	bool legend;
 	const char *label;	      /* NULL: any */
+	const char *column_names;     /* the argument of -o; NULL: the default */
 	struct table_columns columns; /* none: the default */
+	const char *queue;	      /* NULL: timers of timerd */
+	bool parked;
 };
 
 struct listing {
@@ -209,6 +214,21 @@ static int parse_columns(struct ctl *ctl, const char *names, struct table_column
 	return 0;
 }
 
+/* Returns 0 or CTL_STOP. The columns of a queue are others: queue_list_timers() parses their names. */
+static int check_options(struct ctl *ctl, struct list_options *options)
+{
+	if (options->queue && (options->all || options->label))
+		return ctl_usage(
+			ctl, "%s: cannot be used with --queue", options->all ? "--all" : "--label");
+	if (options->queue)
+		return ctl_check_queue(ctl, "--queue", options->queue);
+	if (options->parked)
+		return ctl_usage(ctl, "--parked: needs --queue");
+	if (options->column_names)
+		return parse_columns(ctl, options->column_names, &options->columns);
+	return 0;
+}
+
 /* Returns 0 or CTL_STOP. */
 static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_options *ret)
 {
@@ -217,6 +237,8 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 		{"label", required_argument, NULL, OPTION_LABEL},
 		{"json", no_argument, NULL, OPTION_JSON},
 		{"no-legend", no_argument, NULL, OPTION_NO_LEGEND},
+		{"queue", required_argument, NULL, OPTION_QUEUE},
+		{"parked", no_argument, NULL, OPTION_PARKED},
 		{NULL, 0, NULL, 0},
 	};
 	int c;
@@ -233,12 +255,18 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 			ret->legend = false;
 		else if (c == CTL_WORD)
 			return ctl_usage(ctl, "%s: list takes no arguments", output_word(optarg));
-		else if (c != 'o' || parse_columns(ctl, optarg, &ret->columns) == CTL_STOP)
+		else if (c == OPTION_QUEUE)
+			ret->queue = optarg;
+		else if (c == OPTION_PARKED)
+			ret->parked = true;
+		else if (c == 'o')
+			ret->column_names = optarg;
+		else
 			return CTL_STOP;
 	}
 	if (optind < argc)
 		return ctl_usage(ctl, "%s: list takes no arguments", output_word(argv[optind]));
-	return 0;
+	return check_options(ctl, ret);
 }
 
 /* Lists and gets the status. Returns CTL_DONE, or prints an error and returns another status. */
@@ -280,6 +308,15 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 
 	if (parse_options(ctl, argc, argv, &options) == CTL_STOP)
 		return ctl->status;
+	if (options.queue)
+		return queue_list_timers(ctl,
+			&(struct queue_list_options){
+				.queue = options.queue,
+				.columns = options.column_names,
+				.parked = options.parked,
+				.json = options.json,
+				.legend = options.legend,
+			});
 	r = fetch(ctl, &options, &listing, &status);
 	if (r != CTL_DONE)
 		return r;

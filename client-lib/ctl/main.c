@@ -24,6 +24,7 @@ enum {
 	OPTION_SYSTEM,
 	OPTION_USER,
 	OPTION_SOCKET,
+	OPTION_QUEUE_SOCKET,
 };
 
 static const struct option common_options[] = {
@@ -32,6 +33,7 @@ static const struct option common_options[] = {
 	{"system", no_argument, NULL, OPTION_SYSTEM},
 	{"user", no_argument, NULL, OPTION_USER},
 	{"socket", required_argument, NULL, OPTION_SOCKET},
+	{"queue-socket", required_argument, NULL, OPTION_QUEUE_SOCKET},
 	{NULL, 0, NULL, 0},
 };
 
@@ -89,6 +91,9 @@ static int common_option(struct ctl *ctl, int c, int argc, char **argv)
 	case OPTION_SOCKET:
 		ctl->instance = CTL_INSTANCE_PATH;
 		ctl->path = optarg;
+		return 0;
+	case OPTION_QUEUE_SOCKET:
+		ctl->queue_path = optarg;
 		return 0;
 	case ':':
 		return ctl_usage(ctl, "%s: needs an argument", argv[optind - 1]);
@@ -192,6 +197,10 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 		{"list", verb_list},
 		{"cancel", verb_cancel},
 		{"status", verb_status},
+		{"consume", verb_consume},
+		{"queues", verb_queues},
+		{"retry", verb_retry},
+		{"purge", verb_purge},
 		{"help", verb_help},
 	};
 
@@ -221,7 +230,7 @@ static int run(struct ctl *ctl, int argc, char **argv)
 	if (optind >= argc) {
 		ctl_usage(ctl,
 			"usage: toytimerctl [--system|--user|--socket PATH] VERB; the verbs are "
-			"register, list, cancel, status and help");
+			"register, list, cancel, status, consume, queues, retry, purge and help");
 		return ctl->status;
 	}
 	return run_verb(ctl, argc - optind, argv + optind);

@@ -111,22 +111,26 @@ const char *output_word(const char *word)
 	return *word ? word : "''";
 }
 
-/* The text with \x and two digits for each byte that is not plain; NULL: out of memory. */
-static char *output_escape(const char *text)
+char *output_escape(const char *bytes, size_t size)
 {
-	char *escaped = malloc(strlen(text) * strlen("\\xff") + 1);
-	char *end = escaped;
+	_cleanup_(output_free) char *copy = malloc(size + 1);
+	char *escaped = malloc(size * strlen("\\xff") + 1), *end = escaped;
 
-	if (!escaped)
+	if (!escaped || !copy) {
+		free(escaped);
 		return NULL;
-	while (*text) {
-		size_t length = output_plain_length(text);
+	}
+	/* The terminator ends a character that is cut off. */
+	memcpy(copy, bytes, size);
+	copy[size] = '\0';
+	for (size_t i = 0; i < size;) {
+		size_t length = output_plain_length(copy + i);
 
 		if (length > 0) {
-			end = mempcpy(end, text, length);
-			text += length;
+			end = mempcpy(end, copy + i, length);
+			i += length;
 		} else {
-			end += sprintf(end, "\\x%02x", (unsigned char)*text++);
+			end += sprintf(end, "\\x%02x", (unsigned char)copy[i++]);
 		}
 	}
 	*end = '\0';
@@ -168,7 +172,7 @@ void output_error_v(const char *format, va_list arguments)
 	if (vasprintf(&text, format, arguments) < 0)
 		text = NULL;
 	else
-		escaped = output_escape(text);
+		escaped = output_escape(text, strlen(text));
 	output_line(escaped ? escaped : "out of memory");
 }
 
@@ -214,6 +218,37 @@ int output_json(FILE *f, json_t *value)
 json_t *output_json_number(uint64_t number)
 {
 	return json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number);
+}
+
+json_t *output_json_bytes(const void *bytes, size_t size)
+{
+	return json_stringn(size ? bytes : "", size);
+}
+
+json_t *output_json_base64(const void *bytes, size_t size)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	_cleanup_(output_free) char *text = malloc((size + 2) / 3 * 4 + 1);
+	const unsigned char *in = bytes;
+	char *end = text;
+
+	if (!text)
+		return NULL;
+	for (size_t i = 0; i < size; i += 3) {
+		uint32_t group = (uint32_t)in[i] << 16;
+
+		if (i + 1 < size)
+			group |= (uint32_t)in[i + 1] << 8;
+		if (i + 2 < size)
+			group |= in[i + 2];
+		*end++ = digits[group >> 18];
+		*end++ = digits[group >> 12 & 63];
+		*end++ = i + 1 < size ? digits[group >> 6 & 63] : '=';
+		*end++ = i + 2 < size ? digits[group & 63] : '=';
+	}
+	*end = '\0';
+	return json_string(text);
 }
 
 json_t *output_json_text(const char *text)

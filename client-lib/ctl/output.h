@@ -27,6 +27,10 @@ bool output_is_plain(const char *text);
 /* A word for an error line: an empty word is shown as ''. */
 const char *output_word(const char *word);
 
+/* The bytes for one line of a terminal: each byte that is not plain becomes \x and two hexadecimal
+ * digits. The caller frees the text. NULL: out of memory. */
+char *output_escape(const char *bytes, size_t size);
+
 /* Writes "toytimerctl: ", the text and a newline to standard error. Each byte that is not plain
  * becomes \x and two hexadecimal digits. */
 void output_error(const char *format, ...) _printf_(1, 2);
@@ -47,6 +51,12 @@ int output_json(FILE *f, json_t *value);
 
 /* A JSON integer. A larger number becomes INT64_MAX, the largest integer of jansson. */
 json_t *output_json_number(uint64_t number);
+
+/* A JSON string of size bytes. NULL: they are not UTF-8, or there is no memory. */
+json_t *output_json_bytes(const void *bytes, size_t size);
+
+/* The bytes in base64 (RFC 4648). */
+json_t *output_json_base64(const void *bytes, size_t size);
 
 /* A JSON string. Each byte that is not UTF-8 becomes U+FFFD. */
 json_t *output_json_text(const char *text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl register: parses the command line into a registration. wait.c does the rest.
+ * toytimerctl register: parses the command line into a registration. wait.c does the rest; for a durable
+ * timer, queue_put.c.
  *
  * WHEN is all words before "--", so that `register tomorrow 09:00` needs no quotes. The first "--"
  * ends WHEN; everything after it belongs to COMMAND. Without WHEN, the first wake comes one period
@@ -15,6 +16,7 @@
 #include "clock.h"
 #include "ctl.h"
 #include "output.h"
+#include "queue_put.h"
 #include "wait.h"
 #include "when.h"
 
@@ -27,12 +29,21 @@ enum {
 	OPTION_LABEL,
 	OPTION_QUIET,
 	OPTION_JSON,
+	OPTION_QUEUE,
+	OPTION_KEY,
+	OPTION_KEEP,
+	OPTION_PAYLOAD,
+	OPTION_PAYLOAD_FILE,
+	OPTION_MAX_LATE,
+	OPTION_MAX_ATTEMPTS,
 };
 
 struct arguments {
 	struct wait_request request;
-	char *when;	   /* the words, joined by blanks; NULL: none yet; owned */
-	const char *every; /* the argument of --every; NULL: not given */
+	struct queue_put put;	/* its queue is NULL without --queue */
+	const char *only_queue; /* the last option that needs --queue; NULL: none */
+	char *when;		/* the words, joined by blanks; NULL: none yet; owned */
+	const char *every;	/* the argument of --every; NULL: not given */
 	bool clock_given;
 };
 
@@ -119,6 +130,63 @@ static int add_word(struct ctl *ctl, struct arguments *a, const char *word)
 	return 0;
 }
 
+static int parse_key(struct ctl *ctl, const char *text, const char **ret)
+{
+	if (!*text || strlen(text) > TOYTIMER_QUEUE_KEY_MAX || !output_is_plain(text))
+		return ctl_usage(ctl, "--key %s: not 1 to %d bytes of printable UTF-8",
+			output_word(text), TOYTIMER_QUEUE_KEY_MAX);
+	*ret = text;
+	return 0;
+}
+
+static int parse_max_late(struct ctl *ctl, const char *text, uint64_t *ret)
+{
+	if (parse_span(ctl, "--max-late", text, ret) == CTL_STOP)
+		return CTL_STOP;
+	/* 0 means no limit to the library. No wake is sent within a microsecond. */
+	if (*ret == 0)
+		*ret = 1;
+	return 0;
+}
+
+/* The options of durable timers. */
+static int parse_queue_option(struct ctl *ctl, struct arguments *a, int c)
+{
+	uint64_t attempts = 0;
+	int r;
+
+	switch (c) {
+	case OPTION_QUEUE:
+		a->put.queue = optarg;
+		return ctl_check_queue(ctl, "--queue", optarg);
+	case OPTION_KEY:
+		a->only_queue = "--key";
+		return parse_key(ctl, optarg, &a->put.key);
+	case OPTION_KEEP:
+		a->only_queue = "--keep";
+		a->put.keep = true;
+		return 0;
+	case OPTION_PAYLOAD:
+		a->only_queue = "--payload";
+		a->put.payload = optarg;
+		return 0;
+	case OPTION_PAYLOAD_FILE:
+		a->only_queue = "--payload-file";
+		a->put.payload_file = optarg;
+		return 0;
+	case OPTION_MAX_LATE:
+		a->only_queue = "--max-late";
+		return parse_max_late(ctl, optarg, &a->put.max_late);
+	case OPTION_MAX_ATTEMPTS:
+		a->only_queue = "--max-attempts";
+		r = ctl_parse_number(ctl, "--max-attempts", optarg, 0, UINT32_MAX, &attempts);
+		a->put.max_attempts = (uint32_t)attempts;
+		return r;
+	default:
+		return CTL_STOP;
+	}
+}
+
 static int parse_option(struct ctl *ctl, struct arguments *a, int c)
 {
 	toytimer_registration *r = &a->request.registration;
@@ -147,14 +215,17 @@ static int parse_option(struct ctl *ctl, struct arguments *a, int c)
 		a->request.json = true;
 		return 0;
 	default:
-		return CTL_STOP;
+		return parse_queue_option(ctl, a, c);
 	}
 }
 
 /* Sets the due `remaining` microseconds from now, on any clock. A positive one becomes a span, so
- * that the time until timerd gets the request does not make it late. */
-static void set_remaining(toytimer_registration *r, int64_t remaining)
+ * that the time until timerd gets the request does not make it late. The clocks of timerqd have other
+ * zeroes: a durable timer whose due has passed is due at once. */
+static void set_remaining(toytimer_registration *r, int64_t remaining, bool durable)
 {
+	if (remaining < 0 && durable)
+		remaining = 0;
 	if (remaining < 0) {
 		r->due = clock_after(toytimer_now(r->clock), remaining);
 		return;
@@ -200,7 +271,7 @@ static int apply_when(struct ctl *ctl, struct arguments *a)
 	if (when.kind == WHEN_SPAN)
 		r->flags |= TOYTIMER_RELATIVE;
 	else if (r->clock != TOYTIMER_REALTIME)
-		set_remaining(r, clock_remaining(when.us, now));
+		set_remaining(r, clock_remaining(when.us, now), a->put.queue);
 	return 0;
 }
 
@@ -211,6 +282,14 @@ static int check_combinations(struct ctl *ctl, const struct arguments *a)
 
 	if (a->request.quiet && a->request.json)
 		return ctl_usage(ctl, "--json: cannot be used with --quiet");
+	if (!a->put.queue && a->only_queue)
+		return ctl_usage(ctl, "%s: needs --queue", a->only_queue);
+	if (a->put.queue && a->request.command)
+		return ctl_usage(ctl, "--: a durable timer runs no COMMAND; see consume --help");
+	if (a->put.keep && !a->put.key)
+		return ctl_usage(ctl, "--keep: needs --key");
+	if (a->put.payload && a->put.payload_file)
+		return ctl_usage(ctl, "--payload: cannot be used with --payload-file");
 	if (r->count > 1 && r->every == 0)
 		return ctl_usage(
 			ctl, "--count %u: needs a period; say one, such as --every 5min", r->count);
@@ -248,6 +327,13 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct arguments *a)
 		{"label", required_argument, NULL, OPTION_LABEL},
 		{"quiet", no_argument, NULL, OPTION_QUIET},
 		{"json", no_argument, NULL, OPTION_JSON},
+		{"queue", required_argument, NULL, OPTION_QUEUE},
+		{"key", required_argument, NULL, OPTION_KEY},
+		{"keep", no_argument, NULL, OPTION_KEEP},
+		{"payload", required_argument, NULL, OPTION_PAYLOAD},
+		{"payload-file", required_argument, NULL, OPTION_PAYLOAD_FILE},
+		{"max-late", required_argument, NULL, OPTION_MAX_LATE},
+		{"max-attempts", required_argument, NULL, OPTION_MAX_ATTEMPTS},
 		{NULL, 0, NULL, 0},
 	};
 	const char *last = NULL; /* the last argument of an option, which may be "--" */
@@ -277,5 +363,10 @@ int verb_register(struct ctl *ctl, int argc, char **argv)
 
 	if (parse(ctl, argc, argv, &a) == CTL_STOP)
 		return ctl->status;
-	return wait_for_wakes(ctl, &a.request);
+	if (!a.put.queue)
+		return wait_for_wakes(ctl, &a.request);
+	a.put.when = a.request.when;
+	a.put.quiet = a.request.quiet;
+	a.put.json = a.request.json;
+	return queue_put(ctl, &a.put, &a.request.registration);
 }

@@ -13,6 +13,7 @@
 
 enum {
 	OPTION_JSON = CTL_OPTION_VERB,
+	OPTION_QUEUES,
 };
 
 struct figure {
@@ -95,25 +96,31 @@ int verb_status(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"json", no_argument, NULL, OPTION_JSON},
+		{"queues", no_argument, NULL, OPTION_QUEUES},
 		{NULL, 0, NULL, 0},
 	};
 	_cleanup_(ctl_close) toytimer *t = NULL;
 	toytimer_status s;
-	bool json = false;
+	bool json = false, queues = false;
 	int c, r;
 
 	while ((c = ctl_getopt(ctl, argc, argv, "", options)) != CTL_END) {
 		if (c == CTL_WORD)
 			ctl_usage(ctl, "%s: status takes no arguments", output_word(optarg));
-		if (c != OPTION_JSON)
+		if (c == OPTION_JSON)
+			json = true;
+		else if (c == OPTION_QUEUES)
+			queues = true;
+		else
 			return ctl->status;
-		json = true;
 	}
 	if (optind < argc) {
 		ctl_usage(ctl, "%s: status takes no arguments", output_word(argv[optind]));
 		return ctl->status;
 	}
 
+	if (queues)
+		return queue_status(ctl, json);
 	r = ctl_open(ctl, &t);
 	if (r != CTL_DONE)
 		return r;

@@ -173,7 +173,7 @@ static int run_command(struct waiter *w)
 		set_number("TIMERD_LATE_US", e.late) < 0 ||
 		set_number("TIMERD_OVERRUNS", e.overruns) < 0)
 		return ctl_no_memory();
-	w->command_status = command_run(w->request->command, &w->signals);
+	w->command_status = command_run(w->request->command, &w->signals, -1);
 	signals_read(&w->signals);
 	if (e.last || (count > 0 && w->runs.completed >= count))
 		return w->command_status;

@@ -85,7 +85,7 @@ install_timerd() {
 finish() {
 	if [ "$failures" != 0 ]; then
 		echo "# journal:"
-		journalctl -q -b -u timerd.service -u timerd.socket -n 100 | sed 's/^/# | /'
+		journalctl -q -b -u timerd.service -u timerd.socket -u timerqd.service -n 100 | sed 's/^/# | /'
 	fi
 	echo "1..$checks"
 	[ "$failures" = 0 ] && [ "$checks" != 0 ]

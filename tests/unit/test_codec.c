@@ -27,6 +27,7 @@ static const char *const fault_names[CODEC_FAULTS] = {
 	[CODEC_LENGTH] = "length",
 	[CODEC_SERIAL] = "serial",
 	[CODEC_STATUS] = "status",
+	[CODEC_AREA] = "area",
 };
 
 /* The refusals that need no more than the record itself. */
@@ -230,7 +231,8 @@ static void test_coverage(void **state)
 		assert_true(found > 0);
 	}
 	for (int fault = 0; fault < CODEC_FAULTS; fault++) {
-		size_t found = 0;
+		/* No packet of timerd's has an area: test_queue_codec has those. */
+		size_t found = fault == CODEC_AREA;
 
 		FOR_EACH_VECTOR(v)
 		found += strcmp(v->verdict, fault_names[fault]) == 0;

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker: it consumes the queue "mail" and acknowledges each wake that it has dealt with. One that
+ * fails comes again a second later. It ends when it got "stop". The first argument may name a socket.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <toytimer-queue.h>
+
+/* The payload says what is to be done; it is not terminated. */
+static int deal_with(const toytimer_wake *wake)
+{
+	printf("%.*s, attempt %u, %llu us late\n", (int)wake->payload_size,
+		(const char *)wake->payload, wake->attempt, (unsigned long long)wake->late);
+	return strcmp(wake->key, "fragile") == 0 && wake->attempt == 1 ? -1 : 0;
+}
+
+static int woken(toytimer_queue *q, const toytimer_wake *wake, void *userdata)
+{
+	(void)userdata;
+	if (deal_with(wake) < 0)
+		return toytimer_queue_retry(q, &wake->ref, 1000000);
+	if (strcmp(wake->key, "stop") == 0)
+		toytimer_queue_stop(q);
+	/* Stored when it returns: the wake never comes again. */
+	return toytimer_queue_ack(q, &wake->ref);
+}
+
+int main(int argc, char **argv)
+{
+	toytimer_queue_consumer consumer = {.window = 10, .handler = woken};
+	toytimer_queue *q = NULL;
+	int error = toytimer_queue_open(&q, argc > 1 ? argv[1] : NULL, 0);
+
+	if (error == 0)
+		error = toytimer_queue_consume(q, "mail", &consumer);
+	if (error == 0)
+		error = toytimer_queue_run(q);
+	if (error < 0)
+		fprintf(stderr, "%s\n", toytimer_queue_strerror(error));
+	toytimer_queue_unref(q);
+	return error < 0;
+}

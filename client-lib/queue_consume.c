@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Consuming: attach, detach, and what becomes of wakes.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "public.h"
+#include "queue_state.h"
+
+static int attach(struct toytimer_queue *q, uint32_t number,
+	const toytimer_queue_consumer *consumer, uint64_t deadline)
+{
+	struct queue_use *use = &q->uses[number - 1];
+	struct proto_queue_consume record = {
+		.queue = number,
+		.window = consumer->window ?: 1,
+		.max_attempts = consumer->max_attempts,
+		.ack_within = consumer->ack_within,
+	};
+	struct queue_result result;
+	struct queue_batch batch = {.pending = 1, .results = &result};
+	struct queue_request *r;
+	int error;
+
+	if (use->consumed)
+		return -EALREADY;
+	r = queue_request_new(PROTO_QUEUE_CONSUME);
+	if (!r || !queue_request_slot(r)) {
+		queue_request_free(r);
+		return -ENOMEM;
+	}
+	queue_codec_put(&r->writer, &record);
+	r->slots[0].batch = &batch;
+	r->count = 1;
+	r->consuming = number;
+	use->consumed = true;
+	use->consumer = *consumer;
+	use->consumer.window = record.window;
+	queue_request_queue(q, r);
+	error = queue_await(q, &batch, deadline);
+	if (error == -ECHILD)
+		return error;
+	error = error ?: result.error;
+	/* The array may have moved while this waited. */
+	if (error < 0 && !q->uses[number - 1].attached)
+		q->uses[number - 1].consumed = false;
+	return error;
+}
+
+_public_ int toytimer_queue_consume(
+	toytimer_queue *q, const char *queue, const toytimer_queue_consumer *consumer)
+{
+	uint64_t deadline;
+	uint32_t number;
+	int r;
+
+	if (!consumer || !consumer->handler || consumer->window > TOYTIMER_QUEUE_WINDOW_MAX ||
+		consumer->reserved[0] || consumer->reserved[1])
+		return -EINVAL;
+	r = queue_enter(q, queue, &deadline, &number);
+	if (r < 0)
+		return r;
+	return queue_leave(q, attach(q, number, consumer, deadline));
+}
+
+_public_ int toytimer_queue_detach(toytimer_queue *q, const char *queue)
+{
+	struct proto_queue_detach record = {0};
+	struct queue_result result;
+	uint64_t deadline;
+	int r = queue_enter(q, queue, &deadline, &record.queue);
+
+	if (r < 0)
+		return r;
+	if (!q->uses[record.queue - 1].attached)
+		return queue_leave(q, -ENOTCONN);
+	/* From now on no wake of it is handed out, whatever becomes of the request. */
+	q->uses[record.queue - 1].consumed = q->uses[record.queue - 1].attached = false;
+	q->consumers--;
+	helds_forget_queue(&q->helds, record.queue);
+	if (q->base.session.connection.state != CONNECTION_UP)
+		return queue_leave(q, 0);
+	r = queue_ask(q, PROTO_QUEUE_DETACH, &record, NULL, deadline, &result);
+	return queue_leave(q, r == -ENOTCONN ? 0 : r);
+}
+
+/* Whether the wake came on this connection, so that an acknowledgement of it means something. */
+static bool is_here(const struct toytimer_queue *q, const struct held *held)
+{
+	return q->base.session.connection.state == CONNECTION_UP &&
+		(!held || held->connection == q->base.session.connection.times);
+}
+
+/* Notes that the wake is acknowledged, and queues the word. Return: 0; -ECONNRESET: it goes to
+ * timerqd when the wake comes again; -ENOMEM. */
+static int acknowledge(struct toytimer_queue *q, const toytimer_wake_ref *wake,
+	struct queue_batch *batch, size_t index)
+{
+	struct held *held = helds_find(&q->helds, wake);
+	int r;
+
+	if (held && held->state == HELD_ACKED)
+		return -ECONNRESET;
+	if (!is_here(q, held)) {
+		if (held)
+			helds_set_state(&q->helds, held, HELD_ACKED);
+		return -ECONNRESET;
+	}
+	r = queue_ack_later(q, wake);
+	if (r < 0)
+		return r;
+	if (held)
+		helds_set_state(&q->helds, held, HELD_ACKING);
+	if (batch) {
+		struct queue_request *filling = q->filling_ack;
+
+		filling->slots[filling->count - 1].batch = batch;
+		filling->slots[filling->count - 1].index = index;
+		batch->pending++;
+	}
+	return 0;
+}
+
+_public_ int toytimer_queue_ack_many(
+	toytimer_queue *q, const toytimer_wake_ref *wakes, size_t n, int *ret_errors)
+{
+	struct queue_batch batch = {0};
+	int r, done = 0;
+
+	if ((n && !wakes) || n > INT_MAX)
+		return -EINVAL;
+	r = handle_enter(q ? &q->base : NULL);
+	if (r < 0)
+		return r;
+	batch.results = calloc(n + 1, sizeof(*batch.results));
+	if (!batch.results)
+		return queue_leave(q, -ENOMEM);
+	for (size_t i = 0; i < n; i++)
+		batch.results[i].error = -ETIMEDOUT;
+	for (size_t i = 0; i < n; i++) {
+		int error = acknowledge(q, &wakes[i], &batch, i);
+
+		if (error < 0)
+			batch.results[i].error = error;
+	}
+	r = queue_leave(q, queue_await(q, &batch, handle_deadline(&q->base)));
+	for (size_t i = 0; i < n && r != -ECHILD; i++) {
+		done += batch.results[i].error == 0;
+		if (ret_errors)
+			ret_errors[i] = batch.results[i].error;
+	}
+	free(batch.results);
+	return r == -ECHILD ? r : done;
+}
+
+_public_ int toytimer_queue_ack(toytimer_queue *q, const toytimer_wake_ref *wake)
+{
+	int error, r = toytimer_queue_ack_many(q, wake, 1, &error);
+
+	if (r < 0)
+		return r;
+	return r == 1 ? 0 : error;
+}
+
+_public_ int toytimer_queue_ack_async(toytimer_queue *q, const toytimer_wake_ref *wake)
+{
+	int r = wake ? handle_enter(q ? &q->base : NULL) : -EINVAL;
+
+	if (r < 0)
+		return r;
+	r = acknowledge(q, wake, NULL, 0);
+	return queue_leave(q, r == -ECONNRESET ? 0 : r);
+}
+
+_public_ int toytimer_queue_retry(toytimer_queue *q, const toytimer_wake_ref *wake, uint64_t delay)
+{
+	struct proto_queue_retry record = {.delay = delay};
+	struct queue_result result;
+	struct held *held;
+	int r;
+
+	if (!wake)
+		return -EINVAL;
+	if (delay > INT64_MAX)
+		return -ERANGE;
+	r = handle_enter(q ? &q->base : NULL);
+	if (r < 0)
+		return r;
+	record.id = wake->id;
+	record.term = wake->term;
+	record.number = wake->number;
+	record.queue = wake->queue;
+	held = helds_find(&q->helds, wake);
+	r = is_here(q, held) ? 0 : -ECONNRESET;
+	/* It is wanted again when it comes. */
+	if (held)
+		helds_remove(&q->helds, held);
+	if (r == 0)
+		r = queue_ask(
+			q, PROTO_QUEUE_RETRY, &record, NULL, handle_deadline(&q->base), &result);
+	return queue_leave(q, r);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The queues' statuses as errnos, and errnos as sentences: see text.c. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "public.h"
+#include "queue_state.h"
+#include "text.h"
+
+int queue_errno(uint32_t status)
+{
+	switch (status) {
+	case PROTO_Q_NAME:
+	case PROTO_Q_KEY:
+	case PROTO_Q_WINDOW:
+		return -EINVAL;
+	case PROTO_Q_QUEUE:
+		return -ENOTCONN;
+	case PROTO_Q_PAYLOAD:
+		return -EMSGSIZE;
+	case PROTO_Q_BYTES_USER:
+		return -ENOBUFS;
+	case PROTO_Q_USER:
+		return -EACCES;
+	case PROTO_Q_STORE_FULL:
+		return -ENOSPC;
+	case PROTO_Q_STORE_FAILED:
+		return -EIO;
+	case PROTO_Q_STORE_AWAY:
+		return -EHOSTUNREACH;
+	case PROTO_Q_STORE_UNKNOWN:
+		return -EINPROGRESS;
+	case PROTO_Q_ATTACHED:
+		return -EALREADY;
+	case PROTO_Q_QUEUES:
+		return -EMFILE;
+	case PROTO_Q_PARKED:
+		return -ENOENT;
+	default:
+		return text_errno(status);
+	}
+}
+
+_public_ const char *toytimer_queue_strerror(int error)
+{
+	static const struct {
+		int error;
+		const char *text;
+	} texts[] = {
+		{EDQUOT, "too many durable timers for this user (--max-timers-per-user)"},
+		{ENOSPC, "the store is full: nothing was stored"},
+		{EIO, "the store has failed: nothing is stored any more"},
+		{EHOSTUNREACH, "the store cannot be reached"},
+		{EINPROGRESS, "it is not known whether it was stored"},
+		{ENOBUFS,
+			"too many bytes of payloads and keys for this user (--max-bytes-per-user)"},
+		{EMSGSIZE, "the payload is longer than 16384 bytes"},
+		{EALREADY, "this handle consumes the queue already"},
+		{ENOTCONN, "this handle does not consume the queue"},
+		{EACCES, "permission denied, or this user may have no queues"},
+		{EAGAIN, "too much is queued: process some of it first"},
+		{ECONNRESET, "the connection broke before the wake's acknowledgement was answered"},
+		{ECONNREFUSED, "timerqd cannot be reached"},
+		{ETIMEDOUT, "timerqd did not answer in time"},
+		{EPROTO, "timerqd and this library do not understand each other"},
+		{EMFILE, "out of file descriptors or memory, here or in timerqd"},
+		{ENXIO, "XDG_RUNTIME_DIR is not set"},
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (error == texts[i].error || error == -texts[i].error)
+			return texts[i].text;
+	return toytimer_strerror(error);
+}

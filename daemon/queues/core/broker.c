@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The broker's life, its turn, and the instants that it waits for.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "state.h"
+
+int broker_new(struct broker **ret, const struct broker_config *config, struct store *store,
+	const struct broker_outlet *outlet)
+{
+	struct broker *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->clients = calloc(config->limits.max_clients, sizeof(struct client *));
+	if (!b->clients) {
+		free(b);
+		return -ENOMEM;
+	}
+	link_init(&b->all_queues);
+	link_init(&b->dirty);
+	link_init(&b->turns);
+	link_init(&b->greeting);
+	link_init(&b->puts);
+	b->config = *config;
+	b->store = store;
+	b->outlet = outlet;
+	*ret = b;
+	return 0;
+}
+
+static void free_changes(struct change *change)
+{
+	while (change) {
+		struct change *next = change->next;
+
+		if (change->request && !--change->request->waiting)
+			request_free(change->request);
+		free(change);
+		change = next;
+	}
+}
+
+static void free_consumers(struct client *client)
+{
+	while (client->consumers) {
+		struct consumer *c = client->consumers;
+
+		client->consumers = c->next_of_client;
+		free(c);
+	}
+}
+
+/* Nothing is waited for any more, so nothing is kept in order. */
+struct broker *broker_free(struct broker *b)
+{
+	if (!b)
+		return NULL;
+	for (uint32_t i = 0; i < b->client_count; i++)
+		if (b->clients[i]) {
+			free_consumers(b->clients[i]);
+			client_free(b, b->clients[i]);
+		}
+	free_changes(b->first);
+	free_changes(b->committing);
+	for (size_t i = 0; i < b->wake_room; i++)
+		while (b->by_id[i])
+			wake_free(b, b->by_id[i]);
+	LINK_FOR_EACH(at, &b->all_queues)
+	queue_free(b, LINK_OWNER(at, struct queue, all));
+	for (unsigned int i = 0; i < BROKER_HASH; i++)
+		while (b->users[i]) {
+			struct user *user = b->users[i];
+
+			b->users[i] = user->next;
+			free(user);
+		}
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		heap_free(&b->ready[i]);
+		heap_free(&b->latest[i]);
+		heap_free(&b->latest_wake_system[i]);
+	}
+	heap_free(&b->overdue);
+	heap_free(&b->retries);
+	free(b->queues);
+	free(b->by_id);
+	free(b->by_name);
+	free(b->clients);
+	free(b);
+	return NULL;
+}
+
+bool broker_serve(struct broker *b, const struct broker_now *now)
+{
+	bool more;
+
+	b->now = *now;
+	clients_find_puts(b);
+	more = wakes_take_overdue(b);
+	more = queues_look(b) || more;
+	more = consumers_deliver(b) || more;
+	commits_begin(b);
+	return more;
+}
+
+uint64_t broker_next(const struct broker *b, unsigned int clock, bool wake_system)
+{
+	const struct heap *heap = wake_system ? &b->latest_wake_system[clock] : &b->latest[clock];
+	const struct heap_node *first = heap_first(heap);
+
+	return b->now.held[clock] || !first ? PROTO_FOREVER : first->key;
+}
+
+static uint64_t earlier(uint64_t a, const struct heap_node *node)
+{
+	return node && node->key < a ? node->key : a;
+}
+
+uint64_t broker_next_real(const struct broker *b)
+{
+	uint64_t next = PROTO_FOREVER;
+
+	if (b->first && b->retry_commit > b->now.real)
+		next = b->retry_commit;
+	if (!link_is_empty(&b->greeting) && b->retry_puts && b->retry_puts < next)
+		next = b->retry_puts;
+	next = earlier(next, heap_first(&b->overdue));
+	return earlier(next, heap_first(&b->retries));
+}
+
+bool broker_idle(const struct broker *b)
+{
+	return !b->first && !b->commit_under_way;
+}

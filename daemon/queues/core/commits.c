@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Changes gathered into transactions. What arrives while one is synced is the next one.
+ *
+ * Where the store has no space, what would need some is refused by name; what gives some back (wakes'
+ * ends, cancels) waits, and is tried each second in a transaction of its own, since a put in it would
+ * have it fail. Where the store has failed otherwise, what was said of wakes waits, and everything
+ * else is refused: nothing is answered as stored.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "state.h"
+
+/* Changes of one transaction: a few milliseconds of work, so that the next one is not far. */
+#define CHANGES_MAX 16384
+
+/* The clocks are stored with each commit; if there is none, so often, and once the wall clock was set
+ * by more than this. Nobody is woken for it. Microseconds. */
+#define CLOCKS_US UINT64_C(60000000)
+#define SET_US	  INT64_C(1000000)
+
+struct change *commits_add(struct broker *b, enum store_change_type type)
+{
+	struct change *change = calloc(1, sizeof(*change));
+
+	if (!change)
+		return NULL;
+	change->c.type = type;
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		change->c.now[i] = b->now.at[i];
+	*(b->last ? &b->last->next : &b->first) = change;
+	b->last = change;
+	return change;
+}
+
+static enum store_state state_of_store(const struct broker *b)
+{
+	const char *why;
+
+	return b->store->ops->state(b->store, &why);
+}
+
+static bool is_full(const struct broker *b, int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || state_of_store(b) == STORE_FULL;
+}
+
+static uint32_t refusal_of(const struct broker *b, int error)
+{
+	if (is_full(b, error))
+		return PROTO_Q_STORE_FULL;
+	if (error == -ENOMEM)
+		return PROTO_E_DESCRIPTORS;
+	return state_of_store(b) == STORE_AWAY ? PROTO_Q_STORE_AWAY : PROTO_Q_STORE_FAILED;
+}
+
+/* Whether a change that could not be stored waits. */
+static bool waits(const struct change *change, bool full)
+{
+	return change->wake || (full && change->c.type == STORE_CANCEL);
+}
+
+static void note_put(struct broker *b, struct queue *queue, const struct store_change *c)
+{
+	struct store_timer row = c->timer;
+
+	if (c->flags & PROTO_QUEUE_KEPT)
+		return;
+	if (c->replaced)
+		wake_row_gone(b, c->replaced);
+	row.id = row.timer = c->id;
+	lane_add(b, &queue->lanes[row.clock], &row, NULL);
+}
+
+/* A row has moved within its lane, and was not in memory, or is another wake's now. */
+static void note_moved(struct broker *b, struct lane *lane, uint64_t due, uint64_t id)
+{
+	if (lane_reaches(lane, due, id))
+		lane_reset(b, lane);
+	else if (due < lane->next)
+		lane->next = due;
+	queue_touch(lane->queue);
+}
+
+/* What memory has to know of rows that were changed by name. */
+static void note_rows(struct broker *b, const struct change *change)
+{
+	const struct store_change *c = &change->c;
+	struct queue *queue = queue_find(b, c->timer.queue);
+
+	if (!queue || !queue->consumers)
+		return;
+	switch (c->type) {
+	case STORE_PUT:
+		note_put(b, queue, c);
+		return;
+	case STORE_CANCEL:
+		wake_row_gone(b, c->id);
+		if (!c->timer.key_size)
+			wakes_revived_gone(b, queue, c->id);
+		return;
+	case STORE_RESCHEDULE:
+		wake_row_gone(b, c->replaced);
+		note_moved(b, &queue->lanes[c->clock], c->due, c->replaced);
+		return;
+	case STORE_REVIVE:
+		lane_reset(b, &queue->lanes[c->clock]);
+		return;
+	default:
+		return;
+	}
+}
+
+static void answered(struct broker *b, struct change *change, uint32_t refusal)
+{
+	const struct store_change *c = &change->c;
+	uint32_t status = refusal ? refusal : c->status;
+	struct user *user = change->wake ? change->wake->lane->queue->user : NULL;
+
+	if (!status && change->wake && !change->missed)
+		BROKER_COUNT(
+			b, user, acknowledged, c->type == STORE_REMOVE || c->type == STORE_ADVANCE);
+	if (!status && change->request && !change->wake) {
+		BROKER_COUNT(b, change->request->user, stored, c->type == STORE_PUT);
+		if (c->type == STORE_CANCEL)
+			BROKER_COUNT(b, change->request->user, dropped, c->removed);
+		note_rows(b, change);
+	}
+	if (change->wake)
+		wake_changed(b, change);
+	if (change->request)
+		request_changed(b, change, status);
+	free(change);
+}
+
+static void done(struct store_commit *commit, int error)
+{
+	struct broker *b = commit->userdata;
+	struct change *change = b->committing, *again = NULL, **last = &again, *next;
+	uint32_t refusal = error ? refusal_of(b, error) : 0;
+	bool full = error && is_full(b, error);
+
+	b->committing = NULL;
+	b->commit_under_way = false;
+	b->commits++;
+	if (error)
+		b->retry_commit = b->now.real + BROKER_RETRY_US;
+	for (; change; change = next) {
+		next = change->next;
+		change->next = NULL;
+		change->c.next = NULL;
+		if (error && waits(change, full)) {
+			*last = change;
+			last = &change->next;
+		} else {
+			answered(b, change, refusal);
+		}
+	}
+	/* What waits goes before what came later. */
+	if (!again)
+		return;
+	*last = b->first;
+	b->first = again;
+	for (b->last = again; b->last->next; b->last = b->last->next)
+		;
+}
+
+static bool any_waits(const struct broker *b)
+{
+	const struct change *change = b->first;
+
+	while (change && !waits(change, true))
+		change = change->next;
+	return change;
+}
+
+static void refuse_others(struct broker *b, bool full)
+{
+	uint32_t refusal = refusal_of(b, -EIO);
+	struct change *change = b->first, **at = &b->first, *next;
+
+	b->first = b->last = NULL;
+	for (; change; change = next) {
+		next = change->next;
+		change->next = NULL;
+		if (waits(change, full)) {
+			*at = change;
+			at = &change->next;
+			b->last = change;
+		} else {
+			answered(b, change, refusal);
+		}
+	}
+}
+
+/* While the store refuses, it is tried once a second. Return: whether to try now. */
+static bool may_try(struct broker *b)
+{
+	enum store_state state = state_of_store(b);
+	bool full = state == STORE_FULL;
+
+	if (state == STORE_OK)
+		return b->now.real >= b->retry_commit || !any_waits(b);
+	if (b->now.real < b->retry_commit || (full && any_waits(b)))
+		refuse_others(b, full);
+	return b->now.real >= b->retry_commit;
+}
+
+/* Parts off the next transaction. */
+static struct change *take(struct broker *b)
+{
+	struct change *first = b->first, *change = first;
+
+	for (size_t n = 1; n < CHANGES_MAX && change->next; n++)
+		change = change->next;
+	/* A packet's changes stay together: its serial is stored with all of them. */
+	while (change->next && change->request && change->next->request == change->request)
+		change = change->next;
+	b->first = change->next;
+	if (!b->first)
+		b->last = NULL;
+	change->next = NULL;
+	return first;
+}
+
+static int64_t wall_offset(const struct broker *b)
+{
+	return (int64_t)(b->now.at[PROTO_CLOCK_REALTIME] - b->now.real);
+}
+
+/* Whether the clocks are to be stored though nothing else is. */
+static bool clocks_are_due(struct broker *b)
+{
+	int64_t moved;
+
+	if (!b->clocks_real) {
+		b->clocks_real = b->now.real;
+		b->clocks_wall = wall_offset(b);
+	}
+	if (state_of_store(b) != STORE_OK || b->now.real < b->retry_commit)
+		return false;
+	moved = (int64_t)((uint64_t)wall_offset(b) - (uint64_t)b->clocks_wall);
+	return b->now.real - b->clocks_real >= CLOCKS_US || moved > SET_US || moved < -SET_US;
+}
+
+static void list_puts(struct broker *b)
+{
+	struct store_put **put = &b->commit.puts;
+	const struct request *noted = NULL;
+
+	for (struct change *change = b->committing; change; change = change->next) {
+		struct request *request = change->request;
+
+		change->c.next = change->next ? &change->next->c : NULL;
+		if (!request || !request->is_put || request == noted)
+			continue;
+		noted = request;
+		*put = &request->put;
+		put = &request->put.next;
+	}
+	*put = NULL;
+}
+
+void commits_begin(struct broker *b)
+{
+	bool due = clocks_are_due(b);
+	int r;
+
+	if (b->commit_under_way || (!due && (!b->first || !may_try(b))) || (!due && !b->first))
+		return;
+	b->committing = b->first ? take(b) : NULL;
+	list_puts(b);
+	b->commit.changes = b->committing ? &b->committing->c : NULL;
+	b->commit.clocks = b->now.clocks;
+	b->commit.done = done;
+	b->commit.userdata = b;
+	b->clocks_real = b->now.real;
+	b->clocks_wall = wall_offset(b);
+	b->commit_under_way = true;
+	r = b->store->ops->commit(b->store, &b->commit);
+	if (r)
+		done(&b->commit, r);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Binary heaps of instants: which lane, or which consumer, comes first among thousands. A node lies in
+ * its owner. Room is reserved when an owner is made, so that setting a key never fails.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct heap_node {
+	uint64_t key;
+	size_t at; /* its place, from 1; 0: it is in no heap */
+};
+
+struct heap {
+	struct heap_node **nodes; /* nodes[0] is not used */
+	size_t count, room;
+};
+
+/* Makes room for so many nodes. Return: 0, -ENOMEM. */
+int heap_reserve(struct heap *h, size_t room);
+void heap_free(struct heap *h);
+
+/* Puts a node to its place, or moves it; PROTO_FOREVER takes it out. O(log n). */
+void heap_set(struct heap *h, struct heap_node *node, uint64_t key);
+
+/* The node with the smallest key; NULL: there is none. O(1). */
+static inline struct heap_node *heap_first(const struct heap *h)
+{
+	return h->count ? h->nodes[1] : NULL;
+}

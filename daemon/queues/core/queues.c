@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which queues have something to do. A turn looks at the queues that changed (they are "dirty") and at
+ * those whose first wake has become ready (heaps of lanes say which), at no others: thousands of queues
+ * that wait cost nothing.
+ */
+#include <stdlib.h>
+
+#include "state.h"
+
+#define WAKE_OF(l) LINK_OWNER(l, struct wake, link)
+
+/* Queues that one turn looks at. */
+#define LOOK_SLICE 1024
+
+/* Missed wakes of a queue whose change is not stored yet. A store that stores nothing must not make
+ * them fill the memory. */
+#define MISSING_MAX BROKER_BACKLOG
+
+struct queue *queue_find(const struct broker *b, uint32_t number)
+{
+	struct queue *queue = b->queue_room ? b->queues[number & (b->queue_room - 1)] : NULL;
+
+	while (queue && queue->number != number)
+		queue = queue->next;
+	return queue;
+}
+
+static void enter(struct broker *b, struct queue *queue)
+{
+	struct queue **slot = &b->queues[queue->number & (b->queue_room - 1)];
+
+	queue->next = *slot;
+	*slot = queue;
+}
+
+static bool grow(struct broker *b)
+{
+	size_t before = b->queue_room, room = before ? 2 * before : 64;
+	struct queue **old = b->queues, **queues = calloc(room, sizeof(*queues));
+
+	if (!queues)
+		return before > 0;
+	b->queues = queues;
+	b->queue_room = room;
+	for (size_t i = 0; i < before; i++)
+		while (old[i]) {
+			struct queue *queue = old[i];
+
+			old[i] = queue->next;
+			enter(b, queue);
+		}
+	free(old);
+	return true;
+}
+
+/* So that setting an instant never fails. */
+static bool reserve_heaps(struct broker *b)
+{
+	size_t room = b->queue_count + 1;
+
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		if (heap_reserve(&b->ready[i], room) || heap_reserve(&b->latest[i], room) ||
+			heap_reserve(&b->latest_wake_system[i], room))
+			return false;
+	return heap_reserve(&b->retries, PROTO_CLOCKS * room) == 0;
+}
+
+struct queue *queue_get(struct broker *b, uint32_t number, uint32_t uid)
+{
+	struct queue *queue = queue_find(b, number);
+	struct user *user;
+
+	if (queue)
+		return queue;
+	user = user_get(b, uid);
+	if (!user || !reserve_heaps(b) || (b->queue_count >= b->queue_room && !grow(b)))
+		return NULL;
+	queue = calloc(1, sizeof(*queue));
+	if (!queue)
+		return NULL;
+	queue->broker = b;
+	queue->user = user;
+	queue->number = number;
+	link_init(&queue->dirty);
+	link_init(&queue->turn);
+	link_init(&queue->with_room);
+	link_init(&queue->full);
+	link_init(&queue->changing);
+	link_init(&queue->revived);
+	link_insert(&b->all_queues, &queue->all);
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		lane_init(&queue->lanes[i], queue, i);
+	enter(b, queue);
+	b->queue_count++;
+	return queue;
+}
+
+void queue_touch(struct queue *queue)
+{
+	if (link_is_empty(&queue->dirty))
+		link_insert(&queue->broker->dirty, &queue->dirty);
+}
+
+bool queue_is_open(const struct queue *queue)
+{
+	return !link_is_empty(&queue->with_room) && queue->missing < MISSING_MAX;
+}
+
+/* Whether what is oldest is being read: of a lane that has nothing in memory and something due. */
+static bool waits_for_load(const struct broker *b, const struct queue *queue)
+{
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		const struct lane *lane = &queue->lanes[i];
+
+		if (lane->loading && link_is_empty(&lane->wakes) && !b->now.held[i] &&
+			lane->next <= b->now.at[i])
+			return true;
+	}
+	return false;
+}
+
+struct wake *queue_oldest(const struct broker *b, const struct queue *queue)
+{
+	struct wake *oldest = NULL;
+	uint64_t longest = 0;
+
+	if (waits_for_load(b, queue))
+		return NULL;
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		struct wake *wake = lane_ready(b, &queue->lanes[i]);
+		uint64_t since = wake ? b->now.at[i] - wake->t.ready : 0;
+
+		if (wake && (!oldest || since > longest)) {
+			oldest = wake;
+			longest = since;
+		}
+	}
+	return oldest;
+}
+
+/* The smallest ready + slack of what is loaded. */
+static uint64_t latest_of(const struct lane *lane, bool wake_system)
+{
+	uint64_t latest = PROTO_FOREVER;
+
+	if (wake_system && !lane->wake_system)
+		return latest;
+	for (const struct link *at = lane->wakes.next; at != &lane->wakes; at = at->next) {
+		const struct store_timer *t = &WAKE_OF(at)->t;
+		uint64_t end;
+
+		if (t->ready >= latest)
+			break;
+		if (wake_system && !(t->flags & PROTO_WAKE_SYSTEM))
+			continue;
+		if (!__builtin_add_overflow(t->ready, t->slack, &end) && end < latest)
+			latest = end;
+	}
+	return latest;
+}
+
+/* Sets when each lane is to be looked at; waits: not before something else happens. */
+static void set_instants(struct broker *b, struct queue *queue, bool waits)
+{
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		struct lane *lane = &queue->lanes[i];
+		uint64_t ready = PROTO_FOREVER, latest = PROTO_FOREVER, system = PROTO_FOREVER;
+
+		if (!waits && !link_is_empty(&lane->wakes)) {
+			ready = WAKE_OF(lane->wakes.next)->t.ready;
+			latest = latest_of(lane, false);
+			system = latest_of(lane, true);
+		}
+		/* What is not in memory has to be read when it is due. */
+		if (!waits && !lane->loading && !lane->retry.at && lane->next < latest)
+			latest = lane->next;
+		heap_set(&b->ready[i], &lane->ready, ready);
+		heap_set(&b->latest[i], &lane->latest, latest);
+		heap_set(&b->latest_wake_system[i], &lane->latest_wake_system, system);
+	}
+}
+
+void queue_activate(struct broker *b, struct queue *queue)
+{
+	set_instants(b, queue, true);
+	link_move(&queue->user->turns, &queue->turn);
+	if (link_is_empty(&queue->user->turn))
+		link_insert(&b->turns, &queue->user->turn);
+}
+
+static void leave_turns(struct queue *queue)
+{
+	link_remove(&queue->turn);
+	if (link_is_empty(&queue->user->turns))
+		link_remove(&queue->user->turn);
+}
+
+static void look_at(struct broker *b, struct queue *queue)
+{
+	if (!queue->consumers) {
+		queue_release(b, queue);
+		return;
+	}
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		lane_refill(b, &queue->lanes[i]);
+	if (queue_is_open(queue) && queue_oldest(b, queue)) {
+		if (link_is_empty(&queue->turn))
+			queue_activate(b, queue);
+		return;
+	}
+	leave_turns(queue);
+	set_instants(b, queue, !queue_is_open(queue) || waits_for_load(b, queue));
+}
+
+bool queues_look(struct broker *b)
+{
+	struct heap_node *failed;
+
+	while ((failed = heap_first(&b->retries)) && failed->key <= b->now.real) {
+		heap_set(&b->retries, failed, PROTO_FOREVER);
+		queue_touch(LINK_OWNER(failed, struct lane, retry)->queue);
+	}
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		struct heap_node *node;
+
+		while (!b->now.held[i] && (node = heap_first(&b->ready[i])) &&
+			node->key <= b->now.at[i]) {
+			heap_set(&b->ready[i], node, PROTO_FOREVER);
+			queue_touch(LINK_OWNER(node, struct lane, ready)->queue);
+		}
+		while (!b->now.held[i] && (node = heap_first(&b->latest[i])) &&
+			node->key <= b->now.at[i]) {
+			heap_set(&b->latest[i], node, PROTO_FOREVER);
+			queue_touch(LINK_OWNER(node, struct lane, latest)->queue);
+		}
+	}
+	for (unsigned int n = 0; n < LOOK_SLICE && !link_is_empty(&b->dirty); n++) {
+		struct queue *queue = LINK_OWNER(b->dirty.next, struct queue, dirty);
+
+		link_remove(&queue->dirty);
+		look_at(b, queue);
+	}
+	return !link_is_empty(&b->dirty);
+}
+
+void queue_free(struct broker *b, struct queue *queue)
+{
+	struct queue **at = &b->queues[queue->number & (b->queue_room - 1)];
+
+	while (*at != queue)
+		at = &(*at)->next;
+	*at = queue->next;
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		heap_set(&b->retries, &queue->lanes[i].retry, PROTO_FOREVER);
+	link_remove(&queue->dirty);
+	link_remove(&queue->all);
+	b->queue_count--;
+	free(queue);
+}
+
+void queue_release(struct broker *b, struct queue *queue)
+{
+	bool loading = false;
+
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		lane_reset(b, &queue->lanes[i]);
+		loading = loading || queue->lanes[i].loading;
+	}
+	leave_turns(queue);
+	set_instants(b, queue, true);
+	/* Wakes that are being changed point to their lane, and so does a load. */
+	if (!loading && !queue->under_way)
+		queue_free(b, queue);
+	else
+		link_remove(&queue->dirty);
+}

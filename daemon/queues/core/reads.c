@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Packets that only read, and purge, which is answered in the same way: by the store, a page each.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "state.h"
+
+/* Rows and queues in one page of an answer: with the longest keys and names they fit. */
+#define LIST_PAGE   400
+#define QUEUES_PAGE 400
+#define PURGE_PAGE  1000
+static_assert(LIST_PAGE * (sizeof(struct proto_queue_listed) + PROTO_QUEUE_KEY_MAX) <
+		PROTO_PACKET_MAX - sizeof(struct proto_header),
+	"a page is a packet");
+static_assert(QUEUES_PAGE * (sizeof(struct proto_queue_info) + PROTO_QUEUE_NAME_MAX) <
+		PROTO_PACKET_MAX - sizeof(struct proto_header),
+	"a page is a packet");
+
+/* What a row is doing, as far as memory says. */
+static enum proto_queue_state state_of(const struct broker *b, const struct store_timer *t)
+{
+	const struct wake *wake = wake_find(b, t->id);
+
+	if (t->parked)
+		return PROTO_QUEUE_IS_PARKED;
+	if (wake && wake->consumer)
+		return PROTO_QUEUE_UNACKED;
+	if (b->now.held[t->clock])
+		return PROTO_QUEUE_HELD;
+	return t->ready <= b->now.at[t->clock] ? PROTO_QUEUE_DUE : PROTO_QUEUE_WAITING;
+}
+
+static int64_t left_of(uint64_t due, uint64_t now)
+{
+	return (int64_t)due - (int64_t)now; /* both are at most INT64_MAX */
+}
+
+static void write_row(
+	const struct broker *b, const struct store_timer *t, struct queue_codec_writer *w)
+{
+	struct proto_queue_listed listed = {
+		.id = t->timer,
+		.due = t->due,
+		.left = left_of(t->due, b->now.at[t->clock]),
+		.slack = t->slack,
+		.every = t->every,
+		.fired = t->number - 1,
+		.count = t->count,
+		.payload_size = t->payload_size,
+		.key = queue_codec_add_bytes(w, t->key, t->key_size),
+		.key_size = t->key_size,
+		.clock = t->clock,
+		.flags = t->flags,
+		.state = (uint8_t)state_of(b, t),
+	};
+
+	listed.attempt = t->attempt + (listed.state == PROTO_QUEUE_UNACKED);
+	memcpy(listed.label, t->label, sizeof(listed.label));
+	queue_codec_put(w, &listed);
+}
+
+/* A read of the store was answered. Return: the client to tell; NULL: it has gone. */
+static struct client *end_reading(struct broker *b, struct client *client, struct proto_header *ret)
+{
+	struct request *request = client->reading;
+
+	*ret = (struct proto_header){.opcode = request->opcode, .serial = request->serial};
+	client->reading = NULL;
+	request_free(request);
+	if (!client->gone)
+		return client;
+	client_free(b, client);
+	return NULL;
+}
+
+static void rows_listed(struct store_reader *r, const struct store_timer *rows, size_t n,
+	uint64_t next, bool more, int error)
+{
+	struct client *client = r->userdata;
+	struct broker *b = client->broker;
+	struct queue_codec_writer w;
+	struct proto_header h;
+
+	(void)next;
+	client = end_reading(b, client, &h);
+	if (!client)
+		return;
+	answer_begin(b, &w, h.opcode, h.serial);
+	if (error)
+		w.header.status = PROTO_Q_STORE_FAILED;
+	for (size_t i = 0; i < n; i++)
+		write_row(b, &rows[i], &w);
+	if (n) {
+		const struct store_timer *last = &rows[n - 1];
+
+		client->position = (struct store_position){
+			.ready = last->ready,
+			.id = last->parked ? last->timer : last->id,
+			.clock = last->clock,
+			.number = last->number,
+		};
+	}
+	client->position_cursor = more && n ? client->position_cursor + 1 : 0;
+	send_out(b, client, queue_codec_end(&w, client->position_cursor));
+	b->outlet->resume(b->outlet->userdata, client->number);
+}
+
+static uint64_t first_of(const struct broker *b, const struct store_queue *q, uint64_t *ret_next)
+{
+	uint64_t oldest = PROTO_FOREVER;
+
+	*ret_next = PROTO_FOREVER;
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		uint64_t now = b->now.at[i], first = q->first[i];
+
+		if (first == PROTO_FOREVER || b->now.held[i])
+			continue;
+		if (first <= now && (oldest == PROTO_FOREVER || now - first > oldest))
+			oldest = now - first;
+		if (first > now && first - now < *ret_next)
+			*ret_next = first - now;
+	}
+	return oldest;
+}
+
+static void write_queue(
+	const struct broker *b, const struct store_queue *q, struct queue_codec_writer *w)
+{
+	const struct queue *queue = queue_find(b, q->number);
+	struct proto_queue_info info = {
+		.timers = q->timers,
+		.due = q->due,
+		.parked = q->parked,
+		.unacked = queue ? queue->unacked : 0,
+		.uid = q->uid,
+		.name_size = (uint16_t)strlen(q->name),
+	};
+
+	info.oldest = first_of(b, q, &info.next);
+	info.consumers = queue ? queue->consumers : 0;
+	/* A queue is there while it holds a timer or has a consumer. */
+	if (!info.timers && !info.parked && !info.consumers)
+		return;
+	info.name = queue_codec_add_bytes(w, q->name, info.name_size);
+	queue_codec_put(w, &info);
+}
+
+static void queues_listed(
+	struct store_reader *r, const struct store_queue *queues, size_t n, bool more, int error)
+{
+	struct client *client = r->userdata;
+	struct broker *b = client->broker;
+	struct queue_codec_writer w;
+	struct proto_header h;
+
+	client = end_reading(b, client, &h);
+	if (!client)
+		return;
+	answer_begin(b, &w, h.opcode, h.serial);
+	if (error)
+		w.header.status = PROTO_Q_STORE_FAILED;
+	for (size_t i = 0; i < n; i++)
+		write_queue(b, &queues[i], &w);
+	send_out(b, client, queue_codec_end(&w, more && n ? queues[n - 1].number : 0));
+	b->outlet->resume(b->outlet->userdata, client->number);
+}
+
+static void rows_purged(struct store_reader *r, uint64_t n, uint64_t bytes, bool more, int error)
+{
+	struct client *client = r->userdata;
+	struct broker *b = client->broker;
+	struct proto_header h;
+
+	(void)bytes;
+	BROKER_COUNT(b, client->user, dropped, n);
+	if (n && !client->purges_parked)
+		wakes_purged(b, client->purged);
+	client = end_reading(b, client, &h);
+	if (!client)
+		return;
+	answer_done(b, client, &h, n,
+		error == -ENOSPC ? PROTO_Q_STORE_FULL
+			: error	 ? PROTO_Q_STORE_FAILED
+				 : PROTO_OK,
+		more);
+	b->outlet->resume(b->outlet->userdata, client->number);
+}
+
+static uint32_t start_reading(struct broker *b, struct client *client,
+	const struct queue_codec_packet *p, const struct proto_queue_list *list)
+{
+	const struct opened *opened = opened_of(client, list->queue);
+	bool parked = list->flags & PROTO_QUEUE_PARKED;
+	int r;
+
+	if (!opened)
+		return PROTO_Q_QUEUE;
+	if (list->flags & ~(uint32_t)PROTO_QUEUE_PARKED)
+		return PROTO_E_FLAGS;
+	if (p->header.opcode == PROTO_QUEUE_PURGE) {
+		client->purged = opened->number;
+		client->purges_parked = parked;
+		r = b->store->ops->purge(
+			b->store, opened->number, parked, PURGE_PAGE, &client->reader);
+	} else {
+		if (!p->header.cursor)
+			client->position = (struct store_position){0};
+		else if (p->header.cursor != client->position_cursor)
+			return PROTO_E_RANGE;
+		client->position_cursor = p->header.cursor;
+		r = b->store->ops->list(b->store, opened->number, parked, &client->position,
+			LIST_PAGE, &client->reader);
+	}
+	return r ? PROTO_E_DESCRIPTORS : PROTO_OK;
+}
+
+static uint32_t start_queues(
+	struct broker *b, struct client *client, const struct queue_codec_packet *p)
+{
+	struct proto_queue_queues request;
+	uint64_t now[PROTO_CLOCKS];
+	bool all;
+
+	queue_codec_get(p, 0, &request);
+	all = request.flags & PROTO_QUEUE_ALL;
+	if (request.flags & ~(uint32_t)PROTO_QUEUE_ALL || request.reserved)
+		return PROTO_E_FLAGS;
+	if (all && client->uid != 0)
+		return PROTO_E_PERMISSION;
+	if (p->header.cursor > UINT32_MAX)
+		return PROTO_E_RANGE;
+	/* Nothing is due on a clock that is held. */
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		now[i] = b->now.held[i] ? 0 : b->now.at[i];
+	return b->store->ops->queues(b->store, all ? PROTO_QUEUE_OWN : client->uid,
+		       (uint32_t)p->header.cursor, QUEUES_PAGE, now, &client->reader)
+		? PROTO_E_DESCRIPTORS
+		: PROTO_OK;
+}
+
+static uint32_t start(struct broker *b, struct client *client, const struct queue_codec_packet *p)
+{
+	struct proto_queue_list list;
+
+	if (p->header.opcode == PROTO_QUEUE_QUEUES)
+		return start_queues(b, client, p);
+	queue_codec_get(p, 0, &list);
+	return start_reading(b, client, p, &list);
+}
+
+int handle_reading(struct broker *b, struct client *client, const void *packet, size_t size,
+	const struct queue_codec_packet *p)
+{
+	struct queue_codec_writer w;
+	uint32_t status;
+
+	client->reader = (struct store_reader){
+		.rows = rows_listed,
+		.queues = queues_listed,
+		.purged = rows_purged,
+		.userdata = client,
+	};
+	/* Before the read begins: once it has, its answer needs it. */
+	client->reading = request_new(client, p, packet, size);
+	status = client->reading ? start(b, client, p) : PROTO_E_DESCRIPTORS;
+	if (!status)
+		return 0;
+	if (client->reading)
+		request_free(client->reading);
+	client->reading = NULL;
+	if (p->header.opcode == PROTO_QUEUE_PURGE) {
+		answer_done(b, client, &p->header, 0, status, 0);
+		return client->closing;
+	}
+	answer_begin(b, &w, p->header.opcode, p->header.serial);
+	w.header.status = (uint16_t)status;
+	send_out(b, client, queue_codec_end(&w, 0));
+	return client->closing;
+}
+
+int handle_status(struct broker *b, struct client *client, const struct proto_header *h)
+{
+	/* Root sees everybody's, a user its own. */
+	const struct counts *counts = client->uid ? &client->user->counts : &b->counts;
+	struct proto_queue_status_answer answer = {
+		.uptime = b->now.real - b->config.started,
+		.clients = client->uid ? client->user->client_count : b->clients_connected,
+		.unacked = counts->unacked,
+		.stored = counts->stored,
+		.delivered = counts->delivered,
+		.acknowledged = counts->acknowledged,
+		.retried = counts->retried,
+		.missed = counts->missed,
+		.dropped = counts->dropped,
+		.refused = counts->refused,
+		.pid = b->config.pid,
+	};
+	struct queue_codec_writer w;
+	struct store_usage usage;
+	const char *why;
+
+	b->store->ops->usage(b->store, client->uid ? client->uid : PROTO_QUEUE_OWN, &usage);
+	answer.queues = usage.queues;
+	answer.timers = usage.timers;
+	answer.parked = usage.parked;
+	answer.store = (uint32_t)b->store->ops->state(b->store, &why);
+	for (size_t i = 0; i < sizeof(answer.version) && b->config.version[i]; i++)
+		answer.version[i] = b->config.version[i];
+	answer_begin(b, &w, PROTO_QUEUE_STATUS, h->serial);
+	queue_codec_put(&w, &answer);
+	send_out(b, client, queue_codec_end(&w, 0));
+	return client->closing;
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/timex.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "connection.h"
+
+/* More may wait: /proc/sys/net/core/somaxconn bounds it. */
+#define BACKLOG 4096
+
+/* Written by systemd-timesyncd once the clock was set from the network. */
+#define SYNCHRONIZED "/run/systemd/timesync/synchronized"
+
+/* How long a clean stop waits for the disk, microseconds. */
+#define STOP_US UINT64_C(10000000)
+
+static uint64_t read_clock(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec < 0 ? 0 : (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static bool is_synchronised(void)
+{
+	struct timex state = {0};
+
+	if (access(SYNCHRONIZED, F_OK) == 0)
+		return true;
+	return adjtimex(&state) >= 0 && !(state.status & STA_UNSYNC);
+}
+
+static struct clocks_reading read_clocks(const struct server *s)
+{
+	return (struct clocks_reading){
+		.at =
+			{
+				[PROTO_CLOCK_MONOTONIC] = read_clock(CLOCK_MONOTONIC),
+				[PROTO_CLOCK_BOOTTIME] = read_clock(CLOCK_BOOTTIME),
+				[PROTO_CLOCK_REALTIME] = read_clock(CLOCK_REALTIME),
+			},
+		/* Asked for only while it matters: two system calls. */
+		.synchronised = !s->clocks.believed && is_synchronised(),
+	};
+}
+
+const struct broker_now *server_now(struct server *s)
+{
+	struct clocks_reading kernel = read_clocks(s);
+	bool believed = clocks_now(&s->clocks, &kernel, s->now.at);
+
+	s->now.real = kernel.at[PROTO_CLOCK_BOOTTIME];
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		s->now.held[i] = clocks_holds(&s->clocks, i);
+	s->now.clocks = clocks_store(&s->clocks, s->now.at);
+	if (believed && s->clocks.impatient)
+		log_print(s->log, LOG_WARNING,
+			"the wall clock is behind what was stored last, and nothing has set it; it "
+			"is believed from now on (--clock-patience)");
+	return &s->now;
+}
+
+void server_wants_turn(struct server *s)
+{
+	sd_event_source_set_enabled(s->serve, SD_EVENT_ONESHOT);
+}
+
+static void woken(void *userdata)
+{
+	server_wants_turn(userdata);
+}
+
+/* Says once what has become of the store. */
+static void say_store(struct server *s)
+{
+	const char *why;
+	enum store_state state = s->store->ops->state(s->store, &why);
+
+	if (state == s->said)
+		return;
+	s->said = state;
+	switch (state) {
+	case STORE_OK:
+		log_print(s->log, LOG_NOTICE, "the store takes timers again");
+		break;
+	case STORE_FULL:
+		log_print(s->log, LOG_ERR,
+			"the store is full (%s): timers are refused until there is room", why);
+		break;
+	case STORE_AWAY:
+		log_print(s->log, LOG_WARNING, "the store cannot be reached: %s", why);
+		break;
+	case STORE_FAILED:
+		log_print(s->log, LOG_CRIT,
+			"the store has failed (%s): nothing is stored until it has been read from "
+			"the disk again and written to a new file; check the disk",
+			why);
+		break;
+	}
+}
+
+static int timed_turn(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	server_wants_turn(userdata);
+	return 0;
+}
+
+/* Sets what the next turn waits for. */
+static int arm(struct server *s)
+{
+	uint64_t real = broker_next_real(s->broker), look = clocks_look_again(&s->clocks);
+
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		uint64_t next = broker_next(s->broker, i, false);
+
+		wakeups_set(&s->wakeups, i, clocks_to_kernel(&s->clocks, i, next));
+		if (i == PROTO_CLOCK_MONOTONIC)
+			continue;
+		next = broker_next(s->broker, i, true);
+		wakeups_set(
+			&s->wakeups, PROTO_CLOCKS + i - 1, clocks_to_kernel(&s->clocks, i, next));
+	}
+	if (look < real)
+		real = look;
+	/* While the wall clock is not believed, whether it was set is looked at each second. */
+	if (look != PROTO_FOREVER && s->now.real + 1000000 < real)
+		real = s->now.real + 1000000;
+	if (real == PROTO_FOREVER) {
+		sd_event_source_set_enabled(s->real, SD_EVENT_OFF);
+	} else {
+		sd_event_source_set_time(s->real, real);
+		sd_event_source_set_enabled(s->real, SD_EVENT_ONESHOT);
+	}
+	return wakeups_flush(&s->wakeups);
+}
+
+static int take_turn(sd_event_source *source, void *userdata)
+{
+	struct server *s = userdata;
+	bool more = broker_serve(s->broker, server_now(s));
+	int r;
+
+	(void)source;
+	connections_reap(s);
+	say_store(s);
+	if (more)
+		server_wants_turn(s);
+	r = arm(s);
+	if (r < 0)
+		log_print(s->log, LOG_WARNING, "timerd: %s", strerror(-r));
+	return 0;
+}
+
+static int store_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct server *s = userdata;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	s->store->ops->process(s->store);
+	server_wants_turn(s);
+	return 0;
+}
+
+static int add_listener(struct server *s, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	int r;
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	r = sd_event_add_io(s->event, NULL, fd, EPOLLIN, connections_accept, s);
+	if (r >= 0)
+		s->listeners[s->listener_count++] = fd;
+	return r;
+}
+
+/* Takes systemd's sockets, or makes one. */
+static int open_listeners(struct server *s, const struct server_options *options)
+{
+	int n = sd_listen_fds(true), r = 0, fd;
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n && r >= 0; i++) {
+		fd = SD_LISTEN_FDS_START + i;
+		if (s->listener_count < SERVER_LISTENERS &&
+			sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, true) > 0) {
+			r = add_listener(s, fd);
+			continue;
+		}
+		log_print(s->log, LOG_ERR,
+			"a descriptor from systemd is not a listening "
+			"SOCK_SEQPACKET of AF_UNIX");
+		r = -EINVAL;
+	}
+	if (n > 0 || r < 0)
+		return r;
+	fd = socket_file_make(&s->file, s->log, options->socket, options->user ? 0600 : 0666,
+		options->user ? 0700 : 0755);
+	if (fd < 0)
+		return fd;
+	if (listen(fd, BACKLOG) < 0)
+		return -errno;
+	return add_listener(s, fd);
+}
+
+static uint64_t choose_instance(void)
+{
+	uint64_t instance;
+
+	if (getrandom(&instance, sizeof(instance), GRND_NONBLOCK) != sizeof(instance))
+		instance = read_clock(CLOCK_BOOTTIME) << 20 ^ (uint64_t)getpid();
+	return instance;
+}
+
+static int open_broker(struct server *s, const struct server_options *options)
+{
+	struct broker_config config = {
+		.limits = options->limits,
+		.pid = (uint32_t)getpid(),
+		.instance = choose_instance(),
+		.started = s->now.real,
+		/* timerd says no to each that it cannot do. */
+		.can_wake_system = true,
+		.overflow_uid = s->peers.overflow_is_nobody ? s->peers.overflow_uid : 0,
+		.version = TIMERD_VERSION,
+	};
+
+	s->outlet = (struct broker_outlet){
+		.send = connections_send,
+		.resume = connection_resume,
+		.userdata = s,
+	};
+	s->connections = calloc(options->limits.max_clients, sizeof(struct connection *));
+	s->connection_count = options->limits.max_clients;
+	s->in = malloc(PROTO_PACKET_MAX);
+	if (!s->connections || !s->in)
+		return -ENOMEM;
+	return broker_new(&s->broker, &config, s->store, &s->outlet);
+}
+
+static int start_clocks(struct server *s, const struct clocks_stored *stored, uint64_t patience)
+{
+	struct clocks_reading kernel;
+	sd_id128_t boot;
+	int r = sd_id128_get_boot(&boot);
+
+	if (r < 0)
+		return r;
+	s->clocks.believed = false;
+	kernel = read_clocks(s);
+	clocks_start(&s->clocks, stored, boot.bytes, patience, &kernel);
+	server_now(s);
+	return 0;
+}
+
+static int add_sources(struct server *s)
+{
+	sigset_t signals;
+	int r;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+		return -errno;
+	r = sd_event_add_signal(s->event, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(s->event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_io(s->event, &s->store_source, s->store->ops->get_fd(s->store),
+			EPOLLIN, store_ready, s);
+	/* Of the same rank as clients: sd-event takes what has waited for longest. */
+	if (r >= 0)
+		r = sd_event_add_defer(s->event, &s->serve, take_turn, s);
+	if (r >= 0)
+		r = sd_event_add_time(s->event, &s->real, CLOCK_BOOTTIME, 0, 1000, timed_turn, s);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(s->real, SD_EVENT_OFF);
+	return r;
+}
+
+int server_init(struct server *s, struct log *log, const struct server_options *options,
+	struct store *store, const struct clocks_stored *stored)
+{
+	int r;
+
+	*s = (struct server){.log = log, .store = store, .peers = peer_read_rules()};
+	socket_file_init(&s->file);
+	r = sd_event_default(&s->event);
+	if (r >= 0)
+		r = start_clocks(s, stored, options->clock_patience);
+	if (r >= 0)
+		r = open_broker(s, options);
+	if (r >= 0)
+		r = add_sources(s);
+	if (r >= 0)
+		r = wakeups_init(&s->wakeups, s->event, log, options->timerd, woken, s);
+	if (r >= 0)
+		r = sd_event_set_watchdog(s->event, true);
+	if (r >= 0)
+		r = open_listeners(s, options);
+	if (r < 0 && r != -EADDRINUSE && r != -EINVAL)
+		log_print(log, LOG_ERR, "cannot start: %s", strerror(-r));
+	return r < 0 ? r : 0;
+}
+
+int server_run(struct server *s)
+{
+	int r;
+
+	sd_notify(0, "READY=1");
+	r = sd_event_loop(s->event);
+	if (r < 0)
+		log_print(s->log, LOG_ERR, "the loop ends: %s", strerror(-r));
+	sd_notify(0, "STOPPING=1");
+	return r < 0 ? r : 0;
+}
+
+/* What was asked for is answered, for as long as the disk answers in time. */
+static void finish(struct server *s)
+{
+	uint64_t until = read_clock(CLOCK_BOOTTIME) + STOP_US;
+	const char *why;
+
+	while (!broker_idle(s->broker) && s->now.real < until &&
+		s->store->ops->state(s->store, &why) == STORE_OK) {
+		sd_event_run(s->event, 100000);
+		broker_serve(s->broker, server_now(s));
+	}
+}
+
+void server_close(struct server *s)
+{
+	struct clocks_stored clocks;
+
+	for (unsigned int i = 0; i < s->listener_count; i++)
+		sd_event_source_set_enabled(s->serve, SD_EVENT_OFF);
+	if (s->broker)
+		finish(s);
+	connections_close(s);
+	socket_file_remove(&s->file);
+	for (unsigned int i = 0; i < s->listener_count; i++)
+		close(s->listeners[i]);
+	wakeups_close(&s->wakeups);
+	server_now(s);
+	clocks = s->now.clocks;
+	clocks.clean = true;
+	sd_event_source_disable_unref(s->serve);
+	sd_event_source_disable_unref(s->real);
+	sd_event_source_disable_unref(s->store_source);
+	/* The store first: what it still says goes to the broker. */
+	s->store->ops->close(s->store, &clocks);
+	broker_free(s->broker);
+	sd_event_unref(s->event);
+	free(s->connections);
+	free(s->in);
+}

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The SQLite file: what is refused, how it is opened, its schema, and its statements.
+ *
+ * The file is looked at before SQLite opens it, because a file that is refused stays as it was, log
+ * included. One connection, locked exclusively: two connections are where SQLite's log had a bug
+ * (before 3.51.3), and an exclusive lock keeps the log's index in memory. Each setting that a promise
+ * rests on is read back after it is set.
+ */
+#include "sqlite.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "sqlite_log.h"
+
+const struct sqlite_tuning sqlite_tuning_default = {
+	.recent_max = 65536,
+	.merge_slice = SQLITE_MERGE_SLICE_MAX,
+	.log_idle = 4096,
+	.log_max = 16384,
+	.check_pages = 4096,
+};
+
+/* The schema as sqlite3(1) shows it. timerqd(8) explains each column. */
+static const char schema[] =
+	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+	"CREATE TABLE queues (number INTEGER PRIMARY KEY, uid INTEGER NOT NULL,"
+	" name TEXT NOT NULL, timers INTEGER NOT NULL, parked INTEGER NOT NULL,"
+	" bytes INTEGER NOT NULL);"
+	"CREATE TABLE timers (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL,"
+	" clock INTEGER NOT NULL, flags INTEGER NOT NULL, due INTEGER NOT NULL,"
+	" ready INTEGER NOT NULL, slack INTEGER, every INTEGER NOT NULL, max_late INTEGER,"
+	" count INTEGER NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+	" max_attempts INTEGER NOT NULL, revived INTEGER, label TEXT, key TEXT, payload BLOB);"
+	"CREATE INDEX revived ON timers (revived) WHERE revived IS NOT NULL;"
+	"CREATE TABLE parked (queue INTEGER NOT NULL, id INTEGER NOT NULL,"
+	" number INTEGER NOT NULL, clock INTEGER NOT NULL, flags INTEGER NOT NULL,"
+	" due INTEGER NOT NULL, slack INTEGER, every INTEGER NOT NULL, count INTEGER NOT NULL,"
+	" attempt INTEGER NOT NULL, label TEXT, key TEXT, payload BLOB,"
+	" PRIMARY KEY (queue, id, number)) WITHOUT ROWID;"
+	"CREATE TABLE due (queue INTEGER NOT NULL, clock INTEGER NOT NULL,"
+	" ready INTEGER NOT NULL, id INTEGER NOT NULL,"
+	" PRIMARY KEY (queue, clock, ready, id)) WITHOUT ROWID;"
+	"CREATE TABLE keys (hash INTEGER NOT NULL, id INTEGER NOT NULL,"
+	" PRIMARY KEY (hash, id)) WITHOUT ROWID;"
+	"CREATE TABLE puts (token BLOB NOT NULL, slot INTEGER NOT NULL, serial INTEGER NOT NULL,"
+	" stored INTEGER NOT NULL, answers BLOB NOT NULL,"
+	" PRIMARY KEY (token, slot)) WITHOUT ROWID;";
+
+#define TEXT_OF(x) #x
+#define TEXT(x)	   TEXT_OF(x)
+static const char identity[] = "PRAGMA application_id = " TEXT(
+	SQLITE_STORE_ID) "; PRAGMA user_version = " TEXT(SQLITE_STORE_VERSION);
+
+/* The parts of the two indexes that are in memory: see sqlite.h. */
+static const char recent[] =
+	"CREATE TEMP TABLE recent_due (queue INTEGER NOT NULL, clock INTEGER NOT NULL,"
+	" ready INTEGER NOT NULL, id INTEGER NOT NULL,"
+	" PRIMARY KEY (queue, clock, ready, id)) WITHOUT ROWID;"
+	"CREATE TEMP TABLE recent_keys (hash INTEGER NOT NULL, id INTEGER NOT NULL,"
+	" PRIMARY KEY (hash, id)) WITHOUT ROWID;";
+
+#define DUE_AFTER(table)                                                                     \
+	"SELECT ready, id FROM " table " WHERE queue = ?1 AND clock = ?2 AND (ready, id) > " \
+	"(?3, ?4) ORDER BY ready, id"
+
+/* In the order of sqlite_column_timer(). */
+#define TIMER_COLUMNS                                                                           \
+	"id, queue, clock, flags, due, ready, slack, every, max_late, count, number, attempt, " \
+	"max_attempts, revived, label, key, payload"
+#define PARKED_COLUMNS                                                                       \
+	"id, queue, clock, flags, due, due, slack, every, NULL, count, number, attempt, 0, " \
+	"NULL, label, key, payload"
+
+static const char *const texts[SQL_STATEMENTS] = {
+	[SQL_BEGIN] = "BEGIN IMMEDIATE",
+	[SQL_COMMIT] = "COMMIT",
+	[SQL_ROLLBACK] = "ROLLBACK",
+	[SQL_INSERT] = "INSERT INTO timers (" TIMER_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+		       "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+	[SQL_FIND] = "SELECT " TIMER_COLUMNS " FROM timers WHERE id = ?1",
+	[SQL_FIND_REVIVED] = "SELECT id FROM timers WHERE revived = ?1 LIMIT 1",
+	[SQL_DELETE] = "DELETE FROM timers WHERE id = ?1",
+	[SQL_UPDATE] = "UPDATE timers SET due = ?2, ready = ?3, slack = ?4, every = ?5, "
+		       "count = ?6, number = ?7, attempt = ?8 WHERE id = ?1",
+	[SQL_DUE_INSERT] = "INSERT OR IGNORE INTO due VALUES (?1, ?2, ?3, ?4)",
+	[SQL_DUE_DELETE] = "DELETE FROM due WHERE queue = ?1 AND clock = ?2 AND ready = ?3 AND "
+			   "id = ?4",
+	[SQL_DUE_AFTER] = DUE_AFTER("due"),
+	[SQL_RECENT_DUE_INSERT] = "INSERT OR IGNORE INTO recent_due VALUES (?1, ?2, ?3, ?4)",
+	[SQL_RECENT_DUE_DELETE] = "DELETE FROM recent_due WHERE queue = ?1 AND clock = ?2 AND "
+				  "ready = ?3 AND id = ?4",
+	[SQL_RECENT_DUE_AFTER] = DUE_AFTER("recent_due"),
+	[SQL_KEYS_INSERT] = "INSERT OR IGNORE INTO keys VALUES (?1, ?2)",
+	[SQL_KEYS_DELETE] = "DELETE FROM keys WHERE hash = ?1 AND id = ?2",
+	[SQL_KEYS_FIND] = "SELECT id FROM keys WHERE hash = ?1 AND id > ?2 LIMIT 1",
+	[SQL_RECENT_KEYS_INSERT] = "INSERT OR IGNORE INTO recent_keys VALUES (?1, ?2)",
+	[SQL_RECENT_KEYS_DELETE] = "DELETE FROM recent_keys WHERE hash = ?1 AND id = ?2",
+	[SQL_RECENT_KEYS_FIND] = "SELECT id FROM recent_keys WHERE hash = ?1 AND id > ?2 LIMIT 1",
+	[SQL_PARKED_INSERT] = "INSERT OR REPLACE INTO parked (queue, id, number, clock, flags, "
+			      "due, slack, every, count, attempt, label, key, payload) VALUES "
+			      "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+	[SQL_PARKED_FIND] = "SELECT " PARKED_COLUMNS " FROM parked WHERE queue = ?1 AND id = ?2 "
+			    "LIMIT 1",
+	[SQL_PARKED_DELETE] = "DELETE FROM parked WHERE queue = ?1 AND id = ?2 AND number = ?3",
+	[SQL_PARKED_AFTER] = "SELECT " PARKED_COLUMNS " FROM parked WHERE queue = ?1 AND "
+			     "(id, number) > (?2, ?3) ORDER BY id, number LIMIT ?4",
+	[SQL_PUT_WRITE] = "INSERT OR REPLACE INTO puts VALUES (?1, ?2, ?3, ?4, ?5)",
+	[SQL_PUTS_OF_TOKEN] = "SELECT serial, answers FROM puts WHERE token = ?1 ORDER BY serial",
+	[SQL_PUTS_EXPIRE] = "DELETE FROM puts WHERE stored < ?1",
+	[SQL_META_WRITE] = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
+	[SQL_QUEUE_WRITE] = "INSERT OR REPLACE INTO queues VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_QUEUE_DELETE] = "DELETE FROM queues WHERE number = ?1",
+	[SQL_MERGE_DUE_READ] = "SELECT queue, clock, ready, id FROM recent_due WHERE (queue, "
+			       "clock, ready, id) > (?1, ?2, ?3, ?4) ORDER BY queue, clock, ready, "
+			       "id LIMIT ?5",
+	[SQL_MERGE_KEYS_READ] = "SELECT hash, id FROM recent_keys WHERE (hash, id) > (?1, ?2) "
+				"ORDER BY hash, id LIMIT ?3",
+};
+
+sqlite3_stmt *sqlite_use(struct sqlite *q, enum sqlite_statement statement)
+{
+	sqlite3_reset(q->statements[statement]);
+	return q->statements[statement];
+}
+
+int sqlite_finish(sqlite3_stmt *statement)
+{
+	int r = sqlite3_step(statement);
+	int end;
+
+	while (r == SQLITE_ROW)
+		r = sqlite3_step(statement);
+	end = sqlite3_reset(statement);
+	return r == SQLITE_DONE ? end : r;
+}
+
+int sqlite_run(struct sqlite *q, enum sqlite_statement statement)
+{
+	return sqlite_finish(sqlite_use(q, statement));
+}
+
+static int write_meta(struct sqlite *q, const char *name, const void *value, size_t size)
+{
+	sqlite3_stmt *s = sqlite_use(q, SQL_META_WRITE);
+
+	sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+	sqlite3_bind_blob(s, 2, value, (int)size, SQLITE_STATIC);
+	return sqlite_finish(s);
+}
+
+/* Reads a value of meta that is size bytes long. SQLITE_OK; SQLITE_DONE: there is none;
+ * SQLITE_CORRUPT: it is of another size. */
+static int read_meta(struct sqlite *q, const char *name, void *ret, size_t size)
+{
+	sqlite3_stmt *s;
+	int r = sqlite3_prepare_v2(q->db, "SELECT value FROM meta WHERE name = ?1", -1, &s, NULL);
+
+	if (r)
+		return r;
+	sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+	r = sqlite3_step(s);
+	if (r == SQLITE_ROW) {
+		bool fits = sqlite3_column_bytes(s, 0) == (int)size;
+
+		if (fits)
+			memcpy(ret, sqlite3_column_blob(s, 0), size);
+		r = fits ? SQLITE_OK : SQLITE_CORRUPT;
+	}
+	sqlite3_finalize(s);
+	return r;
+}
+
+/* struct clocks_stored in the file: fixed width, little-endian, so that the file can move. */
+struct clocks_record {
+	uint8_t boot_id[16];
+	uint8_t now[PROTO_CLOCKS][8];
+	uint8_t offset[PROTO_CLOCKS][8];
+	uint8_t believed, clean;
+};
+
+static void put64(uint8_t ret[static 8], uint64_t value)
+{
+	for (int i = 0; i < 8; i++)
+		ret[i] = (uint8_t)(value >> (i * 8));
+}
+
+static uint64_t get64(const uint8_t from[static 8])
+{
+	uint64_t value = 0;
+
+	for (int i = 7; i >= 0; i--)
+		value = value << 8 | from[i];
+	return value;
+}
+
+int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks)
+{
+	struct clocks_record stored = {
+		.believed = clocks->believed,
+		.clean = clocks->clean,
+	};
+
+	memcpy(stored.boot_id, clocks->boot_id, sizeof(stored.boot_id));
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		put64(stored.now[i], clocks->now[i]);
+		put64(stored.offset[i], (uint64_t)clocks->offset[i]);
+	}
+	return write_meta(q, "clocks", &stored, sizeof(stored));
+}
+
+int sqlite_read_clocks(struct sqlite *q, struct clocks_stored *ret)
+{
+	struct clocks_record stored;
+	int r = read_meta(q, "clocks", &stored, sizeof(stored));
+
+	*ret = (struct clocks_stored){0};
+	if (r == SQLITE_DONE)
+		return SQLITE_OK;
+	if (r)
+		return r;
+	memcpy(ret->boot_id, stored.boot_id, sizeof(stored.boot_id));
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		ret->now[i] = get64(stored.now[i]);
+		ret->offset[i] = (int64_t)get64(stored.offset[i]);
+	}
+	ret->believed = stored.believed;
+	ret->clean = stored.clean;
+	return SQLITE_OK;
+}
+
+int sqlite_write_counter(struct sqlite *q, const char *name, uint64_t value)
+{
+	uint8_t bytes[8];
+
+	put64(bytes, value);
+	return write_meta(q, name, bytes, sizeof(bytes));
+}
+
+static int read_counter(struct sqlite *q, const char *name, uint64_t *ret)
+{
+	uint8_t bytes[8];
+	int r = read_meta(q, name, bytes, sizeof(bytes));
+
+	if (!r)
+		*ret = get64(bytes);
+	return r;
+}
+
+/* Reads the one number that a statement answers. */
+static int read_number(struct sqlite *q, const char *text, int64_t *ret)
+{
+	sqlite3_stmt *s;
+	int r = sqlite3_prepare_v2(q->db, text, -1, &s, NULL);
+
+	if (r)
+		return r;
+	r = sqlite3_step(s);
+	if (r == SQLITE_ROW)
+		*ret = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	return r == SQLITE_ROW ? SQLITE_OK : r;
+}
+
+/* Sets what the promises rest on, and reads back what SQLite may refuse. */
+static int configure(struct sqlite *q, char **ret_why)
+{
+	int64_t synchronous = 0;
+	sqlite3_stmt *s;
+	bool wal = false;
+	int r = sqlite3_exec(q->db,
+		"PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;"
+		"PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 0;"
+		"PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+		NULL, NULL, NULL);
+
+	if (!r)
+		r = sqlite3_prepare_v2(q->db, "PRAGMA journal_mode = WAL", -1, &s, NULL);
+	if (r)
+		return r;
+	r = sqlite3_step(s);
+	if (r == SQLITE_ROW)
+		wal = !strcmp((const char *)sqlite3_column_text(s, 0), "wal");
+	r = sqlite3_finalize(s);
+	if (!r)
+		r = sqlite3_exec(q->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	if (!r)
+		r = read_number(q, "PRAGMA synchronous", &synchronous);
+	if (!r && (!wal || synchronous != 2)) {
+		*ret_why = sqlite3_mprintf("SQLite does not keep a synchronous log here");
+		return SQLITE_ERROR;
+	}
+	return r;
+}
+
+static int create(struct sqlite *q)
+{
+	int r;
+
+	if (getrandom(q->seed, sizeof(q->seed), 0) != sizeof(q->seed))
+		return SQLITE_ERROR;
+	r = sqlite3_exec(q->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	if (!r)
+		r = sqlite3_exec(q->db, schema, NULL, NULL, NULL);
+	if (!r)
+		r = sqlite3_exec(q->db, identity, NULL, NULL, NULL);
+	return r;
+}
+
+static int prepare(struct sqlite *q)
+{
+	int r = sqlite3_exec(q->db, recent, NULL, NULL, NULL);
+
+	for (int i = 0; i < SQL_STATEMENTS && !r; i++)
+		r = sqlite3_prepare_v3(
+			q->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &q->statements[i], NULL);
+	return r;
+}
+
+static int write_first(struct sqlite *q)
+{
+	int r = write_meta(q, "seed", q->seed, sizeof(q->seed));
+
+	if (!r)
+		r = sqlite_write_counter(q, "next_id", 1);
+	if (!r)
+		r = sqlite_write_counter(q, "indexed_due", 0);
+	if (!r)
+		r = sqlite_write_counter(q, "indexed_keys", 0);
+	return r ? r : sqlite3_exec(q->db, "COMMIT", NULL, NULL, NULL);
+}
+
+static int read_first(struct sqlite *q)
+{
+	int r = read_meta(q, "seed", q->seed, sizeof(q->seed));
+
+	if (!r)
+		r = read_counter(q, "next_id", &q->next_id);
+	if (!r)
+		r = read_counter(q, "indexed_due", &q->indexed_due);
+	if (!r)
+		r = read_counter(q, "indexed_keys", &q->indexed_keys);
+	q->written_next_id = q->next_id;
+	/* What is not there was there when the schema was made. */
+	return r == SQLITE_DONE ? SQLITE_CORRUPT : r;
+}
+
+static int check(struct sqlite *q, const char *text, char **ret_why)
+{
+	sqlite3_stmt *s;
+	int r = sqlite3_prepare_v2(q->db, text, -1, &s, NULL);
+
+	if (r)
+		return r;
+	r = sqlite3_step(s);
+	if (r == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(s, 0), "ok")) {
+		const char *found = (const char *)sqlite3_column_text(s, 0);
+		const char *line = strrchr(found, '\n'); /* behind a heading */
+
+		*ret_why = sqlite3_mprintf("a page is damaged (%s)", line ? line + 1 : found);
+		r = SQLITE_CORRUPT;
+	}
+	sqlite3_finalize(s);
+	return r == SQLITE_ROW ? SQLITE_OK : r;
+}
+
+/* Checks the pages of a file that is small enough for a start; of a greater one those of the tables
+ * that a start reads as a whole. SQLite cannot be interrupted in the midst of a check. What else is
+ * damaged is said when it is read. */
+static int check_pages(struct sqlite *q, char **ret_why)
+{
+	int64_t pages = 0;
+	int r = read_number(q, "PRAGMA page_count", &pages);
+
+	if (r)
+		return r;
+	if (pages <= q->tuning.check_pages)
+		return check(q, "PRAGMA quick_check(1)", ret_why);
+	r = check(q, "PRAGMA quick_check(meta)", ret_why);
+	return r ? r : check(q, "PRAGMA quick_check(queues)", ret_why);
+}
+
+/* Whether the file is new, or a start was interrupted before its first commit. */
+static int is_fresh(struct sqlite *q, bool *ret)
+{
+	int64_t tables = 0, application = 0;
+	int r = read_number(q, "SELECT count(*) FROM sqlite_schema", &tables);
+
+	if (!r)
+		r = read_number(q, "PRAGMA application_id", &application);
+	*ret = !tables && !application;
+	return r;
+}
+
+static int open_db(struct sqlite *q, char **ret_why)
+{
+	bool fresh = false;
+	int r = sqlite3_open_v2(q->path, &q->db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+			SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE,
+		q->host->vfs);
+
+	if (r)
+		return r;
+	sqlite3_extended_result_codes(q->db, 1);
+	/* A file that is refused keeps its log. */
+	sqlite3_db_config(q->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_db_config(q->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	r = configure(q, ret_why);
+	if (!r)
+		r = is_fresh(q, &fresh);
+	if (!r && fresh)
+		r = create(q);
+	else if (!r)
+		r = check_pages(q, ret_why);
+	if (!r)
+		r = prepare(q);
+	if (!r && fresh)
+		r = write_first(q);
+	if (!r)
+		r = read_first(q);
+	if (!r)
+		r = sqlite_index_start(q);
+	return r;
+}
+
+static int errno_of(int result)
+{
+	switch (result & 0xff) {
+	case SQLITE_BUSY:
+		return -EBUSY;
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return -EBADMSG;
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+		return -EACCES;
+	default:
+		return -EIO;
+	}
+}
+
+/* What to do, where there is something to do. */
+static const char *advice(int error)
+{
+	switch (error) {
+	case -EBADMSG:
+		return "; restore the file and its -wal from a copy, or move both away";
+	case -ENOSPC:
+		return "; make room";
+	case -EACCES:
+		return "; it has to be a file of this user, and no link";
+	case -EBUSY:
+		return "; stop that one first, or name another folder with --state";
+	default:
+		return "";
+	}
+}
+
+static int note_log(void *userdata, sqlite3 *db, const char *name, int pages)
+{
+	struct sqlite *q = userdata;
+
+	(void)db;
+	(void)name;
+	q->log_frames = (uint32_t)pages;
+	q->log_copied = false;
+	return SQLITE_OK;
+}
+
+void sqlite_hook(struct sqlite *q)
+{
+	sqlite3_wal_hook(q->db, note_log, q);
+}
+
+static char *wal_name(const char *path)
+{
+	return sqlite3_mprintf("%s-wal", path);
+}
+
+/* Looks at the files as they are on the disk: a timerqd before this one may have died of a failed
+ * sync. */
+static int look(struct sqlite *q, char **ret_why)
+{
+	struct sqlite_log_report report;
+	char *wal = wal_name(q->path);
+	int r;
+
+	if (wal) {
+		q->host->drop_cache(q->path);
+		q->host->drop_cache(wal);
+	}
+	sqlite3_free(wal);
+	r = sqlite_log_look(q->path, q->host->vfs, &report);
+	if (r == -EBUSY)
+		*ret_why = sqlite3_mprintf("%s: another process uses it%s", q->path, advice(r));
+	else if (r < 0)
+		*ret_why = sqlite3_mprintf("%s: %s%s", q->path, strerror(-r), advice(r));
+	else if (report.fault)
+		*ret_why = sqlite3_mprintf("%s: %s", q->path, report.fault);
+	q->log_frames = report.frames;
+	return r < 0 ? r : report.fault ? -EBADMSG : 0;
+}
+
+int sqlite_open(struct sqlite *q, char **ret_why)
+{
+	int r;
+
+	*ret_why = NULL;
+	r = look(q, ret_why);
+	if (r)
+		return r;
+	r = open_db(q, ret_why);
+	if (!r) {
+		sqlite_hook(q);
+		if (!q->host->sync_folder(q->path))
+			return 0;
+		r = SQLITE_IOERR_DIR_FSYNC;
+	}
+	if (r == SQLITE_BUSY)
+		*ret_why = sqlite3_mprintf(
+			"%s: another process uses it%s", q->path, advice(-EBUSY));
+	else if (*ret_why)
+		*ret_why = sqlite3_mprintf("%s: %z%s", q->path, *ret_why, advice(errno_of(r)));
+	else
+		*ret_why = sqlite3_mprintf("%s: %s%s", q->path,
+			q->db ? sqlite3_errmsg(q->db) : sqlite3_errstr(r), advice(errno_of(r)));
+	sqlite_close(q);
+	return errno_of(r);
+}
+
+void sqlite_close(struct sqlite *q)
+{
+	for (int i = 0; i < SQL_STATEMENTS; i++) {
+		sqlite3_finalize(q->statements[i]);
+		q->statements[i] = NULL;
+	}
+	sqlite3_close(q->db);
+	q->db = NULL;
+}
+
+int sqlite_checkpoint(struct sqlite *q)
+{
+	int frames = 0, copied = 0;
+	int r = sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
+
+	if (!r && frames == copied)
+		q->log_copied = true;
+	return r;
+}
+
+static int read_queue(struct sqlite *q, sqlite3_stmt *s)
+{
+	const char *name = (const char *)sqlite3_column_text(s, 2);
+	int64_t number = sqlite3_column_int64(s, 0), uid = sqlite3_column_int64(s, 1);
+	struct sqlite_counts holds = {
+		.timers = sqlite3_column_int64(s, 3),
+		.parked = sqlite3_column_int64(s, 4),
+		.bytes = sqlite3_column_int64(s, 5),
+	};
+	int r;
+
+	if (number < 1 || number > UINT32_MAX || uid < 0 || uid > UINT32_MAX || !name || !*name ||
+		strlen(name) > PROTO_QUEUE_NAME_MAX)
+		return SQLITE_CORRUPT;
+	r = sqlite_queues_add(q->queues, (uint32_t)number, (uint32_t)uid, name, &holds);
+	return !r ? SQLITE_OK : r == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
+}
+
+int sqlite_read_queues(struct sqlite *q)
+{
+	sqlite3_stmt *s;
+	int r = sqlite3_prepare_v2(
+		q->db, "SELECT number, uid, name, timers, parked, bytes FROM queues", -1, &s, NULL);
+
+	if (r)
+		return r;
+	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
+		r = read_queue(q, s);
+		if (r)
+			break;
+	}
+	sqlite3_finalize(s);
+	return r == SQLITE_DONE ? SQLITE_OK : r;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queues that the store knows, and what each queue and each user holds.
+ *
+ * All of it is in memory, so that a limit and a listing cost no read of the file. The store's thread
+ * changes the counts, with each transaction. Other threads read them: the lock guards that.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "store.h"
+
+/* What a queue or a user holds. */
+struct sqlite_counts {
+	int64_t timers, parked, bytes;
+};
+
+struct sqlite_user {
+	uint32_t uid;
+	struct sqlite_counts holds; /* as of the last commit */
+	struct sqlite_counts more;  /* by the transaction under way; the thread's alone */
+	uint64_t queues;	    /* that hold something */
+};
+
+struct sqlite_queue {
+	uint32_t number, uid;
+	char name[PROTO_QUEUE_NAME_MAX + 1];
+	struct sqlite_user *user;
+	struct sqlite_counts holds, more;  /* as of the user */
+	bool touched;			   /* it is in sqlite_queues::touched */
+	struct sqlite_queue *touched_next; /* sqlite_queues::touched */
+};
+
+struct sqlite_queues {
+	pthread_mutex_t lock;
+	struct sqlite_queue **at; /* by number - 1; NULL: no such number */
+	size_t room;
+	uint32_t last;		      /* the greatest number */
+	void *by_name, *by_uid;	      /* tsearch(3) */
+	struct sqlite_user all;	      /* of everybody */
+	struct sqlite_queue *touched; /* by the transaction under way; the thread's alone */
+};
+
+void sqlite_queues_init(struct sqlite_queues *q);
+void sqlite_queues_free(struct sqlite_queues *q);
+
+/* Makes a queue known that has a row. -ENOMEM; -EBADMSG: the number or the name is used already. */
+int sqlite_queues_add(struct sqlite_queues *q, uint32_t number, uint32_t uid, const char *name,
+	const struct sqlite_counts *holds);
+/* The number of (uid, name), a new one if need be. -ENOMEM. */
+int sqlite_queues_open(
+	struct sqlite_queues *q, uint32_t uid, const char *name, uint32_t *ret_number);
+/* The queue of that number; NULL: there is none. It stays as long as q does. */
+struct sqlite_queue *sqlite_queues_get(struct sqlite_queues *q, uint32_t number);
+/* PROTO_QUEUE_OWN: everybody. */
+void sqlite_queues_usage(struct sqlite_queues *q, uint32_t uid, struct store_usage *ret);
+/* Queues of a user behind a number. ret: room for most. Return: how many. */
+size_t sqlite_queues_list(struct sqlite_queues *q, uint32_t uid, uint32_t after,
+	struct store_queue *ret, size_t most, bool *ret_more);
+
+/* The transaction under way changes what a queue holds. */
+void sqlite_queues_touch(
+	struct sqlite_queues *q, struct sqlite_queue *queue, const struct sqlite_counts *more);
+/* The transaction has ended: its changes count, or are forgotten. */
+void sqlite_queues_end(struct sqlite_queues *q, bool committed);

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rows of timers and of parked wakes, each with its entries in the indexes and its share in its
+ * queue's counts. Nobody else writes these tables.
+ */
+#include "sqlite.h"
+
+#include <string.h>
+
+/* PROTO_FOREVER is NULL in the file. What is greater than INT64_MAX was refused before. */
+static void bind_span(sqlite3_stmt *s, int column, uint64_t span)
+{
+	if (span == PROTO_FOREVER)
+		sqlite3_bind_null(s, column);
+	else
+		sqlite3_bind_int64(s, column, (int64_t)span);
+}
+
+static uint64_t column_span(sqlite3_stmt *s, int column)
+{
+	if (sqlite3_column_type(s, column) == SQLITE_NULL)
+		return PROTO_FOREVER;
+	return (uint64_t)sqlite3_column_int64(s, column);
+}
+
+static void bind_label(sqlite3_stmt *s, int column, const struct store_timer *t)
+{
+	size_t size = strnlen(t->label, sizeof(t->label));
+
+	if (size)
+		sqlite3_bind_text(s, column, t->label, (int)size, SQLITE_STATIC);
+	else
+		sqlite3_bind_null(s, column);
+}
+
+/* The key and payload, which nobody changes before the statement is done. */
+static void bind_data(sqlite3_stmt *s, int column, const struct store_timer *t)
+{
+	if (t->key_size)
+		sqlite3_bind_text(s, column, t->key, t->key_size, SQLITE_STATIC);
+	else
+		sqlite3_bind_null(s, column);
+	if (t->payload_size)
+		sqlite3_bind_blob(s, column + 1, t->payload, (int)t->payload_size, SQLITE_STATIC);
+	else
+		sqlite3_bind_null(s, column + 1);
+}
+
+void sqlite_column_timer(sqlite3_stmt *s, struct store_timer *ret)
+{
+	const void *label = sqlite3_column_blob(s, 14);
+	size_t label_size = (size_t)sqlite3_column_bytes(s, 14);
+	uint64_t revived = (uint64_t)sqlite3_column_int64(s, 13);
+
+	*ret = (struct store_timer){
+		.id = (uint64_t)sqlite3_column_int64(s, 0),
+		.queue = (uint32_t)sqlite3_column_int64(s, 1),
+		.clock = (uint8_t)sqlite3_column_int(s, 2),
+		.flags = (uint8_t)sqlite3_column_int(s, 3),
+		.due = (uint64_t)sqlite3_column_int64(s, 4),
+		.ready = (uint64_t)sqlite3_column_int64(s, 5),
+		.slack = column_span(s, 6),
+		.every = (uint64_t)sqlite3_column_int64(s, 7),
+		.max_late = column_span(s, 8),
+		.count = (uint32_t)sqlite3_column_int64(s, 9),
+		.number = (uint32_t)sqlite3_column_int64(s, 10),
+		.attempt = (uint32_t)sqlite3_column_int64(s, 11),
+		.max_attempts = (uint32_t)sqlite3_column_int64(s, 12),
+		.key = sqlite3_column_blob(s, 15),
+		.key_size = (uint16_t)sqlite3_column_bytes(s, 15),
+		.payload = sqlite3_column_blob(s, 16),
+		.payload_size = (uint32_t)sqlite3_column_bytes(s, 16),
+	};
+	ret->timer = revived ? revived : ret->id;
+	if (label)
+		memcpy(ret->label, label,
+			label_size < sizeof(ret->label) ? label_size : sizeof(ret->label));
+}
+
+int sqlite_find(struct sqlite *q, uint64_t id, struct store_timer *ret)
+{
+	sqlite3_stmt *s = sqlite_use(q, SQL_FIND);
+	int r;
+
+	sqlite3_bind_int64(s, 1, (int64_t)id);
+	r = sqlite3_step(s);
+	if (r == SQLITE_ROW)
+		sqlite_column_timer(s, ret);
+	return r;
+}
+
+/* The next id behind `after` that has this hash, in one part of the index; 0: none. */
+static int next_of_hash(struct sqlite *q, enum sqlite_statement statement, uint64_t hash,
+	uint64_t after, uint64_t *ret)
+{
+	sqlite3_stmt *s = sqlite_use(q, statement);
+	int r;
+
+	sqlite3_bind_int64(s, 1, (int64_t)hash);
+	sqlite3_bind_int64(s, 2, (int64_t)after);
+	r = sqlite3_step(s);
+	*ret = r == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(s, 0) : 0;
+	sqlite3_reset(s);
+	return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
+static int find_in(struct sqlite *q, enum sqlite_statement statement, uint64_t hash, uint32_t queue,
+	const char *key, size_t size, uint64_t *ret)
+{
+	struct store_timer t;
+	uint64_t id = 0;
+	int r;
+
+	for (;;) {
+		r = next_of_hash(q, statement, hash, id, &id);
+		if (r || !id)
+			break;
+		r = sqlite_find(q, id, &t);
+		if (r == SQLITE_ROW && t.queue == queue && t.key_size == size &&
+			!memcmp(t.key, key, size)) {
+			sqlite_use(q, SQL_FIND);
+			break;
+		}
+		if (r != SQLITE_ROW && r != SQLITE_DONE)
+			return r;
+	}
+	*ret = id;
+	return r == SQLITE_ROW ? SQLITE_OK : r;
+}
+
+int sqlite_find_key(struct sqlite *q, uint32_t queue, const char *key, size_t size, uint64_t *ret)
+{
+	uint64_t hash = sqlite_hash(q, queue, key, size);
+	int r = SQLITE_OK;
+
+	*ret = 0;
+	if (q->recent_keys)
+		r = find_in(q, SQL_RECENT_KEYS_FIND, hash, queue, key, size, ret);
+	if (!r && !*ret)
+		r = find_in(q, SQL_KEYS_FIND, hash, queue, key, size, ret);
+	return r;
+}
+
+int sqlite_touch(struct sqlite *q, uint32_t number, int64_t timers, int64_t parked, int64_t bytes)
+{
+	struct sqlite_counts more = {.timers = timers, .parked = parked, .bytes = bytes};
+	struct sqlite_queue *queue = sqlite_queues_get(q->queues, number);
+
+	if (!queue) /* of a row that names a queue which has none */
+		return SQLITE_CORRUPT;
+	sqlite_queues_touch(q->queues, queue, &more);
+	return SQLITE_OK;
+}
+
+static int64_t bytes_of(const struct store_timer *t)
+{
+	return (int64_t)t->key_size + t->payload_size;
+}
+
+/* A parked wake that waits again has a row of its own, and is not found by its key: another timer
+ * may have that by now. */
+static bool is_revived(const struct store_timer *t)
+{
+	return t->timer != t->id;
+}
+
+static struct sqlite_due due_of(const struct store_timer *t)
+{
+	return (struct sqlite_due){t->queue, t->clock, t->ready, t->id};
+}
+
+int sqlite_insert(struct sqlite *q, const struct store_timer *t)
+{
+	sqlite3_stmt *s = sqlite_use(q, SQL_INSERT);
+	struct sqlite_due due = due_of(t);
+	int r;
+
+	sqlite3_bind_int64(s, 1, (int64_t)t->id);
+	sqlite3_bind_int64(s, 2, t->queue);
+	sqlite3_bind_int(s, 3, t->clock);
+	sqlite3_bind_int(s, 4, t->flags);
+	sqlite3_bind_int64(s, 5, (int64_t)t->due);
+	sqlite3_bind_int64(s, 6, (int64_t)t->ready);
+	bind_span(s, 7, t->slack);
+	sqlite3_bind_int64(s, 8, (int64_t)t->every);
+	bind_span(s, 9, t->max_late);
+	sqlite3_bind_int64(s, 10, t->count);
+	sqlite3_bind_int64(s, 11, t->number);
+	sqlite3_bind_int64(s, 12, t->attempt);
+	sqlite3_bind_int64(s, 13, t->max_attempts);
+	if (is_revived(t))
+		sqlite3_bind_int64(s, 14, (int64_t)t->timer);
+	else
+		sqlite3_bind_null(s, 14);
+	bind_label(s, 15, t);
+	bind_data(s, 16, t);
+	r = sqlite_finish(s);
+	if (!r)
+		r = sqlite_due_add(q, &due);
+	if (!r && t->key_size && !is_revived(t))
+		r = sqlite_key_add(q, sqlite_hash(q, t->queue, t->key, t->key_size), t->id);
+	return r ? r : sqlite_touch(q, t->queue, 1, 0, bytes_of(t));
+}
+
+int sqlite_remove(struct sqlite *q, const struct store_timer *t)
+{
+	struct sqlite_due due = due_of(t);
+	sqlite3_stmt *s;
+	int r = sqlite_touch(q, t->queue, -1, 0, -bytes_of(t));
+
+	/* First what needs the key: it may lie in the row that goes. */
+	if (!r && t->key_size && !is_revived(t))
+		r = sqlite_key_remove(q, sqlite_hash(q, t->queue, t->key, t->key_size), t->id);
+	if (!r)
+		r = sqlite_due_remove(q, &due);
+	sqlite_use(q, SQL_FIND);
+	s = sqlite_use(q, SQL_DELETE);
+	sqlite3_bind_int64(s, 1, (int64_t)due.id);
+	return r ? r : sqlite_finish(s);
+}
+
+int sqlite_park(struct sqlite *q, const struct store_timer *t)
+{
+	sqlite3_stmt *s = sqlite_use(q, SQL_PARKED_INSERT);
+
+	sqlite3_bind_int64(s, 1, t->queue);
+	sqlite3_bind_int64(s, 2, (int64_t)t->timer);
+	sqlite3_bind_int64(s, 3, t->number);
+	sqlite3_bind_int(s, 4, t->clock);
+	sqlite3_bind_int(s, 5, t->flags);
+	sqlite3_bind_int64(s, 6, (int64_t)t->due);
+	bind_span(s, 7, t->slack);
+	sqlite3_bind_int64(s, 8, (int64_t)t->every);
+	sqlite3_bind_int64(s, 9, t->count);
+	sqlite3_bind_int64(s, 10, t->attempt);
+	bind_label(s, 11, t);
+	bind_data(s, 12, t);
+	return sqlite_touch(q, t->queue, 0, 1, bytes_of(t)) ?: sqlite_finish(s);
+}
+
+int sqlite_update(struct sqlite *q, const struct store_timer *was, const struct store_timer *t)
+{
+	struct sqlite_due before = due_of(was), after = due_of(t);
+	sqlite3_stmt *s = sqlite_use(q, SQL_UPDATE);
+	int r = SQLITE_OK;
+
+	sqlite3_bind_int64(s, 1, (int64_t)t->id);
+	sqlite3_bind_int64(s, 2, (int64_t)t->due);
+	sqlite3_bind_int64(s, 3, (int64_t)t->ready);
+	bind_span(s, 4, t->slack);
+	sqlite3_bind_int64(s, 5, (int64_t)t->every);
+	sqlite3_bind_int64(s, 6, t->count);
+	sqlite3_bind_int64(s, 7, t->number);
+	sqlite3_bind_int64(s, 8, t->attempt);
+	sqlite_use(q, SQL_FIND);
+	r = sqlite_finish(s);
+	if (r || before.ready == after.ready)
+		return r;
+	r = sqlite_due_remove(q, &before);
+	return r ? r : sqlite_due_add(q, &after);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The store of durable timers: what timerqd asks of SQLite, and of PostgreSQL.
+ *
+ * The interface is asynchronous. An operation is started, and its result comes from process() once
+ * the store's descriptor is readable. At most one commit is under way at a time; what arrives
+ * meanwhile is the next one. So a thousand clients share one sync, and there is no timer and no
+ * window to tune.
+ *
+ * A commit is a list of changes. Each change succeeds or is refused by itself; what succeeded is on
+ * disk as a whole, or nothing of it is. Reads see whole commits only.
+ *
+ * A row is a wake to come: (queue, id, number). `due` is the instant for which the wake is; `ready`
+ * is the instant from which it may be delivered, which a retry moves. The rows of a queue on one
+ * clock are a lane. A lane is delivered in the order of (ready, id). Delivery itself changes nothing
+ * in the store.
+ *
+ * Results are handed out in the order in which they took effect: a read sees the changes of exactly
+ * those commits whose done() was called before it is answered.
+ *
+ * Instants are microseconds of the timer's clock as timerqd counts it: see clocks.h. They are at most
+ * INT64_MAX, which SQL can hold; PROTO_FOREVER stands for "none".
+ *
+ * Not thread-safe: one thread owns a store. An implementation may keep a thread behind it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/clocks.h"
+#include "queue.h"
+
+/* A durable timer with its next wake, or one parked wake of it. */
+struct store_timer {
+	uint64_t id;	/* of the row; at most PROTO_ID_BITS; a store never uses one again */
+	uint64_t timer; /* by which clients know it: id, but for a revived wake of a timer that goes
+			 * on */
+	uint64_t due, ready, slack, every, max_late;
+	uint32_t queue;	  /* the store's number of it, from 1 */
+	uint32_t number;  /* of the wake to come, from 1 */
+	uint32_t attempt; /* deliveries of that wake that were counted */
+	uint32_t count, max_attempts;
+	uint8_t clock, flags; /* PROTO_WAKE_SYSTEM */
+	bool parked;
+	uint16_t key_size;
+	uint32_t payload_size;
+	char label[PROTO_LABEL_MAX];
+	const char *key;     /* key_size bytes, not terminated */
+	const void *payload; /* payload_size bytes; NULL in a listing */
+};
+
+/* A queue, as a listing shows it. */
+struct store_queue {
+	uint32_t number, uid;
+	char name[PROTO_QUEUE_NAME_MAX + 1];
+	uint64_t timers; /* that wait; without parked ones */
+	uint64_t due;	 /* of these, ready by the instants that were given */
+	uint64_t parked;
+	uint64_t bytes;		      /* of keys and payloads, parked ones included */
+	uint64_t first[PROTO_CLOCKS]; /* ready of each lane's first; PROTO_FOREVER: none */
+};
+
+/* What a user holds. */
+struct store_usage {
+	uint64_t queues, timers, parked; /* timers: without parked ones */
+	uint64_t bytes;
+};
+
+enum store_state {
+	STORE_OK,
+	STORE_FULL,   /* no space: puts are refused, deletions may still go through */
+	STORE_FAILED, /* a write or a sync failed: nothing is answered as stored any more */
+	STORE_AWAY,   /* the database cannot be reached */
+};
+
+enum store_change_type {
+	STORE_PUT,	  /* a new row; keep: a row of that key stays as it is */
+	STORE_CANCEL,	  /* by id or key: the timer goes; by id its parked wakes, too */
+	STORE_RESCHEDULE, /* by id or key: due, slack, every and count; attempts begin anew, and the
+			   * number is one more: nothing said of the wake before is meant for it.
+			   * Not of a revived wake */
+	/* These name a wake by queue, id and number. */
+	STORE_REMOVE,  /* acknowledged, and no wake follows */
+	STORE_ADVANCE, /* acknowledged: the next wake is number + 1, at due = ready */
+	STORE_DELAY,   /* retried, or given back with a count: ready and attempt */
+	STORE_PARK,    /* parked; due is that of the next wake, PROTO_FOREVER: none follows */
+	STORE_REVIVE,  /* by id alone: its parked wakes are ready at `ready`, attempt 0 */
+};
+
+struct store_change {
+	enum store_change_type type;
+	bool keep;
+	bool relative;		  /* reschedule: due is a span from now[the timer's clock] */
+	struct store_timer timer; /* key and payload are borrowed until done() */
+	uint64_t now[PROTO_CLOCKS];
+	uint32_t limit_timers; /* put: of the owner of the queue; 0: no limit */
+	uint64_t limit_bytes;
+	/* Results, which the store writes before done(). */
+	uint32_t status;   /* enum proto_status, enum proto_queue_status */
+	uint32_t flags;	   /* enum proto_queue_stored_flag */
+	uint64_t id, due;  /* of the row that stands now, or that went */
+	uint64_t replaced; /* put: the row that went; 0: none. reschedule: the row that moved */
+	uint32_t removed;  /* cancel, revive: rows that it concerned */
+	uint8_t clock;	   /* of the row */
+	struct proto_queue_stored *answer; /* written as well, if not NULL */
+	struct store_change *next;
+};
+
+/* A client's put packet, whose changes are in the commit: see proto_queue_hello. */
+struct store_put {
+	uint8_t token[PROTO_QUEUE_TOKEN_SIZE];
+	uint64_t serial;
+	const struct proto_queue_stored *answers; /* of all records, refused ones included */
+	size_t count;
+	struct store_put *next;
+};
+
+/* How many put packets a client may have unanswered, and the store remembers for each token. */
+#define STORE_PUTS 64
+
+struct store_commit {
+	struct store_change *changes;
+	struct store_put *puts;
+	struct clocks_stored clocks;
+	/* Called by process(). error: 0, or -ENOSPC, -EIO …: then nothing of it stands. */
+	void (*done)(struct store_commit *commit, int error);
+	void *userdata;
+};
+
+struct store;
+
+/* Answers to reads, called by process(). What they point to is valid during the call. error: 0, or a
+ * negative errno, and n is 0 then. */
+struct store_reader {
+	/* load: rows in order. next: ready of the lane's first row behind them; PROTO_FOREVER: none.
+	 * list: more says whether to go on. */
+	void (*rows)(struct store_reader *r, const struct store_timer *rows, size_t n,
+		uint64_t next, bool more, int error);
+	void (*queues)(struct store_reader *r, const struct store_queue *queues, size_t n,
+		bool more, int error);
+	/* find_puts: the answers to one put packet; then once with n 0 and the last serial. */
+	void (*put)(struct store_reader *r, uint64_t serial,
+		const struct proto_queue_stored *answers, size_t n, int error);
+	/* purge: how many rows went. */
+	void (*purged)(struct store_reader *r, uint64_t n, uint64_t bytes, bool more, int error);
+	void *userdata;
+};
+
+/* Where a listing goes on: behind this row. Zero it to begin. */
+struct store_position {
+	uint64_t ready, id;
+	uint32_t clock, number;
+};
+
+/* What an implementation provides. Each returns 0 or a negative errno at once; a read that was
+ * started ends by a call of its reader. Reads of one store are answered in order. */
+struct store_ops {
+	/* A clean stop: ends what is under way, writes clocks, frees the store. NULL: as a crash
+	 * would. */
+	void (*close)(struct store *s, const struct clocks_stored *clocks);
+	/* Readable while process() has results to hand out. */
+	int (*get_fd)(const struct store *s);
+	void (*process)(struct store *s);
+	/* ret_why: a sentence; valid until the next call of process(). */
+	enum store_state (*state)(const struct store *s, const char **ret_why);
+
+	/* -EBUSY: one is under way. The commit and all that it points to stay untouched until
+	 * done(). */
+	int (*commit)(
+		struct store *s, struct store_commit *commit); /* changes NULL: the clocks alone */
+
+	/* The number of (uid, name), which lasts as long as the process. A queue that holds nothing
+	 * leaves nothing on disk. Without I/O. -ENOMEM. */
+	int (*open_queue)(struct store *s, uint32_t uid, const char *name, uint32_t *ret_number);
+
+	/* What a user holds (PROTO_QUEUE_OWN: everybody), as of the last commit. Without I/O. */
+	void (*usage)(const struct store *s, uint32_t uid, struct store_usage *ret);
+
+	/* The puts of a token that the store still knows, the oldest first. */
+	int (*find_puts)(struct store *s, const uint8_t *token, struct store_reader *r);
+
+	/* Rows of a lane behind (ready, id), ready by `until`, with keys and payloads: at most n, and
+	 * fewer where they would be over 4 MB. */
+	int (*load)(struct store *s, uint32_t queue, unsigned int clock, uint64_t ready,
+		uint64_t id, uint64_t until, size_t n, struct store_reader *r);
+
+	/* Rows of a queue behind a position, waiting or parked, without payloads. */
+	int (*list)(struct store *s, uint32_t queue, bool parked,
+		const struct store_position *after, size_t n, struct store_reader *r);
+
+	/* Queues of a user (PROTO_QUEUE_OWN: everybody's), by number, behind `after`. now: by which
+	 * `due` is counted. */
+	int (*queues)(struct store *s, uint32_t uid, uint32_t after, size_t n,
+		const uint64_t now[static PROTO_CLOCKS], struct store_reader *r);
+
+	/* Removes rows of a queue, at most n. */
+	int (*purge)(
+		struct store *s, uint32_t queue, bool parked, size_t n, struct store_reader *r);
+};
+
+/* The head of an implementation's own struct. */
+struct store {
+	const struct store_ops *ops;
+};

@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The thread behind the SQLite store, and what is said to it and heard from it.
+ *
+ * The loop hands jobs to the thread in one list, and gets them back in another one, in order; an
+ * eventfd says that there are some. One mutex guards both lists and the state. The connection to
+ * SQLite is the thread's alone.
+ *
+ * Between jobs the thread does what nobody waits for: it merges the indexes (sqlite.h), copies the
+ * log into the file (a checkpoint) when the log is long, and recovers what has failed.
+ */
+#include "store_sqlite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "sqlite_jobs.h"
+#include "sqlite_log.h"
+
+/* After a failure: how long until recovery is tried, again and again; each span is double the one
+ * before, up to the second. The first try is made at once. Microseconds. */
+#define RECOVER_AGAIN_US UINT64_C(10000000)
+#define RECOVER_MOST_US	 UINT64_C(600000000)
+
+struct jobs {
+	struct job *first, *last;
+};
+
+struct store_sqlite {
+	struct store base;
+	struct sqlite q;	     /* the thread's */
+	struct sqlite_queues queues; /* it has a lock of its own */
+	char *path;
+	int event;
+	pthread_t thread;
+	uint64_t recover_at, recover_span; /* the thread's; CLOCK_MONOTONIC */
+	bool committing;		   /* the loop's: a commit is on its way or at work */
+	char said[256];			   /* the loop's: what state() has told */
+	pthread_mutex_t lock;		   /* guards what follows */
+	pthread_cond_t wake;
+	struct jobs waiting, done;
+	bool ending;
+	enum store_state state;
+	char why[256];
+};
+
+static struct store_sqlite *of(struct store *s)
+{
+	return (struct store_sqlite *)s;
+}
+
+static void push(struct jobs *jobs, struct job *job)
+{
+	job->next = NULL;
+	if (jobs->last)
+		jobs->last->next = job;
+	else
+		jobs->first = job;
+	jobs->last = job;
+}
+
+static struct job *pop(struct jobs *jobs)
+{
+	struct job *job = jobs->first;
+
+	if (job)
+		jobs->first = job->next;
+	if (!jobs->first)
+		jobs->last = NULL;
+	return job;
+}
+
+/* Whether the last failed write, to the log or the file, exceeded a quota. SQLite tells of a disk that
+ * is full only, and keeps no errno of a failed commit. */
+static bool exceeds_quota(sqlite3 *db)
+{
+	sqlite3_file *log = NULL;
+	int in_log = 0, in_file = 0;
+
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &in_file);
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	if (log && log->pMethods)
+		log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &in_log);
+	return in_file == EDQUOT || in_log == EDQUOT;
+}
+
+/* What a result says: -ENOSPC: there is no space, and what was to be written was not; -ENOMEM: the
+ * same of memory; -EIO: what is on disk is not known. */
+static int errno_of(const struct store_sqlite *s, int result)
+{
+	if ((result & 0xff) == SQLITE_FULL)
+		return -ENOSPC;
+	if (result == SQLITE_IOERR_WRITE && s->q.db && exceeds_quota(s->q.db))
+		return -ENOSPC;
+	return (result & 0xff) == SQLITE_NOMEM || result == SQLITE_IOERR_NOMEM ? -ENOMEM : -EIO;
+}
+
+/* The loop looks at the state when the descriptor says so. */
+static void set_state(struct store_sqlite *s, enum store_state state, const char *why)
+{
+	bool changed;
+
+	pthread_mutex_lock(&s->lock);
+	changed = s->state != state;
+	s->state = state;
+	snprintf(s->why, sizeof(s->why), "%s", why);
+	pthread_mutex_unlock(&s->lock);
+	if (changed)
+		eventfd_write(s->event, 1);
+}
+
+static bool has_failed(struct store_sqlite *s)
+{
+	bool failed;
+
+	pthread_mutex_lock(&s->lock);
+	failed = s->state == STORE_FAILED;
+	pthread_mutex_unlock(&s->lock);
+	return failed;
+}
+
+static void fail(struct store_sqlite *s, const char *why)
+{
+	s->recover_at = 0;
+	s->recover_span = RECOVER_AGAIN_US;
+	set_state(s, STORE_FAILED, why);
+}
+
+/* Notes what an attempt to write, or to read, says about the store. Return: 0, or a negative errno. */
+static int note(struct store_sqlite *s, int result, bool wrote)
+{
+	int error = result ? errno_of(s, result) : 0;
+	const char *why = sqlite3_errstr(result); /* the connection tells of the rollback */
+
+	if (error == -ENOSPC)
+		set_state(s, STORE_FULL, why);
+	else if (error == -EIO)
+		fail(s, why);
+	else if (!error && wrote)
+		set_state(s, STORE_OK, "");
+	return error;
+}
+
+/* After a write that failed nothing is written any more. Without a connection nothing is read,
+ * either: recovery was tried, and failed. */
+static void run_job(struct store_sqlite *s, struct job *job)
+{
+	bool writes = job->type == JOB_COMMIT || job->type == JOB_PURGE;
+	int r;
+
+	if ((writes && has_failed(s)) || !s->q.db) {
+		job->error = -EIO;
+		return;
+	}
+	if (job->type == JOB_COMMIT)
+		r = sqlite_commit(&s->q, job->commit);
+	else if (job->type == JOB_PURGE)
+		r = sqlite_purge(&s->q, job->queue, job->parked, job->most, &job->next_ready,
+			&job->bytes, &job->more);
+	else
+		r = sqlite_read(&s->q, job);
+	job->error = note(s, r, writes);
+}
+
+static bool recover(struct store_sqlite *s)
+{
+	uint64_t now = sqlite_log_now();
+	char *why = NULL;
+	int r;
+
+	if (now < s->recover_at)
+		return false;
+	r = sqlite_recover(&s->q, &why);
+	if (!r) {
+		set_state(s, STORE_OK, "");
+	} else {
+		s->recover_at = now + s->recover_span;
+		if (s->recover_span < RECOVER_MOST_US)
+			s->recover_span *= 2;
+		if (why)
+			set_state(s, STORE_FAILED, why);
+	}
+	sqlite3_free(why);
+	return true;
+}
+
+/* What nobody waits for. idle: no job waits. Return: whether it is to be called again at once. */
+static bool tidy(struct store_sqlite *s, bool idle)
+{
+	struct sqlite *q = &s->q;
+	uint64_t recent = q->recent_due > q->recent_keys ? q->recent_due : q->recent_keys;
+	uint32_t frames = q->log_copied ? 0 : q->log_frames;
+
+	if (has_failed(s))
+		return recover(s);
+	if (frames >= q->tuning.log_max || (idle && frames >= q->tuning.log_idle))
+		return !note(s, sqlite_checkpoint(q), false);
+	if (sqlite_wants_merge(q) && (idle || recent >= 2 * q->tuning.recent_max))
+		return !note(s, sqlite_merge(q), true);
+	return false;
+}
+
+static void finish(struct store_sqlite *s, struct job *job)
+{
+	bool tell;
+
+	pthread_mutex_lock(&s->lock);
+	tell = !s->done.first;
+	push(&s->done, job);
+	pthread_mutex_unlock(&s->lock);
+	if (tell)
+		eventfd_write(s->event, 1);
+}
+
+/* Waits for a job, or until recovery is tried again. The lock is held. */
+static void wait_for_work(struct store_sqlite *s)
+{
+	uint64_t at = s->recover_at;
+	struct timespec until = {
+		.tv_sec = (time_t)(at / 1000000),
+		.tv_nsec = (long)(at % 1000000) * 1000,
+	};
+
+	if (s->state == STORE_FAILED)
+		pthread_cond_timedwait(&s->wake, &s->lock, &until);
+	else
+		pthread_cond_wait(&s->wake, &s->lock);
+}
+
+static void *work(void *userdata)
+{
+	struct store_sqlite *s = userdata;
+	bool ending = false, again = true;
+
+	while (!ending) {
+		struct job *job;
+
+		pthread_mutex_lock(&s->lock);
+		while (!again && !s->waiting.first && !s->ending) {
+			wait_for_work(s);
+			again = s->state == STORE_FAILED;
+		}
+		job = pop(&s->waiting);
+		ending = !job && s->ending;
+		pthread_mutex_unlock(&s->lock);
+		if (job) {
+			run_job(s, job);
+			finish(s, job);
+		}
+		again = !ending && tidy(s, !job);
+		/* What was tidied while jobs waited does not keep idle time from the rest. */
+		again = again || job;
+	}
+	return NULL;
+}
+
+static int submit(struct store *store, struct job *job, struct store_reader *reader)
+{
+	struct store_sqlite *s = of(store);
+
+	if (!job)
+		return -ENOMEM;
+	job->reader = reader;
+	pthread_mutex_lock(&s->lock);
+	push(&s->waiting, job);
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+static int sqlite_store_commit(struct store *store, struct store_commit *commit)
+{
+	struct store_sqlite *s = of(store);
+	struct job *job;
+
+	if (s->committing)
+		return -EBUSY;
+	job = job_new(JOB_COMMIT);
+	if (!job)
+		return -ENOMEM;
+	job->commit = commit;
+	s->committing = true;
+	return submit(store, job, NULL);
+}
+
+static int sqlite_store_open_queue(
+	struct store *store, uint32_t uid, const char *name, uint32_t *ret)
+{
+	return sqlite_queues_open(&of(store)->queues, uid, name, ret);
+}
+
+static void sqlite_store_usage(const struct store *store, uint32_t uid, struct store_usage *ret)
+{
+	struct store_sqlite *s = (struct store_sqlite *)(uintptr_t)store;
+
+	sqlite_queues_usage(&s->queues, uid, ret);
+}
+
+static int sqlite_store_find_puts(struct store *store, const uint8_t *token, struct store_reader *r)
+{
+	struct job *job = job_new(JOB_FIND_PUTS);
+
+	if (job)
+		memcpy(job->token, token, sizeof(job->token));
+	return submit(store, job, r);
+}
+
+static int sqlite_store_load(struct store *store, uint32_t queue, unsigned int clock,
+	uint64_t ready, uint64_t id, uint64_t until, size_t n, struct store_reader *r)
+{
+	struct job *job = job_new(JOB_LOAD);
+
+	if (job) {
+		job->queue = queue;
+		job->clock = clock;
+		job->after.ready = ready;
+		job->after.id = id;
+		job->until = until;
+		job->most = n;
+	}
+	return submit(store, job, r);
+}
+
+static int sqlite_store_list(struct store *store, uint32_t queue, bool parked,
+	const struct store_position *after, size_t n, struct store_reader *r)
+{
+	struct job *job = job_new(JOB_LIST);
+
+	if (job) {
+		job->queue = queue;
+		job->parked = parked;
+		job->after = *after;
+		job->most = n;
+	}
+	return submit(store, job, r);
+}
+
+static int sqlite_store_queues(struct store *store, uint32_t uid, uint32_t after, size_t n,
+	const uint64_t now[static PROTO_CLOCKS], struct store_reader *r)
+{
+	struct job *job = job_new(JOB_QUEUES);
+
+	if (job) {
+		job->uid = uid;
+		job->after.number = after;
+		job->most = n;
+		memcpy(job->now, now, sizeof(job->now));
+	}
+	return submit(store, job, r);
+}
+
+static int sqlite_store_purge(
+	struct store *store, uint32_t queue, bool parked, size_t n, struct store_reader *r)
+{
+	struct job *job = job_new(JOB_PURGE);
+
+	if (job) {
+		job->queue = queue;
+		job->parked = parked;
+		job->most = n;
+	}
+	return submit(store, job, r);
+}
+
+static void hand_out_puts(struct job *job, size_t n)
+{
+	const uint8_t *at = job->data;
+	struct sqlite_put_head head = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&head, at, sizeof(head));
+		at += sizeof(head);
+		job->reader->put(
+			job->reader, head.serial, (const struct proto_queue_stored *)at, head.n, 0);
+		at += head.n * sizeof(struct proto_queue_stored);
+	}
+	job->reader->put(job->reader, head.serial, NULL, 0, job->error);
+}
+
+static void hand_out(struct store_sqlite *s, struct job *job)
+{
+	struct store_reader *r = job->reader;
+	size_t n = job->error ? 0 : job->n;
+
+	switch (job->type) {
+	case JOB_COMMIT:
+		s->committing = false;
+		job->commit->done(job->commit, job->error);
+		return;
+	case JOB_QUEUES:
+		r->queues(r, job->queues, n, job->more, job->error);
+		return;
+	case JOB_FIND_PUTS:
+		hand_out_puts(job, n);
+		return;
+	case JOB_PURGE:
+		r->purged(r, job->next_ready, job->bytes, !job->error && job->more, job->error);
+		return;
+	default:
+		r->rows(r, job->timers, n, job->next_ready, job->more, job->error);
+		return;
+	}
+}
+
+static void sqlite_store_process(struct store *store)
+{
+	struct store_sqlite *s = of(store);
+	struct job *job;
+	eventfd_t n;
+
+	eventfd_read(s->event, &n);
+	for (;;) {
+		pthread_mutex_lock(&s->lock);
+		job = pop(&s->done);
+		pthread_mutex_unlock(&s->lock);
+		if (!job)
+			return;
+		hand_out(s, job);
+		job_free(job);
+	}
+}
+
+static int sqlite_store_get_fd(const struct store *store)
+{
+	return ((const struct store_sqlite *)store)->event;
+}
+
+static enum store_state sqlite_store_state(const struct store *store, const char **ret_why)
+{
+	struct store_sqlite *s = (struct store_sqlite *)(uintptr_t)store;
+	enum store_state state;
+
+	pthread_mutex_lock(&s->lock);
+	state = s->state;
+	memcpy(s->said, s->why, sizeof(s->said));
+	pthread_mutex_unlock(&s->lock);
+	*ret_why = s->said;
+	return state;
+}
+
+static void store_free(struct store_sqlite *s)
+{
+	struct job *job;
+
+	while ((job = pop(&s->waiting)) || (job = pop(&s->done)))
+		job_free(job);
+	sqlite_queues_free(&s->queues);
+	free(s->path);
+	if (s->event >= 0)
+		close(s->event);
+	pthread_cond_destroy(&s->wake);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+static void sqlite_store_close(struct store *store, const struct clocks_stored *clocks)
+{
+	struct store_sqlite *s = of(store);
+	struct store_commit last = {0};
+
+	pthread_mutex_lock(&s->lock);
+	s->ending = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+	if (clocks && s->state != STORE_FAILED) {
+		last.clocks = *clocks;
+		if (!sqlite_commit(&s->q, &last))
+			sqlite_checkpoint(&s->q);
+	}
+	sqlite_close(&s->q);
+	store_free(s);
+}
+
+static const struct store_ops ops = {
+	.close = sqlite_store_close,
+	.get_fd = sqlite_store_get_fd,
+	.process = sqlite_store_process,
+	.state = sqlite_store_state,
+	.commit = sqlite_store_commit,
+	.open_queue = sqlite_store_open_queue,
+	.usage = sqlite_store_usage,
+	.find_puts = sqlite_store_find_puts,
+	.load = sqlite_store_load,
+	.list = sqlite_store_list,
+	.queues = sqlite_store_queues,
+	.purge = sqlite_store_purge,
+};
+
+/* The thread takes no signal: they are the loop's. */
+static int start_thread(struct store_sqlite *s)
+{
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&s->thread, NULL, work, s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -r;
+}
+
+/* Opens the file and reads what is kept in memory. ret_why: to be freed with sqlite3_free(). */
+static int open_file(struct store_sqlite *s, struct clocks_stored *ret_clocks, char **ret_why)
+{
+	int r = sqlite_open(&s->q, ret_why);
+
+	if (r)
+		return r;
+	r = sqlite_read_queues(&s->q);
+	if (!r)
+		r = sqlite_read_clocks(&s->q, ret_clocks);
+	if (!r)
+		return 0;
+	*ret_why = sqlite3_mprintf(
+		"%s: %s; restore the file and its -wal from a copy, or move both "
+		"away",
+		s->path, sqlite3_errstr(r));
+	sqlite_close(&s->q);
+	return r == SQLITE_NOMEM ? -ENOMEM : -EBADMSG;
+}
+
+static int init(struct store_sqlite *s, const char *path, const struct sqlite_host *host,
+	const struct sqlite_tuning *tuning)
+{
+	pthread_condattr_t attributes;
+
+	s->base.ops = &ops;
+	s->path = strdup(path);
+	s->q.path = s->path;
+	s->q.host = host ? host : &sqlite_host_default;
+	s->q.tuning = tuning ? *tuning : sqlite_tuning_default;
+	s->q.queues = &s->queues;
+	s->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	sqlite_queues_init(&s->queues);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	return !s->path ? -ENOMEM : s->event < 0 ? -errno : 0;
+}
+
+int store_sqlite_open(struct store **ret, const char *path, const struct sqlite_host *host,
+	const struct sqlite_tuning *tuning, struct clocks_stored *ret_clocks, char **ret_why)
+{
+	struct store_sqlite *s = calloc(1, sizeof(*s));
+	char *why = NULL;
+	int r;
+
+	*ret_why = NULL;
+	if (!s)
+		return -ENOMEM;
+	r = init(s, path, host, tuning);
+	if (!r)
+		r = open_file(s, ret_clocks, &why);
+	if (!r) {
+		r = start_thread(s);
+		if (r)
+			sqlite_close(&s->q);
+	}
+	if (r) {
+		*ret_why = why ? strdup(why) : NULL;
+		sqlite3_free(why);
+		store_free(s);
+		return r;
+	}
+	*ret = &s->base;
+	return 0;
+}

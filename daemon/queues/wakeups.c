@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "wakeups.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+/* How often a timerd that has never been there is looked for, microseconds. */
+#define LOOK_US UINT64_C(1000000)
+
+static const struct {
+	enum toytimer_clock clock;
+	unsigned int flags;
+} kinds[WAKEUPS] = {
+	{TOYTIMER_MONOTONIC, 0},
+	{TOYTIMER_BOOTTIME, 0},
+	{TOYTIMER_REALTIME, 0},
+	{TOYTIMER_BOOTTIME, TOYTIMER_WAKE_SYSTEM},
+	{TOYTIMER_REALTIME, TOYTIMER_WAKE_SYSTEM},
+};
+
+static int timer_event(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	struct wakeups *w = userdata;
+
+	(void)t;
+	for (unsigned int i = 0; i < WAKEUPS; i++)
+		if (event->last && w->timers[i] == event->timer) {
+			w->timers[i] = 0;
+			w->set[i] = PROTO_FOREVER;
+		}
+	if (event->type == TOYTIMER_REFUSED)
+		log_print(w->log, LOG_WARNING, "timerd refuses a timer: %s",
+			toytimer_strerror(event->error));
+	w->woken(w->userdata);
+	return 0;
+}
+
+static int handle_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct wakeups *w = userdata;
+	int r;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	do
+		r = toytimer_process(w->t);
+	while (r > 0);
+	if (r < 0 && !w->away)
+		log_print(w->log, LOG_WARNING, "timerd: %s", toytimer_strerror(r));
+	w->away = r < 0;
+	return 0;
+}
+
+static int look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct wakeups *w = userdata;
+	int r = toytimer_open(&w->t, w->path);
+
+	(void)usec;
+	if (r >= 0)
+		r = sd_event_add_io(
+			w->event, &w->source, toytimer_get_fd(w->t), EPOLLIN, handle_ready, w);
+	if (r >= 0) {
+		if (w->away)
+			log_print(w->log, LOG_NOTICE, "timerd is there");
+		w->away = false;
+		w->woken(w->userdata);
+		return 0;
+	}
+	w->t = toytimer_unref(w->t);
+	if (!w->away)
+		log_print(w->log, LOG_WARNING,
+			"timerd cannot be reached (%s); timers wait until it is there",
+			toytimer_strerror(r));
+	w->away = true;
+	r = sd_event_source_set_time_relative(source, LOOK_US);
+	return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int wakeups_init(struct wakeups *w, sd_event *event, struct log *log, const char *path,
+	void (*woken)(void *userdata), void *userdata)
+{
+	*w = (struct wakeups){
+		.event = event,
+		.log = log,
+		.path = path,
+		.woken = woken,
+		.userdata = userdata,
+	};
+	for (unsigned int i = 0; i < WAKEUPS; i++)
+		w->wanted[i] = w->set[i] = PROTO_FOREVER;
+	return sd_event_add_time_relative(event, &w->again, CLOCK_BOOTTIME, 0, 0, look, w);
+}
+
+void wakeups_close(struct wakeups *w)
+{
+	sd_event_source_disable_unref(w->source);
+	sd_event_source_disable_unref(w->again);
+	toytimer_unref(w->t);
+	*w = (struct wakeups){0};
+}
+
+void wakeups_set(struct wakeups *w, unsigned int which, uint64_t due)
+{
+	w->wanted[which] = due;
+}
+
+static int set_one(struct wakeups *w, unsigned int i)
+{
+	toytimer_registration r;
+	int e;
+
+	memset(&r, 0, sizeof(r));
+	r.due = w->wanted[i];
+	r.clock = kinds[i].clock;
+	r.flags = kinds[i].flags;
+	r.label = "queues";
+	r.handler = timer_event;
+	r.userdata = w;
+	if (w->wanted[i] == PROTO_FOREVER)
+		e = w->timers[i] ? toytimer_cancel_async(w->t, w->timers[i]) : 0;
+	else if (w->timers[i])
+		e = toytimer_rearm_async(w->t, w->timers[i], &r);
+	else
+		e = toytimer_register_async(w->t, &r, &w->timers[i]);
+	/* Its last wake has arrived: timer_event() handles the wake, and the next flush comes after. */
+	if (e == -ENOENT)
+		return 0;
+	if (e < 0)
+		return e;
+	if (w->wanted[i] == PROTO_FOREVER)
+		w->timers[i] = 0;
+	w->set[i] = w->wanted[i];
+	return 0;
+}
+
+int wakeups_flush(struct wakeups *w)
+{
+	int r = 0;
+
+	if (!w->t)
+		return 0;
+	for (unsigned int i = 0; i < WAKEUPS && r >= 0; i++)
+		if (w->wanted[i] != w->set[i])
+			r = set_one(w, i);
+	return r < 0 ? r : toytimer_flush(w->t);
+}

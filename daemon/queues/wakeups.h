@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timerqd's own wake-ups: volatile timers at timerd, one for each clock, and one more for each clock
+ * that can wake the machine. timerd sleeps for timerqd as for everybody else.
+ *
+ * A timerd that is not there is waited for, and said once. What is due meanwhile is delivered as soon
+ * as it is back: libtoytimer registers again by itself, and a wake of the past comes at once.
+ */
+#pragma once
+
+#include <systemd/sd-event.h>
+#include <toytimer.h>
+
+#include "../log.h"
+#include "proto.h"
+
+/* monotonic, boottime, realtime; boottime and realtime that wake the machine. */
+#define WAKEUPS 5
+
+struct wakeups {
+	sd_event *event;
+	struct log *log;
+	const char *path; /* of timerd's socket; NULL: as libtoytimer finds it */
+	toytimer *t;	  /* NULL: timerd has not been there yet */
+	sd_event_source *source, *again;
+	uint64_t timers[WAKEUPS]; /* 0: none */
+	uint64_t wanted[WAKEUPS], slack[WAKEUPS], set[WAKEUPS];
+	bool away; /* that was said */
+	/* Called at each wake: time has passed. */
+	void (*woken)(void *userdata);
+	void *userdata;
+};
+
+/* event, log, path: borrowed. Return: 0, or a negative errno. */
+int wakeups_init(struct wakeups *w, sd_event *event, struct log *log, const char *path,
+	void (*woken)(void *userdata), void *userdata);
+void wakeups_close(struct wakeups *w);
+
+/* Wants to be woken at an instant of the kernel's clock; PROTO_FOREVER: not at all. which: below
+ * WAKEUPS. O(1), and a request to timerd only where it differs from before. */
+void wakeups_set(struct wakeups *w, unsigned int which, uint64_t due);
+
+/* Sends what was set. Return: 0, or a negative errno. */
+int wakeups_flush(struct wakeups *w);

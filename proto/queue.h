@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What timerqd and its clients say to each other: the durable half of the protocol.
+ *
+ * Header, byte order, units, serials and answers are those of proto.h. Two things are new. A packet
+ * may end with an area of bytes, after its records: keys, payloads and names lie there, and a record
+ * says where (an offset from the area's start, and a size). And a request names a queue by the
+ * number that PROTO_QUEUE_OPEN gave it on this connection, so that a name is sent once.
+ *
+ * The codec checks all records of a packet against its area before anybody looks at one: every
+ * offset + size lies within the area.
+ *
+ * A connection begins with PROTO_QUEUE_HELLO. Its magic differs from timerd's, so a client that
+ * connects to the wrong daemon is told so at once.
+ */
+#pragma once
+
+#include "proto.h"
+
+/* "TTMQ", little-endian. */
+#define PROTO_QUEUE_MAGIC   UINT32_C(0x514d5454)
+#define PROTO_QUEUE_VERSION 1
+
+#define PROTO_QUEUE_SOCKET_SYSTEM "/run/timerd/queues"
+#define PROTO_QUEUE_SOCKET_USER	  "timerd/queues" /* below $XDG_RUNTIME_DIR */
+
+#define PROTO_QUEUE_NAME_MAX	64    /* bytes; A-Z a-z 0-9 . _ - */
+#define PROTO_QUEUE_KEY_MAX	64    /* bytes of printable UTF-8 */
+#define PROTO_QUEUE_PAYLOAD_MAX 16384 /* bytes, of any kind */
+#define PROTO_QUEUE_WINDOW_MAX	10000 /* unacknowledged wakes of a consumer */
+#define PROTO_QUEUE_TOKEN_SIZE	16    /* bytes */
+#define PROTO_QUEUE_OPEN_MAX	1024  /* queues that a connection may have open */
+
+enum proto_queue_opcode {
+	/* Requests; each is answered by one packet with the same serial and PROTO_ANSWER set. */
+	PROTO_QUEUE_HELLO = 0x20,
+	PROTO_QUEUE_OPEN = 0x21,       /* a name gets its number */
+	PROTO_QUEUE_PUT = 0x22,	       /* header.cursor is the put's serial: see below */
+	PROTO_QUEUE_CANCEL = 0x23,     /* by id or key */
+	PROTO_QUEUE_RESCHEDULE = 0x24, /* by id or key */
+	PROTO_QUEUE_CONSUME = 0x25,    /* this connection becomes a consumer */
+	PROTO_QUEUE_DETACH = 0x26,     /* its unacknowledged wakes go back, uncounted */
+	PROTO_QUEUE_ACK = 0x27,
+	PROTO_QUEUE_RETRY = 0x28,  /* a delivered wake comes again, later */
+	PROTO_QUEUE_REVIVE = 0x29, /* a parked wake is due again */
+	PROTO_QUEUE_PURGE = 0x2a,  /* removes a slice; header.cursor of the answer: 1 = go on */
+	PROTO_QUEUE_LIST = 0x2b,   /* header.cursor as in PROTO_LIST */
+	PROTO_QUEUE_QUEUES = 0x2c, /* likewise */
+	PROTO_QUEUE_STATUS = 0x2d,
+
+	/* Events; serial 0. PROTO_GOING_AWAY and PROTO_ERROR are the same as timerd's. */
+	PROTO_QUEUE_WAKE = 0x120,
+	PROTO_QUEUE_LOST = 0x121, /* this connection is no consumer of that queue any more */
+};
+
+/* What became of a record; numbers go on where enum proto_status ends. 32 to 63 refuse one record.
+ * A cancel, acknowledgement and retry use PROTO_E_NO_SUCH_TIMER as timerd does. */
+enum proto_queue_status {
+	PROTO_Q_QUEUE = 32,	    /* no such queue number on this connection */
+	PROTO_Q_NAME = 33,	    /* not a queue name */
+	PROTO_Q_KEY = 34,	    /* a key that is empty, too long, or not printable UTF-8 */
+	PROTO_Q_PAYLOAD = 35,	    /* a payload over PROTO_QUEUE_PAYLOAD_MAX */
+	PROTO_Q_WINDOW = 36,	    /* a window out of 1 to PROTO_QUEUE_WINDOW_MAX */
+	PROTO_Q_BYTES_USER = 37,    /* --max-bytes-per-user */
+	PROTO_Q_USER = 38,	    /* a dynamic uid, or the overflow uid, owns no queue */
+	PROTO_Q_STORE_FULL = 39,    /* no space: nothing was stored */
+	PROTO_Q_STORE_FAILED = 40,  /* the store does not take writes after an I/O error */
+	PROTO_Q_STORE_AWAY = 41,    /* the database cannot be reached */
+	PROTO_Q_STORE_UNKNOWN = 42, /* sent, but not known whether stored: put again, same serial */
+	PROTO_Q_ATTACHED = 43,	    /* this connection consumes that queue already */
+	PROTO_Q_QUEUES = 44,	    /* PROTO_QUEUE_OPEN_MAX */
+	PROTO_Q_PARKED = 45,	    /* not a parked wake */
+};
+
+enum proto_queue_flag {
+	/* PROTO_RELATIVE and PROTO_WAKE_SYSTEM keep their bits. */
+	PROTO_QUEUE_KEEP = 1 << 4, /* put: a timer of that key stays as it is */
+};
+
+enum proto_queue_stored_flag {
+	PROTO_QUEUE_REPLACED = 1 << 0, /* a timer of that key went */
+	PROTO_QUEUE_KEPT = 1 << 1,     /* id and due are those of the timer that was there */
+};
+
+enum proto_queue_list_flag {
+	PROTO_QUEUE_PARKED = 1 << 0, /* list, purge: parked wakes alone */
+	PROTO_QUEUE_ALL = 1 << 1,    /* queues: everybody's; root only */
+};
+
+/* A timer's state in a listing. */
+enum proto_queue_state {
+	PROTO_QUEUE_WAITING = 0,
+	PROTO_QUEUE_HELD = 1, /* its clock is not believed yet */
+	PROTO_QUEUE_DUE = 2,
+	PROTO_QUEUE_UNACKED = 3,
+	PROTO_QUEUE_IS_PARKED = 4,
+};
+
+/*
+ * A put is stored once. The client chooses a token at random when its handle is made, and numbers
+ * its put packets from 1 on in header.cursor. The store keeps for each token the last number and
+ * what was answered, for a day, in the transaction of the put. A client that lost its connection
+ * sends what was not answered again, in order, with the same numbers; a number that is stored
+ * already gets its old answer and stores nothing.
+ */
+struct proto_queue_hello {
+	uint32_t magic;	  /* PROTO_QUEUE_MAGIC */
+	uint16_t version; /* the highest that the client speaks */
+	uint16_t reserved;
+	uint64_t capabilities;
+	uint8_t token[PROTO_QUEUE_TOKEN_SIZE]; /* all zero: this client never puts */
+	uint64_t answered; /* the client has the answers to its puts up to this number */
+};
+
+struct proto_queue_hello_answer {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t reserved;
+	uint64_t capabilities;
+	uint64_t instance; /* differs in each life of timerqd */
+	uint32_t pid;
+	uint32_t reserved2;
+};
+
+/* flags 0: the client's own queue of that name. */
+struct proto_queue_open {
+	uint32_t uid; /* the owner; PROTO_QUEUE_OWN: the client. Another's: root only */
+	uint16_t name_size;
+	uint16_t reserved;
+	uint32_t name; /* offset */
+	uint32_t reserved2;
+};
+#define PROTO_QUEUE_OWN UINT32_MAX
+
+struct proto_queue_opened {
+	uint32_t queue; /* its number on this connection, from 1; 0 if refused */
+	uint32_t status;
+};
+
+struct proto_queue_put {
+	uint64_t due; /* instant, or span with PROTO_RELATIVE */
+	uint64_t slack;
+	uint64_t every;
+	uint64_t max_late;     /* of the first delivery; PROTO_FOREVER: no limit */
+	uint32_t count;	       /* as in proto_register */
+	uint32_t max_attempts; /* 0: no limit of the timer's own */
+	uint32_t queue;
+	uint8_t clock;
+	uint8_t flags;
+	uint16_t key_size; /* 0: none */
+	uint32_t data;	   /* offset: the key, then the payload */
+	uint32_t payload_size;
+	char label[PROTO_LABEL_MAX];
+};
+
+/* Answers PROTO_QUEUE_PUT and PROTO_QUEUE_RESCHEDULE, a record each, in order. It is sent once the
+ * records are on disk. */
+struct proto_queue_stored {
+	uint64_t id;  /* 0 if refused */
+	uint64_t due; /* the next due, absolute on its clock */
+	uint32_t status;
+	uint32_t flags; /* enum proto_queue_stored_flag */
+};
+
+/* Names a timer of a queue: by key if key_size is not 0, else by id. */
+struct proto_queue_cancel {
+	uint64_t id;
+	uint32_t queue;
+	uint32_t key; /* offset */
+	uint16_t key_size;
+	uint8_t reserved[6];
+};
+
+/* Answers cancel, acknowledge, retry, revive, consume, detach and purge: a record each, in order. */
+struct proto_queue_done {
+	uint64_t id; /* of the timer; purge: how many were removed; else 0 */
+	uint32_t status;
+	uint32_t reserved;
+};
+
+/* Keeps id, key, clock, label and payload; ends the attempts of a wake that waits to be retried. */
+struct proto_queue_reschedule {
+	uint64_t id;
+	uint64_t due;
+	uint64_t slack;
+	uint64_t every;
+	uint32_t count;
+	uint32_t queue;
+	uint32_t key; /* offset */
+	uint16_t key_size;
+	uint8_t flags; /* PROTO_RELATIVE */
+	uint8_t reserved;
+};
+
+struct proto_queue_consume {
+	uint32_t queue;
+	uint32_t window;       /* 1 to PROTO_QUEUE_WINDOW_MAX */
+	uint32_t max_attempts; /* 0: no limit of the consumer's own */
+	uint32_t reserved;
+	uint64_t ack_within; /* 0: no limit */
+};
+
+struct proto_queue_detach {
+	uint32_t queue;
+	uint32_t reserved;
+};
+
+/* Names one wake. */
+struct proto_queue_ack {
+	uint64_t id;
+	uint64_t term; /* of the lease under which it came; 0 on one host */
+	uint32_t number;
+	uint32_t queue;
+};
+
+struct proto_queue_retry {
+	uint64_t id;
+	uint64_t term;
+	uint64_t delay; /* span from now */
+	uint32_t number;
+	uint32_t queue;
+};
+
+struct proto_queue_revive {
+	uint64_t id;
+	uint32_t queue;
+	uint32_t reserved;
+};
+
+/* PROTO_QUEUE_PURGE and PROTO_QUEUE_LIST. */
+struct proto_queue_list {
+	uint32_t queue;
+	uint32_t flags; /* enum proto_queue_list_flag */
+};
+
+struct proto_queue_listed {
+	uint64_t id;
+	uint64_t due;
+	int64_t left; /* due - now on its clock; negative: late */
+	uint64_t slack;
+	uint64_t every;
+	uint32_t fired; /* wakes that were acknowledged or parked so far */
+	uint32_t count;
+	uint32_t attempt; /* deliveries of the present wake so far */
+	uint32_t payload_size;
+	uint32_t key; /* offset */
+	uint16_t key_size;
+	uint8_t clock;
+	uint8_t flags; /* PROTO_WAKE_SYSTEM */
+	uint8_t state; /* enum proto_queue_state */
+	uint8_t reserved[7];
+	char label[PROTO_LABEL_MAX];
+};
+
+/* PROTO_QUEUE_QUEUES. */
+struct proto_queue_queues {
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+struct proto_queue_info {
+	uint64_t timers;
+	uint64_t due; /* not delivered, or delivered and not acknowledged */
+	uint64_t unacked;
+	uint64_t parked;
+	uint64_t consumers;
+	uint64_t oldest; /* how late the oldest due is; PROTO_FOREVER: none is due */
+	uint64_t next;	 /* until the next due; PROTO_FOREVER: none */
+	uint64_t term;	 /* of the lease; 0 on one host */
+	uint32_t uid;
+	uint32_t name; /* offset */
+	uint16_t name_size;
+	uint16_t host_size;
+	uint32_t host; /* offset; of the lease's holder */
+};
+
+enum proto_queue_store_state {
+	PROTO_QUEUE_STORE_OK = 0,
+	PROTO_QUEUE_STORE_FULL = 1,
+	PROTO_QUEUE_STORE_FAILED = 2,
+	PROTO_QUEUE_STORE_AWAY = 3,
+};
+
+/* PROTO_QUEUE_STATUS has no record; it is answered with one of these. The counts are since the start
+ * of timerqd. */
+struct proto_queue_status_answer {
+	char version[PROTO_VERSION_TEXT_MAX];
+	uint64_t uptime;
+	uint64_t clients;
+	uint64_t queues;
+	uint64_t timers;
+	uint64_t unacked;
+	uint64_t parked;
+	uint64_t stored;
+	uint64_t delivered;
+	uint64_t acknowledged;
+	uint64_t retried;
+	uint64_t missed;
+	uint64_t dropped;
+	uint64_t refused;
+	uint32_t pid;
+	uint32_t store; /* enum proto_queue_store_state */
+};
+
+struct proto_queue_wake {
+	uint64_t id;
+	uint64_t due;
+	uint64_t late;	   /* sent - due */
+	uint64_t overruns; /* further periods that had passed when it was sent */
+	uint64_t term;	   /* of the lease; 0 on one host */
+	uint32_t number;   /* 1 for a timer's first wake; the same across redelivery */
+	uint32_t attempt;  /* 1 for the first delivery that is counted */
+	uint32_t queue;
+	uint32_t data; /* offset: the key, then the payload */
+	uint32_t payload_size;
+	uint16_t key_size;
+	uint8_t clock;
+	uint8_t flags; /* PROTO_WAKE_LAST: once acknowledged, the timer is gone */
+	char label[PROTO_LABEL_MAX];
+};
+
+struct proto_queue_lost {
+	uint32_t queue;
+	uint32_t status; /* enum proto_queue_status; 0: the lease went to another host */
+};
+
+static_assert(sizeof(struct proto_queue_hello) == 40, "the wire");
+static_assert(sizeof(struct proto_queue_hello_answer) == 32, "the wire");
+static_assert(sizeof(struct proto_queue_open) == 16, "the wire");
+static_assert(sizeof(struct proto_queue_opened) == 8, "the wire");
+static_assert(sizeof(struct proto_queue_put) == 80, "the wire");
+static_assert(sizeof(struct proto_queue_stored) == 24, "the wire");
+static_assert(sizeof(struct proto_queue_cancel) == 24, "the wire");
+static_assert(sizeof(struct proto_queue_done) == 16, "the wire");
+static_assert(sizeof(struct proto_queue_reschedule) == 48, "the wire");
+static_assert(sizeof(struct proto_queue_consume) == 24, "the wire");
+static_assert(sizeof(struct proto_queue_detach) == 8, "the wire");
+static_assert(sizeof(struct proto_queue_ack) == 24, "the wire");
+static_assert(sizeof(struct proto_queue_retry) == 32, "the wire");
+static_assert(sizeof(struct proto_queue_revive) == 16, "the wire");
+static_assert(sizeof(struct proto_queue_list) == 8, "the wire");
+static_assert(sizeof(struct proto_queue_listed) == 96, "the wire");
+static_assert(sizeof(struct proto_queue_queues) == 8, "the wire");
+static_assert(sizeof(struct proto_queue_info) == 80, "the wire");
+static_assert(sizeof(struct proto_queue_status_answer) == 136, "the wire");
+static_assert(sizeof(struct proto_queue_wake) == 88, "the wire");
+static_assert(sizeof(struct proto_queue_lost) == 8, "the wire");

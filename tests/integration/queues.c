@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "queues.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ARGUMENTS_MAX 32
+#define START_MS      20000
+
+static bool connects(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	bool done;
+
+	strcpy(address.sun_path, path);
+	done = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+	close(fd);
+	return done;
+}
+
+static void become_timerqd(const struct test_queues *d, char **argv)
+{
+	int log = open(d->timerd.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (log >= 0)
+		dup2(log, STDERR_FILENO);
+	execv(argv[0], argv);
+	_exit(127);
+}
+
+void queues_start(struct test_queues *d, ...)
+{
+	const char *argv[ARGUMENTS_MAX] = {daemon_binary("TIMERQD_BINARY"), "--socket", NULL,
+		"--state", NULL, "--timerd", NULL};
+	size_t n = 7;
+	va_list ap;
+
+	if (!d->timerd.pid)
+		daemon_start(&d->timerd, NULL);
+	snprintf(d->socket, sizeof(d->socket), "%s/queues", d->timerd.directory);
+	snprintf(d->state, sizeof(d->state), "%s/state", d->timerd.directory);
+	argv[2] = d->socket;
+	argv[4] = d->state;
+	argv[6] = daemon_socket(&d->timerd);
+	va_start(ap, d);
+	do {
+		assert_true(n < ARGUMENTS_MAX);
+		argv[n] = va_arg(ap, const char *);
+	} while (argv[n++]);
+	va_end(ap);
+	if (d->pid)
+		return;
+	fflush(NULL);
+	d->pid = fork();
+	assert_true(d->pid >= 0);
+	if (d->pid == 0)
+		become_timerqd(d, (char **)argv);
+	for (int ms = 0; !connects(d->socket); ms++) {
+		assert_int_equal(waitpid(d->pid, NULL, WNOHANG), 0);
+		assert_true(ms < START_MS);
+		usleep(1000);
+	}
+}
+
+static int end(struct test_queues *d, int signal)
+{
+	int status;
+
+	assert_true(d->pid > 0);
+	assert_int_equal(kill(d->pid, signal), 0);
+	while (waitpid(d->pid, &status, 0) < 0)
+		assert_int_equal(errno, EINTR);
+	d->pid = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void queues_kill(struct test_queues *d)
+{
+	end(d, daemon_kill_signal());
+}
+
+int queues_stop(struct test_queues *d)
+{
+	return end(d, SIGTERM);
+}
+
+void queues_clean(struct test_queues *d)
+{
+	static const char *const files[] = {"/queues.db", "/queues.db-wal", "/queues.db-shm"};
+	char path[256];
+
+	if (d->pid)
+		queues_kill(d);
+	for (size_t i = 0; d->state[0] && i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", d->state, files[i]);
+		unlink(path);
+	}
+	if (d->state[0])
+		rmdir(d->state);
+	daemon_clean(&d->timerd);
+	*d = (struct test_queues){0};
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files that are not the store's, or not whole: each is refused by one line that says which file and
+ * what to do, and every file stays byte for byte as it was. And a disk that is really full.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "ask.h"
+#include "sqlite.h"
+#include "store_sqlite.h"
+
+static char folder[32], db[64], wal[64];
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(folder, "/tmp/store-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	snprintf(db, sizeof(db), "%s/queues.db", folder);
+	snprintf(wal, sizeof(wal), "%s/queues.db-wal", folder);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char command[64];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	return system(command);
+}
+
+static struct store_change make_put(uint32_t queue, const char *payload)
+{
+	return (struct store_change){.type = STORE_PUT,
+		.timer = {.queue = queue,
+			.due = 1,
+			.ready = 1,
+			.number = 1,
+			.max_late = PROTO_FOREVER,
+			.payload = payload,
+			.payload_size = (uint32_t)strlen(payload)}};
+}
+
+static struct store *open_store(void)
+{
+	struct clocks_stored clocks;
+	struct store *s;
+	char *why;
+	int r = store_sqlite_open(&s, db, NULL, NULL, &clocks, &why);
+
+	if (r)
+		print_error("%s\n", why);
+	assert_int_equal(r, 0);
+	return s;
+}
+
+/* A store with some transactions in its log. It ends as by a kill. */
+static void make_store(unsigned int transactions)
+{
+	struct store *s = open_store();
+	uint32_t queue;
+
+	assert_int_equal(s->ops->open_queue(s, 7, "mail", &queue), 0);
+	for (unsigned int i = 0; i < transactions; i++) {
+		struct store_change c = make_put(queue, "payload");
+
+		assert_int_equal(ask_change(s, &c), 0);
+		assert_int_equal(c.status, PROTO_OK);
+	}
+	s->ops->close(s, NULL);
+}
+
+static void run_sql(const char *path, const char *text)
+{
+	sqlite3 *q;
+
+	assert_int_equal(sqlite3_open(path, &q), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(q, text, NULL, NULL, NULL), SQLITE_OK);
+	/* Else what was written stays in no log. */
+	sqlite3_db_config(q, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_close(q);
+}
+
+static void write_at(const char *path, off_t at, const void *bytes, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, bytes, size, at), size);
+	close(fd);
+}
+
+static off_t size_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) < 0 ? -1 : st.st_size;
+}
+
+static void sum_files(char ret[static 512])
+{
+	char command[256];
+	FILE *f;
+	size_t n;
+
+	/* The log that SQLite makes while it looks is empty, and holds nothing. */
+	snprintf(command, sizeof(command),
+		"cd %s && find . -type f -size +0 | sort | xargs -r cksum", folder);
+	f = popen(command, "r");
+	assert_non_null(f);
+	n = fread(ret, 1, 511, f);
+	ret[n] = 0;
+	pclose(f);
+}
+
+static void refused(const char *what)
+{
+	char before[512], after[512];
+	struct clocks_stored clocks;
+	struct store *s;
+	char *why = NULL;
+	int r;
+
+	sum_files(before);
+	r = store_sqlite_open(&s, db, NULL, NULL, &clocks, &why);
+	assert_true(r < 0);
+	assert_non_null(why);
+	if (!strstr(why, db) || !strstr(why, what) || strchr(why, '\n'))
+		print_error("'%s' does not say '%s' of %s in a line\n", why, what, db);
+	assert_non_null(strstr(why, db));
+	assert_non_null(strstr(why, what));
+	assert_null(strchr(why, '\n'));
+	free(why);
+	sum_files(after);
+	assert_string_equal(before, after);
+}
+
+static void is_no_sqlite_file(void **state)
+{
+	(void)state;
+	write_at(db, 0, "hello", 5);
+	refused("not a SQLite file; move it away");
+	write_at(db, 20000, "hello", 5);
+	refused("not a SQLite file; move it away");
+}
+
+static void is_another_application(void **state)
+{
+	(void)state;
+	run_sql(db, "CREATE TABLE t (x); PRAGMA application_id = 5");
+	refused("not one of timerqd");
+	unlink(db);
+	run_sql(db, "CREATE TABLE t (x)");
+	refused("not one of timerqd");
+	unlink(db);
+	run_sql(db, "PRAGMA journal_mode = WAL; CREATE TABLE t (x)");
+	refused("not one of timerqd");
+}
+
+static void is_newer(void **state)
+{
+	(void)state;
+	make_store(3);
+	run_sql(db, "PRAGMA wal_checkpoint; PRAGMA user_version = 2");
+	assert_true(size_of(wal) > 0);
+	refused("written by a newer timerqd"); /* so says its log alone */
+	run_sql(db, "PRAGMA wal_checkpoint(TRUNCATE)");
+	refused("written by a newer timerqd");
+}
+
+static void has_a_damaged_page(void **state)
+{
+	static char garbage[4096];
+
+	(void)state;
+	make_store(300);
+	run_sql(db, "PRAGMA wal_checkpoint(TRUNCATE)");
+	memset(garbage, 0xa5, sizeof(garbage));
+	for (off_t page = 1; page < size_of(db) / 4096; page += 7) {
+		char before[4096];
+		int fd = open(db, O_RDONLY | O_CLOEXEC);
+
+		assert_int_equal(pread(fd, before, sizeof(before), page * 4096), sizeof(before));
+		close(fd);
+		write_at(db, page * 4096, garbage, sizeof(garbage));
+		refused("restore the file and its -wal from a copy");
+		write_at(db, page * 4096, before, sizeof(before));
+	}
+	make_store(1);
+}
+
+/* A frame in the midst of the log: what follows was answered as stored. */
+static void has_a_damaged_log(void **state)
+{
+	(void)state;
+	make_store(40);
+	for (off_t at = 32 + 5 * 4120; at < size_of(wal) - 20 * 4120; at += 7 * 4120) {
+		uint8_t byte, other;
+		int fd = open(wal, O_RDONLY | O_CLOEXEC);
+
+		assert_int_equal(pread(fd, &byte, 1, at + 100), 1);
+		close(fd);
+		other = byte ^ 0xff;
+		write_at(wal, at + 100, &other, 1);
+		refused("log (-wal) is damaged");
+		write_at(wal, at + 100, &byte, 1);
+	}
+	write_at(wal, 9, "x", 1); /* the header */
+	refused("log (-wal) is damaged");
+}
+
+static void is_empty_with_a_log(void **state)
+{
+	(void)state;
+	make_store(3);
+	assert_int_equal(truncate(db, 0), 0);
+	refused("empty, but its -wal is not");
+	unlink(db);
+	refused("empty, but its -wal is not");
+}
+
+static void is_a_link(void **state)
+{
+	char other[64];
+
+	(void)state;
+	make_store(1);
+	snprintf(other, sizeof(other), "%s/other.db", folder);
+	assert_int_equal(rename(db, other), 0);
+	unlink(wal);
+	assert_int_equal(symlink(other, db), 0);
+	refused("no link");
+}
+
+static void is_in_use(void **state)
+{
+	int ready[2], status;
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	make_store(3);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		struct clocks_stored clocks;
+		struct store *s;
+		char *why;
+
+		if (store_sqlite_open(&s, db, NULL, NULL, &clocks, &why) ||
+			write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	refused("another process uses it");
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	close(ready[0]);
+	close(ready[1]);
+	make_store(1);
+}
+
+static void folder_refused(const char *what)
+{
+	char *why;
+
+	assert_true(store_sqlite_check_folder(folder, &why) < 0);
+	assert_non_null(why);
+	assert_non_null(strstr(why, folder));
+	assert_non_null(strstr(why, what));
+	free(why);
+}
+
+static void folder_is_not_ours(void **state)
+{
+	char *why;
+
+	(void)state;
+	assert_int_equal(store_sqlite_check_folder(folder, &why), 0);
+	chmod(folder, 0720);
+	folder_refused("others may write to it");
+	chmod(folder, 0702);
+	folder_refused("others may write to it");
+	chmod(folder, 0700);
+	if (geteuid() == 0 && chown(folder, 12345, 0) == 0)
+		folder_refused("owned by somebody else");
+}
+
+static void disk_is_full(void **state)
+{
+	static char big[16000];
+	struct store_change c;
+	struct ask_rows rows;
+	unsigned int held = 0;
+	struct store *s;
+	uint32_t queue;
+	int r;
+
+	(void)state;
+	if (mount("tmpfs", folder, "tmpfs", 0, "size=1M,mode=700") < 0) {
+		print_message("skipped: a tmpfs cannot be mounted: %s\n", strerror(errno));
+		skip();
+	}
+	memset(big, 'x', sizeof(big) - 1);
+	s = open_store();
+	assert_int_equal(s->ops->open_queue(s, 7, "mail", &queue), 0);
+	do {
+		c = make_put(queue, big);
+		r = ask_change(s, &c);
+		held += !r;
+	} while (!r && held < 1000);
+	assert_int_equal(r, -ENOSPC);
+	assert_true(ask_state(s, STORE_FULL));
+	ask_load(s, queue, 0, INT64_MAX, &rows);
+	assert_int_equal(rows.n, held);
+	assert_int_equal(mount("tmpfs", folder, "tmpfs", MS_REMOUNT, "size=8M"), 0);
+	c = make_put(queue, big);
+	assert_int_equal(ask_change(s, &c), 0);
+	assert_true(ask_state(s, STORE_OK));
+	s->ops->close(s, NULL);
+	s = open_store();
+	ask_load(s, queue, 0, INT64_MAX, &rows);
+	assert_int_equal(rows.n, held + 1);
+	s->ops->close(s, NULL);
+	assert_int_equal(umount(folder), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(is_no_sqlite_file),
+		TEST(is_another_application),
+		TEST(is_newer),
+		TEST(has_a_damaged_page),
+		TEST(has_a_damaged_log),
+		TEST(is_empty_with_a_log),
+		TEST(is_a_link),
+		TEST(is_in_use),
+		TEST(folder_is_not_ours),
+		TEST(disk_is_full),
+	};
+
+	return cmocka_run_group_tests_name("store files", tests, NULL, NULL);
+}

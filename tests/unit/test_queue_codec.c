@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The codec of the queues' packets against their golden packets, against every harm that a length can
+ * do to them, against each byte that a peer could change, and at the edges of what a record may say.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "queue_codec.h"
+#include "queue_forms.h"
+#include "vectors.h"
+
+static const char *const fault_names[CODEC_FAULTS] = {
+	[CODEC_OK] = "ok",
+	[CODEC_EMPTY] = "empty",
+	[CODEC_SHORT_HEADER] = "short-header",
+	[CODEC_OVERSIZE] = "oversize",
+	[CODEC_OPCODE] = "opcode",
+	[CODEC_RECORD_SIZE] = "record-size",
+	[CODEC_COUNT] = "count",
+	[CODEC_LENGTH] = "length",
+	[CODEC_SERIAL] = "serial",
+	[CODEC_STATUS] = "status",
+	[CODEC_AREA] = "area",
+};
+
+static const char *const check_names[] = {
+	[PROTO_OK] = "ok",
+	[PROTO_E_CLOCK] = "clock",
+	[PROTO_E_FLAGS] = "flags",
+	[PROTO_E_COUNT] = "count",
+	[PROTO_E_LABEL] = "label",
+	[PROTO_E_RANGE] = "range",
+	[PROTO_E_WAKE_CLOCK] = "wake-clock",
+	[PROTO_Q_KEY] = "key",
+	[PROTO_Q_PAYLOAD] = "payload",
+};
+#define N_CHECKS (sizeof(check_names) / sizeof(check_names[0]))
+
+static struct vectors vectors;
+static const char *vector_name;
+
+union record {
+	uint64_t align;
+	uint8_t bytes[256];
+	struct proto_queue_put put;
+	struct proto_queue_reschedule reschedule;
+};
+
+#define FOR_EACH_VECTOR(v) for (const struct vector *v = vectors.all; next_vector(v); v++)
+
+static bool next_vector(const struct vector *v)
+{
+	vector_name = v < vectors.all + vectors.n ? v->name : NULL;
+	return vector_name;
+}
+
+static int say_which(void **state)
+{
+	(void)state;
+	if (vector_name)
+		print_error("golden packet: %s\n", vector_name);
+	vector_name = NULL;
+	return 0;
+}
+
+static const struct form *find_form(uint16_t opcode)
+{
+	for (size_t i = 0; i < n_queue_forms; i++)
+		if (queue_forms[i].opcode == opcode)
+			return &queue_forms[i];
+	return NULL;
+}
+
+static enum codec_sender sender_of(const struct vector *v)
+{
+	return v->from_daemon ? CODEC_FROM_DAEMON : CODEC_FROM_CLIENT;
+}
+
+static bool is_ok(const struct vector *v)
+{
+	return strcmp(v->verdict, "ok") == 0;
+}
+
+static uint32_t check_record(const struct queue_codec_packet *p, const union record *record)
+{
+	if (p->header.opcode == PROTO_QUEUE_PUT)
+		return queue_codec_check_put(p, &record->put);
+	if (p->header.opcode == PROTO_QUEUE_RESCHEDULE)
+		return queue_codec_check_reschedule(p, &record->reschedule);
+	return PROTO_OK;
+}
+
+static void compare_struct(const struct vector *v, const struct vector_group *g,
+	const struct field *fields, size_t n_fields, const void *record)
+{
+	assert_int_equal(g->n_fields, n_fields);
+	for (size_t i = 0; i < n_fields; i++) {
+		const struct vector_field *f = &v->fields[g->first_field + i];
+		const struct field *in = &fields[i];
+
+		assert_string_equal(f->name, in->name);
+		assert_int_equal(f->offset - g->offset, in->offset);
+		assert_int_equal(f->width, in->width);
+		assert_true(f->text == in->text);
+		if (in->text)
+			assert_memory_equal(
+				(const uint8_t *)record + in->offset, f->bytes, in->width);
+		else
+			assert_true(field_number(in, record) == f->number);
+	}
+}
+
+static void decode_records(const struct vector *v, const struct queue_codec_packet *p)
+{
+	const struct form *form = find_form(p->header.opcode);
+	uint32_t index = 0;
+
+	assert_non_null(form);
+	assert_int_equal(p->header.record_size, form->size);
+	for (size_t g = 1; g < v->n_groups && v->groups[g].n_fields; g++, index++) {
+		union record record;
+
+		queue_codec_get(p, index, &record);
+		compare_struct(v, &v->groups[g], form->fields, form->n_fields, &record);
+		assert_string_equal(check_names[check_record(p, &record)], v->groups[g].check);
+	}
+	assert_int_equal(index, p->header.count);
+}
+
+/* A copy that ends where the packet ends, so that a sanitizer sees a byte read too many. */
+static void test_decode(void **state)
+{
+	(void)state;
+	FOR_EACH_VECTOR(v)
+	{
+		struct queue_codec_packet p, untouched;
+		uint8_t *copy = malloc(v->size ? v->size : 1);
+		enum codec_fault fault;
+
+		assert_non_null(copy);
+		if (v->size)
+			memcpy(copy, v->packet, v->size);
+		memset(&p, 0xa5, sizeof(p));
+		untouched = p;
+		fault = queue_codec_open(copy, v->size, sender_of(v), &p);
+		assert_string_equal(fault_names[fault], v->verdict);
+		if (fault) {
+			assert_memory_equal(&p, &untouched, sizeof(p));
+		} else {
+			compare_struct(v, &v->groups[0], header_fields, n_header_fields, &p.header);
+			decode_records(v, &p);
+		}
+		free(copy);
+	}
+}
+
+static void test_encode(void **state)
+{
+	static _Alignas(8) uint8_t buffer[QUEUE_CODEC_BUFFER];
+
+	(void)state;
+	FOR_EACH_VECTOR(v)
+	{
+		struct queue_codec_writer w;
+		struct queue_codec_packet p;
+
+		if (!is_ok(v))
+			continue;
+		assert_int_equal(queue_codec_open(v->packet, v->size, sender_of(v), &p), CODEC_OK);
+		memset(buffer, 0xa5, sizeof(buffer));
+		queue_codec_begin(&w, buffer, p.header.opcode, p.header.serial);
+		w.header.status = p.header.status;
+		for (uint32_t i = 0; i < p.header.count; i++) {
+			union record record;
+
+			assert_true(queue_codec_fits(&w, 0));
+			queue_codec_get(&p, i, &record);
+			queue_codec_put(&w, &record);
+		}
+		assert_int_equal(queue_codec_add_bytes(&w, p.area, p.area_size), 0);
+		assert_int_equal(queue_codec_end(&w, p.header.cursor), v->size);
+		assert_memory_equal(buffer, v->packet, v->size);
+	}
+}
+
+/* Every kind of packet, every fault and every refusal that the codec knows has a golden packet. */
+static void test_coverage(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < n_queue_forms; i++) {
+		size_t found = 0;
+
+		FOR_EACH_VECTOR(v)
+		found += is_ok(v) && (v->packet[0] | v->packet[1] << 8) == queue_forms[i].opcode;
+		assert_true(found > 0);
+	}
+	for (int fault = 0; fault < CODEC_FAULTS; fault++) {
+		size_t found = 0;
+
+		FOR_EACH_VECTOR(v)
+		found += strcmp(v->verdict, fault_names[fault]) == 0;
+		assert_true(found > 0);
+	}
+	for (size_t i = 0; i < N_CHECKS; i++) {
+		size_t found = 0;
+
+		FOR_EACH_VECTOR(v)
+		for (size_t g = 0; g < v->n_groups; g++)
+			found += check_names[i] && strcmp(v->groups[g].check, check_names[i]) == 0;
+		assert_true(found > 0 || !check_names[i]);
+	}
+}
+
+static void test_truncated(void **state)
+{
+	(void)state;
+	FOR_EACH_VECTOR(v)
+	{
+		struct queue_codec_packet p, whole;
+
+		if (!is_ok(v))
+			continue;
+		assert_int_equal(
+			queue_codec_open(v->packet, v->size, sender_of(v), &whole), CODEC_OK);
+		for (size_t size = 0; size < v->size - whole.area_size; size++) {
+			enum codec_fault fault = queue_codec_open(
+				v->packet, size, sender_of(v), &p);
+
+			assert_int_equal(fault,
+				size == 0				     ? CODEC_EMPTY
+					: size < sizeof(struct proto_header) ? CODEC_SHORT_HEADER
+									     : CODEC_LENGTH);
+		}
+		/* The last byte of the area is somebody's in each golden packet. */
+		if (whole.area_size)
+			assert_int_equal(queue_codec_open(v->packet, v->size - 1, sender_of(v), &p),
+				CODEC_AREA);
+	}
+}
+
+/* An accepted packet's records and what they point to can be read to the last byte. */
+static void read_if_accepted(const uint8_t *packet, size_t size, enum codec_sender sender)
+{
+	struct queue_codec_packet p;
+	const struct form *form;
+
+	if (queue_codec_open(packet, size, sender, &p) != CODEC_OK)
+		return;
+	form = find_form(p.header.opcode);
+	assert_non_null(form);
+	assert_int_equal(p.header.record_size, form->size);
+	assert_true(p.header.count <= form->most);
+	assert_true((p.header.serial != 0) == (p.header.opcode < PROTO_WAKE));
+	for (uint32_t i = 0; i < p.header.count; i++) {
+		union record record;
+		uint32_t status;
+
+		queue_codec_get(&p, i, &record);
+		status = check_record(&p, &record);
+		assert_true(status < N_CHECKS && check_names[status]);
+		if (p.header.opcode == PROTO_QUEUE_PUT && record.put.key_size)
+			assert_true((uint64_t)record.put.data + record.put.key_size +
+					record.put.payload_size <=
+				p.area_size);
+	}
+}
+
+static void test_corrupted(void **state)
+{
+	(void)state;
+	FOR_EACH_VECTOR(v)
+	{
+		uint8_t *packet = malloc(v->size + 1);
+		size_t limit = v->size < 320 ? v->size : 320;
+
+		assert_non_null(packet);
+		if (v->size)
+			memcpy(packet, v->packet, v->size);
+		for (size_t i = 0; i < limit; i++) {
+			for (unsigned int flip = 1; flip < 256; flip++) {
+				packet[i] = (uint8_t)(v->packet[i] ^ flip);
+				read_if_accepted(packet, v->size, CODEC_FROM_CLIENT);
+				read_if_accepted(packet, v->size, CODEC_FROM_DAEMON);
+			}
+			packet[i] = v->packet[i];
+		}
+		free(packet);
+	}
+}
+
+static void test_full(void **state)
+{
+	static _Alignas(8) uint8_t buffer[QUEUE_CODEC_BUFFER];
+	static const union record zeroes;
+
+	(void)state;
+	for (size_t i = 0; i < n_queue_forms; i++) {
+		const struct form *form = &queue_forms[i];
+		enum codec_sender sender = form->opcode < PROTO_ANSWER ? CODEC_FROM_CLIENT
+								       : CODEC_FROM_DAEMON;
+		struct queue_codec_writer w;
+		struct queue_codec_packet p;
+		size_t size;
+
+		queue_codec_begin(&w, buffer, form->opcode, form->opcode < PROTO_WAKE);
+		for (uint32_t k = 0; k < form->most; k++) {
+			assert_true(queue_codec_fits(&w, 0));
+			queue_codec_put(&w, &zeroes);
+		}
+		assert_false(queue_codec_fits(&w, 0));
+		size = queue_codec_end(&w, 0);
+		assert_true(size <= PROTO_PACKET_MAX);
+		assert_int_equal(queue_codec_open(buffer, size, sender, &p), CODEC_OK);
+		assert_int_equal(p.header.count, form->most);
+		assert_string_equal(queue_codec_opcode_name(form->opcode), form->name);
+	}
+}
+
+/* The area and the records share a packet to its last byte. */
+static void test_area_fits(void **state)
+{
+	static _Alignas(8) uint8_t buffer[QUEUE_CODEC_BUFFER];
+	static const uint8_t bytes[PROTO_PACKET_MAX];
+	size_t room = PROTO_PACKET_MAX - sizeof(struct proto_header) -
+		sizeof(struct proto_queue_put);
+	struct proto_queue_put put = {.payload_size = (uint32_t)room};
+	struct queue_codec_packet p;
+	struct queue_codec_writer w;
+
+	(void)state;
+	queue_codec_begin(&w, buffer, PROTO_QUEUE_PUT, 1);
+	assert_true(queue_codec_fits(&w, room));
+	assert_false(queue_codec_fits(&w, room + 1));
+	queue_codec_add_bytes(&w, bytes, room);
+	queue_codec_put(&w, &put);
+	assert_false(queue_codec_fits(&w, 0));
+	assert_int_equal(queue_codec_end(&w, 0), PROTO_PACKET_MAX);
+	assert_int_equal(
+		queue_codec_open(buffer, PROTO_PACKET_MAX, CODEC_FROM_CLIENT, &p), CODEC_OK);
+}
+
+static void test_requests_are_answered(void **state)
+{
+	(void)state;
+	for (uint16_t opcode = PROTO_QUEUE_HELLO; opcode <= PROTO_QUEUE_STATUS; opcode++) {
+		const struct form *request = find_form(opcode);
+		const struct form *answer = find_form(opcode | PROTO_ANSWER);
+
+		assert_non_null(request);
+		assert_non_null(answer);
+		assert_true(request->most <= answer->most);
+	}
+	for (uint32_t opcode = 0; opcode <= UINT16_MAX; opcode++)
+		if (!find_form((uint16_t)opcode))
+			assert_string_equal(queue_codec_opcode_name((uint16_t)opcode), "unknown");
+}
+
+static void test_names(void **state)
+{
+	char name[PROTO_QUEUE_NAME_MAX + 1];
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	assert_false(queue_codec_name_valid(name, 0));
+	for (size_t size = 1; size <= PROTO_QUEUE_NAME_MAX; size++)
+		assert_true(queue_codec_name_valid(name, size));
+	assert_false(queue_codec_name_valid(name, PROTO_QUEUE_NAME_MAX + 1));
+	for (unsigned int c = 0; c < 256; c++) {
+		bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			(c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+
+		name[2] = (char)c;
+		assert_int_equal(queue_codec_name_valid(name, 5), good);
+	}
+}
+
+static void test_keys(void **state)
+{
+	static const char *const bad[] = {"a\nb", "\x1b[2J", "\x7f", "\xc2\x85", "\xff", "\xc3",
+		"\xed\xa0\x80", "\xc0\x80", "\xf4\x90\x80\x80"};
+	static const char *const good[] = {
+		"a", " ", "a b/c:d%", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x95\x90"};
+	char key[PROTO_QUEUE_KEY_MAX + 1];
+
+	(void)state;
+	memset(key, 'k', sizeof(key));
+	assert_false(queue_codec_key_valid(key, 0));
+	for (size_t size = 1; size <= PROTO_QUEUE_KEY_MAX; size++)
+		assert_true(queue_codec_key_valid(key, size));
+	assert_false(queue_codec_key_valid(key, PROTO_QUEUE_KEY_MAX + 1));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(queue_codec_key_valid(bad[i], strlen(bad[i])));
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_true(queue_codec_key_valid(good[i], strlen(good[i])));
+	/* A zero ends nothing in a key, also as its last byte. */
+	assert_false(queue_codec_key_valid("a\0b", 3));
+	assert_false(queue_codec_key_valid("ab\0", 3));
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_coverage, say_which),
+		cmocka_unit_test_teardown(test_decode, say_which),
+		cmocka_unit_test_teardown(test_encode, say_which),
+		cmocka_unit_test_teardown(test_truncated, say_which),
+		cmocka_unit_test_teardown(test_corrupted, say_which),
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_area_fits),
+		cmocka_unit_test(test_requests_are_answered),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_keys),
+	};
+	int failed;
+
+	if (argc != 2)
+		return 2;
+	vectors = vectors_read(argv[1]);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	vectors_free(&vectors);
+	return failed;
+}
