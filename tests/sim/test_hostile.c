@@ -309,7 +309,7 @@ static void test_links(struct arenas *a)
 		for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 			h->watched[clock] = (struct rbtree){
 				some_index(a), some_index(a), some_index(a)};
-		h->timers_left = some_index(a);
+		h->timers_orphaned = some_index(a);
 		for (uint32_t i = 0; i < bitset_words(h->max_timers + 1); i++)
 			arena.free.levels[0][i] = dice_any(&a->e.dice);
 		h->sessions_free = some_index(a);

@@ -18,7 +18,7 @@
 
 static int setup(void **state)
 {
-	struct limits limits = world_limits(3 * MATCH_PLACES, 16);
+	struct limits limits = world_limits(3 * MATCH_SLOTS, 16);
 
 	*state = world_new(&limits);
 	return 0;
@@ -172,19 +172,19 @@ static void test_pieces(void **state)
 	struct proto_match own = match(0, 0, "");
 	uint32_t most = PROTO_RECORDS_MAX(struct proto_cancelled);
 
-	for (uint32_t i = 0; i < 2 * MATCH_PLACES; i++)
+	for (uint32_t i = 0; i < 2 * MATCH_SLOTS; i++)
 		world_timer(world, other, 0, 10);
 	for (uint32_t i = 0; i < 2 * most; i++)
 		world_timer(world, session, 0, 10);
 	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, 0);
 	assert_int_equal(world->answer.count, 0);
-	assert_int_equal(world->answer.cursor, 1 + MATCH_PLACES);
+	assert_int_equal(world->answer.cursor, 1 + MATCH_SLOTS);
 	assert_true(world->worker.work > 0);
-	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, 2 * MATCH_PLACES + 1);
+	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, 2 * MATCH_SLOTS + 1);
 	assert_int_equal(world->answer.count, most);
 	assert_true(world->worker.work >= most);
 	assert_int_equal(ask(world, session, PROTO_CANCEL_MATCHING, &own), most);
-	assert_int_equal(world->worker.arena.header->timers, 2 * MATCH_PLACES);
+	assert_int_equal(world->worker.arena.header->timers, 2 * MATCH_SLOTS);
 	/* Cursors that no answer gave. */
 	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, UINT64_MAX);
 	assert_int_equal(world->answer.count | world->answer.cursor, 0);

@@ -21,7 +21,7 @@
 
 static int setup(void **state)
 {
-	struct limits limits = world_limits(3 * MATCH_PLACES, 16);
+	struct limits limits = world_limits(3 * MATCH_SLOTS, 16);
 
 	*state = world_new(&limits);
 	return 0;
@@ -62,7 +62,7 @@ static void test_a_list_over_many_places(void **state)
 	unsigned int pieces = 0, found = 0;
 	struct proto_listed listed;
 
-	for (uint32_t i = 0; i < 2 * MATCH_PLACES + 100; i++)
+	for (uint32_t i = 0; i < 2 * MATCH_SLOTS + 100; i++)
 		world_timer(world, other, 0, 10);
 	id = world_timer(world, session, 0, 10);
 	do {
@@ -70,7 +70,7 @@ static void test_a_list_over_many_places(void **state)
 
 		cursor = piece(world, session, 0, cursor);
 		if (cursor)
-			assert_int_equal(cursor, before + MATCH_PLACES);
+			assert_int_equal(cursor, before + MATCH_SLOTS);
 		found += world->answer.count;
 		pieces++;
 	} while (cursor);
