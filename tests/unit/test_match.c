@@ -75,7 +75,7 @@ static void expect_refused(
 	}
 }
 
-static void test_who_may_ask_for_what(void **state)
+static void test_only_root_may_match_other_users(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), other = world_connect(world, OTHER);
@@ -111,7 +111,7 @@ static void test_who_may_ask_for_what(void **state)
 	assert_int_equal(ask(world, root, PROTO_LIST_MATCHING, &all), 1);
 }
 
-static void test_labels(void **state)
+static void test_labels_match_exactly(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -140,7 +140,7 @@ static void test_labels(void **state)
 }
 
 /* One's own session gets the cookies in the answer, others an event each. */
-static void test_who_is_told(void **state)
+static void test_owners_are_told_of_matching_cancellations(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), friend = world_connect(world, USER);
@@ -165,7 +165,7 @@ static void test_who_is_told(void **state)
 }
 
 /* A request looks at a bounded number of places and cancels a bounded number of timers. */
-static void test_pieces(void **state)
+static void test_one_request_scans_and_cancels_a_bounded_number(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), other = world_connect(world, OTHER);
@@ -190,7 +190,7 @@ static void test_pieces(void **state)
 	assert_int_equal(world->answer.count | world->answer.cursor, 0);
 }
 
-static void test_clock_set(void **state)
+static void test_a_set_wall_clock_is_told_to_those_who_asked(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), other = world_connect(world, OTHER);
@@ -225,7 +225,7 @@ static void restart(struct world *world, uint32_t session)
 }
 
 /* A process that takes over looks whether the clock was set while there was none. */
-static void test_clock_set_unseen(void **state)
+static void test_a_wall_clock_set_while_down_is_told(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -255,12 +255,12 @@ static void test_clock_set_unseen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_who_may_ask_for_what),
-		TEST(test_labels),
-		TEST(test_who_is_told),
-		TEST(test_pieces),
-		TEST(test_clock_set),
-		TEST(test_clock_set_unseen),
+		TEST(test_only_root_may_match_other_users),
+		TEST(test_labels_match_exactly),
+		TEST(test_owners_are_told_of_matching_cancellations),
+		TEST(test_one_request_scans_and_cancels_a_bounded_number),
+		TEST(test_a_set_wall_clock_is_told_to_those_who_asked),
+		TEST(test_a_wall_clock_set_while_down_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,7 @@ static bool call(uint64_t at, uint32_t uid, uint64_t took)
 	return meter_charge(&meter, uid, took);
 }
 
-static void test_three_within_a_second(void **state)
+static void test_three_slow_calls_within_a_second_cut_off(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, SLOW));
@@ -44,7 +44,7 @@ static void test_three_within_a_second(void **state)
 	assert_true(meter_is_out(&meter, USER));
 }
 
-static void test_not_within_a_second(void **state)
+static void test_slow_calls_over_more_than_a_second_do_not_cut_off(void **state)
 {
 	(void)state;
 	for (uint64_t i = 0; i < 100; i++)
@@ -53,7 +53,7 @@ static void test_not_within_a_second(void **state)
 }
 
 /* The second is any one, not one that begins with some call. */
-static void test_any_second(void **state)
+static void test_the_second_may_begin_at_any_call(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, SLOW));
@@ -62,7 +62,7 @@ static void test_any_second(void **state)
 	assert_true(call(1300000, USER, SLOW));
 }
 
-static void test_one_never(void **state)
+static void test_one_slow_call_never_cuts_off(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, 3600 * UINT64_C(1000000)));
@@ -71,7 +71,7 @@ static void test_one_never(void **state)
 	assert_false(meter_is_out(&meter, USER));
 }
 
-static void test_two_never(void **state)
+static void test_two_slow_calls_never_cut_off(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, UINT64_MAX / 4));
@@ -79,7 +79,7 @@ static void test_two_never(void **state)
 	assert_false(meter_is_out(&meter, USER));
 }
 
-static void test_root_never(void **state)
+static void test_root_is_never_cut_off(void **state)
 {
 	(void)state;
 	for (uint64_t i = 0; i < 1000; i++)
@@ -87,7 +87,7 @@ static void test_root_never(void **state)
 	assert_false(meter_is_out(&meter, ROOT));
 }
 
-static void test_users_apart(void **state)
+static void test_users_are_counted_apart(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, SLOW));
@@ -106,7 +106,7 @@ static void cut_off(uint64_t at)
 	assert_true(call(at, USER, SLOW));
 }
 
-static void test_how_long(void **state)
+static void test_being_cut_off_ends_in_time(void **state)
 {
 	(void)state;
 	cut_off(7);
@@ -121,7 +121,7 @@ static void test_how_long(void **state)
 }
 
 /* The calls that end its connections are slow too: no second line in the log, but more time out. */
-static void test_slow_while_out(void **state)
+static void test_slow_calls_while_cut_off_extend_it(void **state)
 {
 	(void)state;
 	cut_off(0);
@@ -131,7 +131,7 @@ static void test_slow_while_out(void **state)
 }
 
 /* Slow calls that are less than an eighth of what all calls took are stolen time. */
-static void test_eighth_share(void **state)
+static void test_less_than_an_eighth_of_the_time_never_cuts_off(void **state)
 {
 	uint64_t spent = 0;
 
@@ -148,7 +148,7 @@ static void test_eighth_share(void **state)
 	assert_true(call(400, USER, SLOW));
 }
 
-static void test_share_of_its_own_second(void **state)
+static void test_calls_of_an_earlier_second_excuse_nothing(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, SLOW));
@@ -161,7 +161,7 @@ static void test_share_of_its_own_second(void **state)
 }
 
 /* Users whose calls are slow once each take the places; who is cut off keeps its own. */
-static void test_places(void **state)
+static void test_a_cut_off_user_keeps_its_slot(void **state)
 {
 	(void)state;
 	cut_off(0);
@@ -174,7 +174,7 @@ static void test_places(void **state)
 }
 
 /* Calls are measured for a second after a slice that took too long. */
-static void test_when_measured(void **state)
+static void test_calls_are_measured_after_a_long_slice(void **state)
 {
 	(void)state;
 	meter_slice_end(&meter, START + METER_SLOW_US);
@@ -193,19 +193,20 @@ static void test_when_measured(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_three_within_a_second, setup),
-		cmocka_unit_test_setup(test_not_within_a_second, setup),
-		cmocka_unit_test_setup(test_any_second, setup),
-		cmocka_unit_test_setup(test_one_never, setup),
-		cmocka_unit_test_setup(test_two_never, setup),
-		cmocka_unit_test_setup(test_root_never, setup),
-		cmocka_unit_test_setup(test_users_apart, setup),
-		cmocka_unit_test_setup(test_how_long, setup),
-		cmocka_unit_test_setup(test_slow_while_out, setup),
-		cmocka_unit_test_setup(test_eighth_share, setup),
-		cmocka_unit_test_setup(test_share_of_its_own_second, setup),
-		cmocka_unit_test_setup(test_places, setup),
-		cmocka_unit_test_setup(test_when_measured, setup),
+		cmocka_unit_test_setup(test_three_slow_calls_within_a_second_cut_off, setup),
+		cmocka_unit_test_setup(
+			test_slow_calls_over_more_than_a_second_do_not_cut_off, setup),
+		cmocka_unit_test_setup(test_the_second_may_begin_at_any_call, setup),
+		cmocka_unit_test_setup(test_one_slow_call_never_cuts_off, setup),
+		cmocka_unit_test_setup(test_two_slow_calls_never_cut_off, setup),
+		cmocka_unit_test_setup(test_root_is_never_cut_off, setup),
+		cmocka_unit_test_setup(test_users_are_counted_apart, setup),
+		cmocka_unit_test_setup(test_being_cut_off_ends_in_time, setup),
+		cmocka_unit_test_setup(test_slow_calls_while_cut_off_extend_it, setup),
+		cmocka_unit_test_setup(test_less_than_an_eighth_of_the_time_never_cuts_off, setup),
+		cmocka_unit_test_setup(test_calls_of_an_earlier_second_excuse_nothing, setup),
+		cmocka_unit_test_setup(test_a_cut_off_user_keeps_its_slot, setup),
+		cmocka_unit_test_setup(test_calls_are_measured_after_a_long_slice, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
