@@ -38,17 +38,6 @@ static struct proto_registered accept(
 	return registered;
 }
 
-static void refuse(struct world *world, uint32_t session, const struct proto_register *r,
-	enum proto_status status)
-{
-	struct proto_registered registered = world_register(world, session, r);
-
-	assert_int_equal(registered.status, status);
-	assert_int_equal(registered.id, 0);
-	assert_int_equal(registered.due, 0);
-	assert_int_equal(world_status(world, session).timers, 0);
-}
-
 /* Turns, and expects so many events. They are at world->events. */
 static void expect(struct world *world, size_t events)
 {

@@ -126,13 +126,6 @@ static void test_a_packet_that_is_not_sent_changes_nothing(void **state)
 	assert_int_equal(world_status(world, session).woken, 2);
 }
 
-static enum proto_status rearm(struct world *world, uint32_t session, uint64_t id)
-{
-	struct proto_rearm r = {.id = id, .due = 10, .flags = PROTO_RELATIVE};
-
-	return world_rearm(world, session, &r).status;
-}
-
 static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 {
 	struct world *world = *state;
