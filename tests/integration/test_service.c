@@ -45,7 +45,8 @@ static void test_foreign_listener(void **state)
 	manager_keep(&service.manager, "stream", listen_at(path, SOCK_STREAM));
 	check(unlink(path) == 0);
 	check(service_start_with(NULL, NULL) == 1);
-	check(service_said("'stream' from systemd is not a listening SOCK_SEQPACKET of AF_UNIX") ==
+	check(service_said(
+		      "'stream' from systemd is not a listening SOCK_SEQPACKET socket of AF_UNIX") ==
 		1);
 	check(service_said("cannot start: Invalid argument") == 1);
 	manager_drop(&service.manager, "stream");
@@ -72,7 +73,7 @@ static void test_listeners(void **state)
 		check(unlink(path) == 0);
 		if (status != SERVES) {
 			check(status == 1 && i > 2);
-			snprintf(word, sizeof(word), "or the %dth of them", i);
+			snprintf(word, sizeof(word), "one socket too many: timerd takes %d", i - 1);
 			check(service_said(word) == 1);
 			return;
 		}

@@ -169,7 +169,7 @@ static void test_crowd(void **state)
 	wire_await_timers(service.socket, CROWD - 2);
 	for (int i = 2; i < CROWD; i++)
 		follower_await_resumed(&crowd[i], 1);
-	check(service_said("went on with 12 sessions and 12 timers; 0 records") == 1);
+	check(service_said("adopted 12 sessions and 12 timers; 0 records") == 1);
 	/* Gone before its turn to be stored comes, or without a timer by then: it is passed
 	 * over. */
 	service_follow(&crowd[0]);
@@ -286,7 +286,7 @@ static void test_unknown_names(void **state)
 		manager_keep(&service.manager, names[i], open("/dev/null", O_RDWR | O_CLOEXEC));
 	service_start();
 	follower_await_resumed(&one, 1);
-	check(service_said("is nothing that I know: dropped") == n);
+	check(service_said("from systemd is unknown: removed") == n);
 	manager_await(&service.manager, 2);
 	follower_enroll(&one, 1 * MS, 0);
 }
@@ -354,8 +354,8 @@ static void test_memory_of_no_use(void **state)
 			break;
 		}
 		service_start();
-		check(service_said(
-			      "this build cannot read what another one left: 1 sessions end") == 1);
+		check(service_said("cannot read the state of another version: 1 sessions end") ==
+			1);
 		wire_expect(&one.wire, PROTO_GOING_AWAY);
 		wire_get(&one.wire, 0, &going);
 		check(going.reason == PROTO_LAYOUT);

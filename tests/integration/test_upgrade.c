@@ -99,7 +99,7 @@ static void test_upgrade(void **state)
 	service_start();
 	follower_await_resumed(f, 1);
 	follower_await_answer(f);
-	check(service_said("converted what an earlier version left") == 1);
+	check(service_said("converted the state of an earlier version") == 1);
 	check_goes_on(f);
 	check_kept();
 	/* From here on it is like any other. */

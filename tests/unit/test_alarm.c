@@ -237,7 +237,7 @@ static void test_lead_is_learnt_from_sleep_only(void **state)
 	for (int i = 0; i < 300; i++) {
 		kernel.asked_beside = kernel.now / 1000 + 1000 + 50;
 		arm(&alarm, kernel.now / 1000 + 1000);
-		kernel.now = (alarm.set[CLOCK_OF_MONOTONIC] + 60) * 1000;
+		kernel.now = (alarm.set_to[CLOCK_OF_MONOTONIC] + 60) * 1000;
 		now = alarm_now();
 		assert_true(alarm_rang(&alarm, CLOCK_OF_MONOTONIC, &now));
 		assert_true(alarm_rang(&alarm, CLOCK_OF_REALTIME_ALARM, &now));

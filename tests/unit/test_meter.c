@@ -179,14 +179,14 @@ static void test_calls_are_measured_after_a_long_slice(void **state)
 	(void)state;
 	meter_slice_end(&meter, START + METER_SLOW_US);
 	meter_begin(&meter);
-	assert_true(meter.began == 0);
+	assert_true(meter.call_began == 0);
 	meter_slice_end(&meter, START + METER_SLOW_US + 1);
 	meter_begin(&meter);
-	assert_true(meter.began != 0);
+	assert_true(meter.call_began != 0);
 	assert_false(meter_end(&meter, USER));
 	meter_slice_begin(&meter, START + METER_SLOW_US + METER_WINDOW_US + 1);
 	meter_begin(&meter);
-	assert_true(meter.began == 0);
+	assert_true(meter.call_began == 0);
 	assert_false(meter_end(&meter, USER));
 }
 
