@@ -36,13 +36,13 @@
 static const char *const level_names[] = {
 	"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"};
 
-void log_init(struct log *log, const char *program, int level)
+void log_init(struct log *log, int level)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
 	unsigned long long dev, ino;
 	struct stat st;
 
-	*log = (struct log){.program = program, .level = level};
+	*log = (struct log){.name = "timerd", .level = level};
 	/* systemd.exec(5): device:inode of the stream to the journal. Standard error may have been
 	 * redirected since. */
 	if (stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
@@ -126,10 +126,10 @@ static bool write_line(
 	if (!has_room(STDERR_FILENO))
 		return false;
 	if (about)
-		fprintf(stderr, "%s: %s (uid %u, pid %u)\n", log->program, line, about->uid,
+		fprintf(stderr, "%s: %s (uid %u, pid %u)\n", log->name, line, about->uid,
 			about->pid);
 	else
-		fprintf(stderr, "%s: %s\n", log->program, line);
+		fprintf(stderr, "%s: %s\n", log->name, line);
 	return true;
 }
 

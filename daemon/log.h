@@ -28,18 +28,18 @@ struct log_user {
 };
 
 struct log {
-	const char *program; /* borrowed: begins each line on standard error */
-	int level;	     /* LOG_ERR … LOG_DEBUG: less important messages are not logged */
-	bool journal;	/* standard error leads to the journal, and libsystemd does not block */
-	bool unblocked; /* libsystemd's socket is open, and does not block */
+	const char *name; /* borrowed: of the program, begins each line on standard error */
+	int level;	  /* LOG_ERR … LOG_DEBUG: less important messages are not logged */
+	bool journal;	  /* standard error leads to the journal, and libsystemd does not block */
+	bool unblocked;	  /* libsystemd's socket is open, and does not block */
 	uint64_t window_end; /* monotonic microseconds; then the allowances are renewed */
 	unsigned int user_count;
 	struct log_user users[LOG_USERS + 1]; /* the last one is shared by all further users */
 	uint64_t dropped;		      /* messages */
 };
 
-/* Checks where standard error leads. program: a name, borrowed. */
-void log_init(struct log *log, const char *program, int level);
+/* Checks where standard error leads. Sets the name "timerd"; another program then sets its own. */
+void log_init(struct log *log, int level);
 
 /* name: "emerg" … "debug" or "0" … "7". Return: the level; -EINVAL: no such level. */
 int log_parse_level(const char *name);

@@ -38,11 +38,11 @@ enum source {
 /* The cost of the requests in one slice, in cancel records: 8 KB of them. */
 #define SLICE_COST 1024
 
-/* The bytes of wakes that one slice sends: 4 full packets, or 60 packets of one wake. Each
- * packet counts as PACKET_COST more bytes. With 64 full packets, a wake that fell due while a
- * million wakes were sent was 12 ms late; with 8 packets it was 5 ms late. */
-#define SLICE_BYTES (4 * PROTO_PACKET_MAX)
-#define PACKET_COST 4096
+/* The bytes of wakes that one slice sends: 4 full packets, or 60 packets of one wake. Each packet
+ * counts as PACKET_EXTRA_BYTES more. With 64 full packets, a wake that fell due while a million
+ * wakes were sent was 12 ms late; with 8 packets it was 5 ms late. */
+#define SLICE_BYTES	   (4 * PROTO_PACKET_MAX)
+#define PACKET_EXTRA_BYTES 4096
 
 static int open_signals(struct loop *loop)
 {
@@ -294,7 +294,7 @@ static bool serve(struct loop *loop)
 	uint64_t since = meter_clock();
 	size_t size;
 
-	for (size_t sent = 0; sent < SLICE_BYTES; sent += PACKET_COST + size)
+	for (size_t sent = 0; sent < SLICE_BYTES; sent += PACKET_EXTRA_BYTES + size)
 		if (!client_serve(&loop->clients, &loop->now, &size) || is_over(since))
 			break;
 	run_internal_timers(loop, worker_take_chores(&loop->worker));

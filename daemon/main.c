@@ -97,7 +97,7 @@ static int run(struct options *o)
 	struct log log;
 
 	open_standard();
-	log_init(&log, "timerd", o->log_level);
+	log_init(&log, o->log_level);
 	config.warnings = log_complaints(&log, o);
 	config.warnings += resources_fit(&log, &config.limits);
 	r = loop_init(&loop, &log, &config);
@@ -126,7 +126,7 @@ static int check(struct options *o)
 			sizeof(o->path) - 1);
 		return EXIT_USAGE;
 	}
-	log_init(&log, "timerd", LOG_INFO);
+	log_init(&log, LOG_INFO);
 	resources_fit(&log, &o->limits);
 	return EXIT_SUCCESS;
 }
