@@ -14,8 +14,8 @@ extern struct test_daemon d;
 extern struct vectors vectors; /* the golden packets, good and bad, that all levels of tests use */
 extern struct wire wire;
 
-/* For cmocka, around the tests of one part: starts the daemon and the witness; checks what the witness
- * saw, and that the daemon ends well. */
+/* For cmocka, around the tests of one part: starts the daemon and the witness; checks what the
+ * witness saw, and that the daemon ends well. */
 int hostile_begin(void **state);
 int hostile_end(void **state);
 

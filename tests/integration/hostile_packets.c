@@ -67,7 +67,7 @@ static const struct request {
 #define VALID_VERSION_AT    28
 #define VALID_RESERVED_AT   30
 
-/* Carries out what `attack` says. */
+/* Sends `attack` and checks the answer. */
 static void run(void)
 {
 	int room = 2 * ATTACK_MAX;
@@ -114,7 +114,7 @@ static void run_fault(enum codec_fault fault)
 	run();
 }
 
-static void test_record_size(void **state)
+static void test_a_wrong_record_size_ends_the_session(void **state)
 {
 	(void)state;
 	FOR_BOTH(greeted) FOR_EACH_REQUEST(r)
@@ -134,7 +134,7 @@ static void test_record_size(void **state)
 	}
 }
 
-static void test_count(void **state)
+static void test_a_wrong_count_ends_the_session(void **state)
 {
 	(void)state;
 	FOR_BOTH(greeted) FOR_EACH_REQUEST(r)
@@ -153,7 +153,7 @@ static void test_count(void **state)
 	}
 }
 
-static void test_length(void **state)
+static void test_a_wrong_length_ends_the_session(void **state)
 {
 	static const int offs[] = {-64, -40, -16, -8, -1, 1, 2, 8, 16, 24, 40, 64, 4000};
 
@@ -179,7 +179,7 @@ static void test_length(void **state)
 	}
 }
 
-static void test_serial_and_status(void **state)
+static void test_serial_0_or_a_status_ends_the_session(void **state)
 {
 	static const uint16_t statuses[] = {1, 64, 0x8000, UINT16_MAX};
 
@@ -198,7 +198,7 @@ static void test_serial_and_status(void **state)
 	}
 }
 
-static void test_opcode(void **state)
+static void test_an_unknown_opcode_ends_the_session(void **state)
 {
 	static const uint16_t opcodes[] = {0, 9, 10, 0x7f, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86,
 		0x87, 0xff, 0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x184, 0x201, 0x8002,
@@ -217,7 +217,7 @@ static void test_opcode(void **state)
 	}
 }
 
-static void test_size(void **state)
+static void test_a_wrong_packet_size_ends_the_session(void **state)
 {
 	static const size_t sizes[] = {65537, 65538, 65560, 131072, 150000};
 
@@ -243,8 +243,8 @@ static void test_size(void **state)
 	}
 }
 
-/* All golden packets that are faulty, or that only a daemon may send. */
-static void test_golden_packets(void **state)
+/* All golden packets that are malformed, or that only a daemon may send. */
+static void test_bad_golden_packets_end_the_session(void **state)
 {
 	(void)state;
 	for (const struct vector *v = vectors.all; v < vectors.all + vectors.n; v++) {
@@ -272,7 +272,7 @@ static void run_sequence(const char *text, uint64_t serial)
 	run();
 }
 
-static void test_order(void **state)
+static void test_packets_out_of_order_end_the_session(void **state)
 {
 	(void)state;
 	FOR_EACH_REQUEST(r)
@@ -288,8 +288,8 @@ static void test_order(void **state)
 	}
 }
 
-/* A hello that comes first and does not begin to count at 1. */
-static void test_first_serial(void **state)
+/* The hello comes first, but its serial is not 1. */
+static void test_a_first_serial_other_than_1_ends_the_session(void **state)
 {
 	static const uint64_t serials[] = {
 		2, 3, UINT32_MAX, UINT64_C(1) << 32 | 1, UINT64_MAX - 1, UINT64_MAX};
@@ -301,8 +301,8 @@ static void test_first_serial(void **state)
 	}
 }
 
-/* Sends `attack` behind two statuses, of serials 2 and 3, whose answers have been read or have
- * not. */
+/* Sends `attack` after two status requests with serials 2 and 3. in_flight: before their answers
+ * are read. */
 static void run_wrong_serial(uint64_t serial, bool in_flight)
 {
 	attacks++;
@@ -331,9 +331,9 @@ static void run_wrong_serial(uint64_t serial, bool in_flight)
 	attacking = false;
 }
 
-/* None at all, one of before, the same again, a gap; for each kind of request. Nothing of it is
- * done. */
-static void test_wrong_serial(void **state)
+/* Serial 0, earlier serials, the same serial again, and gaps, for each kind of request. The
+ * daemon applies none of these requests. */
+static void test_a_wrong_serial_ends_the_session(void **state)
 {
 	static const uint64_t serials[] = {
 		0, 1, 2, 3, 5, 6, UINT32_MAX, UINT64_C(1) << 32 | 4, UINT64_MAX - 1, UINT64_MAX};
@@ -362,7 +362,7 @@ static void test_wrong_serial(void **state)
 	check(after.cancelled == before.cancelled);
 }
 
-static void test_hello(void **state)
+static void test_a_wrong_hello_ends_the_session(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < 32; i++) {
@@ -383,8 +383,8 @@ static void test_hello(void **state)
 	run();
 }
 
-/* Whatever else is wrong with the packet: the daemon takes no descriptor. */
-static void test_descriptors(void **state)
+/* The daemon takes no descriptor, whatever else is wrong with the packet. */
+static void test_a_passed_descriptor_ends_the_session(void **state)
 {
 	static const int numbers[] = {1, 2, 253};
 
@@ -405,9 +405,8 @@ static void test_descriptors(void **state)
 	}
 }
 
-/* A malformed packet right behind good ones: those are answered, and done, before it is spoken
- * of. */
-static void test_good_ones_before(void **state)
+/* The daemon answers and applies the good packets before it reports the malformed one. */
+static void test_good_packets_before_a_bad_one_are_applied(void **state)
 {
 	const struct proto_register r = {.due = UINT64_C(3600000000), .flags = PROTO_RELATIVE};
 	struct proto_registered registered;
@@ -426,8 +425,8 @@ static void test_good_ones_before(void **state)
 	wire_close(&wire);
 }
 
-/* Who goes without having read what it was sent has still said what it said. */
-static void test_gone_without_reading(void **state)
+/* A client closes its connection without reading its answers. Its requests still count. */
+static void test_packets_of_a_client_that_has_gone_are_applied(void **state)
 {
 	const struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
 	const struct proto_register r = {.due = UINT64_C(3600000000), .flags = PROTO_RELATIVE};
@@ -461,8 +460,7 @@ static void test_gone_without_reading(void **state)
 	wire_close(&owner);
 }
 
-/* What looks odd but is allowed. */
-static void test_accepted(void **state)
+static void test_unusual_but_valid_packets_are_accepted(void **state)
 {
 	const struct proto_hello hello = {
 		.magic = PROTO_MAGIC, .version = UINT16_MAX, .capabilities = UINT64_MAX};
@@ -489,8 +487,8 @@ static void test_accepted(void **state)
 	wire_close(&wire);
 }
 
-/* It was opened before all else: by now its time is up, but not much more. */
-static void test_hello_timeout(void **state)
+/* begin() has opened this connection before all tests, so its time is up soon. */
+static void test_no_hello_within_5_s_ends_the_session(void **state)
 {
 	uint64_t took;
 
@@ -513,7 +511,7 @@ static int begin(void **state)
 	return 0;
 }
 
-/* Which one it was, and that nothing of it stays behind in the daemon. */
+/* Names the packet after a failure, and checks that the daemon keeps nothing of it. */
 static int after_each(void **state)
 {
 	const uint64_t clients = silent < 0 ? 1 : 2; /* the witness, the silent one */
@@ -541,22 +539,22 @@ static int end(void **state)
 int hostile_packets(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_record_size),
-		TEST(test_count),
-		TEST(test_length),
-		TEST(test_serial_and_status),
-		TEST(test_opcode),
-		TEST(test_size),
-		TEST(test_golden_packets),
-		TEST(test_order),
-		TEST(test_first_serial),
-		TEST(test_wrong_serial),
-		TEST(test_hello),
-		TEST(test_descriptors),
-		TEST(test_gone_without_reading),
-		TEST(test_good_ones_before),
-		TEST(test_accepted),
-		TEST(test_hello_timeout),
+		TEST(test_a_wrong_record_size_ends_the_session),
+		TEST(test_a_wrong_count_ends_the_session),
+		TEST(test_a_wrong_length_ends_the_session),
+		TEST(test_serial_0_or_a_status_ends_the_session),
+		TEST(test_an_unknown_opcode_ends_the_session),
+		TEST(test_a_wrong_packet_size_ends_the_session),
+		TEST(test_bad_golden_packets_end_the_session),
+		TEST(test_packets_out_of_order_end_the_session),
+		TEST(test_a_first_serial_other_than_1_ends_the_session),
+		TEST(test_a_wrong_serial_ends_the_session),
+		TEST(test_a_wrong_hello_ends_the_session),
+		TEST(test_a_passed_descriptor_ends_the_session),
+		TEST(test_packets_of_a_client_that_has_gone_are_applied),
+		TEST(test_good_packets_before_a_bad_one_are_applied),
+		TEST(test_unusual_but_valid_packets_are_accepted),
+		TEST(test_no_hello_within_5_s_ends_the_session),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

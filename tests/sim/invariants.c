@@ -143,7 +143,7 @@ static bool check_told(struct invariants *s, uint32_t session)
 		REQUIRE(timers_state(arena, timer) == TIMER_CANCELLED &&
 				timers_alive(arena, timer) &&
 				arena->timers[timer].session == session,
-			"a timer in a session's list of cancelled timers is not a cancelled timer of that session");
+			"a timer in a cancelled list is not a cancelled one of the session");
 		s->held++;
 		last = timer;
 	}
@@ -242,7 +242,7 @@ static bool check_free_timers(struct invariants *s)
 
 			if (level) {
 				REQUIRE(set == (i < n && arena->free.levels[level - 1][i]),
-					"a level of the set of free timers does not match the level below");
+					"a level of the free set does not match the one below");
 			} else if (set) {
 				REQUIRE(i && i <= arena->header->timers_top,
 					"a free timer is out of range");

@@ -2,8 +2,8 @@
 /*
  * Arenas that no daemon of ours leaves behind: of another layout, with flipped bits, with links in
  * cycles or to the outside, with wrong counts. The worker gets each of them only through adoption.
- * Adoption must refuse the arena, or turn it into a valid one that serves clients and still has every
- * record that was not damaged.
+ * Adoption must refuse the arena, or turn it into a valid one that serves clients and still has
+ * every record that was not damaged.
  *
  * The block lies between two pages that nobody may touch. Each case has a time limit.
  */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the worker should do, as simply as possible: all timers in one array, sorted by due and order
- * of registration, and searched from end to end for every question. Numbers have 128 bits where the
- * compiler has such a type, so no sum of what a client sends can overflow.
+ * What the worker should do, as simply as possible: all timers in one array, sorted by due and
+ * order of registration, and searched from end to end for every question. Numbers have 128 bits
+ * where the compiler has such a type, so no sum of what a client sends can overflow.
  *
- * The model knows only the limits, packets and promises of the core. The core chooses the ids and the
- * test tells them to the model.
+ * The model knows only the limits, packets and promises of the core. The core chooses the ids and
+ * the test tells them to the model.
  *
- * It catches what the model of the simulation (tests/sim/model.h) cannot: faults of long batches (a
- * run of more than eight registrations that is not sorted, a wake that is skipped after sixteen) and
- * of numbers at the edges of the protocol. That one catches faults of kills, adoption and sending
- * again, which never happen here.
+ * It catches what the model of the simulation (tests/sim/model.h) cannot: faults of long batches
+ * (a run of more than eight registrations that is not sorted, a wake that is skipped after
+ * sixteen) and of numbers at the edges of the protocol. That one catches faults of kills, adoption
+ * and sending again, which never happen here.
  */
 #pragma once
 

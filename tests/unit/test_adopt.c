@@ -176,8 +176,7 @@ static void with_a_label_that_rings(struct arena *arena, uint32_t timer)
 	arena->labels[timer][0] = '\a';
 }
 
-/* A record that cannot be is dropped and counted, even where its check word fits; the others
- * stay. */
+/* They are dropped and counted even if their check words fit. The other records stay. */
 static void test_impossible_records_are_dropped(void **state)
 {
 	static void (*const damages[])(struct arena * arena, uint32_t timer) = {
@@ -295,7 +294,7 @@ static void test_an_uncommitted_packet_is_taken_back(void **state)
 	}
 }
 
-/* A scan goes on behind a count that is too low until it has seen 1024 places that were never
+/* The scan goes on behind a count that is too low until it has seen 1024 slots that were never
  * used. */
 static void test_records_beyond_a_count_that_is_too_low_are_found(void **state)
 {
@@ -322,8 +321,8 @@ static void test_records_beyond_a_count_that_is_too_low_are_found(void **state)
 	assert_int_equal(world->events[0].wake.id, id);
 }
 
-/* And ends there, or at the end of the arena: it costs what was used and not what there could
- * be. */
+/* The scan ends there or at the end of the arena. Its cost follows from the slots that were used,
+ * not from the limit. */
 static void test_a_scan_ends_whatever_the_counts_say(void **state)
 {
 	struct world *world = *state;
@@ -341,8 +340,8 @@ static void test_a_scan_ends_whatever_the_counts_say(void **state)
 	assert_int_equal(world_status(world, session).timers, 1);
 }
 
-/* A timer that its session is still to be told of is in no tree, and what its links say is never
- * followed. */
+/* A cancelled timer that its session has not been told of is in no tree, so its links mean
+ * nothing. */
 static void test_links_of_timers_in_no_tree_are_not_followed(void **state)
 {
 	struct world *world = *state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long it takes to be refused to cancel a timer: as long for another user's as for one that does
- * not exist. Else the time tells which ids exist.
+ * How long it takes to be refused to cancel a timer: as long for another user's as for one that
+ * does not exist. Else the time tells which ids exist.
  */
 #include <setjmp.h>
 #include <stdarg.h>

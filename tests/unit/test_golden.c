@@ -232,7 +232,7 @@ static void test_a_released_arena_keeps_its_timers_and_sessions(void **state)
 	close_world(world);
 }
 
-/* Each wake comes, once where it is to come once, and so does the news of what was cancelled. */
+/* Each wake and each cancellation is sent, and sent once if it must be. */
 static void test_a_released_arena_goes_on_working(void **state)
 {
 	struct golden *g = *state;
@@ -262,7 +262,7 @@ static void change32(struct golden *g, size_t offset, uint32_t value)
 	memcpy(g->block + offset, &value, sizeof(value));
 }
 
-/* What is not wholly the header of a known layout is refused, and nothing is written. */
+/* A block is refused unless its whole header is that of a known layout. Nothing is written. */
 static void test_unknown_layouts_are_refused(void **state)
 {
 	struct golden *g = *state;
@@ -286,7 +286,7 @@ static void test_unknown_layouts_are_refused(void **state)
 	munmap(block, worker_size(&config));
 }
 
-/* A conversion that no process lives to finish is tried sixteen times. */
+/* No process lives long enough to finish the conversion. */
 static void test_an_arena_is_converted_sixteen_times_at_most_without_success(void **state)
 {
 	struct golden *g = *state;
@@ -299,7 +299,7 @@ static void test_an_arena_is_converted_sixteen_times_at_most_without_success(voi
 	munmap(block, worker_size(&config));
 }
 
-/* A damaged block ends as a sound state with fewer records, whatever bytes are damaged. */
+/* Whatever bytes are damaged, the arena becomes valid with fewer records. */
 static void test_a_damaged_arena_ends_valid_with_fewer_records(void **state)
 {
 	struct golden *g = *state;

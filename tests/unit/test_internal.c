@@ -28,7 +28,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* More of the daemon's own at once than one slice takes: the loop turns in between. */
+/* More of them are due than one slice takes, and the loop turns in between. */
 static void test_many_internal_timers_are_cut_into_slices(void **state)
 {
 	struct limits limits = world_limits(1, 3000);
@@ -78,7 +78,7 @@ static void test_internal_timers_fire_once_however_late(void **state)
 	assert_int_equal(world->n_events, 0);
 }
 
-/* They have places of their own, beyond everybody's. */
+/* They have slots of their own beyond the limit of clients. */
 static void test_internal_timers_have_slots_that_clients_cannot_take(void **state)
 {
 	struct limits limits = world_limits(10, 4);

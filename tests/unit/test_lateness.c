@@ -215,7 +215,7 @@ static void test_waiting_for_a_client_to_read_is_not_lateness(void **state)
 	expect_late(world, 40);
 }
 
-/* What it asked for that was past excuses nothing else of it. */
+/* A request for a past due excuses no other timer of the session. */
 static void test_a_due_in_the_past_excuses_no_other_timer(void **state)
 {
 	struct world *world = *state;
@@ -250,7 +250,7 @@ static void test_a_rearming_starts_anew(void **state)
 	expect_late(world, 8);
 }
 
-/* Nobody was there to send it. */
+/* No daemon was there to send the wake. */
 static void test_a_restart_is_lateness(void **state)
 {
 	struct world *world = *state;
@@ -292,7 +292,7 @@ static void test_excuses_survive_a_restart(void **state)
 	assert_int_equal(late_max(world), 100);
 }
 
-/* A packet that re-armed what was past is taken back: it is past still. */
+/* A packet that re-armed a late timer is taken back. The timer is still late. */
 static void test_a_rearming_that_is_taken_back_changes_nothing(void **state)
 {
 	struct world *world = *state;
@@ -314,7 +314,7 @@ static void test_a_rearming_that_is_taken_back_changes_nothing(void **state)
 	assert_int_equal(late_max(world), 12);
 }
 
-/* As an arena of an older layout is, once it is made one of this. */
+/* An arena of an older layout has no stamps after its conversion. */
 static void test_an_arena_without_stamps_counts_lateness_after_a_restart(void **state)
 {
 	struct world *world = *state;

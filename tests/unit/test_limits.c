@@ -15,7 +15,7 @@
 #define USER  1000
 #define OTHER 1001
 
-/* A session registers so many, all accepted; the id of the last. */
+/* A session registers that many timers, and all are accepted. Return: the last id. */
 static uint64_t fill(struct world *world, uint32_t session, uint32_t count)
 {
 	uint64_t id = 0;
@@ -126,7 +126,7 @@ static void test_a_limit_of_zero_timers_refuses_all(void **state)
 	world_free(world);
 }
 
-/* A batch is taken up to the limit, record by record. */
+/* Record by record. */
 static void test_a_batch_is_accepted_up_to_the_limit(void **state)
 {
 	struct limits limits = world_limits(100, 4);
@@ -152,7 +152,7 @@ static void test_a_batch_is_accepted_up_to_the_limit(void **state)
 	world_free(world);
 }
 
-/* After each of these there is one place, and only one. */
+/* After each kind of end there is room for one timer, and only one. */
 static void test_every_end_of_a_timer_frees_its_quota(void **state)
 {
 	struct limits limits = world_limits(5, 8);
@@ -192,7 +192,7 @@ static void test_every_end_of_a_timer_frees_its_quota(void **state)
 	world_free(world);
 }
 
-/* What is cancelled or fires twice does not give two places; rearm takes none. */
+/* A timer that is cancelled twice, or fires twice, frees its quota once. Re-arming takes none. */
 static void test_quota_is_freed_once(void **state)
 {
 	struct limits limits = world_limits(3, 8);
@@ -236,7 +236,7 @@ static void test_a_user_has_no_more_clients_than_allowed(void **state)
 	world_free(world);
 }
 
-/* A refused client leaves nothing: the account that was made for it goes again. */
+/* A refused client leaves nothing behind: the account that was made for it goes again. */
 static void test_a_limit_of_zero_clients_admits_root_only(void **state)
 {
 	struct limits limits = world_limits(10, 4);
@@ -254,7 +254,7 @@ static void test_a_limit_of_zero_clients_admits_root_only(void **state)
 	world_free(world);
 }
 
-/* Of the total, a sixteenth is root's, at most 8; below 16 there is nothing to be shared out. */
+/* A sixteenth of the total is root's, at most 8. A total below 16 has no reserve. */
 static void test_root_has_a_reserve_of_clients(void **state)
 {
 	static const struct {

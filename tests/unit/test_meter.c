@@ -52,7 +52,6 @@ static void test_slow_calls_over_more_than_a_second_do_not_cut_off(void **state)
 	assert_false(meter_is_out(&meter, USER));
 }
 
-/* The second is any one, not one that begins with some call. */
 static void test_the_second_may_begin_at_any_call(void **state)
 {
 	(void)state;
@@ -120,7 +119,9 @@ static void test_being_cut_off_ends_in_time(void **state)
 	assert_true(call(10 + METER_OUT_US, USER, SLOW));
 }
 
-/* The calls that end its connections are slow too: no second line in the log, but more time out. */
+/*
+ * The calls that end its connections are slow too. They add time, but no second line in the log.
+ */
 static void test_slow_calls_while_cut_off_extend_it(void **state)
 {
 	(void)state;
@@ -130,7 +131,7 @@ static void test_slow_calls_while_cut_off_extend_it(void **state)
 	assert_true(meter_is_out(&meter, USER));
 }
 
-/* Slow calls that are less than an eighth of what all calls took are stolen time. */
+/* Slow calls that take less than an eighth of the time of all calls count as stolen time. */
 static void test_less_than_an_eighth_of_the_time_never_cuts_off(void **state)
 {
 	uint64_t spent = 0;
@@ -160,7 +161,7 @@ static void test_calls_of_an_earlier_second_excuse_nothing(void **state)
 	assert_true(call(2000002, USER, SLOW));
 }
 
-/* Users whose calls are slow once each take the places; who is cut off keeps its own. */
+/* Many users with one slow call each take the slots. A user that is cut off keeps its own. */
 static void test_a_cut_off_user_keeps_its_slot(void **state)
 {
 	(void)state;

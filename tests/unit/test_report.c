@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon tells about itself: the list, which takes several requests and goes on while timers
- * come and go; who may see what; and the counters of the status.
+ * What the daemon tells about itself: the list, which takes several requests and goes on while
+ * timers come and go; who may see what; and the counters of the status.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What cancel, re-arm and register do to timers by id: ids that are stale, foreign or made up; records
- * that meet in one packet; and what a re-arming keeps and what it changes.
+ * What cancel, re-arm and register do to timers by id: ids that are stale, foreign or made up;
+ * records that meet in one packet; and what a re-arming keeps and what it changes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ static struct proto_registered accept(
 	return registered;
 }
 
-/* Turns, and expects so many events. They are at world->events. */
+/* Turns, and expects that many events, which are in world->events. */
 static void expect(struct world *world, size_t events)
 {
 	world_forget(world);
@@ -63,7 +63,7 @@ static enum proto_status rearm(struct world *world, uint32_t session, uint64_t i
 	return world_rearm(world, session, &r).status;
 }
 
-/* Neither request hits anything. */
+/* Neither a cancel nor a re-arming hits a timer. */
 static void expect_none(struct world *world, uint32_t session, uint64_t id)
 {
 	assert_int_equal(world_cancel(world, session, id), PROTO_E_NO_SUCH_TIMER);

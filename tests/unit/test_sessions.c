@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sessions: what is left of one when its client disconnects, and that this takes one step however
- * many timers it holds; and the clocks that its timers follow when they are set, suspended, or wake the
- * system.
+ * many timers it holds; and the clocks that its timers follow when they are set, suspended, or
+ * wake the system.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -28,7 +28,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* One with a long backlog gets a packet in its turn, as others do. */
+/* A session with a long backlog gets one packet in its turn, like every other session. */
 static void test_a_long_backlog_gets_one_packet_a_turn(void **state)
 {
 	struct world *world = *state;
@@ -54,7 +54,7 @@ static void test_a_long_backlog_gets_one_packet_a_turn(void **state)
 	assert_int_equal(world->n_events, 10 * most + 10);
 }
 
-/* And keeps its place in it. */
+/* It also keeps its position there. */
 static void test_a_session_is_in_the_queue_once(void **state)
 {
 	struct world *world = *state;

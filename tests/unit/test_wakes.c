@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The packets of wakes and cancellations: what a session is sent, and when; and what changes only once
- * a packet has been sent.
+ * The packets of wakes and cancellations: what a session is sent, and when; and what changes only
+ * once a packet has been sent.
  *
- * A cancel cannot come between wakes_write() and wakes_sent(), because one thread owns a worker. But
- * the packet may not be sent. Its timers then stay as they were, and a cancel that comes next wins.
+ * A cancel cannot come between wakes_write() and wakes_sent(), because one thread owns a worker.
+ * But the packet may not be sent. Its timers then stay as they were, and a cancel that comes next
+ * wins.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,7 +55,7 @@ static enum wakes_next wakes(struct world *world, uint32_t session, bool drained
 	return what;
 }
 
-/* Puts it at the head of the queue and takes it from there, as a turn does. */
+/* Puts the session at the head of the queue and takes it from there, as a turn does. */
 static void take(struct world *world, uint32_t session)
 {
 	worker_unblock(&world->worker, session, &world->now);
@@ -99,7 +100,6 @@ static void test_a_second_wake_waits_until_the_first_is_read(void **state)
 	sessions_requeue(&w->arena, session, &world->now);
 }
 
-/* A packet that was made and not sent leaves all as it was. */
 static void test_a_packet_that_is_not_sent_changes_nothing(void **state)
 {
 	struct world *world = *state;

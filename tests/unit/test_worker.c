@@ -28,7 +28,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A packet of that opcode with a record of zeroes, if it takes one, and any serial. */
+/* A packet of that opcode with any serial. Its record, if it has one, is all zeroes. */
 static size_t make(struct world *world, enum proto_opcode opcode, uint64_t serial)
 {
 	static const uint8_t zeroes[256];
@@ -87,7 +87,7 @@ static void test_the_hello_comes_once(void **state)
 	assert_int_equal(say(world, session, PROTO_HELLO, 2), PROTO_E_SEQUENCE);
 }
 
-/* The serial of the first request is 1, each further one's is one more. */
+/* The first serial is 1. */
 static void test_each_serial_is_one_more_than_the_last(void **state)
 {
 	struct world *world = *state;
@@ -157,7 +157,7 @@ static void test_the_hello_is_answered_with_capabilities(void **state)
 	}
 }
 
-/* Malformed ones end the session and change nothing; the codec's tests know all of them. */
+/* They end the session and change nothing. The codec's tests try all of them. */
 static void test_malformed_packets_end_the_session(void **state)
 {
 	struct world *world = *state;
@@ -202,7 +202,7 @@ static void test_no_hello_within_5_s_ends_the_session(void **state)
 	assert_int_equal(worker_next(&world->worker, 0), TIMERS_FOREVER);
 }
 
-/* The alarm that is armed for it rings between 5 s and 6.25 s, and shares others' rings. */
+/* Its alarm rings between 5 s and 6.25 s, together with other timers. */
 static void test_the_hello_timeout_shares_wakeups(void **state)
 {
 	struct world *world = *state;
@@ -232,7 +232,7 @@ static void test_a_hello_in_time_stops_the_timeout(void **state)
 	assert_int_equal(world->n_events, 0);
 }
 
-/* The next client of the same number is not held to its predecessor's hello. */
+/* The next client has the same session number as the one that left without a hello. */
 static void test_a_new_client_is_not_held_to_the_last_ones_hello(void **state)
 {
 	struct world *world = *state;
@@ -251,7 +251,7 @@ static void test_a_new_client_is_not_held_to_the_last_ones_hello(void **state)
 	assert_int_equal(world->n_events, 1);
 }
 
-/* A wake that is due after so many missed hellos does not wait for all of them to be told. */
+/* A wake that is due at the same time does not wait until all these clients have been told. */
 static void test_many_missed_hellos_do_not_delay_a_wake(void **state)
 {
 	struct limits limits = world_limits(1, 3000);
@@ -272,7 +272,7 @@ static void test_many_missed_hellos_do_not_delay_a_wake(void **state)
 	world_free(world);
 }
 
-/* A turn makes so many sessions ready and no more; all have their turn. */
+/* A turn makes a bounded number of sessions ready. Each session gets its turn. */
 static void test_many_sessions_due_at_once_are_cut_into_slices(void **state)
 {
 	struct limits limits = world_limits(3000, 3000);
@@ -298,7 +298,7 @@ static void test_many_sessions_due_at_once_are_cut_into_slices(void **state)
 	world_free(world);
 }
 
-/* An id that somebody remembers from another life of the sessions is most likely nobody's now. */
+/* An id from an earlier daemon most likely hits no timer of this one. */
 static void test_ids_of_each_instance_begin_elsewhere(void **state)
 {
 	struct world *world = *state;
