@@ -192,14 +192,14 @@ static bool allowed(struct log *log, uint32_t uid, uint64_t now)
 {
 	struct log_user *user;
 
-	if (log->level >= LOG_DEBUG)
-		return true; /* the administrator wants every line */
 	if (now >= log->window_end) {
 		log->window_end = now + LOG_WINDOW_US;
 		log->user_count = 0;
 		log->users[LOG_USERS].spent = 0;
 		report_dropped(log);
 	}
+	if (log->level >= LOG_DEBUG)
+		return true; /* the administrator wants every line */
 	user = user_of(log, uid);
 	if (user->spent >= LOG_ALLOWANCE)
 		return false;
