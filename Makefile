@@ -1,33 +1,33 @@
 # SPDX-License-Identifier: MIT
 #
-# For people: each target works as the first command after a clone, as it sees to the Debian
-# packages that it needs (.packages) and to the build. All that it is about is meson's.
+# Shortcuts. Each target works as the first command after a clone: it installs the missing Debian
+# packages (.packages) and configures the build. meson does everything else.
 #
 #   make            build below build/
-#   make demo       see it work, in a temporary folder
+#   make demo       a demonstration in a temporary folder
 #   make check      all tests
-#   make bench      figures, beside those of others
-#   make fuzz       look for input that breaks something; FUZZ_SECONDS=60 for each target
-#   make faults     every call of the daemon and the library fails, at each of its uses
-#   make cross      the unit tests as i386, aarch64, s390x and musl run them
-#   make coverage   what the tests reach: build/coverage/report
-#   make install    into the system; DESTDIR=DIR for a packager, who does the rest; PREFIX=DIR for
-#                   another place than /usr/local, without root if you may write there
-#   make uninstall  takes away what the last make install of this clone has installed
+#   make bench      figures of timerd and of other programs
+#   make fuzz       search for input that causes a failure; FUZZ_SECONDS=60 for each target
+#   make faults     tests in which each system or library call fails, at each of its uses
+#   make cross      unit tests on i386, aarch64, s390x and musl
+#   make coverage   which code the tests reach: build/coverage/report
+#   make install    install; PREFIX=DIR: below DIR instead of /usr/local, without root if you may
+#                   write there; DESTDIR=DIR: for packages, changes nothing in the running system
+#   make uninstall  remove what the last `make install` of this clone installed
 .PHONY: all check demo bench fuzz faults cross coverage install uninstall packages-build \
 	packages-test packages-bench packages-cross
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-# Where make install puts things; without it, where this build was configured for. No root is needed
-# where one may write.
+# An empty PREFIX keeps the prefix that this build is configured with. sudo is used only if the user
+# may not write there.
 PREFIX ?=
 INSTALL_SUDO = $(shell d='$(PREFIX)'; while [ -n "$$d" ] && [ ! -e "$$d" ]; do d=$${d%/*}; done; \
 	[ -n "$$d" ] && [ -w "$$d" ] || echo '$(SUDO)')
 BUILD = build
 INSTALLED = $(BUILD)/meson-logs/install-log.txt
-# Whether what was installed is known to this machine's systemd.
+# True if the units were installed in a folder that systemd reads.
 IS_SYSTEM = grep -qsE '^(/usr)?/lib/systemd/system/timerd.socket$$' $(INSTALLED)
 HAS_SYSTEMD = [ -d /run/systemd/system ]
 
@@ -79,7 +79,7 @@ else
 	}
 endif
 
-# meson logs what it has installed. The system user stays, so that no other gets its number.
+# meson logs what it has installed. The system user stays, so that no other user gets its uid.
 uninstall:
 	@[ -e $(INSTALLED) ] || { echo "make uninstall: this clone has installed nothing" >&2; exit 1; }
 	@! { $(IS_SYSTEM) && $(HAS_SYSTEMD); } || { set -x; \
@@ -94,9 +94,9 @@ uninstall:
 		! $(HAS_SYSTEMD) || $(SUDO) systemctl daemon-reload; \
 	}
 
-# Asks dpkg, and apt only for what is missing, so that it needs no network the second time.
+# Asks dpkg which packages are missing, and installs only those: the second time needs no network.
 packages-build packages-test packages-bench packages-cross:
-	@command -v dpkg-query >/dev/null || { echo "not Debian: no package is installed"; exit; }; \
+	@command -v dpkg-query >/dev/null || { echo "this is not Debian: install the packages in .packages yourself"; exit; }; \
 	missing=$$(comm -23 <(sed -n 's/^$(@:packages-%=%): *//p' .packages | tr ' ' '\n' | sort -u) \
 		<(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' | \
 			sed -n 's/^installed //p' | sort -u)); \

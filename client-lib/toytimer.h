@@ -28,7 +28,7 @@
  * callback or a signal handler forked.
  *
  * Signals: no function is async-signal-safe. Do not call one from a signal handler, and do not jump
- * out of one from there.
+ * out of one from a signal handler.
  *
  * All spans and instants are microseconds.
  *
@@ -72,7 +72,7 @@ extern "C" {
 
 typedef struct toytimer toytimer;
 
-/* Without end, as a span. As an instant: never. */
+/* As a span: without end. As an instant: never. */
 #define TOYTIMER_FOREVER UINT64_MAX
 
 /* The greatest length of a label, in bytes. */
@@ -94,305 +94,325 @@ enum toytimer_flag {
 
 enum toytimer_event_type {
 	TOYTIMER_WOKEN = 1,
-	TOYTIMER_CANCELLED =
-		2, /* another session of this user, or root, cancelled it; it is gone */
-	/* Registered or re-armed asynchronously, or registered again: see error. The timer is gone if
-	 * `last` is set, else it stays as it was. */
+	/* Another session of this user, or of root, cancelled the timer. The timer is gone. */
+	TOYTIMER_CANCELLED = 2,
+	/* The daemon refused to register or re-arm the timer: see `error`. The timer is gone if `last`
+	 * is set; otherwise it stays as it was. Only for asynchronous requests, and for timers that the
+	 * library registers again. */
 	TOYTIMER_REFUSED = 3,
 	TOYTIMER_CLOCK_SET = 4 /* the wall clock was set; the timer stays as it is */
 };
 
-/* What happened to a timer; valid during the callback. */
+/* An event of a timer. It is valid during the callback. */
 typedef struct toytimer_event {
 	enum toytimer_event_type type;
-	int error;	   /* REFUSED: why, a negative errno; else 0 */
-	uint64_t timer;	   /* the name under which this handle knows it */
-	uint64_t id;	   /* the daemon's, as `toytimerctl list` shows it; 0: see libtoytimer(3) */
-	uint64_t due;	   /* WOKEN: the due that this wake is for, on its clock */
-	uint64_t late;	   /* WOKEN: sent - due */
-	uint64_t overruns; /* WOKEN: further periods that had passed when it was sent (not
-			    * when its handler runs) */
-	int last;	   /* non-zero: no event of this timer comes after this one, unless the
-			    * handler re-arms it */
+	int error;	/* REFUSED: the reason, a negative errno; otherwise 0 */
+	uint64_t timer; /* the timer's name at this handle */
+	uint64_t id;	/* the timer's number at the daemon, see `toytimerctl list`; 0: the daemon
+			    * refused the timer, or it waits to be registered again */
+	uint64_t due;	/* WOKEN: the due that this wake is for, on the timer's clock */
+	uint64_t late;	/* WOKEN: how much later than `due` the daemon sent the wake */
+	uint64_t overruns; /* WOKEN: further periods that had passed when the daemon sent the wake;
+			    * more may have passed when the handler runs */
+	int last; /* non-zero: no event of this timer follows, unless the handler re-arms the
+			    * timer */
 } toytimer_event;
 
 /*
- * Called for each event of a timer. It may call any function of this library on this handle, except
- * toytimer_process() and toytimer_run(). After the last event the timer's name is gone, unless the
- * handler of that event re-arms the timer before it returns. Return: a negative number is returned
- * by toytimer_process(), and ends toytimer_run(), which returns it. Any other number has no effect.
+ * The library calls a handler for each event of a timer. A handler may call any function of this
+ * library on this handle, except toytimer_process() and toytimer_run(). After the last event the
+ * timer's name is gone, unless the handler of that event re-arms the timer before it returns.
+ * Return: toytimer_process() and toytimer_run() end and return a negative number. Any other number
+ * has no effect.
  */
 typedef int (*toytimer_handler)(toytimer *t, const toytimer_event *event, void *userdata);
 
-/* When to be woken, and how. A due that has passed wakes at once. Zero the struct first: members
- * that a later version adds then have their defaults. */
+/* Describes a timer. A timer whose due has passed wakes at once. Zero the struct first: members that
+ * a later version adds then have their defaults. */
 typedef struct toytimer_registration {
-	uint64_t due;	/* the first instant on the clock, or with RELATIVE the span until it */
-	uint64_t slack; /* how much later the wake may come; saves wake-ups of the machine */
-	/* Period; 0 = none. The dues are first + n * every. If several dues have passed when the wake
-	 * is sent, one wake stands for all of them: see overruns. */
+	uint64_t due; /* the first instant on the clock; with RELATIVE the span until then */
+	uint64_t
+		slack; /* how much later than due the wake may come; saves wake-ups of the machine */
+	/* The period; 0: none. The dues are first + n * every. If several dues have passed when the
+	 * daemon sends a wake, that wake stands for all of them: see overruns. */
 	uint64_t every;
-	uint32_t count; /* how many wakes (not dues); 0 = one without a period, no end with one */
+	/* How many wakes (not dues). 0: one wake without a period, no end with a period. */
+	uint32_t count;
 	enum toytimer_clock clock;
 	unsigned int flags;	  /* enum toytimer_flag */
-	const char *label;	  /* NULL = none; printable UTF-8, copied */
-	toytimer_handler handler; /* NULL: the event is dropped */
+	const char *label;	  /* printable UTF-8, copied; NULL: none */
+	toytimer_handler handler; /* NULL: the library drops the timer's events */
 	void *userdata;
 	uint64_t reserved[2]; /* 0 */
 } toytimer_registration;
 
 /*
- * Connects to timerd and says hello.
- *   path: of the socket; NULL: $TIMERD_SOCKET unless that is empty, else /run/timerd/socket. A
- *     relative one counts from the folder that is the current one now, also for reconnections.
- *     -EINVAL: it is empty or, as an absolute path, longer than 107 bytes.
- * The new handle has one reference, the caller's. Blocks for at most 25 s, and only for a daemon
- * that is there; an absent one, or one that has no place for us, is an error at once.
+ * Opens a session with timerd.
+ *   path: of the socket. NULL: $TIMERD_SOCKET, or /run/timerd/socket if that variable is empty or not
+ *     set. A relative path is resolved against the current directory of this call, also for later
+ *     reconnections. -EINVAL: the path is empty or, as an absolute path, longer than 107 bytes.
+ * The new handle has one reference, which the caller owns. The call fails at once if the daemon is
+ * absent or refuses another client. It waits up to 25 s for a slow daemon.
  */
 int toytimer_open(toytimer **ret, const char *path);
 
-/* Opens the daemon of this user, at $XDG_RUNTIME_DIR/timerd/socket. Otherwise as toytimer_open().
- * -ENOMEDIUM: the variable is not set, or not to be trusted (secure_getenv(3)). */
+/* Opens a session with the daemon of this user, at $XDG_RUNTIME_DIR/timerd/socket. Otherwise like
+ * toytimer_open(). -ENOMEDIUM: the variable is not set, or the program must not trust it
+ * (secure_getenv(3)). */
 int toytimer_open_user(toytimer **ret);
 
-/* A further reference, for another thread or owner. NULL does nothing. Returns t. */
+/* Adds a reference, for another thread or owner. Does nothing for NULL. Returns t. */
 toytimer *toytimer_ref(toytimer *t);
 
-/* Drops a reference; the last one closes the connection and drops its timers. Not to be called by
- * a callback for the last reference. NULL does nothing. Always returns NULL. */
+/* Drops a reference. The last one closes the connection, and the daemon drops the timers of the
+ * handle. A callback must not drop the last reference. Does nothing for NULL. Returns NULL. */
 toytimer *toytimer_unref(toytimer *t);
 
 /*
- * How long a blocking call waits for the daemon's answer, a reconnection included. At first 25 s,
- * as sd-bus has it. TOYTIMER_FOREVER: without end. Returns 0.
+ * Sets how long a blocking call waits for the daemon's answer. A reconnection counts as part of that
+ * time. The default is 25 s, like that of sd-bus. TOYTIMER_FOREVER: without end. Returns 0.
  *
- * What a call that timed out had asked for: a registration does not stand; a cancelled timer has no
- * more events, and goes as soon as the daemon can be told; of a re-arming it is open whether it
- * takes place. The reconnecting goes on for as long as the handle lives, whoever waits.
+ * After a call timed out: a timer that the call was to register does not stand. A timer that the call
+ * cancelled has no more events; the library cancels it at the daemon as soon as it can. A re-arming
+ * may or may not take place. The handle tries to reconnect as long as it lives, even if no call
+ * waits.
  */
 int toytimer_set_timeout(toytimer *t, uint64_t timeout);
 
-/* A descriptor for poll, epoll or sd-event: readable while toytimer_process() has something to do.
- * It stays the same for the handle's life, reconnections included, and is the library's: not to be
- * read from or closed. */
+/* Returns a descriptor for poll, epoll or sd-event. It is readable while toytimer_process() has
+ * something to do. It stays the same for the life of the handle. The library owns it: do not read
+ * from it or close it. */
 int toytimer_get_fd(toytimer *t);
 
-/* Which poll events to wait for on it: POLLIN. */
+/* Returns the poll events to wait for on that descriptor: POLLIN. */
 int toytimer_get_events(toytimer *t);
 
 /*
- * Sends what is queued, receives, reconnects, and calls the handler of one event. Never blocks.
+ * Sends queued requests, receives, reconnects, and calls the handler of one event. Never blocks.
  * Returns 1 if it called a handler (call again: there may be more events); 0 if there was no event,
- * or another thread runs a handler now; what the handler returned, if that is negative; or a
- * negative errno. Other threads may process events at the same time.
+ * or if another thread runs a handler now; the handler's result if that is negative; or a negative
+ * errno. Several threads may call it at the same time.
  *
- * Once 4096 events wait, further wakes of a timer are merged into the one that waits, and counted
- * in its overruns.
+ * Once 4096 events wait, the library merges a further wake of a timer into the timer's waiting wake,
+ * and counts it in overruns.
  */
 int toytimer_process(toytimer *t);
 
-/* Waits until toytimer_process() has something to do, or for timeout. Returns 1 or 0 (timed out),
- * -EINTR when a signal was delivered. */
+/* Waits until toytimer_process() has something to do, or until timeout has passed. Returns 1 in the
+ * first case, 0 in the second, and -EINTR after a signal. */
 int toytimer_wait(toytimer *t, uint64_t timeout);
 
-/* Processes events until no timer is left, toytimer_stop() is called, or a handler returns a
- * negative number. Returns 0, or what the handler returned; -EINTR when a signal was delivered
- * while it waited. */
+/* Processes events until no timer remains, until toytimer_stop(), or until a handler returns a
+ * negative number. Returns 0, the handler's negative result, or -EINTR if a signal arrives while it
+ * waits. */
 int toytimer_run(toytimer *t);
 
 /*
- * Ends each toytimer_run() of this handle that is under way, in whatever thread: it returns 0 once
- * the handler that it runs, if any, has returned. If none is under way, the next toytimer_run()
- * returns 0 at once, without a look at events; several calls before it count as one. Events that
- * are not processed stay. Not to be called from a signal handler. Returns 0.
+ * Ends each active toytimer_run() of this handle, in any thread. toytimer_run() returns 0 when its
+ * current handler has returned. If no toytimer_run() is active, the next one returns 0 at once and
+ * processes no event; several calls before it count as one. Unprocessed events stay. Do not call it
+ * from a signal handler. Returns 0.
  */
 int toytimer_stop(toytimer *t);
 
 /*
- * Registers, and waits for the answer.
- *   ret_timer: the timer's name at this handle; it stays the same over reconnections. May be NULL.
+ * Registers a timer, and waits for the answer.
+ *   ret_timer: the timer's name at this handle. It stays the same over reconnections. May be NULL.
  */
 int toytimer_register(toytimer *t, const toytimer_registration *r, uint64_t *ret_timer);
 
 /*
- * Registers n at once: they travel in as few packets as can hold them.
- *   ret_timers: n names, 0 for each that was refused. May be NULL.
+ * Registers n timers, with as few packets as possible.
+ *   ret_timers: n names, 0 for each refused timer. May be NULL.
  *   ret_errors: n results, 0 or a negative errno. May be NULL.
- * Returns how many were registered, or a negative errno if none was asked for, in which case none
- * stands. A refusal concerns its own record alone, and so does a timeout: those that were answered
- * stand.
+ * Returns the number of registered timers. If it returns a negative errno, it has sent nothing and
+ * registered nothing. A refusal concerns only its own timer. After a timeout, the timers that the
+ * daemon has answered stand.
  */
 int toytimer_register_many(toytimer *t, const toytimer_registration *r, size_t n,
 	uint64_t *ret_timers, int *ret_errors);
 
-/* Queues a registration and returns; it is sent with others by toytimer_flush(), by any blocking
- * call, by toytimer_process(), or when a packet is full. A refusal comes as TOYTIMER_REFUSED. */
+/* Queues a registration and returns. The library sends queued requests when a packet is full, in
+ * toytimer_flush(), in toytimer_process() and in any blocking call. If the daemon refuses the timer,
+ * its handler gets TOYTIMER_REFUSED. */
 int toytimer_register_async(toytimer *t, const toytimer_registration *r, uint64_t *ret_timer);
 
-/* Sends what is queued, as far as the socket takes it, without waiting for answers. Returns 0. */
+/* Sends queued requests until the socket is full. Does not wait for answers. Returns 0. */
 int toytimer_flush(toytimer *t);
 
 /*
  * Cancels a timer of this handle, and waits for the daemon's answer. When it returns, no handler of
- * the timer starts any more. One that another thread runs just now is not waited for, see
+ * the timer starts any more. It does not wait for a handler that another thread runs now, see
  * toytimer_cancel_wait().
- * Returns 0: cancelled. That holds also for a timer whose last event, a wake or another session's
- * cancelling, had arrived here and was not processed yet: the event is dropped.
- * -ENOENT: the handler of its last event has been called (and may re-arm the timer), or there is no
- * such timer.
+ * Returns 0 if the timer is cancelled. It also returns 0 if the timer's last event, of whatever type,
+ * had arrived but was not processed: the library drops that event.
+ * -ENOENT: the library has called the handler of the last event (which may re-arm the timer), or
+ * there is no such timer.
  */
 int toytimer_cancel(toytimer *t, uint64_t timer);
 
 /*
- * The same, and waits until no other thread runs a handler of the timer: after it, what the handler
- * uses can be freed. Within a handler it does not wait for that handler, and returns what
- * toytimer_cancel() does. To call it with a lock that the handler takes is a deadlock, which ends
- * with the handle's timeout.
- * Returns what toytimer_cancel() does; -ETIMEDOUT: a handler may still run.
+ * Cancels a timer like toytimer_cancel(), and then waits until no other thread runs a handler of the
+ * timer. After it, the caller can free what the handler uses. If a handler calls it, it does not wait
+ * for that handler. Do not call it with a lock that the handler takes: both wait for each other until
+ * the handle's timeout.
+ * Returns what toytimer_cancel() returns. -ETIMEDOUT: a handler may still run.
  */
 int toytimer_cancel_wait(toytimer *t, uint64_t timer);
 
 /*
  * Cancels a timer without waiting for the daemon. When it returns 0, no handler of the timer starts
- * any more, and its name is gone: no event follows, and the daemon cannot refuse it. The request
- * travels with others, as toytimer_register_async() says. If the daemon is lost before it is told,
- * the timer is not registered again. Returns 0; -ENOENT as toytimer_cancel(); -ENOMEM: the timer
- * stays as it was.
+ * any more, and the timer's name is gone. No event follows, and the daemon cannot refuse the request.
+ * The library sends the request like those of toytimer_register_async(). If the connection ends
+ * first, the library does not register the timer again. Returns 0. -ENOENT like toytimer_cancel().
+ * -ENOMEM: the timer stays as it was.
  */
 int toytimer_cancel_async(toytimer *t, uint64_t timer);
 
-/* toytimer_cancel() for n; ret_errors as in toytimer_register_many(). Returns how many were
- * cancelled. */
+/* Cancels n timers like toytimer_cancel(). ret_errors is like that of toytimer_register_many().
+ * Returns how many timers it cancelled. */
 int toytimer_cancel_many(toytimer *t, const uint64_t *timers, size_t n, int *ret_errors);
 
-/* Cancels by the daemon's id, a timer of any session of this user, or as root of any user's. */
+/* Cancels a timer by its number at the daemon. The timer may belong to any session of this user; for
+ * root, to any session of any user. */
 int toytimer_cancel_id(toytimer *t, uint64_t id);
 
 /*
- * Gives a timer another due, slack, period and count (clock, label, handler and name stay, as does
- * its rank among equal dues), and waits for the answer. Of flags, RELATIVE counts.
- * A wake that had arrived before is still handed out; its due is one of the old ones.
- * -ENOENT: its last wake won.
- * While the handler of a timer's last event runs, whatever that event is, the timer can be re-armed
- * too: it is then registered again, last among equal dues, under the same name and another id.
+ * Gives a timer a new due, slack, period and count, and waits for the answer. The timer keeps its
+ * clock, label, handler, name and rank among equal dues. Of the flags, only RELATIVE has an effect.
+ * If a wake had arrived before the call, its handler still runs; its due is an old one.
+ * -ENOENT: the daemon had sent the timer's last wake, or there is no such timer.
+ * While the handler of a timer's last event runs, the timer can be re-armed too, whatever the type of
+ * the event. The library then registers it again: under the same name, with a new number at the
+ * daemon, and last among equal dues.
  */
 int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
 
 /*
- * The same without waiting for the daemon. The request travels with others, as
- * toytimer_register_async() says. An accepted re-arming has no event of its own. What goes wrong
- * after the call returned 0, the handler sees:
- *   - Its last wake was sent before the daemon read the request: that wake comes, with its `last`
- *     set. Its handler may re-arm the timer.
- *   - The daemon refuses the new values: TOYTIMER_REFUSED with the error and `last` 0. The timer
- *     stays as it was.
- *   - The timer is registered again (from its last handler, or after a reconnection) and refused:
- *     TOYTIMER_REFUSED with `last` set. The timer is gone.
- * A timer whose registration is not answered yet can be re-armed too. toytimer_get_timer() tells
- * the former due until the answer is processed. Returns 0; -ENOENT: its last wake has arrived here;
- * -EINVAL, -ERANGE and -ENOMEM: the timer stays as it was.
+ * Re-arms a timer like toytimer_rearm(), without waiting for the daemon. The library sends the
+ * request like those of toytimer_register_async(). If the daemon accepts the new values, no event
+ * reports it. The handler sees a failure that comes after the call returned 0:
+ *   - The daemon sent the last wake before it read the request: the handler gets that wake, with
+ *     `last` set, and may re-arm the timer.
+ *   - The daemon refuses the new values: the handler gets TOYTIMER_REFUSED with the error and `last`
+ *     0. The timer stays as it was.
+ *   - The timer had to be registered again (from its last handler, or after a reconnection), and the
+ *     daemon refuses it: the handler gets TOYTIMER_REFUSED with `last` set. The timer is gone.
+ * A timer whose registration is not answered yet can be re-armed too. Until the library has processed
+ * the answer, toytimer_get_timer() returns the old due. Returns 0. -ENOENT: the timer's last wake has
+ * arrived, or there is no such timer. -EINVAL, -ERANGE and -ENOMEM: the timer stays as it was.
  */
 int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registration *r);
 
-/* What the daemon calls a timer of this handle (0: it is not registered yet, or not again), and its
- * next due on its clock, or its last if that wake has come. Either may be NULL. */
+/*
+ * Looks up a timer of this handle, in O(1) and without a request to the daemon.
+ *   ret_id: its number at the daemon; 0: it is not registered, or not registered again. May be NULL.
+ *   ret_due: its next due on its clock, or its last due if the last wake has arrived. May be NULL.
+ * Returns 0 or -ENOENT.
+ */
 int toytimer_get_timer(toytimer *t, uint64_t timer, uint64_t *ret_id, uint64_t *ret_due);
 
-/* How many timers this handle holds. A timer counts until its last event is processed. */
+/* Returns how many timers this handle holds. A timer counts until its last event is processed. */
 size_t toytimer_count(toytimer *t);
 
-/* A timer as the daemon lists it; valid during the callback. */
+/* A timer as the daemon lists it. It is valid during the callback. */
 typedef struct toytimer_listed {
 	uint64_t id;
 	const char *label; /* "" if none */
 	enum toytimer_clock clock;
 	unsigned int flags; /* TOYTIMER_WAKE_SYSTEM */
 	uint64_t due;
-	int64_t left; /* due - now; negative: late */
+	int64_t left; /* until the due; negative: the due has passed */
 	uint64_t slack;
 	uint64_t every;
 	uint32_t count;
 	uint32_t fired; /* wakes so far, modulo 2^32 */
 	uint32_t uid, pid;
-	const char *comm;
+	const char *comm; /* of the process when it connected; "" if the daemon cannot see it */
 } toytimer_listed;
 
 enum toytimer_list_flag {
-	TOYTIMER_LIST_ALL = 1 << 0 /* everybody's; for root, else -EACCES */
+	TOYTIMER_LIST_ALL = 1 << 0 /* timers of all users; -EACCES: only root may ask for them */
 };
 
 /*
- * Calls back for each timer of this user, in no order. A non-zero return ends the listing and is
- * returned. Timers are received and handed out some hundred at a time, so that a listing of a
- * million takes no more memory than one of a thousand. One that comes or goes meanwhile may be
- * missed. -ECONNRESET: the daemon was lost after some had been handed out; list again.
+ * Calls the handler for each timer of this user, in no order. If the handler returns a number other
+ * than 0, the listing ends and the call returns that number. The library receives some hundred
+ * timers at a time, so memory does not grow with their number. The listing may miss a timer that is
+ * registered or ends while it runs. -ECONNRESET: the connection ended after the handler was called
+ * for some timers; list again.
  */
 int toytimer_list(toytimer *t, unsigned int flags,
 	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata);
 
 enum toytimer_match_flag {
-	TOYTIMER_MATCH_USER = 1 << 0,	  /* timers of uid; of another user only for root */
-	TOYTIMER_MATCH_EVERYBODY = 1 << 1 /* of all users; for root, and without USER */
+	TOYTIMER_MATCH_USER = 1 << 0,	  /* timers of `uid`; another user's only for root */
+	TOYTIMER_MATCH_EVERYBODY = 1 << 1 /* timers of all users; only for root; not with USER */
 };
 
-/* Which timers are meant. All zero: all those of this user, from all of its sessions. */
+/* Selects timers. If all members are 0: all timers of all sessions of this user. */
 typedef struct toytimer_match {
 	unsigned int flags;   /* enum toytimer_match_flag */
-	uint32_t uid;	      /* with USER; else 0 */
-	const char *label;    /* NULL: any; else just this one, "": none */
+	uint32_t uid;	      /* with USER; otherwise 0 */
+	const char *label;    /* exactly this label; NULL: any; "": timers without a label */
 	uint64_t reserved[2]; /* 0 */
 } toytimer_match;
 
-/* toytimer_list() of those timers; NULL: of all of this user. -EACCES: only root may ask that.
- * -ENOSYS: the daemon is too old for it. */
+/* Lists the timers that match, like toytimer_list(). match NULL: all timers of this user. -EACCES:
+ * only root may ask for these timers. -ENOSYS: the daemon is too old for this call. */
 int toytimer_list_matching(toytimer *t, const toytimer_match *match,
 	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata);
 
 /*
- * Cancels those timers, and waits until it is done. Timers of this handle are cancelled as by
- * toytimer_cancel(): no handler of them starts any more. Other sessions get TOYTIMER_CANCELLED.
- *   match: NULL: all of this user
- *   ret_cancelled: how many there were, which may be none; may be NULL
- * Returns 0; on another error some may be cancelled. One that is registered meanwhile may be
- * missed. -EACCES and -ENOSYS as above. The daemon does it some thousand at a time, so that nobody
- * waits.
+ * Cancels the timers that match, and waits for the answer. For timers of this handle it has the
+ * effect of toytimer_cancel(): no handler of them starts any more. Other sessions get
+ * TOYTIMER_CANCELLED.
+ *   match: NULL: all timers of this user
+ *   ret_cancelled: how many timers it cancelled; 0 is a success too. May be NULL.
+ * Returns 0. After an error some of the timers may be cancelled. The call may miss a timer that is
+ * registered while it runs. -EACCES and -ENOSYS like toytimer_list_matching(). The daemon cancels
+ * some thousand at a time and serves other clients in between.
  */
 int toytimer_cancel_matching(toytimer *t, const toytimer_match *match, uint64_t *ret_cancelled);
 
-/* The daemon's counters, since its start. For another user than root, those from clients to wakeups
- * and those of adoptions are about this user's own clients, and next is about this user's timers.
- * */
+/*
+ * The daemon's counters since its start. For root they cover all users. For another user, `next`, the
+ * members from `clients` to `wakeups`, and the adopted ones cover only this user's clients and
+ * timers.
+ */
 typedef struct toytimer_status {
 	char version[32];
 	uint32_t pid;
 	uint64_t uptime;
 	uint64_t clients, timers;
-	uint64_t next; /* until the alarm rings for a timer; FOREVER: never */
+	uint64_t next; /* span until the alarm rings; FOREVER: it is not armed */
 	uint64_t registered, woken, cancelled, refused;
 	uint64_t wakeups;
-	/* Lateness in the sense of timerd(8): from when a wake could first have been sent. */
+	/* Lateness, see timerd(8): it counts from when the daemon could first send the wake. */
 	uint64_t late_p50, late_p99, late_max;
-	uint64_t restarts;			   /* of the daemon, that its sessions survived */
-	uint64_t adopted_sessions, adopted_timers; /* that were gone on with, in all */
-	uint64_t dropped_records;		   /* found damaged then, and dropped */
-	uint64_t warnings;     /* settings that the daemon could not hold to; its log says which */
+	uint64_t restarts;			   /* of the daemon that kept its sessions */
+	uint64_t adopted_sessions, adopted_timers; /* in all these restarts */
+	uint64_t dropped_records;		   /* damaged records that a restart dropped */
+	uint64_t warnings;     /* settings that the daemon could not apply; its log names them */
 	uint64_t reserved[15]; /* 0 */
 } toytimer_status;
 
+/* Stores the daemon's counters in *ret, and waits for the answer. */
 int toytimer_get_status(toytimer *t, toytimer_status *ret);
 
-/* How many times this handle has reconnected. */
+/* Returns how many times this handle has reconnected. */
 uint64_t toytimer_get_reconnects(toytimer *t);
 
-/* A sentence for an error of this library, without a newline; never NULL; constant. */
+/* Returns a constant sentence for an error of this library, positive or negative. It has no newline
+ * and is never NULL. */
 const char *toytimer_strerror(int error);
 
-/* What was wrong with the last call of this thread that returned -EINVAL: a sentence that names the
- * argument or member, without a newline; never NULL; constant. "" before any, and for a NULL
- * handle. */
+/* Returns a constant sentence about this thread's last call that returned -EINVAL. The sentence names
+ * the argument or member. It has no newline and is never NULL. "" if there was no such call, or if
+ * that call had a NULL handle. */
 const char *toytimer_get_error(void);
 
-/* Microseconds of a clock now, rounded down; 0 for a clock that there is not. */
+/* Returns the time of a clock in microseconds, rounded down; 0 if there is no such clock. */
 uint64_t toytimer_now(enum toytimer_clock clock);
 
 #ifdef __cplusplus

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The timerfds are watched edge-triggered: an expiry is told once, and need not be read to be
- * forgotten, which saves a system call a wake. Only those of the wall clock are read, because only
- * the read tells an expiry from a clock that was set.
+ * epoll watches the timerfds edge-triggered: it reports each expiry once, and nobody has to read
+ * the timerfd. This saves a system call for each wake. Only the timerfds of the wall clock are
+ * read, because only read() tells an expiry from a clock that was set.
  */
 #include "alarm.h"
 
@@ -14,14 +14,14 @@
 
 #define USEC_PER_SEC UINT64_C(1000000)
 
-/* A due is up to 2^64 microseconds: see meson.build. */
+/* A due can be any number up to 2^64 microseconds: see meson.build. */
 _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 
-/* What one ring changes of the lead: of what the kernel was late beyond it a small part, of what it
- * was late less than that a large one. So it settles low, where three rings in four are later if
- * they are spread evenly, and one that was held up by much else has little weight. */
-#define LEARN_LATER  32
-#define LEARN_SOONER 4
+/* The lead moves by 1/32 of the difference when the kernel was later than the lead, and by 1/4 when
+ * it was earlier. So the lead stays low: if the delays are spread evenly, three of four are longer
+ * than the lead. One long delay under load changes little. */
+#define LEARN_LATER_DIVISOR   32
+#define LEARN_EARLIER_DIVISOR 4
 
 static const clockid_t ids[ARENA_CLOCKS] = {
 	[CLOCK_OF_MONOTONIC] = CLOCK_MONOTONIC,
@@ -39,7 +39,7 @@ struct now alarm_now(void)
 		struct timespec ts = {0};
 
 		clock_gettime(ids[clock], &ts);
-		/* A wall clock before 1970 is as good as 1970: no due is earlier. */
+		/* A wall clock before 1970 counts as 1970: no due is earlier. */
 		now.at[clock] = ts.tv_sec < 0
 			? 0
 			: (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
@@ -57,7 +57,7 @@ static bool wakes_system(unsigned int clock)
 	return clock == CLOCK_OF_BOOTTIME_ALARM || clock == CLOCK_OF_REALTIME_ALARM;
 }
 
-static bool of_the_wall(unsigned int clock)
+static bool is_wall_clock(unsigned int clock)
 {
 	return clock == CLOCK_OF_REALTIME || clock == CLOCK_OF_REALTIME_ALARM;
 }
@@ -69,27 +69,27 @@ static uint64_t lead(const struct alarm *alarm)
 
 static int set_clock(struct alarm *alarm, unsigned int clock, uint64_t at)
 {
-	int flags = TFD_TIMER_ABSTIME | (of_the_wall(clock) ? TFD_TIMER_CANCEL_ON_SET : 0);
+	int flags = TFD_TIMER_ABSTIME | (is_wall_clock(clock) ? TFD_TIMER_CANCEL_ON_SET : 0);
 	struct itimerspec spec = {0};
-	uint64_t set = at;
+	uint64_t set_to = at;
 
 	if (at != TIMERS_FOREVER) {
-		set -= at > lead(alarm) ? lead(alarm) : 0;
-		spec.it_value.tv_sec = (time_t)(set / USEC_PER_SEC);
-		/* All zero would disarm it; the first nanosecond of a clock has passed long
-		 * since. */
-		spec.it_value.tv_nsec = set ? (long)(set % USEC_PER_SEC * 1000) : 1;
+		set_to -= at > lead(alarm) ? lead(alarm) : 0;
+		spec.it_value.tv_sec = (time_t)(set_to / USEC_PER_SEC);
+		/* A time of 0 would disarm the timerfd; the first nanosecond of a clock
+		 * has always passed. */
+		spec.it_value.tv_nsec = set_to ? (long)(set_to % USEC_PER_SEC * 1000) : 1;
 	}
-	/* ECANCELED: the wall clock was set since the last turn. The timer is armed all the
-	 * same. */
+	/* ECANCELED: the wall clock was set since the last turn. The timerfd is armed
+	 * nevertheless. */
 	if (timerfd_settime(alarm->fds[clock], flags, &spec, NULL) < 0) {
 		if (errno != ECANCELED)
 			return -errno;
 		alarm->clock_set = true;
 	}
 	alarm->armed[clock] = at;
-	alarm->set[clock] = set;
-	alarm->newly |= 1u << clock;
+	alarm->set_to[clock] = set_to;
+	alarm->changed |= 1u << clock;
 	alarm->expired[clock] = false;
 	return 0;
 }
@@ -105,7 +105,8 @@ int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
 		struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = data + clock};
 		int fd = timerfd_create(ids[clock], TFD_NONBLOCK | TFD_CLOEXEC);
 
-		/* What was adopted there rings while the machine is awake. */
+		/* This process cannot wake the system. Adopted timers of these clocks
+		 * fire while the machine is awake. */
 		if (fd < 0 && wakes_system(clock) && (errno == EPERM || errno == EINVAL)) {
 			alarm->can_wake_system = false;
 			fd = timerfd_create(ids[timers_base(clock)], TFD_NONBLOCK | TFD_CLOEXEC);
@@ -116,7 +117,7 @@ int alarm_init(struct alarm *alarm, int epoll, uint64_t data)
 		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 			return -errno;
 	}
-	/* From here on the kernel tells when the clock is set, armed or not. */
+	/* From now on the kernel reports when the wall clock is set, armed or not. */
 	return set_clock(alarm, CLOCK_OF_REALTIME, TIMERS_FOREVER);
 }
 
@@ -149,7 +150,7 @@ bool alarm_near(
 
 int alarm_arm(struct alarm *alarm, const struct alarm_deadlines *deadlines, const struct now *now)
 {
-	alarm->newly = 0;
+	alarm->changed = 0;
 	if (alarm_near(alarm, deadlines, now))
 		return 1;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
@@ -167,25 +168,26 @@ int alarm_arm(struct alarm *alarm, const struct alarm_deadlines *deadlines, cons
 void alarm_learn(struct alarm *alarm, bool slept)
 {
 	uint64_t late = alarm->late < ALARM_LEAD_MAX ? alarm->late : ALARM_LEAD_MAX;
-	int64_t more = (int64_t)late * ALARM_LEAD_UNIT - alarm->lead;
+	int64_t change = (int64_t)late * ALARM_LEAD_UNIT - alarm->lead;
 
 	if (alarm->late != TIMERS_FOREVER && slept)
-		alarm->lead += more / (more > 0 ? LEARN_LATER : LEARN_SOONER);
+		alarm->lead += change / (change > 0 ? LEARN_LATER_DIVISOR : LEARN_EARLIER_DIVISOR);
 	alarm->late = TIMERS_FOREVER;
 }
 
 bool alarm_rang(struct alarm *alarm, unsigned int clock, const struct now *now)
 {
-	uint64_t expirations, late, is = timers_now(now, clock);
+	uint64_t expirations, late, time = timers_now(now, clock);
 
 	alarm->expired[clock] = true;
-	if (of_the_wall(clock) && read(alarm->fds[clock], &expirations, sizeof(expirations)) <= 0) {
+	if (is_wall_clock(clock) &&
+		read(alarm->fds[clock], &expirations, sizeof(expirations)) <= 0) {
 		alarm->clock_set = alarm->clock_set || errno == ECANCELED;
 		return false;
 	}
-	if (is < alarm->set[clock])
+	if (time < alarm->set_to[clock])
 		return true;
-	late = is - alarm->set[clock];
+	late = time - alarm->set_to[clock];
 	if (alarm->late == TIMERS_FOREVER || late > alarm->late)
 		alarm->late = late;
 	return true;

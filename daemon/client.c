@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client_parts.h"
 #include "errors.h"
 #include "seqpacket.h"
 
@@ -391,8 +392,8 @@ static uint32_t client_handle(
 	log_taken(clients, session, now);
 	if (size)
 		r = client_send(clients, session, answer, size);
-	/* A client that does not wait for answers may have closed its end already. Its packets still
-	 * count: timerd reads the end of file after them. */
+	/* A client that does not wait for answers may have closed its end already. Its packets
+	 * still count: timerd reads the end of file after them. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
 		client_close(clients, session);
 		return CLOSE_COST;
@@ -417,8 +418,8 @@ static uint32_t client_read(struct clients *clients, uint32_t session, const str
 	}
 	n = receive(clients, session);
 	if (n == -EAGAIN) {
-		/* If epoll has reported an event, another one may have come meanwhile: EPOLL_CTL_MOD
-		 * makes epoll report again what is there. */
+		/* If epoll has reported an event, another one may have come meanwhile:
+		 * EPOLL_CTL_MOD makes epoll report again what is there. */
 		if (client->reported && client_watch(clients, session, EPOLL_CTL_MOD) < 0)
 			client_close(clients, session);
 		client->reported = false;

@@ -8,8 +8,6 @@
  * worker until the socket has accepted them. So a client that does not read costs the buffer of its
  * socket and nothing else. Such a client is "blocked": timerd neither reads from it nor sends to it
  * until the kernel reports that the client has read.
- *
- * Who calls: loop.c, listener.c and clients.c; what only clients.c calls stands last.
  */
 #pragma once
 
@@ -69,29 +67,6 @@ void client_event(
  * more. The session must just have left the queue. Return: the cost, in cancel records. */
 uint32_t client_handle_next(struct clients *clients, uint32_t session, const struct now *now);
 
-/* Serves the session whose turn it is: see worker_serve(). ret_size: of the packet that was sent, in
- * bytes; 0: none was. Return: whether there was such a session. */
+/* Serves the session whose turn it is: see worker_serve(). ret_size: of the packet that was
+ * sent, in bytes; 0: none was. Return: whether there was such a session. */
 bool client_serve(struct clients *clients, const struct now *now, size_t *ret_size);
-
-/* The functions below are for clients.c, and within client.c. */
-
-/* Sends one packet, and counts its unread bytes and the time of the call.
- * Return: 0, or a negative errno. */
-int client_send(struct clients *clients, uint32_t session, const void *packet, size_t size);
-
-/* The queue of sessions to be read from. */
-struct turns client_turns(struct clients *clients);
-
-/* Sets the connection of a session that has none; 0: none. */
-void client_open(struct clients *clients, uint32_t session, int fd);
-
-/* Ends the session and closes its connection. */
-void client_close(struct clients *clients, uint32_t session);
-
-/* Makes epoll watch for what the session can do now. operation: EPOLL_CTL_ADD or EPOLL_CTL_MOD.
- * Return: 0, or a negative errno. */
-int client_watch(struct clients *clients, uint32_t session, int operation);
-
-/* Asks the kernel how many bytes the client has not read. Return: that number, or
- * SEQPACKET_UNREAD_UNKNOWN. */
-uint32_t client_update_unread(struct client *client);

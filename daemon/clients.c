@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client_parts.h"
 #include "seqpacket.h"
 
 int clients_init(struct clients *clients, struct worker *worker, struct log *log,
@@ -112,7 +113,7 @@ static bool belongs(const struct clients *clients, const struct fdstore_connecti
  * its client sees the end at once. */
 static void close_inherited(struct fdstore *store, struct fdstore_connection *inherited)
 {
-	fdstore_remove(store, inherited->session, FDSTORE_PATIENCE_MS);
+	fdstore_remove_session(store, inherited->session, FDSTORE_PATIENCE_MS);
 	shutdown(inherited->fd, SHUT_RDWR);
 	close(inherited->fd);
 	inherited->fd = -1;
@@ -144,7 +145,7 @@ static void log_adoption(const struct clients *clients, uint32_t session)
 	log_debug(clients->log, &about,
 		clients->by_session[session].fd
 			? "client %u is adopted, with %u timers"
-			: "client %u was left without a connection, with %u timers",
+			: "client %u has no connection any more, with %u timers",
 		session, s->held);
 }
 
@@ -180,7 +181,7 @@ void clients_adopt(struct clients *clients)
 			worker_resume(clients->worker, session);
 	}
 	log_print(clients->log, dropped ? LOG_WARNING : LOG_INFO,
-		"went on with %u sessions and %u timers; %llu records were damaged and dropped",
+		"adopted %u sessions and %u timers; %llu records were damaged and dropped",
 		h->clients, h->timers, (unsigned long long)dropped);
 }
 

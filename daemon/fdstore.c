@@ -34,7 +34,8 @@ static_assert(ARENA_LAYOUT == 4, "a new layout gets a new name: see arena.h");
 #define NAME_PREVIOUS "arena"
 #define FLUSH_US      UINT64_C(2000000)
 
-/* They fix the size of the memory file. If somebody could shrink it, an access would raise SIGBUS. */
+/* They fix the size of the memory file. If somebody could shrink it, an access would raise
+ * SIGBUS. */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* Return: a socket connected to systemd's notify socket; -1: none, so the state of systemd's queue
@@ -64,7 +65,8 @@ void fdstore_init(struct fdstore *store)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 
-	*store = (struct fdstore){.open = path != NULL, .memory = -1, .previous = -1, .notify = -1};
+	*store = (struct fdstore){
+		.available = path != NULL, .memory = -1, .previous = -1, .notify = -1};
 	if (path)
 		store->notify = open_notify(path);
 }
@@ -136,16 +138,16 @@ int fdstore_take(struct fdstore *store, int fd, const char *name)
 	return 1;
 }
 
-void fdstore_forget(struct fdstore *store, int fd, const char *name)
+void fdstore_remove_unknown(struct fdstore *store, int fd, const char *name)
 {
-	if (store->open)
+	if (store->available)
 		sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 	close(fd);
 }
 
-/* Return: an address with room for `size` bytes, a multiple of FDSTORE_ALIGN; NULL: not known. It is
- * a hint: if something else uses the address by then, the kernel chooses another one, and the arena
- * works with small pages. */
+/* Return: an address with room for `size` bytes, a multiple of FDSTORE_ALIGN; NULL: not known.
+ * It is a hint: if something else uses the address by then, the kernel chooses another one, and
+ * the arena works with small pages. */
 static void *aligned_hint(size_t size)
 {
 	const uintptr_t mask = FDSTORE_ALIGN - 1;
@@ -165,14 +167,15 @@ static int map(int fd, size_t size, void **ret_block)
 
 	if (block == MAP_FAILED)
 		return -errno;
-	/* A core dump would allocate every page of the file, which takes seconds and stays allocated
-	 * for the next process. It would also contain the labels of all users. */
+	/* A core dump would allocate every page of the file, which takes seconds and stays
+	 * allocated for the next process. It would also contain the labels of all users. */
 	(void)madvise(block, size, MADV_DONTDUMP);
 	*ret_block = block;
 	return 0;
 }
 
-/* Makes a file as large as the arena can become. The kernel allocates pages when they are touched. */
+/* Makes a file as large as the arena can become. The kernel allocates pages when they are
+ * touched. */
 static int make_memory(size_t size)
 {
 	int fd = memfd_create("timerd-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -210,7 +213,7 @@ static int renew(struct fdstore *store, size_t size, void **ret_block)
 	}
 	if (store->memory >= 0) {
 		close(store->memory);
-		if (store->open)
+		if (store->available)
 			sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_MEMORY);
 	}
 	store->memory = fd;
@@ -230,9 +233,9 @@ int fdstore_map_previous(const struct fdstore *store, size_t size, void **ret_bl
 	return map(store->previous, size, ret_block);
 }
 
-void fdstore_keep(struct fdstore *store)
+void fdstore_put_memory(struct fdstore *store)
 {
-	if (store->open)
+	if (store->available)
 		sd_pid_notify_with_fds(
 			0, 0, "FDSTORE=1\nFDPOLL=0\nFDNAME=" NAME_MEMORY, &store->memory, 1);
 }
@@ -240,20 +243,20 @@ void fdstore_keep(struct fdstore *store)
 void fdstore_drop_previous(struct fdstore *store)
 {
 	if (store->previous >= 0)
-		fdstore_forget(store, store->previous, NAME_PREVIOUS);
+		fdstore_remove_unknown(store, store->previous, NAME_PREVIOUS);
 	store->previous = -1;
 }
 
-int fdstore_renew(struct fdstore *store, size_t size, void **ret_block)
+int fdstore_replace_memory(struct fdstore *store, size_t size, void **ret_block)
 {
 	int r = renew(store, size, ret_block);
 
 	if (r == 0)
-		fdstore_keep(store);
+		fdstore_put_memory(store);
 	return r;
 }
 
-bool fdstore_put(struct fdstore *store, uint32_t session, int fd, int patience_ms)
+bool fdstore_put_session(struct fdstore *store, uint32_t session, int fd, int patience_ms)
 {
 	char state[64];
 
@@ -265,7 +268,7 @@ bool fdstore_put(struct fdstore *store, uint32_t session, int fd, int patience_m
 	return true;
 }
 
-bool fdstore_remove(struct fdstore *store, uint32_t session, int patience_ms)
+bool fdstore_remove_session(struct fdstore *store, uint32_t session, int patience_ms)
 {
 	if (!fdstore_has_room(store, patience_ms))
 		return false;
@@ -276,6 +279,6 @@ bool fdstore_remove(struct fdstore *store, uint32_t session, int patience_ms)
 
 void fdstore_flush(struct fdstore *store)
 {
-	if (store->open)
+	if (store->available)
 		sd_notify_barrier(0, FLUSH_US);
 }

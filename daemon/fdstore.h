@@ -2,8 +2,8 @@
 /*
  * systemd's fd store: it keeps what outlives this process.
  *
- * systemd can hold descriptors for a service ("fd store", sd_pid_notify_with_fds(3)) and passes them
- * to the service's next process, even after SIGKILL. timerd stores the arena's memory when it
+ * systemd can hold descriptors for a service ("fd store", sd_pid_notify_with_fds(3)) and passes
+ * them to the service's next process, even after SIGKILL. timerd stores the arena's memory when it
  * starts. It stores a connection once the session has had a timer for a while, and only a bounded
  * number of connections a second. Each one costs PID 1 time in proportion to all that it holds, so
  * a flood of short connections must not become a flood for PID 1. Without systemd all functions
@@ -43,7 +43,7 @@ struct fdstore_connection {
 };
 
 struct fdstore {
-	bool open;		 /* systemd has given us a notify socket */
+	bool available;		 /* systemd has given us a notify socket */
 	int notify;		 /* connected there, to ask whether its queue has room; -1: none */
 	int memory;		 /* of the arena; -1: none yet */
 	int previous;		 /* memory of the previous layout; -1: none */
@@ -65,7 +65,7 @@ int fdstore_take(struct fdstore *store, int fd, const char *name);
 
 /* Removes a descriptor of an unknown name from the fd store, and closes it. Another version of
  * timerd may have stored it. */
-void fdstore_forget(struct fdstore *store, int fd, const char *name);
+void fdstore_remove_unknown(struct fdstore *store, int fd, const char *name);
 
 /* The arena's address is a multiple of this, the size of a huge page, if the kernel allows it. */
 #define FDSTORE_ALIGN ((size_t)2 << 20)
@@ -73,7 +73,7 @@ void fdstore_forget(struct fdstore *store, int fd, const char *name);
 /*
  * Maps `size` bytes of memory for an arena. This is the memory of an earlier process if it has that
  * size and is sealed against truncation, else new zeroed memory. New memory is not stored yet: see
- * fdstore_keep().
+ * fdstore_put_memory().
  *   ret_inherited: whether it is the memory of an earlier process.
  * Return: 0, or a negative errno.
  */
@@ -84,22 +84,22 @@ int fdstore_map(struct fdstore *store, size_t size, void **ret_block, bool *ret_
 int fdstore_map_previous(const struct fdstore *store, size_t size, void **ret_block);
 
 /* Stores new memory in the fd store, so that the next process gets it. */
-void fdstore_keep(struct fdstore *store);
+void fdstore_put_memory(struct fdstore *store);
 
 /* Removes the memory of the previous layout from the fd store, and closes it. */
 void fdstore_drop_previous(struct fdstore *store);
 
 /* Replaces inherited memory, which is of no use, by new memory, and stores that.
  * Return: as fdstore_map(). */
-int fdstore_renew(struct fdstore *store, size_t size, void **ret_block);
+int fdstore_replace_memory(struct fdstore *store, size_t size, void **ret_block);
 
 /* Return: whether systemd's queue has room for a message, now or within patience_ms. */
 bool fdstore_has_room(const struct fdstore *store, int patience_ms);
 
 /* Stores a session's connection; removes it again. Return: false: systemd's queue had no room for
  * the message within patience_ms, so none was sent. */
-bool fdstore_put(struct fdstore *store, uint32_t session, int fd, int patience_ms);
-bool fdstore_remove(struct fdstore *store, uint32_t session, int patience_ms);
+bool fdstore_put_session(struct fdstore *store, uint32_t session, int fd, int patience_ms);
+bool fdstore_remove_session(struct fdstore *store, uint32_t session, int patience_ms);
 
 /* How long a process may wait for systemd when it starts and when it ends. */
 #define FDSTORE_PATIENCE_MS 2000

@@ -45,7 +45,7 @@ void fdstore_queue_add(struct fdstore_queue *queue, uint32_t session, int fd, co
 {
 	struct fdstore_entry *entry = &queue->entries[session];
 
-	if (!queue->store->open || entry->stored || entry->fd || !has_timers(queue, session))
+	if (!queue->store->available || entry->stored || entry->fd || !has_timers(queue, session))
 		return;
 	entry->fd = fd;
 	entry->queued_at = now->at[PROTO_CLOCK_MONOTONIC];
@@ -67,7 +67,7 @@ void fdstore_queue_remove(struct fdstore_queue *queue, uint32_t session)
 	struct fdstore_entry *entry = &queue->entries[session];
 
 	if (entry->stored)
-		entry->removal_pending = !fdstore_remove(queue->store, session, 0);
+		entry->removal_pending = !fdstore_remove_session(queue->store, session, 0);
 	entry->stored = false;
 	entry->fd = 0;
 	/* The session may be in the queue already: take_first() then finds nothing to store. */
@@ -113,11 +113,11 @@ static int update_store(struct fdstore_queue *queue, uint32_t session, int patie
 	struct fdstore_entry *entry = &queue->entries[session];
 	struct fdstore *store = queue->store;
 	int messages = entry->removal_pending;
-	bool sent = !entry->removal_pending || fdstore_remove(store, session, patience_ms);
+	bool sent = !entry->removal_pending || fdstore_remove_session(store, session, patience_ms);
 
 	entry->removal_pending = !sent;
 	if (sent && is_worth_storing(queue, session) && store->sessions < FDSTORE_SESSIONS_MAX) {
-		sent = entry->stored = fdstore_put(store, session, entry->fd, patience_ms);
+		sent = entry->stored = fdstore_put_session(store, session, entry->fd, patience_ms);
 		messages++;
 	}
 	if (!sent) {

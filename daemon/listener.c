@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making, inheriting and serving the listening sockets.
+ * Makes, inherits and serves the listening sockets.
  */
 #include "listener.h"
 
@@ -13,13 +13,14 @@
 
 #include "seqpacket.h"
 
-/* How long connections are taken or refused in one slice of the loop, microseconds: 4 or so that are
- * taken and later close, 20 or so that are refused. With 16 that were taken, half of another's wakes
- * were a millisecond late in a flood; with 4 a third of that. Time is the measure, since closing a
- * refused connection takes as long as what its client put into it. */
+/* How long one slice of the loop accepts or refuses connections, in microseconds: it accepts
+ * about 4 connections that later close, or refuses about 20. With 16 accepted ones a slice, half
+ * of the wakes of another user were a millisecond late in a flood; with 4 the delay was a third
+ * of that. A number of connections would be no bound: the packets that a refused client has sent
+ * decide how long closing its connection takes. */
 #define ACCEPT_US 250
 
-/* More may wait: /proc/sys/net/core/somaxconn bounds it. */
+/* How many connections may wait. /proc/sys/net/core/somaxconn bounds it. */
 #define BACKLOG 4096
 
 void listener_init(struct listener *listener)
@@ -34,16 +35,19 @@ int listener_take(struct listener *listener, struct log *log, int fd, const char
 {
 	int flags;
 
-	if (listener->count >= LISTENERS_MAX ||
-		sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, true) <= 0) {
+	if (listener->count >= LISTENERS_MAX) {
+		log_print(log, LOG_ERR, "'%s' from systemd is one socket too many: timerd takes %d",
+			name, LISTENERS_MAX);
+		return -EINVAL;
+	}
+	if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, true) <= 0) {
 		log_print(log, LOG_ERR,
-			"'%s' from systemd is not a listening SOCK_SEQPACKET of AF_UNIX, or the "
-			"%uth of them",
-			name, listener->count + 1);
+			"'%s' from systemd is not a listening SOCK_SEQPACKET socket of AF_UNIX",
+			name);
 		return -EINVAL;
 	}
 	flags = fcntl(fd, F_GETFL);
-	/* One that blocks would block the loop. */
+	/* A blocking socket would block the loop. */
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	seqpacket_forbid_descriptors(fd);
@@ -83,8 +87,9 @@ static bool is_shortage(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Makes room with the spare descriptor, and tells the one at the head of the queue why it has to
- * go. Return: whether one was refused. */
+/* Closes the spare descriptor to accept the first waiting connection, and refuses it. If even that
+ * fails, pauses the listeners: a descriptor may become free meanwhile. Return: whether a connection
+ * was refused. */
 static bool refuse_one(
 	struct listener *listener, unsigned int i, struct clients *clients, const struct now *now)
 {
@@ -120,7 +125,7 @@ bool listener_accept(
 		else if (is_shortage(errno))
 			refused = refuse_one(listener, i, clients, now) || refused;
 		else
-			return refused && !taken; /* none waits any more: epoll knows */
+			return refused && !taken; /* no connection waits any more */
 	}
 	return false;
 }

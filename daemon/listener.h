@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The listening socket: given by systemd, or made here (socket_file.h).
+ * The listening sockets: systemd passes them, or timerd makes one (socket_file.h).
  */
 #pragma once
 
@@ -11,24 +11,23 @@
 
 #define LISTENERS_MAX 8
 
-/* How soon a listener is tried again that no descriptor could be had for. */
+/* How long the listeners pause after a shortage of descriptors. */
 #define LISTENER_PAUSE_US UINT64_C(100000)
 
-/* How long the listeners rest when all connections that waited were refused. Without a rest a flood
- * of them takes a whole processor, and then the kernel has timerd wait 3 ms and more for one before
- * it sends a wake. While others wait there is no rest: those of other users are among them, and a
- * client fills its connection with more to be thrown away the longer it waits. */
-#define LISTENER_REST_US UINT64_C(1000)
+/* How long the listeners pause after they refused all waiting connections. Without a pause a
+ * flood of connections takes a whole processor, and the kernel then makes timerd wait 3 ms and
+ * more for a processor before it sends a wake. If more connections wait, there is no pause:
+ * connections of other users may be among them, and a client that waits longer sends more
+ * packets, which cost time to discard. */
+#define LISTENER_REFUSED_PAUSE_US UINT64_C(1000)
 
 struct listener {
 	int fds[LISTENERS_MAX];
 	unsigned int count;
 	struct socket_file file;
 	const char *path; /* borrowed; NULL: the sockets are systemd's */
-	int spare; /* given up to take, and refuse, a connection when descriptors have run out */
-	/* Monotonic; 0: not. Not even that helps, and a descriptor may have been closed by then; or
-	 * the listeners rest. */
-	uint64_t paused_until;
+	int spare; /* closed to accept and refuse a connection when descriptors have run out */
+	uint64_t paused_until; /* monotonic microseconds; 0: not paused */
 };
 
 void listener_init(struct listener *listener);
@@ -45,10 +44,10 @@ int listener_take(struct listener *listener, struct log *log, int fd, const char
 int listener_open(struct listener *listener, struct log *log, const char *path, mode_t mode,
 	mode_t folder_mode);
 
-/* Removes the socket again, if it was made here. */
+/* Closes the sockets. Removes the socket that listener_open() made. */
 void listener_close(struct listener *listener);
 
-/* Accepts a few of the waiting connections; without a descriptor to spare, refuses them. Return:
- * whether it refused all that waited. */
+/* Accepts some of the waiting connections; refuses them if descriptors have run out. Return:
+ * true: it refused all waiting connections, and accepted none. */
 bool listener_accept(
 	struct listener *listener, unsigned int i, struct clients *clients, const struct now *now);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fields beside the message: TIMERD_UID, TIMERD_PID and TIMERD_LIMIT, so that `journalctl
- * TIMERD_LIMIT=--max-timers-per-user` finds who ran into a limit. MESSAGE_ID tells the messages
- * caused by clients from the daemon's own.
+ * TIMERD_LIMIT=--max-timers-per-user` finds the users who reached a limit. MESSAGE_ID separates
+ * messages that clients caused from messages about the daemon itself.
  *
- * sd_journal_send() waits while journald's queue is full: journald is stopped, or somebody floods
- * it, which anybody may. The loop waits for nobody, so the library's socket has to be one that does
- * not block. It shows it to nobody; but it makes it for the first message and keeps it, and the
- * kernel gives a new descriptor the lowest number that is free. So this is foreseen, checked, and
- * used; and should it ever not be so, lines without fields go to standard error, which is the
- * journal's as well.
+ * sd_journal_send() blocks while journald's queue is full: journald is stopped, or some user floods
+ * it. The loop must not block, so the socket of libsystemd has to be non-blocking. libsystemd does
+ * not give that socket away. But it opens the socket for the first message and keeps it, and the
+ * kernel gives a new descriptor the lowest free number. So this file predicts that number, checks
+ * the descriptor, and makes it non-blocking. If the prediction is wrong, lines without fields go to
+ * standard error, which leads to the journal as well.
  */
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include "log.h"
@@ -28,7 +28,7 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
-/* Chosen at random, as sd-id128(1) says to. */
+/* A random number, as sd-id128(1) recommends. */
 #define MESSAGE_ID_CLIENT "MESSAGE_ID=5f2d7c0a9e3b4a51b8d16e7f30c94a2b"
 
 #define LINE_MAX_BYTES 512
@@ -43,8 +43,8 @@ void log_init(struct log *log, int level)
 	struct stat st;
 
 	*log = (struct log){.name = "timerd", .level = level};
-	/* systemd.exec(5): set to device:inode of what it connected; standard error may lead
-	 * elsewhere. */
+	/* systemd.exec(5): device:inode of the stream to the journal. Standard error may have been
+	 * redirected since. */
 	if (stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
 		fstat(STDERR_FILENO, &st) == 0)
 		log->journal = st.st_dev == dev && st.st_ino == ino;
@@ -61,8 +61,7 @@ int log_parse_level(const char *name)
 	return !strcmp(name, "error") ? LOG_ERR : -EINVAL;
 }
 
-/* Whether something can be written without waiting: who reads it may have stopped, or gone, which
- * would be SIGPIPE. Then it is not said. */
+/* Whether a write would neither block nor raise SIGPIPE: the reader may have stopped or gone. */
 static bool has_room(int fd)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
@@ -70,9 +69,9 @@ static bool has_room(int fd)
 	return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents == POLLOUT;
 }
 
-/* Looks whether journald has room for the first message. Return: what will be the number of the
- * library's socket; -1: it has none. */
-static int foresee_socket(void)
+/* Checks whether journald has room for the first message. Return: the number that libsystemd's
+ * socket will get; -1: journald has no room. */
+static int predict_socket(void)
 {
 	static const struct sockaddr_un journald = {AF_UNIX, "/run/systemd/journal/socket"};
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -86,8 +85,7 @@ static int foresee_socket(void)
 	return room ? fd : -1;
 }
 
-/* Return: whether the descriptor is a socket as the library makes it, which does not block any
- * more. */
+/* Makes libsystemd's socket non-blocking. Return: whether the descriptor was such a socket. */
 static bool unblock(int fd)
 {
 	int flags;
@@ -98,8 +96,7 @@ static bool unblock(int fd)
 	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
-/* about: NULL for a message of the daemon's own. Return: 0, or the negative errno of what it
- * met. */
+/* about: NULL: no client. Return: 0, or a negative errno. */
 static int send_to_journal(int priority, const struct log_about *about, const char *line)
 {
 	if (!about)
@@ -112,13 +109,14 @@ static int send_to_journal(int priority, const struct log_about *about, const ch
 		about->limit, NULL);
 }
 
-/* Return: whether it has been said. */
-static bool say(struct log *log, int priority, const struct log_about *about, const char *line)
+/* Return: whether the line was written. */
+static bool write_line(
+	struct log *log, int priority, const struct log_about *about, const char *line)
 {
 	int fd = -1, r;
 
 	if (log->journal && !log->unblocked)
-		fd = foresee_socket();
+		fd = predict_socket();
 	if (log->journal && (log->unblocked || fd >= 0)) {
 		r = send_to_journal(priority, about, line);
 		if (!log->unblocked)
@@ -146,8 +144,8 @@ void log_print(struct log *log, int priority, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
-	if (!say(log, priority, NULL, line))
-		log->left_out++;
+	if (!write_line(log, priority, NULL, line))
+		log->dropped++;
 	errno = saved;
 }
 
@@ -162,46 +160,46 @@ void log_debug(struct log *log, const struct log_about *about, const char *forma
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
-	if (!say(log, LOG_DEBUG, about, line))
-		log->left_out++;
+	if (!write_line(log, LOG_DEBUG, about, line))
+		log->dropped++;
 	errno = saved;
 }
 
-static void say_left_out(struct log *log)
+static void report_dropped(struct log *log)
 {
 	char line[LINE_MAX_BYTES];
 
-	snprintf(line, sizeof(line), "%llu messages were left out",
-		(unsigned long long)log->left_out);
-	if (log->left_out && (LOG_NOTICE > log->level || say(log, LOG_NOTICE, NULL, line)))
-		log->left_out = 0;
+	snprintf(
+		line, sizeof(line), "%llu messages were dropped", (unsigned long long)log->dropped);
+	if (log->dropped && (LOG_NOTICE > log->level || write_line(log, LOG_NOTICE, NULL, line)))
+		log->dropped = 0;
 }
 
-/* The user's allowance in this window. */
+/* Return: the allowance of the user in this window. */
 static struct log_user *user_of(struct log *log, uint32_t uid)
 {
 	unsigned int i = 0;
 
-	while (i < log->users && log->user[i].uid != uid)
+	while (i < log->user_count && log->users[i].uid != uid)
 		i++;
-	if (i == log->users && i < LOG_USERS)
-		log->user[log->users++] = (struct log_user){.uid = uid};
-	return &log->user[i];
+	if (i == log->user_count && i < LOG_USERS)
+		log->users[log->user_count++] = (struct log_user){.uid = uid};
+	return &log->users[i];
 }
 
-/* Takes one message off the user's allowance. Return: whether there was one. */
+/* Charges one message to the user. Return: whether the allowance covers it. */
 static bool allowed(struct log *log, uint32_t uid, uint64_t now)
 {
 	struct log_user *user;
 
-	if (log->level >= LOG_DEBUG)
-		return true; /* who asks for every line gets it */
-	if (now >= log->window) {
-		log->window = now + LOG_WINDOW_US;
-		log->users = 0;
-		log->user[LOG_USERS].spent = 0;
-		say_left_out(log);
+	if (now >= log->window_end) {
+		log->window_end = now + LOG_WINDOW_US;
+		log->user_count = 0;
+		log->users[LOG_USERS].spent = 0;
+		report_dropped(log);
 	}
+	if (log->level >= LOG_DEBUG)
+		return true; /* the administrator wants every line */
 	user = user_of(log, uid);
 	if (user->spent >= LOG_ALLOWANCE)
 		return false;
@@ -213,7 +211,7 @@ void log_close(struct log *log)
 {
 	int saved = errno;
 
-	say_left_out(log);
+	report_dropped(log);
 	errno = saved;
 }
 
@@ -229,7 +227,7 @@ void log_client(struct log *log, int priority, uint64_t now, const struct log_ab
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
-	if (!allowed(log, about->uid, now) || !say(log, priority, about, line))
-		log->left_out++;
+	if (!allowed(log, about->uid, now) || !write_line(log, priority, about, line))
+		log->dropped++;
 	errno = saved;
 }

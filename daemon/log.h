@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon tells its administrator: structured fields into the journal where standard error
- * is the journal's, one plain line on standard error where it is not.
+ * Messages for the administrator: structured fields to the journal if standard error leads there,
+ * otherwise one plain line each on standard error.
  *
- * Clients can cause messages, so each user has a small allowance of them: a noisy user leaves the
- * messages about others alone. What the allowance does not cover is left out, as is whatever could
- * not be said without waiting. How many were is said before the first message about a client in the
- * next window, and at the daemon's end. Not thread-safe. errno survives each call.
+ * Clients can cause messages, so each user has a small allowance of them: a noisy user cannot crowd
+ * out the messages about others. A message is dropped if the allowance is spent, or if writing it
+ * would block. The number of dropped messages is logged before the first message about a client in
+ * the next window, and when the daemon ends. Not thread-safe. Each call preserves errno.
  */
 #pragma once
 
@@ -15,52 +15,54 @@
 #include <sys/types.h>
 #include <syslog.h>
 
-#define LOG_ALLOWANCE 20		 /* messages caused by one user … */
-#define LOG_WINDOW_US UINT64_C(10000000) /* … in so many microseconds */
+/* One user may cause LOG_ALLOWANCE messages in LOG_WINDOW_US microseconds. */
+#define LOG_ALLOWANCE 20
+#define LOG_WINDOW_US UINT64_C(10000000)
 
-/* Users with an allowance of their own in one window. All further ones share one allowance. */
+/* How many users have an allowance of their own in one window. All further users share one. */
 #define LOG_USERS 64
 
 struct log_user {
 	uint32_t uid;
-	unsigned int spent; /* of LOG_ALLOWANCE */
+	unsigned int spent; /* messages, of LOG_ALLOWANCE */
 };
 
 struct log {
-	const char *name; /* of the program: what a line on standard error begins with */
-	int level;	  /* LOG_ERR … LOG_DEBUG: what is less important is dropped */
-	bool journal;	  /* whether standard error is the journal's, and libsystemd may be used */
-	bool unblocked;	  /* its socket is open, and does not block */
-	uint64_t window;  /* when the allowances are renewed, monotonic microseconds */
-	unsigned int users;
-	struct log_user user[LOG_USERS + 1]; /* the last: of all who have none of their own */
-	uint64_t left_out;
+	const char *name; /* borrowed: of the program, begins each line on standard error */
+	int level;	  /* LOG_ERR … LOG_DEBUG: less important messages are not logged */
+	bool journal;	  /* standard error leads to the journal, and libsystemd does not block */
+	bool unblocked;	  /* libsystemd's socket is open, and does not block */
+	uint64_t window_end; /* monotonic microseconds; then the allowances are renewed */
+	unsigned int user_count;
+	struct log_user users[LOG_USERS + 1]; /* the last one is shared by all further users */
+	uint64_t dropped;		      /* messages */
 };
 
-/* Looks where standard error leads. */
+/* Checks where standard error leads. Sets the name "timerd"; another program then sets its own. */
 void log_init(struct log *log, int level);
 
-/* "emerg" … "debug" or "0" … "7". Return: the level, -EINVAL where it is none. */
+/* name: "emerg" … "debug" or "0" … "7". Return: the level; -EINVAL: no such level. */
 int log_parse_level(const char *name);
 
-/* Whom a message is about. */
+/* The client that a message is about. */
 struct log_about {
 	uint32_t uid, pid;
-	const char *limit; /* the option that sets it; NULL: no limit is at issue */
+	const char *limit; /* the option that sets the limit at issue; NULL: none is */
 };
 
-/* A message of the daemon's own. Never NULL: format. */
+/* Logs a message about the daemon itself. */
 void log_print(struct log *log, int priority, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* A message of LOG_DEBUG: one for each event of its kind, so none is counted against the allowance.
- * about: NULL: about no client. Costs a comparison where the level is another. */
+/* Logs a message of LOG_DEBUG. It does not count against an allowance: at that level the
+ * administrator wants a line for each event. about: NULL: no client. Costs one comparison at
+ * other levels. */
 void log_debug(struct log *log, const struct log_about *about, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* A message that a client caused; now: monotonic microseconds. */
+/* Logs a message that a client caused. now: monotonic microseconds. */
 void log_client(struct log *log, int priority, uint64_t now, const struct log_about *about,
 	const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* At the daemon's end: says how many messages were left out, if any were. */
+/* For the end of the daemon: logs how many messages were dropped, if any. */
 void log_close(struct log *log);

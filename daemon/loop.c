@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What epoll tells is a 64-bit number: a source above, which one of its kind below.
+ * Each epoll event carries a 64-bit value: the source in the upper half, its index in the lower
+ * half.
  */
 #include "loop.h"
 
@@ -25,23 +26,23 @@ enum source {
 
 #define SOURCE(source) ((uint64_t)(source) << 32)
 
-/* Events that one look at epoll takes at a time, and how often it takes so many: all clients of 16
- * users. An event costs some 50 ns, as a client is only noted. */
-#define LOOK_EVENTS 64
-#define LOOKS	    16
+/* How many events one epoll_wait() takes, and how often a turn calls it while it returns that many:
+ * enough for all clients of 16 users. An event costs some 50 ns, as it only queues its client. */
+#define EVENTS_MAX 64
+#define WAITS_MAX  16
 
-/* Each of three parts of a slice, requests, connections and wakes, ends with the packet that ends
- * this time, or with the one that reaches its number below. */
+/* A slice has three parts: requests, connections and wakes. Each part ends with the packet after
+ * which this time has passed, or with the packet that reaches the number below. */
 #define SLICE_US 300
 
-/* Requests of one slice, as many of the shortest records: 8 KB. */
-#define SLICE_RECORDS 1024
+/* The cost of the requests in one slice, in cancel records: 8 KB of them. */
+#define SLICE_COST 1024
 
-/* Bytes of wakes sent in one slice, and what a packet counts for beside its own: 4 full packets or
- * 60 of a single wake. With 64 full ones, what fell due while a million were sent was 12 ms late;
- * with 8 it was 5. */
-#define SLICE_BYTES (4 * PROTO_PACKET_MAX)
-#define PACKET_COST 4096
+/* The bytes of wakes that one slice sends: 4 full packets, or 60 packets of one wake. Each packet
+ * counts as PACKET_EXTRA_BYTES more. With 64 full packets, a wake that fell due while a million
+ * wakes were sent was 12 ms late; with 8 packets it was 5 ms late. */
+#define SLICE_BYTES	   (4 * PROTO_PACKET_MAX)
+#define PACKET_EXTRA_BYTES 4096
 
 static int open_signals(struct loop *loop)
 {
@@ -60,8 +61,8 @@ static int open_signals(struct loop *loop)
 	return 0;
 }
 
-/* Takes one descriptor that systemd passed: a listener, or what an earlier process stored. What is
- * neither must not keep the daemon from starting: a later version may have left it. */
+/* Takes one descriptor that systemd passed: a listener, or what an earlier process stored. Anything
+ * else must not keep the daemon from starting: a later version may have stored it. */
 static int inherit_one(struct loop *loop, int fd, const char *name)
 {
 	int r = fdstore_take(&loop->fdstore, fd, name);
@@ -70,9 +71,8 @@ static int inherit_one(struct loop *loop, int fd, const char *name)
 		return r;
 	if (sd_is_socket(fd, AF_UNSPEC, 0, true) > 0)
 		return listener_take(&loop->listener, loop->log, fd, name);
-	log_print(
-		loop->log, LOG_WARNING, "'%s' from systemd is nothing that I know: dropped", name);
-	fdstore_forget(&loop->fdstore, fd, name);
+	log_print(loop->log, LOG_WARNING, "'%s' from systemd is unknown: removed", name);
+	fdstore_remove_unknown(&loop->fdstore, fd, name);
 	return 0;
 }
 
@@ -92,8 +92,8 @@ static int inherit(struct loop *loop)
 	return r < 0 ? r : 0;
 }
 
-/* Fills the new block from that of an earlier version, if one is there and can be read. Return:
- * whether it did. */
+/* Fills the new block from the block of the previous layout, if systemd has passed a valid one.
+ * Return: whether it did. */
 static bool convert(struct loop *loop, const struct worker_config *config)
 {
 	size_t size = worker_previous_size(config);
@@ -105,11 +105,12 @@ static bool convert(struct loop *loop, const struct worker_config *config)
 	converted = worker_convert(previous, loop->block, config);
 	munmap(previous, size);
 	if (converted)
-		log_print(loop->log, LOG_INFO, "converted what an earlier version left");
+		log_print(loop->log, LOG_INFO, "converted the state of an earlier version");
 	return converted;
 }
 
-/* Puts the worker on an earlier one's arena if there is one that fits, else on a new one. */
+/* Starts the worker with the arena of an earlier process if that is valid, else with a new
+ * arena. */
 static int open_arena(struct loop *loop, const struct worker_config *config, bool *ret_adopted)
 {
 	bool inherited, filled;
@@ -121,29 +122,29 @@ static int open_arena(struct loop *loop, const struct worker_config *config, boo
 	if (r < 0)
 		return r;
 	filled = inherited || convert(loop, config);
-	/* Not before: until the new block is filled and stored, the next process needs the
-	 * previous one. */
+	/* Only now: until the new block is filled and stored, the next process needs the previous
+	 * one. */
 	if (!inherited)
-		fdstore_keep(&loop->fdstore);
+		fdstore_put_memory(&loop->fdstore);
 	fdstore_drop_previous(&loop->fdstore);
 	if (filled)
 		*ret_adopted = worker_adopt(&loop->worker, loop->block, config, &loop->now);
 	if (filled && !*ret_adopted) {
 		munmap(loop->block, loop->block_size);
 		loop->block = NULL;
-		r = fdstore_renew(&loop->fdstore, loop->block_size, &loop->block);
+		r = fdstore_replace_memory(&loop->fdstore, loop->block_size, &loop->block);
 	}
 	if (r == 0 && !*ret_adopted)
 		worker_init(&loop->worker, loop->block, config, &loop->now);
 	return r;
 }
 
-/* The worker, and the clients that an earlier process left. */
+/* Starts the worker, and adopts the clients of an earlier process. */
 static int start_worker(struct loop *loop, const struct worker_config *asked)
 {
 	struct worker_config own = *asked, *config = &own;
 	bool adopted,
-		left = loop->fdstore.memory >= 0 || loop->fdstore.previous >= 0 ||
+		inherited = loop->fdstore.memory >= 0 || loop->fdstore.previous >= 0 ||
 		loop->fdstore.connection_count;
 	int r;
 
@@ -158,9 +159,9 @@ static int start_worker(struct loop *loop, const struct worker_config *asked)
 		return r;
 	if (adopted) {
 		clients_adopt(&loop->clients);
-	} else if (left) {
+	} else if (inherited) {
 		log_print(loop->log, LOG_WARNING,
-			"this build cannot read what another one left: %zu sessions end",
+			"cannot read the state of another version: %zu sessions end",
 			loop->fdstore.connection_count);
 		clients_dismiss_inherited(&loop->clients);
 	}
@@ -169,10 +170,10 @@ static int start_worker(struct loop *loop, const struct worker_config *asked)
 
 static void start_watchdog(struct loop *loop)
 {
-	/* With its slack the keep-alive comes after five eighths of the timeout at the latest. */
-	if (sd_watchdog_enabled(0, &loop->watchdog) > 0)
-		worker_start_chore(&loop->worker, WORKER_WATCHDOG, loop->watchdog / 2,
-			loop->watchdog / 2, &loop->now);
+	/* The keep-alive has slack: it is sent after at most five eighths of the timeout. */
+	if (sd_watchdog_enabled(0, &loop->watchdog_timeout) > 0)
+		worker_start_chore(&loop->worker, WORKER_WATCHDOG, loop->watchdog_timeout / 2,
+			loop->watchdog_timeout / 2, &loop->now);
 }
 
 int loop_init(struct loop *loop, struct log *log, const struct worker_config *config)
@@ -201,8 +202,8 @@ int loop_init(struct loop *loop, struct log *log, const struct worker_config *co
 	return 0;
 }
 
-/* Return: whether systemd has room for that just now. */
-static bool tell_status(struct loop *loop, const char *news)
+/* Sends systemd the status after the lines of `news`. Return: whether its queue had room. */
+static bool send_status(struct loop *loop, const char *news)
 {
 	const struct arena_header *h = loop->worker.arena.header;
 
@@ -213,17 +214,17 @@ static bool tell_status(struct loop *loop, const char *news)
 	return true;
 }
 
-/* Others can fill the queue for a moment, and two keep-alives are all that the timeout has room
- * for: one that finds no room is told again soon. */
-static void keep_alive(struct loop *loop, unsigned int chores)
+/* Sends a keep-alive to systemd's watchdog. Other processes can fill systemd's queue for a moment,
+ * and the timeout allows for two keep-alives only, so one that finds no room is retried soon. */
+static void keep_alive(struct loop *loop, unsigned int fired)
 {
-	if (chores & WORKER_WATCHDOG_AGAIN)
-		loop->pinging = false;
-	if (tell_status(loop, "WATCHDOG=1\n") || loop->pinging)
+	if (fired & WORKER_WATCHDOG_AGAIN)
+		loop->retry_scheduled = false;
+	if (send_status(loop, "WATCHDOG=1\n") || loop->retry_scheduled)
 		return;
 	worker_start_chore(
-		&loop->worker, WORKER_WATCHDOG_AGAIN, loop->watchdog / 16, 0, &loop->now);
-	loop->pinging = true;
+		&loop->worker, WORKER_WATCHDOG_AGAIN, loop->watchdog_timeout / 16, 0, &loop->now);
+	loop->retry_scheduled = true;
 }
 
 static void handle_signal(struct loop *loop)
@@ -235,9 +236,9 @@ static void handle_signal(struct loop *loop)
 	if (info.ssi_signo == SIGHUP) {
 		const struct arena_header *h = loop->worker.arena.header;
 
-		tell_status(loop, "");
+		send_status(loop, "");
 		log_print(loop->log, LOG_INFO,
-			"SIGHUP: there is no configuration to read again; %u clients, %u timers",
+			"SIGHUP: timerd has no configuration to reload; %u clients, %u timers",
 			h->clients, h->timers);
 		return;
 	}
@@ -246,15 +247,15 @@ static void handle_signal(struct loop *loop)
 	loop->stopping = true;
 }
 
-static void do_chores(struct loop *loop, unsigned int chores)
+static void run_internal_timers(struct loop *loop, unsigned int fired)
 {
-	if (chores & WORKER_STORE)
+	if (fired & WORKER_STORE)
 		fdstore_queue_run(&loop->clients.fdstore_queue, &loop->now);
-	if (chores & (WORKER_WATCHDOG | WORKER_WATCHDOG_AGAIN))
-		keep_alive(loop, chores);
+	if (fired & (WORKER_WATCHDOG | WORKER_WATCHDOG_AGAIN))
+		keep_alive(loop, fired);
 }
 
-/* Whether this part of the slice has lasted long enough. */
+/* Whether this part of the slice has used its time. */
 static bool is_over(uint64_t since)
 {
 	return meter_clock() - since >= SLICE_US;
@@ -264,12 +265,12 @@ static bool is_over(uint64_t since)
 static void read_requests(struct loop *loop)
 {
 	uint64_t since = meter_clock();
-	uint32_t work, records = 0;
+	uint32_t cost, total = 0;
 
 	do {
-		work = clients_handle_next(&loop->clients, &loop->now);
-		records += work;
-	} while (work && records < SLICE_RECORDS && !is_over(since));
+		cost = clients_handle_next(&loop->clients, &loop->now);
+		total += cost;
+	} while (cost && total < SLICE_COST && !is_over(since));
 }
 
 static void accept_clients(struct loop *loop)
@@ -278,25 +279,25 @@ static void accept_clients(struct loop *loop)
 	bool refused = false;
 
 	for (unsigned int i = 0; i < loop->listener.count; i++)
-		if (loop->calling & 1u << i)
+		if (loop->listeners_ready & 1u << i)
 			refused = listener_accept(&loop->listener, i, &loop->clients, &loop->now) ||
 				refused;
-	loop->calling = 0; /* where more call, epoll says so again */
+	loop->listeners_ready = 0; /* epoll reports again if more connections wait */
 	if (refused && !loop->listener.paused_until)
-		loop->listener.paused_until = at + LISTENER_REST_US;
+		loop->listener.paused_until = at + LISTENER_REFUSED_PAUSE_US;
 }
 
-/* Sends what is due, a packet to each session in turn. Return: whether something is left. */
+/* Sends what is due, a packet to each session in turn. Return: whether there is more to send. */
 static bool serve(struct loop *loop)
 {
 	bool more = worker_tick(&loop->worker, &loop->now);
 	uint64_t since = meter_clock();
 	size_t size;
 
-	for (size_t sent = 0; sent < SLICE_BYTES; sent += PACKET_COST + size)
+	for (size_t sent = 0; sent < SLICE_BYTES; sent += PACKET_EXTRA_BYTES + size)
 		if (!client_serve(&loop->clients, &loop->now, &size) || is_over(since))
 			break;
-	do_chores(loop, worker_take_chores(&loop->worker));
+	run_internal_timers(loop, worker_take_chores(&loop->worker));
 	return more || worker_busy(&loop->worker);
 }
 
@@ -313,20 +314,20 @@ static void dispatch(struct loop *loop, const struct epoll_event *event)
 			worker_rang(&loop->worker);
 		break;
 	case SOURCE_LISTENER:
-		loop->calling |= 1u << which;
+		loop->listeners_ready |= 1u << which;
 		break;
 	default:
 		handle_signal(loop);
 	}
 }
 
-/* Has epoll tell of the listeners, or not while they are paused. Where that fails it is
- * tried again. */
+/* Makes epoll report waiting connections, or not while the listeners are paused. After a failure
+ * the next turn tries again. */
 static int watch_listeners(struct loop *loop, int operation)
 {
 	bool watch = !loop->listener.paused_until;
 
-	loop->watching = false; /* until it tells of all of them: of some it may */
+	loop->watches_listeners = false; /* until all of them are watched */
 	for (unsigned int i = 0; i < loop->listener.count; i++) {
 		struct epoll_event event = {
 			.events = watch ? EPOLLIN : 0,
@@ -336,37 +337,36 @@ static int watch_listeners(struct loop *loop, int operation)
 		if (epoll_ctl(loop->epoll, operation, loop->listener.fds[i], &event) < 0)
 			return -errno;
 	}
-	loop->watching = watch;
+	loop->watches_listeners = watch;
 	return 0;
 }
 
-/* Waits for at most so long until something happens, reads the clocks, and notes all that has
- * happened. Return: whether only alarms have rung, or a negative errno. */
-static int look(struct loop *loop, int timeout)
+/* Waits for events for at most `timeout` milliseconds, reads the clocks, and notes all events.
+ * Return: 1: there were no events except of alarms; 0: there were others; a negative errno. */
+static int wait_for_events(struct loop *loop, int timeout)
 {
-	struct epoll_event events[LOOK_EVENTS];
-	bool quiet = true;
-	int n = LOOK_EVENTS;
+	struct epoll_event events[EVENTS_MAX];
+	bool only_alarms = true;
+	int n = EVENTS_MAX;
 
-	for (int i = 0; i < LOOKS && n == LOOK_EVENTS; i++) {
-		n = epoll_wait(loop->epoll, events, LOOK_EVENTS, i ? 0 : timeout);
+	for (int i = 0; i < WAITS_MAX && n == EVENTS_MAX; i++) {
+		n = epoll_wait(loop->epoll, events, EVENTS_MAX, i ? 0 : timeout);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (i == 0)
 			loop->now = alarm_now();
 		for (int k = 0; k < n; k++) {
-			quiet = quiet && events[k].data.u64 >> 32 == SOURCE_ALARM;
+			only_alarms = only_alarms && events[k].data.u64 >> 32 == SOURCE_ALARM;
 			dispatch(loop, &events[k]);
 		}
 	}
 	alarm_learn(&loop->alarm, timeout != 0);
 	if (alarm_take_clock_set(&loop->alarm))
 		worker_clock_set(&loop->worker);
-	return quiet;
+	return only_alarms;
 }
 
-/* For the log of level debug. */
-static void tell_arming(const struct loop *loop)
+static void log_arming(const struct loop *loop)
 {
 	static const char *const names[ARENA_CLOCKS] = {
 		[CLOCK_OF_MONOTONIC] = "monotonic",
@@ -379,7 +379,7 @@ static void tell_arming(const struct loop *loop)
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint64_t at = loop->alarm.armed[clock], is = timers_now(&loop->now, clock);
 
-		if (!(loop->alarm.newly & 1u << clock))
+		if (!(loop->alarm.changed & 1u << clock))
 			continue;
 		if (at == TIMERS_FOREVER)
 			log_debug(loop->log, NULL, "disarmed the %s clock", names[clock]);
@@ -389,8 +389,8 @@ static void tell_arming(const struct loop *loop)
 	}
 }
 
-/* How long there is nothing to do for the listeners, in milliseconds; -1: for ever. */
-static int listener_patience(const struct loop *loop)
+/* How long the listeners stay paused, in milliseconds; -1: they are not paused. */
+static int listener_pause(const struct loop *loop)
 {
 	uint64_t until = loop->listener.paused_until, now = loop->now.at[PROTO_CLOCK_MONOTONIC];
 
@@ -399,11 +399,11 @@ static int listener_patience(const struct loop *loop)
 	return until <= now ? 0 : (int)((until - now + 999) / 1000);
 }
 
-/* Sleeps until there is something to do. Return: as look(). */
+/* Sleeps until there is something to do, unless there is already. Return: as wait_for_events(). */
 static int await(struct loop *loop)
 {
-	int timeout = loop->more || loop->near ? 0 : listener_patience(loop);
-	int r = look(loop, timeout);
+	int timeout = loop->busy || loop->near ? 0 : listener_pause(loop);
+	int r = wait_for_events(loop, timeout);
 
 	meter_slice_begin(&loop->clients.meter, loop->now.at[PROTO_CLOCK_MONOTONIC]);
 	if (loop->listener.paused_until <= loop->now.at[PROTO_CLOCK_MONOTONIC])
@@ -411,16 +411,15 @@ static int await(struct loop *loop)
 	return r;
 }
 
-/* The first half of a slice: those who want something. Return: 0, or a negative errno. */
-static int listen_to_clients(struct loop *loop)
+/* The first two parts of a slice: requests and connections. Return: 0, or a negative errno. */
+static int handle_clients(struct loop *loop)
 {
 	uint64_t since = meter_clock();
 
 	read_requests(loop);
 	accept_clients(loop);
-	/* Meanwhile more may have become due, and clients may have read what their wakes wait
-	 * for. */
-	return is_over(since) ? look(loop, 0) : 0;
+	/* Meanwhile more timers may have become due, and blocked clients may have read. */
+	return is_over(since) ? wait_for_events(loop, 0) : 0;
 }
 
 /* When the alarm of each clock has to ring. */
@@ -433,7 +432,7 @@ static struct alarm_deadlines deadlines_of(const struct worker *w)
 	return deadlines;
 }
 
-/* The end of a turn, whatever it did. Return: 0, or a negative errno. */
+/* Ends a turn. Return: 0, or a negative errno. */
 static int prepare_sleep(struct loop *loop)
 {
 	struct alarm_deadlines deadlines;
@@ -441,18 +440,18 @@ static int prepare_sleep(struct loop *loop)
 
 	population_run(&loop->population, &loop->worker.arena);
 	fdstore_queue_schedule(&loop->clients.fdstore_queue, &loop->now);
-	if (loop->watching == (loop->listener.paused_until > 0) &&
+	if (loop->watches_listeners == (loop->listener.paused_until > 0) &&
 		watch_listeners(loop, EPOLL_CTL_MOD) < 0)
 		loop->listener.paused_until = loop->now.at[PROTO_CLOCK_MONOTONIC];
 	deadlines = deadlines_of(&loop->worker);
 	r = alarm_arm(&loop->alarm, &deadlines, &loop->now);
 	if (alarm_take_clock_set(&loop->alarm)) {
 		worker_clock_set(&loop->worker);
-		loop->more = true;
+		loop->busy = true;
 	}
 	loop->near = r > 0;
-	if (loop->alarm.newly && loop->log->level >= LOG_DEBUG)
-		tell_arming(loop);
+	if (loop->alarm.changed && loop->log->level >= LOG_DEBUG)
+		log_arming(loop);
 	if (r < 0)
 		log_print(loop->log, LOG_ERR, "cannot arm the alarm: %s", strerror(-r));
 	return r < 0 ? r : 0;
@@ -467,15 +466,16 @@ static int turn(struct loop *loop)
 	if (r < 0)
 		return r;
 	deadlines = deadlines_of(&loop->worker);
-	/* What has slack is due already, but the alarm rings on time and not before. */
-	loop->near = r > 0 && !loop->more && alarm_near(&loop->alarm, &deadlines, &loop->now);
+	/* Timers with slack may be due already. They wait for the alarm, so that they share its
+	 * wake-up. */
+	loop->near = r > 0 && !loop->busy && alarm_near(&loop->alarm, &deadlines, &loop->now);
 	if (loop->near)
 		return 0;
-	r = listen_to_clients(loop);
+	r = handle_clients(loop);
 	if (r < 0)
 		return r;
-	loop->more = serve(loop);
-	loop->more = clients_cut_off_next(&loop->clients) || loop->more ||
+	loop->busy = serve(loop);
+	loop->busy = clients_cut_off_next(&loop->clients) || loop->busy ||
 		loop->clients.turns.first;
 	meter_slice_end(&loop->clients.meter, meter_clock());
 	return prepare_sleep(loop);
@@ -485,10 +485,10 @@ int loop_run(struct loop *loop)
 {
 	int r = watch_listeners(loop, EPOLL_CTL_ADD);
 
-	loop->more = true; /* what was adopted may be due already */
+	loop->busy = true; /* adopted timers may be due already */
 	if (r >= 0) {
 		sd_notify(0, "READY=1");
-		tell_status(loop, "");
+		send_status(loop, "");
 	}
 	if (r >= 0)
 		r = turn(loop);

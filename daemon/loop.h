@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop: it sleeps in epoll until a client, a clock or a signal wants something, and gives each
- * its turn.
+ * The loop: it sleeps in epoll_wait() until a client, a clock or a signal needs something.
  *
- * One turn reads the clocks, handles one packet of each client that sent something, sends what is
- * due and arms the alarm; while an alarm is near and nobody has said anything it only looks. No
- * turn is unbounded, and between two slices of requests whatever has become due is sent, so that
- * nobody's wake waits for somebody else's batch.
- */
-/*
- * The fairness of users, an invariant: one user's requests, connections and sockets delay another
- * user's wake by at most two slices, each of which has three parts of at most 300 us and one call
- * more. A turn is one slice. It looks at everything that a wake waits for. Turns go round by user,
- * then by session (turns.h). Where a peer chooses how long a call takes, its time is measured and
- * its user is cut off (meter.h).
+ * One turn reads the clocks, handles one packet of each client that has sent something, sends what
+ * is due, and arms the alarm. While an alarm is near (alarm_near()) and no client has sent
+ * anything, a turn only reads the clocks again. No turn is unbounded. Between two slices of
+ * requests the loop sends what has become due, so nobody's wake waits for somebody else's batch.
+ *
+ * An invariant, the fairness of users: one user's requests, connections and sockets delay another
+ * user's wake by at most two slices. A slice has three parts, each of at most 300 us and one call
+ * more. A turn of the loop is one slice, and looks at everything that a wake waits for. Sessions
+ * take their turns by user and then by session (turns.h). Where a peer chooses how long a call
+ * takes, the time is measured and its user is cut off (meter.h).
  */
 #pragma once
 
@@ -34,26 +32,26 @@ struct loop {
 	size_t block_size;
 	struct population population;
 	struct now now;
-	const char *notice;   /* for the status, behind the counts; the caller's */
-	unsigned int calling; /* listeners that have connections waiting, by bit */
-	uint64_t watchdog;    /* microseconds; 0: there is none */
-	bool pinging;	      /* WORKER_WATCHDOG_AGAIN will come up */
-	bool watching;	      /* epoll tells of the listeners */
-	bool more;	      /* there is work to be done at once */
-	bool near;	      /* an alarm will ring at once: see alarm_near() */
+	const char *notice;	      /* borrowed: follows the counts in the status; NULL: none */
+	unsigned int listeners_ready; /* those with waiting connections, a bit each */
+	uint64_t watchdog_timeout;    /* microseconds; 0: systemd has no watchdog for us */
+	bool retry_scheduled;	      /* WORKER_WATCHDOG_AGAIN will fire */
+	bool watches_listeners;	      /* epoll reports waiting connections */
+	bool busy;		      /* there is more work: the next turn must not sleep */
+	bool near;		      /* see alarm_near() */
 	bool stopping;
 };
 
 /*
- * Takes what systemd passed, goes on where an earlier process was killed or starts afresh, and
- * takes over signals. Without a listener from systemd the caller opens one next.
+ * Takes the descriptors that systemd passed, adopts the state of an earlier process or starts with
+ * an empty one, and blocks SIGTERM, SIGINT and SIGHUP to receive them in the loop. If systemd
+ * passed no listener, the caller opens one next.
  * Return: 0, or a negative errno after it was logged. loop_close() in either case.
  */
 int loop_init(struct loop *loop, struct log *log, const struct worker_config *config);
 
-/* Serves until SIGTERM or SIGINT. Return: 0, or the negative errno of what failed, after it was
- * logged. */
+/* Serves until SIGTERM or SIGINT. Return: 0, or a negative errno after it was logged. */
 int loop_run(struct loop *loop);
 
-/* Tells the clients, and gives everything back. */
+/* Tells the clients that the daemon stops, and releases everything. */
 void loop_close(struct loop *loop);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timerd: its arguments, and from them the loop.
+ * timerd: parses the arguments, opens the socket and runs the loop.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ enum {
 	EXIT_USAGE = 2,
 };
 
-/* Standard input, output and error are open, so that no other descriptor gets their numbers. */
+/* Opens the standard streams that are closed, so that no other descriptor gets their numbers. */
 static void open_standard(void)
 {
 	int fd;
@@ -39,7 +39,7 @@ static uint64_t choose_instance(const struct now *now)
 	return instance;
 }
 
-/* Return: how many complaints there were. */
+/* Logs the complaints about options. Return: how many there are. */
 static unsigned int log_complaints(struct log *log, const struct options *o)
 {
 	for (unsigned int i = 0; i < o->complaints && i < OPTIONS_COMPLAINTS_MAX; i++)
@@ -50,7 +50,8 @@ static unsigned int log_complaints(struct log *log, const struct options *o)
 	return o->complaints;
 }
 
-/* What systemctl status shows beside the counts. Return: the text, "" where all is as asked. */
+/* What systemctl status shows after the counts. Return: the text; "": all options and limits
+ * apply. */
 static const char *notice_of(
 	const struct options *o, unsigned int warnings, char *buffer, size_t size)
 {
@@ -62,9 +63,9 @@ static const char *notice_of(
 	return buffer;
 }
 
-/* Makes the socket, as systemd has passed none. ret_status: the exit status, where that is another
- * one than usual. Return: 0, or a negative errno after a line that says why. */
-static int listen_there(struct loop *loop, struct log *log, struct options *o, int *ret_status)
+/* Makes the socket, as systemd has passed none. ret_status: set to EXIT_USAGE after a bad option.
+ * Return: 0, or a negative errno after a line that says why. */
+static int make_socket(struct loop *loop, struct log *log, struct options *o, int *ret_status)
 {
 	const char *path;
 	int r = options_socket(o, &path);
@@ -82,8 +83,8 @@ static int run(struct options *o)
 	struct now now = alarm_now();
 	struct worker_config config = {
 		.limits = o->limits,
-		/* The arena is laid out alike whatever the options say, so that the next process,
-		 * with others, can go on with it. */
+		/* The layout of the arena does not depend on the options, so that the next process
+		 * can adopt it with other options. */
 		.room_timers = ARENA_TIMERS_MAX,
 		.room_clients = ARENA_CLIENTS_MAX,
 		.pid = (uint32_t)getpid(),
@@ -102,7 +103,7 @@ static int run(struct options *o)
 	r = loop_init(&loop, &log, &config);
 	loop.notice = notice_of(o, config.warnings, notice, sizeof(notice));
 	if (r == 0 && !loop.listener.count)
-		r = listen_there(&loop, &log, o, &status);
+		r = make_socket(&loop, &log, o, &status);
 	if (r >= 0) {
 		log_print(&log, LOG_INFO, "timerd %s serves %s", TIMERD_VERSION,
 			loop.listener.path ? loop.listener.path : "the socket from systemd");
@@ -112,7 +113,7 @@ static int run(struct options *o)
 	return r < 0 ? status : EXIT_SUCCESS;
 }
 
-/* What can be known of a start without one. Return: the exit status. */
+/* --check: checks the options without a start. Return: the exit status. */
 static int check(struct options *o)
 {
 	const char *path;
@@ -136,7 +137,7 @@ int main(int argc, char **argv)
 	const char *path;
 	int r = options_parse(&o, argc, argv);
 
-	/* A service has a socket passed: whether it needs a path turns out later. */
+	/* Whether a service needs a path is known only later: systemd may pass a socket. */
 	if (r == 0 && !o.service && !o.check)
 		r = options_socket(&o, &path);
 	if (r < 0)

@@ -27,24 +27,24 @@ void meter_slice_begin(struct meter *meter, uint64_t now)
 void meter_slice_end(struct meter *meter, uint64_t now)
 {
 	if (now - meter->now > METER_SLOW_US)
-		meter->fine_until = now + METER_WINDOW_US;
+		meter->measure_until = now + METER_WINDOW_US;
 }
 
 void meter_begin(struct meter *meter)
 {
-	meter->began = 0;
-	if (meter->now < meter->fine_until)
-		meter->began = read_clock(CLOCK_THREAD_CPUTIME_ID) + 1;
+	meter->call_began = 0;
+	if (meter->now < meter->measure_until)
+		meter->call_began = read_clock(CLOCK_THREAD_CPUTIME_ID) + 1;
 }
 
 bool meter_end(struct meter *meter, uint32_t uid)
 {
 	uint64_t took;
 
-	if (!meter->began)
+	if (!meter->call_began)
 		return false;
-	took = read_clock(CLOCK_THREAD_CPUTIME_ID) + 1 - meter->began;
-	meter->began = 0;
+	took = read_clock(CLOCK_THREAD_CPUTIME_ID) + 1 - meter->call_began;
+	meter->call_began = 0;
 	return meter_charge(meter, uid, took);
 }
 
@@ -56,8 +56,8 @@ static const struct meter_user *find(const struct meter *meter, uint32_t uid)
 	return NULL;
 }
 
-/* Whoever is cut off keeps the place, where another one has none. */
-static struct meter_user *take_place(struct meter *meter)
+/* Users who are cut off keep their entries while there is an entry of another user. */
+static struct meter_user *take_entry(struct meter *meter)
 {
 	struct meter_user *oldest = &meter->users[0];
 
@@ -91,7 +91,7 @@ bool meter_charge(struct meter *meter, uint32_t uid, uint64_t took)
 	if (uid == 0 || (!user && !slow))
 		return false;
 	if (!user) {
-		user = take_place(meter);
+		user = take_entry(meter);
 		*user = (struct meter_user){.uid = uid};
 	}
 	if (!user->since || meter->now - user->since > METER_WINDOW_US) {

@@ -11,8 +11,8 @@
 
 #include "log.h"
 
-/* What is left of the arena's places once each client has one for its hello, and each chore its
- * own. */
+/* The arena also holds one timer for each client that has not said hello, and the internal
+ * timers. */
 #define MAX_TIMERS (ARENA_TIMERS_MAX - ARENA_CLIENTS_MAX - 2)
 
 enum option_number {
@@ -22,12 +22,12 @@ enum option_number {
 	OPTION_CHECK,
 	OPTION_VERSION,
 	OPTION_HELP = 'h',
-	OPTION_LIMIT = 256, /* + its place in limit_options */
+	OPTION_LIMIT = 256, /* plus an index into limit_options */
 };
 
 static const struct limit_option {
 	const char *name;
-	uint32_t most, normal;
+	uint32_t max, default_value;
 	size_t offset; /* in struct limits */
 } limit_options[] = {
 	{"max-timers", MAX_TIMERS, LIMITS_TIMERS, offsetof(struct limits, max_timers)},
@@ -56,25 +56,25 @@ static void print_help(void)
 {
 	printf("timerd [OPTION...]\n"
 	       "\n"
-	       "Wakes processes in time: the timer service. See timerd(8).\n"
+	       "The timer service: wakes processes at the times they ask for. See timerd(8).\n"
 	       "\n"
-	       "  --socket PATH               listen there, when not activated by systemd\n"
-	       "  --user                      the user's instance: $XDG_RUNTIME_DIR/%s\n"
+	       "  --socket PATH               listen at PATH, if systemd passes no socket\n"
+	       "  --user                      a user's instance: $XDG_RUNTIME_DIR/%s\n"
 	       "  --max-timers N              timers in all (%d)\n"
 	       "  --max-timers-per-user N     timers of one user (%d)\n"
 	       "  --max-clients N             clients in all (%d)\n"
 	       "  --max-clients-per-user N    clients of one user (%d)\n"
 	       "  --log-level LEVEL           emerg … debug, or 0 … 7 (info)\n"
-	       "  --check                     check these options, and exit\n"
+	       "  --check                     check the options and exit\n"
 	       "  --version                   print the version\n"
-	       "  -h, --help                  print this\n"
+	       "  -h, --help                  print this help\n"
 	       "\n"
-	       "Root is bound by the totals alone. Without --socket and --user: %s\n",
+	       "Only the totals apply to root. The default socket is %s\n",
 		PROTO_SOCKET_USER, LIMITS_TIMERS, LIMITS_TIMERS_PER_USER, LIMITS_CLIENTS,
 		LIMITS_CLIENTS_PER_USER, PROTO_SOCKET_SYSTEM);
 }
 
-/* Complains: a service keeps it, everybody else prints it and ends. Return: 0 or -EINVAL. */
+/* Keeps a complaint in a service; prints it otherwise. Return: 0: go on; -EINVAL: exit. */
 __attribute__((format(printf, 2, 3))) static int complain(
 	struct options *o, const char *format, ...)
 {
@@ -89,7 +89,7 @@ __attribute__((format(printf, 2, 3))) static int complain(
 		char *text = o->complaint[o->complaints];
 
 		vsnprintf(text, OPTIONS_COMPLAINT_MAX, format, ap);
-		/* It becomes one line of the status, whatever the option was. */
+		/* It becomes one line of the status, so it must have no line breaks. */
 		for (; *text; text++)
 			if ((unsigned char)*text < ' ')
 				*text = '?';
@@ -99,8 +99,8 @@ __attribute__((format(printf, 2, 3))) static int complain(
 	return o->service && !o->check ? 0 : -EINVAL;
 }
 
-/* A whole number from 1 to most, digits only. Return: 0, -EINVAL, -ERANGE. */
-static int parse_number(const char *text, uint32_t most, uint32_t *ret)
+/* Parses a whole number of digits only, from 1 to max. Return: 0, -EINVAL, -ERANGE. */
+static int parse_number(const char *text, uint32_t max, uint32_t *ret)
 {
 	unsigned long value;
 	char *end;
@@ -109,7 +109,7 @@ static int parse_number(const char *text, uint32_t most, uint32_t *ret)
 		return -EINVAL;
 	errno = 0;
 	value = strtoul(text, &end, 10);
-	if (errno || value < 1 || value > most)
+	if (errno || value < 1 || value > max)
 		return -ERANGE;
 	*ret = (uint32_t)value;
 	return 0;
@@ -118,15 +118,14 @@ static int parse_number(const char *text, uint32_t most, uint32_t *ret)
 static int parse_limit(struct options *o, const struct limit_option *option)
 {
 	uint32_t *limit = (uint32_t *)(void *)((char *)&o->limits + option->offset);
-	int r = parse_number(optarg, option->most, limit);
+	int r = parse_number(optarg, option->max, limit);
 
 	if (r == 0)
 		return 0;
-	*limit = option->normal;
+	*limit = option->default_value;
 	if (r == -EINVAL)
 		return complain(o, "--%s: '%s' is not a number", option->name, optarg);
-	return complain(
-		o, "--%s: '%s' is not between 1 and %u", option->name, optarg, option->most);
+	return complain(o, "--%s: '%s' is not between 1 and %u", option->name, optarg, option->max);
 }
 
 static int parse_level(struct options *o)
@@ -137,7 +136,7 @@ static int parse_level(struct options *o)
 	return level < 0 ? complain(o, "--log-level: '%s' is not a level", optarg) : 0;
 }
 
-/* What prints and exits would be restarted for ever, as a service. */
+/* A service that prints and exits would be restarted for ever. */
 static int print(struct options *o, const char *name, void (*print_it)(void))
 {
 	if (o->service && getenv("LISTEN_FDS"))
@@ -151,7 +150,7 @@ static void print_version(void)
 	printf("timerd %s\n", TIMERD_VERSION);
 }
 
-/* word: what getopt has looked at. */
+/* word: the argument that getopt has parsed. */
 static int parse_option(struct options *o, int option, const char *word)
 {
 	switch (option) {
@@ -173,7 +172,8 @@ static int parse_option(struct options *o, int option, const char *word)
 	case ':':
 		return complain(o, "'%s' needs a value", word);
 	case '?':
-		/* getopt names a short one, or the value of a long one that takes no argument. */
+		/* optopt is the letter of a short option, or the number of a long option that takes
+		 * no value. */
 		if (optopt > ' ' && optopt != OPTION_HELP && optopt < OPTION_LIMIT)
 			return complain(o, "'-%c' is no option", optopt);
 		return complain(o, optopt ? "'%s' takes no value" : "'%s' is no option", word);
@@ -192,8 +192,8 @@ int options_parse(struct options *o, int argc, char **argv)
 	};
 	for (size_t i = 0; i < sizeof(limit_options) / sizeof(limit_options[0]); i++)
 		*(uint32_t *)(void *)((char *)&o->limits +
-			limit_options[i].offset) = limit_options[i].normal;
-	/* It decides what becomes of options before it. */
+			limit_options[i].offset) = limit_options[i].default_value;
+	/* --check also applies to the options before it. */
 	for (int i = 1; i < argc; i++)
 		o->check |= !strcmp(argv[i], "--check");
 	opterr = 0;

@@ -20,8 +20,8 @@ static uint32_t read_overflow_uid(void)
 	return uid;
 }
 
-/* Whether this kernel has no user namespaces. /proc/self/uid_map failed to open with `error`; if that
- * file is missing from a mounted /proc, the kernel has none. */
+/* Whether this kernel has no user namespaces. /proc/self/uid_map failed to open with `error`; if
+ * that file is missing from a mounted /proc, the kernel has none. */
 static bool no_user_namespaces(int error)
 {
 	FILE *f = error == ENOENT ? fopen("/proc/self/status", "re") : NULL;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A control group is bound by its own limit and by those of all groups above it. Linux has two
- * hierarchies: in the second (cgroups(7)) a line "0::PATH" of /proc/self/cgroup names the group below
- * /sys/fs/cgroup; in the first a line "N:memory:PATH" names it below /sys/fs/cgroup/memory. In a
- * container a path may be that of the host, and not be there: its parents are looked at all the same.
+ * The limit of a control group also applies to all groups below it. Linux has two versions of
+ * control groups (cgroups(7)). In version 2 a line "0::PATH" of /proc/self/cgroup names the group
+ * below /sys/fs/cgroup. In version 1 a line "N:memory:PATH" names the group below
+ * /sys/fs/cgroup/memory. In a container the path may be one of the host and not exist: its parents
+ * count nevertheless.
  */
 #include "resources.h"
 
@@ -15,19 +16,20 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Descriptors beside the clients': standard ones, epoll, signals, five clocks, listeners and
- * spares. */
+/* Descriptors that belong to no client: standard streams, epoll, signals, five clocks, listeners
+ * and some spare ones. */
 #define OTHER_DESCRIPTORS 32
 
-/* Memory beside the timers': timerd's own, and records of sessions and users. */
+/* Memory that belongs to no timer: the process itself, and the records of sessions and users. */
 #define OTHER_MEMORY (UINT64_C(16) << 20)
 
-/* Of a timer: both halves of its record, its label, and a bit in the set of free ones. */
+/* Memory of one timer: both halves of its record, its label, and a bit in the set of free
+ * timers. */
 #define TIMER_BYTES (sizeof(struct rbnode) + sizeof(struct timer) + PROTO_LABEL_MAX + 1)
 
 #define FILE_BYTES 8192
 
-/* Reads a small file. Return: whether it is there; text then ends with a zero. */
+/* Reads a small file into text, and adds a zero byte. Return: whether the file has any content. */
 static bool read_file(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -41,7 +43,7 @@ static bool read_file(const char *path, char *text, size_t size)
 	return n > 0;
 }
 
-/* The limit in one file; "max", or no such file: there is none. */
+/* Return: the limit in one file; UINT64_MAX if the file is missing or says "max". */
 static uint64_t limit_in(const char *folder, const char *name)
 {
 	char path[FILE_BYTES], text[64], *end;
@@ -55,7 +57,7 @@ static uint64_t limit_in(const char *folder, const char *name)
 	return end == text || errno ? UINT64_MAX : limit;
 }
 
-/* The smallest limit of a group and of all above it. */
+/* Return: the smallest limit of a group and of all groups above it. */
 static uint64_t least_limit(const char *root, const char *group, size_t length, const char *name)
 {
 	uint64_t least = UINT64_MAX, limit;
@@ -74,7 +76,7 @@ static uint64_t least_limit(const char *root, const char *group, size_t length, 
 	}
 }
 
-/* Whether a list of names, separated by commas, has "memory". */
+/* Whether a list of names, separated by commas, contains "memory". */
 static bool has_memory(const char *names, size_t length)
 {
 	static const char memory[] = "memory";
@@ -130,13 +132,14 @@ static bool fit_descriptors(struct log *log, struct limits *limits)
 	if (limit.rlim_max > OTHER_DESCRIPTORS)
 		fit = (uint32_t)(limit.rlim_max - OTHER_DESCRIPTORS);
 	log_print(log, LOG_WARNING,
-		"%llu descriptors are allowed (RLIMIT_NOFILE): --max-clients is lowered from %u to %u",
+		"%llu descriptors are allowed (RLIMIT_NOFILE): "
+		"--max-clients is lowered from %u to %u",
 		(unsigned long long)limit.rlim_max, limits->max_clients, fit);
 	limits->max_clients = fit;
 	return true;
 }
 
-/* A quarter is left to the kernel, whose buffers for packets count as well. */
+/* A quarter of the memory stays reserved for the kernel: its buffers for packets count, too. */
 static uint64_t timers_in(uint64_t memory)
 {
 	uint64_t other = memory / 2 < OTHER_MEMORY ? memory / 2 : OTHER_MEMORY;

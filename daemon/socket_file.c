@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bind() takes a path and no folder's descriptor. It follows no link at the path's end and replaces
- * nothing, so the socket is bound by its path, which is also what ss(8) shows, and then looked for
- * in the held folder. If it is not there, the path was changed meanwhile, and timerd does not start.
+ * bind() takes a path and not the descriptor of a folder. So the socket is bound by its path, which
+ * ss(8) also shows, and then looked up in the open folder. bind() follows no link at the end of the
+ * path and replaces no file. If the socket is not in the folder, somebody has changed the path
+ * meanwhile, and timerd does not start.
  */
 #include "socket_file.h"
 
@@ -15,15 +16,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Symbolic links in one path, as many as Linux follows. */
+/* The most symbolic links in one path: as many as Linux follows. */
 #define LINKS_MAX 40
 
-/* Another process can make or remove the lock between two calls: so often it is tried again. */
+/* How often taking the lock is tried: another process can make or remove the lock file between two
+ * calls. */
 #define LOCK_TRIES 16
 
 #define LOCK_SUFFIX ".lock"
 
-/* Another user could change where the path leads. No call here fails with this number. */
+/* Another user could change where the path leads. No system call used here returns this errno. */
 #define EUNSAFE ENOTUNIQ
 
 void socket_file_init(struct socket_file *file)
@@ -36,7 +38,7 @@ static bool is_trusted(uid_t uid)
 	return uid == 0 || uid == geteuid();
 }
 
-/* Return: why others could change what a name in this folder leads to; NULL: they cannot. */
+/* Return: why other users could change what a name in this folder leads to; NULL: they cannot. */
 static const char *folder_fault(const struct stat *st)
 {
 	if (!is_trusted(st->st_uid))
@@ -50,8 +52,9 @@ static const char *folder_fault(const struct stat *st)
 	return NULL;
 }
 
-/* Whether a symbolic link in the folder may be followed: not one that another user could put there
- * (as fs.protected_symlinks, see proc_sys_fs(5), but for all folders that others may write). */
+/* Whether a symbolic link in the folder may be followed. A link that another user could have put
+ * there may not. fs.protected_symlinks (proc_sys_fs(5)) has the same rule for sticky folders
+ * only. */
 static bool may_follow(int folder, const struct stat *link)
 {
 	struct stat st;
@@ -62,7 +65,7 @@ static bool may_follow(int folder, const struct stat *link)
 		!(st.st_mode & (S_IWGRP | S_IWOTH));
 }
 
-/* Puts a link's target before what is left of the path. Return: 0, a negative errno. */
+/* Puts the target of a link before the rest of the path. Return: 0, a negative errno. */
 static int follow(int *folder, int link, char rest[static PATH_MAX])
 {
 	char target[PATH_MAX], whole[2 * PATH_MAX];
@@ -86,7 +89,7 @@ static int follow(int *folder, int link, char rest[static PATH_MAX])
 	return 0;
 }
 
-/* Cuts the first name off a path. Return: whether there is one. */
+/* Moves the first name of a path to `name`. Return: whether there was one. */
 static bool take_name(char rest[static PATH_MAX], char name[static NAME_MAX + 1])
 {
 	size_t start = strspn(rest, "/"), n = strcspn(rest + start, "/");
@@ -99,8 +102,8 @@ static bool take_name(char rest[static PATH_MAX], char name[static NAME_MAX + 1]
 	return n > 0;
 }
 
-/* Opens one name further down. Return: whether it was a link (1: rest has changed) or not (0); a
- * negative errno, -EUNSAFE for a link of another user. */
+/* Replaces the folder by its entry `name`. Return: 0; 1: the entry is a link, and `rest` begins
+ * with its target now; a negative errno: -EUNSAFE for a link that may not be followed. */
 static int step(int *folder, const char *name, char rest[static PATH_MAX])
 {
 	int next = openat(*folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), r;
@@ -146,7 +149,7 @@ static int open_folder(const char *path)
 	return r;
 }
 
-/* Cuts the last name off a path of a folder. Return: the name. */
+/* Cuts the last name off the path of a folder. Return: that name. */
 static const char *split(char *path)
 {
 	char *slash;
@@ -175,9 +178,9 @@ static int make_folder(int parent, const char *name, mode_t mode)
 	return folder < 0 ? -errno : folder;
 }
 
-/* Opens the folder, after it was made if only it is missing. Return: its descriptor, a negative
- * errno. */
-static int take_folder(const char *path, mode_t mode)
+/* Opens the folder. Makes it first if it is missing and its parent exists. Return: its
+ * descriptor, a negative errno. */
+static int open_or_make_folder(const char *path, mode_t mode)
 {
 	char parent_path[SOCKET_FILE_NAME_MAX];
 	int folder = open_folder(path), parent;
@@ -208,8 +211,9 @@ static bool is_at(int folder, const char *name, const struct socket_file_id *id)
 		st.st_dev == id->device && st.st_ino == id->inode;
 }
 
-/* Return: the lock's file, whoever made it; a negative errno, -EAGAIN: try again. An existing file is opened without
- * O_CREAT, which fs.protected_regular refuses for one of another user in a sticky folder. */
+/* Opens the lock file, or makes it. An existing file is opened without O_CREAT: in a sticky folder
+ * fs.protected_regular refuses O_CREAT for a file of another user.
+ * Return: its descriptor; -EAGAIN: try again; another negative errno. */
 static int open_lock(int folder, const char *name)
 {
 	int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
@@ -223,11 +227,11 @@ static int open_lock(int folder, const char *name)
 }
 
 /*
- * Locks an open lock file. One that another user made is removed: its owner could remove it at any
- * time, and the next daemon would lock another file. Whoever waits for the removed one finds that
- * its name leads elsewhere, and begins again.
- * Return: 0; -EAGAIN: another file has its name now; -EADDRINUSE: another process has the lock;
- * -EEXIST: it is not a regular file; another negative errno.
+ * Locks an open lock file. Removes a lock file of another user: its owner could remove it at any
+ * time, and the next daemon would lock another file. A process that locks a removed file sees that
+ * the name leads to another file, and tries again.
+ * Return: 0; -EAGAIN: the name leads to another file now; -EADDRINUSE: another process holds the
+ * lock; -EEXIST: the file is not a regular file; another negative errno.
  */
 static int claim_lock(int folder, const char *name, int fd, struct socket_file_id *ret_id)
 {
@@ -254,7 +258,7 @@ static void lock_name(const struct socket_file *file, char *name, size_t size)
 	snprintf(name, size, "%s" LOCK_SUFFIX, file->name);
 }
 
-/* Return: 0; a negative errno, as claim_lock(). */
+/* Return: as claim_lock(). */
 static int take_lock(struct socket_file *file)
 {
 	char name[SOCKET_FILE_NAME_MAX + sizeof(LOCK_SUFFIX)];
@@ -273,7 +277,7 @@ static int take_lock(struct socket_file *file)
 	return r;
 }
 
-/* Return: the errno of connecting to that path, 0: somebody listens there. */
+/* Connects to the path. Return: 0: a server listens there; a positive errno. */
 static int try_connect(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -288,8 +292,8 @@ static int try_connect(const char *path)
 	return error;
 }
 
-/* The same for what has the socket's name in the held folder. The path itself is used where there
- * is no /proc. */
+/* Connects to the socket in the open folder. Without /proc, connects to the path.
+ * Return: as try_connect(). */
 static int try_connect_held(const struct socket_file *file, const char *path)
 {
 	char held[SOCKET_FILE_NAME_MAX];
@@ -300,9 +304,12 @@ static int try_connect_held(const struct socket_file *file, const char *path)
 }
 
 /*
- * Removes a socket that a dead server left. Everything but ECONNREFUSED may come from a live one:
- * EPROTOTYPE from one of another type, EAGAIN from one whose queue is full, EACCES from any.
- * Return: 0: the name is free; -EADDRINUSE; -EEXIST: a file of another kind; another negative errno.
+ * Removes the socket of a dead server. Only ECONNREFUSED proves that the server is dead. A live
+ * server may cause other errors: EPROTOTYPE if its socket has another type, EAGAIN if its queue is
+ * full, EACCES in any case.
+ *   ret_connect: the result of try_connect_held().
+ * Return: 0: the name is free; -EADDRINUSE; -EEXIST: the file is not a socket; another negative
+ * errno.
  */
 static int clear_name(const struct socket_file *file, const char *path, int *ret_connect)
 {
@@ -320,8 +327,8 @@ static int clear_name(const struct socket_file *file, const char *path, int *ret
 	return unlinkat(file->folder, file->name, 0) < 0 ? -errno : 0;
 }
 
-/* The mode is set before bind(), which makes the file with it: chmod() of a path could change
- * another file. Return: the socket, a negative errno. */
+/* Binds a socket to the path. The mode is set before bind(), which makes the file with that mode:
+ * chmod() of the path could change another file. Return: the socket, a negative errno. */
 static int bind_name(struct socket_file *file, const char *path, mode_t mode)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -345,8 +352,8 @@ static int bind_name(struct socket_file *file, const char *path, mode_t mode)
 	return r;
 }
 
-/* Splits the path and takes its folder. Return: 0, or a negative errno after it was logged. */
-static int take_place(
+/* Splits the path and opens its folder. Return: 0, or a negative errno after it was logged. */
+static int open_path(
 	struct socket_file *file, struct log *log, const char *path, mode_t folder_mode)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *fault;
@@ -355,7 +362,7 @@ static int take_place(
 
 	snprintf(folder, sizeof(folder), "%.*s", (int)(name - path), path);
 	snprintf(file->name, sizeof(file->name), "%s", name);
-	file->folder = take_folder(folder, folder_mode);
+	file->folder = open_or_make_folder(folder, folder_mode);
 	if (file->folder == -EUNSAFE) {
 		log_print(log, LOG_ERR,
 			"cannot serve %s: another user could change where this path leads", path);
@@ -369,7 +376,8 @@ static int take_place(
 	if (fstat(file->folder, &st) < 0) {
 		int r = -errno;
 
-		log_print(log, LOG_ERR, "cannot look at the folder of %s: %s", path, strerror(-r));
+		log_print(log, LOG_ERR, "cannot read the status of the folder of %s: %s", path,
+			strerror(-r));
 		return r;
 	}
 	fault = folder_fault(&st);
@@ -383,7 +391,7 @@ static int take_place(
 static int make(struct socket_file *file, struct log *log, const char *path, mode_t mode,
 	mode_t folder_mode)
 {
-	int r = take_place(file, log, path, folder_mode), answer = 0;
+	int r = open_path(file, log, path, folder_mode), answer = 0;
 
 	if (r < 0)
 		return r;
@@ -426,7 +434,7 @@ int socket_file_make(struct socket_file *file, struct log *log, const char *path
 		log_print(log, LOG_ERR, "socket path '%s' ends with a slash: name a file", path);
 		return -EISDIR;
 	}
-	/* The modes are for users to connect, whatever umask timerd was started with. */
+	/* The umask of timerd must not keep users from connecting. */
 	mask = umask(0);
 	r = make(file, log, path, mode, folder_mode);
 	umask(mask);
@@ -442,7 +450,7 @@ void socket_file_remove(struct socket_file *file)
 	lock_name(file, name, sizeof(name));
 	if (is_at(file->folder, file->name, &file->socket_id))
 		unlinkat(file->folder, file->name, 0);
-	/* Last: until it is gone, no other timerd makes a socket of this name. */
+	/* Last: while the lock file is there, no other timerd makes a socket of this name. */
 	if (is_at(file->folder, name, &file->lock_id))
 		unlinkat(file->folder, name, 0);
 	if (file->lock >= 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer in somebody else's loop, here sd-event's: its descriptor is one event source among
- * others, and stays the same when the daemon is restarted. The first argument may name a socket.
+ * How to use libtoytimer in an existing event loop, here that of sd-event. The handle's descriptor is
+ * one event source of the loop. It stays the same when the daemon restarts. The first argument may
+ * name a socket.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,14 +14,14 @@
 static int woken(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	(void)t;
-	if (event->type != TOYTIMER_WOKEN) /* refused, for that reason, or cancelled by another */
+	if (event->type != TOYTIMER_WOKEN) /* refused or cancelled */
 		return sd_event_exit(userdata, event->error ? event->error : -ECANCELED);
 	printf("woken, %" PRIu64 " us late\n", event->late);
 	return event->last ? sd_event_exit(userdata, 0) : 0;
 }
 
-/* As many events as there are; then the descriptor is quiet until there are more. sd-event would
- * only drop a source that fails, and wait on. */
+/* Processes all events, so that the descriptor is not readable until there are more. An error ends the
+ * loop explicitly: if this function returned it, sd-event would only disable the source. */
 static int ready(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	int r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A toy event loop. Tasks do a little work, say when they want to be run again, and return; a
- * handle is cloned to each thread that has tasks to start; one loop sleeps for them all and runs
- * whichever is woken. Two tasks may ask for the same instant: they run in the order in which they
+ * A toy event loop for tasks. A task does a little work, asks for its next wake and returns. One loop
+ * sleeps for all tasks and runs each task that is woken. Threads start the tasks: each thread has a
+ * reference to the handle. If two tasks ask for the same instant, they run in the order in which they
  * asked.
  *
  * The first argument may name a socket.
@@ -17,12 +17,12 @@ struct task {
 	const char *name;
 	uint64_t pause; /* between two runs, microseconds */
 	unsigned int runs;
-	unsigned int runs_left;
+	unsigned int runs_remaining;
 };
 
 static int task_run(toytimer *t, const toytimer_event *wake, void *userdata);
 
-/* Run me again after a pause. */
+/* Asks for the next run of a task, after its pause. */
 static int task_sleep(toytimer *t, struct task *task)
 {
 	toytimer_registration r = {
@@ -36,22 +36,22 @@ static int task_sleep(toytimer *t, struct task *task)
 	return toytimer_register_async(t, &r, NULL);
 }
 
-/* What a wake does: the task's next step. It has no thread of its own, so it never waits. */
+/* A wake runs the task's next step. The loop's thread runs all tasks, so a task never waits. */
 static int task_run(toytimer *t, const toytimer_event *wake, void *userdata)
 {
 	struct task *task = userdata;
 
 	if (wake->type != TOYTIMER_WOKEN)
 		return wake->error ? wake->error : -ECANCELED;
-	task->runs_left--;
+	task->runs_remaining--;
 	printf("%-5s step %u of %u, %" PRIu64 " us late\n", task->name,
-		task->runs - task->runs_left, task->runs, wake->late);
-	return task->runs_left ? task_sleep(t, task) : 0;
+		task->runs - task->runs_remaining, task->runs, wake->late);
+	return task->runs_remaining ? task_sleep(t, task) : 0;
 }
 
-/* A thread with a clone of the handle and a task to start. */
+/* A thread that starts a task. */
 struct starter {
-	toytimer *timer;
+	toytimer *t; /* a reference that the thread owns */
 	struct task task;
 	pthread_t thread;
 	int error;
@@ -61,8 +61,8 @@ static void *starter_main(void *userdata)
 {
 	struct starter *starter = userdata;
 
-	starter->error = task_sleep(starter->timer, &starter->task);
-	toytimer_unref(starter->timer);
+	starter->error = task_sleep(starter->t, &starter->task);
+	toytimer_unref(starter->t);
 	return NULL;
 }
 
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
 	int error = toytimer_open(&t, argc > 1 ? argv[1] : NULL);
 
 	for (size_t i = 0; i < n && error == 0; i++) {
-		starters[i].timer = toytimer_ref(t);
+		starters[i].t = toytimer_ref(t);
 		if (pthread_create(&starters[i].thread, NULL, starter_main, &starters[i]) != 0)
 			return 1;
 	}
@@ -86,7 +86,7 @@ int main(int argc, char **argv)
 		pthread_join(starters[i].thread, NULL);
 		error = error ? error : starters[i].error;
 	}
-	/* The loop: until no task has a wake to wait for. */
+	/* The loop ends when no task waits for a wake. */
 	if (error == 0)
 		error = toytimer_run(t);
 	if (error < 0)

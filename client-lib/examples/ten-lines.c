@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The shortest program there is: be woken in a second. The first argument may name a socket. */
+/* The shortest program: it is woken after one second. The first argument may name a socket. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 static int woken(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	(void)t, (void)userdata;
-	if (event->type != TOYTIMER_WOKEN) /* refused, for that reason, or cancelled by another */
+	if (event->type != TOYTIMER_WOKEN) /* refused or cancelled */
 		return event->error ? event->error : -ECANCELED;
 	return printf("woken, %" PRIu64 " us late\n", event->late) < 0 ? -EIO : 0;
 }

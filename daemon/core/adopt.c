@@ -73,10 +73,10 @@ static void renew_session(struct arena *arena, uint32_t session)
 	s->user = limits_adopt_client(arena, s->uid);
 	sessions_link_user(arena, session);
 	s->held = 0;
-	s->told_first = s->told_last = 0;
+	s->cancelled_first = s->cancelled_last = 0;
 	s->ready = (struct turns_link){0};
 	s->hello_timer = 0;
-	s->place = SESSION_BLOCKED;
+	s->serving = SESSION_BLOCKED;
 	s->fault = PROTO_OK;
 	s->resumed = true;
 	s->tell_resumed = false;

@@ -86,7 +86,7 @@ void arena_reset(struct arena *arena)
 {
 	struct arena_header *h = arena->header;
 
-	h->timers_top = h->timers_left = 0;
+	h->timers_top = h->timers_orphaned = 0;
 	h->sessions_top = ARENA_OWN_SESSION;
 	h->sessions_free = h->users_top = h->users_free = 0;
 	h->ready = (struct turns_list){0};
@@ -112,18 +112,18 @@ void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t 
 }
 
 /* Return: a timer of those left behind. */
-static uint32_t take_left(struct arena *arena)
+static uint32_t take_orphan(struct arena *arena)
 {
 	struct arena_header *h = arena->header;
-	uint32_t timer = h->timers_left;
+	uint32_t timer = h->timers_orphaned;
 	struct rbnode *node = &arena->nodes[timer];
 
-	h->timers_left = node->parent;
-	arena_leave_timers(arena, node->child_red[0] >> 1);
-	arena_leave_timers(arena, node->child_red[1] >> 1);
+	h->timers_orphaned = node->parent;
+	arena_orphan_timers(arena, node->child_red[0] >> 1);
+	arena_orphan_timers(arena, node->child_red[1] >> 1);
 	/* The next one to be taken is on its way while this one is filled. */
-	__builtin_prefetch(&arena->nodes[h->timers_left]);
-	__builtin_prefetch(&arena->timers[h->timers_left]);
+	__builtin_prefetch(&arena->nodes[h->timers_orphaned]);
+	__builtin_prefetch(&arena->timers[h->timers_orphaned]);
 	return timer;
 }
 
@@ -132,22 +132,22 @@ uint32_t arena_take_timer(struct arena *arena)
 	struct arena_header *h = arena->header;
 	uint32_t timer;
 
-	if (h->timers_left)
-		return take_left(arena);
+	if (h->timers_orphaned)
+		return take_orphan(arena);
 	timer = bitset_take(&arena->free);
 	if (timer)
 		return timer;
 	return h->timers_top < h->max_timers ? ++h->timers_top : 0;
 }
 
-void arena_leave_timers(struct arena *arena, uint32_t root)
+void arena_orphan_timers(struct arena *arena, uint32_t root)
 {
 	struct arena_header *h = arena->header;
 
 	if (!root)
 		return;
-	arena->nodes[root].parent = h->timers_left;
-	h->timers_left = root;
+	arena->nodes[root].parent = h->timers_orphaned;
+	h->timers_orphaned = root;
 }
 
 void arena_give_timer(struct arena *arena, uint32_t timer)

@@ -21,11 +21,12 @@
  * between any two stores leaves what one scan can resolve. Links are derived, and never trusted.
  * Records are therefore changed through ARENA_STORE and ARENA_PUBLISH only.
  *
- * The place that is taken for a timer is the lowest that is free, as a bit for each says. So timers
- * that are registered one after another lie beside each other, as they will be sent, however those
- * before them have gone. A session that closes hands over its trees whole, in O(1): they make a
- * list that is used up first, and who takes a timer from it takes a root and puts its two subtrees
- * back. So nothing ever has to walk over what a client leaves behind, however much it is.
+ * A new timer gets the lowest free slot; a bitset knows which slots are free. So timers that are
+ * registered one after another lie beside each other, in the order in which they will be sent.
+ *
+ * A session that closes hands over its trees of timers whole, in O(1). These orphaned trees form a
+ * list, and new timers use it up first: each takes a root and puts its two subtrees back on the
+ * list. So nothing walks over the timers of a closed session, however many there are.
  *
  * How to change the layout. An upgrade must not end a session, so each layout adopts the one before
  * it. From one release to the next the layout changes once at most. The first change after a
@@ -97,9 +98,9 @@ enum session_state {
 	SESSION_OPEN,
 };
 
-/* Where a session stands with the loop. */
-enum session_place {
-	SESSION_WATCHED = 0, /* the clocks' trees of sessions hold it: an alarm will ring for it */
+/* Whether the worker serves a session. */
+enum session_serving {
+	SESSION_WATCHED = 0, /* the clocks' trees of sessions hold it: an alarm rings for it */
 	SESSION_READY,	     /* in the queue: there may be something to send */
 	SESSION_BLOCKED,     /* its client does not read: nothing is done for it until it does */
 };
@@ -120,11 +121,11 @@ struct session {
 	/* For lateness.h: since when its client reads, and when it last asked for what was past. */
 	uint64_t reads_from[ARENA_MEASURES], asked_at[ARENA_MEASURES];
 	uint32_t check; /* check_session() over what never changes */
-	uint32_t told_first,
-		told_last;	 /* cancelled by others, linked by what is before in a tree */
+	uint32_t cancelled_first,
+		cancelled_last;	 /* cancelled by others, linked by what is before in a tree */
 	struct turns_link ready; /* arena_header::ready; next, if free: sessions_free */
 	uint32_t hello_timer;	 /* the daemon's own timer that waits for its hello */
-	uint8_t state, place;
+	uint8_t state, serving;
 	uint16_t fault;	      /* enum proto_status that ends it; 0: none */
 	bool resumed;	      /* it has been adopted: its client may send again what had arrived */
 	bool tell_resumed;    /* and is to be told so */
@@ -214,7 +215,7 @@ struct arena_header {
 	uint32_t adopting; /* attempts to adopt it that have not come to their end */
 	uint32_t max_timers, max_clients;
 	uint32_t timers_top,
-		timers_left; /* highest index ever used; list by parent of trees left behind */
+		timers_orphaned; /* highest index ever used; list by parent of trees left behind */
 	uint32_t sessions_top, sessions_free;
 	uint32_t users_top, users_free;
 	struct turns_list ready;  /* users that have sessions to be served, by user::ready */
@@ -284,8 +285,8 @@ void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t 
 /* A timer to be filled; 0: there is none left. O(1). */
 uint32_t arena_take_timer(struct arena *arena);
 
-/* Gives back a tree of timers by its root, all of them at once; 0 does nothing. O(1). */
-void arena_leave_timers(struct arena *arena, uint32_t root);
+/* Gives back all timers of a tree at once, by its root; 0: does nothing. O(1). */
+void arena_orphan_timers(struct arena *arena, uint32_t root);
 
 /* Gives back one timer, which is free and in no tree. O(1). */
 void arena_give_timer(struct arena *arena, uint32_t timer);

@@ -17,7 +17,7 @@ enum proto_status match_begin(const struct arena *arena, uint32_t session,
 		return PROTO_E_PERMISSION;
 	*ret = (struct match_scan){
 		.cursor = cursor ? cursor : 1,
-		.places = MATCH_PLACES,
+		.slots = MATCH_SLOTS,
 		.everybody = m->flags & PROTO_MATCH_EVERYBODY,
 		.by_label = m->flags & PROTO_MATCH_LABEL,
 		.uid = m->flags & PROTO_MATCH_USER ? m->uid : uid,
@@ -50,8 +50,8 @@ uint32_t match_next(const struct arena *arena, struct match_scan *scan)
 {
 	uint64_t top = arena->header->timers_top;
 
-	for (; scan->cursor <= top && scan->places; scan->cursor++) {
-		scan->places--;
+	for (; scan->cursor <= top && scan->slots; scan->cursor++) {
+		scan->slots--;
 		if (is_meant(arena, (uint32_t)scan->cursor, scan))
 			return (uint32_t)scan->cursor++;
 	}
@@ -65,5 +65,5 @@ uint64_t match_cursor(const struct arena *arena, const struct match_scan *scan)
 
 uint32_t match_work(const struct match_scan *scan)
 {
-	return (MATCH_PLACES - scan->places) / MATCH_PLACES_A_RECORD;
+	return (MATCH_SLOTS - scan->slots) / MATCH_SLOTS_A_RECORD;
 }

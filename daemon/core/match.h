@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which timers a request means that names none by its id: those of a user, of a label, of all.
+ * Finds the timers that a request names by user or label, and not by id.
  *
- * A scan of the arena's places answers it, a bounded number of places a request. The next request
- * goes on from the place that the answer's cursor tells. A timer that lives throughout is found
- * once; one that is registered meanwhile may be missed.
+ * A scan of the arena's timer slots finds them. One request looks at a bounded number of slots; the
+ * cursor of its answer is the slot where the next request continues. A scan finds each timer that
+ * lives throughout exactly once. It may miss a timer that is registered meanwhile.
  */
 #pragma once
 
 #include "codec.h"
 #include "timers.h"
 
-/* Places that one request looks at: bounds its cost, about 50 us. */
-#define MATCH_PLACES 16384
+/* Slots that one request looks at: this bounds its cost, about 50 us. */
+#define MATCH_SLOTS 16384
 
-/* So many places take as long as one of the shortest records. */
-#define MATCH_PLACES_A_RECORD 32
+/* So many slots take as long as one cancel record, the shortest. */
+#define MATCH_SLOTS_A_RECORD 32
 
 struct match_scan {
-	uint64_t cursor; /* the next place */
-	uint32_t places; /* that this request may still look at */
+	uint64_t cursor; /* the next slot */
+	uint32_t slots;	 /* that this request may still look at */
 	bool everybody;
 	bool by_label;
 	uint32_t uid;
@@ -27,7 +27,7 @@ struct match_scan {
 };
 
 /*
- * Starts a scan for that session from place `cursor` on, 0: the first.
+ * Starts a scan for that session at slot `cursor`; 0: at the first.
  * Return: PROTO_OK, or why the session may not ask that.
  */
 enum proto_status match_begin(const struct arena *arena, uint32_t session,
@@ -37,8 +37,8 @@ enum proto_status match_begin(const struct arena *arena, uint32_t session,
  * has looked at enough. */
 uint32_t match_next(const struct arena *arena, struct match_scan *scan);
 
-/* Where the next request goes on; 0: all places have been looked at. */
+/* The slot where the next request continues; 0: the scan has seen all slots. */
 uint64_t match_cursor(const struct arena *arena, const struct match_scan *scan);
 
-/* What the scan cost beside its records, in the shortest records. */
+/* What the scan cost besides its records, in units of one cancel record. */
 uint32_t match_work(const struct match_scan *scan);

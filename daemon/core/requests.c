@@ -160,12 +160,13 @@ static uint32_t find_for(const struct worker *w, uint32_t session, uint64_t id)
 
 /* Takes the timer out of its tree and onto the list of those that go once the packet is committed:
  * until then a kill must leave it as it was, so that the packet can come again. */
-static enum proto_status cancel(struct worker *w, uint32_t session, uint64_t id)
+static enum proto_status cancel(struct worker *w, uint32_t session, uint32_t timer)
 {
 	struct arena *arena = &w->arena;
-	uint32_t timer = find_for(w, session, id), owner;
+	uint32_t owner;
 
-	if (!timer)
+	/* An earlier record of the packet may have named the same timer. */
+	if (!timer || timers_state(arena, timer) != TIMER_ARMED)
 		return PROTO_E_NO_SUCH_TIMER;
 	owner = arena->timers[timer].session;
 	sessions_withdraw_one(arena, timer);
@@ -217,12 +218,12 @@ void requests_commit(struct worker *w, uint32_t session)
 	w->cancelling_count = 0;
 }
 
-static void answer_cancel(
-	struct worker *w, uint32_t session, uint64_t id, struct codec_writer *answer)
+static void answer_cancel(struct worker *w, uint32_t session, uint64_t id, uint32_t timer,
+	struct codec_writer *answer)
 {
 	struct proto_cancel_answer *cancelled = codec_add(answer, sizeof(*cancelled));
 
-	*cancelled = (struct proto_cancel_answer){.id = id, .status = cancel(w, session, id)};
+	*cancelled = (struct proto_cancel_answer){.id = id, .status = cancel(w, session, timer)};
 }
 
 /* The records of a timer that will be cancelled a while later are on their way meanwhile. */
@@ -256,7 +257,7 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 		}
 		prefetch_for_removal(&w->arena, timers, n);
 		for (uint32_t k = 0; k < n; k++) {
-			answer_cancel(w, session, records[k].id, answer);
+			answer_cancel(w, session, records[k].id, timers[k], answer);
 			fetch_ahead(w, packet, header, i + n + k);
 		}
 	}
@@ -281,7 +282,7 @@ void requests_cancel_matching(
 			.cookie = t->session == session ? t->cookie : 0,
 			.id = timers_id(arena, timer),
 		};
-		cancel(w, session, cancelled->id);
+		cancel(w, session, timer);
 	}
 	sessions_renew(&w->arena, session);
 }

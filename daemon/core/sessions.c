@@ -60,7 +60,7 @@ static void head_renew(struct arena *arena, unsigned int clock, uint32_t session
 	struct rbnode *heads = arena_heads(arena, clock), *head = &heads[session];
 	uint64_t least;
 
-	if (arena->sessions[session].place != SESSION_WATCHED)
+	if (arena->sessions[session].serving != SESSION_WATCHED)
 		return;
 	least = rbtree_least(arena->nodes, timers);
 	/* A timer's due changes only while it is in no tree: the same timer has the same due. */
@@ -149,9 +149,9 @@ static void leave(struct arena *arena, uint32_t session)
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		head_out(arena, clock, session);
-	if (s->place == SESSION_READY && session != ARENA_OWN_SESSION)
+	if (s->serving == SESSION_READY && session != ARENA_OWN_SESSION)
 		turns_remove(&turns, s->user, session);
-	s->place = SESSION_BLOCKED;
+	s->serving = SESSION_BLOCKED;
 }
 
 void sessions_make_ready(struct arena *arena, uint32_t session)
@@ -159,12 +159,12 @@ void sessions_make_ready(struct arena *arena, uint32_t session)
 	struct session *s = &arena->sessions[session];
 	struct turns turns = ready_turns(arena);
 
-	if (s->place == SESSION_READY)
+	if (s->serving == SESSION_READY)
 		return;
 	leave(arena, session);
 	if (session != ARENA_OWN_SESSION)
 		turns_add(&turns, s->user, session);
-	s->place = SESSION_READY;
+	s->serving = SESSION_READY;
 }
 
 uint32_t sessions_take_ready(struct arena *arena)
@@ -173,19 +173,19 @@ uint32_t sessions_take_ready(struct arena *arena)
 	uint32_t session = turns_take(&turns);
 
 	if (session)
-		arena->sessions[session].place = SESSION_BLOCKED;
+		arena->sessions[session].serving = SESSION_BLOCKED;
 	return session;
 }
 
 bool sessions_own_ready(const struct arena *arena)
 {
-	return arena->sessions[ARENA_OWN_SESSION].place == SESSION_READY;
+	return arena->sessions[ARENA_OWN_SESSION].serving == SESSION_READY;
 }
 
 void sessions_watch(struct arena *arena, uint32_t session)
 {
 	leave(arena, session);
-	arena->sessions[session].place = SESSION_WATCHED;
+	arena->sessions[session].serving = SESSION_WATCHED;
 	sessions_renew(arena, session);
 }
 
@@ -201,8 +201,8 @@ void sessions_close(struct arena *arena, uint32_t session)
 	leave(arena, session);
 	unlink_user(arena, session);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
-		arena_leave_timers(arena, s->timers[clock].root);
-	arena_leave_timers(arena, s->told_first);
+		arena_orphan_timers(arena, s->timers[clock].root);
+	arena_orphan_timers(arena, s->cancelled_first);
 	arena_free_session(arena, session);
 }
 
@@ -287,12 +287,12 @@ void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
 
 	timer_state_set(arena, timer, TIMER_CANCELLED);
 	node->child_red[0] = node->child_red[1] = 0;
-	if (s->told_last)
-		arena->nodes[s->told_last].child_red[0] = timer << 1;
+	if (s->cancelled_last)
+		arena->nodes[s->cancelled_last].child_red[0] = timer << 1;
 	else
-		s->told_first = timer;
-	s->told_last = timer;
-	if (s->place == SESSION_WATCHED)
+		s->cancelled_first = timer;
+	s->cancelled_last = timer;
+	if (s->serving == SESSION_WATCHED)
 		sessions_make_ready(arena, session);
 }
 
@@ -303,7 +303,7 @@ void sessions_tell_clock_set(struct arena *arena, uint32_t session)
 	if (s->state != SESSION_OPEN || !s->wants_clock_set)
 		return;
 	ARENA_STORE(s->tell_clock_set, true);
-	if (s->place == SESSION_WATCHED)
+	if (s->serving == SESSION_WATCHED)
 		sessions_make_ready(arena, session);
 }
 
@@ -327,7 +327,7 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 	const struct session *s = &arena->sessions[session];
 
 	/* Until it is known that nothing is left to be sent again, its client is not read from. */
-	if (s->told_first || s->fault || s->tell_resumed || s->tell_clock_set || s->send_again)
+	if (s->cancelled_first || s->fault || s->tell_resumed || s->tell_clock_set || s->send_again)
 		return true;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint32_t first = s->timers[clock].first;
@@ -355,7 +355,7 @@ uint64_t sessions_next_of_user(const struct arena *arena, uint32_t user, unsigne
 		const struct session *s = &arena->sessions[session];
 		uint64_t least = rbtree_least(arena->nodes, &s->timers[clock]);
 
-		if (s->place == SESSION_WATCHED && least < next)
+		if (s->serving == SESSION_WATCHED && least < next)
 			next = least;
 	}
 	return next;

@@ -19,7 +19,7 @@ static void write_cancelled(struct worker *w, struct session *s, struct codec_wr
 	struct arena *arena = &w->arena;
 	uint32_t timer;
 
-	for (timer = s->told_first; timer && !codec_full(writer);
+	for (timer = s->cancelled_first; timer && !codec_full(writer);
 		timer = rbtree_child(arena->nodes, timer, false)) {
 		struct proto_cancelled *cancelled = codec_add(writer, sizeof(*cancelled));
 
@@ -169,15 +169,15 @@ enum wakes_next wakes_write(struct worker *w, uint32_t session, const struct now
 		*ret_size = write_resumed(s, packet);
 		return WAKES_PACKET;
 	}
-	if (s->tell_clock_set && !s->told_first) {
+	if (s->tell_clock_set && !s->cancelled_first) {
 		w->batch.opcode = PROTO_CLOCK_SET;
 		codec_begin(&writer, packet, PROTO_CLOCK_SET, 0);
 		*ret_size = codec_end(&writer, 0);
 		return WAKES_PACKET;
 	}
-	w->batch.opcode = s->told_first ? PROTO_CANCELLED : PROTO_WAKE;
+	w->batch.opcode = s->cancelled_first ? PROTO_CANCELLED : PROTO_WAKE;
 	codec_begin(&writer, packet, w->batch.opcode, 0);
-	if (s->told_first)
+	if (s->cancelled_first)
 		write_cancelled(w, s, &writer);
 	else
 		held = write_batch(w, s, now, drained, &writer);
@@ -189,9 +189,9 @@ enum wakes_next wakes_write(struct worker *w, uint32_t session, const struct now
 
 static void told(struct worker *w, struct session *s, uint32_t timer)
 {
-	s->told_first = rbtree_child(w->arena.nodes, timer, false);
-	if (!s->told_first)
-		s->told_last = 0;
+	s->cancelled_first = rbtree_child(w->arena.nodes, timer, false);
+	if (!s->cancelled_first)
+		s->cancelled_last = 0;
 	timer_state_free(&w->arena, timer);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * As much of cmocka as the unit tests use, for machines for which Debian has no package of it beside
- * the native one. A failure jumps out of the test, as with cmocka.
+ * As much of cmocka as the unit tests use, for machines for which Debian has no package of it
+ * beside the native one. A failure jumps out of the test, as with cmocka.
  */
 #pragma once
 

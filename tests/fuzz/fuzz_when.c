@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Passes arbitrary bytes to the parsers of client-lib/ctl/when.h and checks what the header promises:
- * a parsed value, formatted and parsed again, is the same; when_parse() accepts every span with the
- * same length; the word in an error lies inside the text, and the message is one line; the suggestion
- * for tomorrow is later than now; no result depends on earlier calls. The first byte selects the zone.
+ * Passes arbitrary bytes to the parsers of client-lib/ctl/when.h and checks what the header
+ * promises: a parsed value, formatted and parsed again, is the same; when_parse() accepts every
+ * span with the same length; the word in an error lies inside the text, and the message is one
+ * line; the suggestion for tomorrow is later than now; no result depends on earlier calls. The
+ * first byte selects the zone.
  *
  *     clang -fsanitize=fuzzer,address,undefined … && ./fuzz_when corpus/when
  */

@@ -5,7 +5,8 @@
  *
  *	far_due SOCKET
  *
- * It uses nothing of the test programs, so that test_far_due can also build it for a 32-bit machine.
+ * It uses nothing of the test programs, so that test_far_due can also build it for a 32-bit
+ * machine.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the daemon's means end: its socket is taken, a limit is reached, descriptors have run out.
- * It says so by name to whom it concerns, and serves everybody else.
+ * The bounds of the daemon: its socket is taken, a limit is reached, or descriptors have run out.
+ * The daemon names the bound to the client that meets it, and serves everybody else.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,7 +65,7 @@ static void check_one_line(const char *said, const char *word)
 	check(strchr(said, '\n') == said + strlen(said) - 1);
 }
 
-static void test_two_daemons(void **state)
+static void test_a_second_daemon_does_not_start(void **state)
 {
 	struct witness witness;
 	char said[1024];
@@ -87,8 +87,8 @@ static void test_two_daemons(void **state)
 	check(access(daemon_socket(&d), F_OK) < 0);
 }
 
-/* What lies at the path and is no socket stays as it is. */
-static void test_file_in_the_way(void **state)
+/* The daemon leaves a file at its path alone if it is not a socket. */
+static void test_a_file_in_the_way_stays(void **state)
 {
 	char path[] = "/tmp/timerd-file-XXXXXX", lock[64], said[1024], content[16] = "";
 	int fd = mkstemp(path);
@@ -159,7 +159,7 @@ static void check_timer_limit(uint32_t limit, enum proto_status status)
 	wire_close(&wires[0]);
 }
 
-static void test_timers_in_all(void **state)
+static void test_all_users_hold_no_more_timers_than_allowed(void **state)
 {
 	struct proto_status_answer status;
 	uint64_t unused;
@@ -175,7 +175,7 @@ static void test_timers_in_all(void **state)
 	check(status.refused == 2 + 1 + 1000 + 1 + 511);
 }
 
-static void test_one_timer(void **state)
+static void test_a_limit_of_one_timer(void **state)
 {
 	uint64_t id, unused;
 
@@ -210,7 +210,7 @@ static void fill_timers_of_user(void)
 	check_timer_limit(100, PROTO_E_TIMERS_USER);
 }
 
-static void test_timers_of_user(void **state)
+static void test_a_user_holds_no_more_timers_than_allowed(void **state)
 {
 	uint64_t unused;
 
@@ -251,7 +251,7 @@ static void fill_clients(unsigned int n, enum proto_status status)
 	wire_close(&extra);
 }
 
-static void test_clients_in_all(void **state)
+static void test_all_users_have_no_more_clients_than_allowed(void **state)
 {
 	(void)state;
 	daemon_start(&d, "--max-clients", "32", NULL);
@@ -264,7 +264,7 @@ static void fill_clients_but_roots(void)
 	fill_clients(30, PROTO_E_CLIENTS);
 }
 
-static void test_clients_reserve_of_root(void **state)
+static void test_root_has_a_reserve_of_clients(void **state)
 {
 	struct proto_status_answer status;
 	int full[2];
@@ -298,7 +298,7 @@ static void fill_clients_of_user(void)
 	fill_clients(5, PROTO_E_CLIENTS_USER);
 }
 
-static void test_clients_of_user(void **state)
+static void test_a_user_has_no_more_clients_than_allowed(void **state)
 {
 	(void)state;
 	daemon_start(&d, "--max-clients-per-user", "5", NULL);
@@ -311,8 +311,9 @@ static void test_clients_of_user(void **state)
 	as_user(BOB, fill_clients_of_user);
 }
 
-/* A client that says hello before it can know that it is refused hears why all the same. */
-static void test_refusal_reaches_the_hasty(void **state)
+/* A client sends its hello before it can know that it is refused. It gets the refusal all the
+ * same. */
+static void test_a_hello_sent_too_early_gets_the_refusal(void **state)
 {
 	const struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
 	unsigned int most = geteuid() == 0 ? 16 : 15;
@@ -375,8 +376,9 @@ static uint64_t cpu_time(void)
 	return (user + system) * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
-/* A descriptor is short: who comes is told so at once, for as long as one can be had for that. */
-static void test_few_descriptors(void **state)
+/* The daemon has few descriptors left. It refuses a new client at once, as long as it gets a
+ * descriptor for that. */
+static void test_few_descriptors_refuse_new_clients_at_once(void **state)
 {
 	unsigned int accepted = 0;
 
@@ -405,8 +407,9 @@ static void test_few_descriptors(void **state)
 	wire_open(&wires[1], daemon_socket(&d));
 }
 
-/* None at all can be had: who comes waits, the daemon neither spins nor forgets its timers. */
-static void test_no_descriptors(void **state)
+/* The daemon gets no descriptor at all. New clients wait, and the daemon neither spins nor
+ * forgets its timers. */
+static void test_without_descriptors_new_clients_wait(void **state)
 {
 	struct witness witness;
 	uint64_t used;
@@ -436,8 +439,8 @@ static void test_no_descriptors(void **state)
 	witness_stop(&witness);
 }
 
-/* A clock that nobody used before works also when there is no descriptor left. */
-static void test_new_clock_without_descriptors(void **state)
+/* A clock that nobody has used before works even when there is no descriptor left. */
+static void test_a_new_clock_works_without_descriptors(void **state)
 {
 	(void)state;
 	daemon_start(&d, NULL);
@@ -480,18 +483,18 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_two_daemons),
-		TEST(test_file_in_the_way),
-		TEST(test_timers_in_all),
-		TEST(test_one_timer),
-		TEST(test_timers_of_user),
-		TEST(test_clients_in_all),
-		TEST(test_clients_reserve_of_root),
-		TEST(test_clients_of_user),
-		TEST(test_refusal_reaches_the_hasty),
-		TEST(test_few_descriptors),
-		TEST(test_no_descriptors),
-		TEST(test_new_clock_without_descriptors),
+		TEST(test_a_second_daemon_does_not_start),
+		TEST(test_a_file_in_the_way_stays),
+		TEST(test_all_users_hold_no_more_timers_than_allowed),
+		TEST(test_a_limit_of_one_timer),
+		TEST(test_a_user_holds_no_more_timers_than_allowed),
+		TEST(test_all_users_have_no_more_clients_than_allowed),
+		TEST(test_root_has_a_reserve_of_clients),
+		TEST(test_a_user_has_no_more_clients_than_allowed),
+		TEST(test_a_hello_sent_too_early_gets_the_refusal),
+		TEST(test_few_descriptors_refuse_new_clients_at_once),
+		TEST(test_without_descriptors_new_clients_wait),
+		TEST(test_a_new_clock_works_without_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon when its world fails it: it is stopped for a while, there is no room for what it
- * has to say. Afterwards, or meanwhile, everybody has what he is owed.
+ * The daemon when its surroundings fail: it is stopped for a while, or its log takes no more lines.
+ * Every client still gets all its wakes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -102,7 +102,7 @@ static uint64_t take_every(uint64_t stopped)
 	return wake.due + wake.late;
 }
 
-static void test_stopped(void **state)
+static void test_wakes_come_after_the_daemon_was_stopped(void **state)
 {
 	uint64_t stopped, first, last_other = 0, sent;
 
@@ -175,7 +175,7 @@ static void forget_log(void)
 	check(unlink(d.log) == 0);
 }
 
-/* It leads to a disk that is full. */
+/* Standard error leads to a full disk. */
 static void test_no_room_to_log(void **state)
 {
 	(void)state;
@@ -185,7 +185,7 @@ static void test_no_room_to_log(void **state)
 	check_unheard();
 }
 
-/* It is a pipe that nobody empties, and then one that nobody has any more. */
+/* Standard error is a pipe that nobody reads, and then one without a reader. */
 static void test_nobody_reads_log(void **state)
 {
 	static const char junk[4096];
@@ -216,7 +216,7 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_stopped, after_each),
+		cmocka_unit_test_teardown(test_wakes_come_after_the_daemon_was_stopped, after_each),
 		cmocka_unit_test_teardown(test_no_room_to_log, after_each),
 		cmocka_unit_test_teardown(test_nobody_reads_log, after_each),
 	};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call that toytimerctl itself makes fails, at each of its uses, in each way that its man page
- * lists, verb by verb. It ends with the status that it would have had, or with a line that says why
- * not; it never ends by a signal, and never prints half of an answer with a status of success.
+ * Each call that toytimerctl itself makes fails, at each of its uses, in each way that its man
+ * page lists, verb by verb. toytimerctl ends with the status that it would have had, or with a
+ * line that says why not. It never ends by a signal, and never prints half an answer with a status
+ * of success.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -126,7 +127,7 @@ static void sweep_verb(const char *name)
 #define SET_VERB(...) \
 	(memcpy(verb.words, ((const char *[WORDS_MAX]){__VA_ARGS__}), sizeof(verb.words)))
 
-static void test_list(void **state)
+static void test_list_survives_each_fault(void **state)
 {
 	(void)state;
 	SET_VERB("list");
@@ -137,7 +138,7 @@ static void test_list(void **state)
 	sweep_verb("list --json");
 }
 
-static void test_register(void **state)
+static void test_register_survives_each_fault(void **state)
 {
 	(void)state;
 	SET_VERB("register", "--label", "fault", "0s", "5ms");
@@ -148,7 +149,7 @@ static void test_register(void **state)
 	sweep_verb("register COMMAND");
 }
 
-static void test_rest(void **state)
+static void test_the_other_verbs_survive_each_fault(void **state)
 {
 	(void)state;
 	SET_VERB("status", "--json");
@@ -197,9 +198,9 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_list),
-		TEST(test_register),
-		TEST(test_rest),
+		TEST(test_list_survives_each_fault),
+		TEST(test_register_survives_each_fault),
+		TEST(test_the_other_verbs_survive_each_fault),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

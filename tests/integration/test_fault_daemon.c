@@ -64,7 +64,7 @@ static void start_point(void)
 	faulty_check_end(&f, 1);
 }
 
-static void test_start(void **state)
+static void test_the_start_survives_each_fault(void **state)
 {
 	uint32_t counts[FAULT_CALLS_COUNT];
 
@@ -93,7 +93,7 @@ static void adopt_point(void)
 	faulty_kill(&f);
 }
 
-static void test_adoption(void **state)
+static void test_adoption_survives_each_fault(void **state)
 {
 	uint32_t counts[FAULT_CALLS_COUNT];
 
@@ -126,8 +126,8 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_start, after_each),
-		cmocka_unit_test_teardown(test_adoption, after_each),
+		cmocka_unit_test_teardown(test_the_start_survives_each_fault, after_each),
+		cmocka_unit_test_teardown(test_adoption_survives_each_fault, after_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Each call that the client library makes fails, at each of its uses, in each way that its man
- * page lists, while a program does all that the library is for, a lost connection included. A
- * function may fail then, and does what it says when it is called again; what was acknowledged
- * comes, once; what was not does not; and nothing is left when the handle is given back. The
- * daemon is a whole one.
+ * page lists, while a program uses the whole library and loses its connection. A function may fail
+ * then, and works when it is called again. Each acknowledged timer wakes once, and no other timer
+ * does. Nothing is left when the handle is released. No call of the daemon fails.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -210,7 +209,7 @@ static void point(void)
 	assert_int_equal(daemon_count_fds(0), descriptors);
 }
 
-static void test_library(void **state)
+static void test_the_library_survives_each_fault(void **state)
 {
 	uint32_t before[FAULT_CALLS_COUNT], counts[FAULT_CALLS_COUNT];
 
@@ -242,7 +241,7 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_library, after_each),
+		cmocka_unit_test_teardown(test_the_library_survives_each_fault, after_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

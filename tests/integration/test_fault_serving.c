@@ -222,7 +222,7 @@ static void count_uses(void (*story)(void), uint32_t counts[FAULT_CALLS_COUNT])
 		counts[i] -= before[i];
 }
 
-static void test_serving(void **state)
+static void test_serving_survives_each_fault(void **state)
 {
 	uint32_t counts[FAULT_CALLS_COUNT];
 
@@ -263,8 +263,8 @@ static void stored_point(void)
 	assert_int_equal(faulty_ended(&f), FAULTY_SERVES);
 }
 
-/* The calls that tell systemd. What they fail of costs what systemd would have done, no more. */
-static void test_storing(void **state)
+/* The calls that tell systemd. When they fail, only what systemd would have done is lost. */
+static void test_failing_calls_to_systemd_cost_no_wake(void **state)
 {
 	const enum fault_call calls[] = {
 		FAULT_sd_notify, FAULT_sd_notifyf, FAULT_sd_pid_notify_with_fds};
@@ -286,9 +286,8 @@ static void limit_descriptors(pid_t pid, rlim_t n)
 	check(prlimit(pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 }
 
-/* Descriptors have run out, and connections wait: the daemon looks at them now and then, no more.
- * */
-static void test_no_descriptors(void **state)
+/* Descriptors have run out, and connections wait. The daemon looks at them only now and then. */
+static void test_without_descriptors_the_daemon_seldom_looks(void **state)
 {
 	static struct wire w[CONNECTING];
 	uint32_t before, accepts, waits;
@@ -347,9 +346,12 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_serving, before_each, after_each),
-		cmocka_unit_test_setup_teardown(test_storing, before_each, after_each),
-		cmocka_unit_test_setup_teardown(test_no_descriptors, before_each, after_each),
+		cmocka_unit_test_setup_teardown(
+			test_serving_survives_each_fault, before_each, after_each),
+		cmocka_unit_test_setup_teardown(
+			test_failing_calls_to_systemd_cost_no_wake, before_each, after_each),
+		cmocka_unit_test_setup_teardown(
+			test_without_descriptors_the_daemon_seldom_looks, before_each, after_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

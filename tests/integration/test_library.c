@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer against the real daemon: being woken. Opening, wakes of every kind, handlers,
- * waiting, batches. What else can be asked is in test_library_calls.c.
+ * libtoytimer against the real daemon: opening, wakes of every kind, handlers, waiting and batches.
+ * test_library_calls.c has the other calls.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +33,7 @@ static int open_and_fail(const char *path)
 	return r;
 }
 
-static void test_open_fails(void **state)
+static void test_open_says_why_it_fails(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -67,7 +67,7 @@ static int try_system(void)
 	return r;
 }
 
-static void test_open_by_environment(void **state)
+static void test_open_follows_the_environment(void **state)
 {
 	toytimer *t;
 	int r;
@@ -85,7 +85,7 @@ static void test_open_by_environment(void **state)
 	assert_int_equal(r, try_system());
 }
 
-static void test_one_shot(void **state)
+static void test_a_one_shot_wakes_once(void **state)
 {
 	uint64_t timer, id, due, before = toytimer_now(TOYTIMER_MONOTONIC);
 	struct recorder recorder = {0};
@@ -114,7 +114,7 @@ static void test_one_shot(void **state)
 	toytimer_unref(t);
 }
 
-static void test_periodic(void **state)
+static void test_a_series_keeps_its_phase(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 20 * MS);
@@ -137,7 +137,7 @@ static void test_periodic(void **state)
 	toytimer_unref(t);
 }
 
-static void test_clocks(void **state)
+static void test_every_clock_wakes(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer *t = open_handle();
@@ -168,7 +168,7 @@ static void test_clocks(void **state)
 	toytimer_unref(t);
 }
 
-static void test_invalid_registrations(void **state)
+static void test_invalid_registrations_are_refused(void **state)
 {
 	static const struct {
 		toytimer_registration r;
@@ -201,8 +201,10 @@ static void test_invalid_registrations(void **state)
 	toytimer_unref(t);
 }
 
-/* An event comes for each, in order of due, and among equal dues in order of registration. */
-static void test_batch_in_order(void **state)
+/*
+ * There is one event for each timer, in order of due, and of registration where dues are equal.
+ */
+static void test_a_batch_wakes_in_order(void **state)
 {
 	enum { N = 10000 };
 	struct recorder recorder = {0};
@@ -241,8 +243,9 @@ static void test_batch_in_order(void **state)
 	free(r);
 }
 
-/* Far more in flight than sockets hold, while wakes come: nobody waits for somebody who waits. */
-static void test_no_deadlock(void **state)
+/* There are far more requests in flight than the sockets hold, while wakes come. Neither side
+ * waits for the other. */
+static void test_full_sockets_do_not_deadlock(void **state)
 {
 	enum { N = 200000 };
 	struct recorder recorder = {0};
@@ -295,7 +298,7 @@ static int chain_woken(toytimer *t, const toytimer_event *event, void *userdata)
 	return 7; /* not negative: nothing to toytimer_run() */
 }
 
-static void test_handler_calls(void **state)
+static void test_a_handler_may_call_the_library(void **state)
 {
 	struct chain chain = {.left = 5};
 	toytimer_registration r = recorder_after(&chain.recorder, 3600 * S);
@@ -323,8 +326,8 @@ static int refuse(toytimer *t, const toytimer_event *event, void *userdata)
 	return -EXDEV;
 }
 
-/* A handler's negative return goes through process() and run(), after its event is done with. */
-static void test_handler_returns(void **state)
+/* process() and run() return it after the event is finished. */
+static void test_a_negative_return_of_a_handler_goes_to_the_caller(void **state)
 {
 	toytimer_registration r = {.due = 0, .handler = refuse};
 	toytimer *t = open_handle();
@@ -354,9 +357,9 @@ static uint64_t covered(const struct recorder *recorder, uint64_t every)
 	return last->due + last->overruns * every;
 }
 
-/* Nobody processes for a while, but blocking calls receive: no period is lost, none counted twice,
- * and the queue does not grow with the time. */
-static void test_slow_reader(void **state)
+/* The program calls process() late, but its blocking calls receive. No period is lost or counted
+ * twice, and the queue does not grow with time. */
+static void test_a_slow_program_loses_no_period(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, MS);
@@ -389,7 +392,7 @@ static void no_action(int signal)
 	(void)signal;
 }
 
-static void test_wait_and_descriptor(void **state)
+static void test_wait_and_the_descriptor_agree(void **state)
 {
 	struct itimerval alarm = {.it_value.tv_usec = 50000};
 	struct recorder recorder = {0};
@@ -452,7 +455,7 @@ static int child_main(toytimer *t)
 	return errors;
 }
 
-static void test_fork(void **state)
+static void test_a_forked_child_cannot_use_the_handle(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 100 * MS);
@@ -475,7 +478,7 @@ static void test_fork(void **state)
 	toytimer_unref(t);
 }
 
-static void test_no_leak(void **state)
+static void test_handles_leave_no_descriptor(void **state)
 {
 	int here = daemon_count_fds(0), there = daemon_count_fds(d.pid);
 	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE, .label = "leak"};
@@ -502,20 +505,20 @@ static void test_no_leak(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_open_fails),
-		cmocka_unit_test(test_open_by_environment),
-		cmocka_unit_test(test_one_shot),
-		cmocka_unit_test(test_periodic),
-		cmocka_unit_test(test_clocks),
-		cmocka_unit_test(test_invalid_registrations),
-		cmocka_unit_test(test_batch_in_order),
-		cmocka_unit_test(test_no_deadlock),
-		cmocka_unit_test(test_handler_calls),
-		cmocka_unit_test(test_handler_returns),
-		cmocka_unit_test(test_slow_reader),
-		cmocka_unit_test(test_wait_and_descriptor),
-		cmocka_unit_test(test_fork),
-		cmocka_unit_test(test_no_leak),
+		cmocka_unit_test(test_open_says_why_it_fails),
+		cmocka_unit_test(test_open_follows_the_environment),
+		cmocka_unit_test(test_a_one_shot_wakes_once),
+		cmocka_unit_test(test_a_series_keeps_its_phase),
+		cmocka_unit_test(test_every_clock_wakes),
+		cmocka_unit_test(test_invalid_registrations_are_refused),
+		cmocka_unit_test(test_a_batch_wakes_in_order),
+		cmocka_unit_test(test_full_sockets_do_not_deadlock),
+		cmocka_unit_test(test_a_handler_may_call_the_library),
+		cmocka_unit_test(test_a_negative_return_of_a_handler_goes_to_the_caller),
+		cmocka_unit_test(test_a_slow_program_loses_no_period),
+		cmocka_unit_test(test_wait_and_the_descriptor_agree),
+		cmocka_unit_test(test_a_forked_child_cannot_use_the_handle),
+		cmocka_unit_test(test_handles_leave_no_descriptor),
 	};
 
 	return cmocka_run_group_tests(tests, start_large_daemon, stop_daemon);

@@ -45,7 +45,7 @@ static int arm_again(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-static void test_one_shot_again(void **state)
+static void test_a_one_shot_arms_itself_again(void **state)
 {
 	struct again again = {.left = 5};
 	toytimer *t = open_handle();
@@ -88,8 +88,8 @@ static int arm_another_way(toytimer *t, const toytimer_event *event, void *userd
 	return 0;
 }
 
-/* It keeps its label and handler, and takes a period and a count. */
-static void test_one_shot_with_a_period(void **state)
+/* The timer keeps its label and handler, and takes a period and a count. */
+static void test_a_one_shot_becomes_a_series(void **state)
 {
 	struct again again = {.left = 1};
 	toytimer_registration r = {.due = MS,
@@ -118,8 +118,8 @@ static int arm_after_cancellation(toytimer *t, const toytimer_event *event, void
 	return 0;
 }
 
-/* Whatever the last event is. */
-static void test_cancelled_again(void **state)
+/* The last event may also be a cancellation. */
+static void test_a_cancelled_timer_arms_itself_again(void **state)
 {
 	struct again again = {.r = {.due = MS, .flags = TOYTIMER_RELATIVE}};
 	toytimer_registration r = {.due = 3600 * S,
@@ -139,8 +139,9 @@ static void test_cancelled_again(void **state)
 	toytimer_unref(t);
 }
 
-/* What is armed again is a timer as any other: it lives through a restart, and can be cancelled. */
-static void test_again_and_restart(void **state)
+/* A timer that is armed again is like any other timer: it survives a restart, and can be
+ * cancelled. */
+static void test_a_timer_armed_again_survives_a_restart(void **state)
 {
 	struct again again = {.left = 1};
 	toytimer *t = open_handle();
@@ -172,7 +173,7 @@ static void *run(void *userdata)
 	return (void *)(intptr_t)toytimer_run(userdata);
 }
 
-static void test_stop_from_another_thread(void **state)
+static void test_stop_from_another_thread_ends_run(void **state)
 {
 	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
 	toytimer *t = open_handle();
@@ -195,7 +196,7 @@ static void test_stop_from_another_thread(void **state)
 	toytimer_unref(t);
 }
 
-static void test_stop_before_run(void **state)
+static void test_stop_before_run_ends_it_at_once(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 0);
@@ -222,8 +223,8 @@ static int stop(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* The event that is handled is the last one of that run; the others stay. */
-static void test_stop_in_a_handler(void **state)
+/* The event of that handler is the last one of that run. The other events stay. */
+static void test_stop_in_a_handler_ends_run_after_it(void **state)
 {
 	unsigned int called = 0;
 	toytimer_registration r = {
@@ -244,13 +245,13 @@ static void test_stop_in_a_handler(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_shot_again),
-		cmocka_unit_test(test_one_shot_with_a_period),
-		cmocka_unit_test(test_cancelled_again),
-		cmocka_unit_test(test_again_and_restart),
-		cmocka_unit_test(test_stop_from_another_thread),
-		cmocka_unit_test(test_stop_before_run),
-		cmocka_unit_test(test_stop_in_a_handler),
+		cmocka_unit_test(test_a_one_shot_arms_itself_again),
+		cmocka_unit_test(test_a_one_shot_becomes_a_series),
+		cmocka_unit_test(test_a_cancelled_timer_arms_itself_again),
+		cmocka_unit_test(test_a_timer_armed_again_survives_a_restart),
+		cmocka_unit_test(test_stop_from_another_thread_ends_run),
+		cmocka_unit_test(test_stop_before_run_ends_it_at_once),
+		cmocka_unit_test(test_stop_in_a_handler_ends_run_after_it),
 	};
 
 	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);

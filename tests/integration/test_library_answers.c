@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a handler or a caller is told of each answer of a daemon, for answers that the real one gives
- * seldom. A thread plays the daemon, and keeps to the protocol.
+ * What a handler or a caller is told of each answer of a daemon, for answers that the real one
+ * gives seldom. A thread plays the daemon, and keeps to the protocol.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -404,7 +404,8 @@ static void *flood(void *userdata)
 	return NULL;
 }
 
-/* process() returns after a bounded number of packets, and the descriptor says that more are there. */
+/* process() returns after a bounded number of packets, and the descriptor says that more are
+ * there. */
 static void test_flood_is_taken_in_parts(void **state)
 {
 	struct recorder recorder = {0};

@@ -15,7 +15,7 @@
 
 #define MANY 200 /* more than share a packet */
 
-static void test_cancel_many_held(void **state)
+static void test_many_asynchronous_cancellations(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -38,8 +38,9 @@ static void test_cancel_many_held(void **state)
 	toytimer_unref(t);
 }
 
-/* Before it is sent; while its answer is on its way; with its only wake queued here. */
-static void test_cancel_in_each_state(void **state)
+/* Before the registration is sent; while its answer is on its way; with its only wake queued in
+ * the library. */
+static void test_asynchronous_cancel_in_each_state(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -68,7 +69,7 @@ static void test_cancel_in_each_state(void **state)
 	toytimer_unref(t);
 }
 
-static void test_cancel_and_restart(void **state)
+static void test_asynchronous_cancel_survives_a_restart(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -86,8 +87,8 @@ static void test_cancel_and_restart(void **state)
 	toytimer_unref(t);
 }
 
-/* From an hour to now, in each state that a timer can be in. */
-static void test_rearm_in_each_state(void **state)
+/* From an hour to now, in each state of a timer. */
+static void test_asynchronous_rearm_in_each_state(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -114,8 +115,8 @@ static void test_rearm_in_each_state(void **state)
 	toytimer_unref(t);
 }
 
-/* A second re-arming follows the first; a blocking call sees both done. */
-static void test_rearm_several(void **state)
+/* A second re-arming follows the first. A blocking call sees both done. */
+static void test_several_asynchronous_rearms_follow_each_other(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -141,7 +142,7 @@ static void test_rearm_several(void **state)
 	toytimer_unref(t);
 }
 
-static void test_rearm_and_restart(void **state)
+static void test_asynchronous_rearm_survives_a_restart(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -183,7 +184,7 @@ static int arm_again(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* A one-shot arms itself from its last handler, and needs no call that waits. */
+/* A one-shot arms itself from its last handler, without a call that waits. */
 static void test_rearm_from_the_last_handler(void **state)
 {
 	struct again again = {.left = 5};
@@ -200,7 +201,7 @@ static void test_rearm_from_the_last_handler(void **state)
 	toytimer_unref(t);
 }
 
-static void test_what_is_wrong(void **state)
+static void test_asynchronous_calls_check_their_arguments(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -226,14 +227,14 @@ static void test_what_is_wrong(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cancel_many_held),
-		cmocka_unit_test(test_cancel_in_each_state),
-		cmocka_unit_test(test_cancel_and_restart),
-		cmocka_unit_test(test_rearm_in_each_state),
-		cmocka_unit_test(test_rearm_several),
-		cmocka_unit_test(test_rearm_and_restart),
+		cmocka_unit_test(test_many_asynchronous_cancellations),
+		cmocka_unit_test(test_asynchronous_cancel_in_each_state),
+		cmocka_unit_test(test_asynchronous_cancel_survives_a_restart),
+		cmocka_unit_test(test_asynchronous_rearm_in_each_state),
+		cmocka_unit_test(test_several_asynchronous_rearms_follow_each_other),
+		cmocka_unit_test(test_asynchronous_rearm_survives_a_restart),
 		cmocka_unit_test(test_rearm_from_the_last_handler),
-		cmocka_unit_test(test_what_is_wrong),
+		cmocka_unit_test(test_asynchronous_calls_check_their_arguments),
 	};
 
 	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);

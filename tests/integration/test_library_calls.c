@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer against the real daemon: what is asked about timers. Cancelling and which one won,
- * re-arming, listing, status, and a daemon that does not answer.
+ * libtoytimer against the real daemon: cancelling and its races, re-arming, listing, status, and a
+ * daemon that does not answer.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +28,7 @@ static void receive_for(toytimer *t, uint64_t span)
 		daemon_timers(t);
 }
 
-static void test_cancel(void **state)
+static void test_a_cancelled_timer_does_not_wake(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -51,8 +51,8 @@ static void test_cancel(void **state)
 	recorder_clear(&recorder);
 }
 
-/* A wake that has arrived here and was not handed out is dropped, be it the last or not. */
-static void test_cancel_against_wake(void **state)
+/* The wake has arrived and no handler has run. It may be the last wake or not. */
+static void test_a_received_wake_of_a_cancelled_timer_is_dropped(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 0);
@@ -77,8 +77,8 @@ static void test_cancel_against_wake(void **state)
 	recorder_clear(&recorder);
 }
 
-/* Cancels race with wakes: each timer is either cancelled or wakes, never both, never neither. */
-static void test_cancel_races(void **state)
+/* Cancels race with wakes. Each timer wakes or is cancelled, never both and never neither. */
+static void test_a_timer_wakes_or_is_cancelled(void **state)
 {
 	enum { N = 2000 };
 	struct recorder recorder = {0};
@@ -110,7 +110,7 @@ static void test_cancel_races(void **state)
 	recorder_clear(&recorder);
 }
 
-static void test_cancel_many(void **state)
+static void test_many_timers_are_cancelled_at_once(void **state)
 {
 	enum { N = 20000 };
 	toytimer_registration *r = calloc(N, sizeof(*r));
@@ -139,8 +139,8 @@ static void test_cancel_many(void **state)
 	free(r);
 }
 
-/* What is not sent or not answered yet is cancelled without a trace. */
-static void test_cancel_unanswered(void **state)
+/* A registration that is not sent or not answered yet is cancelled without a trace. */
+static void test_an_unanswered_registration_can_be_cancelled(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 0);
@@ -163,7 +163,7 @@ static void test_cancel_unanswered(void **state)
 	recorder_clear(&recorder);
 }
 
-static void test_cancel_by_id(void **state)
+static void test_cancelling_by_id_tells_the_owner(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -195,7 +195,7 @@ static void test_cancel_by_id(void **state)
 	recorder_clear(&recorder);
 }
 
-static void test_rearm(void **state)
+static void test_a_rearmed_timer_wakes_at_its_new_due(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -257,7 +257,7 @@ static int note_listed(const toytimer_listed *listed, void *userdata)
 	return listing->stop;
 }
 
-static void test_list(void **state)
+static void test_a_list_shows_what_was_registered(void **state)
 {
 	enum { N = 3000 }; /* of which a packet holds some 580 */
 	toytimer_registration r = {
@@ -301,7 +301,7 @@ static void test_list(void **state)
 	toytimer_unref(t);
 }
 
-static void test_status(void **state)
+static void test_status_counts_what_happened(void **state)
 {
 	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
 	toytimer_status before, after;
@@ -326,8 +326,9 @@ static void test_status(void **state)
 	toytimer_unref(t);
 }
 
-/* A daemon that hangs: calls end in time, and what they left behind is settled when it is back. */
-static void test_timeout(void **state)
+/* The daemon hangs: calls end in time. When the daemon is back, the library completes what they
+ * began. */
+static void test_calls_to_a_stopped_daemon_time_out(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -365,7 +366,7 @@ static void test_timeout(void **state)
 	recorder_clear(&recorder);
 }
 
-static void test_strerror(void **state)
+static void test_every_error_has_a_sentence(void **state)
 {
 	static const int errors[] = {EDQUOT, ENOSPC, EUSERS, ENFILE, EMFILE, EPERM, EOPNOTSUPP,
 		EACCES, ENOENT, EINVAL, ERANGE, ECONNREFUSED, ETIMEDOUT, EPROTO, ENOMEM, ECHILD,
@@ -387,17 +388,17 @@ static void test_strerror(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_cancel_against_wake),
-		cmocka_unit_test(test_cancel_races),
-		cmocka_unit_test(test_cancel_many),
-		cmocka_unit_test(test_cancel_unanswered),
-		cmocka_unit_test(test_cancel_by_id),
-		cmocka_unit_test(test_rearm),
-		cmocka_unit_test(test_list),
-		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_timeout),
-		cmocka_unit_test(test_strerror),
+		cmocka_unit_test(test_a_cancelled_timer_does_not_wake),
+		cmocka_unit_test(test_a_received_wake_of_a_cancelled_timer_is_dropped),
+		cmocka_unit_test(test_a_timer_wakes_or_is_cancelled),
+		cmocka_unit_test(test_many_timers_are_cancelled_at_once),
+		cmocka_unit_test(test_an_unanswered_registration_can_be_cancelled),
+		cmocka_unit_test(test_cancelling_by_id_tells_the_owner),
+		cmocka_unit_test(test_a_rearmed_timer_wakes_at_its_new_due),
+		cmocka_unit_test(test_a_list_shows_what_was_registered),
+		cmocka_unit_test(test_status_counts_what_happened),
+		cmocka_unit_test(test_calls_to_a_stopped_daemon_time_out),
+		cmocka_unit_test(test_every_error_has_a_sentence),
 	};
 
 	return cmocka_run_group_tests(tests, start_large_daemon, stop_daemon);

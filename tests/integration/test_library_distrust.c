@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer and a daemon that is not in its right mind. A thread plays it: the first connection
- * of each case hears one thing that no daemon may say, the next one is served well. The library
- * must leave the first, come back, and have lost nothing; what is merely stale or repeated it
- * passes over.
+ * libtoytimer and a daemon that breaks the protocol. A thread plays the daemon. The first
+ * connection of each case gets one packet that no daemon may send, and the next connection is
+ * served well. The library must leave the first, connect again, and lose nothing. It ignores what
+ * is only stale or repeated.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -154,7 +154,7 @@ static void *hello_main(void *userdata)
 	return NULL;
 }
 
-static void test_hellos(void **state)
+static void test_bad_hellos_end_the_connection(void **state)
 {
 	int expected[BAD_HELLOS] = {0}, got[BAD_HELLOS];
 	pthread_t thread;
@@ -210,7 +210,7 @@ static void *answer_main(void *userdata)
 	return NULL;
 }
 
-static void test_answers(void **state)
+static void test_bad_answers_end_the_connection(void **state)
 {
 	bool asked[BAD_ANSWERS] = {0};
 	pthread_t thread;
@@ -289,7 +289,7 @@ static void *resume_main(void *userdata)
 	return NULL;
 }
 
-static void test_resumed(void **state)
+static void test_requests_are_sent_again_from_where_a_resumed_says(void **state)
 {
 	static toytimer_registration r[MANY];
 	const char *trouble = NULL;
@@ -352,8 +352,8 @@ static void *disorder_main(void *userdata)
 	return NULL;
 }
 
-/* A call that was answered is no more, and cannot be sent again. */
-static void test_call_before_its_turn(void **state)
+/* A call that was answered has ended and cannot be sent again. */
+static void test_an_answered_call_is_not_sent_again(void **state)
 {
 	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
 	toytimer_status status;
@@ -375,8 +375,7 @@ static void test_call_before_its_turn(void **state)
 	assert_true(served);
 }
 
-/* Nor can registrations that were refused. */
-static void test_refused_before_their_turn(void **state)
+static void test_refused_registrations_are_not_sent_again(void **state)
 {
 	static toytimer_registration r[MANY];
 	pthread_t thread;
@@ -422,8 +421,8 @@ static void *refuse_main(void *userdata)
 	return userdata;
 }
 
-/* Each status is an errno of its own, which has a sentence. */
-static void test_refusals(void **state)
+/* Each status has an errno of its own and a sentence. */
+static void test_each_status_is_an_errno(void **state)
 {
 	toytimer_registration r = {.due = S, .flags = TOYTIMER_RELATIVE};
 	pthread_t thread;
@@ -502,7 +501,7 @@ static int take_flood(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-static void test_flood(void **state)
+static void test_a_flood_of_wakes_is_merged(void **state)
 {
 	toytimer_registration r = {
 		.due = 1, .every = FLOOD_EVERY, .count = FLOOD, .handler = take_flood};
@@ -545,7 +544,7 @@ static void *backlog_main(void *userdata)
 	return NULL;
 }
 
-static void test_full_backlog(void **state)
+static void test_open_waits_for_room_in_the_backlog(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fds[64], n = 0;
@@ -572,14 +571,14 @@ static void test_full_backlog(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hellos),
-		cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_resumed),
-		cmocka_unit_test(test_call_before_its_turn),
-		cmocka_unit_test(test_refused_before_their_turn),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_flood),
-		cmocka_unit_test(test_full_backlog),
+		cmocka_unit_test(test_bad_hellos_end_the_connection),
+		cmocka_unit_test(test_bad_answers_end_the_connection),
+		cmocka_unit_test(test_requests_are_sent_again_from_where_a_resumed_says),
+		cmocka_unit_test(test_an_answered_call_is_not_sent_again),
+		cmocka_unit_test(test_refused_registrations_are_not_sent_again),
+		cmocka_unit_test(test_each_status_is_an_errno),
+		cmocka_unit_test(test_a_flood_of_wakes_is_merged),
+		cmocka_unit_test(test_open_waits_for_room_in_the_backlog),
 	};
 
 	return cmocka_run_group_tests(tests, peer_start, peer_stop);

@@ -38,8 +38,8 @@ static void *peer_main(void *userdata)
 	struct listing *listing = userdata;
 	uint64_t cursor = 1;
 
-	/* The library connects again after a listing that it left, and that connection may wait here
-	 * when its handle has gone. */
+	/* The library connects again after a listing that it left, and that connection may wait
+	 * here when its handle has gone. */
 	while (!listing->asked) {
 		struct peer *p = peer_accept();
 

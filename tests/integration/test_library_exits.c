@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libtoytimer against the real daemon, in programs whose handlers and threads do not return: they
- * jump, throw, end, are cancelled, or go on in a forked child. The handle has to stay usable: the
- * other timers wake, calls are answered, and a program that polls can sleep.
+ * jump, throw, end, are cancelled, or go on in a forked child. The handle stays usable: the other
+ * timers wake, calls are answered, and a program that polls can sleep.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -144,9 +144,9 @@ static void *open_another(void *userdata)
 	return NULL;
 }
 
-/* Each call that waits for the daemon, which does not answer, by itself and while another thread
- * waits too: then the one that is cancelled first leads, and the other follows. */
-static void test_cancelled_in_a_call(void **state)
+/* Each call waits for a daemon that does not answer, alone and while another thread waits. With
+ * two threads, the cancelled thread leads and the other follows. */
+static void test_a_thread_cancelled_in_a_call_leaves_the_handle_usable(void **state)
 {
 	static void *(*const calls[])(void *) = {
 		get_status, register_many, cancel, rearm, list, open_another};
@@ -182,7 +182,7 @@ static void *wait_forever(void *userdata)
 	return NULL;
 }
 
-static void test_cancelled_while_running(void **state)
+static void test_a_thread_cancelled_in_run_leaves_the_handle_usable(void **state)
 {
 	struct blocked b = {.t = open_handle()};
 
@@ -211,7 +211,7 @@ static int end_thread(toytimer *t, const toytimer_event *event, void *userdata)
 	pthread_exit(userdata);
 }
 
-static void test_cancelled_in_a_handler(void **state)
+static void test_a_thread_that_ends_in_a_handler_leaves_the_handle_usable(void **state)
 {
 	struct blocked b = {.t = open_handle()};
 
@@ -245,7 +245,7 @@ static __attribute__((noinline)) int run_deep_down(toytimer *t)
 	return toytimer_run(t) + room[0] - 1;
 }
 
-static void test_jump(void **state)
+static void test_a_jump_out_of_a_handler_leaves_the_handle_usable(void **state)
 {
 	toytimer *volatile t = open_handle();
 
@@ -271,8 +271,7 @@ static int run_within(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* What has to be told apart from that. */
-static void test_within_a_handler(void **state)
+static void test_run_within_a_handler_is_not_taken_for_a_jump(void **state)
 {
 	toytimer *t = open_handle();
 	int called = 0;
@@ -286,7 +285,7 @@ static void test_within_a_handler(void **state)
 	toytimer_unref(t);
 }
 
-static void test_throw(void **state)
+static void test_an_exception_out_of_a_handler_leaves_the_handle_usable(void **state)
 {
 	(void)state;
 #ifdef HAVE_CXX
@@ -352,8 +351,8 @@ static void expect_child(pid_t pid, bool is_child, int r)
 	assert_int_equal(status, 0);
 }
 
-/* The child's call ends there, and the parent has all its wakes. */
-static void test_fork_in_a_handler(void **state)
+/* The child's call ends, and the parent gets all its wakes. */
+static void test_fork_in_a_handler_keeps_the_parents_wakes(void **state)
 {
 	(void)state;
 	for (enum child what = CHILD_RETURNS; what <= CHILD_CALLS; what++)
@@ -378,7 +377,7 @@ static void test_fork_in_a_handler(void **state)
 		}
 }
 
-static void test_fork_in_a_list(void **state)
+static void test_fork_in_a_list_keeps_the_parents_answers(void **state)
 {
 	toytimer *t = open_handle();
 	pid_t child = -1;
@@ -401,8 +400,8 @@ static void fork_in_signal(int number)
 	signal_child = fork();
 }
 
-/* A signal handler forks too: the child returns into a call that sleeps. */
-static void test_fork_in_a_signal_handler(void **state)
+/* The child returns into a call that sleeps. */
+static void test_fork_in_a_signal_handler_ends_the_childs_call(void **state)
 {
 	struct sigaction action = {.sa_handler = fork_in_signal, .sa_flags = SA_RESTART}, before;
 	const struct itimerval once = {.it_value.tv_usec = 30000};
@@ -449,8 +448,8 @@ static void *watch(void *userdata)
 	return NULL;
 }
 
-/* It is told at most once for each call of the first one. */
-static void test_not_readable_for_nothing(void **state)
+/* The second thread is woken at most once for each call of the first one. */
+static void test_the_descriptor_is_not_readable_for_nothing(void **state)
 {
 	enum { CALLS = 500 };
 	struct watcher w = {.t = open_handle()};
@@ -471,8 +470,8 @@ static void test_not_readable_for_nothing(void **state)
 	toytimer_unref(w.t);
 }
 
-/* Of an event whose timer is cancelled, nobody is told. */
-static void test_not_readable_for_a_stale_event(void **state)
+/* The event belongs to a timer that is cancelled. */
+static void test_the_descriptor_is_not_readable_for_a_stale_event(void **state)
 {
 	toytimer *t = open_handle();
 	struct pollfd fd = {.fd = toytimer_get_fd(t), .events = POLLIN};
@@ -495,17 +494,17 @@ static void test_not_readable_for_a_stale_event(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cancelled_in_a_call),
-		cmocka_unit_test(test_cancelled_while_running),
-		cmocka_unit_test(test_cancelled_in_a_handler),
-		cmocka_unit_test(test_jump),
-		cmocka_unit_test(test_within_a_handler),
-		cmocka_unit_test(test_throw),
-		cmocka_unit_test(test_fork_in_a_handler),
-		cmocka_unit_test(test_fork_in_a_list),
-		cmocka_unit_test(test_fork_in_a_signal_handler),
-		cmocka_unit_test(test_not_readable_for_nothing),
-		cmocka_unit_test(test_not_readable_for_a_stale_event),
+		cmocka_unit_test(test_a_thread_cancelled_in_a_call_leaves_the_handle_usable),
+		cmocka_unit_test(test_a_thread_cancelled_in_run_leaves_the_handle_usable),
+		cmocka_unit_test(test_a_thread_that_ends_in_a_handler_leaves_the_handle_usable),
+		cmocka_unit_test(test_a_jump_out_of_a_handler_leaves_the_handle_usable),
+		cmocka_unit_test(test_run_within_a_handler_is_not_taken_for_a_jump),
+		cmocka_unit_test(test_an_exception_out_of_a_handler_leaves_the_handle_usable),
+		cmocka_unit_test(test_fork_in_a_handler_keeps_the_parents_wakes),
+		cmocka_unit_test(test_fork_in_a_list_keeps_the_parents_answers),
+		cmocka_unit_test(test_fork_in_a_signal_handler_ends_the_childs_call),
+		cmocka_unit_test(test_the_descriptor_is_not_readable_for_nothing),
+		cmocka_unit_test(test_the_descriptor_is_not_readable_for_a_stale_event),
 	};
 
 	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that depend on another thread of the same handle: on one that waits for the daemon for all,
- * and on one that runs a handler. The other thread forks, or leaves the handler by a jump.
+ * Threads that depend on another thread of the same handle: on one that waits for the daemon for
+ * all, and on one that runs a handler. The other thread forks, or leaves the handler by a jump.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer against the real daemon: limits, each at its boundary and one over, with the error
- * that names it. Root is bound by the totals alone, so what is per user is tried by another user,
- * in a process that ends with the line of the first thing that was wrong.
+ * libtoytimer against the real daemon: each limit at its boundary and one over it, with the error
+ * that names it. Only the totals bind root, so another user tries the limits per user, in a
+ * process that ends with a line about the first check that failed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,7 +45,7 @@ static void as_another(void (*what)(void))
 	assert_int_equal(status, 0);
 }
 
-static void test_timers_in_all(void **state)
+static void test_too_many_timers_in_all(void **state)
 {
 	toytimer_registration r[12];
 	uint64_t timers[12], timer;
@@ -69,7 +69,7 @@ static void test_timers_in_all(void **state)
 	toytimer_unref(t);
 }
 
-static void test_refused_event(void **state)
+static void test_a_refusal_is_an_event(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -92,7 +92,7 @@ static void test_refused_event(void **state)
 	toytimer_unref(t);
 }
 
-static void test_clients_in_all(void **state)
+static void test_too_many_clients_in_all(void **state)
 {
 	toytimer *t[2], *none = NULL;
 
@@ -128,7 +128,7 @@ static void timers_of_a_user(void)
 	toytimer_unref(t);
 }
 
-static void test_timers_of_a_user(void **state)
+static void test_too_many_timers_of_a_user(void **state)
 {
 	(void)state;
 	daemon_start(&d, "--max-timers-per-user", "5", NULL);
@@ -145,7 +145,7 @@ static void clients_of_a_user(void)
 	toytimer_unref(t[1]);
 }
 
-static void test_clients_of_a_user(void **state)
+static void test_too_many_clients_of_a_user(void **state)
 {
 	(void)state;
 	daemon_start(&d, "--max-clients-per-user", "2", NULL);
@@ -171,7 +171,7 @@ static void foreign_timers(void)
 	toytimer_unref(t);
 }
 
-static void test_foreign_timers(void **state)
+static void test_foreign_timers_look_unknown(void **state)
 {
 	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
 	toytimer *t;
@@ -194,12 +194,12 @@ static void test_foreign_timers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_timers_in_all, clean_daemon),
-		cmocka_unit_test_teardown(test_refused_event, clean_daemon),
-		cmocka_unit_test_teardown(test_clients_in_all, clean_daemon),
-		cmocka_unit_test_teardown(test_timers_of_a_user, clean_daemon),
-		cmocka_unit_test_teardown(test_clients_of_a_user, clean_daemon),
-		cmocka_unit_test_teardown(test_foreign_timers, clean_daemon),
+		cmocka_unit_test_teardown(test_too_many_timers_in_all, clean_daemon),
+		cmocka_unit_test_teardown(test_a_refusal_is_an_event, clean_daemon),
+		cmocka_unit_test_teardown(test_too_many_clients_in_all, clean_daemon),
+		cmocka_unit_test_teardown(test_too_many_timers_of_a_user, clean_daemon),
+		cmocka_unit_test_teardown(test_too_many_clients_of_a_user, clean_daemon),
+		cmocka_unit_test_teardown(test_foreign_timers_look_unknown, clean_daemon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

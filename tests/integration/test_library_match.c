@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timers by user and label, the daemon of the user, and what -EINVAL was about; against the real
- * daemon.
+ * Timers by user and label, the daemon of the user, and the sentence about -EINVAL; against the
+ * real daemon.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,7 +45,7 @@ static size_t matching(toytimer *t, const toytimer_match *m)
 	return n;
 }
 
-static void test_labels(void **state)
+static void test_labels_match_exactly(void **state)
 {
 	struct recorder own = {0}, others = {0};
 	toytimer *t = open_handle(), *other = open_handle();
@@ -79,7 +79,7 @@ static void test_labels(void **state)
 	toytimer_unref(t);
 }
 
-static void test_many(void **state)
+static void test_many_timers_match_in_pieces(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer *t = open_handle(), *other = open_handle();
@@ -98,8 +98,8 @@ static void test_many(void **state)
 	toytimer_unref(t);
 }
 
-/* One whose last wake has arrived, but not been processed, is cancelled too. */
-static void test_ended(void **state)
+/* The last wake has arrived and no handler has run. */
+static void test_a_timer_with_a_queued_last_wake_is_cancelled(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 0);
@@ -122,7 +122,7 @@ static void test_ended(void **state)
 	toytimer_unref(t);
 }
 
-static void test_other_users(void **state)
+static void test_only_root_may_match_other_users(void **state)
 {
 	toytimer_match other = {.flags = TOYTIMER_MATCH_USER, .uid = 4321};
 	toytimer_match everybody = {.flags = TOYTIMER_MATCH_EVERYBODY};
@@ -147,7 +147,7 @@ static int invalid(int r, const char *member)
 	return 0;
 }
 
-static void test_what_was_invalid(void **state)
+static void test_the_error_names_the_invalid_member(void **state)
 {
 	toytimer_registration r = {.due = 1}, bad;
 	toytimer_match m = {0};
@@ -178,8 +178,8 @@ static void test_what_was_invalid(void **state)
 	toytimer_unref(t);
 }
 
-/* The daemon's socket is where that of a user's daemon would be. */
-static void test_open_user(void **state)
+/* The daemon's socket is where a user's daemon has it. */
+static void test_open_user_finds_the_users_daemon(void **state)
 {
 	char directory[128];
 	toytimer *t = NULL;
@@ -196,12 +196,12 @@ static void test_open_user(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_labels),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_ended),
-		cmocka_unit_test(test_other_users),
-		cmocka_unit_test(test_what_was_invalid),
-		cmocka_unit_test(test_open_user),
+		cmocka_unit_test(test_labels_match_exactly),
+		cmocka_unit_test(test_many_timers_match_in_pieces),
+		cmocka_unit_test(test_a_timer_with_a_queued_last_wake_is_cancelled),
+		cmocka_unit_test(test_only_root_may_match_other_users),
+		cmocka_unit_test(test_the_error_names_the_invalid_member),
+		cmocka_unit_test(test_open_user_finds_the_users_daemon),
 	};
 
 	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer where an answer and an event, or two threads, cross on the way. A thread plays the
- * daemon, so that each crossing is the one that is meant. It says what a daemon in its right mind
- * says, and therefore the connection has to last.
+ * libtoytimer when an answer and an event, or two threads, cross. A thread plays the daemon, so
+ * each crossing happens as the test intends. This daemon keeps to the protocol, so the connection
+ * must last.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,7 +76,7 @@ static void wake_instead(struct peer *p)
 		peer_say_wake(p, p->registered.cookie, 1, PROTO_WAKE_LAST);
 }
 
-static void test_last_wake_and_no_answer(void **state)
+static void test_a_last_wake_in_place_of_an_answer_is_dropped(void **state)
 {
 	struct crossing c;
 
@@ -102,7 +102,7 @@ static void cancelled_by_another(struct peer *p)
 	peer_say(p, PROTO_CANCELLED, 0, 1, &cancelled);
 }
 
-static void test_cancelled_by_two(void **state)
+static void test_a_timer_cancelled_by_two_ends_once(void **state)
 {
 	struct crossing c;
 
@@ -131,7 +131,7 @@ static void register_and_cancel(struct peer *p)
 	peer_say_wake(p, p->registered.cookie, 1, PROTO_WAKE_LAST);
 }
 
-/* By its id, before we know that it is one of ours. */
+/* The id is cancelled before the library knows that the timer is its own. */
 static void test_cancel_by_id_before_it_is_known(void **state)
 {
 	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
@@ -171,8 +171,8 @@ static void wake_before_answer(struct peer *p)
 	sem_post(&peer_did);
 }
 
-/* Events that nobody wants any more do not hide one that is there to be received. */
-static void test_stale_event_before_one_to_come(void **state)
+/* Events of cancelled timers do not hide an event that can be received. */
+static void test_stale_events_hide_no_other_event(void **state)
 {
 	toytimer_registration r;
 	toytimer_status status;
@@ -220,9 +220,9 @@ static void *run_main(void *userdata)
 	return NULL;
 }
 
-/* While another thread's handler runs, whatever comes, there is nothing for this one to do, and its
- * loop has to sleep. */
-static void test_quiet_whatever_comes(void **state)
+/* While another thread's handler runs, this thread has nothing to do, whatever arrives, and its
+ * loop must sleep. */
+static void test_the_descriptor_is_quiet_while_another_handler_runs(void **state)
 {
 	int last = 0;
 	toytimer_registration r = {
@@ -256,11 +256,11 @@ static void test_quiet_whatever_comes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_last_wake_and_no_answer),
-		cmocka_unit_test(test_cancelled_by_two),
+		cmocka_unit_test(test_a_last_wake_in_place_of_an_answer_is_dropped),
+		cmocka_unit_test(test_a_timer_cancelled_by_two_ends_once),
 		cmocka_unit_test(test_cancel_by_id_before_it_is_known),
-		cmocka_unit_test(test_stale_event_before_one_to_come),
-		cmocka_unit_test(test_quiet_whatever_comes),
+		cmocka_unit_test(test_stale_events_hide_no_other_event),
+		cmocka_unit_test(test_the_descriptor_is_quiet_while_another_handler_runs),
 	};
 
 	return cmocka_run_group_tests(tests, peer_start, peer_stop);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer and a daemon that is killed and started again: the handle stays, its timers stay, and
- * the caller need not know. Due dates and periods are checked against what was asked for before.
+ * libtoytimer and a daemon that is killed and started again. The handle and its timers stay, and
+ * the caller need not know. Dues and periods are compared with what was asked for before.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,8 +35,9 @@ static void await_reconnect(toytimer *t, uint64_t times)
 	}
 }
 
-/* One still due, one that falls due while there is no daemon: each is woken once, none early. */
-static void test_one_shots(void **state)
+/* One timer is due later, and one falls due while there is no daemon. Each wakes once and not
+ * early. */
+static void test_one_shots_wake_once_after_a_restart(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 500 * MS);
@@ -75,9 +76,8 @@ static void test_one_shots(void **state)
 	toytimer_unref(t);
 }
 
-/* A wake that arrived before the loss and was not processed yet is handed out, and not asked for
- * again. */
-static void test_wake_before_loss(void **state)
+/* The wake has arrived before the loss and no handler has run. It is not asked for again. */
+static void test_a_wake_before_the_loss_is_handed_out(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 0);
@@ -103,7 +103,7 @@ static void test_wake_before_loss(void **state)
 	toytimer_unref(t);
 }
 
-static void test_periodic_in_phase(void **state)
+static void test_a_series_keeps_its_phase(void **state)
 {
 	struct recorder endless = {0}, counted = {0};
 	toytimer_registration r = recorder_after(&endless, 0);
@@ -146,7 +146,7 @@ static void test_periodic_in_phase(void **state)
 	toytimer_unref(t);
 }
 
-static void test_calls_while_down(void **state)
+static void test_calls_without_a_daemon_fail_or_need_none(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -197,7 +197,7 @@ static void *register_main(void *userdata)
 }
 
 /* A blocking call waits for the daemon to come back. */
-static void test_blocking_call_waits(void **state)
+static void test_a_blocking_call_waits_for_the_next_daemon(void **state)
 {
 	pthread_t thread;
 	toytimer *t;
@@ -217,8 +217,8 @@ static void test_blocking_call_waits(void **state)
 	toytimer_unref(t);
 }
 
-/* The daemon says that it goes; a poll() on the descriptor is enough to find the next one. */
-static void test_going_away(void **state)
+/* poll() on the descriptor is enough to find the next daemon. */
+static void test_poll_notices_a_daemon_that_goes_away(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 600 * MS);
@@ -241,8 +241,8 @@ static void test_going_away(void **state)
 	toytimer_unref(t);
 }
 
-/* The next daemon does not take everything: what it refuses is told, and what it takes stands. */
-static void test_refused_after_restart(void **state)
+/* The next daemon accepts some timers and refuses the others. */
+static void test_refusals_after_a_restart_are_events(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 3600 * S);
@@ -265,8 +265,8 @@ static void test_refused_after_restart(void **state)
 	toytimer_unref(t);
 }
 
-/* The next daemon has no place for us yet: we try again until it has. */
-static void test_no_place_after_restart(void **state)
+/* The next daemon has no room for the client yet. The library tries again until it has. */
+static void test_a_full_daemon_is_tried_again(void **state)
 {
 	struct recorder recorder = {0};
 	toytimer_registration r = recorder_after(&recorder, 50 * MS);
@@ -343,8 +343,8 @@ static void *churn_main(void *userdata)
 	return &woken;
 }
 
-/* Killed again and again under way: what was registered is woken or cancelled, once. */
-static void test_kills(void **state)
+/* The daemon is killed again and again. Each timer wakes or is cancelled, once. */
+static void test_each_timer_ends_once_over_many_kills(void **state)
 {
 	struct churn churn = {0};
 	pthread_t thread;
@@ -370,8 +370,8 @@ static void test_kills(void **state)
 	toytimer_unref(churn.t);
 }
 
-/* As many as a real service has, with the loss in the middle of registering. */
-static void test_many(void **state)
+/* As many timers as a real service has. */
+static void test_many_timers_survive_a_loss_while_registering(void **state)
 {
 	enum { N = 50000 };
 	struct recorder recorder = {0};
@@ -397,7 +397,7 @@ static void test_many(void **state)
 	free(r);
 }
 
-static void test_no_leak(void **state)
+static void test_reconnections_leave_no_descriptor(void **state)
 {
 	toytimer_registration r = {.due = 3600 * S, .flags = TOYTIMER_RELATIVE};
 	toytimer *t;
@@ -421,17 +421,20 @@ static void test_no_leak(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_one_shots, clean_daemon),
-		cmocka_unit_test_teardown(test_wake_before_loss, clean_daemon),
-		cmocka_unit_test_teardown(test_periodic_in_phase, clean_daemon),
-		cmocka_unit_test_teardown(test_calls_while_down, clean_daemon),
-		cmocka_unit_test_teardown(test_blocking_call_waits, clean_daemon),
-		cmocka_unit_test_teardown(test_going_away, clean_daemon),
-		cmocka_unit_test_teardown(test_refused_after_restart, clean_daemon),
-		cmocka_unit_test_teardown(test_no_place_after_restart, clean_daemon),
-		cmocka_unit_test_teardown(test_kills, clean_daemon),
-		cmocka_unit_test_teardown(test_many, clean_daemon),
-		cmocka_unit_test_teardown(test_no_leak, clean_daemon),
+		cmocka_unit_test_teardown(test_one_shots_wake_once_after_a_restart, clean_daemon),
+		cmocka_unit_test_teardown(test_a_wake_before_the_loss_is_handed_out, clean_daemon),
+		cmocka_unit_test_teardown(test_a_series_keeps_its_phase, clean_daemon),
+		cmocka_unit_test_teardown(
+			test_calls_without_a_daemon_fail_or_need_none, clean_daemon),
+		cmocka_unit_test_teardown(
+			test_a_blocking_call_waits_for_the_next_daemon, clean_daemon),
+		cmocka_unit_test_teardown(test_poll_notices_a_daemon_that_goes_away, clean_daemon),
+		cmocka_unit_test_teardown(test_refusals_after_a_restart_are_events, clean_daemon),
+		cmocka_unit_test_teardown(test_a_full_daemon_is_tried_again, clean_daemon),
+		cmocka_unit_test_teardown(test_each_timer_ends_once_over_many_kills, clean_daemon),
+		cmocka_unit_test_teardown(
+			test_many_timers_survive_a_loss_while_registering, clean_daemon),
+		cmocka_unit_test_teardown(test_reconnections_leave_no_descriptor, clean_daemon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer against the real daemon: several threads on one handle. Every timer's handler runs
- * once or its cancelling succeeds; no two handlers run at a time; whoever waits is woken.
+ * libtoytimer against the real daemon: several threads on one handle. Each timer's handler runs
+ * once or cancelling it succeeds. No two handlers run at a time. Every thread that waits is woken.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -140,19 +140,19 @@ static void run_all(size_t runners, size_t pollers)
 	toytimer_unref(shared.t);
 }
 
-static void test_callers_alone(void **state)
+static void test_callers_without_a_runner(void **state)
 {
 	(void)state;
 	run_all(0, 0);
 }
 
-static void test_one_runner(void **state)
+static void test_callers_with_one_runner(void **state)
 {
 	(void)state;
 	run_all(1, 0);
 }
 
-static void test_runners_and_pollers(void **state)
+static void test_callers_with_runners_and_pollers(void **state)
 {
 	(void)state;
 	run_all(3, 3);
@@ -172,8 +172,8 @@ static void *batch_main(void *userdata)
 	return NULL;
 }
 
-/* Large batches from several threads at once, while others hand out. */
-static void test_batches(void **state)
+/* Several threads register large batches at once, while other threads run handlers. */
+static void test_large_batches_from_several_threads(void **state)
 {
 	struct shared shared = {.t = open_handle()};
 	pthread_t threads[4];
@@ -198,8 +198,7 @@ static void *cancel_main(void *userdata)
 	return NULL;
 }
 
-/* The last timer is cancelled by another thread: toytimer_run() ends. */
-static void test_run_ends(void **state)
+static void test_run_ends_when_another_thread_cancels_the_last_timer(void **state)
 {
 	struct shared shared = {.t = open_handle()};
 	toytimer_registration r = registration(&shared, 3600 * S);
@@ -220,8 +219,9 @@ static int sleepy(toytimer *t, const toytimer_event *event, void *userdata)
 	return note_wake(t, event, userdata);
 }
 
-/* While a handler runs elsewhere there is nothing to process: the descriptor says so too. */
-static void test_quiet_during_handler(void **state)
+/* While a handler runs in another thread, process() has nothing to do and the descriptor is not
+ * readable. */
+static void test_the_descriptor_is_quiet_during_another_threads_handler(void **state)
 {
 	struct shared shared = {.t = open_handle()};
 	toytimer_registration r[2] = {registration(&shared, 0), registration(&shared, 0)};
@@ -272,7 +272,7 @@ static void *run_slow(void *userdata)
 }
 
 /* A periodic timer, and a one-shot in its only handler. */
-static void test_cancel_waits(void **state)
+static void test_cancel_wait_waits_for_the_handler(void **state)
 {
 	(void)state;
 	for (uint64_t every = 0; every < 2; every++) {
@@ -304,13 +304,13 @@ static void test_cancel_waits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_callers_alone),
-		cmocka_unit_test(test_one_runner),
-		cmocka_unit_test(test_runners_and_pollers),
-		cmocka_unit_test(test_batches),
-		cmocka_unit_test(test_run_ends),
-		cmocka_unit_test(test_quiet_during_handler),
-		cmocka_unit_test(test_cancel_waits),
+		cmocka_unit_test(test_callers_without_a_runner),
+		cmocka_unit_test(test_callers_with_one_runner),
+		cmocka_unit_test(test_callers_with_runners_and_pollers),
+		cmocka_unit_test(test_large_batches_from_several_threads),
+		cmocka_unit_test(test_run_ends_when_another_thread_cancels_the_last_timer),
+		cmocka_unit_test(test_the_descriptor_is_quiet_during_another_threads_handler),
+		cmocka_unit_test(test_cancel_wait_waits_for_the_handler),
 	};
 
 	return cmocka_run_group_tests(tests, start_large_daemon, stop_daemon);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The journeys at scale, over the bare wire: many processes with many timers, cancels that race
- * with wakes, clients that read slowly, clients that go, listings of what changes meanwhile.
+ * Many clients at once, over the bare wire: many processes with many timers, cancels that race with
+ * wakes, clients that read slowly, clients that disconnect, and listings while timers change.
  */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -112,7 +112,7 @@ static void be_one_of_many(uint64_t seed)
 	_exit(0);
 }
 
-static void test_many_clients(void **state)
+static void test_many_clients_get_every_wake(void **state)
 {
 	struct proto_status_answer before, after;
 	pid_t pids[CLIENTS];
@@ -154,8 +154,9 @@ static bool woken_before_answer(struct wire *w, uint64_t id)
 	}
 }
 
-/* One timer and one cancel at a time, sent around the instant at which it is due. */
-static void test_cancel_against_wake(void **state)
+/* One timer and one cancel at a time. The cancel is sent around the instant at which the timer is
+ * due. */
+static void test_a_timer_wakes_or_is_cancelled(void **state)
 {
 	unsigned int wakes = 0, cancels = 0;
 	uint64_t seed = 42;
@@ -186,9 +187,9 @@ static void test_cancel_against_wake(void **state)
 	check(cancels > 0 && wakes > 0);
 }
 
-/* The same in bulk: of each timer there is a wake or a cancel that says ok, never both, never
- * none. */
-static void test_cancel_many_against_wakes(void **state)
+/* The same for many timers. Each one has a wake or a successful cancel, never both and never
+ * neither. */
+static void test_each_of_many_timers_wakes_or_is_cancelled(void **state)
 {
 	enum { N = 1000 };
 	static struct mine mine[N];
@@ -236,9 +237,9 @@ static void test_cancel_many_against_wakes(void **state)
 	print_message("%u woken, %u cancelled\n", wakes, cancels);
 }
 
-/* While it does not read there is one wake in its socket; then one that counts all it slept
- * through. */
-static void test_slow_reader(void **state)
+/* While the client does not read, its socket holds one wake. The next wake counts all periods
+ * that have passed. */
+static void test_a_slow_reader_gets_one_wake_that_counts_all(void **state)
 {
 	const struct proto_register r = {.due = 5000, .every = 5000, .flags = PROTO_RELATIVE};
 	struct proto_registered registered;
@@ -292,8 +293,9 @@ static uint64_t send_without_reading(void)
 	}
 }
 
-/* A client that does not read is not read from, so nothing grows; and nothing is lost by it. */
-static void test_client_that_does_not_read(void **state)
+/* The daemon does not read from a client that does not read, so nothing grows. No request is lost
+ * either. */
+static void test_a_client_that_does_not_read_is_not_read_from(void **state)
 {
 	struct proto_status_answer status;
 	uint64_t sent;
@@ -315,8 +317,8 @@ static void test_client_that_does_not_read(void **state)
 	print_message("%" PRIu64 " requests were in flight\n", sent);
 }
 
-/* Those that go take their timers with them, however they go. */
-static void test_disconnect(void **state)
+/* The clients disconnect in several ways. */
+static void test_a_disconnected_client_leaves_no_timer(void **state)
 {
 	enum { N = 5000 };
 	pid_t pid = wire_fork();
@@ -342,8 +344,8 @@ static void test_disconnect(void **state)
 	wire_await_timers(daemon_socket(&d), 0);
 }
 
-/* The owner is told of a cancel by another session of its user, once, and no wake comes. */
-static void test_cancelled_by_another(void **state)
+/* Another session of the same user cancels a timer. The owner is told once, and no wake comes. */
+static void test_the_owner_is_told_of_anothers_cancellation(void **state)
 {
 	enum { N = 500 };
 	static struct mine mine[N];
@@ -377,8 +379,9 @@ static void test_cancelled_by_another(void **state)
 	wire_close(&other);
 }
 
-/* What lives while a listing runs is in it once, whatever comes and goes between its packets. */
-static void test_list_while_it_changes(void **state)
+/* A timer that exists during the whole listing is in it once, whatever comes and goes between its
+ * packets. */
+static void test_a_listing_has_every_timer_that_stays(void **state)
 {
 	enum { N = 2000 };
 	static struct mine mine[N], passing[N];
@@ -464,14 +467,14 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_many_clients),
-		TEST(test_cancel_against_wake),
-		TEST(test_cancel_many_against_wakes),
-		TEST(test_slow_reader),
-		TEST(test_client_that_does_not_read),
-		TEST(test_disconnect),
-		TEST(test_cancelled_by_another),
-		TEST(test_list_while_it_changes),
+		TEST(test_many_clients_get_every_wake),
+		TEST(test_a_timer_wakes_or_is_cancelled),
+		TEST(test_each_of_many_timers_wakes_or_is_cancelled),
+		TEST(test_a_slow_reader_gets_one_wake_that_counts_all),
+		TEST(test_a_client_that_does_not_read_is_not_read_from),
+		TEST(test_a_disconnected_client_leaves_no_timer),
+		TEST(test_the_owner_is_told_of_anothers_cancellation),
+		TEST(test_a_listing_has_every_timer_that_stays),
 	};
 
 	wire.fd = other.fd = -1;

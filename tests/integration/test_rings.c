@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When the alarm rings: its timerfd is set early by what the kernel is late, yet what may wait is
- * sent at the instant of the ring and not before, with all that has become due by then. Else there
- * would be more rings than need be.
+ * When the alarm rings. The daemon sets its timerfd early by the lateness of the kernel. Even so
+ * it sends a wake with slack at the instant of the ring and not before, together with everything
+ * that is due by then. Otherwise there would be more rings than necessary.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,7 +67,7 @@ static bool try_pair(void)
 	return in_time;
 }
 
-static void test_pairs_share_a_ring(void **state)
+static void test_pairs_with_slack_share_a_ring(void **state)
 {
 	unsigned int pairs = 0;
 
@@ -97,7 +97,7 @@ static int after(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_pairs_share_a_ring, before, after),
+		cmocka_unit_test_setup_teardown(test_pairs_with_slack_share_a_ring, before, after),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a service manager hands to a daemon and is told by it, this test being the manager
- * (service.h): listeners, clients that came before there was a daemon, and the watchdog.
+ * What a service manager hands to the daemon, and what the daemon tells it: listeners, clients that
+ * came before there was a daemon, and the watchdog. The test plays the manager (service.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,8 +35,8 @@ static int listen_at(const char *path, int type)
 	return fd;
 }
 
-/* A socket that it cannot serve: it says so, and does not start. */
-static void test_foreign_listener(void **state)
+/* The daemon names the socket that it cannot serve, and does not start. */
+static void test_a_foreign_listener_stops_the_start(void **state)
 {
 	char path[128];
 
@@ -45,15 +45,15 @@ static void test_foreign_listener(void **state)
 	manager_keep(&service.manager, "stream", listen_at(path, SOCK_STREAM));
 	check(unlink(path) == 0);
 	check(service_start_with(NULL, NULL) == 1);
-	check(service_said("'stream' from systemd is not a listening SOCK_SEQPACKET of AF_UNIX") ==
-		1);
+	check(service_said("'stream' from systemd is not a listening SOCK_SEQPACKET socket of "
+			   "AF_UNIX") == 1);
 	check(service_said("cannot start: Invalid argument") == 1);
 	manager_drop(&service.manager, "stream");
 	service_start();
 }
 
-/* More listeners are served alike, up to a limit of which it tells. */
-static void test_listeners(void **state)
+/* The daemon serves all listeners up to a limit, and logs the limit. */
+static void test_several_listeners_are_served(void **state)
 {
 	char path[128], word[64];
 	struct wire w;
@@ -72,16 +72,16 @@ static void test_listeners(void **state)
 		check(unlink(path) == 0);
 		if (status != SERVES) {
 			check(status == 1 && i > 2);
-			snprintf(word, sizeof(word), "or the %dth of them", i);
+			snprintf(word, sizeof(word), "one socket too many: timerd takes %d", i - 1);
 			check(service_said(word) == 1);
 			return;
 		}
 	}
 }
 
-/* A descriptor that was passed before there was a daemon is dropped, and its sender with it; once
- * there is one, the kernel lets none through, where it can. */
-static void test_passed_descriptors(void **state)
+/* A client passes a descriptor before there is a daemon: the daemon drops it and the client.
+ * Later the kernel lets no descriptor through, where it can. */
+static void test_passed_descriptors_are_dropped(void **state)
 {
 	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
 	static struct wire early, late;
@@ -129,8 +129,8 @@ static bool await_fed(unsigned int times, int patience_ms)
 	return fed() >= times;
 }
 
-/* It says that it lives, and how it does. */
-static void test_watchdog(void **state)
+/* The daemon sends keep-alives and its status. */
+static void test_the_watchdog_is_fed_and_the_status_told(void **state)
 {
 	(void)state;
 	service_start();
@@ -139,8 +139,9 @@ static void test_watchdog(void **state)
 	check(strcmp(service.manager.status, "1 clients, 1 timers") == 0);
 }
 
-/* What found no room is said again soon, and not half of the watchdog's time later. */
-static void test_watchdog_without_room(void **state)
+/* The daemon retries a keep-alive soon when the queue was full, and not half a watchdog time
+ * later. */
+static void test_a_keepalive_that_found_no_room_is_sent_soon(void **state)
 {
 	int soon = 0;
 
@@ -159,8 +160,8 @@ static void test_watchdog_without_room(void **state)
 	check(soon >= 8);
 }
 
-/* On request the log has a line for each session that is gone on with. */
-static void test_adoption_is_told(void **state)
+/* At --log-level debug, the log has a line for each session that the daemon adopts. */
+static void test_each_adopted_session_is_logged_on_request(void **state)
 {
 	char word[96];
 
@@ -196,12 +197,12 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_foreign_listener),
-		TEST(test_listeners),
-		TEST(test_passed_descriptors),
-		TEST(test_watchdog),
-		TEST(test_watchdog_without_room),
-		TEST(test_adoption_is_told),
+		TEST(test_a_foreign_listener_stops_the_start),
+		TEST(test_several_listeners_are_served),
+		TEST(test_passed_descriptors_are_dropped),
+		TEST(test_the_watchdog_is_fed_and_the_status_told),
+		TEST(test_a_keepalive_that_found_no_room_is_sent_soon),
+		TEST(test_each_adopted_session_is_logged_on_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What outlives a daemon, with this test as the service manager (manager.h): it is killed, stopped,
- * started again with what it had stored, whole or meddled with. A client at the level of packets
- * sees its session go on, with no wake lost or doubled, or sees at once that it does not.
+ * What outlives a daemon. The test plays the service manager (manager.h): it kills the daemon,
+ * stops it, and starts it again with what the daemon had stored, whole or changed. A client at the
+ * level of packets sees its session go on, with no wake lost or doubled, or learns at once that
+ * the session has ended.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,9 +46,9 @@ static void check_status(uint64_t restarts, uint64_t timers)
 	check((pid_t)status.pid == service.pid);
 }
 
-/* It is killed wherever it is, now with a request on its way, and now with one sent to nobody; what
- * falls due meanwhile is late, and comes once. */
-static void test_killed(void **state)
+/* The daemon is killed at any point, also with a request on its way or with one that no daemon
+ * has read. A timer that falls due meanwhile wakes late and once. */
+static void test_a_session_survives_kills(void **state)
 {
 	struct follower *f = &one;
 	uint64_t until;
@@ -93,8 +94,8 @@ static bool can_wake_system(void)
 	return answer.capabilities & PROTO_CAN_WAKE_SYSTEM;
 }
 
-/* A timer that wakes the system goes on in a daemon that may not do that: it wakes its client. */
-static void test_capability_taken_away(void **state)
+/* The new daemon may not wake the system. The timer still wakes its client. */
+static void test_a_wake_system_timer_survives_without_the_capability(void **state)
 {
 	struct follower *f = &one;
 
@@ -120,8 +121,9 @@ static void test_capability_taken_away(void **state)
 	check_status(1, 1);
 }
 
-/* SIGTERM may be a restart: who has timers stays, and who has none is told. */
-static void test_stopped(void **state)
+/* SIGTERM may be part of a restart: a session with timers stays, and a session without timers is
+ * told. */
+static void test_sessions_with_timers_survive_sigterm(void **state)
 {
 	struct wire idle;
 
@@ -149,8 +151,9 @@ static void test_stopped(void **state)
 	check(service_said("SIGINT: stopping") == 1);
 }
 
-/* Stored in slices, given up one by one; who leaves while nobody is there is found gone. */
-static void test_crowd(void **state)
+/* Sessions are stored in slices and removed one by one. The next daemon notices clients that left
+ * while there was no daemon. */
+static void test_many_sessions_are_stored_and_removed(void **state)
 {
 	(void)state;
 	service_start();
@@ -169,7 +172,7 @@ static void test_crowd(void **state)
 	wire_await_timers(service.socket, CROWD - 2);
 	for (int i = 2; i < CROWD; i++)
 		follower_await_resumed(&crowd[i], 1);
-	check(service_said("went on with 12 sessions and 12 timers; 0 records") == 1);
+	check(service_said("adopted 12 sessions and 12 timers; 0 records") == 1);
 	/* Gone before its turn to be stored comes, or without a timer by then: it is passed
 	 * over. */
 	service_follow(&crowd[0]);
@@ -183,9 +186,10 @@ static void test_crowd(void **state)
 	check(manager_count(&service.manager) == CROWD);
 }
 
-/* Nobody listens to the daemon, and its queue is full: it waits for nobody, and says later what
- * there was. The number of a session that has gone meanwhile is the next one's. */
-static void test_deaf_manager(void **state)
+/* Nobody reads the daemon's messages, and its queue is full. The daemon waits for nobody and
+ * sends the messages later. A session that has closed meanwhile gives its number to the next
+ * session. */
+static void test_a_manager_that_does_not_read_delays_nobody(void **state)
 {
 	uint64_t until;
 
@@ -216,8 +220,8 @@ static void test_deaf_manager(void **state)
 	check_status(1, 4);
 }
 
-/* Two connections under each other's names: neither is the session's, and both end. */
-static void test_confused(void **state)
+/* Two connections come back under the name of the other one. Both end. */
+static void test_swapped_names_end_both_sessions(void **state)
 {
 	int fds[2];
 
@@ -240,8 +244,8 @@ static void test_confused(void **state)
 	check_status(1, 1);
 }
 
-/* A connection comes twice, or under the name of a session that there is not. */
-static void test_strangers(void **state)
+/* A connection comes back twice, or under the name of a session that does not exist. */
+static void test_unknown_and_repeated_connections_are_dropped(void **state)
 {
 	static const char *const names[] = {"s1", "s77", "s4294967295"};
 	char peer[1];
@@ -271,8 +275,10 @@ static void test_strangers(void **state)
 	}
 }
 
-/* A later version's, say. They must not stay, nor keep anything else from going on. */
-static void test_unknown_names(void **state)
+/*
+ * Descriptors with names that this version does not know must not stay, nor stop anything else.
+ */
+static void test_unknown_names_are_removed(void **state)
 {
 	static const char *const names[] = {"", "x", "s", "s0", "s-1", "s1x", "s4294967296",
 		"s99999999999999999999", "stored", "arena2"};
@@ -286,13 +292,13 @@ static void test_unknown_names(void **state)
 		manager_keep(&service.manager, names[i], open("/dev/null", O_RDWR | O_CLOEXEC));
 	service_start();
 	follower_await_resumed(&one, 1);
-	check(service_said("is nothing that I know: dropped") == n);
+	check(service_said("from systemd is unknown: removed") == n);
 	manager_await(&service.manager, 2);
 	follower_enroll(&one, 1 * MS, 0);
 }
 
-/* A process died after it had given new memory, and before it had the old removed. */
-static void test_two_memories(void **state)
+/* A daemon died after it had stored new memory, and before the old memory was removed. */
+static void test_the_older_of_two_memories_is_removed(void **state)
 {
 	struct manager_stored *stored = service.manager.stored, arena;
 
@@ -319,9 +325,9 @@ static int make_empty(off_t size, int seals)
 	return fd;
 }
 
-/* Memory that cannot be gone on with: its clients are told to begin anew, on a connection of
- * theirs. */
-static void test_memory_of_no_use(void **state)
+/* The daemon cannot use the memory. It tells each client to begin anew, on the connection of that
+ * client. */
+static void test_clients_of_an_unusable_memory_begin_anew(void **state)
 {
 	const int whole = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 	struct proto_going_away going;
@@ -354,8 +360,8 @@ static void test_memory_of_no_use(void **state)
 			break;
 		}
 		service_start();
-		check(service_said(
-			      "this build cannot read what another one left: 1 sessions end") == 1);
+		check(service_said("cannot read the state of another version: 1 sessions end") ==
+			1);
 		wire_expect(&one.wire, PROTO_GOING_AWAY);
 		wire_get(&one.wire, 0, &going);
 		check(going.reason == PROTO_LAYOUT);
@@ -393,16 +399,16 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_killed),
-		TEST(test_capability_taken_away),
-		TEST(test_stopped),
-		TEST(test_crowd),
-		TEST(test_deaf_manager),
-		TEST(test_confused),
-		TEST(test_strangers),
-		TEST(test_unknown_names),
-		TEST(test_two_memories),
-		TEST(test_memory_of_no_use),
+		TEST(test_a_session_survives_kills),
+		TEST(test_a_wake_system_timer_survives_without_the_capability),
+		TEST(test_sessions_with_timers_survive_sigterm),
+		TEST(test_many_sessions_are_stored_and_removed),
+		TEST(test_a_manager_that_does_not_read_delays_nobody),
+		TEST(test_swapped_names_end_both_sessions),
+		TEST(test_unknown_and_repeated_connections_are_dropped),
+		TEST(test_unknown_names_are_removed),
+		TEST(test_the_older_of_two_memories_is_removed),
+		TEST(test_clients_of_an_unusable_memory_begin_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An upgrade over a change of the arena's layout, with the released daemon itself
- * (TIMERD_RELEASED_BINARY, see with-released) and this test as the service manager: its clients keep
- * their sessions, and no wake is lost or doubled, wherever either daemon is killed.
+ * An upgrade across a change of the arena's layout, from the released daemon itself
+ * (TIMERD_RELEASED_BINARY, see with-released). The test plays the service manager. The clients
+ * keep their sessions, and no wake is lost or doubled, wherever either daemon is killed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,8 +85,8 @@ static void check_goes_on(struct follower *f)
 	check(status.dropped_records == 0);
 }
 
-/* With an answer on its way, or a request sent to nobody. */
-static void test_upgrade(void **state)
+/* With an answer on its way, or with a request that no daemon has read. */
+static void test_sessions_survive_an_upgrade(void **state)
 {
 	struct follower *f = &one;
 
@@ -99,7 +99,7 @@ static void test_upgrade(void **state)
 	service_start();
 	follower_await_resumed(f, 1);
 	follower_await_answer(f);
-	check(service_said("converted what an earlier version left") == 1);
+	check(service_said("converted the state of an earlier version") == 1);
 	check_goes_on(f);
 	check_kept();
 	/* From here on it is like any other. */
@@ -111,8 +111,8 @@ static void test_upgrade(void **state)
 	check_kept();
 }
 
-/* systemctl restart, as packages do it. */
-static void test_restart(void **state)
+/* Packages upgrade by `systemctl restart`. */
+static void test_sessions_survive_an_upgrade_by_restart(void **state)
 {
 	struct follower *f = &one;
 
@@ -142,8 +142,8 @@ static void start_and_kill(uint64_t after_us)
 	check(waitpid(pid, &status, 0) == pid);
 }
 
-/* The new daemon is killed again and again while it converts. */
-static void test_killed_meanwhile(void **state)
+/* The new daemon is killed again and again while it converts the arena. */
+static void test_an_upgrade_survives_kills(void **state)
 {
 	struct dice dice = dice_new("upgrade", 1);
 
@@ -165,8 +165,8 @@ static void test_killed_meanwhile(void **state)
 	}
 }
 
-/* The other way there is no going on; the client is told at once, and the daemon serves. */
-static void test_downgrade(void **state)
+/* The old daemon cannot read the new layout. It tells the client at once, and serves. */
+static void test_a_downgrade_tells_clients_to_begin_anew(void **state)
 {
 	static struct wire w;
 
@@ -203,10 +203,10 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_upgrade),
-		TEST(test_restart),
-		TEST(test_killed_meanwhile),
-		TEST(test_downgrade),
+		TEST(test_sessions_survive_an_upgrade),
+		TEST(test_sessions_survive_an_upgrade_by_restart),
+		TEST(test_an_upgrade_survives_kills),
+		TEST(test_a_downgrade_tells_clients_to_begin_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,8 @@
  *     when_dump span|timestamp NOW_US < STRINGS
  *
  * Each string on standard input ends with a 0 byte. For each there is one line on standard output,
- * of three fields parted by tabs: 0 or the negative errno; the microseconds; the value as formatted,
- * or the error.
+ * of three fields parted by tabs: 0 or the negative errno; the microseconds; the value as
+ * formatted, or the error.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -117,7 +117,7 @@ static bool visit_head(struct invariants *s, struct walk *walk, uint32_t session
 	const struct rbtree *timers = &owner->timers[walk->clock];
 
 	REQUIRE(owner->state != SESSION_FREE, "a clock's tree has a session that is free");
-	REQUIRE(owner->place == SESSION_WATCHED, "a clock's tree has a session not watched");
+	REQUIRE(owner->serving == SESSION_WATCHED, "a clock's tree has a session not watched");
 	REQUIRE(timers->root && n->tag == timers->first, "a head is for another timer");
 	REQUIRE(n->due == arena->nodes[timers->first].due, "a head's due is wrong");
 	REQUIRE(n->latest == arena->nodes[timers->root].least, "a head's latest is wrong");
@@ -135,7 +135,7 @@ static bool check_told(struct invariants *s, uint32_t session)
 	const struct arena *arena = s->arena;
 	uint32_t last = 0;
 
-	for (uint32_t timer = arena->sessions[session].told_first; timer;
+	for (uint32_t timer = arena->sessions[session].cancelled_first; timer;
 		timer = rbtree_child(arena->nodes, timer, false)) {
 		REQUIRE(timer <= arena->header->timers_top, "a cancelled timer is out of range");
 		REQUIRE(!s->timers[timer], "a cancelled timer is elsewhere too");
@@ -143,11 +143,11 @@ static bool check_told(struct invariants *s, uint32_t session)
 		REQUIRE(timers_state(arena, timer) == TIMER_CANCELLED &&
 				timers_alive(arena, timer) &&
 				arena->timers[timer].session == session,
-			"a timer in a session's list of cancelled timers is not a cancelled timer of that session");
+			"a timer in a cancelled list is not a cancelled one of the session");
 		s->held++;
 		last = timer;
 	}
-	REQUIRE(arena->sessions[session].told_last == last, "told_last is not the last");
+	REQUIRE(arena->sessions[session].cancelled_last == last, "cancelled_last is not the last");
 	return true;
 }
 
@@ -188,7 +188,7 @@ static bool check_links_of_session(struct invariants *s, uint32_t session)
 			!check_ends(s, arena->nodes, &owner->timers[clock]))
 			return false;
 		REQUIRE(!head->tag ==
-				!(owner->place == SESSION_WATCHED && owner->timers[clock].root),
+				!(owner->serving == SESSION_WATCHED && owner->timers[clock].root),
 			"a session is not in the list or tree that it claims to be in");
 	}
 	if (!check_told(s, session))
@@ -203,7 +203,8 @@ static bool check_orphaned_timers(struct invariants *s)
 	const struct arena *arena = s->arena;
 	uint32_t stack[INVARIANTS_SLOTS_MAX], n;
 
-	for (uint32_t root = arena->header->timers_left; root; root = arena->nodes[root].parent) {
+	for (uint32_t root = arena->header->timers_orphaned; root;
+		root = arena->nodes[root].parent) {
 		stack[0] = root;
 		n = 1;
 		while (n) {
@@ -241,7 +242,7 @@ static bool check_free_timers(struct invariants *s)
 
 			if (level) {
 				REQUIRE(set == (i < n && arena->free.levels[level - 1][i]),
-					"a level of the set of free timers does not match the level below");
+					"a level of the free set does not match the one below");
 			} else if (set) {
 				REQUIRE(i && i <= arena->header->timers_top,
 					"a free timer is out of range");
@@ -285,8 +286,8 @@ static uint32_t count_ready(const struct invariants *s, uint32_t user)
 		const struct session *a = &arena->sessions[session];
 
 		if (session > arena->header->sessions_top || n++ >= arena->header->sessions_top ||
-			a->state == SESSION_FREE || a->place != SESSION_READY || a->user != user ||
-			a->ready.prev != before)
+			a->state == SESSION_FREE || a->serving != SESSION_READY ||
+			a->user != user || a->ready.prev != before)
 			return UINT32_MAX;
 	}
 	return list->last == before ? n : UINT32_MAX;
@@ -314,7 +315,7 @@ static bool check_ready(struct invariants *s)
 	for (uint32_t session = ARENA_OWN_SESSION + 1; session <= arena->header->sessions_top;
 		session++)
 		ready += arena->sessions[session].state != SESSION_FREE &&
-			arena->sessions[session].place == SESSION_READY;
+			arena->sessions[session].serving == SESSION_READY;
 	REQUIRE(ready == queued, "a session that is ready is not in the queue");
 	return true;
 }

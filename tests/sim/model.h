@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon should do, said a second time and naively: an array of timers, searched from end
- * to end. It stands at the daemon's sockets: it is shown each packet that is handled and each that
- * is to be sent, says what is wrong with it, and changes as the daemon should have. From the daemon
- * it learns nothing but ids.
+ * What the daemon should do, written a second time and naively: an array of timers, searched from
+ * end to end. The model stands at the daemon's sockets. It sees each packet that the daemon
+ * handles and each that the daemon is about to send, says what is wrong with it, and changes as
+ * the daemon should. It learns nothing from the daemon but ids.
  *
- * A fault is a sentence, or NULL where there is none.
+ * It catches what the model of the unit tests (tests/unit/model.h) cannot: faults of kills at any
+ * store, of adoption, and of packets that are sent again (a packet of wakes that differs the
+ * second time). That one catches faults of long batches and of numbers at the edges of the
+ * protocol: packets are short here, and a world is small enough to be copied at each store.
+ *
+ * A fault is a sentence. NULL means that there is none.
  */
 #pragma once
 

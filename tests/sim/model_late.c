@@ -18,7 +18,8 @@ static void forget(struct model_timer *t)
 	t->excused = false;
 }
 
-/* As much of the time since `before` as the clock needed to come to the timer's latest by itself. */
+/* The part of the time since `before` that the clock needed to reach the timer's latest by itself.
+ */
 static void look_at(struct model_timer *t, const struct now *before, const struct now *now)
 {
 	uint64_t was = timers_now(before, t->clock), is = timers_now(now, t->clock);
@@ -57,7 +58,8 @@ void model_advanced(struct model_timer *t, const struct now *made, const struct 
 {
 	forget(t);
 	t->past = false;
-	/* A wake that comes again is made for the time before a kill. The next one came in between. */
+	/* A wake that comes again is made for the time before a kill. The next one came in
+	 * between. */
 	if (t->latest > timers_now(now, t->clock))
 		return;
 	t->since = measure(made, t->clock);

@@ -145,7 +145,7 @@ static void handle(struct world *w, struct socket *socket, struct packet *packet
 	bool end, gone, away[MODEL_SESSIONS_MAX] = {0};
 
 	for (uint32_t i = 1; i <= w->worker->arena.header->sessions_top; i++)
-		away[i] = w->worker->arena.sessions[i].place != SESSION_WATCHED;
+		away[i] = w->worker->arena.sessions[i].serving != SESSION_WATCHED;
 
 	errand_begin(w, ERRAND_REQUEST, session, packet);
 	size = worker_handle(

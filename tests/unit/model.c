@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The model of model.h. Where this can be written shorter or faster, it is not.
+ * The model of model.h. It is written to be obvious, not to be short or fast.
  */
 #include "model.h"
 

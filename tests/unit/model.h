@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the worker should do, said as simply as it can be: all timers in one array, sorted by due
- * and order of registration, looked through from end to end for every question. Numbers are 128
- * bits wide where the compiler has such, so that no sum of what a client gives can overflow and
- * nothing has to be said about it but where the end of time is.
+ * What the worker should do, as simply as possible: all timers in one array, sorted by due and
+ * order of registration, and searched from end to end for every question. Numbers have 128 bits
+ * where the compiler has such a type, so no sum of what a client sends can overflow.
  *
- * The model knows nothing of the core but its limits, its packets and its promises. Ids are the
- * core's to choose; the model is told them.
+ * The model knows only the limits, packets and promises of the core. The core chooses the ids and
+ * the test tells them to the model.
+ *
+ * It catches what the model of the simulation (tests/sim/model.h) cannot: faults of long batches
+ * (a run of more than eight registrations that is not sorted, a wake that is skipped after
+ * sixteen) and of numbers at the edges of the protocol. That one catches faults of kills, adoption
+ * and sending again, which never happen here.
  */
 #pragma once
 

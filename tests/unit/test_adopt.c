@@ -77,7 +77,7 @@ static void uncommit(struct world *world, uint32_t session)
 
 /* Sixteen attempts that do not come to the end of a turn, then no more: what ends them is in
  * there. */
-static void test_attempts(void **state)
+static void test_an_arena_is_adopted_sixteen_times_at_most_without_success(void **state)
 {
 	struct world *world = *state;
 	struct worker_config config = world->worker.config;
@@ -176,9 +176,8 @@ static void with_a_label_that_rings(struct arena *arena, uint32_t timer)
 	arena->labels[timer][0] = '\a';
 }
 
-/* A record that cannot be is dropped and counted, even where its check word fits; the others
- * stay. */
-static void test_records_that_cannot_be(void **state)
+/* They are dropped and counted even if their check words fit. The other records stay. */
+static void test_impossible_records_are_dropped(void **state)
 {
 	static void (*const damages[])(struct arena * arena, uint32_t timer) = {
 		of_no_state,
@@ -222,7 +221,7 @@ static void test_records_that_cannot_be(void **state)
 }
 
 /* An answer that may not have been sent is sent again, unless it is none any more. */
-static void test_the_answer_that_is_left(void **state)
+static void test_an_unsent_answer_is_sent_after_adoption(void **state)
 {
 	struct world *world = *state;
 	struct worker *w = &world->worker;
@@ -257,7 +256,7 @@ static void test_the_answer_that_is_left(void **state)
 
 /* What a packet has re-armed is what it was, where the packet was not committed; it comes again.
  * But a note of what it was is believed only if it can be that timer's. */
-static void test_what_is_taken_back(void **state)
+static void test_an_uncommitted_packet_is_taken_back(void **state)
 {
 	struct world *world = *state;
 	struct arena *arena = &world->worker.arena;
@@ -295,9 +294,9 @@ static void test_what_is_taken_back(void **state)
 	}
 }
 
-/* A scan goes on behind a count that is too low until it has seen 1024 places that were never
+/* The scan goes on behind a count that is too low until it has seen 1024 slots that were never
  * used. */
-static void test_counts_that_are_too_low(void **state)
+static void test_records_beyond_a_count_that_is_too_low_are_found(void **state)
 {
 	struct world *world = *state;
 	struct arena_header *h = world->worker.arena.header;
@@ -322,9 +321,9 @@ static void test_counts_that_are_too_low(void **state)
 	assert_int_equal(world->events[0].wake.id, id);
 }
 
-/* And ends there, or at the end of the arena: it costs what was used and not what there could
- * be. */
-static void test_a_scan_ends(void **state)
+/* The scan ends there or at the end of the arena. Its cost follows from the slots that were used,
+ * not from the limit. */
+static void test_a_scan_ends_whatever_the_counts_say(void **state)
 {
 	struct world *world = *state;
 	struct arena_header *h = world->worker.arena.header;
@@ -341,9 +340,9 @@ static void test_a_scan_ends(void **state)
 	assert_int_equal(world_status(world, session).timers, 1);
 }
 
-/* A timer that its session is still to be told of is in no tree, and what its links say is never
- * followed. */
-static void test_links_of_what_is_in_no_tree(void **state)
+/* A cancelled timer that its session has not been told of is in no tree, so its links mean
+ * nothing. */
+static void test_links_of_timers_in_no_tree_are_not_followed(void **state)
 {
 	struct world *world = *state;
 	struct arena *arena = &world->worker.arena;
@@ -367,7 +366,7 @@ static void test_links_of_what_is_in_no_tree(void **state)
  * own timers, those are done without: a client is not held to its hello. Nobody gets what there is
  * not.
  */
-static void test_more_timers_than_there_is_room_for(void **state)
+static void test_timers_beyond_the_new_limit_are_kept(void **state)
 {
 	struct limits limits = world_limits(18, 20);
 	struct world *world = world_new(&limits);
@@ -413,15 +412,15 @@ static void test_more_timers_than_there_is_room_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_attempts),
+		TEST(test_an_arena_is_adopted_sixteen_times_at_most_without_success),
 		TEST(test_a_resumed_session_is_told),
-		TEST(test_records_that_cannot_be),
-		TEST(test_the_answer_that_is_left),
-		TEST(test_what_is_taken_back),
-		TEST(test_counts_that_are_too_low),
-		TEST(test_a_scan_ends),
-		TEST(test_links_of_what_is_in_no_tree),
-		cmocka_unit_test(test_more_timers_than_there_is_room_for),
+		TEST(test_impossible_records_are_dropped),
+		TEST(test_an_unsent_answer_is_sent_after_adoption),
+		TEST(test_an_uncommitted_packet_is_taken_back),
+		TEST(test_records_beyond_a_count_that_is_too_low_are_found),
+		TEST(test_a_scan_ends_whatever_the_counts_say),
+		TEST(test_links_of_timers_in_no_tree_are_not_followed),
+		cmocka_unit_test(test_timers_beyond_the_new_limit_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,7 +168,7 @@ static uint64_t lead_us(const struct alarm *alarm)
 	return (uint64_t)(alarm->lead / ALARM_LEAD_UNIT);
 }
 
-static void test_learns(void **state)
+static void test_a_late_kernel_is_made_up_for(void **state)
 {
 	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
 	uint64_t late;
@@ -182,7 +182,7 @@ static void test_learns(void **state)
 }
 
 /* As it is on a machine that does other work, too: now and then it takes milliseconds. */
-static void test_seldom_waits(void **state)
+static void test_alarm_seldom_waits_awake(void **state)
 {
 	struct alarm alarm = start(CLOCK_OF_BOOTTIME);
 	uint64_t late = 0, waited = 0, waits = 0;
@@ -208,7 +208,7 @@ static void test_seldom_waits(void **state)
 }
 
 /* However late the kernel has been, there is an end to what is waited out once it no longer is. */
-static void test_bound(void **state)
+static void test_waiting_awake_is_bounded_after_a_very_late_kernel(void **state)
 {
 	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
 	uint64_t waited = 0, rings = 0;
@@ -226,7 +226,7 @@ static void test_bound(void **state)
 
 /* The lead is how late a sleeper is woken: of two that expire together the first has to tell, and
  * what is noticed by a loop that is awake tells nothing. */
-static void test_learns_from_sleep(void **state)
+static void test_lead_is_learnt_from_sleep_only(void **state)
 {
 	struct alarm alarm = start_used(CLOCK_OF_MONOTONIC);
 	struct now now;
@@ -237,7 +237,7 @@ static void test_learns_from_sleep(void **state)
 	for (int i = 0; i < 300; i++) {
 		kernel.asked_beside = kernel.now / 1000 + 1000 + 50;
 		arm(&alarm, kernel.now / 1000 + 1000);
-		kernel.now = (alarm.set[CLOCK_OF_MONOTONIC] + 60) * 1000;
+		kernel.now = (alarm.set_to[CLOCK_OF_MONOTONIC] + 60) * 1000;
 		now = alarm_now();
 		assert_true(alarm_rang(&alarm, CLOCK_OF_MONOTONIC, &now));
 		assert_true(alarm_rang(&alarm, CLOCK_OF_REALTIME_ALARM, &now));
@@ -255,7 +255,7 @@ static void test_learns_from_sleep(void **state)
 
 /* Timers that wake the system may have been adopted by a process that may not: they ring all the
  * same. */
-static void test_no_wake_system(void **state)
+static void test_runs_without_alarm_clocks(void **state)
 {
 	static const int plain[ARENA_CLOCKS] = {
 		CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME, CLOCK_BOOTTIME, CLOCK_REALTIME};
@@ -276,7 +276,7 @@ static void test_no_wake_system(void **state)
 	alarm_close(&alarm);
 }
 
-static void test_near(void **state)
+static void test_near_due_is_waited_for_awake(void **state)
 {
 	struct alarm alarm = start_used(CLOCK_OF_MONOTONIC);
 	unsigned int sets;
@@ -309,7 +309,7 @@ static void test_near(void **state)
 	assert_true(alarm_near(&alarm, asked(), &now));
 }
 
-static void test_ends_of_the_clock(void **state)
+static void test_dues_at_the_ends_of_the_clock_are_set(void **state)
 {
 	struct alarm alarm = start_used(CLOCK_OF_MONOTONIC);
 
@@ -324,7 +324,7 @@ static void test_ends_of_the_clock(void **state)
 	assert_true(kernel.set == 0);
 }
 
-static void test_set_when_it_changes(void **state)
+static void test_timerfd_is_set_only_when_the_deadline_changes(void **state)
 {
 	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
 
@@ -346,7 +346,7 @@ static void test_set_when_it_changes(void **state)
 	assert_int_equal(kernel.sets, 4);
 }
 
-static void test_wall_clock_set(void **state)
+static void test_a_set_wall_clock_sets_the_timerfd_again(void **state)
 {
 	struct alarm alarm = start_used(CLOCK_OF_REALTIME);
 	struct now now;
@@ -386,15 +386,15 @@ static void test_wall_clock_set(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_learns),
-		cmocka_unit_test(test_seldom_waits),
-		cmocka_unit_test(test_bound),
-		cmocka_unit_test(test_learns_from_sleep),
-		cmocka_unit_test(test_no_wake_system),
-		cmocka_unit_test(test_near),
-		cmocka_unit_test(test_ends_of_the_clock),
-		cmocka_unit_test(test_set_when_it_changes),
-		cmocka_unit_test(test_wall_clock_set),
+		cmocka_unit_test(test_a_late_kernel_is_made_up_for),
+		cmocka_unit_test(test_alarm_seldom_waits_awake),
+		cmocka_unit_test(test_waiting_awake_is_bounded_after_a_very_late_kernel),
+		cmocka_unit_test(test_lead_is_learnt_from_sleep_only),
+		cmocka_unit_test(test_runs_without_alarm_clocks),
+		cmocka_unit_test(test_near_due_is_waited_for_awake),
+		cmocka_unit_test(test_dues_at_the_ends_of_the_clock_are_set),
+		cmocka_unit_test(test_timerfd_is_set_only_when_the_deadline_changes),
+		cmocka_unit_test(test_a_set_wall_clock_sets_the_timerfd_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

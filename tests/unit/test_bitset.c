@@ -60,7 +60,7 @@ static void add(struct fixture *f, uint32_t number)
 	f->in[number] = 1;
 }
 
-static void test_any_order(void **state)
+static void test_numbers_come_out_lowest_first_in_any_order(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -83,7 +83,7 @@ static void test_any_order(void **state)
 }
 
 /* All of them, the last first; each comes out once, in order. */
-static void test_all(void **state)
+static void test_a_full_set_gives_all_numbers(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -100,7 +100,7 @@ static void test_all(void **state)
 }
 
 /* One bit a number, and 1/63 more: what a timer may take depends on it. */
-static void test_size(void **state)
+static void test_a_set_takes_one_bit_a_number_and_a_63rd_more(void **state)
 {
 	(void)state;
 	assert_in_range(bitset_words(1 << 22), (1 << 22) / 64, (1 << 22) / 63 + BITSET_LEVELS);
@@ -109,9 +109,9 @@ static void test_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_any_order),
-		cmocka_unit_test(test_all),
-		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_numbers_come_out_lowest_first_in_any_order),
+		cmocka_unit_test(test_a_full_set_gives_all_numbers),
+		cmocka_unit_test(test_a_set_takes_one_bit_a_number_and_a_63rd_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long it takes to be refused to cancel a timer: as long for another user's as for one that does
- * not exist. Else the time tells which ids exist.
+ * How long it takes to be refused to cancel a timer: as long for another user's as for one that
+ * does not exist. Else the time tells which ids exist.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,7 +71,7 @@ static void compare(struct world *world, uint32_t session, const uint64_t *forei
 	assert_true(best[1] * 100 <= best[0] * (100 + BOUND_PERCENT));
 }
 
-static void test_foreign_and_missing(void **state)
+static void test_refusing_a_foreign_id_takes_as_long_as_a_missing_one(void **state)
 {
 	struct limits limits = {3 * IDS, 3 * IDS, 10, 10};
 	struct world *world = world_new(&limits);
@@ -96,7 +96,7 @@ static void test_foreign_and_missing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_foreign_and_missing),
+		cmocka_unit_test(test_refusing_a_foreign_id_takes_as_long_as_a_missing_one),
 	};
 
 	/* A sanitizer's checks cost more than what is compared here. */

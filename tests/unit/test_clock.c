@@ -11,7 +11,7 @@
 
 #include "clock.h"
 
-static void test_names(void **state)
+static void test_names_parse_and_print(void **state)
 {
 	static const char *const names[] = {"monotonic", "boottime", "realtime"};
 	enum toytimer_clock clock;
@@ -28,7 +28,7 @@ static void test_names(void **state)
 	assert_string_equal(clock_name((enum toytimer_clock)3), "-");
 }
 
-static void test_after(void **state)
+static void test_sums_stay_within_the_clock(void **state)
 {
 	(void)state;
 	assert_true(clock_after(100, 50) == 150);
@@ -41,7 +41,7 @@ static void test_after(void **state)
 	assert_true(clock_after(UINT64_MAX, INT64_MIN) == UINT64_MAX / 2);
 }
 
-static void test_left(void **state)
+static void test_remaining_time_stays_within_its_range(void **state)
 {
 	(void)state;
 	assert_true(clock_remaining(150, 100) == 50);
@@ -55,9 +55,9 @@ static void test_left(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_after),
-		cmocka_unit_test(test_left),
+		cmocka_unit_test(test_names_parse_and_print),
+		cmocka_unit_test(test_sums_stay_within_the_clock),
+		cmocka_unit_test(test_remaining_time_stays_within_its_range),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,7 +168,7 @@ static void decode_records(const struct vector *v, const struct proto_header *h)
 	assert_int_equal(index, h->count);
 }
 
-static void test_decode(void **state)
+static void test_golden_packets_decode_to_their_fields(void **state)
 {
 	(void)state;
 	FOR_EACH_VECTOR(v)
@@ -191,7 +191,7 @@ static void test_decode(void **state)
 	}
 }
 
-static void test_encode(void **state)
+static void test_fields_encode_to_golden_packets(void **state)
 {
 	static uint8_t buffer[PROTO_PACKET_MAX];
 
@@ -220,7 +220,7 @@ static void test_encode(void **state)
 }
 
 /* Every kind of packet, every fault and every refusal that the codec knows has a golden packet. */
-static void test_coverage(void **state)
+static void test_golden_packets_cover_every_opcode_and_fault(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < n_forms; i++) {
@@ -258,7 +258,7 @@ static enum codec_fault fault_of_length(size_t size)
 	return size > PROTO_PACKET_MAX ? CODEC_OVERSIZE : CODEC_LENGTH;
 }
 
-static void test_truncated(void **state)
+static void test_truncated_packets_are_refused(void **state)
 {
 	(void)state;
 	FOR_EACH_VECTOR(v)
@@ -279,7 +279,7 @@ static void test_truncated(void **state)
 	}
 }
 
-static void test_extended(void **state)
+static void test_extended_packets_are_refused(void **state)
 {
 	static uint8_t longer[PROTO_PACKET_MAX + 8];
 
@@ -326,7 +326,7 @@ static void read_if_accepted(const uint8_t *packet, size_t size, enum codec_send
 
 /* Each byte in turn, and each value that it can take; the long packets' records are all alike, so
  * their first two speak for them. */
-static void test_corrupted(void **state)
+static void test_packets_with_a_changed_byte_are_harmless(void **state)
 {
 	(void)state;
 	FOR_EACH_VECTOR(v)
@@ -378,7 +378,7 @@ static void put_many(const struct form *form)
 	assert_int_equal(h.count, form->most);
 }
 
-static void test_full(void **state)
+static void test_writer_is_full_at_the_largest_count(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < n_forms; i++)
@@ -386,7 +386,7 @@ static void test_full(void **state)
 }
 
 /* Whatever a request may ask for can be answered in one packet, a record each. */
-static void test_answers_fit(void **state)
+static void test_answers_to_the_largest_requests_fit(void **state)
 {
 	(void)state;
 	for (uint16_t opcode = PROTO_HELLO; opcode <= PROTO_STATUS; opcode++) {
@@ -397,7 +397,7 @@ static void test_answers_fit(void **state)
 	}
 }
 
-static void test_names(void **state)
+static void test_every_opcode_and_fault_has_a_name(void **state)
 {
 	(void)state;
 	for (enum codec_fault a = 0; a < CODEC_FAULTS; a++)
@@ -416,15 +416,16 @@ static void test_names(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_coverage, say_which),
-		cmocka_unit_test_teardown(test_decode, say_which),
-		cmocka_unit_test_teardown(test_encode, say_which),
-		cmocka_unit_test_teardown(test_truncated, say_which),
-		cmocka_unit_test_teardown(test_extended, say_which),
-		cmocka_unit_test_teardown(test_corrupted, say_which),
-		cmocka_unit_test(test_full),
-		cmocka_unit_test(test_answers_fit),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test_teardown(
+			test_golden_packets_cover_every_opcode_and_fault, say_which),
+		cmocka_unit_test_teardown(test_golden_packets_decode_to_their_fields, say_which),
+		cmocka_unit_test_teardown(test_fields_encode_to_golden_packets, say_which),
+		cmocka_unit_test_teardown(test_truncated_packets_are_refused, say_which),
+		cmocka_unit_test_teardown(test_extended_packets_are_refused, say_which),
+		cmocka_unit_test_teardown(test_packets_with_a_changed_byte_are_harmless, say_which),
+		cmocka_unit_test(test_writer_is_full_at_the_largest_count),
+		cmocka_unit_test(test_answers_to_the_largest_requests_fit),
+		cmocka_unit_test(test_every_opcode_and_fault_has_a_name),
 	};
 	int failed;
 

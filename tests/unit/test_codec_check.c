@@ -84,7 +84,7 @@ static bool valid(const void *bytes, size_t n)
 	return codec_label_valid(label, sizeof(label));
 }
 
-static void test_label_one_byte(void **state)
+static void test_label_of_one_byte_must_be_printable(void **state)
 {
 	(void)state;
 	for (unsigned int a = 0; a < 256; a++)
@@ -92,7 +92,7 @@ static void test_label_one_byte(void **state)
 			valid(&(uint8_t){(uint8_t)a}, 1), a == 0 || (a < 0x80 && printable(a)));
 }
 
-static void test_label_two_bytes(void **state)
+static void test_label_of_two_bytes_must_be_printable(void **state)
 {
 	uint8_t *map = map_of_short_characters();
 
@@ -109,7 +109,7 @@ static void test_label_two_bytes(void **state)
 }
 
 /* All sequences of three bytes that begin as characters of three bytes do, or as none does. */
-static void test_label_three_bytes(void **state)
+static void test_label_of_three_bytes_must_be_printable(void **state)
 {
 	uint8_t *map = map_of_short_characters();
 
@@ -127,7 +127,7 @@ static void test_label_three_bytes(void **state)
 	free(map);
 }
 
-static void test_label_four_bytes(void **state)
+static void test_label_of_four_bytes_must_be_printable(void **state)
 {
 	static const uint8_t edges[] = {0x00, 0x20, 0x7f, 0x80, 0x8f, 0x90, 0xbf, 0xc0, 0xff};
 	uint8_t s[4];
@@ -157,7 +157,7 @@ static void test_label_four_bytes(void **state)
 }
 
 /* Characters that end with the label, and those that would not. */
-static void test_label_end(void **state)
+static void test_label_must_end_after_a_whole_character(void **state)
 {
 	static const uint32_t points[] = {'x', 0xe9, 0x20ac, 0x1f514};
 
@@ -179,7 +179,7 @@ static void test_label_end(void **state)
 }
 
 /* One byte after the padding began spoils it, wherever it is. */
-static void test_label_padding(void **state)
+static void test_label_padding_must_be_zero(void **state)
 {
 	(void)state;
 	for (size_t zero = 0; zero < PROTO_LABEL_MAX; zero++)
@@ -193,7 +193,7 @@ static void test_label_padding(void **state)
 		}
 }
 
-static void test_check_register(void **state)
+static void test_first_fault_of_a_registration_is_named(void **state)
 {
 	static const struct proto_register good = {.due = 1, .flags = PROTO_RELATIVE};
 	struct proto_register r;
@@ -232,7 +232,7 @@ struct times {
 	enum proto_status want;
 };
 
-static void test_check_times(void **state)
+static void test_first_fault_of_due_period_and_count_is_named(void **state)
 {
 	static const struct times times[] = {
 		{0, 0, 0, PROTO_OK},
@@ -272,7 +272,7 @@ static void test_check_times(void **state)
 			}
 }
 
-static void test_check_rearm(void **state)
+static void test_first_fault_of_a_rearming_is_named(void **state)
 {
 	struct proto_rearm r;
 
@@ -291,15 +291,15 @@ static void test_check_rearm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_label_one_byte),
-		cmocka_unit_test(test_label_two_bytes),
-		cmocka_unit_test(test_label_three_bytes),
-		cmocka_unit_test(test_label_four_bytes),
-		cmocka_unit_test(test_label_end),
-		cmocka_unit_test(test_label_padding),
-		cmocka_unit_test(test_check_register),
-		cmocka_unit_test(test_check_times),
-		cmocka_unit_test(test_check_rearm),
+		cmocka_unit_test(test_label_of_one_byte_must_be_printable),
+		cmocka_unit_test(test_label_of_two_bytes_must_be_printable),
+		cmocka_unit_test(test_label_of_three_bytes_must_be_printable),
+		cmocka_unit_test(test_label_of_four_bytes_must_be_printable),
+		cmocka_unit_test(test_label_must_end_after_a_whole_character),
+		cmocka_unit_test(test_label_padding_must_be_zero),
+		cmocka_unit_test(test_first_fault_of_a_registration_is_named),
+		cmocka_unit_test(test_first_fault_of_due_period_and_count_is_named),
+		cmocka_unit_test(test_first_fault_of_a_rearming_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

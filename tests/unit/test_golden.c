@@ -217,7 +217,7 @@ static unsigned int count(const struct world *world, uint16_t opcode, uint64_t i
 	return n;
 }
 
-static void test_nothing_is_lost(void **state)
+static void test_a_released_arena_keeps_its_timers_and_sessions(void **state)
 {
 	struct golden *g = *state;
 	struct world *world = adopt_golden(g);
@@ -232,8 +232,8 @@ static void test_nothing_is_lost(void **state)
 	close_world(world);
 }
 
-/* Each wake comes, once where it is to come once, and so does the news of what was cancelled. */
-static void test_it_goes_on(void **state)
+/* Each wake and each cancellation is sent, and sent once if it must be. */
+static void test_a_released_arena_goes_on_working(void **state)
 {
 	struct golden *g = *state;
 	struct world *world = adopt_golden(g);
@@ -262,8 +262,8 @@ static void change32(struct golden *g, size_t offset, uint32_t value)
 	memcpy(g->block + offset, &value, sizeof(value));
 }
 
-/* What is not wholly the header of a known layout is refused, and nothing is written. */
-static void test_others_are_refused(void **state)
+/* A block is refused unless its whole header is that of a known layout. Nothing is written. */
+static void test_unknown_layouts_are_refused(void **state)
 {
 	struct golden *g = *state;
 	size_t layout = 24, adopting = 28, max_timers = 32, max_clients = 36;
@@ -286,8 +286,8 @@ static void test_others_are_refused(void **state)
 	munmap(block, worker_size(&config));
 }
 
-/* A conversion that no process lives to finish is tried sixteen times. */
-static void test_attempts(void **state)
+/* No process lives long enough to finish the conversion. */
+static void test_an_arena_is_converted_sixteen_times_at_most_without_success(void **state)
 {
 	struct golden *g = *state;
 	uint8_t *block = map(worker_size(&config));
@@ -299,8 +299,8 @@ static void test_attempts(void **state)
 	munmap(block, worker_size(&config));
 }
 
-/* A damaged block ends as a sound state with fewer records, whatever bytes are damaged. */
-static void test_damage(void **state)
+/* Whatever bytes are damaged, the arena becomes valid with fewer records. */
+static void test_a_damaged_arena_ends_valid_with_fewer_records(void **state)
 {
 	struct golden *g = *state;
 	struct dice dice = dice_new("golden", 1);
@@ -353,11 +353,11 @@ static int teardown(void **state)
 static int run_previous(char *path)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_nothing_is_lost, path),
-		TEST(test_it_goes_on, path),
-		TEST(test_others_are_refused, path),
-		TEST(test_attempts, path),
-		TEST(test_damage, path),
+		TEST(test_a_released_arena_keeps_its_timers_and_sessions, path),
+		TEST(test_a_released_arena_goes_on_working, path),
+		TEST(test_unknown_layouts_are_refused, path),
+		TEST(test_an_arena_is_converted_sixteen_times_at_most_without_success, path),
+		TEST(test_a_damaged_arena_ends_valid_with_fewer_records, path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
@@ -366,8 +366,8 @@ static int run_previous(char *path)
 static int run_this(char *path)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_nothing_is_lost, path),
-		TEST(test_it_goes_on, path),
+		TEST(test_a_released_arena_keeps_its_timers_and_sessions, path),
+		TEST(test_a_released_arena_goes_on_working, path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

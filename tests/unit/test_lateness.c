@@ -78,7 +78,7 @@ static uint64_t absolute(
 	return answer.id;
 }
 
-static void test_a_due_long_past(void **state)
+static void test_a_due_in_the_past_is_not_late(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -100,7 +100,7 @@ static void test_a_due_long_past(void **state)
 	expect_late(world, 0);
 }
 
-static void test_slack(void **state)
+static void test_slack_is_not_lateness(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -118,7 +118,7 @@ static void test_slack(void **state)
 	}
 }
 
-static void test_a_wall_clock_that_is_set(void **state)
+static void test_a_set_wall_clock_is_not_lateness(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -164,7 +164,7 @@ static void test_a_wall_clock_that_is_set(void **state)
 	expect_late(world, 20);
 }
 
-static void test_suspend(void **state)
+static void test_suspend_is_not_lateness(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -190,7 +190,7 @@ static void test_suspend(void **state)
 	}
 }
 
-static void test_a_client_that_does_not_read(void **state)
+static void test_waiting_for_a_client_to_read_is_not_lateness(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -215,8 +215,8 @@ static void test_a_client_that_does_not_read(void **state)
 	expect_late(world, 40);
 }
 
-/* What it asked for that was past excuses nothing else of it. */
-static void test_others_of_the_session(void **state)
+/* A request for a past due excuses no other timer of the session. */
+static void test_a_due_in_the_past_excuses_no_other_timer(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -235,7 +235,7 @@ static void test_others_of_the_session(void **state)
 	expect_late(world, (world->now.at[0] - 1) % 1000);
 }
 
-static void test_a_rearming(void **state)
+static void test_a_rearming_starts_anew(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -250,8 +250,8 @@ static void test_a_rearming(void **state)
 	expect_late(world, 8);
 }
 
-/* Nobody was there to send it. */
-static void test_a_restart_counts(void **state)
+/* No daemon was there to send the wake. */
+static void test_a_restart_is_lateness(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -262,7 +262,7 @@ static void test_a_restart_counts(void **state)
 	expect_late(world, 49000);
 }
 
-static void test_a_restart_knows_the_excuses(void **state)
+static void test_excuses_survive_a_restart(void **state)
 {
 	struct world *world = *state;
 	uint32_t past = world_connect(world, USER), stalled = world_connect(world, USER);
@@ -292,8 +292,8 @@ static void test_a_restart_knows_the_excuses(void **state)
 	assert_int_equal(late_max(world), 100);
 }
 
-/* A packet that re-armed what was past is taken back: it is past still. */
-static void test_a_rearming_that_is_taken_back(void **state)
+/* A packet that re-armed a late timer is taken back. The timer is still late. */
+static void test_a_rearming_that_is_taken_back_changes_nothing(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -314,8 +314,8 @@ static void test_a_rearming_that_is_taken_back(void **state)
 	assert_int_equal(late_max(world), 12);
 }
 
-/* As an arena of an older layout is, once it is made one of this. */
-static void test_without_stamps(void **state)
+/* An arena of an older layout has no stamps after its conversion. */
+static void test_an_arena_without_stamps_counts_lateness_after_a_restart(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -339,17 +339,17 @@ static void test_without_stamps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_a_due_long_past),
-		TEST(test_slack),
-		TEST(test_a_wall_clock_that_is_set),
-		TEST(test_suspend),
-		TEST(test_a_client_that_does_not_read),
-		TEST(test_others_of_the_session),
-		TEST(test_a_rearming),
-		TEST(test_a_restart_counts),
-		TEST(test_a_restart_knows_the_excuses),
-		TEST(test_a_rearming_that_is_taken_back),
-		TEST(test_without_stamps),
+		TEST(test_a_due_in_the_past_is_not_late),
+		TEST(test_slack_is_not_lateness),
+		TEST(test_a_set_wall_clock_is_not_lateness),
+		TEST(test_suspend_is_not_lateness),
+		TEST(test_waiting_for_a_client_to_read_is_not_lateness),
+		TEST(test_a_due_in_the_past_excuses_no_other_timer),
+		TEST(test_a_rearming_starts_anew),
+		TEST(test_a_restart_is_lateness),
+		TEST(test_excuses_survive_a_restart),
+		TEST(test_a_rearming_that_is_taken_back_changes_nothing),
+		TEST(test_an_arena_without_stamps_counts_lateness_after_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@
 #define USER  1000
 #define OTHER 1001
 
-/* A session registers so many, all accepted; the id of the last. */
+/* A session registers that many timers, and all are accepted. Return: the last id. */
 static uint64_t fill(struct world *world, uint32_t session, uint32_t count)
 {
 	uint64_t id = 0;
@@ -42,7 +42,7 @@ static void refuse_client(struct world *world, uint32_t uid, enum proto_status w
 	assert_int_equal(session, 12345);
 }
 
-static void test_timers_of_a_user(void **state)
+static void test_a_user_holds_no_more_timers_than_allowed(void **state)
 {
 	struct limits limits = {
 		.max_timers = 100,
@@ -69,7 +69,7 @@ static void test_timers_of_a_user(void **state)
 	world_free(world);
 }
 
-static void test_timers_in_all(void **state)
+static void test_all_users_hold_no_more_timers_than_allowed(void **state)
 {
 	struct limits limits = {
 		.max_timers = 25,
@@ -92,7 +92,7 @@ static void test_timers_in_all(void **state)
 	world_free(world);
 }
 
-static void test_timers_of_root(void **state)
+static void test_root_is_bound_by_the_limit_in_all_only(void **state)
 {
 	struct limits limits = {
 		.max_timers = 25,
@@ -109,7 +109,7 @@ static void test_timers_of_root(void **state)
 	world_free(world);
 }
 
-static void test_no_timers_at_all(void **state)
+static void test_a_limit_of_zero_timers_refuses_all(void **state)
 {
 	struct limits limits = world_limits(5, 8);
 	struct world *world;
@@ -126,8 +126,8 @@ static void test_no_timers_at_all(void **state)
 	world_free(world);
 }
 
-/* A batch is taken up to the limit, record by record. */
-static void test_a_batch_across_the_limit(void **state)
+/* Record by record. */
+static void test_a_batch_is_accepted_up_to_the_limit(void **state)
 {
 	struct limits limits = world_limits(100, 4);
 	struct proto_register records[20] = {0};
@@ -152,8 +152,8 @@ static void test_a_batch_across_the_limit(void **state)
 	world_free(world);
 }
 
-/* After each of these there is one place, and only one. */
-static void test_places_of_timers_come_back(void **state)
+/* After each kind of end there is room for one timer, and only one. */
+static void test_every_end_of_a_timer_frees_its_quota(void **state)
 {
 	struct limits limits = world_limits(5, 8);
 	struct world *world = world_new(&limits);
@@ -192,8 +192,8 @@ static void test_places_of_timers_come_back(void **state)
 	world_free(world);
 }
 
-/* What is cancelled or fires twice does not give two places; rearm takes none. */
-static void test_places_come_back_once(void **state)
+/* A timer that is cancelled twice, or fires twice, frees its quota once. Re-arming takes none. */
+static void test_quota_is_freed_once(void **state)
 {
 	struct limits limits = world_limits(3, 8);
 	struct world *world = world_new(&limits);
@@ -210,7 +210,7 @@ static void test_places_come_back_once(void **state)
 	world_free(world);
 }
 
-static void test_clients_of_a_user(void **state)
+static void test_a_user_has_no_more_clients_than_allowed(void **state)
 {
 	struct limits limits = world_limits(10, 15);
 	struct world *world;
@@ -236,8 +236,8 @@ static void test_clients_of_a_user(void **state)
 	world_free(world);
 }
 
-/* A refused client leaves nothing: the account that was made for it goes again. */
-static void test_no_clients_of_users(void **state)
+/* A refused client leaves nothing behind: the account that was made for it goes again. */
+static void test_a_limit_of_zero_clients_admits_root_only(void **state)
 {
 	struct limits limits = world_limits(10, 4);
 	struct world *world;
@@ -254,8 +254,8 @@ static void test_no_clients_of_users(void **state)
 	world_free(world);
 }
 
-/* Of the total, a sixteenth is root's, at most 8; below 16 there is nothing to be shared out. */
-static void test_clients_in_all_and_roots_reserve(void **state)
+/* A sixteenth of the total is root's, at most 8. A total below 16 has no reserve. */
+static void test_root_has_a_reserve_of_clients(void **state)
 {
 	static const struct {
 		uint32_t total, reserve;
@@ -293,7 +293,7 @@ static void test_clients_in_all_and_roots_reserve(void **state)
 	}
 }
 
-static void test_places_of_clients_come_back(void **state)
+static void test_every_end_of_a_client_frees_its_quota(void **state)
 {
 	struct limits limits = world_limits(10, 2);
 	struct world *world = world_new(&limits);
@@ -332,7 +332,7 @@ static uint32_t bucket_of(uint32_t uid)
 #define COLLIDING 14
 
 /* Users whose accounts share one chain do not share accounts, whatever order they go in. */
-static void test_uids_that_collide(void **state)
+static void test_colliding_uids_are_counted_apart(void **state)
 {
 	struct limits limits = world_limits(COLLIDING * 2, 16);
 	uint32_t uids[COLLIDING], sessions[COLLIDING], n = 0;
@@ -371,7 +371,7 @@ static void test_uids_that_collide(void **state)
 }
 
 /* As many users as there are places, again and again others. */
-static void test_many_users(void **state)
+static void test_many_users_are_counted_apart(void **state)
 {
 	struct limits limits = world_limits(2000, 1000);
 	struct world *world;
@@ -401,19 +401,19 @@ static void test_many_users(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_timers_of_a_user),
-		cmocka_unit_test(test_timers_in_all),
-		cmocka_unit_test(test_timers_of_root),
-		cmocka_unit_test(test_no_timers_at_all),
-		cmocka_unit_test(test_a_batch_across_the_limit),
-		cmocka_unit_test(test_places_of_timers_come_back),
-		cmocka_unit_test(test_places_come_back_once),
-		cmocka_unit_test(test_clients_of_a_user),
-		cmocka_unit_test(test_no_clients_of_users),
-		cmocka_unit_test(test_clients_in_all_and_roots_reserve),
-		cmocka_unit_test(test_places_of_clients_come_back),
-		cmocka_unit_test(test_uids_that_collide),
-		cmocka_unit_test(test_many_users),
+		cmocka_unit_test(test_a_user_holds_no_more_timers_than_allowed),
+		cmocka_unit_test(test_all_users_hold_no_more_timers_than_allowed),
+		cmocka_unit_test(test_root_is_bound_by_the_limit_in_all_only),
+		cmocka_unit_test(test_a_limit_of_zero_timers_refuses_all),
+		cmocka_unit_test(test_a_batch_is_accepted_up_to_the_limit),
+		cmocka_unit_test(test_every_end_of_a_timer_frees_its_quota),
+		cmocka_unit_test(test_quota_is_freed_once),
+		cmocka_unit_test(test_a_user_has_no_more_clients_than_allowed),
+		cmocka_unit_test(test_a_limit_of_zero_clients_admits_root_only),
+		cmocka_unit_test(test_root_has_a_reserve_of_clients),
+		cmocka_unit_test(test_every_end_of_a_client_frees_its_quota),
+		cmocka_unit_test(test_colliding_uids_are_counted_apart),
+		cmocka_unit_test(test_many_users_are_counted_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

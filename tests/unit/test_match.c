@@ -18,7 +18,7 @@
 
 static int setup(void **state)
 {
-	struct limits limits = world_limits(3 * MATCH_PLACES, 16);
+	struct limits limits = world_limits(3 * MATCH_SLOTS, 16);
 
 	*state = world_new(&limits);
 	return 0;
@@ -75,7 +75,7 @@ static void expect_refused(
 	}
 }
 
-static void test_who_may_ask_for_what(void **state)
+static void test_only_root_may_match_other_users(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), other = world_connect(world, OTHER);
@@ -111,7 +111,7 @@ static void test_who_may_ask_for_what(void **state)
 	assert_int_equal(ask(world, root, PROTO_LIST_MATCHING, &all), 1);
 }
 
-static void test_labels(void **state)
+static void test_labels_match_exactly(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -140,7 +140,7 @@ static void test_labels(void **state)
 }
 
 /* One's own session gets the cookies in the answer, others an event each. */
-static void test_who_is_told(void **state)
+static void test_owners_are_told_of_matching_cancellations(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), friend = world_connect(world, USER);
@@ -165,32 +165,32 @@ static void test_who_is_told(void **state)
 }
 
 /* A request looks at a bounded number of places and cancels a bounded number of timers. */
-static void test_pieces(void **state)
+static void test_one_request_scans_and_cancels_a_bounded_number(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), other = world_connect(world, OTHER);
 	struct proto_match own = match(0, 0, "");
 	uint32_t most = PROTO_RECORDS_MAX(struct proto_cancelled);
 
-	for (uint32_t i = 0; i < 2 * MATCH_PLACES; i++)
+	for (uint32_t i = 0; i < 2 * MATCH_SLOTS; i++)
 		world_timer(world, other, 0, 10);
 	for (uint32_t i = 0; i < 2 * most; i++)
 		world_timer(world, session, 0, 10);
 	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, 0);
 	assert_int_equal(world->answer.count, 0);
-	assert_int_equal(world->answer.cursor, 1 + MATCH_PLACES);
+	assert_int_equal(world->answer.cursor, 1 + MATCH_SLOTS);
 	assert_true(world->worker.work > 0);
-	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, 2 * MATCH_PLACES + 1);
+	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, 2 * MATCH_SLOTS + 1);
 	assert_int_equal(world->answer.count, most);
 	assert_true(world->worker.work >= most);
 	assert_int_equal(ask(world, session, PROTO_CANCEL_MATCHING, &own), most);
-	assert_int_equal(world->worker.arena.header->timers, 2 * MATCH_PLACES);
+	assert_int_equal(world->worker.arena.header->timers, 2 * MATCH_SLOTS);
 	/* Cursors that no answer gave. */
 	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, UINT64_MAX);
 	assert_int_equal(world->answer.count | world->answer.cursor, 0);
 }
 
-static void test_clock_set(void **state)
+static void test_a_set_wall_clock_is_told_to_those_who_asked(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), other = world_connect(world, OTHER);
@@ -225,7 +225,7 @@ static void restart(struct world *world, uint32_t session)
 }
 
 /* A process that takes over looks whether the clock was set while there was none. */
-static void test_clock_set_unseen(void **state)
+static void test_a_wall_clock_set_while_down_is_told(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -255,12 +255,12 @@ static void test_clock_set_unseen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_who_may_ask_for_what),
-		TEST(test_labels),
-		TEST(test_who_is_told),
-		TEST(test_pieces),
-		TEST(test_clock_set),
-		TEST(test_clock_set_unseen),
+		TEST(test_only_root_may_match_other_users),
+		TEST(test_labels_match_exactly),
+		TEST(test_owners_are_told_of_matching_cancellations),
+		TEST(test_one_request_scans_and_cancels_a_bounded_number),
+		TEST(test_a_set_wall_clock_is_told_to_those_who_asked),
+		TEST(test_a_wall_clock_set_while_down_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

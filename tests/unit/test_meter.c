@@ -34,7 +34,7 @@ static bool call(uint64_t at, uint32_t uid, uint64_t took)
 	return meter_charge(&meter, uid, took);
 }
 
-static void test_three_within_a_second(void **state)
+static void test_three_slow_calls_within_a_second_cut_off(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, SLOW));
@@ -44,7 +44,7 @@ static void test_three_within_a_second(void **state)
 	assert_true(meter_is_out(&meter, USER));
 }
 
-static void test_not_within_a_second(void **state)
+static void test_slow_calls_over_more_than_a_second_do_not_cut_off(void **state)
 {
 	(void)state;
 	for (uint64_t i = 0; i < 100; i++)
@@ -52,8 +52,7 @@ static void test_not_within_a_second(void **state)
 	assert_false(meter_is_out(&meter, USER));
 }
 
-/* The second is any one, not one that begins with some call. */
-static void test_any_second(void **state)
+static void test_the_second_may_begin_at_any_call(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, SLOW));
@@ -62,7 +61,7 @@ static void test_any_second(void **state)
 	assert_true(call(1300000, USER, SLOW));
 }
 
-static void test_one_never(void **state)
+static void test_one_slow_call_never_cuts_off(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, 3600 * UINT64_C(1000000)));
@@ -71,7 +70,7 @@ static void test_one_never(void **state)
 	assert_false(meter_is_out(&meter, USER));
 }
 
-static void test_two_never(void **state)
+static void test_two_slow_calls_never_cut_off(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, UINT64_MAX / 4));
@@ -79,7 +78,7 @@ static void test_two_never(void **state)
 	assert_false(meter_is_out(&meter, USER));
 }
 
-static void test_root_never(void **state)
+static void test_root_is_never_cut_off(void **state)
 {
 	(void)state;
 	for (uint64_t i = 0; i < 1000; i++)
@@ -87,7 +86,7 @@ static void test_root_never(void **state)
 	assert_false(meter_is_out(&meter, ROOT));
 }
 
-static void test_users_apart(void **state)
+static void test_users_are_counted_apart(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, SLOW));
@@ -106,7 +105,7 @@ static void cut_off(uint64_t at)
 	assert_true(call(at, USER, SLOW));
 }
 
-static void test_how_long(void **state)
+static void test_being_cut_off_ends_in_time(void **state)
 {
 	(void)state;
 	cut_off(7);
@@ -120,8 +119,10 @@ static void test_how_long(void **state)
 	assert_true(call(10 + METER_OUT_US, USER, SLOW));
 }
 
-/* The calls that end its connections are slow too: no second line in the log, but more time out. */
-static void test_slow_while_out(void **state)
+/*
+ * The calls that end its connections are slow too. They add time, but no second line in the log.
+ */
+static void test_slow_calls_while_cut_off_extend_it(void **state)
 {
 	(void)state;
 	cut_off(0);
@@ -130,8 +131,8 @@ static void test_slow_while_out(void **state)
 	assert_true(meter_is_out(&meter, USER));
 }
 
-/* Slow calls that are less than an eighth of what all calls took are stolen time. */
-static void test_eighth_share(void **state)
+/* Slow calls that take less than an eighth of the time of all calls count as stolen time. */
+static void test_less_than_an_eighth_of_the_time_never_cuts_off(void **state)
 {
 	uint64_t spent = 0;
 
@@ -148,7 +149,7 @@ static void test_eighth_share(void **state)
 	assert_true(call(400, USER, SLOW));
 }
 
-static void test_share_of_its_own_second(void **state)
+static void test_calls_of_an_earlier_second_excuse_nothing(void **state)
 {
 	(void)state;
 	assert_false(call(0, USER, SLOW));
@@ -160,8 +161,8 @@ static void test_share_of_its_own_second(void **state)
 	assert_true(call(2000002, USER, SLOW));
 }
 
-/* Users whose calls are slow once each take the places; who is cut off keeps its own. */
-static void test_places(void **state)
+/* Many users with one slow call each take the slots. A user that is cut off keeps its own. */
+static void test_a_cut_off_user_keeps_its_slot(void **state)
 {
 	(void)state;
 	cut_off(0);
@@ -174,38 +175,39 @@ static void test_places(void **state)
 }
 
 /* Calls are measured for a second after a slice that took too long. */
-static void test_when_measured(void **state)
+static void test_calls_are_measured_after_a_long_slice(void **state)
 {
 	(void)state;
 	meter_slice_end(&meter, START + METER_SLOW_US);
 	meter_begin(&meter);
-	assert_true(meter.began == 0);
+	assert_true(meter.call_began == 0);
 	meter_slice_end(&meter, START + METER_SLOW_US + 1);
 	meter_begin(&meter);
-	assert_true(meter.began != 0);
+	assert_true(meter.call_began != 0);
 	assert_false(meter_end(&meter, USER));
 	meter_slice_begin(&meter, START + METER_SLOW_US + METER_WINDOW_US + 1);
 	meter_begin(&meter);
-	assert_true(meter.began == 0);
+	assert_true(meter.call_began == 0);
 	assert_false(meter_end(&meter, USER));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_three_within_a_second, setup),
-		cmocka_unit_test_setup(test_not_within_a_second, setup),
-		cmocka_unit_test_setup(test_any_second, setup),
-		cmocka_unit_test_setup(test_one_never, setup),
-		cmocka_unit_test_setup(test_two_never, setup),
-		cmocka_unit_test_setup(test_root_never, setup),
-		cmocka_unit_test_setup(test_users_apart, setup),
-		cmocka_unit_test_setup(test_how_long, setup),
-		cmocka_unit_test_setup(test_slow_while_out, setup),
-		cmocka_unit_test_setup(test_eighth_share, setup),
-		cmocka_unit_test_setup(test_share_of_its_own_second, setup),
-		cmocka_unit_test_setup(test_places, setup),
-		cmocka_unit_test_setup(test_when_measured, setup),
+		cmocka_unit_test_setup(test_three_slow_calls_within_a_second_cut_off, setup),
+		cmocka_unit_test_setup(
+			test_slow_calls_over_more_than_a_second_do_not_cut_off, setup),
+		cmocka_unit_test_setup(test_the_second_may_begin_at_any_call, setup),
+		cmocka_unit_test_setup(test_one_slow_call_never_cuts_off, setup),
+		cmocka_unit_test_setup(test_two_slow_calls_never_cut_off, setup),
+		cmocka_unit_test_setup(test_root_is_never_cut_off, setup),
+		cmocka_unit_test_setup(test_users_are_counted_apart, setup),
+		cmocka_unit_test_setup(test_being_cut_off_ends_in_time, setup),
+		cmocka_unit_test_setup(test_slow_calls_while_cut_off_extend_it, setup),
+		cmocka_unit_test_setup(test_less_than_an_eighth_of_the_time_never_cuts_off, setup),
+		cmocka_unit_test_setup(test_calls_of_an_earlier_second_excuse_nothing, setup),
+		cmocka_unit_test_setup(test_a_cut_off_user_keeps_its_slot, setup),
+		cmocka_unit_test_setup(test_calls_are_measured_after_a_long_slice, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

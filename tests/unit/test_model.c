@@ -580,25 +580,25 @@ static void model_run(const char *name, uint64_t seed, uint32_t max_timers)
 	free(run.model);
 }
 
-static void test_few_timers(void **state)
+static void test_worker_does_what_the_model_says_with_few_timers(void **state)
 {
 	(void)state;
 	model_run("few timers", 11, 12);
 }
 
-static void test_some_timers(void **state)
+static void test_worker_does_what_the_model_says_with_some_timers(void **state)
 {
 	(void)state;
 	model_run("some timers", 12, 60);
 }
 
-static void test_many_timers(void **state)
+static void test_worker_does_what_the_model_says_with_many_timers(void **state)
 {
 	(void)state;
 	model_run("many timers", 13, MODEL_TIMERS);
 }
 
-static void test_many_timers_again(void **state)
+static void test_worker_does_what_the_model_says_with_many_timers_again(void **state)
 {
 	(void)state;
 	model_run("many timers again", 14, MODEL_TIMERS);
@@ -607,10 +607,10 @@ static void test_many_timers_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_few_timers),
-		cmocka_unit_test(test_some_timers),
-		cmocka_unit_test(test_many_timers),
-		cmocka_unit_test(test_many_timers_again),
+		cmocka_unit_test(test_worker_does_what_the_model_says_with_few_timers),
+		cmocka_unit_test(test_worker_does_what_the_model_says_with_some_timers),
+		cmocka_unit_test(test_worker_does_what_the_model_says_with_many_timers),
+		cmocka_unit_test(test_worker_does_what_the_model_says_with_many_timers_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

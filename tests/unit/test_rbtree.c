@@ -315,25 +315,25 @@ static void random_run(const char *name, uint64_t seed, int trees, uint32_t coun
 	free(f);
 }
 
-static void test_random_small(void **state)
+static void test_small_trees_stay_valid_under_random_changes(void **state)
 {
 	(void)state;
 	random_run("random_small", 1, 1, 12, 100000, 1);
 }
 
-static void test_random(void **state)
+static void test_trees_stay_valid_under_random_changes(void **state)
 {
 	(void)state;
 	random_run("random", 2, 1, 300, 100000, 1);
 }
 
-static void test_random_large(void **state)
+static void test_large_trees_stay_valid_under_random_changes(void **state)
 {
 	(void)state;
 	random_run("random_large", 3, 1, NODES_MAX, 100000, 100);
 }
 
-static void test_two_trees_over_one_array(void **state)
+static void test_two_trees_share_one_array(void **state)
 {
 	(void)state;
 	random_run("two_trees", 4, 2, 200, 100000, 1);
@@ -362,7 +362,7 @@ static uint64_t due_in_order(enum order order, uint64_t i, uint64_t n)
 }
 
 /* Filled in one order of dues, with latest in another, and emptied from each end. */
-static void test_orders(void **state)
+static void test_trees_stay_valid_in_every_order_of_dues_and_latests(void **state)
 {
 	const uint32_t n = 500;
 
@@ -391,7 +391,7 @@ static void test_orders(void **state)
 }
 
 /* Each node of each small tree is erased once, from each order of insertion of up to six. */
-static void test_every_small_tree(void **state)
+static void test_every_removal_from_every_small_tree(void **state)
 {
 	(void)state;
 	for (uint32_t n = 1; n <= 6; n++) {
@@ -419,7 +419,7 @@ static void test_every_small_tree(void **state)
 }
 
 /* As many come after as many as there may be, and go in any order. */
-static void test_append(void **state)
+static void test_append_of_a_run_equals_single_insertions(void **state)
 {
 	struct dice dice = dice_new("append", 5);
 
@@ -442,7 +442,7 @@ static void test_append(void **state)
 		}
 }
 
-static void test_empty(void **state)
+static void test_empty_tree_has_no_ends(void **state)
 {
 	struct rbnode nodes[2];
 	struct rbtree tree = {0};
@@ -463,14 +463,14 @@ static void test_empty(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_every_small_tree),
-		cmocka_unit_test(test_orders),
-		cmocka_unit_test(test_append),
-		cmocka_unit_test(test_random_small),
-		cmocka_unit_test(test_random),
-		cmocka_unit_test(test_random_large),
-		cmocka_unit_test(test_two_trees_over_one_array),
+		cmocka_unit_test(test_empty_tree_has_no_ends),
+		cmocka_unit_test(test_every_removal_from_every_small_tree),
+		cmocka_unit_test(test_trees_stay_valid_in_every_order_of_dues_and_latests),
+		cmocka_unit_test(test_append_of_a_run_equals_single_insertions),
+		cmocka_unit_test(test_small_trees_stay_valid_under_random_changes),
+		cmocka_unit_test(test_trees_stay_valid_under_random_changes),
+		cmocka_unit_test(test_large_trees_stay_valid_under_random_changes),
+		cmocka_unit_test(test_two_trees_share_one_array),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

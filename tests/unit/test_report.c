@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon tells about itself: the list, piece by piece over many places and while timers
- * come and go; who may see what; the counters; and the quantiles of lateness, against exact ones.
+ * What the daemon tells about itself: the list, which takes several requests and goes on while
+ * timers come and go; who may see what; and the counters of the status.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "dice.h"
-#include "histogram.h"
 #include "match.h"
 #include "world.h"
 
@@ -21,7 +20,7 @@
 
 static int setup(void **state)
 {
-	struct limits limits = world_limits(3 * MATCH_PLACES, 16);
+	struct limits limits = world_limits(3 * MATCH_SLOTS, 16);
 
 	*state = world_new(&limits);
 	return 0;
@@ -54,7 +53,7 @@ static void expect_refused(
 }
 
 /* A request looks at so many places and no more, whoever's they are. */
-static void test_a_list_over_many_places(void **state)
+static void test_a_list_looks_at_a_bounded_number_of_slots(void **state)
 {
 	struct world *world = *state;
 	uint32_t other = world_connect(world, OTHER), session = world_connect(world, USER);
@@ -62,7 +61,7 @@ static void test_a_list_over_many_places(void **state)
 	unsigned int pieces = 0, found = 0;
 	struct proto_listed listed;
 
-	for (uint32_t i = 0; i < 2 * MATCH_PLACES + 100; i++)
+	for (uint32_t i = 0; i < 2 * MATCH_SLOTS + 100; i++)
 		world_timer(world, other, 0, 10);
 	id = world_timer(world, session, 0, 10);
 	do {
@@ -70,7 +69,7 @@ static void test_a_list_over_many_places(void **state)
 
 		cursor = piece(world, session, 0, cursor);
 		if (cursor)
-			assert_int_equal(cursor, before + MATCH_PLACES);
+			assert_int_equal(cursor, before + MATCH_SLOTS);
 		found += world->answer.count;
 		pieces++;
 	} while (cursor);
@@ -81,7 +80,7 @@ static void test_a_list_over_many_places(void **state)
 }
 
 /* And an answer holds as many timers as fit. */
-static void test_a_list_of_many_timers(void **state)
+static void test_a_list_of_many_timers_is_complete(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -100,7 +99,7 @@ static void test_a_list_of_many_timers(void **state)
 }
 
 /* A timer that lives throughout is listed once, whatever happens to others between two pieces. */
-static void test_a_list_while_timers_come_and_go(void **state)
+static void test_a_list_has_every_timer_that_stays(void **state)
 {
 	struct dice dice = dice_new("come and go", 31);
 	struct world *world = *state;
@@ -142,7 +141,7 @@ static void test_a_list_while_timers_come_and_go(void **state)
 	free(seen);
 }
 
-static void test_cursors_that_nobody_gave(void **state)
+static void test_forged_cursors_are_harmless(void **state)
 {
 	static const uint64_t cursors[] = {2, 3, 1000000, ARENA_TIMERS_MAX, UINT32_MAX,
 		UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_MAX - 1, UINT64_MAX};
@@ -160,7 +159,7 @@ static void test_cursors_that_nobody_gave(void **state)
 	}
 }
 
-static void test_who_may_see_what(void **state)
+static void test_only_root_sees_timers_of_others(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), friend = world_connect(world, USER);
@@ -191,7 +190,7 @@ static void test_who_may_see_what(void **state)
 	assert_int_equal(world_list(world, other, 0, listed, 8), 0);
 }
 
-static void test_time_left(void **state)
+static void test_listed_time_left_is_due_minus_now(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -226,7 +225,7 @@ static void test_time_left(void **state)
 }
 
 /* A label belongs to its timer, not to the place. */
-static void test_labels(void **state)
+static void test_labels_are_listed(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -246,7 +245,7 @@ static void test_labels(void **state)
 	assert_memory_equal(listed.label, full, sizeof(full));
 }
 
-static void test_status(void **state)
+static void test_status_counts_what_happened(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), silent;
@@ -290,7 +289,7 @@ static void test_status(void **state)
 }
 
 /* Another than root sees nothing of others, but how late the service is. */
-static void test_status_of_users(void **state)
+static void test_status_counts_per_user(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER), root = world_connect(world, 0);
@@ -327,7 +326,7 @@ static void test_status_of_users(void **state)
 }
 
 /* What a user has done is known after the last client has gone, and after a restart. */
-static void test_status_is_remembered(void **state)
+static void test_status_counts_survive_a_restart(void **state)
 {
 	struct world *world = *state;
 	struct worker *w = &world->worker;
@@ -361,118 +360,21 @@ static void test_status_is_remembered(void **state)
 	assert_int_equal(world_status(world, session).registered, 0);
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-/* At or above the exact one, which is that of the rank rounded up, and no more than 6.25 % above.
- * */
-static void check_quantile(
-	const struct counters *counters, const uint64_t *sorted, size_t n, unsigned int percent)
-{
-	size_t rank = (n * percent + 99) / 100;
-	uint64_t exact = sorted[rank ? rank - 1 : 0];
-	uint64_t reported = histogram_quantile(counters, percent);
-
-	assert_true(reported >= exact);
-	assert_true(reported - exact <= exact / 16);
-	assert_true(reported <= counters->late_max);
-}
-
-static void test_quantiles_against_exact_ones(void **state)
-{
-	struct dice dice = dice_new("quantiles", 32);
-
-	(void)state;
-	for (int round = 0; round < 400; round++) {
-		struct counters counters = {0};
-		uint64_t late[1000];
-		size_t n = 1 + (size_t)dice_below(&dice, 1000);
-		unsigned int spread = 1 + (unsigned int)dice_below(&dice, 64);
-
-		for (size_t i = 0; i < n; i++) {
-			/* As many of each magnitude. */
-			late[i] = dice_any(&dice) >> (64 - 1 - dice_below(&dice, spread));
-			histogram_add(&counters, late[i]);
-		}
-		qsort(late, n, sizeof(late[0]), by_value);
-		assert_int_equal(counters.late_max, late[n - 1]);
-		for (unsigned int percent = 1; percent <= 100; percent++)
-			check_quantile(&counters, late, n, percent);
-	}
-}
-
-/* Around each bound between two steps of the histogram. */
-static void test_quantiles_of_one(void **state)
-{
-	struct counters none = {0};
-
-	(void)state;
-	assert_int_equal(histogram_quantile(&none, 50), 0);
-	for (unsigned int bit = 0; bit < 64; bit++)
-		for (uint64_t step = 16; step < 32; step++)
-			for (uint64_t off = 0; off < 3; off++) {
-				struct counters counters = {0};
-				uint64_t late = (step << 59 >> (63 - bit)) + off - 1;
-
-				histogram_add(&counters, late);
-				/* It is the greatest too, which bounds it. */
-				assert_int_equal(histogram_quantile(&counters, 50), late);
-				histogram_add(&counters, UINT64_MAX);
-				check_quantile(&counters, (uint64_t[]){late, UINT64_MAX}, 2, 50);
-			}
-}
-
-/* What the wakes say and what the status says is the same lateness. */
-static void test_lateness_of_wakes(void **state)
-{
-	struct dice dice = dice_new("lateness", 33);
-	struct world *world = *state;
-	uint32_t session = world_connect(world, USER);
-	uint64_t *late = calloc(MOST, sizeof(*late));
-	struct proto_status_answer status;
-
-	assert_non_null(late);
-	for (int i = 0; i < MOST; i++)
-		world_timer(world, session, (uint8_t)(i % PROTO_CLOCKS), dice_below(&dice, 100000));
-	while (world->n_events < MOST) {
-		world_pass(world, dice_below(&dice, 3000));
-		world_turn(world);
-	}
-	for (int i = 0; i < MOST; i++)
-		late[i] = world->events[i].wake.late;
-	qsort(late, MOST, sizeof(late[0]), by_value);
-	status = world_status(world, session);
-	assert_int_equal(status.late_max, late[MOST - 1]);
-	check_quantile(&world->worker.arena.header->counters, late, MOST, 50);
-	assert_int_equal(
-		status.late_p50, histogram_quantile(&world->worker.arena.header->counters, 50));
-	assert_int_equal(
-		status.late_p99, histogram_quantile(&world->worker.arena.header->counters, 99));
-	free(late);
-}
-
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_a_list_over_many_places),
-		TEST(test_a_list_of_many_timers),
-		TEST(test_a_list_while_timers_come_and_go),
-		TEST(test_cursors_that_nobody_gave),
-		TEST(test_who_may_see_what),
-		TEST(test_time_left),
-		TEST(test_labels),
-		TEST(test_status),
-		TEST(test_status_of_users),
-		TEST(test_status_is_remembered),
-		cmocka_unit_test(test_quantiles_against_exact_ones),
-		cmocka_unit_test(test_quantiles_of_one),
-		TEST(test_lateness_of_wakes),
+		TEST(test_a_list_looks_at_a_bounded_number_of_slots),
+		TEST(test_a_list_of_many_timers_is_complete),
+		TEST(test_a_list_has_every_timer_that_stays),
+		TEST(test_forged_cursors_are_harmless),
+		TEST(test_only_root_sees_timers_of_others),
+		TEST(test_listed_time_left_is_due_minus_now),
+		TEST(test_labels_are_listed),
+		TEST(test_status_counts_what_happened),
+		TEST(test_status_counts_per_user),
+		TEST(test_status_counts_survive_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,7 @@ static bool drops(struct runs *runs, toytimer_event event)
 	return !runs_take(runs, &event, 10000);
 }
 
-static void test_in_time(void **state)
+static void test_each_wake_in_time_is_a_run(void **state)
 {
 	struct runs runs = {.period = P};
 	uint64_t due = 7;
@@ -43,7 +43,7 @@ static void test_in_time(void **state)
 	assert_int_equal(runs.completed, 2);
 }
 
-static void test_behind(void **state)
+static void test_periods_missed_during_a_run_merge_into_one(void **state)
 {
 	struct runs runs = {.period = P};
 	uint64_t due;
@@ -59,7 +59,7 @@ static void test_behind(void **state)
 }
 
 /* The wake that was sent before has the due that the timer is re-armed to. */
-static void test_same_due(void **state)
+static void test_the_same_due_runs_once(void **state)
 {
 	struct runs runs = {.period = P};
 	uint64_t due;
@@ -73,7 +73,7 @@ static void test_same_due(void **state)
 	takes(&runs, wake(1100, 2, 0), 1320, 1200, 1, 120); /* the first of its periods had a run */
 }
 
-static void test_last(void **state)
+static void test_the_last_wake_makes_one_run(void **state)
 {
 	struct runs runs = {.period = P};
 
@@ -83,7 +83,7 @@ static void test_last(void **state)
 	assert_true(drops(&runs, wake(1400, 0, 1)));
 }
 
-static void test_ends(void **state)
+static void test_dues_at_the_ends_of_the_clock_are_kept(void **state)
 {
 	struct runs runs = {0};
 	uint64_t due;
@@ -100,11 +100,11 @@ static void test_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_in_time),
-		cmocka_unit_test(test_behind),
-		cmocka_unit_test(test_same_due),
-		cmocka_unit_test(test_last),
-		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_each_wake_in_time_is_a_run),
+		cmocka_unit_test(test_periods_missed_during_a_run_merge_into_one),
+		cmocka_unit_test(test_the_same_due_runs_once),
+		cmocka_unit_test(test_the_last_wake_makes_one_run),
+		cmocka_unit_test(test_dues_at_the_ends_of_the_clock_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

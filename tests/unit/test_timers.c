@@ -120,7 +120,7 @@ static void test_due_in_the_past_with_a_period_counts_what_it_missed(void **stat
 	assert_int_equal(worker_next(&world->worker, PROTO_CLOCK_MONOTONIC), WORLD_MONOTONIC + 5);
 }
 
-static void test_year_2200(void **state)
+static void test_a_due_in_the_year_2200_is_kept(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -137,7 +137,7 @@ static void test_year_2200(void **state)
 	assert_int_equal(world->events[0].wake.late, 0);
 }
 
-static void test_last_instant(void **state)
+static void test_a_due_at_the_last_instant_is_kept(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -211,7 +211,7 @@ static void test_count_without_period_is_refused(void **state)
 	refuse(world, session, &r, PROTO_E_COUNT);
 }
 
-static void test_count_of_wakes(void **state)
+static void test_a_series_ends_after_its_count_of_wakes(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -285,7 +285,7 @@ static void test_period_does_not_drift(void **state)
 	}
 }
 
-static void test_slack_over_half_the_range(void **state)
+static void test_slack_over_half_the_range_is_kept(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -328,7 +328,7 @@ static void test_slack_past_the_end_never_rings(void **state)
 	}
 }
 
-static void test_slack_past_the_end_with_a_period(void **state)
+static void test_slack_past_the_end_with_a_period_still_fires(void **state)
 {
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
@@ -403,138 +403,6 @@ static void test_periodic_meets_equal_dues_in_order_of_registration(void **state
 		assert_int_equal(world->events[i].wake.id, ids[i]);
 }
 
-static void test_rearm_keeps_id_cookie_label_and_place(void **state)
-{
-	struct world *world = *state;
-	uint32_t session = world_connect(world, USER);
-	struct proto_register r = {.due = WORLD_MONOTONIC + 20, .label = "tea", .cookie = 7};
-	uint64_t first = accept(world, session, &r).id, second = accept(world, session, &r).id;
-	struct proto_rearm rearm = {.id = first, .due = WORLD_MONOTONIC + 30};
-	struct proto_listed listed[2];
-
-	assert_int_equal(world_rearm(world, session, &rearm).due, rearm.due);
-	rearm.due = 20;
-	rearm.flags = PROTO_RELATIVE;
-	assert_int_equal(world_rearm(world, session, &rearm).due, r.due);
-	assert_int_equal(world_list(world, session, 0, listed, 2), 2);
-	assert_string_equal(listed[0].label, "tea");
-	world_pass(world, 20);
-	expect(world, 2);
-	expect_wake(world, 0, first, 1, true);
-	expect_wake(world, 1, second, 1, true);
-	assert_int_equal(world->events[0].wake.cookie, 7);
-}
-
-static void test_rearm_counts_anew(void **state)
-{
-	struct world *world = *state;
-	uint32_t session = world_connect(world, USER);
-	struct proto_register r = {.due = 10, .every = 10, .count = 2, .flags = PROTO_RELATIVE};
-	uint64_t id = accept(world, session, &r).id;
-	struct proto_rearm rearm = {
-		.id = id, .due = 10, .every = 10, .count = 2, .flags = PROTO_RELATIVE};
-	struct proto_listed listed;
-
-	world_pass(world, 10);
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, false);
-	world_rearm(world, session, &rearm);
-	assert_int_equal(world_list(world, session, 0, &listed, 1), 1);
-	assert_int_equal(listed.fired, 1);
-	for (uint32_t number = 2; number <= 3; number++) {
-		world_pass(world, 10);
-		expect(world, 1);
-		expect_wake(world, 0, id, number, number == 3);
-	}
-}
-
-/* Wakes so far and a new count may not fit together in what counts them. */
-static void test_rearm_with_the_greatest_count(void **state)
-{
-	struct world *world = *state;
-	uint32_t session = world_connect(world, USER);
-	struct proto_register r = {.due = 10, .every = 10, .flags = PROTO_RELATIVE};
-	uint64_t id = accept(world, session, &r).id;
-	struct proto_rearm rearm = {.id = id, .due = 10, .every = 10, .count = UINT32_MAX};
-
-	world_pass(world, 10);
-	expect(world, 1);
-	rearm.flags = PROTO_RELATIVE;
-	assert_int_equal(world_rearm(world, session, &rearm).status, PROTO_OK);
-	for (uint32_t number = 2; number < 10; number++) {
-		world_pass(world, 10);
-		expect(world, 1);
-		expect_wake(world, 0, id, number, false);
-	}
-}
-
-static void test_rearm_turns_a_series_into_one_wake(void **state)
-{
-	struct world *world = *state;
-	uint32_t session = world_connect(world, USER);
-	struct proto_register r = {.due = 10, .every = 10, .flags = PROTO_RELATIVE};
-	uint64_t id = accept(world, session, &r).id;
-	struct proto_rearm rearm = {.id = id, .due = WORLD_MONOTONIC + 50, .slack = 5};
-
-	world_pass(world, 10);
-	expect(world, 1);
-	world_rearm(world, session, &rearm);
-	assert_int_equal(worker_next(&world->worker, 0), WORLD_MONOTONIC + 55);
-	world_pass(world, 45);
-	expect(world, 1);
-	expect_wake(world, 0, id, 2, true);
-	assert_int_equal(world_rearm(world, session, &rearm).status, PROTO_E_NO_SUCH_TIMER);
-}
-
-static void test_rearm_refused_changes_nothing(void **state)
-{
-	struct world *world = *state;
-	uint32_t session = world_connect(world, USER);
-	uint64_t id = world_timer(world, session, PROTO_CLOCK_BOOTTIME, 10);
-	struct proto_rearm rearm = {.id = id, .due = PROTO_FOREVER};
-
-	assert_int_equal(world_rearm(world, session, &rearm).status, PROTO_E_RANGE);
-	rearm.due = UINT64_MAX - WORLD_BOOTTIME;
-	rearm.flags = PROTO_RELATIVE;
-	assert_int_equal(world_rearm(world, session, &rearm).status, PROTO_E_RANGE);
-	rearm = (struct proto_rearm){.id = id, .due = 1, .count = 2};
-	assert_int_equal(world_rearm(world, session, &rearm).status, PROTO_E_COUNT);
-	rearm = (struct proto_rearm){.id = id, .due = 1, .flags = PROTO_WAKE_SYSTEM};
-	assert_int_equal(world_rearm(world, session, &rearm).status, PROTO_E_FLAGS);
-	world_pass(world, 10);
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, true);
-}
-
-static void test_a_refused_record_leaves_its_batch_mates(void **state)
-{
-	struct world *world = *state;
-	uint32_t session = world_connect(world, USER);
-	struct proto_register r[4] = {
-		{.due = WORLD_MONOTONIC + 1},
-		{.due = PROTO_FOREVER},
-		{.due = WORLD_MONOTONIC + 1, .clock = PROTO_CLOCKS},
-		{.due = WORLD_MONOTONIC + 1},
-	};
-	static const enum proto_status wanted[4] = {
-		PROTO_OK, PROTO_E_RANGE, PROTO_E_CLOCK, PROTO_OK};
-	struct proto_registered answers[4];
-	enum proto_status status;
-
-	world_request(world, session, PROTO_REGISTER, r, 4, 0);
-	for (uint32_t i = 0; i < 4; i++) {
-		world_answer(world, i, &answers[i]);
-		assert_int_equal(answers[i].status, wanted[i]);
-	}
-	assert_int_equal(worker_take_refusals(&world->worker, &status), 2);
-	assert_int_equal(status, PROTO_E_CLOCK);
-	assert_int_equal(worker_take_refusals(&world->worker, &status), 0);
-	world_pass(world, 1);
-	expect(world, 2);
-	expect_wake(world, 0, answers[0].id, 1, true);
-	expect_wake(world, 1, answers[3].id, 1, true);
-}
-
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -543,28 +411,22 @@ int main(void)
 		TEST(test_due_in_the_past_fires_at_once),
 		TEST(test_due_zero_fires_at_once),
 		TEST(test_due_in_the_past_with_a_period_counts_what_it_missed),
-		TEST(test_year_2200),
-		TEST(test_last_instant),
+		TEST(test_a_due_in_the_year_2200_is_kept),
+		TEST(test_a_due_at_the_last_instant_is_kept),
 		TEST(test_due_forever_is_refused),
 		TEST(test_relative_due_past_the_end_is_refused),
 		TEST(test_no_period_means_one_wake),
 		TEST(test_count_without_period_is_refused),
-		TEST(test_count_of_wakes),
+		TEST(test_a_series_ends_after_its_count_of_wakes),
 		TEST(test_count_is_of_wakes_not_of_periods),
 		TEST(test_period_without_count_has_no_end),
 		TEST(test_period_does_not_drift),
-		TEST(test_slack_over_half_the_range),
+		TEST(test_slack_over_half_the_range_is_kept),
 		TEST(test_slack_past_the_end_never_rings),
-		TEST(test_slack_past_the_end_with_a_period),
+		TEST(test_slack_past_the_end_with_a_period_still_fires),
 		TEST(test_next_due_past_the_end_ends_the_series),
 		TEST(test_equal_dues_fire_in_order_of_registration),
 		TEST(test_periodic_meets_equal_dues_in_order_of_registration),
-		TEST(test_rearm_keeps_id_cookie_label_and_place),
-		TEST(test_rearm_counts_anew),
-		TEST(test_rearm_with_the_greatest_count),
-		TEST(test_rearm_turns_a_series_into_one_wake),
-		TEST(test_rearm_refused_changes_nothing),
-		TEST(test_a_refused_record_leaves_its_batch_mates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

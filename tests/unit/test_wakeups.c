@@ -140,7 +140,7 @@ static void check_wakes(struct round *round)
 }
 
 /* All is known beforehand: exactly as few. */
-static void test_as_few_as_the_offline_optimum(void **state)
+static void test_wakeups_are_as_few_as_the_offline_optimum(void **state)
 {
 	struct dice dice = dice_new("offline", 21);
 	uint64_t rings = 0, wakes = 0;
@@ -178,7 +178,7 @@ static int by_registration(const void *a, const void *b)
 
 /* Timers come one by one, each before it is due: what is not known yet costs no ring either. (It
  * may save some: a daemon that is awake for a request sends what is due.) */
-static void test_no_more_when_timers_come_one_by_one(void **state)
+static void test_wakeups_are_no_more_when_timers_come_one_by_one(void **state)
 {
 	struct dice dice = dice_new("online", 22);
 
@@ -210,7 +210,7 @@ static void test_no_more_when_timers_come_one_by_one(void **state)
 }
 
 /* A client that does not read has nobody woken for it, however many of its timers are due. */
-static void test_none_for_a_client_that_does_not_read(void **state)
+static void test_no_wakeup_for_a_client_that_does_not_read(void **state)
 {
 	struct dice dice = dice_new("stalled", 23);
 	struct round *round = round_new(&dice);
@@ -237,9 +237,9 @@ static void test_none_for_a_client_that_does_not_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_as_few_as_the_offline_optimum),
-		cmocka_unit_test(test_no_more_when_timers_come_one_by_one),
-		cmocka_unit_test(test_none_for_a_client_that_does_not_read),
+		cmocka_unit_test(test_wakeups_are_as_few_as_the_offline_optimum),
+		cmocka_unit_test(test_wakeups_are_no_more_when_timers_come_one_by_one),
+		cmocka_unit_test(test_no_wakeup_for_a_client_that_does_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

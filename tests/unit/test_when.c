@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of client-lib/ctl/when.h with tables: texts that are accepted and their values, texts that are
- * refused and the word in the error, and formatting. A formatted value must parse to the same value.
- * compare_when compares thousands of texts with systemd; these tests do not need systemd.
+ * Tests of client-lib/ctl/when.h with tables: texts that are accepted and their values, texts that
+ * are refused and the word in the error, and formatting. A formatted value must parse to the same
+ * value. compare_when compares thousands of texts with systemd; these tests do not need systemd.
  * test_when_words.c tests English words, test_when_zone.c time zones.
  */
 #include <errno.h>
@@ -400,7 +400,8 @@ static void test_format_timestamps(void **state)
 	assert_string_equal(FORMAT(WHEN_INFINITY, 0), "-");
 	assert_string_equal(when_format_timestamp(small, sizeof(small), us, WHEN_LOCAL), "Fri 202");
 
-	/* POSIX rules, which need no database. The name of the second does not fit into the buffer. */
+	/* POSIX rules, which need no database. The name of the second does not fit into the
+	 * buffer. */
 	use_zone("ABC-3:30");
 	assert_string_equal(FORMAT(us, WHEN_LOCAL), "Fri 2027-01-01 12:30:30 ABC");
 	assert_string_equal(FORMAT(us, WHEN_UTC), "Fri 2027-01-01 09:00:30 UTC");

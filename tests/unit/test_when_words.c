@@ -378,7 +378,8 @@ static void test_formatted_spans_parse_in_phrases(void **state)
 	}
 }
 
-/* The text of strftime() with any offset parses to its instant. strftime() is an independent oracle. */
+/* The text of strftime() with any offset parses to its instant. strftime() is an independent
+ * oracle. */
 static void test_offsets_round_trip(void **state)
 {
 	static const char *const formats[] = {
@@ -409,8 +410,8 @@ static void test_offsets_round_trip(void **state)
 	}
 }
 
-/* The locale changes nothing: neither one where "I" is not the upper case of "i", nor one with another
- * decimal point. A locale that is not installed is skipped. */
+/* The locale changes nothing: neither one where "I" is not the upper case of "i", nor one with
+ * another decimal point. A locale that is not installed is skipped. */
 static void test_locale_changes_nothing(void **state)
 {
 	static const char *const locales[] = {

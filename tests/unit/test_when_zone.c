@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of client-lib/ctl/when.h in time zones other than UTC: the begin and end of summer time; zones
- * in the text, after which $TZ is as before; failing allocations; unusual zone files. "Now" is always
- * Tue 2026-11-24 08:00:00.123456 UTC.
+ * Tests of client-lib/ctl/when.h in time zones other than UTC: the begin and end of summer time;
+ * zones in the text, after which $TZ is as before; failing allocations; unusual zone files. "Now"
+ * is always Tue 2026-11-24 08:00:00.123456 UTC.
  */
 #include <errno.h>
 #include <limits.h>
@@ -15,8 +15,8 @@
 
 #include "when_expect.h"
 
-/* The linker redirects calls of the tested code to these wrappers (see meson.build). After this many
- * calls, one call fails without memory. Below 0: no call fails. */
+/* The linker redirects calls of the tested code to these wrappers (see meson.build). After this
+ * many calls, one call fails without memory. Below 0: no call fails. */
 static int strdups_until_failure = -1, setenvs_until_failure = -1;
 
 char *__real_strdup(const char *s);
@@ -100,8 +100,8 @@ static void test_begin_and_end_of_summer_time(void **state)
 	expect_instants(always, COUNT(always));
 }
 
-/* A skipped time always moves forward, whatever the zone marks as summer time: Dublin marks winter time
- * as the exception, Samoa skipped a day, other zones changed their offset for good. */
+/* A skipped time always moves forward, whatever the zone marks as summer time: Dublin marks winter
+ * time as the exception, Samoa skipped a day, other zones changed their offset for good. */
 static void test_skipped_time_moves_forward(void **state)
 {
 	static const struct {
@@ -261,7 +261,7 @@ static void test_zone_in_the_text_applies_to_that_text(void **state)
 	assert_null(getenv("TZ"));
 }
 
-/* Without memory, a zone by name fails with -ENOMEM. $TZ is restored, or in the worst case unset. */
+/* Without memory, a zone by name fails with -ENOMEM. $TZ is restored, or at worst unset. */
 static void test_no_memory_restores_tz(void **state)
 {
 	static const struct refused refused = {"18:00 Asia/Tokyo", -ENOMEM, "Asia/Tokyo", "memory"};
@@ -308,8 +308,8 @@ static void put_head(FILE *file, uint32_t transitions, uint32_t types, uint32_t 
 	put_32(file, characters);
 }
 
-/* Writes a zone file (RFC 8536, version 2). All seasons have the same name. After the last season no
- * rule follows, and a C library may then use UTC. */
+/* Writes a zone file (RFC 8536, version 2). All seasons have the same name. After the last season
+ * no rule follows, and a C library may then use UTC. */
 static void write_zone(FILE *file, const struct season *seasons, uint32_t count, const char *name)
 {
 	assert_non_null(file);

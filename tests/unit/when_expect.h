@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared by the test_when*.c files: tables of texts, with their values or the errors that they cause.
- * "Now" is always Tue 2026-11-24 08:00:00.123456 UTC, unless a test says otherwise.
+ * Shared by the test_when*.c files: tables of texts, with their values or the errors that they
+ * cause. "Now" is always Tue 2026-11-24 08:00:00.123456 UTC, unless a test says otherwise.
  */
 #pragma once
 

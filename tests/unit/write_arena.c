@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * write_arena SCENE STORE FILE: writes the arena of a daemon that is killed, as a golden arena for
- * test_golden.c. Every build can write those of its own layout; arenas/README says when to keep them.
+ * test_golden.c. Every build can write those of its own layout; arenas/README says when to keep
+ * them.
  *
- *   rest       STORE is 0: nothing is in hand
- *   register, rearm, cancel
- *              the daemon handles such a packet and is killed at that store to a record
- *   answered   STORE is 0: the packet is committed and its answer was not sent
+ *   rest       STORE is 0: nothing is in hand   register, rearm, cancel              the daemon
+ * handles such a packet and is killed at that store to a record   answered   STORE is 0: the
+ * packet is committed and its answer was not sent
  *
- * The file is text, numbers in hexadecimal. Lines "listed RECORD" have what root's list shows before
- * the packet, as records of timerd-protocol(7) with `left` zeroed. "client SESSION" says who sends
- * the packet, "cancelled ID" which timer root has cancelled without its client being told so far. Then
- * comes the block: an offset and 32 bytes a line, lines of zeroes left out.
+ * The file is text, numbers in hexadecimal. Lines "listed RECORD" have what root's list shows
+ * before the packet, as records of timerd-protocol(7) with `left` zeroed. "client SESSION" says
+ * who sends the packet, "cancelled ID" which timer root has cancelled without its client being
+ * told so far. Then comes the block: an offset and 32 bytes a line, lines of zeroes left out.
  */
 #include <setjmp.h>
 #include <stdarg.h>

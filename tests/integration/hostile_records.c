@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records that are refused, one by one: each gets the status that says why, its batch-mates stand,
- * and the session goes on. A table of records for each request; and what another user may not do.
+ * Records that the daemon refuses one by one. Each gets the status that says why, the other records
+ * of its packet stand, and the session goes on. A table of records for each request, and what
+ * another user may not do.
  */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,18 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon.h"
-#include "vectors.h"
-#include "wire.h"
-#include "witness.h"
+#include "hostile.h"
 
 #define HOUR  UINT64_C(3600000000)
 #define OTHER 31337 /* a uid that nobody has */
 
-static struct test_daemon d;
-static struct witness witness;
-static struct vectors vectors;
-static struct wire wire;
 static bool can_wake_system;
 static unsigned int refusals;
 
@@ -97,7 +90,7 @@ static void expect_status(uint32_t i, enum proto_status want, const char *name)
 	refusals += want != PROTO_OK;
 }
 
-/* The record between two good ones; all of them are dropped with the connection. */
+/* Registers the record between two good ones. All of them go with the connection. */
 static void register_between(
 	const struct proto_register *r, enum proto_status want, const char *name)
 {
@@ -115,14 +108,14 @@ static void register_between(
 	expect_status(2, PROTO_OK, name);
 }
 
-static void test_register(void **state)
+static void test_bad_registrations_are_refused_one_by_one(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < N_RECORDS; i++)
 		register_between(&records[i].r, records[i].status, records[i].name);
 }
 
-static void test_register_every_clock_and_flag(void **state)
+static void test_every_unknown_clock_and_flag_is_refused(void **state)
 {
 	(void)state;
 	for (unsigned int clock = 0; clock < 256; clock++) {
@@ -161,7 +154,7 @@ static enum proto_status status_of(const char *check_name)
 	return PROTO_OK;
 }
 
-static void test_golden_packets(void **state)
+static void test_golden_registrations_get_their_status(void **state)
 {
 	(void)state;
 	for (const struct vector *v = vectors.all; v < vectors.all + vectors.n; v++) {
@@ -220,8 +213,8 @@ static enum proto_status rearm_one(const struct proto_rearm *r)
 	return answer.status;
 }
 
-/* Every id that differs from a live one in one bit, and some that never were. */
-static void test_ids(void **state)
+/* Ids that differ from a live id in one bit, and made up ids. */
+static void test_unknown_ids_are_refused(void **state)
 {
 	uint64_t id = enroll_one(PROTO_RELATIVE), stale = enroll_one(PROTO_RELATIVE);
 
@@ -243,8 +236,8 @@ static void test_ids(void **state)
 	refusals += 64 + 4096 + 4;
 }
 
-/* Twice in one packet: the first wins. */
-static void test_cancel_twice(void **state)
+/* The first record wins. */
+static void test_an_id_twice_in_a_packet_is_cancelled_once(void **state)
 {
 	uint64_t id = enroll_one(PROTO_RELATIVE), ids[] = {id, id, 0, id};
 	struct proto_cancel_answer answer;
@@ -260,8 +253,8 @@ static void test_cancel_twice(void **state)
 	}
 }
 
-/* As many records as a request may have, each refused; the answer is one packet. */
-static void test_largest_packets(void **state)
+/* Each request has as many records as possible, all of them bad. The answer is one packet. */
+static void test_largest_packets_of_bad_records_are_answered(void **state)
 {
 	static const struct proto_register bad = {.due = HOUR, .clock = 7};
 	static const struct proto_rearm rearm = {.due = HOUR};
@@ -286,8 +279,8 @@ static void test_largest_packets(void **state)
 	refusals += 1023 + 4094 + 1637;
 }
 
-/* A refused re-arm leaves the timer as it was: it is still cancelled under its id. */
-static void test_rearm(void **state)
+/* The timer can still be cancelled under its id. */
+static void test_a_refused_rearm_changes_nothing(void **state)
 {
 	const struct {
 		struct proto_rearm r;
@@ -327,7 +320,7 @@ static void expect_list_status(const struct proto_list *list, enum proto_status 
 	refusals += want != PROTO_OK;
 }
 
-static void test_list(void **state)
+static void test_bad_lists_are_refused(void **state)
 {
 	(void)state;
 	for (unsigned int bit = 0; bit < 32; bit++) {
@@ -345,8 +338,8 @@ static void test_list(void **state)
 	}
 }
 
-/* What another user's ids, and lists, look like: like nothing. */
-static void test_other_user(void **state)
+/* Another user's ids and lists tell nothing. */
+static void test_timers_of_another_user_look_unknown(void **state)
 {
 	struct proto_rearm rearm = {.due = 1, .flags = PROTO_RELATIVE};
 	uint64_t id;
@@ -393,9 +386,7 @@ static int begin(void **state)
 {
 	struct proto_hello_answer answer;
 
-	(void)state;
-	daemon_start(&d, "--log-level", "notice", NULL);
-	witness_start(&witness, daemon_socket(&d));
+	hostile_begin(state);
 	wire_open(&wire, daemon_socket(&d));
 	wire_get(&wire, 0, &answer);
 	can_wake_system = answer.capabilities & PROTO_CAN_WAKE_SYSTEM;
@@ -405,40 +396,26 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-	struct witness_report report;
-
-	(void)state;
-	report = witness_stop(&witness);
-	check(report.wakes > 0);
-	print_message("%u refusals; meanwhile %" PRIu64 " wakes, none early, none lost, %" PRIu64
-		      " periods merged, the latest after %" PRIu64 " us\n",
-		refusals, report.wakes, report.missed, report.late_max);
-	check(daemon_stop(&d) == 0);
-	daemon_clean(&d);
+	hostile_end(state);
+	print_message("%u refusals\n", refusals);
 	return 0;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_wire, close_wire)
 
-int main(int argc, char **argv)
+int hostile_records(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_register),
-		TEST(test_register_every_clock_and_flag),
-		TEST(test_golden_packets),
-		TEST(test_ids),
-		TEST(test_cancel_twice),
-		TEST(test_largest_packets),
-		TEST(test_rearm),
-		TEST(test_list),
-		TEST(test_other_user),
+		TEST(test_bad_registrations_are_refused_one_by_one),
+		TEST(test_every_unknown_clock_and_flag_is_refused),
+		TEST(test_golden_registrations_get_their_status),
+		TEST(test_unknown_ids_are_refused),
+		TEST(test_an_id_twice_in_a_packet_is_cancelled_once),
+		TEST(test_largest_packets_of_bad_records_are_answered),
+		TEST(test_a_refused_rearm_changes_nothing),
+		TEST(test_bad_lists_are_refused),
+		TEST(test_timers_of_another_user_look_unknown),
 	};
-	int failed;
 
-	if (argc != 2)
-		return 2;
-	vectors = vectors_read(argv[1]);
-	failed = cmocka_run_group_tests(tests, begin, end);
-	vectors_free(&vectors);
-	return failed;
+	return cmocka_run_group_tests(tests, begin, end);
 }

@@ -145,7 +145,7 @@ static void check(const struct fixture *f, unsigned int tree)
 	assert_int_equal(rbtree_least(nodes, t), n ? nodes[t->first].due : UINT64_MAX);
 }
 
-static void test_places(void **state)
+static void test_bulk_insertion_equals_single_insertions(void **state)
 {
 	struct fixture *f = *state;
 
@@ -170,7 +170,7 @@ static bool taken(struct fixture *f, uint64_t due)
 
 /* What is sixteen or more too late is not for a run, as sorting it would take too long: the run
  * is linked, and it comes by itself. */
-static void test_disorder(void **state)
+static void test_a_run_ends_at_too_much_disorder(void **state)
 {
 	struct fixture *f = *state;
 
@@ -189,8 +189,10 @@ static void test_disorder(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_places, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_disorder, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_bulk_insertion_equals_single_insertions, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_run_ends_at_too_much_disorder, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

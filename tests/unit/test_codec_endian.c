@@ -79,7 +79,7 @@ static void check_layout(
 	assert_int_equal(at, size);
 }
 
-static void test_layouts(void **state)
+static void test_layout_strings_match_the_structs(void **state)
 {
 	const size_t n_kinds = sizeof(kinds) / sizeof(kinds[0]);
 
@@ -103,7 +103,7 @@ static void test_layouts(void **state)
 }
 
 /* The same numbers come out of a packet turned around, and the same packet out of them. */
-static void test_golden_packets_turned(void **state)
+static void test_big_endian_codec_reads_and_writes_golden_packets(void **state)
 {
 	static uint8_t turned[PROTO_PACKET_MAX], written[PROTO_PACKET_MAX];
 
@@ -145,8 +145,8 @@ static void test_golden_packets_turned(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layouts),
-		cmocka_unit_test(test_golden_packets_turned),
+		cmocka_unit_test(test_layout_strings_match_the_structs),
+		cmocka_unit_test(test_big_endian_codec_reads_and_writes_golden_packets),
 	};
 	int failed;
 

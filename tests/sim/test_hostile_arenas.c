@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arenas as no process of ours leaves them: of another layout, with bytes flipped, with links in
- * circles, with numbers that lead outside, with counts that lie. None is given to the worker that
- * has not been through adoption; each has to be refused, or to end in a state that is sound and
- * serves; and what the damage did not touch has to be there still.
+ * Arenas that no daemon of ours leaves behind: of another layout, with flipped bits, with links in
+ * cycles or to the outside, with wrong counts. The worker gets each of them only through adoption.
+ * Adoption must refuse the arena, or turn it into a valid one that serves clients and still has
+ * every record that was not damaged.
  *
- * The block lies between two pages that nobody may touch, and each case has a time in which to end.
+ * The block lies between two pages that nobody may touch. Each case has a time limit.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -37,7 +37,7 @@ static _Noreturn void fail(const struct arenas *a, const char *fault)
 	exit(1);
 }
 
-/* An arena in the midst of its life; a different one for each seed. */
+/* An arena with timers and sessions of all kinds. Each seed gives a different one. */
 static void fresh(struct arenas *a, uint64_t seed)
 {
 	a->seed = seed;
@@ -150,7 +150,7 @@ static void adopt_it(struct arenas *a)
 		fail(a, fault);
 }
 
-static void test_intact(struct arenas *a)
+static void test_an_intact_arena_is_adopted_whole(struct arenas *a)
 {
 	uint64_t refused = a->refused, dropped = a->dropped;
 
@@ -162,7 +162,7 @@ static void test_intact(struct arenas *a)
 		fail(a, "an arena that nothing had touched was refused, or lost a record");
 }
 
-static void test_foreign(struct arenas *a)
+static void test_arenas_of_other_layouts_are_refused(struct arenas *a)
 {
 	uint64_t adopted = a->adopted;
 	struct arena_header *h = (struct arena_header *)a->block;
@@ -226,7 +226,7 @@ static size_t some_place(struct arenas *a)
 	return at;
 }
 
-static void test_flips(struct arenas *a)
+static void test_flipped_bytes_damage_nothing_else(struct arenas *a)
 {
 	for (uint64_t seed = 1; seed <= 20000; seed++) {
 		fresh(a, seed % 100);
@@ -241,7 +241,7 @@ static void test_flips(struct arenas *a)
 }
 
 /* One bit in each byte of an arena that means something. */
-static void test_every_bit(struct arenas *a)
+static void test_a_flipped_bit_damages_nothing_else(struct arenas *a)
 {
 	const struct arena *was = &a->was;
 
@@ -276,7 +276,7 @@ static uint32_t some_index(struct arenas *a)
 }
 
 /* Every link to anywhere: trees and lists in circles, into each other, and outside. */
-static void test_links(struct arenas *a)
+static void test_links_to_anywhere_are_not_followed(struct arenas *a)
 {
 	for (uint64_t seed = 1; seed <= 3000; seed++) {
 		struct arena arena;
@@ -309,7 +309,7 @@ static void test_links(struct arenas *a)
 		for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 			h->watched[clock] = (struct rbtree){
 				some_index(a), some_index(a), some_index(a)};
-		h->timers_left = some_index(a);
+		h->timers_orphaned = some_index(a);
 		for (uint32_t i = 0; i < bitset_words(h->max_timers + 1); i++)
 			arena.free.levels[0][i] = dice_any(&a->e.dice);
 		h->sessions_free = some_index(a);
@@ -319,8 +319,8 @@ static void test_links(struct arenas *a)
 	}
 }
 
-/* The counts and tops of the header, what was in hand, what was to be changed. */
-static void test_lies(struct arenas *a)
+/* Changes the counts and tops of the header, the packet in progress and the records of intent. */
+static void test_wrong_counts_are_corrected(struct arenas *a)
 {
 	for (uint64_t seed = 1; seed <= 5000; seed++) {
 		struct arena_header *h;
@@ -400,9 +400,9 @@ static void forge_session(struct arenas *a, const struct arena *arena, uint32_t 
 	s->check = check_session(arena, session);
 }
 
-/* Records whose check words fit and that cannot be. Who could write them could do anything; but
- * from the daemon they get no more than from a damaged one. */
-static void test_forged(struct arenas *a)
+/* Impossible records whose check words fit. A process that can write them can do anything, but the
+ * daemon does no more for it than for a damaged record. */
+static void test_forged_records_do_no_more_than_damaged_ones(struct arenas *a)
 {
 	a->forged = true;
 	for (uint64_t seed = 1; seed <= 10000; seed++) {
@@ -423,7 +423,7 @@ static void test_forged(struct arenas *a)
 	a->forged = false;
 }
 
-static void test_noise(struct arenas *a)
+static void test_noise_is_refused_or_made_valid(struct arenas *a)
 {
 	fresh(a, 1);
 	for (uint64_t seed = 1; seed <= 300; seed++) {
@@ -449,14 +449,16 @@ int main(void)
 		const char *name;
 		void (*run)(struct arenas *a);
 	} tests[] = {
-		{"intact", test_intact},
-		{"foreign magic, layout, size and room", test_foreign},
-		{"bytes flipped", test_flips},
-		{"single bits flipped", test_every_bit},
-		{"links to anywhere", test_links},
-		{"counts, tops, intents and packets in hand that lie", test_lies},
-		{"records that cannot be, with check words that fit", test_forged},
-		{"all ones, all noise", test_noise},
+		{"intact", test_an_intact_arena_is_adopted_whole},
+		{"foreign magic, layout, size and room", test_arenas_of_other_layouts_are_refused},
+		{"bytes flipped", test_flipped_bytes_damage_nothing_else},
+		{"single bits flipped", test_a_flipped_bit_damages_nothing_else},
+		{"links to anywhere", test_links_to_anywhere_are_not_followed},
+		{"counts, tops, intents and packets in hand that lie",
+			test_wrong_counts_are_corrected},
+		{"records that cannot be, with check words that fit",
+			test_forged_records_do_no_more_than_damaged_ones},
+		{"all ones, all noise", test_noise_is_refused_or_made_valid},
 	};
 	static struct arenas a;
 	uint8_t *pages;

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What client.c defines for clients.c only: see client.h for the structures.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "turns.h"
+
+struct client;
+struct clients;
+
+/* Sends one packet, and counts its unread bytes and the time of the call.
+ * Return: 0, or a negative errno. */
+int client_send(struct clients *clients, uint32_t session, const void *packet, size_t size);
+
+/* The queue of sessions to be read from. */
+struct turns client_turns(struct clients *clients);
+
+/* Sets the connection of a session that has none; 0: none. */
+void client_open(struct clients *clients, uint32_t session, int fd);
+
+/* Ends the session and closes its connection. */
+void client_close(struct clients *clients, uint32_t session);
+
+/* Makes epoll watch for what the session can do now. operation: EPOLL_CTL_ADD or EPOLL_CTL_MOD.
+ * Return: 0, or a negative errno. */
+int client_watch(struct clients *clients, uint32_t session, int operation);
+
+/* Asks the kernel how many bytes the client has not read. Return: that number, or
+ * SEQPACKET_UNREAD_UNKNOWN. */
+uint32_t client_update_unread(struct client *client);
