@@ -201,7 +201,7 @@ static void match(struct worker *w, uint32_t session, const struct proto_match *
 	enum proto_status status = match_begin(&w->arena, session, m, header->cursor, &scan);
 
 	if (status) {
-		answer->header.status = status;
+		answer->header.status = (uint16_t)status;
 		return;
 	}
 	if (header->opcode == PROTO_CANCEL_MATCHING)
