@@ -319,6 +319,21 @@ static struct timer *find_rearmable(struct toytimer *t, uint64_t name)
 	return timer && dispatch_is_last_of(&t->session, timer) ? timer : find(t, name);
 }
 
+/* A call that re-arms a timer. Without an id, requests_send() fills it in. Return: NULL if out of
+ * memory. */
+static struct call *new_rearm(
+	const struct timer *timer, uint64_t name, const struct proto_rearm *record)
+{
+	struct call *call = call_new(PROTO_REARM, 0);
+
+	if (!call)
+		return NULL;
+	call->rearm.timer = name;
+	call->rearm.record = *record;
+	call->rearm.record.id = timer->state == TIMER_HELD ? timer->id : 0;
+	return call;
+}
+
 static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration *r)
 {
 	struct timer *timer = find_rearmable(t, name);
@@ -343,31 +358,14 @@ static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration 
 		registry_rearm(timer, &record);
 		return 0;
 	}
-	call = call_new(PROTO_REARM, 0);
+	call = new_rearm(timer, name, &record);
 	if (!call)
 		return -ENOMEM;
-	record.id = timer->id;
-	call->rearm.timer = name;
-	call->rearm.record = record;
 	error = call_ask(t, call, deadline);
 	if (error < 0)
 		return error;
 	error = call->result;
 	call_free(call);
-	return error;
-}
-
-_public_ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r)
-{
-	int error;
-
-	if (!r)
-		return text_invalid("r: NULL");
-	error = handle_enter(t);
-	if (error < 0)
-		return error;
-	error = rearm(t, timer, r);
-	handle_leave(t);
 	return error;
 }
 
@@ -391,20 +389,19 @@ static int rearm_async(struct toytimer *t, uint64_t name, const toytimer_registr
 		registry_rearm(timer, &record);
 		return 0;
 	}
-	call = call_new(PROTO_REARM, 0);
+	call = new_rearm(timer, name, &record);
 	if (!call)
 		return -ENOMEM;
-	record.id = timer->state == TIMER_HELD ? timer->id : 0;
 	call->abandoned = true;
 	call->asynchronous = true;
-	call->rearm.timer = name;
-	call->rearm.record = record;
 	requests_queue(&t->session, call);
 	send_when_many(t);
 	return 0;
 }
 
-_public_ int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registration *r)
+/* Calls `how` with the lock held. */
+static int enter_and_rearm(struct toytimer *t, uint64_t name, const toytimer_registration *r,
+	int (*how)(struct toytimer *t, uint64_t name, const toytimer_registration *r))
 {
 	int error;
 
@@ -413,9 +410,19 @@ _public_ int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_re
 	error = handle_enter(t);
 	if (error < 0)
 		return error;
-	error = rearm_async(t, timer, r);
+	error = how(t, name, r);
 	handle_leave(t);
 	return error;
+}
+
+_public_ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r)
+{
+	return enter_and_rearm(t, timer, r, rearm);
+}
+
+_public_ int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registration *r)
+{
+	return enter_and_rearm(t, timer, r, rearm_async);
 }
 
 static int ask_status(struct toytimer *t, struct call **ret)
