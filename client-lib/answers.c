@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon says, and what it means for our timers. codec_open() has checked each packet's
- * frame; here its sense is checked against what we asked and hold. A daemon that makes none is left
- * (-EPROTO) and connected to again, never followed.
+ * Applies the daemon's packets to the handle's timers and requests.
+ *
+ * codec_open() has checked the frame of each packet. This file checks the contents against the
+ * requests that were sent and the timers that exist. If a packet contradicts them, the result is
+ * -EPROTO: the handle closes the connection and connects again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,8 +19,8 @@ static void get(const struct session *s, uint32_t i, void *ret, size_t size)
 	codec_get(s->connection.in, &s->connection.header, i, ret, size);
 }
 
-/* Queues a timer's event, or drops it where nobody wants it. */
-static void happen(struct session *s, struct timer *timer, const struct event *event)
+/* Queues a timer's event and updates the timer. Drops an event that has no handler. */
+static void deliver(struct session *s, struct timer *timer, const struct event *event)
 {
 	bool wanted = timer->handler && !timer->abandoned;
 
@@ -32,9 +34,9 @@ static void happen(struct session *s, struct timer *timer, const struct event *e
 		registry_drop(&s->timers, timer);
 }
 
-/* Whether an event is of a timer that had this one's name before: a daemon that goes on where another
- * was killed may send it again. */
-static bool is_of_before(const struct timer *timer, uint64_t id)
+/* Whether an event belongs to a former id of this timer. A daemon that adopts the sessions of a killed
+ * daemon may send such an event again. */
+static bool is_of_former_id(const struct timer *timer, uint64_t id)
 {
 	return timer->revived && (timer->state != TIMER_HELD || timer->id != id);
 }
@@ -45,15 +47,15 @@ static int take_wake(struct session *s, const struct proto_wake *wake)
 
 	if (!timer || timer->state == TIMER_ENDED)
 		return 0;
-	if (is_of_before(timer, wake->id))
+	if (is_of_former_id(timer, wake->id))
 		return 0;
 	if (timer->state != TIMER_HELD)
 		return -EPROTO;
-	/* Not newer than one that we have had: sent again after a loss. */
+	/* A new daemon may repeat a wake that has arrived already. */
 	if ((int32_t)(wake->number - timer->number) <= 0)
 		return 0;
 	timer->number = wake->number;
-	happen(s, timer,
+	deliver(s, timer,
 		&(struct event){
 			.timer = wake->cookie,
 			.type = TOYTIMER_WOKEN,
@@ -72,11 +74,11 @@ static int take_cancelled(struct session *s, const struct proto_cancelled *cance
 
 	if (!timer || timer->state == TIMER_ENDED)
 		return 0;
-	if (is_of_before(timer, cancelled->id))
+	if (is_of_former_id(timer, cancelled->id))
 		return 0;
 	if (timer->state != TIMER_HELD)
 		return -EPROTO;
-	happen(s, timer,
+	deliver(s, timer,
 		&(struct event){
 			.timer = cancelled->cookie,
 			.type = TOYTIMER_CANCELLED,
@@ -105,7 +107,7 @@ static int take_events(struct session *s)
 	return r;
 }
 
-/* A setting that moves the wall clock by less may be a difference between two readings. */
+/* Two readings of the clocks can differ by up to this much without a setting of the wall clock. */
 #define WALL_TOLERANCE_US 10000
 
 static uint64_t wall_offset(void)
@@ -113,7 +115,7 @@ static uint64_t wall_offset(void)
 	return toytimer_now(TOYTIMER_REALTIME) - toytimer_now(TOYTIMER_BOOTTIME);
 }
 
-/* The wall clock was set: an event for each timer that wants one. Return: 0 or -ENOMEM. */
+/* The wall clock was set: queues an event for each timer that asked for it. Return: 0 or -ENOMEM. */
 static int take_clock_set(struct session *s)
 {
 	struct timer *timer;
@@ -137,7 +139,8 @@ static int take_clock_set(struct session *s)
 	return r;
 }
 
-/* Connected. A setting while there was no connection is told now. */
+/* The daemon has answered the hello. If the wall clock was set while there was no connection, this
+ * queues the events for it. */
 static int take_greeting(struct session *s)
 {
 	uint64_t change;
@@ -147,7 +150,7 @@ static int take_greeting(struct session *s)
 		return r;
 	change = wall_offset() - s->wall_offset;
 	if (s->connection.times > 1 && change + WALL_TOLERANCE_US > 2 * WALL_TOLERANCE_US)
-		(void)take_clock_set(s); /* without memory for it, as if it had not been noticed */
+		(void)take_clock_set(s); /* -ENOMEM: this setting has no events */
 	s->wall_offset = wall_offset();
 	return 0;
 }
@@ -163,7 +166,7 @@ static void take_refusal(struct session *s, struct timer *timer, struct batch *b
 		return;
 	}
 	timer->id = 0;
-	happen(s, timer,
+	deliver(s, timer,
 		&(struct event){
 			.timer = registry_name(&s->timers, timer),
 			.type = TOYTIMER_REFUSED,
@@ -185,18 +188,18 @@ static void take_registered(
 	if (batch)
 		batch->pending--;
 	if (status) {
-		bool old = timer->flags & PROTO_TELL_CLOCK_SET &&
+		bool too_old = timer->flags & PROTO_TELL_CLOCK_SET &&
 			!(s->connection.capabilities & PROTO_CAN_TELL_CLOCK_SET);
 
-		take_refusal(s, timer, batch, old ? -ENOSYS : text_errno(status));
+		take_refusal(s, timer, batch, too_old ? -ENOSYS : text_errno(status));
 		return;
 	}
 	if (batch)
 		batch->registered++;
 	timer->due = clock_offsets_learn(&s->offsets, timer->clock, timer->due, answer->due);
 	timer->number = 0;
-	/* Its caller has stopped waiting, or has cancelled it meanwhile. Without memory for the
-	 * cancelling, the daemon keeps the timer, and its wakes are dropped here. */
+	/* The caller has stopped waiting, or has cancelled the timer meanwhile. If there is no memory
+	 * to cancel it at the daemon, the daemon keeps the timer, and deliver() drops its wakes. */
 	if (timer->abandoned)
 		(void)requests_queue_cancel(s, timer);
 }
@@ -204,7 +207,7 @@ static void take_registered(
 static int take_registered_all(struct session *s, const struct request *request)
 {
 	const struct proto_header *header = &s->connection.header;
-	uint32_t place = request->first, refused = 0;
+	uint32_t slot = request->first, refused = 0;
 	struct proto_registered answer;
 	int r;
 
@@ -218,9 +221,9 @@ static int take_registered_all(struct session *s, const struct request *request)
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < header->count; i++) {
-		struct timer *timer = registry_at(&s->timers, place);
+		struct timer *timer = registry_at(&s->timers, slot);
 
-		place = timer->next;
+		slot = timer->next;
 		get(s, i, &answer, sizeof(answer));
 		take_registered(s, timer, &answer);
 	}
@@ -229,9 +232,9 @@ static int take_registered_all(struct session *s, const struct request *request)
 }
 
 /*
- * What the daemon says of a timer, and what that means here. It may have ended there before the
- * cancelling arrived: then its last event is queued here, or on its way behind this answer. No
- * handler has started for that event, so that the timer counts as cancelled.
+ * Applies the answer for one timer of a cancel request. -ENOENT from the daemon can mean that the
+ * timer ended before the request arrived. The last event is then queued here, or follows this answer.
+ * No handler has started for that event, so the timer counts as cancelled.
  */
 static void take_cancel(struct session *s, struct cancel_item *item, int error)
 {
@@ -256,7 +259,7 @@ static void take_cancels(struct session *s, struct call *call)
 	call_finish(call, 0);
 }
 
-/* Room for an event has been reserved. */
+/* The caller has reserved room for one event. */
 static void take_rearmed(struct session *s, struct call *call)
 {
 	struct timer *timer = registry_find(&s->timers, call->rearm.timer);
@@ -269,7 +272,7 @@ static void take_rearmed(struct session *s, struct call *call)
 	held = timer && timer->state == TIMER_HELD && timer->id == call->rearm.record.id;
 	if (!error && held && answer.id == timer->id)
 		registry_rearm(timer, &call->rearm.record);
-	/* A timer that has ended there tells so by its own last event. */
+	/* -ENOENT needs no event here: the timer has ended, and its last event says so. */
 	if (error && error != -ENOENT && held && call->asynchronous && timer->handler &&
 		!timer->abandoned)
 		events_push(&s->events, timer,
@@ -281,15 +284,15 @@ static void take_rearmed(struct session *s, struct call *call)
 	call_finish(call, error);
 }
 
-/* Whether pages get on: each cursor is a later place, of those that a daemon can have, and each timer
- * has a place of its own. So they end, and never hold more than a daemon does. */
-static bool gets_on(const struct call *call, const struct proto_header *header)
+/* Whether a page moves the cursor forward, by at least one slot for each timer of the page, and within
+ * the slots that a daemon can have. A request of several pages then ends, even if the daemon errs. */
+static bool page_advances(const struct call *call, const struct proto_header *header)
 {
-	const uint64_t places = UINT64_C(1) << PROTO_ID_INDEX_BITS;
+	const uint64_t slots = UINT64_C(1) << PROTO_ID_INDEX_BITS;
 
 	if (!header->cursor)
 		return true;
-	return header->cursor <= places && header->cursor > call->page.cursor &&
+	return header->cursor <= slots && header->cursor > call->page.cursor &&
 		header->cursor - call->page.cursor >= header->count;
 }
 
@@ -298,7 +301,7 @@ static int take_page(struct session *s, struct call *call)
 	const struct proto_header *header = &s->connection.header;
 	int r = text_errno(header->status);
 
-	if (r == 0 && !gets_on(call, header)) {
+	if (r == 0 && !page_advances(call, header)) {
 		call_finish(call, -EPROTO);
 		return -EPROTO;
 	}
@@ -315,12 +318,12 @@ static int take_page(struct session *s, struct call *call)
 	return 0;
 }
 
-/* The daemon tells other sessions by events what was cancelled, and this one by the answer. */
+/* The daemon sends no event to the session that cancels: this answer names the cancelled timers. */
 static int take_cancelled_page(struct session *s, struct call *call)
 {
 	const struct proto_header *header = &s->connection.header;
 
-	if (!gets_on(call, header)) {
+	if (!page_advances(call, header)) {
 		call_finish(call, -EPROTO);
 		return -EPROTO;
 	}
@@ -346,8 +349,8 @@ static void take_status(struct session *s, struct call *call)
 	call_finish(call, text_errno(s->connection.header.status));
 }
 
-/* A daemon that went on where another was killed may send its last answer again: that is no
- * news. */
+/* A daemon that adopts the sessions of a killed daemon may repeat the last answer. The repeated answer
+ * has no request and is ignored. */
 static int take_answer(struct session *s)
 {
 	const struct proto_header *header = &s->connection.header;

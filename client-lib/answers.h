@@ -4,8 +4,8 @@
 #include "session.h"
 
 /*
- * Does what the packet in connection.in says.
- * Return: 0; -ENOMEM: nothing was done, the packet stays; another negative errno: this connection
- * is at its end, for that reason.
+ * Applies the packet in connection.in.
+ * Return: 0. -ENOMEM: nothing is applied, and the packet stays. Another negative errno: the caller
+ * must close the connection, for that reason.
  */
 int answers_take(struct session *s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is asked and answered in one go: cancel, re-arm, list, status. All of it blocks.
+ * Cancel, re-arm and status: requests about single timers, or about the daemon. match.c has the
+ * requests of several pages.
  */
 #include <errno.h>
 #include <limits.h>
@@ -17,7 +18,7 @@
 #include "requests.h"
 #include "text.h"
 
-/* Calls for which nobody waits are sent when so many are queued. */
+/* The library sends asynchronous calls when this many are queued. */
 #define QUEUED_MAX 64
 
 static void abandon_call(struct toytimer *t, void *userdata)
@@ -46,13 +47,14 @@ int call_ask(struct toytimer *t, struct call *call, uint64_t deadline)
 	return 0;
 }
 
-/* One that its owner may know by name: not while a blocking call has yet to return that. */
+/* Finds a timer whose name the program knows. Another thread's blocking registration has not returned
+ * the name yet while the timer has a batch. */
 static struct timer *find(struct toytimer *t, uint64_t name)
 {
 	struct timer *timer = registry_find(&t->session.timers, name);
-	bool told = timer && (timer->state == TIMER_HELD || timer->state == TIMER_ENDED);
+	bool answered = timer && (timer->state == TIMER_HELD || timer->state == TIMER_ENDED);
 
-	return timer && !timer->abandoned && (told || !timer->batch) ? timer : NULL;
+	return timer && !timer->abandoned && (answered || !timer->batch) ? timer : NULL;
 }
 
 static void set_error(int *errors, size_t i, int error)
@@ -62,9 +64,9 @@ static void set_error(int *errors, size_t i, int error)
 }
 
 /*
- * Cancelling goes by ids: waits until none of these is without one because its answer is on its
- * way.
- *   call: to be freed if the thread is cancelled; may be NULL
+ * Waits until the daemon has answered the registrations of these timers: to cancel or re-arm a timer,
+ * the request needs the timer's id.
+ *   call: freed if the thread is cancelled; may be NULL
  */
 static int await_ids(
 	struct toytimer *t, const uint64_t *timers, size_t n, uint64_t deadline, struct call *call)
@@ -81,8 +83,8 @@ static int await_ids(
 }
 
 /*
- * Cancels what the daemon does not know, and fills the call with the rest.
- *   reason: for giving up those that are on their way still; 0: they are sent again after a loss
+ * Cancels the timers that the daemon does not hold, and puts the others into the call.
+ *   reason: the error for timers whose registration is not answered; 0: they count as cancelled
  * Return: how many were cancelled.
  */
 static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, int *errors,
@@ -98,7 +100,7 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 		if (!timer) {
 			error = -ENOENT;
 		} else if (timer->state == TIMER_HELD) {
-			error = -ENOENT; /* until it is answered */
+			error = -ENOENT; /* until the daemon answers */
 			call->cancels[call->n++] = (struct cancel_item){
 				.timer = timers[i],
 				.id = timer->id,
@@ -108,7 +110,7 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 			error = reason;
 			registry_abandon(&t->session.timers, timer);
 		} else {
-			/* The daemon has not heard of it, or its last event is queued here. */
+			/* The registration is not sent, or the last event is queued here. */
 			registry_drop(&t->session.timers, timer);
 		}
 		set_error(errors, i, error);
@@ -117,9 +119,11 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 	return cancelled;
 }
 
-/* The daemon did not answer: no event of them comes any more, and they go when it does. Return: how
- * many were cancelled, as they have ended meanwhile. */
-static int give_up(struct toytimer *t, const uint64_t *timers, size_t n, int *errors, int reason)
+/* The daemon did not answer the cancel request in time. The timers have no more events, and the daemon
+ * cancels them when it reads the request. Return: how many count as cancelled, because they have ended
+ * meanwhile. */
+static int cancel_unanswered(
+	struct toytimer *t, const uint64_t *timers, size_t n, int *errors, int reason)
 {
 	int cancelled = 0;
 
@@ -140,8 +144,8 @@ static int give_up(struct toytimer *t, const uint64_t *timers, size_t n, int *er
 	return cancelled;
 }
 
-/* Cancels as many as one packet holds. Return: how many were cancelled. */
-static int cancel_some(
+/* Cancels up to CANCELS_MAX timers, with one packet. Return: how many were cancelled. */
+static int cancel_packet(
 	struct toytimer *t, const uint64_t *timers, size_t n, int *errors, uint64_t deadline)
 {
 	struct call *call = call_new(PROTO_CANCEL, n);
@@ -156,7 +160,7 @@ static int cancel_some(
 	if (call->n) {
 		r = call_ask(t, call, deadline);
 		if (r < 0)
-			return cancelled + give_up(t, timers, n, errors, r);
+			return cancelled + cancel_unanswered(t, timers, n, errors, r);
 		for (size_t i = 0; i < call->n; i++) {
 			set_error(errors, call->cancels[i].index, call->cancels[i].error);
 			cancelled += call->cancels[i].error == 0;
@@ -179,10 +183,10 @@ _public_ int toytimer_cancel_many(toytimer *t, const uint64_t *timers, size_t n,
 	if (r < 0)
 		return r;
 	deadline = handle_deadline(t);
-	for (size_t i = 0, some; i < n; i += some) {
-		some = n - i < CANCELS_MAX ? n - i : CANCELS_MAX;
-		cancelled += cancel_some(
-			t, timers + i, some, ret_errors ? ret_errors + i : NULL, deadline);
+	for (size_t i = 0, length; i < n; i += length) {
+		length = n - i < CANCELS_MAX ? n - i : CANCELS_MAX;
+		cancelled += cancel_packet(
+			t, timers + i, length, ret_errors ? ret_errors + i : NULL, deadline);
 	}
 	handle_leave(t);
 	return cancelled;
@@ -203,9 +207,9 @@ _public_ int toytimer_cancel_wait(toytimer *t, uint64_t timer)
 	if (r < 0)
 		return r;
 	deadline = handle_deadline(t);
-	/* The handler that is waited for may arm its timer again. */
+	/* The awaited handler may re-arm its timer: then cancel again. */
 	do {
-		cancel_some(t, &timer, 1, &error, deadline);
+		cancel_packet(t, &timer, 1, &error, deadline);
 		r = handle_await_handler(t, timer, deadline);
 	} while (r == 0 && error == -ENOENT && find(t, timer));
 	handle_leave(t);
@@ -219,12 +223,12 @@ static int cancel_id(struct toytimer *t, uint64_t id)
 	struct call *call;
 	int r;
 
-	/* The daemon tells nobody that cancels a timer of its own session: the table must be
-	 * told. */
+	/* The daemon sends no event to the session that cancels: cancel a timer of this handle by
+	 * name, which updates the registry. */
 	if (timer) {
 		uint64_t name = registry_name(&t->session.timers, timer);
 
-		cancel_some(t, &name, 1, &r, deadline);
+		cancel_packet(t, &name, 1, &r, deadline);
 		return r;
 	}
 	call = call_new(PROTO_CANCEL, 1);
@@ -250,9 +254,9 @@ _public_ int toytimer_cancel_id(toytimer *t, uint64_t id)
 	return r;
 }
 
-/* Sends calls for which nobody waits, once there are many. Receives too: the daemon stops reading
- * when nobody takes its answers. */
-static void send_many(struct toytimer *t)
+/* Sends asynchronous calls when many are queued. Also receives: the daemon stops reading when its
+ * answers are not read. */
+static void send_when_many(struct toytimer *t)
 {
 	if (t->session.requests.calls && t->session.requests.calls % QUEUED_MAX == 0)
 		(void)handle_pump(t, false);
@@ -274,9 +278,9 @@ static int cancel_async(struct toytimer *t, uint64_t name)
 		if (r < 0)
 			return r;
 	}
-	/* The daemon is told to cancel a timer whose answer is on its way when that arrives. */
+	/* SENT: the timer has no id yet. take_registered() cancels it when the answer arrives. */
 	registry_abandon(&t->session.timers, timer);
-	send_many(t);
+	send_when_many(t);
 	return 0;
 }
 
@@ -307,12 +311,27 @@ static int rearm_record(
 	return instant_of(&now, (enum toytimer_clock)timer->clock, r->flags, r->due, &ret->due);
 }
 
-/* One to re-arm: also one that is at its end, while its last handler runs. */
+/* Finds a timer to re-arm. The timer of the last event is found too, while its handler runs. */
 static struct timer *find_rearmable(struct toytimer *t, uint64_t name)
 {
 	struct timer *timer = registry_find(&t->session.timers, name);
 
 	return timer && dispatch_is_last_of(&t->session, timer) ? timer : find(t, name);
+}
+
+/* A call that re-arms a timer. Without an id, requests_send() fills it in. Return: NULL if out of
+ * memory. */
+static struct call *new_rearm(
+	const struct timer *timer, uint64_t name, const struct proto_rearm *record)
+{
+	struct call *call = call_new(PROTO_REARM, 0);
+
+	if (!call)
+		return NULL;
+	call->rearm.timer = name;
+	call->rearm.record = *record;
+	call->rearm.record.id = timer->state == TIMER_HELD ? timer->id : 0;
+	return call;
 }
 
 static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration *r)
@@ -339,31 +358,14 @@ static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration 
 		registry_rearm(timer, &record);
 		return 0;
 	}
-	call = call_new(PROTO_REARM, 0);
+	call = new_rearm(timer, name, &record);
 	if (!call)
 		return -ENOMEM;
-	record.id = timer->id;
-	call->rearm.timer = name;
-	call->rearm.record = record;
 	error = call_ask(t, call, deadline);
 	if (error < 0)
 		return error;
 	error = call->result;
 	call_free(call);
-	return error;
-}
-
-_public_ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r)
-{
-	int error;
-
-	if (!r)
-		return text_invalid("r: NULL");
-	error = handle_enter(t);
-	if (error < 0)
-		return error;
-	error = rearm(t, timer, r);
-	handle_leave(t);
 	return error;
 }
 
@@ -387,20 +389,19 @@ static int rearm_async(struct toytimer *t, uint64_t name, const toytimer_registr
 		registry_rearm(timer, &record);
 		return 0;
 	}
-	call = call_new(PROTO_REARM, 0);
+	call = new_rearm(timer, name, &record);
 	if (!call)
 		return -ENOMEM;
-	record.id = timer->state == TIMER_HELD ? timer->id : 0;
 	call->abandoned = true;
 	call->asynchronous = true;
-	call->rearm.timer = name;
-	call->rearm.record = record;
 	requests_queue(&t->session, call);
-	send_many(t);
+	send_when_many(t);
 	return 0;
 }
 
-_public_ int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registration *r)
+/* Calls `how` with the lock held. */
+static int enter_and_rearm(struct toytimer *t, uint64_t name, const toytimer_registration *r,
+	int (*how)(struct toytimer *t, uint64_t name, const toytimer_registration *r))
 {
 	int error;
 
@@ -409,9 +410,19 @@ _public_ int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_re
 	error = handle_enter(t);
 	if (error < 0)
 		return error;
-	error = rearm_async(t, timer, r);
+	error = how(t, name, r);
 	handle_leave(t);
 	return error;
+}
+
+_public_ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r)
+{
+	return enter_and_rearm(t, timer, r, rearm);
+}
+
+_public_ int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registration *r)
+{
+	return enter_and_rearm(t, timer, r, rearm_async);
 }
 
 static int ask_status(struct toytimer *t, struct call **ret)

@@ -8,17 +8,17 @@
 /* The inode of the first time namespace is a constant of the kernel. */
 #define FIRST_NAMESPACE UINT64_C(0xeffffffa)
 
-/* A packet that took longer measures too badly. */
-#define PATIENCE_US UINT64_C(100000)
+/* A longer round trip measures the offset too imprecisely. */
+#define ROUND_TRIP_MAX_US UINT64_C(100000)
 
-/* How old the daemon's reading of the clock may be. */
-#define TURN_US UINT64_C(1000)
+/* The daemon reads its clock at most this long before it reads a packet. */
+#define READING_AGE_MAX_US UINT64_C(1000)
 
 void clock_offsets_init(struct clock_offsets *offsets)
 {
 	struct stat st;
 
-	/* Without /proc, or before Linux 5.6, nothing tells of a namespace. */
+	/* Without /proc, or before Linux 5.6, the file is missing: assume the first namespace. */
 	*offsets = (struct clock_offsets){
 		.shifted = fstatat(AT_FDCWD, "/proc/self/ns/time", &st, 0) == 0 &&
 			st.st_ino != FIRST_NAMESPACE,
@@ -37,14 +37,14 @@ uint8_t clock_offsets_send(
 	if (!applies(offsets, clock))
 		return 0;
 	if (!offsets->of[clock].known) {
-		/* All spans count from the same instant, so that equal dues keep their order. */
+		/* All spans count from the same instant, so equal dues keep their order. */
 		if (!offsets->of[clock].since)
 			offsets->of[clock].since = toytimer_now((enum toytimer_clock)clock) + 1;
 		*ret_due = due > offsets->of[clock].since ? due - offsets->of[clock].since : 0;
 		return PROTO_RELATIVE;
 	}
 	*ret_due = due + offsets->of[clock].by;
-	/* Past an end of the daemon's clock: at once, or never. */
+	/* Past an end of the daemon's clock: the timer fires at once, or never. */
 	if ((int64_t)offsets->of[clock].by < 0 && *ret_due > due)
 		*ret_due = 0;
 	else if ((int64_t)offsets->of[clock].by >= 0 &&
@@ -58,13 +58,13 @@ static void learn(struct clock_offsets *offsets, uint8_t clock, uint64_t due, ui
 	uint64_t since = offsets->of[clock].since;
 	uint64_t now = toytimer_now((enum toytimer_clock)clock);
 
-	if (!since || due <= since || now - since > PATIENCE_US)
+	if (!since || due <= since || now - since > ROUND_TRIP_MAX_US)
 		return;
 	offsets->of[clock].known = true;
 	offsets->of[clock].by = answered - due;
-	/* The daemon shares the namespace: its clock stands within the time of the packet. It reads
-	 * the clock before it reads packets. */
-	if (answered - due + TURN_US <= now - since + TURN_US + 1)
+	/* If the offset is within the round trip, the daemon shares the namespace and the clock. The
+	 * daemon reads its clock before it reads packets. */
+	if (answered - due + READING_AGE_MAX_US <= now - since + READING_AGE_MAX_US + 1)
 		offsets->of[clock].by = 0;
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The monotonic and boottime clocks of a client in a time namespace differ from the daemon's.
+ * Translates instants between the clocks of a client in a time namespace and those of the daemon. The
+ * monotonic and boottime clocks of the two can differ.
  *
- * The library counts on the client's clocks, and translates where a packet is written or read. In
- * the system's own namespace there is nothing to do. In another one it cannot know whether the
- * daemon shares it, so that it measures: until a clock's offset is known, dues are sent as spans.
- * The daemon answers with the instant that it made of a span. The offset that follows is too large
- * by the time that the packet took, so that no timer wakes early.
+ * The library uses the client's clocks, and translates when it writes or reads a packet. In the first
+ * time namespace there is nothing to translate. In another one the library does not know whether the
+ * daemon shares the namespace, so it measures. Until the offset of a clock is known, the library sends
+ * dues as spans. The daemon answers with the instant that it computed from a span, which gives the
+ * offset. This offset is too large by the travel time of the packet, so no timer wakes early.
  */
 #pragma once
 
@@ -19,28 +20,29 @@ struct clock_offsets {
 	bool shifted; /* this process is in a time namespace */
 	struct {
 		bool known;
-		uint64_t by;	/* daemon's - client's, modulo 2^64 */
-		uint64_t since; /* unknown: the client's clock at the first span; 0: none is sent */
+		uint64_t by;	/* the daemon's clock - the client's, modulo 2^64 */
+		uint64_t since; /* the client's clock at the first span; 0: no span is sent yet */
 	} of[PROTO_CLOCKS];
 };
 
 void clock_offsets_init(struct clock_offsets *offsets);
 
-/* What to send for a due of the client's. Return: PROTO_RELATIVE if it is a span, else 0. */
+/* Translates a due for the daemon. Return: PROTO_RELATIVE if *ret_due is a span, otherwise 0. */
 uint8_t clock_offsets_send(
 	struct clock_offsets *offsets, uint8_t clock, uint64_t due, uint64_t *ret_due);
 
-/* The daemon took a due of the client's for `answered`. Return: what that is on the client's clock. */
+/* Learns the offset from the daemon's answer: `answered` is the daemon's instant for `due`. Return:
+ * `answered` on the client's clock. */
 uint64_t clock_offsets_learn(
 	struct clock_offsets *offsets, uint8_t clock, uint64_t due, uint64_t answered);
 
-/* Nothing is in flight, or all of it is sent again: spans count from a new instant. */
+/* Starts a new base for spans. Call it when no request is in flight, or when all are sent again. */
 void clock_offsets_reset(struct clock_offsets *offsets);
 
-/* The due of a timer whose time left the daemon told. Needs no offset. */
+/* The due of a listed timer on the client's clock, from the time until the due. Needs no offset. */
 uint64_t clock_offsets_listed(
 	const struct clock_offsets *offsets, uint8_t clock, uint64_t due, int64_t left);
 
-/* An instant of the daemon's on the client's clock; while that is unknown, `unknown`. */
+/* Translates an instant from the daemon. Returns `unknown` while the offset is unknown. */
 uint64_t clock_offsets_receive(
 	const struct clock_offsets *offsets, uint8_t clock, uint64_t due, uint64_t unknown);

@@ -4,8 +4,8 @@
 
 #include "events.h"
 
-#define ROOM_LEAST 16
-#define ROOM_MOST  (UINT32_C(1) << 31)
+#define ROOM_MIN 16
+#define ROOM_MAX (UINT32_C(1) << 31)
 
 void events_destroy(struct events *events)
 {
@@ -25,7 +25,7 @@ static bool is_stale(const struct event *event, struct registry *timers)
 	return !timer || timer->abandoned;
 }
 
-/* Closes the gaps that events of cancelled timers leave. */
+/* Removes the events of cancelled timers. */
 static void compact(struct events *events, struct registry *timers)
 {
 	uint32_t kept = 0;
@@ -48,12 +48,12 @@ int events_reserve(struct events *events, struct registry *timers, size_t n)
 	if (n <= events->room - events->length)
 		return 0;
 	compact(events, timers);
-	if (n > ROOM_MOST - events->length)
+	if (n > ROOM_MAX - events->length)
 		return -ENOMEM;
-	/* Half of it stays empty, so that compacting is worth its price. */
+	/* Keep half of the ring empty, so that compacting costs O(1) for each event. */
 	if (!larger.room)
-		larger.room = ROOM_LEAST;
-	while (larger.room < ROOM_MOST && larger.room / 2 < events->length + n)
+		larger.room = ROOM_MIN;
+	while (larger.room < ROOM_MAX && larger.room / 2 < events->length + n)
 		larger.room *= 2;
 	if (larger.room == events->room)
 		return 0;
@@ -68,7 +68,7 @@ int events_reserve(struct events *events, struct registry *timers, size_t n)
 	return 0;
 }
 
-/* The timer's latest event in the queue, if it is of the same type as this one. */
+/* The timer's latest event in the queue, if it has the type of `like`; otherwise NULL. */
 static struct event *find_waiting(
 	const struct events *events, const struct timer *timer, const struct event *like)
 {
@@ -80,7 +80,7 @@ static struct event *find_waiting(
 	return event->timer == like->timer && event->type == like->type ? event : NULL;
 }
 
-static uint64_t add_up_to_end(uint64_t a, uint64_t b)
+static uint64_t add_saturating(uint64_t a, uint64_t b)
 {
 	uint64_t sum;
 
@@ -89,16 +89,16 @@ static uint64_t add_up_to_end(uint64_t a, uint64_t b)
 
 static void merge(struct event *into, const struct event *event)
 {
-	uint64_t sent = add_up_to_end(event->due, event->late);
+	uint64_t sent = add_saturating(event->due, event->late);
 
 	into->late = sent > into->due ? sent - into->due : 0;
-	into->overruns = add_up_to_end(into->overruns, add_up_to_end(event->overruns, 1));
+	into->overruns = add_saturating(into->overruns, add_saturating(event->overruns, 1));
 	into->last = event->last;
 }
 
 void events_push(struct events *events, struct timer *timer, const struct event *event)
 {
-	if (events->length >= EVENTS_APART && event->type == TOYTIMER_WOKEN) {
+	if (events->length >= EVENTS_UNMERGED_MAX && event->type == TOYTIMER_WOKEN) {
 		struct event *waiting = find_waiting(events, timer, event);
 
 		if (waiting) {
@@ -106,7 +106,7 @@ void events_push(struct events *events, struct timer *timer, const struct event 
 			return;
 		}
 	}
-	/* It says no more the second time. */
+	/* A second event of these types says nothing new. */
 	if ((event->type == TOYTIMER_CLOCK_SET ||
 		    (event->type == TOYTIMER_REFUSED && !event->last)) &&
 		find_waiting(events, timer, event))
@@ -121,7 +121,7 @@ bool events_pop(struct events *events, struct event *ret)
 		return false;
 	*ret = *at(events, events->head);
 	events->head++;
-	if (--events->length == 0 && events->room > EVENTS_APART)
+	if (--events->length == 0 && events->room > EVENTS_UNMERGED_MAX)
 		events_destroy(events);
 	return true;
 }

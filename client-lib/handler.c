@@ -4,29 +4,30 @@
 #include "dispatch.h"
 #include "handler.h"
 
-/* One call of a handler, as its frame knows it. */
+/* One call of a handler. It is in the stack frame of call_handler(). */
 struct running {
 	struct toytimer *t;
 	uint64_t timer, number;
 	handler_function function;
 	void *argument;
-	bool left; /* the handler does not return */
+	bool exited; /* the handler threw, jumped or ended its thread */
 	struct _pthread_cleanup_buffer jump;
 };
 
 /*
- * glibc's longjmp() calls what was registered here by frames that it leaves. So it tells of a jump
- * out of a handler at once, and other threads need not wait for the next call of the thread that
- * jumped. No header declares the two, and other C libraries do not have them.
+ * glibc's longjmp() calls the routines that the abandoned stack frames have registered here. The
+ * library therefore notices a jump out of a handler at once, and other threads need not wait for the
+ * jumping thread's next call. No header declares these two functions, and other C libraries do not
+ * have them.
  */
 void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *userdata),
 	void *userdata) __attribute__((weak));
 void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute)
 	__attribute__((weak));
 
-/* Back from the handler, in the parent or in a child that was forked there. Return: 0 with the lock;
- * -ECHILD. */
-static int come_back(struct toytimer *t, int cancel_state)
+/* Takes the lock again after a handler. Return: 0 with the lock; -ECHILD without it, in a child that
+ * the handler forked. */
+static int retake_lock(struct toytimer *t, int cancel_state)
 {
 	int r = handle_retake(t, cancel_state);
 
@@ -35,34 +36,34 @@ static int come_back(struct toytimer *t, int cancel_state)
 	return r;
 }
 
-/* The handler throws or jumps, or its thread ends. */
-static void leave_handler(void *userdata)
+/* Ends the dispatch of a handler that throws, jumps or ends its thread. */
+static void exit_handler(void *userdata)
 {
 	struct running *running = userdata;
 	struct toytimer *t = running->t;
 	int state;
 
-	/* The end of a thread is told in both ways. */
-	if (running->left)
+	/* If the thread ends, both the unwinder and longjmp() of glibc call this. */
+	if (running->exited)
 		return;
-	running->left = true;
+	running->exited = true;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	if (come_back(t, state) < 0)
+	if (retake_lock(t, state) < 0)
 		return;
 	dispatch_end(&t->session, running->number);
 	handle_leave(t);
 }
 
-static void unwound(void *userdata)
+static void unwind_handler(void *userdata)
 {
 	struct running *running = userdata;
 
 	if (_pthread_cleanup_push && _pthread_cleanup_pop)
 		_pthread_cleanup_pop(&running->jump, 0);
-	leave_handler(running);
+	exit_handler(running);
 }
 
-/* A function of its own: dispatch_is_here() looks for its frame. */
+/* Must be a stack frame of its own: dispatch_is_here() looks for it. */
 __attribute__((noinline)) static int call_handler(struct running *running, int *ret_result)
 {
 	struct toytimer *t = running->t;
@@ -71,8 +72,8 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 	running->number = dispatch_begin(
 		&t->session, running->timer, (uintptr_t)call_handler, __builtin_frame_address(0));
 	if (_pthread_cleanup_push && _pthread_cleanup_pop)
-		_pthread_cleanup_push(&running->jump, leave_handler, running);
-	pthread_cleanup_push(unwound, running);
+		_pthread_cleanup_push(&running->jump, exit_handler, running);
+	pthread_cleanup_push(unwind_handler, running);
 	state = handle_release(t);
 	pthread_setcancelstate(state, NULL);
 	result = running->function(t, running->argument);
@@ -81,7 +82,7 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 	if (_pthread_cleanup_push && _pthread_cleanup_pop)
 		_pthread_cleanup_pop(&running->jump, 0);
 
-	r = come_back(t, state);
+	r = retake_lock(t, state);
 	if (r < 0)
 		return r;
 	dispatch_end(&t->session, running->number);
@@ -139,11 +140,10 @@ int handler_call_next(struct toytimer *t, int *ret_result)
 			continue;
 		handing.handler = timer->handler;
 		handing.userdata = timer->userdata;
-		/* A wake that arrived before the connection was lost: the daemon that knew it is
-		 * gone. */
+		/* In other states the timer has no id: its daemon is gone since the wake arrived. */
 		if (timer->state == TIMER_HELD || timer->state == TIMER_ENDED)
 			handing.event.id = timer->id;
-		/* It is gone but for its own handler, which may re-arm it. */
+		/* Only the handler of the last event can still use the timer: to re-arm it. */
 		if (event.last)
 			registry_abandon(&t->session.timers, timer);
 		return handler_call(t, event.timer, hand_out, &handing, ret_result);

@@ -15,8 +15,8 @@ int handler_call(struct toytimer *t, uint64_t timer, handler_function function, 
 	int *ret_result);
 
 /*
- * Hands out the oldest event that is still wanted, with the lock released while its handler runs.
- * Return: 1: there was one, and *ret_result is what its handler returned; 0: there was none;
- * -ECHILD: the handler returned in a forked child, without the lock; the handle may be gone.
+ * Calls the handler of the oldest event that is not stale. The lock is released while it runs.
+ * Return: 1: *ret_result is the handler's result. 0: there is no event. -ECHILD: the handler returned
+ * in a forked child; the lock is not held, and the handle may be freed.
  */
 int handler_call_next(struct toytimer *t, int *ret_result);

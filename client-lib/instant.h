@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From the caller's due to an instant. */
+/* Converts the due of a registration to an instant. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,13 +8,13 @@
 #include "proto.h"
 #include "toytimer.h"
 
-/* Clocks read in one call of the library, each once: all of a batch counts from the same instant.
- * Zero it first. */
+/* The clocks, each read at most once in a call of the library, so that all relative dues of a batch
+ * count from the same instant. Zero it first. */
 struct instants {
-	uint64_t at[PROTO_CLOCKS]; /* rounded up: no span from it ends too early */
+	uint64_t at[PROTO_CLOCKS]; /* rounded up, so that no span ends early */
 	bool known[PROTO_CLOCKS];
 };
 
-/* Return: 0; -ERANGE: past the end of the clock. The clock is a valid one. */
+/* The clock must be valid. Return: 0, or -ERANGE: the instant is past the end of the clock. */
 int instant_of(struct instants *now, enum toytimer_clock clock, unsigned int flags, uint64_t due,
 	uint64_t *ret);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing, and cancelling by user and label: a page of the daemon's timers a request. A page is
- * handed out before the next one is asked for, so that memory does not grow with their number.
+ * Listing timers, and cancelling by user and label. Each request returns one page of timers. A listing
+ * passes a page to the handler before it asks for the next one, so memory does not grow with the
+ * number of timers.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,13 +16,13 @@
 #include "requests.h"
 #include "text.h"
 
-/* What a request of several pages goes by. */
+/* The state of a request of several pages. */
 struct pages {
 	uint16_t opcode;
 	struct proto_match match;
 	uint64_t cursor;
 	uint64_t times;	   /* connection.times of the first page */
-	uint64_t deadline; /* for all waiting together */
+	uint64_t deadline; /* for all pages together; 0: not computed yet */
 };
 
 static int set_match(struct pages *pages, const toytimer_match *m)
@@ -56,7 +57,8 @@ static int set_match(struct pages *pages, const toytimer_match *m)
 	return 0;
 }
 
-/* Asks for the next page, with the lock held. Return: 0 and the call, or a negative errno. */
+/* Asks for the next page, with the lock held. Return: 0, and the caller frees *ret; or a negative
+ * errno. */
 static int ask_page(struct toytimer *t, struct pages *pages, struct call **ret)
 {
 	struct call *call;
@@ -69,7 +71,7 @@ static int ask_page(struct toytimer *t, struct pages *pages, struct call **ret)
 	if (pages->cursor && pages->times != t->session.connection.times) {
 		if (pages->opcode != PROTO_CANCEL_MATCHING)
 			return -ECONNRESET;
-		pages->cursor = 0; /* another daemon; to cancel again what is gone does no harm */
+		pages->cursor = 0; /* a new daemon: start over; cancelling twice does no harm */
 	}
 	call = call_new(pages->opcode, 0);
 	if (!call)
@@ -123,7 +125,7 @@ static void drop_call(void *userdata)
 	call_free(userdata);
 }
 
-/* Hands out a page and frees it. */
+/* Calls the handler for each timer of a page, and frees the page. */
 static int show_page(struct toytimer *t, struct call *call,
 	int (*handler)(const toytimer_listed *listed, void *userdata), void *userdata)
 {
@@ -157,7 +159,7 @@ static int list(struct toytimer *t, struct pages *pages,
 			return r;
 		before = toytimer_now(TOYTIMER_MONOTONIC);
 		r = show_page(t, call, handler, userdata);
-		/* The time that the handler takes is not the daemon's. */
+		/* The handler's time does not count against the daemon. */
 		if (__builtin_add_overflow(pages->deadline,
 			    toytimer_now(TOYTIMER_MONOTONIC) - before, &pages->deadline))
 			pages->deadline = TOYTIMER_FOREVER;
@@ -191,8 +193,8 @@ _public_ int toytimer_list_matching(toytimer *t, const toytimer_match *match,
 	return r < 0 ? r : list(t, &pages, handler, userdata);
 }
 
-/* Drops timers of this handle that the daemon has no more, but whose last event waits here. Return:
- * how many. */
+/* Cancels matching timers of this handle that have ended at the daemon, but whose last event is not
+ * processed. Return: how many. */
 static uint64_t cancel_ended(struct toytimer *t, const struct proto_match *m)
 {
 	uint64_t n = 0;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads wait here for another thread of the same handle to make progress.
+ * A thread waits here until another thread of the same handle makes progress.
  *
- * A condition variable would do, but for fork(). A signal handler may fork while the thread waits.
- * pthread_cond_wait() then never returns in the child: nobody signals there, and the mutex may have
- * been locked by a thread that the child does not have. This wait holds no lock, and ends by
- * itself.
+ * A condition variable does not work with fork(). A signal handler may fork while the thread waits.
+ * pthread_cond_wait() then never returns in the child: no thread signals there, and the mutex may be
+ * locked by a thread that does not exist in the child. This wait holds no lock, and always ends.
  */
 #pragma once
 
@@ -16,12 +15,13 @@ struct progress {
 	atomic_uint count; /* of progress, modulo 2^32 */
 };
 
-/* The count to wait from. Read it with the lock that guards what is waited for. */
+/* Returns the count to pass to progress_wait(). Call it with the lock that guards the awaited state. */
 unsigned int progress_count(struct progress *progress);
 
-/* Tells all that wait. Call it with that lock held, after the change. */
+/* Wakes all waiting threads. Call it with the same lock held, after the change. */
 void progress_note(struct progress *progress);
 
-/* Waits, without the lock, until the count is another one, a signal was handled, or after a span of
- * microseconds below one second. Not a cancellation point. */
+/* Waits until the count differs from `count`, until a signal handler has run, or until `span`
+ * microseconds have passed; the span is below one second. Call it without the lock. Not a cancellation
+ * point. */
 void progress_wait(struct progress *progress, unsigned int count, uint64_t span);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Registering: one, many, and without waiting for the answer.
+ * Registers one timer, many timers, or a timer without waiting for the answer.
  *
- * A relative due becomes an instant here, at the call, so that however long it takes to reach the
- * daemon, and however often it has to be told again, the due stays. Domains are checked here too:
- * an error is best had from the call that made it.
+ * A relative due becomes an instant here, at the time of the call. The due then stays the same, even
+ * if the daemon gets the registration late or more than once. Arguments are checked here too, so that
+ * the call with the bad argument returns the error.
  */
 #include <errno.h>
 #include <limits.h>
@@ -19,10 +19,11 @@
 #include "requests.h"
 #include "text.h"
 
-/* Registrations in a packet, and how many may be queued before a blocking call waits for the socket
- * to take some. */
-#define PACKET	   PROTO_RECORDS_MAX(struct proto_register)
-#define QUEUED_MAX (4u * PACKET)
+/* How many registrations a packet holds. */
+#define PACKET_MAX PROTO_RECORDS_MAX(struct proto_register)
+
+/* When this many are queued, a blocking call waits until the socket takes some. */
+#define QUEUED_MAX (4u * PACKET_MAX)
 
 #define FLAGS ((unsigned int)(TOYTIMER_RELATIVE | TOYTIMER_WAKE_SYSTEM | TOYTIMER_TELL_CLOCK_SET))
 
@@ -60,7 +61,7 @@ static int copy_label(const char *label, char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-/* Queues a registration, for which room has been reserved. batch may be NULL. */
+/* Queues a registration. The caller has reserved room. batch may be NULL. */
 static int enroll(struct toytimer *t, const toytimer_registration *r, struct instants *now,
 	struct batch *batch, uint32_t index, uint64_t *ret_timer)
 {
@@ -94,20 +95,21 @@ static int enroll(struct toytimer *t, const toytimer_registration *r, struct ins
 	return 0;
 }
 
-/* Whether a further packet is full: worth a try to send it, and none more until the next one is. */
+/* Whether the queue holds a whole number of full packets. The caller then tries to send, once for each
+ * packet. */
 static bool packet_full(const struct toytimer *t)
 {
-	return t->session.timers.unsent_count && t->session.timers.unsent_count % PACKET == 0;
+	return t->session.timers.unsent_count && t->session.timers.unsent_count % PACKET_MAX == 0;
 }
 
-/* Nobody waits any more: what is not sent is not registered, what is sent will be cancelled.
- * O(n). */
-static void abandon(struct toytimer *t, struct batch *batch, int error)
+/* Ends a batch whose caller stops waiting. Drops the timers that are not sent. Marks the sent ones, so
+ * that they are cancelled when the answer arrives. O(n). */
+static void end_batch(struct toytimer *t, struct batch *batch, int error)
 {
-	for (uint32_t place = t->session.timers.first; batch->pending && place != TIMERS_NONE;) {
-		struct timer *timer = registry_at(&t->session.timers, place);
+	for (uint32_t slot = t->session.timers.first; batch->pending && slot != TIMERS_NONE;) {
+		struct timer *timer = registry_at(&t->session.timers, slot);
 
-		place = timer->next;
+		slot = timer->next;
 		if (timer->state == TIMER_HELD || timer->batch != batch)
 			continue;
 		batch->pending--;
@@ -124,24 +126,24 @@ static void abandon(struct toytimer *t, struct batch *batch, int error)
 	}
 }
 
-/* The thread that waited is cancelled, and its batch goes with it. */
-static void abandon_cancelled(struct toytimer *t, void *userdata)
+/* The waiting thread is cancelled. Its output arrays may be gone. */
+static void undo_batch(struct toytimer *t, void *userdata)
 {
 	struct batch *batch = userdata;
 
 	batch->timers = NULL;
 	batch->errors = NULL;
-	abandon(t, batch, 0);
+	end_batch(t, batch, 0);
 }
 
-/* Lets the socket take what is queued, and comes back with room for n more. Answers are taken as
- * they come: with too many that are not, the daemon would stop to listen. */
-static int give_way(struct toytimer *t, size_t n, uint64_t deadline, struct batch *batch)
+/* Waits until the socket has taken enough of the queue, and reserves room for n more. Also receives:
+ * the daemon stops reading when its answers are not read. */
+static int make_room(struct toytimer *t, size_t n, uint64_t deadline, struct batch *batch)
 {
 	int r = handle_pump(t, false);
 
 	while (r == 0 && t->session.timers.unsent_count >= QUEUED_MAX)
-		r = handle_await(t, deadline, abandon_cancelled, batch);
+		r = handle_await(t, deadline, undo_batch, batch);
 	return r ?: registry_reserve(&t->session.timers, n);
 }
 
@@ -163,12 +165,12 @@ static void register_all(
 		if (batch->errors)
 			batch->errors[i] = e;
 		if (error == 0 && packet_full(t))
-			error = give_way(t, n - i, deadline, batch);
+			error = make_room(t, n - i, deadline, batch);
 	}
 	while (error == 0 && batch->pending)
-		error = handle_await(t, deadline, abandon_cancelled, batch);
+		error = handle_await(t, deadline, undo_batch, batch);
 	if (error < 0)
-		abandon(t, batch, error);
+		end_batch(t, batch, error);
 }
 
 int register_again(struct toytimer *t, struct timer *timer, const struct proto_rearm *record)
@@ -180,9 +182,9 @@ int register_again(struct toytimer *t, struct timer *timer, const struct proto_r
 	requests_forget_rearms(&t->session, registry_name(&t->session.timers, timer));
 	registry_revive(&t->session.timers, timer, record, &batch);
 	while (r == 0 && batch.pending)
-		r = handle_await(t, deadline, abandon_cancelled, &batch);
+		r = handle_await(t, deadline, undo_batch, &batch);
 	if (r < 0)
-		abandon(t, &batch, r);
+		end_batch(t, &batch, r);
 	return r ?: error;
 }
 
@@ -246,8 +248,7 @@ _public_ int toytimer_register_async(
 		error = enroll(t, r, &now, NULL, 0, &timer);
 	if (error == 0 && ret_timer)
 		*ret_timer = timer;
-	/* Receives too, so that answers that nobody has taken do not stop the daemon's
-	 * listening. */
+	/* Also receives: the daemon stops reading when its answers are not read. */
 	if (error == 0 && packet_full(t))
 		(void)handle_pump(t, false);
 	handle_leave(t);

@@ -3,9 +3,9 @@
 
 #include "handle.h"
 
-/* Registers a timer again that is at its end, and waits for the answer. */
+/* Registers an ENDED timer again, and waits for the answer. Return: 0 or a negative errno. */
 int register_again(struct toytimer *t, struct timer *timer, const struct proto_rearm *record);
 
-/* The same without waiting: a refusal becomes an event. */
+/* The same without waiting. If the daemon refuses the timer, its handler gets TOYTIMER_REFUSED. */
 void register_again_async(
 	struct toytimer *t, struct timer *timer, const struct proto_rearm *record);

@@ -12,12 +12,12 @@
 #	define MADV_POPULATE_WRITE 23
 #endif
 
-#define ROOM_LEAST 16
+#define ROOM_MIN 16
 
-/* Memory is put behind so many bytes at once: a huge page, where there are such. */
+/* The kernel populates memory in steps of this size: a huge page, if the machine has these. */
 #define POPULATE ((size_t)2 << 20)
 
-/* How many places must be wanted for that, or be left of them. */
+/* Populate only if at least this many slots are wanted, and keep this many populated ahead. */
 #define POPULATE_FROM 1024
 
 /* What malloc() may need of a mapping for itself. */
@@ -41,8 +41,9 @@ void registry_destroy(struct registry *timers)
 	registry_init(timers);
 }
 
-/* How many places a table for at least so many has. A large one is a mapping of its own: of whole
- * huge pages, the kernel then puts it where they can be (since 6.7), and moves it by these. */
+/* The number of slots to allocate for at least `need`. malloc() gives a large array a mapping of its
+ * own. If its size is a multiple of a huge page, the kernel (since 6.7) aligns it to huge pages, and
+ * moves it by whole huge pages. */
 static size_t room_for(size_t need, size_t room)
 {
 	size_t size;
@@ -54,9 +55,9 @@ static size_t room_for(size_t need, size_t room)
 	return room < TIMERS_NONE ? room : TIMERS_NONE - 1;
 }
 
-/* Has the kernel put memory behind the next places, as far as a huge page goes: by small pages, as
- * they are touched, that takes most of the time of registering a million. A kernel that cannot
- * (before 5.14) does it then. */
+/* Asks the kernel to populate the memory of the next slots, one huge page at a time. Page faults, one
+ * for each small page, would take most of the time of registering a million timers. Linux before 5.14
+ * does not support this and takes the page faults. */
 static void populate_ahead(struct registry *timers, size_t n)
 {
 	uintptr_t next = (uintptr_t)&timers->array[timers->used];
@@ -101,40 +102,40 @@ int registry_reserve(struct registry *timers, size_t n)
 	size_t need;
 	int r = 0;
 
-	/* Places on the free list come on top: that makes this check simple and errs to the safe
-	 * side only where a batch is as large as everything before it. */
+	/* This ignores the free slots, which keeps the check simple. It may allocate more than is
+	 * needed, but never too little. */
 	if (__builtin_add_overflow(timers->used, n, &need) || need >= TIMERS_NONE)
 		return -ENOMEM;
 	if (need > timers->room)
-		r = resize(timers, room_for(need, timers->room ? timers->room : ROOM_LEAST));
+		r = resize(timers, room_for(need, timers->room ? timers->room : ROOM_MIN));
 	if (r == 0)
 		populate_ahead(timers, n);
 	return r;
 }
 
-static uint32_t place_of(const struct registry *timers, const struct timer *timer)
+static uint32_t slot_of(const struct registry *timers, const struct timer *timer)
 {
 	return (uint32_t)(timer - timers->array);
 }
 
 uint64_t registry_name(const struct registry *timers, const struct timer *timer)
 {
-	return (uint64_t)timer->generation << 32 | place_of(timers, timer);
+	return (uint64_t)timer->generation << 32 | slot_of(timers, timer);
 }
 
-struct timer *registry_at(struct registry *timers, uint32_t place)
+struct timer *registry_at(struct registry *timers, uint32_t slot)
 {
-	return place == TIMERS_NONE ? NULL : &timers->array[place];
+	return slot == TIMERS_NONE ? NULL : &timers->array[slot];
 }
 
 struct timer *registry_find(struct registry *timers, uint64_t name)
 {
-	uint32_t place = (uint32_t)name;
+	uint32_t slot = (uint32_t)name;
 	struct timer *timer;
 
-	if (place >= timers->used)
+	if (slot >= timers->used)
 		return NULL;
-	timer = &timers->array[place];
+	timer = &timers->array[slot];
 	if (timer->generation != name >> 32 || timer->state == TIMER_FREE)
 		return NULL;
 	return timer;
@@ -151,37 +152,37 @@ struct timer *registry_find_id(struct registry *timers, uint64_t id)
 	return NULL;
 }
 
-static uint32_t take_place(struct registry *timers, uint32_t *ret_generation)
+static uint32_t take_slot(struct registry *timers, uint32_t *ret_generation)
 {
-	uint32_t place = timers->free;
+	uint32_t slot = timers->free;
 
-	if (place == TIMERS_NONE) {
+	if (slot == TIMERS_NONE) {
 		assert(timers->used < timers->room);
 		*ret_generation = 1;
 		return timers->used++;
 	}
-	timers->free = timers->array[place].next;
-	*ret_generation = timers->array[place].generation;
-	return place;
+	timers->free = timers->array[slot].next;
+	*ret_generation = timers->array[slot].generation;
+	return slot;
 }
 
-/* Puts a timer at the list's end, QUEUED. */
+/* Appends a timer to the list, as QUEUED. */
 static void enqueue(struct registry *timers, struct timer *timer)
 {
-	uint32_t place = place_of(timers, timer);
+	uint32_t slot = slot_of(timers, timer);
 	struct timer *last = registry_at(timers, timers->last);
 
 	timer->state = TIMER_QUEUED;
 	timer->previous = timers->last;
 	timer->next = TIMERS_NONE;
 	if (last)
-		last->next = place;
+		last->next = slot;
 	else
-		timers->first = place;
-	timers->last = place;
+		timers->first = slot;
+	timers->last = slot;
 
 	if (timers->unsent == TIMERS_NONE)
-		timers->unsent = place;
+		timers->unsent = slot;
 	timers->unsent_count++;
 	timers->queued++;
 	timers->count++;
@@ -190,8 +191,8 @@ static void enqueue(struct registry *timers, struct timer *timer)
 struct timer *registry_add(struct registry *timers, const struct timer *model)
 {
 	uint32_t generation;
-	uint32_t place = take_place(timers, &generation);
-	struct timer *timer = &timers->array[place];
+	uint32_t slot = take_slot(timers, &generation);
+	struct timer *timer = &timers->array[slot];
 
 	*timer = *model;
 	timer->generation = generation;
@@ -205,7 +206,7 @@ static void unlink_timer(struct registry *timers, struct timer *timer)
 	struct timer *previous = registry_at(timers, timer->previous);
 
 	if (timer->state == TIMER_QUEUED) {
-		if (timers->unsent == place_of(timers, timer))
+		if (timers->unsent == slot_of(timers, timer))
 			timers->unsent = timer->next;
 		timers->unsent_count--;
 		timers->queued--;
@@ -243,8 +244,7 @@ void registry_woken(struct timer *timer, uint64_t due, uint64_t overruns)
 {
 	uint64_t periods, span;
 
-	/* A sum past the end of time comes from a daemon that errs. Never is then as good as
-	 * any. */
+	/* Only a faulty daemon makes this sum overflow. The timer then gets the last possible due. */
 	if (__builtin_add_overflow(overruns, 1, &periods) ||
 		__builtin_mul_overflow(periods, timer->every, &span) ||
 		__builtin_add_overflow(due, span, &timer->due) || timer->due == PROTO_FOREVER)
@@ -281,7 +281,7 @@ void registry_drop(struct registry *timers, struct timer *timer)
 	if (++timer->generation == 0)
 		timer->generation = 1;
 	timer->next = timers->free;
-	timers->free = place_of(timers, timer);
+	timers->free = slot_of(timers, timer);
 }
 
 void registry_sent(struct registry *timers)
@@ -297,8 +297,8 @@ void registry_requeue(struct registry *timers)
 {
 	uint32_t n = 0;
 
-	for (uint32_t place = timers->first, next; place != TIMERS_NONE; place = next) {
-		struct timer *timer = &timers->array[place];
+	for (uint32_t slot = timers->first, next; slot != TIMERS_NONE; slot = next) {
+		struct timer *timer = &timers->array[slot];
 
 		next = timer->next;
 		if (timer->abandoned) {

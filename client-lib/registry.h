@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The handle's own table of its timers: what is needed to call the right handler, and to register
- * everything again at a daemon that has forgotten it. Knows nothing of sockets.
+ * The handle's table of its timers. It has what the library needs to call the right handler, and to
+ * register all timers again at a new daemon. It knows nothing of sockets.
  *
- * A timer is a place in one growing array. Its public name, which is its cookie on the wire too, is
- * that place and a generation, so that a stale name never hits a new timer. All that a daemon
- * should hold are in one list, in the order in which they were registered; those it has yet to be
- * told of are the end of that list, from `unsent` on. After a loss, unsent is simply the list's
- * beginning, and equal dues keep their order.
+ * A timer occupies a slot of one growing array. Its public name, which is also its cookie on the wire,
+ * consists of the slot and a generation. The name of a freed timer therefore never finds a new timer.
+ * One list holds all timers that the daemon should hold, in the order of registration. The timers from
+ * `unsent` to the end of the list are not sent yet. When the connection ends, `unsent` moves to the
+ * beginning of the list, so equal dues keep their order.
  */
 #pragma once
 
@@ -21,101 +21,101 @@
 struct batch;
 struct proto_rearm;
 
-#define TIMERS_NONE UINT32_MAX /* instead of a place */
+#define TIMERS_NONE UINT32_MAX /* no slot */
 
 enum timer_state {
 	TIMER_FREE = 0,
-	TIMER_QUEUED, /* to be sent */
-	TIMER_SENT,   /* its answer is awaited */
-	TIMER_HELD,   /* by the daemon */
+	TIMER_QUEUED, /* not sent yet */
+	TIMER_SENT,   /* the daemon has not answered yet */
+	TIMER_HELD,   /* the daemon holds it */
 	TIMER_ENDED,  /* its last event has arrived and waits for toytimer_process() */
 };
 
 struct timer {
 	union {
-		uint64_t id;	     /* HELD, ENDED: the daemon's */
-		struct batch *batch; /* QUEUED, SENT: who waits for its answer, or NULL */
+		uint64_t id;	     /* HELD, ENDED: its number at the daemon */
+		struct batch *batch; /* QUEUED, SENT: the blocking call that waits, or NULL */
 	};
-	uint64_t due; /* the next one, absolute */
+	uint64_t due; /* the next due, as an instant of the client's clock */
 	uint64_t slack;
 	uint64_t every;
 	toytimer_handler handler;
 	void *userdata;
 	char *label;	     /* NULL if none */
-	uint32_t count;	     /* wakes that are left; 0: see toytimer_registration */
-	uint32_t number;     /* HELD: of its last wake; QUEUED, SENT: its index in the batch */
+	uint32_t count;	     /* remaining wakes; 0: see toytimer_registration */
+	uint32_t number;     /* HELD: of the latest wake; QUEUED, SENT: index in the batch */
 	uint32_t generation; /* never 0 */
 	uint32_t next;	     /* registry::first, or registry::free */
 	uint32_t previous;
-	uint32_t event; /* sequence of its latest in events::ring; may be gone from there */
+	uint32_t event; /* sequence number of its latest event, which may be processed already */
 	uint8_t state;
 	uint8_t clock;
 	uint8_t flags;	/* enum proto_timer_flag */
-	bool abandoned; /* nobody wants it any more, but the daemon may hold it */
-	bool revived;	/* it has had another id, whose events may come a second time */
+	bool abandoned; /* cancelled for the program, but the daemon may still hold it */
+	bool revived;	/* it has had another id; events of that id may be repeated */
 };
 
 static_assert(sizeof(struct timer) <= 88, "a million timers in one process, under 100 bytes each");
 
 struct registry {
 	struct timer *array;
-	uintptr_t populated; /* up to this address the rest of it has memory behind it */
+	uintptr_t populated; /* the array is populated up to this address */
 	uint32_t room;
-	uint32_t used; /* places that have ever been taken */
-	uint32_t free; /* a list of places that are free again */
+	uint32_t used; /* slots that were ever used */
+	uint32_t free; /* first of the list of free slots */
 	uint32_t first, last;
 	uint32_t unsent;
 	uint32_t unsent_count;
-	uint64_t queued; /* how many were ever put at the list's end */
-	size_t count;	 /* of those that somebody wants, ENDED ones included */
+	uint64_t queued; /* registrations ever queued, without those dropped unsent */
+	size_t count;	 /* timers that are not abandoned, ENDED ones included */
 };
 
 void registry_init(struct registry *timers);
 void registry_destroy(struct registry *timers);
 
-/* Room for n more without further allocation. Return: 0 or -ENOMEM. */
+/* Reserves room for n more timers. Return: 0 or -ENOMEM. */
 int registry_reserve(struct registry *timers, size_t n);
 
 /*
- * Takes a place for a timer like *model (its generation and links aside) and puts it at the end of
- * the list, QUEUED. The label becomes the table's. Room has been reserved. O(1).
+ * Adds a copy of *model, without its generation and links, to the end of the list, as QUEUED. The
+ * table owns the label from now on. The caller has reserved room. O(1).
  */
 struct timer *registry_add(struct registry *timers, const struct timer *model);
 
-/* The timer of that name, or NULL. Any number may be asked for. */
+/* The timer with that name, or NULL. `name` may be any number. */
 struct timer *registry_find(struct registry *timers, uint64_t name);
 
 uint64_t registry_name(const struct registry *timers, const struct timer *timer);
 
-/* The timer that the daemon holds, or has ended, under that id; or NULL. O(n). */
+/* The HELD or ENDED timer with that id, or NULL. O(n). */
 struct timer *registry_find_id(struct registry *timers, uint64_t id);
 
-/* The list, forwards; NULL at its end. */
-struct timer *registry_at(struct registry *timers, uint32_t place);
+/* The timer in a slot; NULL for TIMERS_NONE. */
+struct timer *registry_at(struct registry *timers, uint32_t slot);
 
-/* Gives it another due, slack, period and count. The numbers of its wakes go on. */
+/* Gives a timer a new due, slack, period and count. The wakes' numbers continue. */
 void registry_rearm(struct timer *timer, const struct proto_rearm *record);
 
-/* Registers an ENDED timer that nobody wants any more again, under the same name: QUEUED, and
- * wanted. batch may be NULL. */
+/* Queues an ENDED and abandoned timer again, under the same name. It is not abandoned any more. batch
+ * may be NULL. */
 void registry_revive(struct registry *timers, struct timer *timer, const struct proto_rearm *record,
 	struct batch *batch);
 
-/* Notes a wake that is not the last: the next due and how many are left. */
+/* Updates the next due and the remaining wakes, after a wake that is not the last one. */
 void registry_woken(struct timer *timer, uint64_t due, uint64_t overruns);
 
-/* Takes a timer off the list: its last event is queued. */
+/* Takes a timer off the list and makes it ENDED, because its last event is queued. */
 void registry_end(struct registry *timers, struct timer *timer);
 
-/* Nobody wants it any more: it counts no longer, and its events are dropped. */
+/* Cancels a timer for the program: it no longer counts, and its events are dropped. */
 void registry_abandon(struct registry *timers, struct timer *timer);
 
-/* Frees a timer in whatever state. Its name is gone. */
+/* Frees a timer in any state. Its name is invalid from now on. */
 void registry_drop(struct registry *timers, struct timer *timer);
 
-/* The timer at unsent is in a packet now. */
+/* The timer at `unsent` is in a packet now: makes it SENT. */
 void registry_sent(struct registry *timers);
 
-/* The daemon has forgotten everything: what is on the list is QUEUED again, what is abandoned
- * freed. O(n). */
+/* The connection has ended. Makes all timers of the list QUEUED again, and frees the abandoned ones.
+ * O(n). */
 void registry_requeue(struct registry *timers);

@@ -7,7 +7,7 @@
 #include "dispatch.h"
 #include "requests.h"
 
-/* How many asynchronous cancels share a packet. */
+/* How many asynchronous cancellations share a packet. */
 #define CANCELS_SHARED 64
 
 static void append(struct requests *q, struct call *call)
@@ -21,7 +21,7 @@ static void append(struct requests *q, struct call *call)
 	q->calls++;
 }
 
-/* Takes a call off the queue. previous: the one before it, or NULL. */
+/* Takes a call off the queue. previous: its predecessor in the queue, or NULL. */
 static void take_off(struct requests *q, struct call *call, struct call *previous)
 {
 	if (previous)
@@ -175,7 +175,7 @@ static void send_registrations(struct session *s)
 	s->connection.out_size = codec_end(&w, 0);
 }
 
-/* The registrations of a request that was sent: they still follow one another in the list. */
+/* Writes a registration packet again. The timers of a sent request are still in sequence in the list. */
 static void write_registrations(struct session *s, const struct request *request)
 {
 	struct timer *timer = registry_at(&s->timers, request->first);
@@ -237,8 +237,8 @@ static void send_call(struct session *s, struct call *call)
 	write_call(s, request);
 }
 
-/* Sends the first of those that have to be sent again. */
-static void send_again(struct session *s)
+/* Repeats the oldest request that must be repeated. */
+static void repeat_request(struct session *s)
 {
 	struct requests *q = &s->requests;
 	struct request *request = &q->ring[(q->head + q->length - q->again--) % REQUESTS_MAX];
@@ -257,14 +257,14 @@ int requests_resume(struct session *s, uint64_t serial)
 		return -EPROTO;
 	q->again = q->length;
 	clock_offsets_reset(&s->offsets);
-	s->connection.out_size = 0; /* the last of them, if it is still there */
+	s->connection.out_size = 0; /* an unsent packet is repeated too */
 	return 0;
 }
 
 /*
- * The first call, if it may be sent now, or NULL: all registrations that were queued before it are
- * sent, and a re-arming knows the timer's id. What somebody waits for goes before registrations
- * that came later, however many there are.
+ * The first call if it may be sent now, otherwise NULL. All registrations that were queued before the
+ * call must be sent, and a re-arming needs the timer's id. The call goes before all registrations
+ * that were queued after it, so a waiting thread is not delayed by them.
  */
 static struct call *next_call(struct session *s)
 {
@@ -290,7 +290,8 @@ bool requests_ready(struct session *s)
 				(s->timers.unsent_count || next_call(s))));
 }
 
-/* What would be said of a call in vain. Return: 0: it is to be sent; or a negative errno. */
+/* Checks a call before it is sent, and fills in the id of a re-arming. Return: 0: send it; a negative
+ * errno: the result of the call. */
 static int check_call(struct session *s, struct call *call)
 {
 	const struct timer *timer;
@@ -326,14 +327,14 @@ bool requests_supports(const struct session *s, uint16_t opcode)
 
 void requests_send(struct session *s)
 {
-	/* The hello is not answered while GREETING, but may have to wait for the socket. */
+	/* While GREETING the hello may still wait for the socket. */
 	while (s->connection.state != CONNECTION_DOWN && connection_send(&s->connection)) {
 		struct call *call;
 
 		if (!requests_ready(s))
 			return;
 		if (s->requests.again) {
-			send_again(s);
+			repeat_request(s);
 			continue;
 		}
 		call = next_call(s);
@@ -357,7 +358,7 @@ void requests_done(struct requests *q)
 {
 	q->head++;
 	q->length--;
-	/* What had arrived before it was sent again is answered as well. */
+	/* The answer may be for a request that was to be repeated: do not repeat it. */
 	if (q->again > q->length)
 		q->again = q->length;
 }
@@ -372,8 +373,9 @@ struct timer *requests_cancelled(struct session *s, const struct cancel_item *it
 	return holds && !dispatch_is_last_of(s, timer) ? timer : NULL;
 }
 
-/* A timer that the daemon no longer knows is cancelled by that. An
- * id is gone with the daemon that gave it: to send it again might hit another timer. */
+/* The connection ended before a cancel request was answered. Timers of this handle count as cancelled,
+ * because the daemon no longer holds them. The request is not repeated: at a new daemon the same id
+ * can belong to another timer. */
 static void cancels_lost(struct session *s, struct call *call)
 {
 	for (size_t i = 0; i < call->n; i++) {
@@ -412,14 +414,14 @@ static void call_lost(struct session *s, struct call *call)
 		return;
 	case PROTO_LIST:
 	case PROTO_LIST_MATCHING:
-		/* What was handed out already was another daemon's. */
+		/* The handler has seen timers of the former daemon: a new one cannot continue. */
 		if (call->page.cursor) {
 			call_finish(call, -ECONNRESET);
 			return;
 		}
 		break;
 	case PROTO_CANCEL_MATCHING:
-		call->page.cursor = 0; /* to cancel again what is gone does no harm */
+		call->page.cursor = 0; /* start over; cancelling twice does no harm */
 		break;
 	}
 	if (call->abandoned)
@@ -431,17 +433,17 @@ static void call_lost(struct session *s, struct call *call)
 void requests_lost(struct session *s)
 {
 	struct requests *q = &s->requests;
-	struct requests was = *q;
+	struct requests old = *q;
 	struct call *call, *next;
 
 	clock_offsets_reset(&s->offsets);
 	requests_init(q);
-	for (uint32_t i = 0; i < was.length; i++) {
-		call = was.ring[(was.head + i) % REQUESTS_MAX].call;
+	for (uint32_t i = 0; i < old.length; i++) {
+		call = old.ring[(old.head + i) % REQUESTS_MAX].call;
 		if (call)
 			call_lost(s, call);
 	}
-	for (call = was.first; call; call = next) {
+	for (call = old.first; call; call = next) {
 		next = call->next;
 		call_lost(s, call);
 	}

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is asked of the daemon: queued, in flight, answered.
+ * Requests to the daemon: queued, in flight, answered.
  *
- * Registrations are queued as timers (registry::unsent) and answered as timers, so that there is no
- * second copy of them and an asynchronous one allocates nothing. Everything else is a call: one
- * packet's worth of questions, an object of its own, since its answer may come after the thread
- * that asked has stopped waiting. A packet is built when the socket is free to take it.
+ * A registration has no object of its own: its timer is in the registry's list, from registry::unsent
+ * on. There is no second copy, and an asynchronous registration allocates nothing here. Every other
+ * request is a call: an object for one packet. It is allocated, because the answer may come after the
+ * caller has stopped waiting. A packet is built when the socket can take it.
  *
- * A bounded number of packets is in flight; each has an entry in the ring until it is answered. An
- * answer is taken for the oldest only: of those that are left nothing is settled, and all of it is
- * there to be sent again.
+ * A bounded number of packets is in flight. Each has an entry in the ring until it is answered. The
+ * daemon answers in order, so an answer must be for the oldest entry. All later entries are still
+ * complete, and can be repeated at another daemon.
  */
 #pragma once
 
@@ -18,58 +18,57 @@
 void requests_init(struct requests *q);
 void requests_destroy(struct requests *q);
 
-/* A call with room for n cancels. Return: NULL if out of memory. */
+/* Allocates a call with room for n cancel items. Return: NULL if out of memory. */
 struct call *call_new(uint16_t opcode, size_t n);
 
 /* Frees a call that is in no queue. Returns NULL. */
 struct call *call_free(struct call *call);
 
-/* It is answered, or never will be. Frees it if nobody waits for it. */
+/* Stores the result of a call. Frees an abandoned call. */
 void call_finish(struct call *call, int result);
 
-/* Queues a call, to be sent after all registrations that are queued now. */
+/* Queues a call. It is sent after all registrations that are queued now. */
 void requests_queue(struct session *s, struct call *call);
 
-/* Queues the cancelling of a timer that the daemon holds, for which nobody waits. Several in a row
- * share a packet. Return: 0 or -ENOMEM. */
+/* Queues the asynchronous cancellation of a HELD timer. Consecutive ones share a packet. Return: 0 or
+ * -ENOMEM. */
 int requests_queue_cancel(struct session *s, const struct timer *timer);
 
-/* A timer gets another id: re-armings that are queued for it without an id meant the one before. */
+/* The timer will get a new id. Makes queued re-armings without an id fail: they are for the former id. */
 void requests_forget_rearms(struct session *s, uint64_t timer);
 
-/* Nobody waits for a call any more. What is not sent yet is not sent later behind the caller's
- * back, unless it is to be rid of timers of this handle. */
+/* The caller stops waiting for a call. A call that is not sent is dropped, unless it cancels timers of
+ * this handle. */
 void requests_abandon(struct session *s, struct call *call);
 
 /*
- * The timer of this handle that a cancelling means. One that was asked for by its id may have come
- * to be ours since. NULL: none. Its last handler runs then, and may have armed it again under
- * another id.
+ * The timer of this handle that a cancel item names, by its name or only by its id. NULL if there is
+ * none, if the timer has another id by now, or if the handler of its last event runs and may re-arm
+ * it.
  */
 struct timer *requests_cancelled(struct session *s, const struct cancel_item *item);
 
-/* Sends what is queued, as far as the socket takes it. */
+/* Sends queued requests until the socket is full. */
 void requests_send(struct session *s);
 
-/* Whether the daemon that was connected last knows such a request. */
+/* Whether the current daemon, or else the last one, knows this opcode. */
 bool requests_supports(const struct session *s, uint16_t opcode);
 
-/* Whether requests_send() could send something that no answer and no EPOLLOUT will call it for. */
+/* Whether requests_send() has something to send now, without an answer or EPOLLOUT first. */
 bool requests_ready(struct session *s);
 
-/* The oldest request in flight, which is the next to be answered, if it has that serial and opcode,
- * or NULL. */
+/* The oldest request in flight if it has that serial and opcode, otherwise NULL. */
 struct request *requests_find(struct requests *q, uint64_t serial, uint16_t opcode);
 
-/* The oldest request is answered. */
+/* Removes the oldest request: it is answered. */
 void requests_done(struct requests *q);
 
 /*
- * Another daemon has taken the session over, and all up to this serial was applied. What is in
- * flight is to be sent again as it was. Return: 0; -EPROTO: it is not that of the last answer.
+ * Another daemon has adopted the session. It has applied all requests up to this serial. Repeats all
+ * requests in flight, unchanged. Return: 0, or -EPROTO: the serial is not that of the last answer.
  */
 int requests_resume(struct session *s, uint64_t serial);
 
-/* The connection is lost and with it all that the daemon knew: settles what can be settled here and
- * queues the rest again. */
+/* The connection has ended, and the daemon has dropped the session. Finishes the calls whose result is
+ * known now, and queues all other requests again. */
 void requests_lost(struct session *s);

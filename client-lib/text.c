@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The wire's statuses as errnos, and errnos as sentences. Each status has an errno that no other
- * cause of failure shares with it wherever a caller might want to tell them apart.
+ * Converts a status of the protocol to an errno, and an errno to a sentence. If a caller may need to
+ * distinguish two failures, they have different errnos.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -52,10 +52,10 @@ int text_errno(uint32_t status)
 	case PROTO_E_PASSED_DESCRIPTOR:
 		break;
 	}
-	return -EPROTO; /* a status of a later version included */
+	return -EPROTO; /* also for a status of a later version */
 }
 
-/* The one thing that is not kept in a handle: of toytimer_open(), none is there to keep it in. */
+/* This state is not in the handle, because toytimer_open() fails without a handle. */
 static _Thread_local const char *invalid = "";
 
 int text_invalid(const char *sentence)
@@ -105,7 +105,7 @@ _public_ const char *toytimer_strerror(int error)
 		{ECANCELED, "cancelled by another session"},
 	};
 
-	/* From INT_MIN there is no way to a positive number; it has no text either. */
+	/* Negates the known errors, because -INT_MIN overflows. */
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (error == texts[i].error || error == -texts[i].error)
 			return texts[i].text;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The wire's statuses, and our own system calls' errors, as errnos of the library. */
+/* Converts statuses of the protocol and errors of system calls to errnos of the library. */
 #pragma once
 
 #include <stdint.h>
@@ -7,11 +7,11 @@
 /* The negative errno that stands for an enum proto_status; 0 for PROTO_OK. */
 int text_errno(uint32_t status);
 
-/* The negative errno for one that a system call of ours got, positive: ENFILE and ENOSPC are limits
- * of the daemon's to our callers. */
+/* Converts the positive errno of a system call to the library's negative errno. ENFILE and ENOSPC
+ * become -EMFILE, because for callers they mean limits of the daemon. */
 int text_local(int error);
 
-/* -EINVAL, and the sentence that toytimer_get_error() says of it in this thread from now on. */
+/* Sets the sentence that toytimer_get_error() returns in this thread. Return: -EINVAL. */
 int text_invalid(const char *sentence);
 
 #define TEXT_COUNT	     "registration.count: more than one wake, without a period in registration.every"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one table of packets, and the few functions that read it. What an opcode's record looks like
- * is written once in C (proto.h) and once as a layout string here; a test holds the two together.
+ * The table of packets, and the functions that use it. The layout strings repeat the structs of
+ * proto.h; a test compares the two.
  */
 #include "codec.h"
 
@@ -11,7 +11,7 @@
 struct kind {
 	uint16_t opcode;
 	uint16_t record_size;
-	uint16_t least, most; /* records */
+	uint16_t least, most; /* number of records */
 	uint8_t sender;	      /* enum codec_sender */
 	const char *layout;   /* see codec_swap() */
 	const char *name;
@@ -26,9 +26,9 @@ struct kind {
 	KIND(op, who, type, 1, PROTO_RECORDS_MAX(type), text, fields)
 
 static const struct kind kinds[] = {
-	/* The kinds of the journey come first: they are looked up most. */
+	/* The most frequent requests come first, because a lookup reads from the start. */
 	BATCH(PROTO_REGISTER, CODEC_FROM_CLIENT, struct proto_register, "register", "88884112x"),
-	/* As many as one packet of answers holds: those are wider. */
+	/* As many as one answer can hold: its records are larger. */
 	KIND(PROTO_CANCEL, CODEC_FROM_CLIENT, struct proto_cancel, 1,
 		PROTO_RECORDS_MAX(struct proto_cancel_answer), "cancel", "8"),
 	BATCH(PROTO_REARM, CODEC_FROM_CLIENT, struct proto_rearm, "rearm", "88884d"),
@@ -67,7 +67,7 @@ static const struct kind kinds[] = {
 
 static_assert(PROTO_ERROR_TEXT_MAX == 4 * 26, "zzzz in the table");
 
-/* Each request's records can be answered in one packet. */
+/* One packet can hold the answers to all records of a request. */
 static_assert(sizeof(struct proto_registered) <= sizeof(struct proto_register), "one packet");
 static_assert(sizeof(struct proto_registered) <= sizeof(struct proto_rearm), "one packet");
 
@@ -88,13 +88,13 @@ const char *codec_fault_text(enum codec_fault fault)
 		[CODEC_EMPTY] = "the packet is empty",
 		[CODEC_SHORT_HEADER] = "the packet is shorter than a header",
 		[CODEC_OVERSIZE] = "the packet is longer than 65536 bytes",
-		[CODEC_OPCODE] = "opcode: unknown, or not yours to send",
-		[CODEC_RECORD_SIZE] = "record_size: not that of the opcode",
+		[CODEC_OPCODE] = "opcode: unknown, or this peer may not send it",
+		[CODEC_RECORD_SIZE] = "record_size: not the record size of the opcode",
 		[CODEC_COUNT] = "count: too few or too many records for the opcode",
 		[CODEC_LENGTH] = "the packet's length is not header + count * record_size",
 		[CODEC_SERIAL] =
 			"serial: must not be 0 in a request or answer, must be 0 in an event",
-		[CODEC_STATUS] = "status: must be 0 in what is no answer",
+		[CODEC_STATUS] = "status: must be 0 in a request or event",
 		[CODEC_AREA] = "a record points out of the packet's area of bytes",
 	};
 
@@ -170,8 +170,8 @@ void codec_swap_record(uint16_t opcode, void *record)
 	codec_swap(record, kind_find(opcode)->layout);
 }
 
-/* The bytes of one UTF-8 sequence of at most size bytes that stands for a printable character; 0 if
- * there is none. The ranges are those of RFC 3629, section 4. */
+/* The length of the printable UTF-8 character at s, which has at most `size` bytes; 0: there is no
+ * such character. The ranges are those of RFC 3629, section 4. */
 static size_t utf8_character(const uint8_t *s, size_t size)
 {
 	uint32_t c;
@@ -201,7 +201,8 @@ static size_t utf8_character(const uint8_t *s, size_t size)
 		return 0;
 	if (n == 4 && (c < 0x10000 || c > 0x10ffff))
 		return 0;
-	/* What turns the direction of a line around lets a label pose as another (UAX #9). */
+	/* A character that changes the direction of text can make a label look like another one
+	 * (UAX #9). U+2028 and U+2029 break a line. */
 	if ((c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x2028 ||
 		c == 0x2029)
 		return 0;
@@ -214,7 +215,7 @@ bool codec_label_valid(const char *label, size_t size)
 	size_t i = 0;
 
 	if (size == PROTO_LABEL_MAX && !memcmp(s, (const uint8_t[PROTO_LABEL_MAX]){0}, size))
-		return true; /* none: most are, and this is a few words at a time */
+		return true; /* no label: the usual case, for which this is faster */
 	while (i < size && s[i]) {
 		size_t n = utf8_character(s + i, size - i);
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions first, since a timer lives by its session; then the packet that was
- * in hand; then timers. The counts of the highest index used may lie as well,
- * so a scan goes on behind them until it has seen a stretch of places that were
- * never used.
+ * Adopts sessions first, because a timer needs its session; then the packet that was being applied;
+ * then timers. The greatest indexes in the header may be damaged, so a scan continues behind them
+ * until it finds UNUSED_STRETCH slots in a row that were never used.
  */
 #include "adopt.h"
 
@@ -15,15 +14,14 @@
 #include "limits.h"
 #include "timer_bulk.h"
 
-/* After so many attempts in a row that a process did not live to finish, its successor starts
- * afresh: a service that cannot start for what it remembers is worse than one that has
- * forgotten. */
+/* After this number of failed attempts the daemon starts without the old state: a service without
+ * state is better than one that cannot start. */
 #define ATTEMPTS 16
 
-/* No registration will ever have a higher number: what says so is damaged. */
+/* No real sequence gets this high: a record with a greater one is damaged. */
 #define SEQUENCE_MAX (UINT64_MAX / 4)
 
-/* Places in a row that were never used: behind them there is nothing. */
+/* A scan ends after this number of slots in a row that were never used. */
 #define UNUSED_STRETCH 1024
 
 bool adopt_fits(const void *block, uint32_t max_timers, uint32_t max_clients)
@@ -47,8 +45,8 @@ bool adopt_convert(void *previous, void *block, uint32_t max_timers, uint32_t ma
 	if (!layout_3_fits(previous, max_timers, max_clients) ||
 		*layout_3_adopting(previous) >= ATTEMPTS)
 		return false;
-	/* The previous block stays until the new one is stored: a conversion that never ends is
-	 * not tried for ever. */
+	/* The previous block stays until the new one is in the fd store. So it counts the attempts:
+	 * a conversion that always crashes is not repeated for ever. */
 	ARENA_STORE(*layout_3_adopting(previous), *layout_3_adopting(previous) + 1);
 	arena_init(&arena, block, max_timers, max_clients);
 	layout_3_convert(previous, &arena);
@@ -62,7 +60,7 @@ static void raise_sequence(struct arena *arena, uint64_t sequence)
 		arena->header->sequence = sequence;
 }
 
-/* Keeps what is a session's own and makes all else as in a new one. */
+/* Keeps the persistent fields of a session and resets the derived ones. */
 static void renew_session(struct arena *arena, uint32_t session)
 {
 	struct session *s = &arena->sessions[session];
@@ -115,7 +113,7 @@ static void adopt_sessions(struct arena *arena, uint32_t top)
 	}
 }
 
-/* What became of the packet that was in hand. */
+/* The outcome of the packet that the old process was applying. */
 enum outcome {
 	OUTCOME_NONE,
 	OUTCOME_COMMITTED,
@@ -132,8 +130,8 @@ static enum outcome judge_packet(struct arena *arena)
 	if (session <= ARENA_OWN_SESSION || session > arena->header->sessions_top ||
 		arena->sessions[session].state != SESSION_OPEN ||
 		applying->check != check_applying(applying, session)) {
-		/* Its client is gone or unknown, and nobody will send it again; or this is
-		 * damaged, and says nothing. What is done is done. */
+		/* The session is gone, so nobody will send the packet again; or this record is
+		 * damaged. Keep what the packet has changed. */
 		ARENA_PUBLISH(applying->session, 0);
 		return OUTCOME_COMMITTED;
 	}
@@ -142,7 +140,7 @@ static enum outcome judge_packet(struct arena *arena)
 	return OUTCOME_TAKEN_BACK;
 }
 
-/* Whether the record can be a timer's: within all bounds, and whole. */
+/* Whether the timer's record is within all bounds and its check word matches. */
 static bool is_whole(const struct arena *arena, uint32_t timer)
 {
 	struct arena_intent values = timer_state_values(arena, timer);
@@ -161,8 +159,7 @@ static bool is_whole(const struct arena *arena, uint32_t timer)
 			codec_label_valid(arena->labels[timer], PROTO_LABEL_MAX));
 }
 
-/* Resolves the state that a kill may have left the timer in. Return: the one to
- * adopt it in. */
+/* Return: the state in which to adopt the timer, after a possible kill. */
 static enum timer_state resolve(struct arena *arena, uint32_t timer, enum outcome outcome,
 	uint64_t sequence, uint32_t session)
 {
@@ -200,8 +197,8 @@ static void adopt_timer(struct arena *arena, uint32_t timer, enum timer_state st
 	timers_enroll(arena, &s->timers[clock], timer);
 }
 
-/* Brings what the next timers will need into the cache, if they are what they seem: see
- * bulk_find_positions(). */
+/* Prefetches the nodes that enrolling the next timers will read: bulk_find_positions() touches
+ * them. */
 static void foresee(const struct arena *arena, uint32_t from)
 {
 	const struct rbtree *trees[BULK_ABREAST];
@@ -213,7 +210,7 @@ static void foresee(const struct arena *arena, uint32_t from)
 		uint32_t session = arena->timers[timer].session;
 		unsigned int clock = timers_clock(arena, timer);
 
-		/* The tree of a session that was not adopted is whatever was there. */
+		/* The tree of a session that was not adopted may contain anything. */
 		if (timers_state(arena, timer) == TIMER_FREE || clock >= ARENA_CLOCKS || !session ||
 			session > arena->header->sessions_top ||
 			arena->sessions[session].state == SESSION_FREE)
@@ -221,7 +218,7 @@ static void foresee(const struct arena *arena, uint32_t from)
 		trees[n] = &arena->sessions[session].timers[clock];
 		dues[n++] = arena->nodes[timer].due;
 	}
-	/* Not places for good: they come in any order, and equal dues go by their sequence. */
+	/* The positions themselves are not used: the timers are not in order of sequence. */
 	bulk_find_positions(arena, trees, dues, n, positions);
 }
 
@@ -265,7 +262,7 @@ void adopt(struct arena *arena)
 	limits_remember_all(arena);
 	arena_reset(arena);
 	if (arena->header->sequence > SEQUENCE_MAX)
-		arena->header->sequence = 0; /* the records know better */
+		arena->header->sequence = 0; /* damaged; the records raise it again */
 	sessions_init(arena);
 	adopt_sessions(arena, sessions_top);
 	outcome = judge_packet(arena);

@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-/* Sections start at multiples of this, so that each has cache lines and pages of its own. */
+/* Sections start at multiples of this, so that no two sections share a page. */
 #define SECTION_ALIGN 4096
 
-/* Where everything lies; the one place that knows. */
+/* The offsets of all sections in the block. */
 struct layout {
 	size_t nodes, timers, labels, sessions, heads, users, free, answer, rearmed, buckets, size;
 	size_t remembered;
@@ -111,7 +111,7 @@ void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t 
 	ARENA_PUBLISH(h->magic, ARENA_MAGIC);
 }
 
-/* Return: a timer of those left behind. */
+/* Takes the root of the first orphaned tree. Return: the timer. */
 static uint32_t take_orphan(struct arena *arena)
 {
 	struct arena_header *h = arena->header;
@@ -121,7 +121,7 @@ static uint32_t take_orphan(struct arena *arena)
 	h->timers_orphaned = node->parent;
 	arena_orphan_timers(arena, node->child_red[0] >> 1);
 	arena_orphan_timers(arena, node->child_red[1] >> 1);
-	/* The next one to be taken is on its way while this one is filled. */
+	/* The next call takes this timer. */
 	__builtin_prefetch(&arena->nodes[h->timers_orphaned]);
 	__builtin_prefetch(&arena->timers[h->timers_orphaned]);
 	return timer;

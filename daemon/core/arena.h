@@ -1,45 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All state of the daemon, in one block of memory.
+ * The arena: all state of the daemon, in one block of memory.
  *
- * The block is given by the shell: zeroed, page-aligned, arena_size() bytes, of which the kernel
- * need hold only the pages that were touched. So it "grows" by being used: arrays are laid out for
- * the stated maximum at once, a record never moves, and an index is valid for as long as its record
- * is. Nothing in the block is a pointer; struct arena below is this process's view of it.
- *
- * A timer is two records of the same index, because a descent of the tree should touch nothing that
- * it does not compare: 40 hot bytes (struct rbnode) and 40 cold ones (struct timer). Its label lies
- * in a third array, whose pages stay untouched until somebody labels a timer there.
+ * The shell provides the block: arena_size() zeroed bytes, aligned to a page. The arrays in it have
+ * room for the configured maximum from the start. So a record never moves, and its index stays
+ * valid as long as the record exists. The kernel provides memory only for pages that were touched.
+ * The block contains no pointer; struct arena below is this process's view of it.
  *
  *   timer        1 .. max_timers         0 is nil
- *   session      1 .. max_clients + 1    0 is nil, 1 the daemon's own
+ *   session      1 .. max_clients + 1    0 is nil, 1 is the daemon's own
  *   user         1 .. max_clients        0 is nil
  *
- * The block outlives the process: it is a memfd that systemd keeps (see adopt.h). What the next
- * process trusts is records, each with a check word: a record is filled first and published by its
- * last store, and a change of more than one word is written to the header first, so that a kill
- * between any two stores leaves what one scan can resolve. Links are derived, and never trusted.
- * Records are therefore changed through ARENA_STORE and ARENA_PUBLISH only.
+ * A timer has two records with the same index: 40 hot bytes (struct rbnode) and 40 cold bytes
+ * (struct timer). So a descent of a tree touches only what it compares. Labels are in a third
+ * array, whose pages stay untouched until a timer with a label lies there.
  *
- * A new timer gets the lowest free slot; a bitset knows which slots are free. So timers that are
- * registered one after another lie beside each other, in the order in which they will be sent.
+ * The block outlives the process: it is a memfd in systemd's fd store, and the next process adopts
+ * it (adopt.h). Each field is of one of two kinds:
  *
- * A session that closes hands over its trees of timers whole, in O(1). These orphaned trees form a
- * list, and new timers use it up first: each takes a root and puts its two subtrees back on the
- * list. So nothing walks over the timers of a closed session, however many there are.
+ *   persistent	the next process keeps it. It trusts records with a check word only if that word
+ *		matches.
+ *   derived	the next process derives it again from the persistent fields.
  *
- * How to change the layout. An upgrade must not end a session, so each layout adopts the one before
- * it. From one release to the next the layout changes once at most. The first change after a
- * release does all of this; a later one before the next release changes only the conversion:
+ * A kill may come between any two writes. So a record is filled first, and its last write publishes
+ * it; a change of several words is written to the header first. Persistent fields are changed
+ * through ARENA_WRITE and ARENA_PUBLISH only.
+ *
+ * A new timer gets the lowest free slot; a bitset knows the free slots. So timers that are
+ * registered one after another lie next to each other, in the order in which they will be sent.
+ *
+ * When a session closes, its trees of timers become orphans, in O(1): their roots form a list. A
+ * new timer takes the first root from this list and puts the root's two subtrees back on it. So the
+ * cost of closing a session does not depend on the number of its timers.
+ *
+ * How to change the layout. An upgrade must not end a session, so each layout adopts the previous
+ * one. Between two releases the layout changes at most once. The first change after a release takes
+ * all of these steps; a later change before the next release only changes the conversion:
  *
  *   1. Copy the structs and the order of the sections, as released, into layout_N.c, and list it
  *	in meson.build. N is the released layout. The file depends on nothing that may change.
- *   2. Write layout_N_convert() there: it copies records into an empty arena of the new layout and
- *	derives nothing, because adopt() does. If a check word covers something else from now on,
- *	the conversion checks the old word and computes the new one.
- *   3. Raise ARENA_LAYOUT, have adopt_convert() call layout_N, and delete the layout before N.
- *   4. In store.c, name the memory after the new layout, and name layout N's as the previous one.
- *   5. Keep the arenas that the release writes, as tests/unit/arenas/README says, and the
+ *   2. Write layout_N_convert() there: it copies the persistent fields into an empty arena of the
+ *	new layout. It derives nothing, because adopt() does. If a check word covers other fields
+ *	from now on, the conversion checks the old word and computes the new one.
+ *   3. Raise ARENA_LAYOUT, let adopt_convert() call layout_N, and delete the layout before N.
+ *   4. In fdstore.c, name the memory after the new layout, and name layout N as the previous one.
+ *   5. Keep arenas that the release has written, as tests/unit/arenas/README says, and the
  *	release's commit in tests/integration/test_upgrade.
  */
 #pragma once
@@ -53,7 +58,7 @@
 #include "rbtree.h"
 #include "turns.h"
 
-/* The clocks that an alarm can be set by: the wire's three, and two that wake the system. */
+/* The clocks of alarms: the three clocks of the wire, and two clocks that wake the system. */
 enum arena_clock {
 	CLOCK_OF_MONOTONIC = PROTO_CLOCK_MONOTONIC,
 	CLOCK_OF_BOOTTIME = PROTO_CLOCK_BOOTTIME,
@@ -66,30 +71,31 @@ enum arena_clock {
 #define ARENA_MAGIC  UINT64_C(0x3164726d69745454)
 #define ARENA_LAYOUT 4 /* of everything in this file: see above */
 
-/* The stated maximum: what an id's index can name. */
+/* The greatest maxima: ARENA_TIMERS_MAX is the greatest index that fits in an id. */
 #define ARENA_TIMERS_MAX  ((UINT32_C(1) << PROTO_ID_INDEX_BITS) - 1)
 #define ARENA_CLIENTS_MAX UINT32_C(65535)
 
 /* The daemon's own session. */
 #define ARENA_OWN_SESSION 1
 
-/* A timer's cold half. */
+/* The cold half of a timer. All of it is persistent. In the hot half, due, latest and tag are
+ * persistent; the links and `least` are derived. */
 struct timer {
-	uint64_t sequence; /* of registrations, ever: ties among dues, and the id's upper bits */
+	uint64_t sequence; /* of the registration: orders equal dues, and is part of the id */
 	uint64_t every;
 	uint64_t cookie;
 	uint32_t session;
 	uint32_t count; /* wakes asked for; 0: no end */
 	uint32_t fired; /* wakes sent, modulo 2^32 */
-	uint32_t check; /* check_timer() over all of it, and over due, latest, clock and label */
+	uint32_t check; /* check_timer(): this record, and due, latest, clock and label */
 };
 
-/* A timer's tag, in its hot half. */
+/* The state of a timer, in the tag of its hot half. */
 enum timer_state {
 	TIMER_FREE = 0,
-	TIMER_ARMED,	  /* in its session's tree of its clock */
-	TIMER_CANCELLED,  /* by another session; its own is to be told */
-	TIMER_CANCELLING, /* by a packet that is being applied: gone once that is committed */
+	TIMER_ARMED,	  /* in a tree of its session */
+	TIMER_CANCELLED,  /* by another session; its own session will send an event for it */
+	TIMER_CANCELLING, /* by the current packet; becomes free or cancelled with the commit */
 };
 
 enum session_state {
@@ -100,45 +106,62 @@ enum session_state {
 
 /* Whether the worker serves a session. */
 enum session_serving {
-	SESSION_WATCHED = 0, /* the clocks' trees of sessions hold it: an alarm rings for it */
+	SESSION_WATCHED = 0, /* in the clocks' trees of sessions: an alarm rings for it */
 	SESSION_READY,	     /* in the queue: there may be something to send */
-	SESSION_BLOCKED,     /* its client does not read: nothing is done for it until it does */
+	SESSION_BLOCKED,     /* its client does not read: the worker does nothing for it */
 };
 
-/* The clocks that lateness is measured on: monotonic and boottime. */
+/* The clocks on which lateness is measured: monotonic and boottime. */
 #define ARENA_MEASURES 2
 
+/* The check word covers uid, pid, born, socket and comm, which never change. */
 struct session {
+	/* derived */
 	struct rbtree timers[ARENA_CLOCKS]; /* over arena::nodes */
 	uint32_t user;
-	uint32_t user_next, user_prev; /* user::sessions */
+	uint32_t user_next, user_prev; /* list user::sessions */
+
+	/* persistent */
 	uint32_t uid, pid;
-	uint32_t held;	 /* timers */
-	uint64_t serial; /* of the last request that was applied: storing it commits that packet */
-	uint64_t born;	 /* arena_header::sequence when it opened: older timers are not its own */
-	uint64_t socket; /* SO_COOKIE of its connection: by this the next process knows it again */
+
+	/* derived */
+	uint32_t held; /* number of timers */
+
+	/* persistent */
+	uint64_t serial; /* of the last applied request: writing it commits the packet */
+	uint64_t born;	 /* arena_header::sequence at its start: its timers have greater numbers */
+	uint64_t socket; /* SO_COOKIE: the next process finds the session's connection by it */
 	uint64_t sent_at[PROTO_CLOCKS]; /* the time for which its last packet of wakes was made */
-	/* For lateness.h: since when its client reads, and when it last asked for what was past. */
+	/* For lateness.h: the time since which its client reads, and the last time at which it
+	 * asked for a timer whose due + slack had passed. */
 	uint64_t reads_from[ARENA_MEASURES], asked_at[ARENA_MEASURES];
-	uint32_t check; /* check_session() over what never changes */
-	uint32_t cancelled_first,
-		cancelled_last;	 /* cancelled by others, linked by what is before in a tree */
-	struct turns_link ready; /* arena_header::ready; next, if free: sessions_free */
-	uint32_t hello_timer;	 /* the daemon's own timer that waits for its hello */
-	uint8_t state, serving;
-	uint16_t fault;	      /* enum proto_status that ends it; 0: none */
-	bool resumed;	      /* it has been adopted: its client may send again what had arrived */
-	bool tell_resumed;    /* and is to be told so */
-	bool send_again;      /* it was adopted while sending: wakes are made anew for that time */
+	uint32_t check; /* check_session() */
+
+	/* derived */
+	/* Timers that other sessions have cancelled, and that its client must be told of. */
+	uint32_t cancelled_first, cancelled_last; /* linked by the child before */
+	struct turns_link ready; /* in arena_header::ready; if free, next is in sessions_free */
+	uint32_t hello_timer;	 /* the internal timer that waits for its hello */
+
+	/* persistent */
+	uint8_t state; /* enum session_state */
+
+	/* derived */
+	uint8_t serving;   /* enum session_serving */
+	uint16_t fault;	   /* the enum proto_status that ends the session; 0: none */
+	bool resumed;	   /* it was adopted: its client may send again what has arrived before */
+	bool tell_resumed; /* it must send a resumed event */
+	bool send_again;   /* its wakes of sent_at must be sent again */
+
+	/* persistent */
 	bool wants_clock_set; /* it has registered a timer with PROTO_TELL_CLOCK_SET */
-	bool tell_clock_set;  /* and is to be told that the wall clock was set */
-	/* check_sending() while that packet may be sent and its wakes are not all taken off;
-	 * else 0. */
+	bool tell_clock_set;  /* it must send an event because the wall clock was set */
+	/* check_sending() from before a packet of wakes is sent until it is applied; else 0. */
 	uint32_t sending;
 	char comm[PROTO_COMM_MAX];
 };
 
-/* What a user's sessions have done, as status shows it to that user: see limits.h. */
+/* The counts of one user's sessions, for the status that this user sees: see limits.h. */
 struct tally {
 	uint64_t registered, woken, cancelled, refused;
 	uint64_t wakeups; /* packets of wakes */
@@ -146,30 +169,32 @@ struct tally {
 };
 
 struct user {
+	/* derived; persistent only: uid, clients and tally, for limits_remember_all() */
 	uint32_t uid;
 	uint32_t timers, clients;
 	uint32_t sessions; /* the first; linked by session::user_next */
 	struct tally tally;
-	uint32_t next;		 /* arena::buckets; free: header::users_free */
+	uint32_t next;		 /* in a chain of arena::buckets, or in header::users_free */
 	struct turns_user ready; /* its sessions in arena_header::ready */
 };
 
-/* The tally of a user who has no client. */
+/* The tally of a user without a client. Persistent. */
 struct remembered {
 	uint32_t uid, used;
 	struct tally tally;
 };
 
-/* Users without a client whose tallies are kept: those with the same hash share a set, in which the
- * last one to leave comes first. */
+/* Remembered tallies with the same hash share a set. In a set, the user who left last comes first.
+ * */
 #define REMEMBERED_SETS 512
 #define REMEMBERED_WAYS 8
 
-/* Log-linear: exact below 16, then 16 steps to each doubling, so that a step is 6 % of its
- * value. */
+/* Buckets of the histogram: exact below 16, then 16 for each power of two, so that a bucket is at
+ * most 6 % wide. */
 #define LATENESS_STEPS	 16
 #define LATENESS_BUCKETS (61 * LATENESS_STEPS)
 
+/* Persistent. */
 struct counters {
 	uint64_t registered, woken, cancelled, refused, wakeups;
 	uint64_t restarts, adopted_sessions, adopted_timers, dropped_records;
@@ -177,126 +202,143 @@ struct counters {
 	uint64_t late[LATENESS_BUCKETS];
 };
 
-/* A change to a timer that takes more than one store: written here first, done again by the next
- * process if this one was killed in the midst of it. */
+/* A change of several words of a timer. It is written here first, so that the next process can
+ * repeat it after a kill. Persistent. */
 struct arena_intent {
 	uint32_t timer; /* 0: none; published last */
-	uint32_t check; /* check_timer() of the timer as it will be */
+	uint32_t check; /* check_timer() of the timer after the change */
 	uint32_t count, fired;
 	uint64_t due, latest, every;
 };
 
-/* The packet that is being handled. It is applied as a whole or not at all, and its answer,
- * which lies in arena::answer, is sent again if this process is killed before it knows that it
- * was sent. */
+/* The packet that is being applied. After a kill, the next process undoes an uncommitted packet,
+ * and sends the answer of a committed one again. Persistent. */
 struct arena_applying {
 	uint32_t session; /* 0: none; published last */
 	uint32_t answer_size;
-	uint64_t serial;   /* committed where the session's serial has reached it */
-	uint64_t sequence; /* arena_header::sequence before it */
-	uint32_t rearmed;  /* timers that it has re-armed: what they were is in arena::rearmed */
-	uint32_t check;	   /* check_applying() of session, serial and sequence */
+	uint64_t serial;   /* the packet is committed if the session's serial is not less */
+	uint64_t sequence; /* arena_header::sequence before the packet */
+	uint32_t rearmed;  /* number of re-armed timers; arena::rearmed has their old values */
+	uint32_t check;	   /* check_applying() */
 };
 
-/* Where a clock last jumped against the one that measures its timers' lateness: see lateness.c. */
+/* The last jump of a clock against the clock that measures the lateness of its timers: see
+ * lateness.c. Persistent. */
 struct arena_jump {
-	uint64_t at, previous;	/* this jump and the one before it, on that one */
-	uint64_t before, after; /* how far ahead of it the clock was, modulo 2^64 */
+	uint64_t at, previous;	/* times of the last two jumps on the measuring clock */
+	uint64_t before, after; /* clock - measuring clock (mod 2^64), around the last jump */
 };
 
-/* As many as one packet can re-arm. */
+/* The most re-arms in one packet. */
 #define ARENA_REARMED_MAX PROTO_RECORDS_MAX(struct proto_rearm)
 
 struct arena_header {
+	/* persistent */
 	uint64_t magic;
 	uint64_t size;	   /* of the block */
-	uint64_t instance; /* names this life of the sessions */
+	uint64_t instance; /* a new number whenever the sessions are lost */
 	uint32_t layout;
-	uint32_t adopting; /* attempts to adopt it that have not come to their end */
+	uint32_t adopting; /* attempts to adopt the block that failed or still run */
 	uint32_t max_timers, max_clients;
-	uint32_t timers_top,
-		timers_orphaned; /* highest index ever used; list by parent of trees left behind */
+
+	/* derived; after a kill the greatest indexes say where a scan may end */
+	uint32_t timers_top;	  /* the greatest index ever used */
+	uint32_t timers_orphaned; /* the first orphaned tree; linked by the parent of their roots */
 	uint32_t sessions_top, sessions_free;
 	uint32_t users_top, users_free;
-	struct turns_list ready;  /* users that have sessions to be served, by user::ready */
-	uint32_t timers, clients; /* held now, those of the daemon itself left out */
-	uint64_t sequence;
-	uint64_t
-		wall_offset; /* realtime - boottime, as of the last setting that all were told of */
+	struct turns_list ready;  /* users with ready sessions, linked by user::ready */
+	uint32_t timers, clients; /* current numbers, without the daemon's own */
+
+	/* persistent */
+	uint64_t sequence; /* of the last registration; adoption raises it to that of the records */
+	uint64_t wall_offset; /* realtime - boottime when the wall clock was last set */
 	struct arena_intent intent;
 	struct arena_applying applying;
+
+	/* derived */
 	struct rbtree watched[ARENA_CLOCKS]; /* over arena_heads(): sessions by their first due */
+
+	/* persistent */
 	struct arena_jump jumps[ARENA_CLOCKS];
 	struct counters counters;
 };
 
+/* The view of a process. The arrays are in the block. */
 struct arena {
 	struct arena_header *header;
+
+	/* persistent, with derived fields */
 	struct rbnode *nodes;
 	struct timer *timers;
 	char (*labels)[PROTO_LABEL_MAX];
 	struct session *sessions;
+
+	/* derived */
 	struct rbnode *heads;
 	struct user *users;
-	struct bitset free;	       /* timers that are free and in no tree left behind */
-	uint8_t *answer;	       /* PROTO_PACKET_MAX bytes */
-	struct arena_intent *rearmed;  /* ARENA_REARMED_MAX */
-	uint32_t *buckets;	       /* of users, by uid */
-	struct remembered *remembered; /* REMEMBERED_SETS * REMEMBERED_WAYS */
+	struct bitset free; /* free timers that are in no orphaned tree */
+
+	/* persistent */
+	uint8_t *answer;	      /* PROTO_PACKET_MAX bytes */
+	struct arena_intent *rearmed; /* ARENA_REARMED_MAX */
+
+	uint32_t *buckets;	       /* derived: of users, by uid */
+	struct remembered *remembered; /* persistent: REMEMBERED_SETS * REMEMBERED_WAYS */
 	uint32_t buckets_mask;
 };
 
 /*
- * A store to a record. In a test build each one is a point at which the process may be killed; else
- * it is a store. ARENA_PUBLISH is one that no other store may move across: the compiler must not,
- * and a kill comes between two instructions, so that no more is needed.
+ * ARENA_WRITE and ARENA_PUBLISH write one field of a record. In a test build the process may be
+ * killed after each of them. The compiler moves no write across ARENA_PUBLISH. That is enough: a
+ * kill comes between two instructions, so the order in the hardware does not matter.
  */
 #ifdef ARENA_STORE_HOOK
 void arena_store_hook(void);
 #else
 #	define arena_store_hook() ((void)0)
 #endif
-#define ARENA_STORE(place, value)   \
+#define ARENA_STORE(field, value)   \
 	do {                        \
-		(place) = (value);  \
+		(field) = (value);  \
 		arena_store_hook(); \
 	} while (0)
-#define ARENA_PUBLISH(place, value)                                    \
+#define ARENA_PUBLISH(field, value)                                    \
 	do {                                                           \
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);               \
-		__atomic_store_n(&(place), (value), __ATOMIC_RELEASE); \
+		__atomic_store_n(&(field), (value), __ATOMIC_RELEASE); \
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);               \
 		arena_store_hook();                                    \
 	} while (0)
 
-/* Bytes that a block for so many needs. Both are at most the stated maximum. */
+/* The size in bytes of a block for these maxima, which are at most ARENA_TIMERS_MAX and
+ * ARENA_CLIENTS_MAX. */
 size_t arena_size(uint32_t max_timers, uint32_t max_clients);
 
-/* Looks at a block of arena_size() bytes, aligned to a page, whatever is in it. It stays the
- * caller's. */
+/* Makes a view of a block of arena_size() bytes of any content, aligned to a page. The caller owns
+ * the block. */
 void arena_view(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients);
 
-/* Sets all that is derived from the records to what it is where there are none. */
+/* Sets the derived fields of the header and the arrays to those of an empty arena. */
 void arena_reset(struct arena *arena);
 
 /* Makes a zeroed block an arena. */
 void arena_init(struct arena *arena, void *block, uint32_t max_timers, uint32_t max_clients);
 
-/* A timer to be filled; 0: there is none left. O(1). */
+/* Takes a free timer slot; 0: there is none. O(1). */
 uint32_t arena_take_timer(struct arena *arena);
 
-/* Gives back all timers of a tree at once, by its root; 0: does nothing. O(1). */
+/* Makes all timers of a tree orphans, to be used again. root: 0 does nothing. O(1). */
 void arena_orphan_timers(struct arena *arena, uint32_t root);
 
-/* Gives back one timer, which is free and in no tree. O(1). */
+/* Gives back one timer slot, which is free and in no tree. O(1). */
 void arena_give_timer(struct arena *arena, uint32_t timer);
 
-/* A zeroed session. The caller has a client's place for it (limits.h), so there is one left.
- * O(1). */
+/* Takes a session and zeroes it. The caller has counted the client within the limits (limits.h), so
+ * there is a free one. O(1). */
 uint32_t arena_take_session(struct arena *arena);
 void arena_free_session(struct arena *arena, uint32_t session);
 
-/* The nodes by which a clock's tree holds sessions. */
+/* The nodes of a clock's tree of sessions. */
 static inline struct rbnode *arena_heads(const struct arena *arena, unsigned int clock)
 {
 	return arena->heads + (size_t)clock * (arena->header->max_clients + 2);

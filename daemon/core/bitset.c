@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The set of bitset.h. Levels follow one another, the lowest first; each has a word at least, so
- * that a small set needs no case of its own.
+ * The lowest level comes first in memory. Each level has at least one word, so a small set needs no
+ * special case.
  */
 #include "bitset.h"
 
@@ -40,7 +40,7 @@ void bitset_add(const struct bitset *set, uint32_t number)
 {
 	uint64_t was = 0;
 
-	/* A word that was not empty is known of above. */
+	/* If a word was not zero, the levels above already have its bit. */
 	for (unsigned int i = 0; i < BITSET_LEVELS && !was; i++) {
 		uint64_t *word = &set->levels[i][number / WORD_BITS];
 

@@ -5,7 +5,8 @@
 
 #include "timers.h"
 
-/* The multipliers: successive values of splitmix64 (Steele, Lea and Flood, 2014) from 0, made odd. */
+/* The multipliers: successive values of splitmix64 (Steele, Lea and Flood, 2014) from 0, made odd.
+ * */
 static const uint64_t multiplier[] = {
 	UINT64_C(0xe220a8397b1dcdaf),
 	UINT64_C(0x6e789e6aa1b965f5),
@@ -46,7 +47,7 @@ uint32_t check_sending(const struct session *s)
 {
 	uint64_t sum = 1;
 
-	/* As in check_session(). */
+	/* The same hash as in check_session(). */
 	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
 		sum = (sum ^ sum >> 32) * multiplier[0] + s->sent_at[clock];
 	return (uint32_t)((sum ^ sum >> 32) * multiplier[0] >> 32) | 1;
@@ -58,7 +59,7 @@ uint32_t check_session(const struct arena *arena, uint32_t session)
 	uint64_t comm[2], sum = session;
 	const uint64_t k = multiplier[0];
 
-	static_assert(sizeof(comm) == sizeof(s->comm), "both words of it");
+	static_assert(sizeof(comm) == sizeof(s->comm), "comm is two words");
 	memcpy(comm, s->comm, sizeof(comm));
 	sum = (sum + s->uid) * k + s->pid;
 	sum = (sum ^ sum >> 32) * k + s->born;

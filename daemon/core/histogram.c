@@ -40,7 +40,7 @@ uint64_t histogram_quantile(const struct counters *counters, unsigned int percen
 		return 0;
 	/* The rank of the quantile, rounded up, without overflow. */
 	wanted = total / 100 * percent + (total % 100 * percent + 99) / 100;
-	/* Ends at the last bucket at the latest, where seen is total, whatever the counters are. */
+	/* Ends at the last bucket, where seen is total, or earlier. */
 	for (seen = counters->late[0]; seen < wanted; seen += counters->late[bucket])
 		bucket++;
 	end = bucket_end(bucket);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How late wakes were: a log-linear histogram in the counters.
+ * A log-linear histogram of the lateness of wakes, in struct counters.
  *
- * Each doubling has 16 buckets. So a quantile costs a walk over 976 counters and is at most 6 % too
- * high, and counting a wake costs two additions.
+ * Each power of two has 16 buckets, so a quantile is at most 6 % too high. A quantile reads 976
+ * buckets; counting a wake changes one.
  */
 #pragma once
 
 #include "arena.h"
 
-/* Counts a wake that was so many microseconds late. O(1). */
+/* Counts a wake that was `late` microseconds late. O(1). */
 void histogram_add(struct counters *counters, uint64_t late);
 
 /* An upper bound of the quantile `percent`, at most 6 % too high; 0: no wake was counted. */

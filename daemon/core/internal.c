@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "internal.h"
 
-/* The cookie of an internal timer: a session that has to say hello, or this and the shell's bits. */
+/* The cookie of an internal timer: the session that must send its hello, or COOKIE_BITS | the bits
+ * for the shell. */
 #define COOKIE_BITS (UINT64_C(1) << 32)
 
-/* Return: the timer; 0: an arena that was adopted is full. */
+/* Return: the timer; 0: there is no free slot, which can happen in an adopted arena. */
 static uint32_t enroll(
 	struct arena *arena, uint64_t cookie, uint64_t delay, uint64_t every, const struct now *now)
 {
@@ -18,7 +19,7 @@ static uint32_t enroll(
 
 	if (!timer)
 		return 0;
-	/* The slack lets it share wake-ups of other timers. */
+	/* With this slack the timer can share a wake-up with other timers. */
 	new.latest = timers_latest(new.due, delay / 4);
 	timer_state_publish(arena, timer, ARENA_OWN_SESSION, &new);
 	sessions_enroll(arena, timer);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lateness is measured on a clock that nobody sets: the monotonic one, which stops in suspend; for
- * timers that wake the system from suspend the boottime one, which does not. Each clock has a
- * distance from the clock that measures it. A jump of that distance is a setting of the wall clock,
- * or a suspend.
+ * A measuring clock measures lateness. Nobody can set it. For most timers it is the monotonic
+ * clock, which stops in suspend; for timers that wake the system it is the boottime clock, which
+ * does not. Each clock is some time ahead of its measuring clock. If this distance jumps, the wall
+ * clock was set or the machine was suspended.
  */
 #include "lateness.h"
 
-/* The clocks are read one after another, so their distances vary by the time in between. A smaller
- * jump is none: it may show as lateness. */
+/* A smaller change of the distance is not a jump: the clocks are read one after another, so the
+ * distance varies a little. */
 #define JUMP_US 1000
 
 /* A session's stamp while its client does not read. */
 #define BLOCKED UINT64_MAX
 
-/* The clock that measures. */
+/* The measuring clock of a clock. */
 static unsigned int measure(unsigned int clock)
 {
 	return clock < PROTO_CLOCKS ? PROTO_CLOCK_MONOTONIC : PROTO_CLOCK_BOOTTIME;
@@ -25,7 +25,7 @@ void lateness_look(struct arena *arena, const struct now *now)
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		struct arena_jump *jump = &arena->header->jumps[clock];
 		uint64_t at = now->at[measure(clock)];
-		/* Negative where a wall clock is behind: modulo 2^64. */
+		/* Wraps below 0 if a wall clock is behind. */
 		uint64_t ahead = timers_now(now, clock) - at;
 
 		if (ahead - jump->after + JUMP_US <= 2 * JUMP_US)
@@ -34,7 +34,8 @@ void lateness_look(struct arena *arena, const struct now *now)
 	}
 }
 
-/* An instant of a clock that is so far ahead, on the clock that measures; 0: before its start. */
+/* Converts an instant of a clock to its measuring clock. ahead: how far the clock is ahead. Return:
+ * 0 if the instant is before the start of the measuring clock. */
 static uint64_t measured(uint64_t instant, uint64_t ahead)
 {
 	if (ahead > INT64_MAX)
@@ -42,8 +43,8 @@ static uint64_t measured(uint64_t instant, uint64_t ahead)
 	return instant > ahead ? instant - ahead : 0;
 }
 
-/* When the clock came to that instant: after its last jump, by that jump, between the last two, or
- * by the one before it at the latest. */
+/* The time on the measuring clock at which the clock reached an instant: after the last jump, by
+ * that jump, between the last two jumps, or at the latest by the one before. */
 static uint64_t reached(const struct arena_jump *jump, uint64_t instant)
 {
 	uint64_t after = measured(instant, jump->after), before = measured(instant, jump->before);

@@ -1,33 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How late a wake counts in the service's figures: from when it could first have been sent.
+ * The lateness of wakes in the status: the time since a wake could first have been sent.
  *
- * A wake says sent - due, whatever the reason. The figures are about the service, so they leave out
- * what the service cannot help: slack that was used, a due that had passed when it was asked for, a
- * client that did not read, a wall clock that was set, and a machine that was suspended (unless the
- * timer wakes it). The time between a daemon's end and its successor's start counts.
+ * The field `late` of a wake is always sent - due. The status measures the service, so it leaves
+ * out delays that timerd does not cause: the timer's slack, a due that had passed at registration,
+ * a client that did not read, a wall clock that was set, and a suspend of the machine (unless the
+ * timer wakes the machine). The time between a daemon's end and its successor's start does count.
  *
- * None of this takes memory of a timer's. What is kept here is kept in the arena, but makes no
- * record: where a kill leaves half of it, a figure is wrong by less than the time since.
+ * This needs no memory in a timer. The arena keeps the stamps of sessions and clocks without a
+ * check word: a kill in the middle of a write makes at most some figures wrong.
  */
 #pragma once
 
 #include "timers.h"
 
-/* Looks whether a clock has jumped against another since the last call. Once for each reading of
- * the clocks for which wakes are sent. O(1). */
+/* Detects a jump of one clock against another since the last call. Call it once for each reading of
+ * the clocks, before wakes are sent. O(1). */
 void lateness_look(struct arena *arena, const struct now *now);
 
-/* A registration or re-arming of the session comes after due + slack. */
+/* The session has registered or re-armed a timer whose due + slack has already passed. */
 void lateness_asked(struct arena *arena, uint32_t session, const struct now *now);
 
-/* Its client does not read; it reads (again). */
+/* The session's client does not read; the client reads (again). */
 void lateness_block(struct arena *arena, uint32_t session);
 void lateness_unblock(struct arena *arena, uint32_t session, const struct now *now);
 
-/* Goes on with the sessions that were adopted. For one that was blocked, or that an older layout says
- * nothing of (zeros), time counts from now on. */
+/* Call it once after an adoption. The lateness of a session counts from now if it was blocked, or
+ * if its stamps are zero because the previous layout has none. */
 void lateness_adopt(struct arena *arena, const struct now *now);
 
-/* Microseconds by which a wake of the timer is late that is sent now. O(1). */
+/* The lateness in microseconds of a wake of the timer that is sent now. O(1). */
 uint64_t lateness_of(const struct arena *arena, uint32_t timer, const struct now *now);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Check words stay as they are: each covers values and an index, which the conversion keeps, and
- * not the places where these lie.
+ * The conversion copies check words as they are: they cover values and an index, which do not
+ * change.
  */
 #include "layout_3.h"
 
@@ -20,8 +20,8 @@
 #define FREE_LEVELS   4
 #define TAG_LABELLED  UINT32_C(0x10000)
 
-/* Places in a row that were never used: behind them there is nothing. The counts of the highest
- * place used may be damaged, so a scan goes on behind them. */
+/* A scan ends after this number of slots in a row that were never used. It continues behind the
+ * greatest indexes in the header, because these may be damaged. */
 #define UNUSED_STRETCH 1024
 
 struct node_3 {
@@ -95,16 +95,16 @@ struct pair {
 };
 #define IS_SMALLER (offsetof(struct pair, number) == 4)
 static_assert(IS_SMALLER || sizeof(struct session_3) == 184, "a session");
-static_assert(sizeof(struct intent_3) == 40 && sizeof(struct applying_3) == 32, "in hand");
+static_assert(sizeof(struct intent_3) == 40 && sizeof(struct applying_3) == 32, "the journal");
 static_assert(IS_SMALLER || sizeof(struct header_3) == 8112, "the header");
 
-/* The wire fixes these, so they are the same in every layout. */
+/* The protocol fixes these values, so all layouts have the same. */
 static_assert(LABEL_MAX == PROTO_LABEL_MAX && COMM_MAX == PROTO_COMM_MAX &&
 		WIRE_CLOCKS == PROTO_CLOCKS && PACKET_MAX == PROTO_PACKET_MAX &&
 		REARMED_MAX == ARENA_REARMED_MAX,
 	"the wire's");
 
-/* A view of the sections that are converted. */
+/* A view of the sections that the conversion reads. */
 struct view_3 {
 	const struct header_3 *header;
 	const struct session_3 *sessions;
@@ -123,7 +123,7 @@ static const void *section(const void *block, size_t *end, size_t count, size_t 
 	return (const char *)block + start;
 }
 
-/* Words of the set of free timers: a bit for each, a bit for each word of those, and so on. */
+/* The size of the bitset of free timers, in words. */
 static size_t free_words(size_t size)
 {
 	size_t words = 0;
@@ -191,7 +191,7 @@ static struct arena_intent convert_intent(const struct intent_3 *from)
 	};
 }
 
-/* Lateness starts anew: layout 3 counts dues long past and used slack as lateness. */
+/* The histogram of lateness starts empty, because layout 3 measures something else. */
 static void convert_counters(const struct counters_3 *from, struct counters *to)
 {
 	to->registered = from->registered;
@@ -205,7 +205,7 @@ static void convert_counters(const struct counters_3 *from, struct counters *to)
 	to->dropped_records = from->dropped_records;
 }
 
-/* The packet that was in hand, its answer, and what its timers were before it. */
+/* The packet that was being applied, its answer, and the old values of re-armed timers. */
 static void convert_applying(const struct view_3 *from, struct arena *to)
 {
 	const struct applying_3 *was = &from->header->applying;
@@ -265,7 +265,7 @@ static void convert_timer(const struct view_3 *from, struct arena *to, uint32_t 
 	to->timers[i].count = from->timers[i].count;
 	to->timers[i].fired = from->timers[i].fired;
 	to->timers[i].check = from->timers[i].check;
-	/* Reading a label that nobody wrote costs a page of memory. */
+	/* Reading a label that was never written would allocate its page. */
 	if (from->nodes[i].tag & TAG_LABELLED)
 		memcpy(to->labels[i], from->labels[i], LABEL_MAX);
 }

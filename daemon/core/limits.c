@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accounts are found by uid in a table of chains as long as the clients' limit, so that a chain has
- * one element on average whatever uids there are.
+ * A hash table finds accounts by uid. It has at least as many chains as there may be clients, so a
+ * chain has at most one element on average.
  */
 #include "limits.h"
 
 #include <string.h>
 
-/* The multiplier of Fibonacci hashing, 2^32 / golden ratio (Knuth, TAOCP 3, 6.4): spreads uids that
- * were given out in a row. */
+/* Fibonacci hashing: the multiplier is 2^32 / golden ratio (Knuth, TAOCP 3, 6.4). It spreads
+ * consecutive uids. */
 static uint32_t hash_of(uint32_t uid)
 {
 	uint32_t hash = uid * UINT32_C(2654435769);
@@ -21,7 +21,7 @@ static uint32_t *bucket(const struct arena *arena, uint32_t uid)
 	return &arena->buckets[hash_of(uid) & arena->buckets_mask];
 }
 
-/* Where the user is remembered: its set, and the place in it, REMEMBERED_WAYS for none. */
+/* Return: the user's set. ret_way: the user's index in the set; REMEMBERED_WAYS: not there. */
 static struct remembered *find_remembered(
 	const struct arena *arena, uint32_t uid, unsigned int *ret_way)
 {
@@ -35,7 +35,7 @@ static struct remembered *find_remembered(
 	return set;
 }
 
-/* Puts the user's tally first in its set, and forgets the last of the set where it is full. */
+/* Puts the user's tally first in its set. A full set loses its last tally. */
 static void remember(struct arena *arena, uint32_t uid, const struct tally *tally)
 {
 	unsigned int way;
@@ -76,7 +76,7 @@ static uint32_t find(const struct arena *arena, uint32_t uid)
 }
 
 /* The account of uid, a new one if it has none. There are as many accounts as there may be clients,
- * and each account has a client, so one is left. */
+ * and each account has a client, so there is a free one. */
 static uint32_t account(struct arena *arena, uint32_t uid)
 {
 	struct arena_header *h = arena->header;
@@ -94,8 +94,8 @@ static uint32_t account(struct arena *arena, uint32_t uid)
 	return user;
 }
 
-/* Drops the account when its last client has gone. */
-static void settle(struct arena *arena, uint32_t user)
+/* Drops the account if it has no client any more. */
+static void drop_if_unused(struct arena *arena, uint32_t user)
 {
 	struct user *u = &arena->users[user];
 	uint32_t *link = bucket(arena, u->uid);
@@ -174,7 +174,7 @@ void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers)
 	limits_return_timers(arena, user, timers);
 	arena->users[user].clients--;
 	arena->header->clients--;
-	settle(arena, user);
+	drop_if_unused(arena, user);
 }
 
 enum proto_status limits_check_timer(

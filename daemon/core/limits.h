@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a user may hold: one account for each uid that has a session, and the totals.
+ * Limits of clients and timers, for each user and in total.
  *
- * Root is bound by the totals alone, and of the clients' total a few places are root's, so that an
- * administrator gets in while users hold all the rest.
+ * Each uid that has a session has one account (struct user). Only the totals limit root. A few of
+ * the clients in total are reserved for root, so that an administrator can connect when users have
+ * taken all others.
  *
- * An account goes with its user's last client. Its tally is remembered then, so that a user who runs
- * one command after the other finds what the one before has done. There is room for 4096 users; of
- * eight with the same hash, the one who left first is forgotten for a new one.
+ * The account is dropped with the user's last client, but its tally is kept. So a user who runs one
+ * command after another sees the counts of all of them. There is room for 4096 tallies, in sets of
+ * eight by the hash of the uid. A new tally in a full set replaces the one whose user left first.
  */
 #pragma once
 
 #include "arena.h"
 
-/* What main's options set. */
+/* Set by the options of the command line. */
 struct limits {
 	uint32_t max_timers, max_timers_per_user;
 	uint32_t max_clients, max_clients_per_user;
@@ -23,32 +24,32 @@ struct limits {
 #define LIMITS_TIMERS_PER_USER	10000
 #define LIMITS_CLIENTS		16384
 #define LIMITS_CLIENTS_PER_USER 64
-/* Places among max_clients that only root may take: a sixteenth, at most this many. */
+/* The clients of max_clients that are reserved for root: a sixteenth, at most this many. */
 #define LIMITS_ROOT_RESERVE 8
 
-/* Whether uid may have one client more. O(1) expected. Return: PROTO_OK, PROTO_E_CLIENTS,
- * PROTO_E_CLIENTS_USER. */
+/* Whether the limits allow one more client of uid. O(1) expected. Return: PROTO_OK,
+ * PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER. */
 enum proto_status limits_check_client(
 	const struct arena *arena, const struct limits *limits, uint32_t uid);
 
 /*
- * Takes a client's place for uid. O(1) expected.
+ * Checks the limits and counts one more client of uid. O(1) expected.
  * Return: PROTO_OK and the user's account, or PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER.
  */
 enum proto_status limits_take_client(
 	struct arena *arena, const struct limits *limits, uint32_t uid, uint32_t *ret_user);
 
-/* The same for a session that is adopted: whatever the limits are now, it stays. Return: the
- * account. */
+/* Counts the client of an adopted session. It checks no limit: an adopted session stays even if the
+ * limits are lower now. Return: the account. */
 uint32_t limits_adopt_client(struct arena *arena, uint32_t uid);
 
 /* Counts a client that was refused. O(1) expected. */
 void limits_count_refused_client(struct arena *arena, uint32_t uid);
 
-/* Before arena_reset() of an arena that is adopted: remembers the tallies of all accounts. */
+/* Remembers the tallies of all accounts. Adoption calls it before arena_reset(). */
 void limits_remember_all(struct arena *arena);
 
-/* Gives it back, and with it the timers that the session still held. */
+/* Counts one client fewer, and the timers that its session still held. */
 void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers);
 
 /* The tally of a session's user. */
@@ -57,11 +58,11 @@ static inline struct tally *limits_tally(const struct arena *arena, uint32_t ses
 	return &arena->users[arena->sessions[session].user].tally;
 }
 
-/* Whether that user may hold one timer more, besides `pending` new ones that are not counted yet.
+/* Whether the limits allow the user one more timer. pending: new timers that are not counted yet.
  * Return: PROTO_OK, PROTO_E_TIMERS, PROTO_E_TIMERS_USER. */
 enum proto_status limits_check_timer(
 	const struct arena *arena, const struct limits *limits, uint32_t user, uint32_t pending);
 
-/* Counts timers held: one more, so many fewer. */
+/* Counts one timer more; counts n timers fewer. */
 void limits_take_timer(struct arena *arena, uint32_t user);
 void limits_return_timers(struct arena *arena, uint32_t user, uint32_t n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "prefetch.h"
 
-/* a; where that is 0, b. Nothing is guessed. */
+/* a, or b if a is 0, without a branch. */
 static uint32_t either(uint32_t a, uint32_t b)
 {
 	return a | (b & -(uint32_t)(a == 0));
@@ -21,7 +21,7 @@ void prefetch_timer(const struct arena *arena, uint32_t timer)
 	fetch(&arena->timers[timer]);
 }
 
-/* Levels that are looked down for the node after one. There are seldom more than two. */
+/* The most levels of the descent to the next node. It seldom needs more than two. */
 #define AFTER_STEPS 4
 
 void prefetch_for_removal(const struct arena *arena, const uint32_t *timers, unsigned int n)
@@ -33,8 +33,8 @@ void prefetch_for_removal(const struct arena *arena, const uint32_t *timers, uns
 	for (unsigned int i = 0; i < n; i++)
 		prefetch_timer(arena, timers[i]);
 	for (unsigned int i = 0; i < n; i++) {
-		/* The links of one that is in no tree may be those of a damaged arena. Nil has
-		 * none. */
+		/* Only a timer in a tree has valid links; in an adopted arena others may have any.
+		 * */
 		uint32_t timer = timers_state(arena, timers[i]) == TIMER_ARMED ? timers[i] : 0;
 		const struct rbnode *node = &nodes[timer];
 
@@ -42,8 +42,7 @@ void prefetch_for_removal(const struct arena *arena, const uint32_t *timers, uns
 		fetch(&nodes[node->child_red[0] >> 1]);
 		fetch(&nodes[node->child_red[1] >> 1]);
 		in_tree[i] = timer;
-		/* Where it has two children the node after it takes its position, and leaves its
-		 * own. */
+		/* If the node has two children, the next node moves to its position. */
 		leaves[i] = node->child_red[1] >> 1 & -(uint32_t)(node->child_red[0] != 0);
 		way[on_their_way] = i;
 		on_their_way += leaves[i] != 0;
@@ -62,8 +61,7 @@ void prefetch_for_removal(const struct arena *arena, const uint32_t *timers, uns
 			on_their_way += before != 0;
 		}
 	}
-	/* What a removal leaves behind is balanced with what hangs beside it, and made known
-	 * further up. */
+	/* A removal reads the sibling, to rebalance, and the ancestors, to update `least`. */
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t x = either(leaves[i], in_tree[i]);
 		uint32_t parent = nodes[x].parent;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tree of rbtree.h. Two things are kept at every change: the colours (no red node has a red
- * child; every way down crosses as many black nodes) and `least`. A rotation keeps the set of nodes
- * below its top, so the new top takes over the old top's least and only the old top is reckoned
- * again; that is all that rebalancing has to know of least.
+ * Each change keeps two invariants: the colours (a red node has no red child, and all paths from
+ * the root down have the same number of black nodes) and `least`. A rotation does not change the
+ * set of nodes in the subtree. So the new top takes over the `least` of the old top, and only that
+ * of the old top is computed again.
  */
 #include "rbtree.h"
 
@@ -17,7 +17,7 @@ static uint32_t child_of(const struct rbnode *n, uint32_t x, bool side)
 	return rbtree_child(n, x, side);
 }
 
-/* On which side of its parent a node hangs. */
+/* The side of its parent on which a node is. */
 static bool side_of(const struct rbnode *n, uint32_t parent, uint32_t x)
 {
 	return child_of(n, parent, 1) == x;
@@ -50,17 +50,17 @@ static uint64_t reckon_least(const struct rbnode *n, uint32_t x)
 {
 	uint64_t least = n[x].latest;
 
-	/* nil's least is the greatest number, so that no child has to be tested for. */
+	/* The `least` of nil is the greatest number, so nil needs no test. */
 	if (n[child_of(n, x, 0)].least < least)
 		least = n[child_of(n, x, 0)].least;
-	/* What is after x is due no sooner, so that its latest is no sooner than that either: it
-	 * need not be fetched where something may wait no longer than until x is due. */
+	/* The latest of a node after x is not before the due of x. So if least is not after that,
+	 * the child after x cannot lower it and need not be fetched. */
 	if (least > n[x].due && n[child_of(n, x, 1)].least < least)
 		least = n[child_of(n, x, 1)].least;
 	return least;
 }
 
-/* Puts `to` where `from` is, below parent (0: at the root), in the colour of that place. */
+/* Replaces `from` by `to` below parent (0: at the root). The colour of the position stays. */
 static void replace_child(
 	struct rbnode *n, struct rbtree *tree, uint32_t parent, uint32_t from, uint32_t to)
 {
@@ -74,7 +74,7 @@ static void replace_child(
 	n[parent].child_red[side] = to << 1 | child_is_red(n, parent, side);
 }
 
-/* x sinks to side; its child on the other side takes its place. The two exchange their colours. */
+/* Moves x down to `side`; its child on the other side takes its position. They exchange colours. */
 static void rotate(struct rbnode *n, struct rbtree *tree, uint32_t x, bool side)
 {
 	uint32_t top_red = n[x].child_red[!side], top = top_red >> 1;
@@ -96,8 +96,8 @@ void rbtree_init_nodes(struct rbnode *nodes)
 	nodes[0] = (struct rbnode){.latest = UINT64_MAX, .least = UINT64_MAX};
 }
 
-/* x is red and may have a red parent: pushes that upwards until it is resolved. Return: whether
- * every way down the tree crosses one black node more now. */
+/* x is red and may have a red parent: moves this conflict up until it is resolved. Return: whether
+ * all paths have one more black node now. */
 static bool rebalance_insert(struct rbnode *n, struct rbtree *tree, uint32_t x)
 {
 	for (;;) {
@@ -123,7 +123,7 @@ static bool rebalance_insert(struct rbnode *n, struct rbtree *tree, uint32_t x)
 	}
 }
 
-/* Something of that latest has come below x. */
+/* A node with this latest was added below x. */
 static void lower_least(struct rbnode *n, uint32_t x, uint64_t latest)
 {
 	for (; x && n[x].least > latest; x = parent_of(n, x))
@@ -153,8 +153,8 @@ bool rbtree_insert(
 	return tree->first == node;
 }
 
-/* One black node is missing on the way to what is on that side of p, which is black or nil: finds
- * one to make up for it. */
+/* The paths through the child of p on `side`, which is black or nil, have one black node too few:
+ * corrects that. */
 static void rebalance_erase(struct rbnode *n, struct rbtree *tree, uint32_t p, bool side)
 {
 	while (p) {
@@ -162,7 +162,7 @@ static void rebalance_erase(struct rbnode *n, struct rbtree *tree, uint32_t p, b
 
 		if (child_is_red(n, p, !side))
 			rotate(n, tree, p, side);
-		s = child_of(n, p, !side); /* not nil: it is a black node higher */
+		s = child_of(n, p, !side); /* not nil: its paths have one black node more */
 		if (child_is_red(n, s, !side) || child_is_red(n, s, side)) {
 			if (!child_is_red(n, s, !side)) {
 				rotate(n, tree, s, !side);
@@ -190,7 +190,7 @@ static uint32_t step(const struct rbnode *n, uint32_t x, bool side)
 	if (child_of(n, x, side)) {
 		x = child_of(n, x, side);
 		while (child_of(n, x, !side)) {
-			/* Where a walk goes on once it comes back up to here. */
+			/* A walk needs this child after it has come back up. */
 			__builtin_prefetch(&n[child_of(n, x, side)]);
 			x = child_of(n, x, !side);
 		}
@@ -202,15 +202,15 @@ static uint32_t step(const struct rbnode *n, uint32_t x, bool side)
 	return p;
 }
 
-/* A node of that latest is gone from below x. Where it was not the smallest nothing has changed,
- * nor further up; and to see that, no child need be looked at. */
+/* A node with this latest was removed from below x. If it was not the smallest of a subtree,
+ * nothing changes there or further up, and no child is fetched to find that out. */
 static void mend_least(struct rbnode *n, uint32_t x, uint64_t gone)
 {
 	for (; x && n[x].least == gone; x = parent_of(n, x)) {
 		uint64_t least = reckon_least(n, x);
 
 		if (least == gone)
-			break; /* another one has the same */
+			break; /* another node has the same latest */
 		n[x].least = least;
 	}
 }
@@ -218,7 +218,7 @@ static void mend_least(struct rbnode *n, uint32_t x, uint64_t gone)
 void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 {
 	struct rbnode *n = nodes;
-	uint32_t y = node; /* the node whose place goes: node itself or the one after it */
+	uint32_t y = node; /* the node whose position is removed: node itself or the next one */
 	uint32_t x_red, x, p;
 	bool black, side;
 
@@ -234,8 +234,7 @@ void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 	p = parent_of(n, y);
 	side = side_of(n, p, y);
 	black = !child_is_red(n, p, side);
-	/* What comes there is black: where y was red it cannot be red, and else it makes up for
-	 * y. */
+	/* x becomes black. If y was red, x was black already; else a red x replaces the black y. */
 	if (p)
 		n[p].child_red[side] = x << 1;
 	else
@@ -265,10 +264,10 @@ void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 		rebalance_erase(n, tree, p, side);
 }
 
-/* A tree that is being put together, or a part to put to it. */
+/* A tree as an operand of join(). */
 struct part {
 	uint32_t root;	   /* black, or nil */
-	unsigned int high; /* black nodes on each way down from it, itself included */
+	unsigned int high; /* number of black nodes on each path down, root included */
 };
 
 static struct part make_part(struct rbnode *n, uint32_t root_red, unsigned int high)
@@ -280,12 +279,12 @@ static struct part make_part(struct rbnode *n, uint32_t root_red, unsigned int h
 	return part;
 }
 
-/* Makes one tree of before, mid and after, which are in this order: mid goes, red, to where the
- * taller one is as high as the other (Tarjan, Data Structures and Network Algorithms, 1983, chapter
- * 4). */
+/* Makes one tree of before, mid and after, in this order. It inserts mid as a red node into the
+ * taller tree, at the height of the lower one (Tarjan, Data Structures and Network Algorithms,
+ * 1983, chapter 4). */
 static struct part join(struct rbnode *n, struct part before, uint32_t mid, struct part after)
 {
-	bool side = before.high > after.high; /* of the taller one, on which the other comes */
+	bool side = before.high > after.high; /* the side of the taller tree that gets the lower */
 	struct part tall = side ? before : after, low = side ? after : before;
 	struct rbtree tree = {.root = tall.root};
 	unsigned int high = tall.high;
@@ -315,10 +314,10 @@ static struct part join(struct rbnode *n, struct part before, uint32_t mid, stru
 }
 
 /*
- * Makes a tree of the first 2^height - 1 nodes of the run, with all leaves at one level. They are
- * red, as is every other level above them: so the first removals find a red node to take or to be
- * replaced by, and where these are used up a missing black one is made up for one step further up.
- * The i-th node, counted from 1, is as many levels above the leaves as i has zeroes at its end.
+ * Makes a tree of the first 2^height - 1 nodes of the run, with all leaves at one level. The leaves
+ * are red, and every second level above them. So the first removals find red nodes and need no
+ * rebalancing, and later ones need little. The level of the i-th node (from 1) above the leaves is
+ * the number of trailing zero bits of i.
  */
 static struct part make_perfect(struct rbnode *n, const uint32_t *run, unsigned int height)
 {
@@ -338,7 +337,7 @@ static struct part make_perfect(struct rbnode *n, const uint32_t *run, unsigned 
 	return (struct part){run[root - 1], (height + 1) / 2};
 }
 
-/* Fewer cost less one by one: they need not know how high the tree is. */
+/* Fewer nodes are inserted one by one, which does not need the height of the tree. */
 #define APPEND_AT_ONCE 8
 
 void rbtree_append(struct rbnode *nodes, struct rbtree *tree, const uint32_t *run, unsigned int n)
@@ -369,14 +368,14 @@ void rbtree_cut(struct rbnode *nodes, struct rbtree *tree, uint32_t node)
 {
 	struct rbnode *n = nodes;
 	uint32_t first = step(n, node, 1), x = node, p = parent_of(n, node);
-	unsigned int high = 0; /* of what x heads */
+	unsigned int high = 0; /* of the subtree of x */
 	struct part rest;
 
 	for (uint32_t below = node; below; below = child_of(n, below, 0))
 		high += !is_red(n, below);
 	rest = make_part(n, n[node].child_red[1], high - !is_red(n, node));
-	/* Up to the root: what is after the node is put to the rest, what is before it is left
-	 * out. */
+	/* On the way up to the root, joins the subtrees after the node and skips those before it.
+	 * */
 	while (p) {
 		uint32_t up = parent_of(n, p);
 		unsigned int high_above = high + !is_red(n, p);
@@ -417,7 +416,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t rbtree_least_beside(const struct rbnode *nodes, uint32_t node)
 {
-	/* Nil has no latest. */
+	/* The `least` of nil is UINT64_MAX. */
 	uint64_t least = earlier(nodes[rbtree_child(nodes, node, 0)].least,
 		nodes[rbtree_child(nodes, node, 1)].least);
 

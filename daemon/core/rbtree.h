@@ -2,20 +2,21 @@
 /*
  * A red-black tree over the elements of one array, linked by 32-bit indexes.
  *
- * It knows links, not meaning: who inserts has found the place. Nodes are in order of their due,
- * equal ones as who inserts likes, and a latest is never before its due. Besides the links each
- * node carries `least`, the smallest `latest` of the subtree that it heads, so that the smallest of
- * a whole tree is found at its root in O(1); and a tree remembers its first and last node, so that
- * both ends are at hand without a descent.
+ * The tree does not search: the caller finds the position of a new node. Nodes are in the order of
+ * their due; the caller chooses the order of equal dues. A node's latest is never before its due.
  *
- * Indexes instead of pointers make a node 40 bytes and let the array be mapped anywhere. Index 0 is
- * nil: element 0 of the array belongs to the tree code, and rbtree_init_nodes() must have seen it.
+ * Each node has `least`, the smallest `latest` of its subtree. So the root gives the smallest
+ * latest of the tree in O(1). A tree also stores its first and last node.
  *
- * A node's colour stands in the link to it, so that balancing, which asks for the colours of nodes
- * beside the way, need not fetch these. The root is black.
+ * Indexes instead of pointers make a node 40 bytes and let the array be mapped at any address.
+ * Index 0 is nil: element 0 of the array belongs to the tree code, and rbtree_init_nodes() sets it
+ * up.
  *
- * Nothing here allocates, fails or recurses. Rebalancing is the textbook's (Cormen et al.,
- * Introduction to Algorithms, chapter 13), written once for both sides: child[side], child[!side].
+ * The colour of a node is stored in the link from its parent. Balancing asks for the colours of
+ * children, and so it reads them without fetching the children. The root is black.
+ *
+ * Nothing here allocates, fails or recurses. Rebalancing follows Cormen et al., Introduction to
+ * Algorithms, chapter 13, but is written once for both sides: child[side], child[!side].
  */
 #pragma once
 
@@ -23,17 +24,17 @@
 #include <stdint.h>
 
 struct rbnode {
-	uint64_t due;	       /* the key: who inserts compares it */
+	uint64_t due;	       /* the key */
 	uint64_t latest;       /* not before due */
-	uint64_t least;	       /* smallest latest at and below this node */
-	uint32_t child_red[2]; /* child << 1 | whether it is red: before, after */
+	uint64_t least;	       /* smallest latest in the subtree of this node */
+	uint32_t child_red[2]; /* child << 1 | whether the child is red: before, after */
 	uint32_t parent;
-	uint32_t tag; /* the owner's; the tree code never looks at it */
+	uint32_t tag; /* for the caller; the tree code never reads it */
 };
 
-_Static_assert(sizeof(struct rbnode) == 40, "five to three cache lines");
+_Static_assert(sizeof(struct rbnode) == 40, "8 nodes in 5 cache lines");
 
-/* The child of a node before or after it; 0: none. */
+/* The child on one side of a node; 0: none. */
 static inline uint32_t rbtree_child(const struct rbnode *nodes, uint32_t node, bool after)
 {
 	return nodes[node].child_red[after] >> 1;
@@ -44,20 +45,20 @@ struct rbtree {
 	uint32_t root, first, last;
 };
 
-/* Makes element 0 the nil node. Once, before any tree is used. */
+/* Makes element 0 the nil node. Call it once, before any tree is used. */
 void rbtree_init_nodes(struct rbnode *nodes);
 
 /*
- * Links node below parent (0: as the root of an empty tree), on the side after it or before it,
- * where there is no child yet. node's due and latest are set. O(log n); O(1) amortised where no new
- * smallest latest travels up. Return: whether node is now the first.
+ * Links node below parent, on the side where parent has no child. parent 0: node becomes the root
+ * of an empty tree. The caller has set due and latest of the node. O(log n); O(1) amortised if the
+ * node's latest is not the smallest of its subtrees. Return: whether node is now the first node.
  */
 bool rbtree_insert(
 	struct rbnode *nodes, struct rbtree *tree, uint32_t node, uint32_t parent, bool after);
 
 /*
- * Links n nodes, which come after all that are in the tree and stand in their order. due and latest
- * of each are set. O(n + log n * log size); O(n) amortised where they are few.
+ * Links n nodes behind the last node of the tree. They are in order, and the caller has set due and
+ * latest of each. O(n + log n * log size); O(n) amortised for a few nodes.
  */
 void rbtree_append(struct rbnode *nodes, struct rbtree *tree, const uint32_t *run, unsigned int n);
 
@@ -65,22 +66,22 @@ void rbtree_append(struct rbnode *nodes, struct rbtree *tree, const uint32_t *ru
 void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
 
 /*
- * Unlinks the first nodes of the tree, up to and with `node`. O(log n), however many they are: none
- * of them is looked at but those above `node`. What their links say then means nothing.
+ * Unlinks `node` and all nodes before it. O(log n), for any number of nodes: it reads only the
+ * ancestors of `node`. The links of the unlinked nodes are invalid afterwards.
  */
 void rbtree_cut(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
 
-/* Gives node another latest and mends least above it. O(log n). */
+/* Changes a node's latest and updates `least` above it. O(log n). */
 void rbtree_set_latest(struct rbnode *nodes, uint32_t node, uint64_t latest);
 
-/* The node after node in order; 0: it was the last. O(log n), O(1) amortised over a walk. */
+/* The next node in order; 0: node is the last. O(log n), O(1) amortised over a walk. */
 uint32_t rbtree_next(const struct rbnode *nodes, uint32_t node);
 
-/* The smallest latest in the tree but for that of `node`, which is in it; UINT64_MAX: there is no other.
+/* The smallest latest of all other nodes in the tree of `node`; UINT64_MAX: there are none.
  * O(log n). */
 uint64_t rbtree_least_beside(const struct rbnode *nodes, uint32_t node);
 
-/* The smallest latest in the tree; UINT64_MAX where it is empty. O(1). */
+/* The smallest latest in the tree; UINT64_MAX if the tree is empty. O(1). */
 static inline uint64_t rbtree_least(const struct rbnode *nodes, const struct rbtree *tree)
 {
 	return tree->root ? nodes[tree->root].least : UINT64_MAX;

@@ -5,7 +5,7 @@
 
 #include "histogram.h"
 
-/* due - now, as far as a signed number goes. */
+/* due - now, limited to the range of a signed number. */
 static int64_t time_left(uint64_t due, uint64_t at)
 {
 	uint64_t distance = due > at ? due - at : at - due;
@@ -58,8 +58,8 @@ void report_list(const struct arena *arena, uint32_t session, struct match_scan 
 	}
 }
 
-/* Until the alarm rings for a client's timer, whichever clock's comes first. user: for a timer of
- * that user; 0: of anybody. */
+/* The span until the next alarm for a client's timer on any clock. user: only for this user's
+ * timers; 0: for all users. */
 static uint64_t next_alarm(const struct arena *arena, uint32_t user, const struct now *now)
 {
 	uint64_t next = PROTO_FOREVER;
@@ -76,7 +76,7 @@ static uint64_t next_alarm(const struct arena *arena, uint32_t user, const struc
 	return next;
 }
 
-/* Replaces what all users have done, and when the next of all timers is due, by the reader's own. */
+/* Replaces the figures of all users by those of the reader's own user. */
 static void keep_own(const struct arena *arena, uint32_t user, const struct now *now,
 	struct proto_status_answer *status)
 {

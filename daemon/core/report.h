@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What clients may know of the state: the list of timers, and the counters of the status.
+ * The state as clients see it: the list of timers, and the counters of the status.
  */
 #pragma once
 
 #include "match.h"
 #include "sessions.h"
 
-/* Lists into an answer that was begun what the scan finds, for the session to read. */
+/* Appends the timers that the scan finds to `answer`, which the caller has begun. session: the
+ * reader of the list. */
 void report_list(const struct arena *arena, uint32_t session, struct match_scan *scan,
 	const struct now *now, struct codec_writer *answer);
 

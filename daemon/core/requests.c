@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each record stands for itself: it comes out as if it had been checked, applied or refused, and
- * answered before the next one is looked at. A refusal changes nothing.
+ * The result of a packet is the same as if each record were checked, applied and answered before
+ * the next one. A refused record changes nothing.
  */
 #include "requests.h"
 
@@ -17,7 +17,7 @@ static unsigned int clock_of(const struct proto_register *r)
 	return r->clock == PROTO_CLOCK_BOOTTIME ? CLOCK_OF_BOOTTIME_ALARM : CLOCK_OF_REALTIME_ALARM;
 }
 
-/* Makes due absolute. Return: PROTO_E_RANGE where the clock does not go that far. */
+/* Makes due absolute. Return: PROTO_E_RANGE if it overflows. */
 static enum proto_status absolute(uint64_t *due, uint8_t flags, uint64_t at)
 {
 	if (flags & PROTO_RELATIVE && __builtin_add_overflow(*due, at, due))
@@ -25,7 +25,7 @@ static enum proto_status absolute(uint64_t *due, uint8_t flags, uint64_t at)
 	return *due == PROTO_FOREVER ? PROTO_E_RANGE : PROTO_OK;
 }
 
-/* What can be said of a record by itself, and its absolute due. */
+/* Checks a record except for the limits. ret_due: its absolute due. */
 static enum proto_status check(const struct worker *w, const struct proto_register *r,
 	const struct now *now, uint64_t *ret_due)
 {
@@ -39,9 +39,8 @@ static enum proto_status check(const struct worker *w, const struct proto_regist
 	return absolute(ret_due, r->flags, now->at[r->clock]);
 }
 
-/* Writes the timer that a checked record asks for, with its absolute due. Field by field in place: a
- * copy of the struct would wait for the narrower stores before it, and make a registration in order
- * take half as long again. */
+/* Fills `new` from a checked record. It assigns each field in place: a copy of the whole struct
+ * would wait for the narrow writes before it, and make a registration in order take 50 % longer. */
 static void write_timer(
 	struct timer_new *new, const struct proto_register *r, uint64_t due, const struct now *now)
 {
@@ -55,18 +54,18 @@ static void write_timer(
 	memcpy(new->label, r->label, sizeof(new->label));
 }
 
-/* Records that one call of sessions_enroll_batch() takes. */
+/* The number of records for one call of sessions_enroll_batch(). */
 #define BATCH 128
 
 /* Some records of one packet. */
 struct batch {
 	uint32_t n, accepted;
 	enum proto_status status[BATCH];
-	struct timer_new new[BATCH]; /* accepted */
-	uint32_t timers[BATCH];	     /* accepted */
+	struct timer_new new[BATCH]; /* of accepted records */
+	uint32_t timers[BATCH];	     /* of accepted records */
 };
 
-/* Checks the next record of the batch, and what else it asks for than a timer. */
+/* Checks one record and adds it to the batch. */
 static void check_record(struct worker *w, uint32_t session, const struct proto_register *r,
 	const struct now *now, struct batch *batch)
 {
@@ -137,14 +136,14 @@ void requests_register(struct worker *w, uint32_t session, const void *packet,
 }
 
 /*
- * The live timer of that id that this session may cancel; 0: there is none, or it is another's. How
- * long this takes must not tell which: so it reads the same records of the id's place and does not
- * branch on what they say.
+ * The live timer with this id that this session may cancel; 0: there is none, or it belongs to
+ * another user. The time that this takes must not reveal which of the two: so it reads the same
+ * records in both cases and does not branch on them.
  */
 static uint32_t find_for(const struct worker *w, uint32_t session, uint64_t id)
 {
 	const struct arena *arena = &w->arena;
-	uint32_t timer = timers_index(arena, id); /* 0 is nil, whose id is no id */
+	uint32_t timer = timers_index(arena, id);
 	const struct timer *t = &arena->timers[timer];
 	uint32_t within = -(uint32_t)(t->session <= arena->header->sessions_top);
 	const struct session *owner = &arena->sessions[t->session & within];
@@ -158,8 +157,8 @@ static uint32_t find_for(const struct worker *w, uint32_t session, uint64_t id)
 	return timer & -(uint32_t)(allowed & alive);
 }
 
-/* Takes the timer out of its tree and onto the list of those that go once the packet is committed:
- * until then a kill must leave it as it was, so that the packet can come again. */
+/* Takes the timer out of its tree and notes it for requests_commit(), which frees it. Until the
+ * commit, a kill must leave the timer alive, because the client sends the packet again. */
 static enum proto_status cancel(struct worker *w, uint32_t session, uint32_t timer)
 {
 	struct arena *arena = &w->arena;
@@ -177,7 +176,7 @@ static enum proto_status cancel(struct worker *w, uint32_t session, uint32_t tim
 	return PROTO_OK;
 }
 
-/* Notes for the log that a timer of another user was cancelled. */
+/* Notes for the log that the packet cancelled a timer of another user. */
 static void note_taken(struct worker *w, uint32_t session, uint32_t timer)
 {
 	const struct session *owner = &w->arena.sessions[w->arena.timers[timer].session];
@@ -203,7 +202,7 @@ void requests_commit(struct worker *w, uint32_t session)
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t timer = w->cancelling[i] >> 1;
 
-		/* It was in the nearest cache a packet of removals ago. */
+		/* The packet's removals may have pushed it out of the L1 cache. */
 		__builtin_prefetch(&arena->nodes[w->cancelling[i + 8 < n ? i + 8 : i] >> 1].tag);
 		if (w->cancelling[i] & 1) {
 			note_taken(w, session, timer);
@@ -226,7 +225,7 @@ static void answer_cancel(struct worker *w, uint32_t session, uint64_t id, uint3
 	*cancelled = (struct proto_cancel_answer){.id = id, .status = cancel(w, session, timer)};
 }
 
-/* The records of a timer that will be cancelled a while later are on their way meanwhile. */
+/* Prefetches the records of a timer that will be cancelled a little later. */
 static void fetch_ahead(
 	const struct worker *w, const void *packet, const struct proto_header *header, uint32_t i)
 {
@@ -250,7 +249,7 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 		uint32_t left = header->count - i;
 		uint32_t n = left < PREFETCH_ABREAST ? left : PREFETCH_ABREAST;
 
-		/* Of another's timer no more is looked at than of a place that is free. */
+		/* Prefetch another user's timer no more than a free slot: see find_for(). */
 		for (uint32_t k = 0; k < n; k++) {
 			codec_get(packet, header, i + k, &records[k], sizeof(records[k]));
 			timers[k] = find_for(w, session, records[k].id);
@@ -305,7 +304,7 @@ static enum proto_status rearm(struct worker *w, uint32_t session, const struct 
 		return status;
 	change.latest = timers_latest(change.due, r->slack);
 	change.fired = arena->timers[timer].fired;
-	/* A new count counts from now on, whatever was sent before. */
+	/* A new count counts from now on, without the wakes sent before. */
 	if (r->count && __builtin_add_overflow(change.fired, r->count, &change.count))
 		change.count = UINT32_MAX;
 	past = change.latest < timers_now(now, timers_clock(arena, timer));

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests: what register, cancel and re-arm do to the state, record by record.
+ * Requests: applies the records of register, cancel and re-arm packets to the state.
  */
 #pragma once
 
 #include "match.h"
 #include "state.h"
 
-/* Answers one opened packet of that opcode, all records of it, through an answer that was begun. */
+/* Each applies all records of one checked packet and appends the results to `answer`, which the
+ * caller has begun. */
 void requests_register(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, const struct now *now, struct codec_writer *answer);
 void requests_cancel(struct worker *w, uint32_t session, const void *packet,
@@ -15,9 +16,10 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 void requests_rearm(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, const struct now *now, struct codec_writer *answer);
 
-/* Cancels what the scan finds, as far as the answer, which was begun, has room to name it. */
+/* Cancels the timers that the scan finds and names each of them in `answer`. Stops when the answer
+ * is full. */
 void requests_cancel_matching(
 	struct worker *w, uint32_t session, struct match_scan *scan, struct codec_writer *answer);
 
-/* The session's packet is committed: what it cancelled goes. */
+/* The session's packet is committed: frees the timers that it has cancelled. */
 void requests_commit(struct worker *w, uint32_t session);

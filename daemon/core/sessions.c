@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clocks' trees of sessions, the queue, and what keeps them true when a session's timers
- * change.
+ * The clocks' trees of sessions, and the queue of ready sessions.
  *
- * A head is the node by which a session stands in a clock's tree. Its tag is the timer that it
- * stands there for, the session's first on that clock, or 0 where it does not stand there: a
- * watched session has a head for each clock on which it has timers, any other has none.
+ * A head is the node of a session in a clock's tree. Its tag is the session's first timer on that
+ * clock, or 0 if the session is not in that tree. A watched session is in the tree of each clock on
+ * which it has timers; other sessions are in no tree.
  */
 #include "sessions.h"
 
@@ -14,7 +13,7 @@
 #include "check.h"
 #include "timer_bulk.h"
 
-/* Whether session a's first timer comes before session b's: the order of timers, carried over. */
+/* Whether session a's first timer comes before session b's. */
 static bool head_before(const struct arena *arena, unsigned int clock, uint32_t a, uint32_t b)
 {
 	const struct rbnode *heads = arena_heads(arena, clock);
@@ -53,7 +52,7 @@ static void head_in(struct arena *arena, unsigned int clock, uint32_t session)
 	rbtree_insert(heads, tree, session, parent, after);
 }
 
-/* A watched session's timers on that clock have changed. Most changes leave the head as it is. */
+/* Updates the head after the session's timers on that clock have changed. */
 static void head_renew(struct arena *arena, unsigned int clock, uint32_t session)
 {
 	const struct rbtree *timers = &arena->sessions[session].timers[clock];
@@ -63,7 +62,7 @@ static void head_renew(struct arena *arena, unsigned int clock, uint32_t session
 	if (arena->sessions[session].serving != SESSION_WATCHED)
 		return;
 	least = rbtree_least(arena->nodes, timers);
-	/* A timer's due changes only while it is in no tree: the same timer has the same due. */
+	/* A timer in a tree never changes its due. So the same first timer means the same due. */
 	if (head->tag && head->tag == timers->first) {
 		if (head->latest != least)
 			rbtree_set_latest(heads, session, least);
@@ -85,7 +84,7 @@ void sessions_renew(struct arena *arena, uint32_t session)
 void sessions_init(struct arena *arena)
 {
 	arena->sessions[ARENA_OWN_SESSION] = (struct session){.state = SESSION_OPEN};
-	/* An arena that is adopted has one in the trees of the process that died. */
+	/* In an adopted arena the head is still that of the old process. */
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		arena_heads(arena, clock)[ARENA_OWN_SESSION].tag = 0;
 }
@@ -141,7 +140,7 @@ static struct turns ready_turns(const struct arena *arena)
 	};
 }
 
-/* Out of the clocks' trees or the queue; where to, says the caller. */
+/* Takes the session out of the clocks' trees or the queue. */
 static void leave(struct arena *arena, uint32_t session)
 {
 	struct session *s = &arena->sessions[session];
@@ -215,7 +214,7 @@ void sessions_enroll(struct arena *arena, uint32_t timer)
 	head_renew(arena, clock, session);
 }
 
-/* Registers at most BULK_ABREAST timers, but for those that the run takes. */
+/* Registers at most BULK_ABREAST timers. Those that the run takes are linked later. */
 static void enroll_some(struct arena *arena, uint32_t session, const struct timer_new *new,
 	unsigned int n, struct bulk_run *run, uint32_t *ret_timers)
 {
@@ -326,7 +325,8 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 {
 	const struct session *s = &arena->sessions[session];
 
-	/* Until it is known that nothing is left to be sent again, its client is not read from. */
+	/* A session with send_again must be served, even if there is nothing to send: its client is
+	 * not read from until then. */
 	if (s->cancelled_first || s->fault || s->tell_resumed || s->tell_clock_set || s->send_again)
 		return true;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "timer_bulk.h"
 
-/* How far up from a tree's last node a search may begin: the last hundred timers or so lie
- * below. */
+/* The most levels above a tree's last node at which a search begins. About a hundred timers are
+ * below such a node. */
 #define FINGER_STEPS 8
 
 /*
- * Where the search for a due's position begins. New timers mostly come near the end of their tree, so
- * it goes up from the last node rather than down from the root, if not too far (a finger search:
- * Guibas, McCreight, Plass and Roberts, 1977). Return: the node to descend from; 0: it comes last.
+ * Finds the node from which to descend. Most new timers come near the end of their tree, so the
+ * search goes a few levels up from the last node instead of down from the root (a finger search:
+ * Guibas, McCreight, Plass and Roberts, 1977). Return: the node; 0: the new timer comes last.
  */
 static uint32_t finger(const struct rbnode *nodes, const struct rbtree *tree, uint64_t due)
 {
@@ -26,7 +26,7 @@ static uint32_t finger(const struct rbnode *nodes, const struct rbtree *tree, ui
 	return tree->root;
 }
 
-/* Return: the position, by one search. */
+/* Searches for one position. */
 static uint32_t find_position(const struct rbnode *nodes, const struct rbtree *tree, uint64_t due)
 {
 	uint32_t parent = tree->last, next = finger(nodes, tree, due);
@@ -40,7 +40,7 @@ static uint32_t find_position(const struct rbnode *nodes, const struct rbtree *t
 	return parent << 1 | after;
 }
 
-/* The due from which on a finger need not go to the root. */
+/* The smallest due for which finger() does not return the root. */
 static uint64_t near_end(const struct rbnode *nodes, const struct rbtree *tree)
 {
 	uint32_t top = tree->last;
@@ -50,7 +50,7 @@ static uint64_t near_end(const struct rbnode *nodes, const struct rbtree *tree)
 	return nodes[top].due;
 }
 
-/* a; where that is 0, b. Nothing is guessed. */
+/* a, or b if a is 0, without a branch. */
 static uint32_t either(uint32_t a, uint32_t b)
 {
 	return a | (b & -(uint32_t)(a == 0));
@@ -64,16 +64,17 @@ static bool among(const uint32_t *positions, unsigned int n, uint32_t position)
 }
 
 /*
- * A position is the gap between two neighbours. Once somebody has been put into it, it may be that of
- * whoever found it as well, or that beside it: who is not the first to have found one has none.
+ * A position is the gap between two neighbours. Once a timer was inserted into the gap, another
+ * timer that found the same gap may belong before or after the first. So only the first timer keeps
+ * the position.
  */
 static void forget_shared(uint32_t *positions, unsigned int n)
 {
 	uint64_t seen = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		/* Each has one bit of 64, by Fibonacci hashing as in limits.c. Only who meets one
-		 * that is set has to compare. */
+		/* Fibonacci hashing, as in limits.c, gives each position one of 64 bits. Only a
+		 * position whose bit is set already is compared. */
 		uint32_t hash = positions[i] * UINT32_C(2654435769) >> 26;
 		uint64_t bit = (uint64_t)(positions[i] != POSITION_UNKNOWN) << hash;
 
@@ -100,8 +101,8 @@ void bulk_find_positions(const struct arena *arena, const struct rbtree *const *
 	}
 	if (!any)
 		return;
-	/* There is no branch to be guessed wrong, which would make all of them wait: who has
-	 * arrived stays at nil, below which there is nothing. */
+	/* No branch depends on the data, because a wrong prediction would delay all descents. A
+	 * finished descent stays at nil, whose children are nil. */
 	while (any) {
 		any = 0;
 		for (unsigned int i = 0; i < n; i++) {
@@ -126,13 +127,13 @@ void bulk_find_positions(const struct arena *arena, const struct rbtree *const *
 
 void bulk_insert(struct arena *arena, struct rbtree *tree, uint32_t timer, uint32_t position)
 {
-	/* If a child hangs there, the position is on the other neighbour's side now. */
+	/* If there is a child, the position has moved to the other neighbour. */
 	if (position == POSITION_UNKNOWN || arena->nodes[position >> 1].child_red[position & 1])
 		position = find_position(arena->nodes, tree, arena->nodes[timer].due);
 	rbtree_insert(arena->nodes, tree, timer, position >> 1, position & 1);
 }
 
-/* What is taken is due no sooner than any that was taken so many before it, or more. */
+/* A timer of a run is not due before any timer that was taken this many timers earlier. */
 #define RUN_DISORDER 16
 
 /* A key is due << RUN_INDEX_BITS | the index in the run: equal dues stay in the order of their
@@ -174,14 +175,14 @@ static bool in_order(const uint64_t *keys, unsigned int n)
 	return !disorder;
 }
 
-/* Passes between two looks at whether that was enough: an even number. 6 took the least time,
- * see tests/bench/README.md. */
+/* Passes between two checks of the order; even. 6 took the least time: see tests/bench/README.md.
+ * */
 #define PASSES 6
 
 /*
- * Odd-even transposition (Habermann, Parallel Neighbor-Sort, 1972). As nothing is out of order with
- * what came RUN_DISORDER before it, so many passes are enough. How far each key has to go is a
- * matter of chance, and here nothing depends on guessing it.
+ * Odd-even transposition sort (Habermann, Parallel Neighbor-Sort, 1972). No key moves far, because
+ * keys RUN_DISORDER apart are in order: so a few passes are enough. The distance that a key moves
+ * is random, and this sort has no branch that depends on it.
  */
 static void sort_run(uint64_t *keys, unsigned int n)
 {

@@ -1,57 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Putting many timers into their trees at once. For sessions_enroll_batch() only, whose result is the
- * same as that of timers_enroll() for each of them: a reader may skip this.
+ * Puts many timers into their trees at once, for sessions_enroll_batch() only. The result is the
+ * same as with timers_enroll() for each timer: a reader may skip this file.
  */
 #pragma once
 
 #include "timers.h"
 
-/* Descents that wait for memory together. */
+/* The number of timers whose positions are searched at the same time. */
 #define BULK_ABREAST 16
 
-/* The caller of bulk_insert() searches for itself. */
+/* No position was found: bulk_insert() searches for it. */
 #define POSITION_UNKNOWN UINT32_MAX
 
 /*
- * Finds the positions of n (at most BULK_ABREAST) new timers with these dues, and changes nothing.
- * A position is where rbtree_insert() links a node: the parent << 1 | whether it comes after the
- * parent. A new timer comes after all of the same due.
+ * Finds the positions of n (at most BULK_ABREAST) new timers with these dues. It changes nothing. A
+ * position is where rbtree_insert() links a node: parent << 1 | whether the node comes after the
+ * parent. A new timer comes after all timers of the same due.
  *
- * One descent of a large tree waits for memory at each level; here BULK_ABREAST descents wait
- * together. The position is POSITION_UNKNOWN near the end of the tree, where a search is short, and
- * where several of the timers have the same one. O(log n) each.
+ * A descent of a large tree waits for memory at each level. This function makes BULK_ABREAST
+ * descents at the same time, so that they wait together. It gives POSITION_UNKNOWN near the end of
+ * the tree, where a search is short, and for a position that several of the new timers share. O(log
+ * n) each.
  */
 void bulk_find_positions(const struct arena *arena, const struct rbtree *const *trees,
 	const uint64_t *dues, unsigned int n, uint32_t *ret_positions);
 
 /*
- * Puts a published timer into its tree at the position that was found for it. The timers of one
- * bulk_find_positions() come in its order, and nothing else changes the trees meanwhile except
- * bulk_run_link(), which fills no position that bulk_find_positions() finds. O(1) amortised where
- * the position is known.
+ * Puts a published timer into its tree at the position that bulk_find_positions() found. The caller
+ * inserts the timers of one search in its order. Between the search and the inserts only
+ * bulk_run_link() may change the trees: it fills none of the positions found. O(1) amortised if the
+ * position is known.
  */
 void bulk_insert(struct arena *arena, struct rbtree *tree, uint32_t timer, uint32_t position);
 
-/* As many as one run takes, at least. */
+/* The most timers in one run. */
 #define BULK_MAX 256
 
 /*
- * New timers that come after all timers of their tree, nearly in order, and are not linked yet. This
- * is the usual case: timeouts of the same length. All zero: an empty run. bulk_run_link() comes
- * before anything else is done to the tree, except bulk_insert().
+ * A run: new timers that come after all timers of their tree, are nearly in order, and are not
+ * linked yet. This is the usual case: timeouts of the same length. All zero is an empty run. The
+ * caller calls bulk_run_link() before it uses the tree in any way except bulk_insert().
  */
 struct bulk_run {
 	struct rbtree *tree;
 	uint32_t n;
-	uint64_t floor; /* the greatest key that came long before: no key is less */
+	uint64_t floor; /* the greatest of the early keys: a new key must not be less */
 	uint64_t keys[BULK_MAX];
 	uint32_t timers[BULK_MAX];
 };
 
 /*
- * Takes a published timer into the run. Return: false if it is not for a run, or not for this one;
- * the caller inserts it. The run is linked first where the timer comes before some of it. O(1).
+ * Takes a published timer into the run, if the timer fits there. If the timer is due too early for
+ * the run, links the run first. O(1). Return: whether the run has taken the timer; if not, the
+ * caller inserts it.
  */
 bool bulk_run_take(struct arena *arena, struct bulk_run *run, struct rbtree *tree, uint32_t timer);
 

@@ -47,7 +47,7 @@ void timer_state_publish(
 	struct arena_intent values;
 	uint32_t kind = 0;
 
-	/* A record of a session that has closed still has its last state. */
+	/* An orphaned timer still has its old state. */
 	if (timers_state(arena, timer) != TIMER_FREE)
 		ARENA_PUBLISH(node->tag, TIMER_FREE);
 	ARENA_STORE(arena->timers[timer],
@@ -127,8 +127,8 @@ void timer_state_redo(struct arena *arena)
 {
 	struct arena_intent change = arena->header->intent;
 
-	/* The check word covers what the change leaves alone as well: it fits this very timer
-	 * only. */
+	/* The check word covers the whole timer, so it matches only if the change is for this one.
+	 * */
 	if (change.timer && change.timer <= arena->header->max_timers &&
 		check_timer(arena, change.timer, &change) == change.check)
 		change_apply(arena, &change);
@@ -152,7 +152,7 @@ void timer_state_take_back(struct arena *arena)
 {
 	uint32_t n = arena->header->applying.rearmed;
 
-	/* From the last to the first: one packet may re-arm a timer several times. */
+	/* The last one first, because a packet may re-arm the same timer several times. */
 	for (n = n < ARENA_REARMED_MAX ? n : ARENA_REARMED_MAX; n; n--) {
 		struct arena_intent was = arena->rearmed[n - 1];
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The order of timers, and the arithmetic of time. Sums with a client's numbers go through
+ * The order of timers, and the arithmetic of time. A sum with a client's number uses
  * __builtin_add_overflow; an overflow gives TIMERS_FOREVER.
  */
 #include "timers.h"
@@ -21,7 +21,7 @@ uint32_t timers_by_id(const struct arena *arena, uint64_t id)
 	return timers_alive(arena, timer) ? timer : 0;
 }
 
-/* Whether timer a comes before timer b. The cold half is looked at for equal dues only. */
+/* Whether timer a comes before timer b. It reads the cold half only if the dues are equal. */
 static bool before(const struct arena *arena, uint32_t a, uint32_t b)
 {
 	uint64_t due_a = arena->nodes[a].due, due_b = arena->nodes[b].due;
@@ -68,7 +68,7 @@ uint64_t timers_overruns(const struct arena *arena, uint32_t timer, uint64_t at)
 uint64_t timers_next_due(const struct arena *arena, uint32_t timer, uint64_t at)
 {
 	uint64_t due = arena->nodes[timer].due;
-	/* At most at - due, so the product cannot overflow; the last step can. */
+	/* The product is at most at - due, so only the last addition can overflow. */
 	uint64_t passed = timers_overruns(arena, timer, at) * arena->timers[timer].every;
 	uint64_t next;
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timers in their trees: what a due, a slack, a period and an id mean.
+ * Timers: their order, their ids, and the arithmetic of due, slack and period.
  *
- * Each session has a tree a clock, ordered by (due, sequence). The sequence is that of registration
- * and unique for the life of the arena, so ties cannot occur, and equal dues fire in the order in
- * which they were registered. A timer's `latest` is due + slack; an instant that would pass the end
- * of time is TIMERS_FOREVER, and no alarm is ever set for it.
+ * Each session has one tree of timers for each clock, ordered by (due, sequence). The sequence
+ * counts registrations, so it is unique in an arena, and equal dues fire in the order of
+ * registration.
+ *
+ * A timer's `latest` is due + slack. A sum that overflows becomes TIMERS_FOREVER, for which no
+ * alarm is ever set.
  */
 #pragma once
 
@@ -16,12 +18,12 @@
 
 #define TIMERS_FOREVER UINT64_MAX
 
-/* One reading of the clocks, microseconds rounded down. Only the shell makes one. */
+/* One reading of the clocks, in microseconds rounded down. Only the shell reads clocks. */
 struct now {
 	uint64_t at[PROTO_CLOCKS];
 };
 
-/* The clock that an alarm of that clock goes by. */
+/* The clock of the wire that a clock of the arena counts. */
 static inline unsigned int timers_base(unsigned int clock)
 {
 	static const uint8_t base[ARENA_CLOCKS] = {
@@ -35,14 +37,15 @@ static inline unsigned int timers_base(unsigned int clock)
 	return base[clock];
 }
 
-/* What time it is there. */
+/* The current time on a clock of the arena. */
 static inline uint64_t timers_now(const struct now *now, unsigned int clock)
 {
 	return now->at[timers_base(clock)];
 }
 
-/* A timer's tag: state, clock, whether arena::labels has its label, and whether its due + slack had
- * passed when it was registered or re-armed, which no check word covers. */
+/* The bits of a timer's tag: the state, the clock, whether arena::labels has its label, and whether
+ * due + slack had already passed when it was registered or re-armed. No check word covers the last
+ * one. */
 #define TIMERS_TAG_STATES      UINT32_C(0xff)
 #define TIMERS_TAG_CLOCK_SHIFT 8
 #define TIMERS_TAG_LABELLED    (UINT32_C(1) << 16)
@@ -71,10 +74,10 @@ static inline uint64_t timers_latest(uint64_t due, uint64_t slack)
 	return __builtin_add_overflow(due, slack, &latest) ? TIMERS_FOREVER : latest;
 }
 
-/* The inverse: the slack of a timer, TIMERS_FOREVER where latest is. */
+/* The slack of a timer: latest - due, or TIMERS_FOREVER if latest is TIMERS_FOREVER. */
 uint64_t timers_slack(const struct arena *arena, uint32_t timer);
 
-/* The timer's public name; never 0. */
+/* The timer's public id, never 0: the low bits of the sequence above the index. */
 #define TIMERS_SEQUENCE_MASK ((UINT64_C(1) << (PROTO_ID_BITS - PROTO_ID_INDEX_BITS)) - 1)
 
 static inline uint64_t timers_id(const struct arena *arena, uint32_t timer)
@@ -83,7 +86,7 @@ static inline uint64_t timers_id(const struct arena *arena, uint32_t timer)
 		timer;
 }
 
-/* The place that an id, which may be any number, speaks of; 0: there is no such place. O(1). */
+/* The slot in an id, which may be any number; 0: this slot was never used. O(1). */
 static inline uint32_t timers_index(const struct arena *arena, uint64_t id)
 {
 	uint32_t timer = (uint32_t)(id & ARENA_TIMERS_MAX);
@@ -92,13 +95,14 @@ static inline uint32_t timers_index(const struct arena *arena, uint64_t id)
 }
 
 /*
- * The live timer that has this id; 0: there is none. Any number may be asked for. O(1).
- * An id is the low bits of the sequence above the index, so it names no other timer until exactly
- * 2^31 (or a multiple of it) registrations later one falls on the very same place.
+ * The live timer with this id, which may be any number; 0: there is none. O(1).
+ * An id names another timer only if that one was registered in the same slot exactly 2^31
+ * registrations later, or a multiple of that.
  */
 uint32_t timers_by_id(const struct arena *arena, uint64_t id);
 
-/* Whether the timer is a live one: its state says so, and its session has not closed since. */
+/* Whether the timer is not free and its session is still open. The slot of a closed session can
+ * already have a new session, which was born later. */
 static inline bool timers_alive(const struct arena *arena, uint32_t timer)
 {
 	const struct timer *t = &arena->timers[timer];
@@ -108,23 +112,21 @@ static inline bool timers_alive(const struct arena *arena, uint32_t timer)
 		t->sequence > session->born;
 }
 
-/* Puts a filled timer into the tree. O(log n); O(1) amortised where it comes first or last in
- * it. */
+/* Puts a published timer into the tree. O(log n); O(1) amortised at either end of the tree. */
 void timers_enroll(struct arena *arena, struct rbtree *tree, uint32_t timer);
 
 /* Takes a timer out of the tree. O(log n). */
 void timers_withdraw(struct arena *arena, struct rbtree *tree, uint32_t timer);
 
-/* Takes the first timers out of the tree, up to and with this one. O(log n), however many they
- * are. */
+/* Takes this timer and all timers before it out of the tree. O(log n), for any number of them. */
 void timers_withdraw_until(struct arena *arena, struct rbtree *tree, uint32_t timer);
 
-/* How many further periods have passed at that time; 0 without a period. */
+/* The number of periods from the timer's due to the time `at`; 0 without a period. */
 uint64_t timers_overruns(const struct arena *arena, uint32_t timer, uint64_t at);
 
-/* The due after the wake that is sent at that time; TIMERS_FOREVER: there is none. */
+/* The next due after a wake at the time `at`; TIMERS_FOREVER: there is none. */
 uint64_t timers_next_due(const struct arena *arena, uint32_t timer, uint64_t at);
 
-/* Whether the wake that is to be sent now is the timer's last: it has no period, its count is used
- * up, or its next due passes the end of time. */
+/* Whether a wake at the time `at` is the timer's last: the timer has no period, its count is used
+ * up, or its next due would overflow. */
 bool timers_last(const struct arena *arena, uint32_t timer, uint64_t at);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two levels of the same doubly linked list, by index.
+ * Two levels of doubly linked lists, linked by index.
  */
 #include "turns.h"
 
@@ -33,7 +33,7 @@ void turns_add(const struct turns *turns, uint32_t user, uint32_t session)
 {
 	struct turns_list *sessions = &user_at(turns, user)->sessions;
 
-	/* A link is the first field of struct turns_user. */
+	/* `turns->user` also points to links: the link is the first field of struct turns_user. */
 	if (!sessions->first)
 		append(turns->users, turns->user, turns->user_stride, user);
 	append(sessions, turns->session, turns->session_stride, session);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose turn it is: a queue of users, and for each user a queue of sessions.
+ * The order of turns: a queue of users, and for each user a queue of sessions.
  *
- * A turn goes to the first session of the first user. That user then goes behind all other users,
+ * A turn goes to the first session of the first user. This user then goes behind all other users,
  * and the session leaves the queue. So a user with many sessions gets as many turns as a user with
- * one, and a new session waits for at most one turn of each other user and for its own user's
- * sessions. Wakes and requests each have such a queue.
+ * one. A new session waits for at most one turn of each other user, and for the earlier sessions of
+ * its own user. Wakes and requests each have such a queue.
  *
- * All operations are O(1). The records belong to the caller; 0 is nil. A queue knows links, not
- * what they mean.
+ * All operations are O(1). The caller owns the records; index 0 is nil.
  */
 #pragma once
 
@@ -24,13 +23,13 @@ struct turns_list {
 	uint32_t first, last;
 };
 
-/* A user's part of a queue. All zero: it has no session there. */
+/* A user's part of a queue. All zero: the user has no session in the queue. */
 struct turns_user {
 	struct turns_link link; /* turns::users */
 	struct turns_list sessions;
 };
 
-/* A view of one queue: records of the caller, in arrays that have other fields too. */
+/* A view of one queue, whose links are fields in the caller's arrays of records. */
 struct turns {
 	struct turns_list *users;
 	void *user;    /* struct turns_user of user 0 */
@@ -38,11 +37,11 @@ struct turns {
 	size_t user_stride, session_stride;
 };
 
-/* Puts a session, which is not in the queue, behind the other sessions of its user. */
+/* Adds a session, which is not in the queue, behind the other sessions of its user. */
 void turns_add(const struct turns *turns, uint32_t user, uint32_t session);
 
-/* Takes a session, which is in the queue, out of it. */
+/* Removes a session from the queue. */
 void turns_remove(const struct turns *turns, uint32_t user, uint32_t session);
 
-/* Takes the session out whose turn it is. Return: the session; 0: the queue is empty. */
+/* Removes the session whose turn it is. Return: the session; 0: the queue is empty. */
 uint32_t turns_take(const struct turns *turns);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the worker says unasked: wakes, cancellations by others, and that a session goes on. A
- * packet is made and changes nothing; only once it was sent is what it says taken off. So a kill in
- * between loses no wake, and has it sent again.
+ * Writes packets of events, and applies them after they were sent. Writing changes no timer. So a
+ * kill before the packet is applied loses no wake: the next process sends the wake again.
  */
 #include "wakes.h"
 
@@ -13,7 +12,7 @@
 #include "histogram.h"
 #include "lateness.h"
 
-/* Cancellations by others go first: what is gone has to be known before what comes next. */
+/* Cancellations by other sessions come before wakes. */
 static void write_cancelled(struct worker *w, struct session *s, struct codec_writer *writer)
 {
 	struct arena *arena = &w->arena;
@@ -31,7 +30,7 @@ static void write_cancelled(struct worker *w, struct session *s, struct codec_wr
 	}
 }
 
-/* What a wake says. The service's figures are about something else: lateness_of(). */
+/* The field `late` of a wake. The status measures lateness_of() instead. */
 static uint64_t time_since_due(const struct arena *arena, uint32_t timer, uint64_t at)
 {
 	/* The clock may have been set back since the timer was found due. */
@@ -57,11 +56,11 @@ static void write_wake(
 	w->batch.timers[w->batch.count++] = timer;
 }
 
-/* Timers whose records are fetched together. */
+/* The number of timers whose records are prefetched together. */
 #define GATHERED 16
 
-/* The next timers of a tree that are due at that time, from `timer` on, at most GATHERED.
- * What will be read of them comes into the cache meanwhile. Return: how many. */
+/* Finds at most GATHERED timers that are due at that time, starting at `timer`, and prefetches
+ * their records. Return: how many. */
 static unsigned int gather(
 	const struct arena *arena, uint32_t timer, uint64_t at, uint32_t timers[static GATHERED])
 {
@@ -75,8 +74,8 @@ static unsigned int gather(
 	return n;
 }
 
-/* Writes what is due at the batch's time. Return: whether a timer had to be passed over because its
- * client may not have read its last wake. */
+/* Writes the wakes that are due at the batch's time. Return: whether it stopped at a timer whose
+ * last wake its client may not have read. */
 static bool write_wakes(struct worker *w, const struct session *s, const struct now *now,
 	bool drained, struct codec_writer *writer)
 {
@@ -110,10 +109,10 @@ void wakes_end_sending(struct session *s)
 }
 
 /*
- * A wake that is sent again has to be the same as before, overruns and all: its client passes over
- * the second of one number, and what the two had not in common would never be told. So the time for
- * which a packet of wakes is made is kept, and after an adoption goes for all that was due by then,
- * even if a clock has been set back since. Lateness is what it is now.
+ * A wake that is sent again must have the same overruns as before, because the client ignores a
+ * second wake of the same number. So the session stores the time for which a packet is made. After
+ * an adoption the packet is made again for that time, even if a clock was set back since. Only
+ * `late` is computed anew.
  */
 static bool write_batch(struct worker *w, struct session *s, const struct now *now, bool drained,
 	struct codec_writer *writer)
@@ -139,7 +138,7 @@ static bool write_batch(struct worker *w, struct session *s, const struct now *n
 	return held;
 }
 
-/* The first word of a new daemon to a client that has not noticed. */
+/* Tells the client that a new daemon has adopted its session. */
 static size_t write_resumed(const struct session *s, void *packet)
 {
 	struct proto_resumed resumed = {.serial = s->serial};
@@ -195,7 +194,7 @@ static void told(struct worker *w, struct session *s, uint32_t timer)
 	timer_state_free(&w->arena, timer);
 }
 
-/* The timer is in no tree any more. Return: whether that was its last wake. */
+/* Applies one wake. The timer is in no tree. Return: whether that was its last wake. */
 static bool woken(struct worker *w, uint32_t timer, const struct now *now)
 {
 	struct arena *arena = &w->arena;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker's life: sessions come and go, packets are handed to what handles them, time passes.
- * What it has to send of itself is in wakes.c.
+ * The worker: starts and ends sessions, dispatches packets, advances time, and serves sessions.
  */
 #include "worker.h"
 
@@ -16,15 +15,14 @@
 #include "requests.h"
 #include "wakes.h"
 
-/* Sessions that one tick makes ready: the rest waits for the loop's next turn. */
+/* The most sessions that one tick makes ready. The others wait for the next turn of the loop. */
 #define TICK_SESSIONS 1024
 
-/* Places of timers that are the daemon's own: a hello each, and one for each chore. */
+/* The most internal timers: one hello timer for each client, and one for each of the shell's. */
 #define OWN_TIMERS(limits) ((limits)->max_clients + WORKER_CHORES)
 
-/* Registrations are counted from another number in each life of the sessions, so that an id that
- * somebody remembers from one before is hardly ever somebody else's now. As few bits as that takes:
- * ids are typed by people. */
+/* The sequence starts at a different number when the sessions are lost, so that an old id does not
+ * name a new timer. The number is small because people type ids. */
 #define SEQUENCE_FIRST_MAX UINT64_C(0xffff)
 
 static uint32_t room_timers(const struct worker_config *config)
@@ -50,18 +48,18 @@ static void start(struct worker *w, const struct worker_config *config, const st
 	w->started = now->at[PROTO_CLOCK_BOOTTIME];
 }
 
-/* Differences that two readings of the clocks may show where none of them was set: the process may
- * be interrupted between two clocks of one reading. */
+/* A smaller difference between two readings is not a set clock: the process may be interrupted
+ * while it reads the clocks. */
 #define WALL_TOLERANCE_US 10000
 
 static uint64_t wall_offset(const struct now *now)
 {
-	/* Modulo 2^64: only differences of it count. Clocks are slewed together and boottime counts
-	 * a suspend, so it changes only where the wall clock is set. */
+	/* Only differences of this value count, so it may wrap. Both clocks are slewed together and
+	 * both count a suspend: the value changes only if the wall clock is set. */
 	return now->at[PROTO_CLOCK_REALTIME] - now->at[PROTO_CLOCK_BOOTTIME];
 }
 
-/* Whether the wall clock was set while no process was there to notice. */
+/* Whether the wall clock was set while no daemon was running. */
 static bool was_set_unseen(const struct worker *w, const struct now *now)
 {
 	uint64_t change = wall_offset(now) - w->arena.header->wall_offset;
@@ -161,7 +159,7 @@ void worker_disconnect(struct worker *w, uint32_t session)
 	uint32_t user = s->user, held = s->held;
 
 	internal_drop_hello(&w->arena, session);
-	/* The next one of this number must not be taken for the one whose packet was in hand. */
+	/* A new session in this slot must not be taken for the one that sent the current packet. */
 	if (w->arena.header->applying.session == session)
 		worker_answered(w);
 	sessions_close(&w->arena, session);
@@ -192,7 +190,7 @@ static enum proto_status greet(struct worker *w, uint32_t session, const void *p
 	return PROTO_OK;
 }
 
-/* Lists or cancels what the request means. */
+/* Lists or cancels the timers that match. */
 static void match(struct worker *w, uint32_t session, const struct proto_match *m,
 	const struct proto_header *header, const struct now *now, struct codec_writer *answer,
 	uint64_t *ret_cursor)
@@ -201,7 +199,7 @@ static void match(struct worker *w, uint32_t session, const struct proto_match *
 	enum proto_status status = match_begin(&w->arena, session, m, header->cursor, &scan);
 
 	if (status) {
-		answer->header.status = status;
+		answer->header.status = (uint16_t)status;
 		return;
 	}
 	if (header->opcode == PROTO_CANCEL_MATCHING)
@@ -245,8 +243,7 @@ static void write_status(const struct worker *w, uint32_t session, const struct 
 		ret->version[i] = w->config.version[i];
 }
 
-/* Applies an opened packet that comes at the right time. Return: PROTO_OK, or why the session
- * ends. */
+/* Applies a checked packet. Return: PROTO_OK, or why the session ends. */
 static enum proto_status apply(struct worker *w, uint32_t session, const void *packet,
 	const struct proto_header *header, const struct now *now, struct codec_writer *answer,
 	uint64_t *ret_cursor)
@@ -270,7 +267,7 @@ static enum proto_status apply(struct worker *w, uint32_t session, const void *p
 	case PROTO_CANCEL_MATCHING:
 		match_packet(w, session, packet, header, now, answer, ret_cursor);
 		return PROTO_OK;
-	default: /* PROTO_STATUS: codec_open() lets no other through */
+	default: /* PROTO_STATUS: codec_open() accepts no other opcode */
 		write_status(w, session, now, &status_answer);
 		codec_put(answer, &status_answer, sizeof(status_answer));
 		return PROTO_OK;
@@ -287,8 +284,7 @@ size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const v
 	struct arena_applying applying = w->arena.header->applying;
 	struct proto_header header;
 
-	/* adopt() has made sure that the session is one that lives and has committed this
-	 * packet. */
+	/* adopt() has checked that the session is open and has committed this packet. */
 	if (!applying.session ||
 		codec_open(w->arena.answer, applying.answer_size, CODEC_FROM_DAEMON, &header) ||
 		header.serial != applying.serial)
@@ -298,8 +294,9 @@ size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const v
 	return applying.answer_size;
 }
 
-/* Whether a packet has to come now; if not, why the session ends. An adopted session's client may
- * send again what had arrived, and what comes between has been sent again behind it. */
+/* Checks that the packet is the next one of the session. The client of an adopted session may send
+ * packets again that were already applied: they are ignored. Return: PROTO_OK, or why the session
+ * ends. */
 static enum proto_status check_turn(const struct session *s, const struct proto_header *header,
 	const char **ret_text, bool *ret_ignore)
 {
@@ -362,7 +359,8 @@ void worker_clock_set(struct worker *w)
 	w->clock_set_next = ARENA_OWN_SESSION + 1;
 }
 
-/* Has those sessions told that want it, some in each turn. Return: whether there are more. */
+/* Marks sessions that want to know of a set clock, some in each turn. Return: whether there are
+ * more. */
 static bool tell_clock_set(struct worker *w, const struct now *now)
 {
 	struct arena *arena = &w->arena;
@@ -403,7 +401,7 @@ void worker_block(struct worker *w, uint32_t session)
 	sessions_block(&w->arena, session);
 }
 
-/* Sends the packet that wakes_write() has written. */
+/* Sends the packet of wakes_write(), and applies it. */
 static enum worker_outcome send_packet(struct worker *w, const struct now *now,
 	const struct worker_outlet *outlet, struct worker_served *served)
 {

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "handles.h"
@@ -168,8 +169,11 @@ static void test_a_timer_armed_again_survives_a_restart(void **state)
 	toytimer_unref(t);
 }
 
+static atomic_int running;
+
 static void *run(void *userdata)
 {
+	running++;
 	return (void *)(intptr_t)toytimer_run(userdata);
 }
 
@@ -183,8 +187,12 @@ static void test_stop_from_another_thread_ends_run(void **state)
 	(void)state;
 	assert_int_equal(toytimer_register(t, &r, NULL), 0);
 	for (int turn = 0; turn < 20; turn++) {
+		running = 0;
 		for (int i = 0; i < 3; i++)
 			assert_int_equal(pthread_create(&threads[i], NULL, run, t), 0);
+		/* A thread that calls run after the stop would not be stopped. */
+		while (running < 3)
+			usleep(1000);
 		usleep(20000);
 		assert_int_equal(toytimer_stop(t), 0);
 		for (int i = 0; i < 3; i++) {

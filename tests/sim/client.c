@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients as libtoytimer is one, at the wire: requests with serials, several in flight, sent again
- * from where the daemon says after a RESUMED. They ask for whatever comes to mind, and now and then
- * for what cannot be had.
+ * Clients that behave at the wire like libtoytimer: requests with serials, several in flight, sent
+ * again from where a RESUMED says. They send any request, and sometimes one that is refused.
  */
 #include <string.h>
 

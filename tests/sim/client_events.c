@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a client makes of what it reads, and what it may rely on: each wake once and in its turn,
- * none for a timer that it was told is gone, each request answered once. What comes twice after a
- * kill has to be the same both times.
+ * What a client does with each packet that it reads, and what it relies on: each wake comes once
+ * and in its order, none comes for a timer that has ended, and each request has one answer. A
+ * packet that comes twice after a kill must be the same both times.
  */
 #include "world.h"
 

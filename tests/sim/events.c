@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Their names.
+ * The names of the events.
  */
 #include "events.h"
 

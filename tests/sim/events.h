@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What may happen in a history, counted: a simulation in which something never happens shows
- * nothing about it. `sim --all-events` fails for it.
+ * The events of a history, counted. If an event never happens, the simulation says nothing about
+ * it, and `sim --all-events` fails.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nothing here knows what the timers should be; it looks for what may never be.
+ * The exercise does not know which timers there should be. It checks what must never happen.
  */
 #include "exercise.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small arena in the midst of its life, to be damaged; and a worker put through its paces on
- * whatever became of it.
+ * Makes a small arena with timers and sessions of all kinds, which a test then damages; and uses a
+ * worker on the result in every way.
  */
 #pragma once
 

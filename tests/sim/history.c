@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Histories are tried in a child each. Cutting is by halves, quarters and so on of what is left
- * (Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input, 2002), with any
- * failure taken for the same one.
+ * Each history runs in a child process. A failing history is cut by halves, quarters and so on
+ * (Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input, 2002). Any failure
+ * counts as the same one.
  */
 #include "history.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A history: a seed, and which of its steps are made. Any part of one is a history too, so what
- * fails can be cut down to the few steps that it takes.
+ * A history is a seed and the numbers of the steps that are made. Any part of a history is a
+ * history too, so a failing one can be cut down to the few steps that it needs.
  */
 #pragma once
 

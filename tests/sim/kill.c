@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A kill of a copy: the arena as it is at this very store, the sockets as the kernel would hold
- * them, the clients as they are. Another worker adopts it, is perhaps killed at that as well, and
- * goes on for some steps and to the end of all that has one. The world that was copied waits
- * meanwhile.
+ * Kills a copy of the world: with the arena as it is at this store, the sockets as the kernel
+ * would keep them, and the clients as they are. Another worker adopts the arena, may be killed
+ * during that as well, and then goes on for some steps and until all timers that end have ended.
+ * The original world waits meanwhile.
  */
 #include <string.h>
 

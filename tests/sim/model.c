@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The model's sessions and timers, and what the arena should look like.
+ * The sessions and timers of the model, and what the arena should contain.
  */
 #include "model.h"
 

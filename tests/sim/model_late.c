@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Since when each timer could have been sent, step by step: the model sees every reading of the
- * clocks, and remembers of each timer when it first found that its due + slack had passed.
+ * Since when each timer could have been sent. The model sees every reading of the clocks, and
+ * remembers for each timer when it first saw that its due + slack had passed.
  *
- * The daemon remembers less of it, so it may count less where a wake has an excuse, and never more.
+ * The daemon remembers less. It may count less lateness where a wake has an excuse, and never
+ * more.
  */
 #include "model.h"
 

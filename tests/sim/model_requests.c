@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the model answers to requests.
+ * How the model answers requests.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the model says is due, and in what order.
+ * Which timers are due according to the model, and in what order.
  */
 #include "model.h"
 

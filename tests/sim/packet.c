@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counted packets and the rings that hold them.
+ * Packets that count their references, and the rings that hold them.
  */
 #include "packet.h"
 

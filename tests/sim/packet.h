@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets on their way, and the queues that a socket is: one in each direction, of a bounded number
- * of packets. A packet never changes once it is made, and is shared by counting, so that a whole
- * world can be copied by copying pointers.
+ * Packets on their way, and the two queues of a socket, one for each direction, with a bounded
+ * number of packets. A packet never changes once it is made. Worlds share packets by counting
+ * references, so a world is copied by copying pointers.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A request is one of eight, and of each it is known how long its records are and how many there
- * may be. Labels are not looked into: it is known of each that is used whether it is one.
+ * There are eight requests. A table has the length of each one's records, and how many there may
+ * be. The checks do not look into labels: a table says which of the labels in use is valid.
  */
 #include "plain.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a request may look like, said a second time, so that the model does not take the codec's
- * word for it: timerd-protocol(7) in its plainest form.
+ * The rules for requests, written a second time in the plainest form of timerd-protocol(7), so
+ * that the model does not depend on the codec.
  */
 #pragma once
 

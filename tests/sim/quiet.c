@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fewest wake-ups. For a while nothing happens but that time passes: no request, no clock is
- * set, everybody reads. All that will be due in it is known beforehand, so how often the alarm has
- * to ring can be reckoned offline: each wake is an interval from due to due + slack, each ring
- * stabs all intervals that it lies in, and the fewest stabs are found by a walk over the intervals
- * by their ends. (Those that made the walk stab do not overlap, and so prove that it takes as
- * many.) Then the daemon lives through the same time, and its alarm has to ring exactly as often.
+ * The fewest wake-ups. For a while nothing happens except that time passes: no request comes, no
+ * clock is set, and every client reads. All dues in that time are known beforehand, so the number
+ * of rings can be computed offline. Each wake is an interval from due to due + slack, and each
+ * ring stabs all intervals that it lies in. A walk over the intervals in order of their ends finds
+ * the fewest stabs. (The intervals that made the walk stab do not overlap, which proves that no
+ * fewer stabs are enough.) Then the daemon lives through the same time, and its alarm must ring
+ * exactly as often.
  */
 #include <stdlib.h>
 

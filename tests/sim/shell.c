@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's process but for the worker: what daemon/loop.c, client.c and clients.c do to it,
- * with sockets that are queues. The model is shown everything as it passes.
+ * The daemon's process around the worker: what the daemon's loop and clients do, with queues in
+ * place of sockets. The model sees everything that passes.
  */
 #include <errno.h>
 #include <string.h>

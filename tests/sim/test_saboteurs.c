@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The simulation against cores that do something wrong. A saboteur stands in for one function (the
- * linker's --wrap puts it there) and does a little of the job otherwise. Each has to be found out
- * by what the histories are compared with, cut down to a few steps that fail again in the very same
- * way, and be the only reason for it: without it, those steps pass.
+ * The simulation against cores with a fault. A saboteur replaces one function (by the linker's
+ * --wrap) and does a small part of its job wrong. The simulation must detect each saboteur, and
+ * cut the history to a few steps that fail again in the same way. Without the saboteur those steps
+ * must pass.
  */
 #include <string.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Steps, clocks, and the end of things.
+ * Steps, clocks, and the end of a world.
  */
 #include "world.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A world in one block: the real worker on its arena, around it a shell with sockets and clocks
- * that are played, clients that behave like libtoytimer at the wire, and the model that says what
- * all of them should see. Nothing in it waits and nothing in it is left to chance: whatever happens
- * is a step, and a step is a kind and a number from which all its choices follow. So a history is a
+ * A world in one block: the real worker on its arena; a shell around it with simulated sockets and
+ * clocks; clients that behave like libtoytimer at the wire; and the model, which says what all of
+ * them should see. Nothing waits, and nothing depends on chance. Everything that happens is a
+ * step, and a step is a kind and a number from which all its choices follow. So a history is a
  * list of steps, and any part of it is a history again.
  *
- * Each store to a record is a point at which the daemon may be killed. A kill of this world is a
- * long jump out of the worker; and at any such point the whole world can be copied, and the copy be
- * killed (see kill.c), while this one goes on and knows nothing of it.
+ * The daemon may be killed at each store to a record. A kill of this world is a long jump out of
+ * the worker. At each store the whole world can also be copied and the copy be killed (kill.c),
+ * while this world goes on and knows nothing of it.
  */
 #pragma once
 

@@ -11,25 +11,11 @@
 #include <cmocka.h>
 
 #include "dice.h"
+#include "fixture.h"
 #include "histogram.h"
-#include "world.h"
 
 #define USER 1000
 #define MOST 2000
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(20000, 32);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -124,8 +110,6 @@ static void test_status_has_the_lateness_of_wakes(void **state)
 		status.late_p99, histogram_quantile(&world->worker.arena.header->counters, 99));
 	free(late);
 }
-
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -10,23 +10,9 @@
 
 #include <cmocka.h>
 
-#include "world.h"
+#include "fixture.h"
 
 #define USER 1000
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(20000, 32);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
 
 /* More of them are due than one slice takes, and the loop turns in between. */
 static void test_many_internal_timers_are_cut_into_slices(void **state)
@@ -98,8 +84,6 @@ static void test_internal_timers_have_slots_that_clients_cannot_take(void **stat
 	assert_int_equal(worker_take_chores(&world->worker), WORKER_WATCHDOG | WORKER_STORE);
 	world_free(world);
 }
-
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

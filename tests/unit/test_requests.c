@@ -10,51 +10,10 @@
 
 #include <cmocka.h>
 
-#include "world.h"
+#include "fixture.h"
 
 #define USER  1000
 #define OTHER 1001
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(20000, 32);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
-
-static struct proto_registered accept(
-	struct world *world, uint32_t session, const struct proto_register *r)
-{
-	struct proto_registered registered = world_register(world, session, r);
-
-	assert_int_equal(registered.status, PROTO_OK);
-	return registered;
-}
-
-/* Turns, and expects that many events, which are in world->events. */
-static void expect(struct world *world, size_t events)
-{
-	world_forget(world);
-	world_turn(world);
-	assert_int_equal(world->n_events, events);
-}
-
-static void expect_wake(
-	const struct world *world, size_t i, uint64_t id, uint32_t number, bool last)
-{
-	assert_true(i < world->n_events);
-	assert_int_equal(world->events[i].opcode, PROTO_WAKE);
-	assert_int_equal(world->events[i].wake.id, id);
-	assert_int_equal(world->events[i].wake.number, number);
-	assert_int_equal(world->events[i].wake.flags, last ? PROTO_WAKE_LAST : 0);
-}
 
 static enum proto_status rearm(struct world *world, uint32_t session, uint64_t id)
 {
@@ -82,7 +41,7 @@ static void test_stale_ids_of_reused_slots_hit_nothing(void **state)
 			assert_int_equal(world_cancel(world, session, old[i]), PROTO_OK);
 		} else {
 			world_pass(world, 10);
-			expect(world, 1);
+			fixture_expect(world, 1);
 		}
 	}
 	id = world_timer(world, session, 0, 10);
@@ -92,7 +51,7 @@ static void test_stale_ids_of_reused_slots_hit_nothing(void **state)
 		expect_none(world, session, old[i]);
 	}
 	world_pass(world, 10);
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.id, id);
 }
 
@@ -120,7 +79,7 @@ static void test_stale_ids_of_closed_sessions_hit_nothing(void **state)
 		expect_none(world, root, old[i]);
 	}
 	world_pass(world, 10);
-	expect(world, 50);
+	fixture_expect(world, 50);
 	assert_int_equal(world_status(world, root).cancelled, 0);
 }
 
@@ -140,7 +99,7 @@ static void test_made_up_ids_hit_nothing(void **state)
 	for (uint64_t index = 0; index < 2000; index++)
 		expect_none(world, session, index);
 	world_pass(world, 10);
-	expect(world, 1);
+	fixture_expect(world, 1);
 }
 
 /* Not even root can name them. */
@@ -171,19 +130,19 @@ static void test_a_users_sessions_and_root_may_cancel(void **state)
 
 	assert_int_equal(world_cancel(world, other, id), PROTO_E_NO_SUCH_TIMER);
 	assert_int_equal(world_cancel(world, owner, id), PROTO_OK);
-	expect(world, 0); /* one's own cancel is told by its answer alone */
+	fixture_expect(world, 0); /* one's own cancel is told by its answer alone */
 	id = world_timer(world, owner, 0, 10);
 	assert_int_equal(world_cancel(world, friend, id), PROTO_OK);
-	expect(world, 1);
+	fixture_expect(world, 1);
 	id = world_timer(world, owner, 0, 10);
 	assert_int_equal(world_cancel(world, root, id), PROTO_OK);
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].session, owner);
 	assert_int_equal(world->events[0].opcode, PROTO_CANCELLED);
 	assert_int_equal(world->events[0].cancelled.id, id);
 	assert_int_equal(world_status(world, root).cancelled, 3);
 	world_pass(world, 100);
-	expect(world, 0);
+	fixture_expect(world, 0);
 }
 
 static void test_only_the_own_session_may_rearm(void **state)
@@ -197,12 +156,12 @@ static void test_only_the_own_session_may_rearm(void **state)
 	assert_int_equal(rearm(world, friend, id), PROTO_E_NO_SUCH_TIMER);
 	assert_int_equal(rearm(world, root, id), PROTO_E_NO_SUCH_TIMER);
 	world_pass(world, 10);
-	expect(world, 0);
+	fixture_expect(world, 0);
 	assert_int_equal(rearm(world, owner, id), PROTO_OK);
 	world_pass(world, 9);
-	expect(world, 0);
+	fixture_expect(world, 0);
 	world_pass(world, 1);
-	expect(world, 1);
+	fixture_expect(world, 1);
 }
 
 static void test_an_id_twice_in_a_packet_is_cancelled_once(void **state)
@@ -219,7 +178,7 @@ static void test_an_id_twice_in_a_packet_is_cancelled_once(void **state)
 	assert_int_equal(answers[0].status, PROTO_OK);
 	assert_int_equal(answers[1].status, PROTO_E_NO_SUCH_TIMER);
 	expect_none(world, owner, id); /* gone, though it has not been told yet */
-	expect(world, 1);
+	fixture_expect(world, 1);
 	expect_none(world, owner, id);
 }
 
@@ -262,7 +221,8 @@ static void test_rearm_keeps_id_cookie_label_and_slot(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = WORLD_MONOTONIC + 20, .label = "tea", .cookie = 7};
-	uint64_t first = accept(world, session, &r).id, second = accept(world, session, &r).id;
+	uint64_t first = fixture_accept(world, session, &r).id,
+		 second = fixture_accept(world, session, &r).id;
 	struct proto_rearm rearm = {.id = first, .due = WORLD_MONOTONIC + 30};
 	struct proto_listed listed[2];
 
@@ -273,9 +233,9 @@ static void test_rearm_keeps_id_cookie_label_and_slot(void **state)
 	assert_int_equal(world_list(world, session, 0, listed, 2), 2);
 	assert_string_equal(listed[0].label, "tea");
 	world_pass(world, 20);
-	expect(world, 2);
-	expect_wake(world, 0, first, 1, true);
-	expect_wake(world, 1, second, 1, true);
+	fixture_expect(world, 2);
+	fixture_expect_wake(world, 0, first, 1, true);
+	fixture_expect_wake(world, 1, second, 1, true);
 	assert_int_equal(world->events[0].wake.cookie, 7);
 }
 
@@ -284,21 +244,21 @@ static void test_rearm_counts_anew(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = 10, .every = 10, .count = 2, .flags = PROTO_RELATIVE};
-	uint64_t id = accept(world, session, &r).id;
+	uint64_t id = fixture_accept(world, session, &r).id;
 	struct proto_rearm rearm = {
 		.id = id, .due = 10, .every = 10, .count = 2, .flags = PROTO_RELATIVE};
 	struct proto_listed listed;
 
 	world_pass(world, 10);
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, false);
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, false);
 	world_rearm(world, session, &rearm);
 	assert_int_equal(world_list(world, session, 0, &listed, 1), 1);
 	assert_int_equal(listed.fired, 1);
 	for (uint32_t number = 2; number <= 3; number++) {
 		world_pass(world, 10);
-		expect(world, 1);
-		expect_wake(world, 0, id, number, number == 3);
+		fixture_expect(world, 1);
+		fixture_expect_wake(world, 0, id, number, number == 3);
 	}
 }
 
@@ -308,17 +268,17 @@ static void test_rearm_with_the_greatest_count(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = 10, .every = 10, .flags = PROTO_RELATIVE};
-	uint64_t id = accept(world, session, &r).id;
+	uint64_t id = fixture_accept(world, session, &r).id;
 	struct proto_rearm rearm = {.id = id, .due = 10, .every = 10, .count = UINT32_MAX};
 
 	world_pass(world, 10);
-	expect(world, 1);
+	fixture_expect(world, 1);
 	rearm.flags = PROTO_RELATIVE;
 	assert_int_equal(world_rearm(world, session, &rearm).status, PROTO_OK);
 	for (uint32_t number = 2; number < 10; number++) {
 		world_pass(world, 10);
-		expect(world, 1);
-		expect_wake(world, 0, id, number, false);
+		fixture_expect(world, 1);
+		fixture_expect_wake(world, 0, id, number, false);
 	}
 }
 
@@ -327,16 +287,16 @@ static void test_rearm_turns_a_series_into_one_wake(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = 10, .every = 10, .flags = PROTO_RELATIVE};
-	uint64_t id = accept(world, session, &r).id;
+	uint64_t id = fixture_accept(world, session, &r).id;
 	struct proto_rearm rearm = {.id = id, .due = WORLD_MONOTONIC + 50, .slack = 5};
 
 	world_pass(world, 10);
-	expect(world, 1);
+	fixture_expect(world, 1);
 	world_rearm(world, session, &rearm);
 	assert_int_equal(worker_next(&world->worker, 0), WORLD_MONOTONIC + 55);
 	world_pass(world, 45);
-	expect(world, 1);
-	expect_wake(world, 0, id, 2, true);
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 2, true);
 	assert_int_equal(world_rearm(world, session, &rearm).status, PROTO_E_NO_SUCH_TIMER);
 }
 
@@ -356,8 +316,8 @@ static void test_rearm_refused_changes_nothing(void **state)
 	rearm = (struct proto_rearm){.id = id, .due = 1, .flags = PROTO_WAKE_SYSTEM};
 	assert_int_equal(world_rearm(world, session, &rearm).status, PROTO_E_FLAGS);
 	world_pass(world, 10);
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, true);
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, true);
 }
 
 static void test_a_refused_record_leaves_its_batch_mates(void **state)
@@ -384,12 +344,10 @@ static void test_a_refused_record_leaves_its_batch_mates(void **state)
 	assert_int_equal(status, PROTO_E_CLOCK);
 	assert_int_equal(worker_take_refusals(&world->worker, &status), 0);
 	world_pass(world, 1);
-	expect(world, 2);
-	expect_wake(world, 0, answers[0].id, 1, true);
-	expect_wake(world, 1, answers[3].id, 1, true);
+	fixture_expect(world, 2);
+	fixture_expect_wake(world, 0, answers[0].id, 1, true);
+	fixture_expect_wake(world, 1, answers[3].id, 1, true);
 }
-
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -11,31 +11,10 @@
 
 #include <cmocka.h>
 
-#include "world.h"
+#include "fixture.h"
 
 #define USER  1000
 #define OTHER 1001
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(1000, 32);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
-
-static void expect(struct world *world, size_t events)
-{
-	world_forget(world);
-	world_turn(world);
-	assert_int_equal(world->n_events, events);
-}
 
 /* What its client was not told of goes with the session. */
 static void test_disconnect_frees_untold_cancellations(void **state)
@@ -54,7 +33,7 @@ static void test_disconnect_frees_untold_cancellations(void **state)
 	for (int i = 0; i < 1000; i++)
 		world_timer(world, friend, 0, 10);
 	world_pass(world, 10);
-	expect(world, 1000);
+	fixture_expect(world, 1000);
 }
 
 static void test_disconnect_drops_what_is_due(void **state)
@@ -68,7 +47,7 @@ static void test_disconnect_drops_what_is_due(void **state)
 	world_pass(world, 10);
 	worker_tick(&world->worker, &world->now); /* both are ready */
 	world_disconnect(world, gone);
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.id, id);
 }
 
@@ -130,20 +109,20 @@ static void test_realtime_timers_follow_a_set_wall_clock(void **state)
 	world_timer(world, session, PROTO_CLOCK_BOOTTIME, 3600);
 	assert_int_equal(world_register(world, session, &hourly).status, PROTO_OK);
 	*wall += 3600 * 5 + 7; /* forwards: one wake, and what it missed */
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.overruns, 4);
 	assert_int_equal(world->events[0].wake.late, 3600 * 4 + 7);
 	*wall -= 3600 * 3; /* back: nothing comes twice */
-	expect(world, 0);
+	fixture_expect(world, 0);
 	assert_int_equal(
 		worker_next(&world->worker, PROTO_CLOCK_REALTIME), WORLD_REALTIME + 3600 * 6);
 	*wall = WORLD_REALTIME + 3600 * 6;
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.overruns, 0);
 	/* The other clocks were not touched by any of this. */
 	world->now.at[PROTO_CLOCK_MONOTONIC] += 3600;
 	world->now.at[PROTO_CLOCK_BOOTTIME] += 3600;
-	expect(world, 2);
+	fixture_expect(world, 2);
 }
 
 /* It was found due; then the clock was set back before anything was sent. */
@@ -158,10 +137,10 @@ static void test_a_clock_set_back_before_the_wake_puts_it_off(void **state)
 	assert_false(worker_tick(&world->worker, &world->now));
 	assert_true(worker_busy(&world->worker));
 	*wall -= 1;
-	expect(world, 0);
+	fixture_expect(world, 0);
 	assert_int_equal(worker_next(&world->worker, PROTO_CLOCK_REALTIME), WORLD_REALTIME + 10);
 	*wall += 1;
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.late, 0);
 }
 
@@ -174,12 +153,12 @@ static void test_boottime_passes_in_suspend_and_monotonic_does_not(void **state)
 
 	world->now.at[PROTO_CLOCK_BOOTTIME] += 100;
 	world->now.at[PROTO_CLOCK_REALTIME] += 100;
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.id, boottime);
 	world_pass(world, 99);
-	expect(world, 0);
+	fixture_expect(world, 0);
 	world_pass(world, 1);
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.id, monotonic);
 }
 
@@ -202,7 +181,7 @@ static void test_alarm_clocks_have_deadlines_of_their_own(void **state)
 		assert_int_equal(listed.clock, r.clock);
 		assert_int_equal(listed.flags, PROTO_WAKE_SYSTEM);
 		world_pass(world, 10);
-		expect(world, 1);
+		fixture_expect(world, 1);
 	}
 	world->worker.config.can_wake_system = false;
 	r.clock = PROTO_CLOCK_BOOTTIME;
@@ -235,8 +214,6 @@ static void test_the_command_name_is_cut_to_its_room(void **state)
 		world_disconnect(world, session);
 	}
 }
-
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -10,35 +10,12 @@
 
 #include <cmocka.h>
 
-#include "world.h"
+#include "fixture.h"
 
 #define USER	  1000
 #define YEAR_2200 UINT64_C(7258118400000000)
 #define LATEST	  (UINT64_MAX - 1) /* the last instant there is */
 #define HALF	  (UINT64_C(1) << 63)
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(10000, 16);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
-
-static struct proto_registered accept(
-	struct world *world, uint32_t session, const struct proto_register *r)
-{
-	struct proto_registered registered = world_register(world, session, r);
-
-	assert_int_equal(registered.status, PROTO_OK);
-	return registered;
-}
 
 static void refuse(struct world *world, uint32_t session, const struct proto_register *r,
 	enum proto_status status)
@@ -51,24 +28,6 @@ static void refuse(struct world *world, uint32_t session, const struct proto_reg
 	assert_int_equal(world_status(world, session).timers, 0);
 }
 
-/* Turns, and expects so many events. They are at world->events. */
-static void expect(struct world *world, size_t events)
-{
-	world_forget(world);
-	world_turn(world);
-	assert_int_equal(world->n_events, events);
-}
-
-static void expect_wake(
-	const struct world *world, size_t i, uint64_t id, uint32_t number, bool last)
-{
-	assert_true(i < world->n_events);
-	assert_int_equal(world->events[i].opcode, PROTO_WAKE);
-	assert_int_equal(world->events[i].wake.id, id);
-	assert_int_equal(world->events[i].wake.number, number);
-	assert_int_equal(world->events[i].wake.flags, last ? PROTO_WAKE_LAST : 0);
-}
-
 static void test_due_in_the_past_fires_at_once(void **state)
 {
 	struct world *world = *state;
@@ -76,11 +35,11 @@ static void test_due_in_the_past_fires_at_once(void **state)
 
 	for (uint8_t clock = 0; clock < PROTO_CLOCKS; clock++) {
 		struct proto_register r = {.due = world->now.at[clock] - 5, .clock = clock};
-		uint64_t id = accept(world, session, &r).id;
+		uint64_t id = fixture_accept(world, session, &r).id;
 
 		assert_true(worker_next(&world->worker, clock) <= world->now.at[clock]);
-		expect(world, 1);
-		expect_wake(world, 0, id, 1, true);
+		fixture_expect(world, 1);
+		fixture_expect_wake(world, 0, id, 1, true);
 		assert_int_equal(world->events[0].wake.due, r.due);
 		assert_int_equal(world->events[0].wake.late, 5);
 		assert_int_equal(world_cancel(world, session, id), PROTO_E_NO_SUCH_TIMER);
@@ -94,15 +53,15 @@ static void test_due_zero_fires_at_once(void **state)
 
 	for (uint8_t clock = 0; clock < PROTO_CLOCKS; clock++) {
 		struct proto_register r = {.clock = clock};
-		uint64_t id = accept(world, session, &r).id;
+		uint64_t id = fixture_accept(world, session, &r).id;
 
-		expect(world, 1);
-		expect_wake(world, 0, id, 1, true);
+		fixture_expect(world, 1);
+		fixture_expect_wake(world, 0, id, 1, true);
 		assert_int_equal(world->events[0].wake.due, 0);
 		assert_int_equal(world->events[0].wake.late, world->now.at[clock]);
 		r.flags = PROTO_RELATIVE;
-		assert_int_equal(accept(world, session, &r).due, world->now.at[clock]);
-		expect(world, 1);
+		assert_int_equal(fixture_accept(world, session, &r).due, world->now.at[clock]);
+		fixture_expect(world, 1);
 		assert_int_equal(world->events[0].wake.late, 0);
 	}
 }
@@ -112,10 +71,10 @@ static void test_due_in_the_past_with_a_period_counts_what_it_missed(void **stat
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = WORLD_MONOTONIC - 35, .every = 10};
-	uint64_t id = accept(world, session, &r).id;
+	uint64_t id = fixture_accept(world, session, &r).id;
 
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, false);
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, false);
 	assert_int_equal(world->events[0].wake.overruns, 3);
 	assert_int_equal(worker_next(&world->worker, PROTO_CLOCK_MONOTONIC), WORLD_MONOTONIC + 5);
 }
@@ -125,15 +84,15 @@ static void test_a_due_in_the_year_2200_is_kept(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = YEAR_2200, .clock = PROTO_CLOCK_REALTIME};
-	uint64_t id = accept(world, session, &r).id;
+	uint64_t id = fixture_accept(world, session, &r).id;
 
 	assert_int_equal(worker_next(&world->worker, PROTO_CLOCK_REALTIME), YEAR_2200);
-	expect(world, 0);
+	fixture_expect(world, 0);
 	world->now.at[PROTO_CLOCK_REALTIME] = YEAR_2200 - 1;
-	expect(world, 0);
+	fixture_expect(world, 0);
 	world->now.at[PROTO_CLOCK_REALTIME] = YEAR_2200;
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, true);
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, true);
 	assert_int_equal(world->events[0].wake.late, 0);
 }
 
@@ -142,12 +101,12 @@ static void test_a_due_at_the_last_instant_is_kept(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = LATEST, .clock = PROTO_CLOCK_REALTIME, .every = 1};
-	uint64_t id = accept(world, session, &r).id;
+	uint64_t id = fixture_accept(world, session, &r).id;
 
 	assert_int_equal(worker_next(&world->worker, PROTO_CLOCK_REALTIME), LATEST);
 	world->now.at[PROTO_CLOCK_REALTIME] = UINT64_MAX;
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, true);
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, true);
 	assert_int_equal(world->events[0].wake.overruns, 1);
 }
 
@@ -176,7 +135,7 @@ static void test_relative_due_past_the_end_is_refused(void **state)
 		r.due = room; /* is FOREVER */
 		refuse(world, session, &r, PROTO_E_RANGE);
 		r.due = room - 1;
-		id = accept(world, session, &r).id;
+		id = fixture_accept(world, session, &r).id;
 		assert_int_equal(worker_next(&world->worker, clock), LATEST);
 		assert_int_equal(world_cancel(world, session, id), PROTO_OK);
 	}
@@ -189,14 +148,14 @@ static void test_no_period_means_one_wake(void **state)
 
 	for (uint32_t count = 0; count <= 1; count++) {
 		struct proto_register r = {.due = 10, .flags = PROTO_RELATIVE, .count = count};
-		uint64_t id = accept(world, session, &r).id;
+		uint64_t id = fixture_accept(world, session, &r).id;
 
 		world_pass(world, 100);
-		expect(world, 1);
-		expect_wake(world, 0, id, 1, true);
+		fixture_expect(world, 1);
+		fixture_expect_wake(world, 0, id, 1, true);
 		assert_int_equal(world->events[0].wake.overruns, 0);
 		world_pass(world, 1000);
-		expect(world, 0);
+		fixture_expect(world, 0);
 	}
 }
 
@@ -219,15 +178,15 @@ static void test_a_series_ends_after_its_count_of_wakes(void **state)
 	for (uint32_t count = 1; count <= 4; count++) {
 		struct proto_register r = {
 			.due = 10, .flags = PROTO_RELATIVE, .every = 10, .count = count};
-		uint64_t id = accept(world, session, &r).id;
+		uint64_t id = fixture_accept(world, session, &r).id;
 
 		for (uint32_t number = 1; number <= count; number++) {
 			world_pass(world, 10);
-			expect(world, 1);
-			expect_wake(world, 0, id, number, number == count);
+			fixture_expect(world, 1);
+			fixture_expect_wake(world, 0, id, number, number == count);
 		}
 		world_pass(world, 100);
-		expect(world, 0);
+		fixture_expect(world, 0);
 		assert_int_equal(world_status(world, session).timers, 0);
 	}
 }
@@ -238,15 +197,15 @@ static void test_count_is_of_wakes_not_of_periods(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = 10, .flags = PROTO_RELATIVE, .every = 10, .count = 2};
-	uint64_t id = accept(world, session, &r).id;
+	uint64_t id = fixture_accept(world, session, &r).id;
 
 	world_pass(world, 75);
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, false);
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, false);
 	assert_int_equal(world->events[0].wake.overruns, 6);
 	world_pass(world, 5);
-	expect(world, 1);
-	expect_wake(world, 0, id, 2, true);
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 2, true);
 }
 
 static void test_period_without_count_has_no_end(void **state)
@@ -254,12 +213,12 @@ static void test_period_without_count_has_no_end(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = 1, .flags = PROTO_RELATIVE, .every = 1};
-	uint64_t id = accept(world, session, &r).id;
+	uint64_t id = fixture_accept(world, session, &r).id;
 
 	for (uint32_t number = 1; number <= 2000; number++) {
 		world_pass(world, 1);
-		expect(world, 1);
-		expect_wake(world, 0, id, number, false);
+		fixture_expect(world, 1);
+		fixture_expect_wake(world, 0, id, number, false);
 	}
 }
 
@@ -271,13 +230,13 @@ static void test_period_does_not_drift(void **state)
 	struct proto_register r = {.due = WORLD_MONOTONIC + 100, .every = 100, .slack = 30};
 	uint64_t periods = 0;
 
-	accept(world, session, &r);
+	fixture_accept(world, session, &r);
 	for (uint64_t late = 0; late < 1000; late += 7) {
 		uint64_t due = r.due + periods * r.every;
 
 		assert_int_equal(worker_next(&world->worker, PROTO_CLOCK_MONOTONIC), due + 30);
 		world->now.at[PROTO_CLOCK_MONOTONIC] = due + late;
-		expect(world, 1);
+		fixture_expect(world, 1);
 		assert_int_equal(world->events[0].wake.due, due);
 		assert_int_equal(world->events[0].wake.late, late);
 		assert_int_equal(world->events[0].wake.overruns, late / 100);
@@ -290,13 +249,13 @@ static void test_slack_over_half_the_range_is_kept(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 	struct proto_register r = {.due = WORLD_MONOTONIC + 10, .slack = HALF + 5};
-	uint64_t id = accept(world, session, &r).id;
+	uint64_t id = fixture_accept(world, session, &r).id;
 
 	assert_int_equal(worker_next(&world->worker, 0), r.due + r.slack);
 	assert_false(world_sleep(world, WORLD_MONOTONIC + 1000));
 	/* It suits as soon as somebody else has the daemon awake. */
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, true);
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, true);
 }
 
 static void test_slack_past_the_end_never_rings(void **state)
@@ -309,22 +268,22 @@ static void test_slack_past_the_end_never_rings(void **state)
 	uint64_t id;
 
 	r.slack = LATEST - r.due;
-	id = accept(world, session, &r).id;
+	id = fixture_accept(world, session, &r).id;
 	assert_int_equal(worker_next(&world->worker, 0), LATEST);
 	world_cancel(world, session, id);
 	for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++) {
 		r.slack = UINT64_MAX - r.due + past[i];
 		r.due = world->now.at[PROTO_CLOCK_MONOTONIC] + 10;
-		id = accept(world, session, &r).id;
+		id = fixture_accept(world, session, &r).id;
 		assert_int_equal(worker_next(&world->worker, 0), TIMERS_FOREVER);
 		assert_int_equal(world_status(world, session).next, PROTO_FOREVER);
 		assert_int_equal(world_list(world, session, 0, &listed, 1), 1);
 		assert_int_equal(listed.slack, PROTO_FOREVER);
 		world_pass(world, 9);
-		expect(world, 0);
+		fixture_expect(world, 0);
 		world_pass(world, 1);
-		expect(world, 1);
-		expect_wake(world, 0, id, 1, true);
+		fixture_expect(world, 1);
+		fixture_expect_wake(world, 0, id, 1, true);
 	}
 }
 
@@ -335,13 +294,13 @@ static void test_slack_past_the_end_with_a_period_still_fires(void **state)
 	struct proto_register r = {.due = 10, .slack = UINT64_MAX, .every = 10, .count = 3};
 
 	r.flags = PROTO_RELATIVE;
-	accept(world, session, &r);
+	fixture_accept(world, session, &r);
 	for (uint32_t number = 1; number <= 3; number++) {
 		assert_int_equal(worker_next(&world->worker, 0), TIMERS_FOREVER);
 		world_pass(world, 10);
-		expect(world, 1);
+		fixture_expect(world, 1);
 	}
-	expect(world, 0);
+	fixture_expect(world, 0);
 }
 
 static void test_next_due_past_the_end_ends_the_series(void **state)
@@ -353,17 +312,17 @@ static void test_next_due_past_the_end_ends_the_series(void **state)
 
 	/* Wraps around, is FOREVER, is the last instant. */
 	r.every = UINT64_MAX;
-	id = accept(world, session, &r).id;
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, true);
+	id = fixture_accept(world, session, &r).id;
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, true);
 	r.every = UINT64_MAX - r.due;
-	id = accept(world, session, &r).id;
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, true);
+	id = fixture_accept(world, session, &r).id;
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, true);
 	r.every = LATEST - r.due;
-	id = accept(world, session, &r).id;
-	expect(world, 1);
-	expect_wake(world, 0, id, 1, false);
+	id = fixture_accept(world, session, &r).id;
+	fixture_expect(world, 1);
+	fixture_expect_wake(world, 0, id, 1, false);
 	assert_int_equal(worker_next(&world->worker, 0), LATEST);
 }
 
@@ -375,9 +334,9 @@ static void test_equal_dues_fire_in_order_of_registration(void **state)
 	struct proto_register r = {.due = WORLD_MONOTONIC + 10};
 
 	for (r.cookie = 0; r.cookie < n; r.cookie++)
-		accept(world, session, &r);
+		fixture_accept(world, session, &r);
 	world_pass(world, 10);
-	expect(world, n);
+	fixture_expect(world, n);
 	for (uint32_t i = 0; i < n; i++)
 		assert_int_equal(world->events[i].wake.cookie, i);
 }
@@ -390,20 +349,18 @@ static void test_periodic_meets_equal_dues_in_order_of_registration(void **state
 	struct proto_register every_10 = {.due = WORLD_MONOTONIC + 10, .every = 10};
 	uint64_t ids[4];
 
-	ids[0] = accept(world, session, &at_20).id;
-	ids[1] = accept(world, session, &every_10).id;
-	ids[2] = accept(world, session, &at_20).id;
+	ids[0] = fixture_accept(world, session, &at_20).id;
+	ids[1] = fixture_accept(world, session, &every_10).id;
+	ids[2] = fixture_accept(world, session, &at_20).id;
 	world_pass(world, 10);
-	expect(world, 1);
+	fixture_expect(world, 1);
 	/* Registered when the periodic one already waits for the same due. */
-	ids[3] = accept(world, session, &at_20).id;
+	ids[3] = fixture_accept(world, session, &at_20).id;
 	world_pass(world, 10);
-	expect(world, 4);
+	fixture_expect(world, 4);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(world->events[i].wake.id, ids[i]);
 }
-
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -9,24 +9,10 @@
 
 #include <cmocka.h>
 
+#include "fixture.h"
 #include "wakes.h"
-#include "world.h"
 
 #define USER 1000
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(20000, 32);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
 
 /* A session with a long backlog gets one packet in its turn, like every other session. */
 static void test_a_long_backlog_gets_one_packet_a_turn(void **state)
@@ -104,8 +90,6 @@ static void test_turns_go_round_by_user_then_by_session(void **state)
 	assert_int_equal(sessions_take_ready(&w->arena), 0);
 	assert_false(worker_busy(w));
 }
-
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -14,32 +14,11 @@
 
 #include <cmocka.h>
 
+#include "fixture.h"
 #include "wakes.h"
-#include "world.h"
 
 #define USER  1000
 #define OTHER 1001
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(20000, 32);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
-
-static void expect(struct world *world, size_t events)
-{
-	world_forget(world);
-	world_turn(world);
-	assert_int_equal(world->n_events, events);
-}
 
 static enum wakes_next wakes(struct world *world, uint32_t session, bool drained, uint32_t *ret_n)
 {
@@ -136,7 +115,7 @@ static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 
 	world_pass(world, 20);
 	assert_int_equal(world_cancel(world, session, id), PROTO_OK);
-	expect(world, 0);
+	fixture_expect(world, 0);
 
 	id = world_timer(world, session, 0, 10);
 	world_pass(world, 20);
@@ -148,12 +127,12 @@ static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 	worker_block(&world->worker, session);
 	assert_int_equal(world_cancel(world, session, id), PROTO_OK);
 	worker_unblock(&world->worker, session, &world->now);
-	expect(world, 0);
+	fixture_expect(world, 0);
 	assert_int_equal(world_status(world, session).woken, 0);
 
 	id = world_timer(world, session, 0, 10);
 	world_pass(world, 20);
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world_cancel(world, session, id), PROTO_E_NO_SUCH_TIMER);
 }
 
@@ -174,7 +153,7 @@ static void test_a_last_wake_that_is_not_sent_keeps_its_timer(void **state)
 			wakes_write(w, session, &world->now, true, world->out, &size), WAKES_END);
 		sessions_requeue(&w->arena, session, &world->now);
 	}
-	expect(world, 1);
+	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].error.status, PROTO_E_HELLO_TIMEOUT);
 }
 
@@ -230,13 +209,11 @@ static void test_many_cancellations_take_several_packets(void **state)
 		assert_int_equal(world->events[i].opcode, PROTO_CANCELLED);
 		assert_int_equal(world->events[i].cancelled.id, ids[i]);
 	}
-	expect(world, 0);
+	fixture_expect(world, 0);
 	assert_int_equal(world_status(world, owner).timers, 0);
 	free(ids);
 	world_free(world);
 }
-
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -10,23 +10,9 @@
 
 #include <cmocka.h>
 
-#include "world.h"
+#include "fixture.h"
 
 #define USER 1000
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(20000, 32);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
 
 /* A packet of that opcode with any serial. Its record, if it has one, is all zeroes. */
 static size_t make(struct world *world, enum proto_opcode opcode, uint64_t serial)
@@ -308,8 +294,6 @@ static void test_ids_of_each_instance_begin_elsewhere(void **state)
 	assert_true(world_timer(world, session, 0, 1000000) >> PROTO_ID_INDEX_BITS >
 		world->worker.config.instance);
 }
-
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A world around one worker: virtual clocks, clients that speak in packets, and the loop's turn.
- * It does what the daemon's shell does, in memory: what a test wants to know of the core it can
- * ask as a client would, and time passes when the test says so.
+ * It does in memory what the daemon's shell does. A test asks the core as a client would, and time
+ * passes when the test says so.
  *
- * What cannot be a test's intention (a request that ends its session, an answer of the wrong
+ * Anything that a test cannot intend (a request that ends its session, an answer of the wrong
  * size) fails the test at once.
  */
 #pragma once

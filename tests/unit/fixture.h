@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What most tests of the core begin and end with, and what they expect of the world. A failure fails
+ * the test that called.
+ */
+#pragma once
+
+#include "world.h"
+
+/* For cmocka: *state is a world without limits that matter. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+#define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+
+/* Registers a timer that must be accepted. */
+struct proto_registered fixture_accept(
+	struct world *world, uint32_t session, const struct proto_register *r);
+
+/* Turns, and expects that many events, which are in world->events. */
+void fixture_expect(struct world *world, size_t events);
+
+/* Event i must be this wake. */
+void fixture_expect_wake(
+	const struct world *world, size_t i, uint64_t id, uint32_t number, bool last);
