@@ -9,11 +9,13 @@
 #   make bench      figures, beside those of others
 #   make fuzz       look for input that breaks something; FUZZ_SECONDS=60 for each target
 #   make faults     every call of the daemon and the library fails, at each of its uses
+#   make vm         boot a machine, suspend it, set its clocks, and cut its power 500 times
 #   make coverage   what the tests reach: build/coverage/report
 #   make install    into the system; DESTDIR=DIR for a packager, who does the rest; PREFIX=DIR for
 #                   another place than /usr/local, without root if you may write there
 #   make uninstall  takes away what the last make install of this clone has installed
-.PHONY: all check demo bench fuzz faults coverage install uninstall packages-build packages-test packages-bench
+.PHONY: all check demo bench fuzz faults vm coverage install uninstall
+.PHONY: packages-build packages-test packages-vm packages-bench
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -36,7 +38,7 @@ all: packages-build
 demo: all
 	@tests/demo build
 
-check: packages-build packages-test
+check: packages-build packages-test packages-vm
 	@tests/run-all
 
 fuzz: packages-build packages-test
@@ -46,6 +48,11 @@ faults: packages-build packages-test
 	@tests/relook build
 	@$(MAKE) --no-print-directory all
 	@meson test -C build --suite fault
+
+vm: packages-build packages-test packages-vm
+	@tests/relook build
+	@$(MAKE) --no-print-directory all
+	@meson test -C build --suite vm --print-errorlogs
 
 coverage: packages-build packages-test
 	@tests/coverage
@@ -90,7 +97,7 @@ uninstall:
 	}
 
 # Asks dpkg, and apt only for what is missing, so that it needs no network the second time.
-packages-build packages-test packages-bench:
+packages-build packages-test packages-vm packages-bench:
 	@command -v dpkg-query >/dev/null || { echo "not Debian: no package is installed"; exit; }; \
 	missing=$$(comm -23 <(sed -n 's/^$(@:packages-%=%): *//p' .packages | tr ' ' '\n' | sort -u) \
 		<(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' | \
