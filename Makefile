@@ -53,6 +53,8 @@ vm: packages-build packages-test packages-vm
 	@tests/relook build
 	@$(MAKE) --no-print-directory all
 	@meson test -C build --suite vm --print-errorlogs
+	@tests/vm/power_cut --cuts 500 build/daemon/timerd build/daemon/timerqd \
+		build/client-lib/toytimerctl build/tests/vm/vm-load
 
 coverage: packages-build packages-test
 	@tests/coverage

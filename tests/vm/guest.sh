@@ -85,7 +85,7 @@ start_timerd() {
 start_timerqd() {
 	# Only a test of the tests brings this library.
 	preload=
-	[ ! -e /lib/nosync.so ] || preload=/lib/nosync.so
+	[ ! -e /lib/libvm-nosync.so ] || preload=/lib/libvm-nosync.so
 	LD_PRELOAD=$preload timerqd --state /disk/state "$@" 2>>${timerqd_log:-/run/timerqd.log} &
 	timerqd=$!
 	soon toytimerctl status --queues >/dev/null

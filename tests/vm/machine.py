@@ -149,7 +149,7 @@ class Machine:
             'qemu-system-x86_64', '-accel', 'tcg', '-machine', 'pc', '-m', '256', '-smp', '1',
             '-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot',
             '-kernel', image, '-initrd', packed,
-            '-append', f'console=ttyS0 quiet panic=-1 {words}', '-rtc', f'base={rtc},clock=host']
+            '-append', f'console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off {words}', '-rtc', f'base={rtc},clock=host']
         if disk:
             command += ['-drive', disk.fresh_layer()]
         self.started = time.monotonic()
