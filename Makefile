@@ -9,13 +9,14 @@
 #   make bench      figures of timerd and of other programs
 #   make fuzz       search for input that causes a failure; FUZZ_SECONDS=60 for each target
 #   make faults     tests in which each system or library call fails, at each of its uses
+#   make vm         boot a machine, suspend it, set its clocks, and cut its power 500 times
 #   make cross      unit tests on i386, aarch64, s390x and musl
 #   make coverage   which code the tests reach: build/coverage/report
 #   make install    install; PREFIX=DIR: below DIR instead of /usr/local, without root if you may
 #                   write there; DESTDIR=DIR: for packages, changes nothing in the running system
 #   make uninstall  remove what the last `make install` of this clone installed
-.PHONY: all check demo bench fuzz faults cross coverage install uninstall packages-build \
-	packages-test packages-bench packages-cross
+.PHONY: all check demo bench fuzz faults vm cross coverage install uninstall packages-build \
+	packages-test packages-vm packages-bench packages-cross
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -38,7 +39,7 @@ all: packages-build
 demo: all
 	@tests/demo build
 
-check: packages-build packages-test
+check: packages-build packages-test packages-vm
 	@tests/run-all
 
 fuzz: packages-build packages-test
@@ -51,6 +52,13 @@ faults: packages-build packages-test
 
 cross: packages-build packages-test packages-cross
 	@tests/cross/run
+
+vm: packages-build packages-test packages-vm
+	@tests/relook build
+	@$(MAKE) --no-print-directory all
+	@meson test -C build --suite vm --print-errorlogs
+	@tests/vm/power_cut --cuts 500 build/daemon/timerd build/daemon/timerqd \
+		build/client-lib/toytimerctl build/tests/vm/vm-load
 
 coverage: packages-build packages-test
 	@tests/coverage
@@ -95,7 +103,7 @@ uninstall:
 	}
 
 # Asks dpkg which packages are missing, and installs only those: the second time needs no network.
-packages-build packages-test packages-bench packages-cross:
+packages-build packages-test packages-vm packages-bench packages-cross:
 	@command -v dpkg-query >/dev/null || { echo "this is not Debian: install the packages in .packages yourself"; exit; }; \
 	missing=$$(comm -23 <(sed -n 's/^$(@:packages-%=%): *//p' .packages | tr ' ' '\n' | sort -u) \
 		<(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' | \
