@@ -83,7 +83,7 @@ static void check_record(struct worker *w, uint32_t session, const struct proto_
 	if (batch->new[batch->accepted++].past)
 		lateness_asked(arena, session, now);
 	if (r->flags & PROTO_TELL_CLOCK_SET)
-		ARENA_STORE(arena->sessions[session].wants_clock_set, true);
+		ARENA_WRITE(arena->sessions[session].wants_clock_set, true);
 }
 
 static void answer_refusal(

@@ -116,15 +116,15 @@ uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *pe
 	uint32_t session = arena_take_session(arena);
 	struct session *s = &arena->sessions[session];
 
-	ARENA_STORE(s->user, user);
+	ARENA_WRITE(s->user, user);
 	sessions_link_user(arena, session);
-	ARENA_STORE(s->uid, peer->uid);
-	ARENA_STORE(s->pid, peer->pid);
-	ARENA_STORE(s->socket, peer->socket);
+	ARENA_WRITE(s->uid, peer->uid);
+	ARENA_WRITE(s->pid, peer->pid);
+	ARENA_WRITE(s->socket, peer->socket);
 	for (size_t i = 0; i < sizeof(s->comm) && peer->comm[i]; i++)
 		s->comm[i] = peer->comm[i];
-	ARENA_STORE(s->born, arena->header->sequence);
-	ARENA_STORE(s->check, check_session(arena, session));
+	ARENA_WRITE(s->born, arena->header->sequence);
+	ARENA_WRITE(s->check, check_session(arena, session));
 	ARENA_PUBLISH(s->state, SESSION_NEW);
 	return session;
 }
@@ -301,7 +301,7 @@ void sessions_tell_clock_set(struct arena *arena, uint32_t session)
 
 	if (s->state != SESSION_OPEN || !s->wants_clock_set)
 		return;
-	ARENA_STORE(s->tell_clock_set, true);
+	ARENA_WRITE(s->tell_clock_set, true);
 	if (s->serving == SESSION_WATCHED)
 		sessions_make_ready(arena, session);
 }

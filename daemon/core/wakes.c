@@ -133,7 +133,7 @@ static bool write_batch(struct worker *w, struct session *s, const struct now *n
 	if (!w->batch.count)
 		return held;
 	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
-		ARENA_STORE(s->sent_at[clock], now->at[clock]);
+		ARENA_WRITE(s->sent_at[clock], now->at[clock]);
 	ARENA_PUBLISH(s->sending, check_sending(s));
 	return held;
 }
@@ -222,7 +222,7 @@ void wakes_sent(struct worker *w, const struct now *now)
 	if (batch->opcode == PROTO_RESUMED)
 		s->tell_resumed = false;
 	if (batch->opcode == PROTO_CLOCK_SET)
-		ARENA_STORE(s->tell_clock_set, false);
+		ARENA_WRITE(s->tell_clock_set, false);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		if (batch->last[clock])
 			sessions_withdraw_until(&w->arena, batch->last[clock]);
