@@ -201,7 +201,7 @@ void sessions_close(struct arena *arena, uint32_t session)
 	unlink_user(arena, session);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		arena_orphan_timers(arena, s->timers[clock].root);
-	arena_orphan_timers(arena, s->cancelled_first);
+	arena_orphan_timers(arena, sessions_first_cancelled(arena, session));
 	arena_free_session(arena, session);
 }
 
@@ -293,6 +293,17 @@ void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
 	s->cancelled_last = timer;
 	if (s->serving == SESSION_WATCHED)
 		sessions_make_ready(arena, session);
+}
+
+void sessions_free_cancelled(struct arena *arena, uint32_t session)
+{
+	struct session *s = &arena->sessions[session];
+	uint32_t timer = s->cancelled_first;
+
+	s->cancelled_first = sessions_next_cancelled(arena, timer);
+	if (!s->cancelled_first)
+		s->cancelled_last = 0;
+	timer_state_free(arena, timer);
 }
 
 void sessions_tell_clock_set(struct arena *arena, uint32_t session)
