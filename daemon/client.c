@@ -403,7 +403,7 @@ static uint32_t client_handle(
 	fdstore_queue_add(&clients->fdstore_queue, session, clients->by_session[session].fd, now);
 	enqueue(clients, session);
 	return PACKET_COST + (uint32_t)(received / sizeof(struct proto_cancel)) +
-		clients->worker->work;
+		clients->worker->extra_cost;
 }
 
 static uint32_t client_read(struct clients *clients, uint32_t session, const struct now *now)

@@ -123,7 +123,7 @@ static void send_inherited_answer(struct clients *clients)
 {
 	const void *answer;
 	uint32_t session;
-	size_t size = worker_left_answer(clients->worker, &session, &answer);
+	size_t size = worker_unsent_answer(clients->worker, &session, &answer);
 	int r = 0;
 
 	if (!size)

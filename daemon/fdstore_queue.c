@@ -79,7 +79,7 @@ void fdstore_queue_schedule(struct fdstore_queue *queue, const struct now *now)
 {
 	if (!queue->first || queue->scheduled)
 		return;
-	worker_start_chore(queue->worker, WORKER_STORE, FDSTORE_AFTER_US, 0, now);
+	worker_start_internal(queue->worker, WORKER_FDSTORE, FDSTORE_AFTER_US, 0, now);
 	queue->scheduled = true;
 }
 
@@ -142,7 +142,7 @@ void fdstore_queue_run(struct fdstore_queue *queue, const struct now *now)
 	}
 	queue->scheduled = queue->first;
 	if (queue->scheduled)
-		worker_start_chore(queue->worker, WORKER_STORE,
+		worker_start_internal(queue->worker, WORKER_FDSTORE,
 			FDSTORE_EVERY_US(queue->store->sessions), 0, now);
 }
 

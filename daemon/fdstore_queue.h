@@ -4,7 +4,7 @@
  *
  * A session joins the queue when it has its first timer. Its connection is stored if it still has a
  * timer FDSTORE_AFTER_US later. The queue runs at a bounded rate, by the worker's internal timer
- * WORKER_STORE, because each stored connection costs PID 1 time.
+ * WORKER_FDSTORE, because each stored connection costs PID 1 time.
  *
  * A stored connection leaves systemd's fd store before it is closed. If systemd's queue is full at
  * that moment, the removal stays pending and its session's number joins the queue: a new connection
@@ -32,7 +32,7 @@ struct fdstore_queue {
 	struct worker *worker;
 	struct fdstore_entry *entries; /* by session */
 	uint32_t first, last;	       /* sessions; 0: the queue is empty */
-	bool scheduled;		       /* WORKER_STORE will fire */
+	bool scheduled;		       /* WORKER_FDSTORE will fire */
 };
 
 /* Allocates one entry for each of `count` sessions. Return: 0, -ENOMEM; fdstore_queue_free() in
@@ -53,10 +53,10 @@ bool fdstore_queue_is_stored(const struct fdstore_queue *queue, uint32_t session
 /* The session ends: removes its connection from systemd's fd store, now or later. */
 void fdstore_queue_remove(struct fdstore_queue *queue, uint32_t session);
 
-/* Starts WORKER_STORE if the queue is not empty. For the end of each turn of the loop. */
+/* Starts WORKER_FDSTORE if the queue is not empty. For the end of each turn of the loop. */
 void fdstore_queue_schedule(struct fdstore_queue *queue, const struct now *now);
 
-/* Handles the next few sessions of the queue. For WORKER_STORE. */
+/* Handles the next few sessions of the queue. For WORKER_FDSTORE. */
 void fdstore_queue_run(struct fdstore_queue *queue, const struct now *now);
 
 /* Handles all sessions of the queue, and waits until systemd has received everything, for some

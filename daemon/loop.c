@@ -172,7 +172,7 @@ static void start_watchdog(struct loop *loop)
 {
 	/* The keep-alive has slack: it is sent after at most five eighths of the timeout. */
 	if (sd_watchdog_enabled(0, &loop->watchdog_timeout) > 0)
-		worker_start_chore(&loop->worker, WORKER_WATCHDOG, loop->watchdog_timeout / 2,
+		worker_start_internal(&loop->worker, WORKER_WATCHDOG, loop->watchdog_timeout / 2,
 			loop->watchdog_timeout / 2, &loop->now);
 }
 
@@ -222,7 +222,7 @@ static void keep_alive(struct loop *loop, unsigned int fired)
 		loop->retry_scheduled = false;
 	if (send_status(loop, "WATCHDOG=1\n") || loop->retry_scheduled)
 		return;
-	worker_start_chore(
+	worker_start_internal(
 		&loop->worker, WORKER_WATCHDOG_AGAIN, loop->watchdog_timeout / 16, 0, &loop->now);
 	loop->retry_scheduled = true;
 }
@@ -249,7 +249,7 @@ static void handle_signal(struct loop *loop)
 
 static void run_internal_timers(struct loop *loop, unsigned int fired)
 {
-	if (fired & WORKER_STORE)
+	if (fired & WORKER_FDSTORE)
 		fdstore_queue_run(&loop->clients.fdstore_queue, &loop->now);
 	if (fired & (WORKER_WATCHDOG | WORKER_WATCHDOG_AGAIN))
 		keep_alive(loop, fired);
@@ -297,7 +297,7 @@ static bool serve(struct loop *loop)
 	for (size_t sent = 0; sent < SLICE_BYTES; sent += PACKET_EXTRA_BYTES + size)
 		if (!client_serve(&loop->clients, &loop->now, &size) || is_over(since))
 			break;
-	run_internal_timers(loop, worker_take_chores(&loop->worker));
+	run_internal_timers(loop, worker_take_internal(&loop->worker));
 	return more || worker_busy(&loop->worker);
 }
 

@@ -47,7 +47,7 @@ bool adopt_convert(void *previous, void *block, uint32_t max_timers, uint32_t ma
 		return false;
 	/* The previous block stays until the new one is in the fd store. So it counts the attempts:
 	 * a conversion that always crashes is not repeated for ever. */
-	ARENA_STORE(*layout_3_adopting(previous), *layout_3_adopting(previous) + 1);
+	ARENA_WRITE(*layout_3_adopting(previous), *layout_3_adopting(previous) + 1);
 	arena_init(&arena, block, max_timers, max_clients);
 	layout_3_convert(previous, &arena);
 	arena.header->adopting = 0;
@@ -257,7 +257,7 @@ void adopt(struct arena *arena)
 	uint32_t sessions_top = arena->header->sessions_top, timers_top = arena->header->timers_top;
 	enum outcome outcome;
 
-	ARENA_STORE(arena->header->adopting, arena->header->adopting + 1);
+	ARENA_WRITE(arena->header->adopting, arena->header->adopting + 1);
 	timer_state_redo(arena);
 	limits_remember_all(arena);
 	arena_reset(arena);

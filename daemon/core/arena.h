@@ -297,7 +297,7 @@ void arena_store_hook(void);
 #else
 #	define arena_store_hook() ((void)0)
 #endif
-#define ARENA_STORE(field, value)   \
+#define ARENA_WRITE(field, value)   \
 	do {                        \
 		(field) = (value);  \
 		arena_store_hook(); \

@@ -53,17 +53,17 @@ void bitset_add(const struct bitset *set, uint32_t number)
 uint32_t bitset_take(const struct bitset *set)
 {
 	uint32_t number = 0, rest;
-	uint64_t left = 0;
+	uint64_t remaining = 0;
 
 	if (!*set->levels[BITSET_LEVELS - 1])
 		return 0;
 	for (unsigned int i = BITSET_LEVELS; i-- > 0;)
 		number = number * WORD_BITS + (uint32_t)__builtin_ctzll(set->levels[i][number]);
 	rest = number;
-	for (unsigned int i = 0; i < BITSET_LEVELS && !left; i++) {
+	for (unsigned int i = 0; i < BITSET_LEVELS && !remaining; i++) {
 		uint64_t *word = &set->levels[i][rest / WORD_BITS];
 
-		left = *word &= *word - 1;
+		remaining = *word &= *word - 1;
 		rest /= WORD_BITS;
 	}
 	return number;

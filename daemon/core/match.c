@@ -63,7 +63,7 @@ uint64_t match_cursor(const struct arena *arena, const struct match_scan *scan)
 	return scan->cursor > arena->header->timers_top ? 0 : scan->cursor;
 }
 
-uint32_t match_work(const struct match_scan *scan)
+uint32_t match_cost(const struct match_scan *scan)
 {
 	return (MATCH_SLOTS - scan->slots) / MATCH_SLOTS_A_RECORD;
 }

@@ -41,4 +41,4 @@ uint32_t match_next(const struct arena *arena, struct match_scan *scan);
 uint64_t match_cursor(const struct arena *arena, const struct match_scan *scan);
 
 /* The cost of the scan without its records, in units of one cancel record. */
-uint32_t match_work(const struct match_scan *scan);
+uint32_t match_cost(const struct match_scan *scan);

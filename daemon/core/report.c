@@ -9,9 +9,9 @@
 static int64_t time_left(uint64_t due, uint64_t at)
 {
 	uint64_t distance = due > at ? due - at : at - due;
-	int64_t left = distance > INT64_MAX ? INT64_MAX : (int64_t)distance;
+	int64_t remaining = distance > INT64_MAX ? INT64_MAX : (int64_t)distance;
 
-	return due > at ? left : -left;
+	return due > at ? remaining : -remaining;
 }
 
 static void describe(const struct arena *arena, uint32_t timer, uint32_t reader,
@@ -68,10 +68,10 @@ static uint64_t next_alarm(const struct arena *arena, uint32_t user, const struc
 		uint64_t current = timers_now(now, clock);
 		uint64_t at = user ? sessions_next_of_user(arena, user, clock)
 				   : sessions_next_of_clients(arena, clock);
-		uint64_t left = at > current ? at - current : 0;
+		uint64_t remaining = at > current ? at - current : 0;
 
-		if (at != TIMERS_FOREVER && left < next)
-			next = left;
+		if (at != TIMERS_FOREVER && remaining < next)
+			next = remaining;
 	}
 	return next;
 }

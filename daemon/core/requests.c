@@ -83,7 +83,7 @@ static void check_record(struct worker *w, uint32_t session, const struct proto_
 	if (batch->new[batch->accepted++].past)
 		lateness_asked(arena, session, now);
 	if (r->flags & PROTO_TELL_CLOCK_SET)
-		ARENA_STORE(arena->sessions[session].wants_clock_set, true);
+		ARENA_WRITE(arena->sessions[session].wants_clock_set, true);
 }
 
 static void answer_refusal(
@@ -246,8 +246,8 @@ void requests_cancel(struct worker *w, uint32_t session, const void *packet,
 	for (uint32_t i = 0; i < PREFETCH_ABREAST; i++)
 		fetch_ahead(w, packet, header, i);
 	for (uint32_t i = 0; i < header->count; i += PREFETCH_ABREAST) {
-		uint32_t left = header->count - i;
-		uint32_t n = left < PREFETCH_ABREAST ? left : PREFETCH_ABREAST;
+		uint32_t remaining = header->count - i;
+		uint32_t n = remaining < PREFETCH_ABREAST ? remaining : PREFETCH_ABREAST;
 
 		/* Prefetch another user's timer no more than a free slot: see find_for(). */
 		for (uint32_t k = 0; k < n; k++) {

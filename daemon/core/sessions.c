@@ -116,15 +116,15 @@ uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *pe
 	uint32_t session = arena_take_session(arena);
 	struct session *s = &arena->sessions[session];
 
-	ARENA_STORE(s->user, user);
+	ARENA_WRITE(s->user, user);
 	sessions_link_user(arena, session);
-	ARENA_STORE(s->uid, peer->uid);
-	ARENA_STORE(s->pid, peer->pid);
-	ARENA_STORE(s->socket, peer->socket);
+	ARENA_WRITE(s->uid, peer->uid);
+	ARENA_WRITE(s->pid, peer->pid);
+	ARENA_WRITE(s->socket, peer->socket);
 	for (size_t i = 0; i < sizeof(s->comm) && peer->comm[i]; i++)
 		s->comm[i] = peer->comm[i];
-	ARENA_STORE(s->born, arena->header->sequence);
-	ARENA_STORE(s->check, check_session(arena, session));
+	ARENA_WRITE(s->born, arena->header->sequence);
+	ARENA_WRITE(s->check, check_session(arena, session));
 	ARENA_PUBLISH(s->state, SESSION_NEW);
 	return session;
 }
@@ -201,7 +201,7 @@ void sessions_close(struct arena *arena, uint32_t session)
 	unlink_user(arena, session);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		arena_orphan_timers(arena, s->timers[clock].root);
-	arena_orphan_timers(arena, s->cancelled_first);
+	arena_orphan_timers(arena, sessions_first_cancelled(arena, session));
 	arena_free_session(arena, session);
 }
 
@@ -295,13 +295,24 @@ void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
 		sessions_make_ready(arena, session);
 }
 
+void sessions_free_cancelled(struct arena *arena, uint32_t session)
+{
+	struct session *s = &arena->sessions[session];
+	uint32_t timer = s->cancelled_first;
+
+	s->cancelled_first = sessions_next_cancelled(arena, timer);
+	if (!s->cancelled_first)
+		s->cancelled_last = 0;
+	timer_state_free(arena, timer);
+}
+
 void sessions_tell_clock_set(struct arena *arena, uint32_t session)
 {
 	struct session *s = &arena->sessions[session];
 
 	if (s->state != SESSION_OPEN || !s->wants_clock_set)
 		return;
-	ARENA_STORE(s->tell_clock_set, true);
+	ARENA_WRITE(s->tell_clock_set, true);
 	if (s->serving == SESSION_WATCHED)
 		sessions_make_ready(arena, session);
 }

@@ -61,6 +61,21 @@ void sessions_withdraw_until(struct arena *arena, uint32_t timer);
  * cancelled event for it. */
 void sessions_tell_cancelled(struct arena *arena, uint32_t timer);
 
+/* The list of timers for which the session must send a cancelled event: its first timer, and the
+ * one after a timer. 0: there is none. */
+static inline uint32_t sessions_first_cancelled(const struct arena *arena, uint32_t session)
+{
+	return arena->sessions[session].cancelled_first;
+}
+
+static inline uint32_t sessions_next_cancelled(const struct arena *arena, uint32_t timer)
+{
+	return rbtree_child(arena->nodes, timer, false);
+}
+
+/* The event for the first timer of that list was sent: takes it off the list and frees it. */
+void sessions_free_cancelled(struct arena *arena, uint32_t session);
+
 /* The wall clock was set: the session will send an event if its client has asked for it. O(log
  * sessions). */
 void sessions_tell_clock_set(struct arena *arena, uint32_t session);

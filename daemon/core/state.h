@@ -44,16 +44,16 @@ struct worker_taken {
 struct worker {
 	struct arena arena;
 	struct worker_config config;
-	uint64_t started;    /* boottime */
-	uint64_t dropped;    /* records that worker_adopt() found damaged */
-	unsigned int chores; /* enum worker_chore: expired since worker_take_chores() */
+	uint64_t started;     /* boottime */
+	uint64_t dropped;     /* records that worker_adopt() found damaged */
+	unsigned int expired; /* enum worker_internal: since worker_take_internal() */
 	/* The timers that the current packet cancels. Each is timer << 1 | whether the timer
 	 * belongs to another session. */
 	uint32_t cancelling_count;
 	uint32_t cancelling[PROTO_RECORDS_MAX(struct proto_cancel_answer)];
 
 	uint32_t clock_set_next; /* the next session to inform of a set clock; 0: none */
-	uint32_t work;		 /* extra cost of the last packet, in units of one cancel record */
+	uint32_t extra_cost;	 /* of the last packet, in units of one cancel record */
 	/* Cancelled by the last packet. If there are more owners than entries, the last entry also
 	 * counts the timers of the others. */
 	uint32_t taken_count;

@@ -50,7 +50,7 @@ void timer_state_publish(
 	/* An orphaned timer still has its old state. */
 	if (timers_state(arena, timer) != TIMER_FREE)
 		ARENA_PUBLISH(node->tag, TIMER_FREE);
-	ARENA_STORE(arena->timers[timer],
+	ARENA_WRITE(arena->timers[timer],
 		((struct timer){
 			.sequence = ++arena->header->sequence,
 			.every = new->every,
@@ -64,12 +64,12 @@ void timer_state_publish(
 	}
 	if (new->past)
 		kind |= TIMERS_TAG_PAST;
-	ARENA_STORE(node->due, new->due);
-	ARENA_STORE(node->latest, new->latest);
+	ARENA_WRITE(node->due, new->due);
+	ARENA_WRITE(node->latest, new->latest);
 	values = timer_state_values(arena, timer);
-	ARENA_STORE(node->tag,
+	ARENA_WRITE(node->tag,
 		(uint32_t)TIMER_FREE | (uint32_t) new->clock << TIMERS_TAG_CLOCK_SHIFT | kind);
-	ARENA_STORE(arena->timers[timer].check, check_timer(arena, timer, &values));
+	ARENA_WRITE(arena->timers[timer].check, check_timer(arena, timer, &values));
 	timer_state_set(arena, timer, TIMER_ARMED);
 	count_registered(arena, session);
 }
@@ -100,24 +100,24 @@ static void change_apply(struct arena *arena, const struct arena_intent *change)
 	struct rbnode *node = &arena->nodes[change->timer];
 	struct timer *t = &arena->timers[change->timer];
 
-	ARENA_STORE(node->due, change->due);
-	ARENA_STORE(node->latest, change->latest);
-	ARENA_STORE(t->every, change->every);
-	ARENA_STORE(t->count, change->count);
-	ARENA_STORE(t->fired, change->fired);
-	ARENA_STORE(t->check, change->check);
+	ARENA_WRITE(node->due, change->due);
+	ARENA_WRITE(node->latest, change->latest);
+	ARENA_WRITE(t->every, change->every);
+	ARENA_WRITE(t->count, change->count);
+	ARENA_WRITE(t->fired, change->fired);
+	ARENA_WRITE(t->check, change->check);
 }
 
 void timer_state_change(struct arena *arena, uint32_t timer, const struct arena_intent *change)
 {
 	struct arena_intent *intent = &arena->header->intent;
 
-	ARENA_STORE(intent->due, change->due);
-	ARENA_STORE(intent->latest, change->latest);
-	ARENA_STORE(intent->every, change->every);
-	ARENA_STORE(intent->count, change->count);
-	ARENA_STORE(intent->fired, change->fired);
-	ARENA_STORE(intent->check, check_timer(arena, timer, intent));
+	ARENA_WRITE(intent->due, change->due);
+	ARENA_WRITE(intent->latest, change->latest);
+	ARENA_WRITE(intent->every, change->every);
+	ARENA_WRITE(intent->count, change->count);
+	ARENA_WRITE(intent->fired, change->fired);
+	ARENA_WRITE(intent->check, check_timer(arena, timer, intent));
 	ARENA_PUBLISH(intent->timer, timer);
 	change_apply(arena, intent);
 	ARENA_PUBLISH(intent->timer, 0);
@@ -142,8 +142,8 @@ void timer_state_rearm(
 	struct rbnode *node = &arena->nodes[timer];
 
 	if (past)
-		ARENA_STORE(node->tag, node->tag | TIMERS_TAG_PAST);
-	ARENA_STORE(arena->rearmed[applying->rearmed], timer_state_values(arena, timer));
+		ARENA_WRITE(node->tag, node->tag | TIMERS_TAG_PAST);
+	ARENA_WRITE(arena->rearmed[applying->rearmed], timer_state_values(arena, timer));
 	ARENA_PUBLISH(applying->rearmed, applying->rearmed + 1);
 	timer_state_change(arena, timer, change);
 }
@@ -171,7 +171,7 @@ void timer_state_advance(struct arena *arena, uint32_t timer, uint64_t at)
 	change.fired++;
 	timer_state_change(arena, timer, &change);
 	if (arena->nodes[timer].tag & TIMERS_TAG_PAST)
-		ARENA_STORE(arena->nodes[timer].tag, arena->nodes[timer].tag & ~TIMERS_TAG_PAST);
+		ARENA_WRITE(arena->nodes[timer].tag, arena->nodes[timer].tag & ~TIMERS_TAG_PAST);
 }
 
 void timer_state_begin(struct arena *arena, uint32_t session, uint64_t serial)
@@ -179,17 +179,17 @@ void timer_state_begin(struct arena *arena, uint32_t session, uint64_t serial)
 	struct arena_applying *applying = &arena->header->applying;
 
 	timer_state_answered(arena);
-	ARENA_STORE(applying->serial, serial);
-	ARENA_STORE(applying->sequence, arena->header->sequence);
-	ARENA_STORE(applying->answer_size, 0);
-	ARENA_STORE(applying->rearmed, 0);
-	ARENA_STORE(applying->check, check_applying(applying, session));
+	ARENA_WRITE(applying->serial, serial);
+	ARENA_WRITE(applying->sequence, arena->header->sequence);
+	ARENA_WRITE(applying->answer_size, 0);
+	ARENA_WRITE(applying->rearmed, 0);
+	ARENA_WRITE(applying->check, check_applying(applying, session));
 	ARENA_PUBLISH(applying->session, session);
 }
 
 void timer_state_commit(struct arena *arena, uint32_t session, uint64_t serial, size_t answer_size)
 {
-	ARENA_STORE(arena->header->applying.answer_size, (uint32_t)answer_size);
+	ARENA_WRITE(arena->header->applying.answer_size, (uint32_t)answer_size);
 	ARENA_PUBLISH(arena->sessions[session].serial, serial);
 }
 

@@ -13,13 +13,12 @@
 #include "lateness.h"
 
 /* Cancellations by other sessions come before wakes. */
-static void write_cancelled(struct worker *w, struct session *s, struct codec_writer *writer)
+static void write_cancelled(struct worker *w, uint32_t session, struct codec_writer *writer)
 {
 	struct arena *arena = &w->arena;
-	uint32_t timer;
 
-	for (timer = s->cancelled_first; timer && !codec_full(writer);
-		timer = rbtree_child(arena->nodes, timer, false)) {
+	for (uint32_t timer = sessions_first_cancelled(arena, session);
+		timer && !codec_full(writer); timer = sessions_next_cancelled(arena, timer)) {
 		struct proto_cancelled *cancelled = codec_add(writer, sizeof(*cancelled));
 
 		*cancelled = (struct proto_cancelled){
@@ -133,7 +132,7 @@ static bool write_batch(struct worker *w, struct session *s, const struct now *n
 	if (!w->batch.count)
 		return held;
 	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
-		ARENA_STORE(s->sent_at[clock], now->at[clock]);
+		ARENA_WRITE(s->sent_at[clock], now->at[clock]);
 	ARENA_PUBLISH(s->sending, check_sending(s));
 	return held;
 }
@@ -154,7 +153,7 @@ enum wakes_next wakes_write(struct worker *w, uint32_t session, const struct now
 {
 	struct session *s = &w->arena.sessions[session];
 	struct codec_writer writer;
-	bool held = false;
+	bool held = false, cancelled = sessions_first_cancelled(&w->arena, session);
 
 	if (s->fault) {
 		*ret_size = errors_write(packet, s->fault, 0, errors_text(s->fault));
@@ -168,30 +167,22 @@ enum wakes_next wakes_write(struct worker *w, uint32_t session, const struct now
 		*ret_size = write_resumed(s, packet);
 		return WAKES_PACKET;
 	}
-	if (s->tell_clock_set && !s->cancelled_first) {
+	if (s->tell_clock_set && !cancelled) {
 		w->batch.opcode = PROTO_CLOCK_SET;
 		codec_begin(&writer, packet, PROTO_CLOCK_SET, 0);
 		*ret_size = codec_end(&writer, 0);
 		return WAKES_PACKET;
 	}
-	w->batch.opcode = s->cancelled_first ? PROTO_CANCELLED : PROTO_WAKE;
+	w->batch.opcode = cancelled ? PROTO_CANCELLED : PROTO_WAKE;
 	codec_begin(&writer, packet, w->batch.opcode, 0);
-	if (s->cancelled_first)
-		write_cancelled(w, s, &writer);
+	if (cancelled)
+		write_cancelled(w, session, &writer);
 	else
 		held = write_batch(w, s, now, drained, &writer);
 	if (!w->batch.count)
 		return held ? WAKES_HOLD : WAKES_NOTHING;
 	*ret_size = codec_end(&writer, 0);
 	return WAKES_PACKET;
-}
-
-static void told(struct worker *w, struct session *s, uint32_t timer)
-{
-	s->cancelled_first = rbtree_child(w->arena.nodes, timer, false);
-	if (!s->cancelled_first)
-		s->cancelled_last = 0;
-	timer_state_free(&w->arena, timer);
 }
 
 /* Applies one wake. The timer is in no tree. Return: whether that was its last wake. */
@@ -222,13 +213,13 @@ void wakes_sent(struct worker *w, const struct now *now)
 	if (batch->opcode == PROTO_RESUMED)
 		s->tell_resumed = false;
 	if (batch->opcode == PROTO_CLOCK_SET)
-		ARENA_STORE(s->tell_clock_set, false);
+		ARENA_WRITE(s->tell_clock_set, false);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		if (batch->last[clock])
 			sessions_withdraw_until(&w->arena, batch->last[clock]);
 	if (batch->opcode == PROTO_CANCELLED) {
 		for (uint32_t i = 0; i < batch->count; i++)
-			told(w, s, batch->timers[i]);
+			sessions_free_cancelled(&w->arena, batch->session);
 		gone = batch->count;
 	} else if (batch->opcode == PROTO_WAKE) {
 		limits_tally(&w->arena, batch->session)->wakeups++;

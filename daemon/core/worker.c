@@ -19,7 +19,7 @@
 #define TICK_SESSIONS 1024
 
 /* The most internal timers: one hello timer for each client, and one for each of the shell's. */
-#define OWN_TIMERS(limits) ((limits)->max_clients + WORKER_CHORES)
+#define OWN_TIMERS(limits) ((limits)->max_clients + WORKER_INTERNAL_TIMERS)
 
 /* The sequence starts at a different number when the sessions are lost, so that an old id does not
  * name a new timer. The number is small because people type ids. */
@@ -107,7 +107,7 @@ bool worker_convert(void *previous, void *block, const struct worker_config *con
 
 void worker_adopted(struct worker *w)
 {
-	ARENA_STORE(w->arena.header->adopting, 0);
+	ARENA_WRITE(w->arena.header->adopting, 0);
 }
 
 void worker_resume(struct worker *w, uint32_t session)
@@ -207,9 +207,9 @@ static void match(struct worker *w, uint32_t session, const struct proto_match *
 	else
 		report_list(&w->arena, session, &scan, now, answer);
 	*ret_cursor = match_cursor(&w->arena, &scan);
-	w->work = match_work(&scan);
+	w->extra_cost = match_cost(&scan);
 	if (header->opcode == PROTO_CANCEL_MATCHING)
-		w->work += answer->header.count;
+		w->extra_cost += answer->header.count;
 }
 
 static void match_packet(struct worker *w, uint32_t session, const void *packet,
@@ -279,7 +279,7 @@ void worker_answered(struct worker *w)
 	timer_state_answered(&w->arena);
 }
 
-size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer)
+size_t worker_unsent_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer)
 {
 	struct arena_applying applying = w->arena.header->applying;
 	struct proto_header header;
@@ -328,7 +328,7 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 
 	*ret_answer = answer;
 	*ret_end = true;
-	w->work = 0;
+	w->extra_cost = 0;
 	w->taken_count = 0;
 	if (!fault)
 		status = check_turn(&w->arena.sessions[session], &header, &text, &ignore);
@@ -374,7 +374,7 @@ static bool tell_clock_set(struct worker *w, const struct now *now)
 	if (next <= arena->header->sessions_top)
 		return true;
 	w->clock_set_next = 0;
-	ARENA_STORE(arena->header->wall_offset, wall_offset(now));
+	ARENA_WRITE(arena->header->wall_offset, wall_offset(now));
 	return false;
 }
 
@@ -385,7 +385,7 @@ bool worker_tick(struct worker *w, const struct now *now)
 	lateness_look(&w->arena, now);
 	more = sessions_collect(&w->arena, now, TICK_SESSIONS) || more;
 	if (sessions_own_ready(&w->arena))
-		w->chores |= internal_expire(&w->arena, now, TICK_SESSIONS);
+		w->expired |= internal_expire(&w->arena, now, TICK_SESSIONS);
 	return more;
 }
 
@@ -485,16 +485,16 @@ void worker_rang(struct worker *w)
 	w->arena.header->counters.wakeups++;
 }
 
-void worker_start_chore(struct worker *w, enum worker_chore chore, uint64_t delay, uint64_t every,
-	const struct now *now)
+void worker_start_internal(struct worker *w, enum worker_internal timer, uint64_t delay,
+	uint64_t every, const struct now *now)
 {
-	internal_start(&w->arena, chore, delay, every, now);
+	internal_start(&w->arena, timer, delay, every, now);
 }
 
-unsigned int worker_take_chores(struct worker *w)
+unsigned int worker_take_internal(struct worker *w)
 {
-	unsigned int chores = w->chores;
+	unsigned int expired = w->expired;
 
-	w->chores = 0;
-	return chores;
+	w->expired = 0;
+	return expired;
 }

@@ -71,7 +71,7 @@ bool worker_recovers(const struct worker *w, uint32_t session);
 /* The answer that the earlier worker wrote but may not have sent. The shell sends it to ret_session
  * before anything else, then calls worker_answered(). Return: its size in bytes; 0: there is none.
  * */
-size_t worker_left_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer);
+size_t worker_unsent_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer);
 
 /* Whether the limits allow a client of this user now. The shell asks before it does the costlier
  * work of identifying the process. Return: as worker_connect(). */
@@ -170,21 +170,21 @@ void worker_clock_set(struct worker *w);
 void worker_rang(struct worker *w);
 
 /* The internal timers of the shell: see internal.h. */
-enum worker_chore {
+enum worker_internal {
 	WORKER_WATCHDOG = 1 << 0,
-	WORKER_STORE = 1 << 1,
+	WORKER_FDSTORE = 1 << 1,
 	WORKER_WATCHDOG_AGAIN = 1 << 2,
 };
 
-#define WORKER_CHORES 3 /* the number of values above */
+#define WORKER_INTERNAL_TIMERS 3 /* the number of values above */
 
 /*
  * Starts an internal timer that expires in `delay` microseconds, and then every `every`
  * microseconds (0: once). Its slack is a quarter of the delay, so that it can share a wake-up with
  * other timers.
  */
-void worker_start_chore(struct worker *w, enum worker_chore chore, uint64_t delay, uint64_t every,
-	const struct now *now);
+void worker_start_internal(struct worker *w, enum worker_internal timer, uint64_t delay,
+	uint64_t every, const struct now *now);
 
 /* The internal timers (a set of enum values) that have expired since the last call. */
-unsigned int worker_take_chores(struct worker *w);
+unsigned int worker_take_internal(struct worker *w);

@@ -237,7 +237,7 @@ const char *exercise_turn(struct exercise *e)
 		if (packets++ > PACKETS_MAX)
 			return "there is no end of what is due";
 	}
-	worker_take_chores(&e->worker);
+	worker_take_internal(&e->worker);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		if (worker_next(&e->worker, clock) <= timers_now(&e->now, clock))
 			return "an alarm is set to what has passed";
@@ -247,7 +247,7 @@ const char *exercise_turn(struct exercise *e)
 void exercise_fill(struct exercise *e, void *block)
 {
 	worker_init(&e->worker, block, &e->config, &e->now);
-	worker_start_chore(&e->worker, WORKER_WATCHDOG, 1000000, 1000000, &e->now);
+	worker_start_internal(&e->worker, WORKER_WATCHDOG, 1000000, 1000000, &e->now);
 	for (uint32_t i = 0; i < EXERCISE_SESSIONS; i++)
 		connect(e, i % 2 ? EXERCISE_UID : 0);
 	for (uint32_t i = 0; i < 12; i++) {
@@ -267,7 +267,7 @@ const char *exercise_adopt(struct exercise *e, void *block, bool *ret_fits)
 	if (!*ret_fits)
 		return NULL;
 	worker_adopted(&e->worker);
-	if (worker_left_answer(&e->worker, &session, &answer) &&
+	if (worker_unsent_answer(&e->worker, &session, &answer) &&
 		e->worker.arena.sessions[session].state != SESSION_OPEN)
 		return "an answer was left for nobody";
 	worker_answered(&e->worker);
@@ -286,7 +286,7 @@ static void resume(struct exercise *e)
 		else
 			worker_resume(&e->worker, i);
 	}
-	worker_start_chore(&e->worker, WORKER_WATCHDOG, 1000000, 1000000, &e->now);
+	worker_start_internal(&e->worker, WORKER_WATCHDOG, 1000000, 1000000, &e->now);
 }
 
 const char *exercise_serve(struct exercise *e)

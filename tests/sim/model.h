@@ -139,7 +139,7 @@ const char *model_recount(
 /* The wall clock was set. */
 void model_clock_set(struct model *m);
 
-/* The chore has come up. */
+/* The internal timer has expired. */
 void model_chore(struct model *m, const struct now *now);
 
 /* When the alarm of a clock should ring, if these sessions are blocked. */

@@ -57,7 +57,7 @@ static void start_chores(struct world *w)
 {
 	uint64_t at = w->now.at[PROTO_CLOCK_MONOTONIC];
 
-	worker_start_chore(w->worker, WORKER_WATCHDOG, CHORE_US, CHORE_US, &w->now);
+	worker_start_internal(w->worker, WORKER_WATCHDOG, CHORE_US, CHORE_US, &w->now);
 	w->model.chore_every = CHORE_US;
 	w->model.chore_due = at + CHORE_US;
 	w->model.chore_latest = at + CHORE_US + CHORE_US / 4;
@@ -319,7 +319,7 @@ static void serve(struct world *w, uint32_t packets)
 	model_look(&w->model, &w->now);
 	while (packets-- && serve_session(w))
 		;
-	if (worker_take_chores(w->worker) & WORKER_WATCHDOG)
+	if (worker_take_internal(w->worker) & WORKER_WATCHDOG)
 		model_chore(&w->model, &w->now);
 	w->more = more || worker_busy(w->worker);
 }
@@ -414,7 +414,7 @@ static void reconcile(struct world *w)
 			&header) != CODEC_OK ||
 		s->serial != header.serial || m->serial == header.serial)
 		return;
-	size = worker_left_answer(w->worker, &session, &answer);
+	size = worker_unsent_answer(w->worker, &session, &answer);
 	if (!size || session != errand->session)
 		world_fail(w, "a packet was committed, and there is no answer");
 	require(w,
@@ -438,7 +438,7 @@ static void send_left_answer(struct world *w)
 {
 	const void *bytes;
 	uint32_t session;
-	size_t size = worker_left_answer(w->worker, &session, &bytes);
+	size_t size = worker_unsent_answer(w->worker, &session, &bytes);
 	struct packet *packet;
 	bool gone;
 

@@ -244,11 +244,11 @@ static void test_an_unsent_answer_is_sent_after_adoption(void **state)
 		if (damage == 4)
 			applying->session = session + 1;
 		assert_true(worker_adopt(w, world->block, &config, &world->now));
-		assert_int_equal(worker_left_answer(w, &to, &left), damage ? 0 : size);
+		assert_int_equal(worker_unsent_answer(w, &to, &left), damage ? 0 : size);
 		assert_int_equal(to, damage ? 0 : session);
 		assert_ptr_equal(left, damage ? NULL : answer);
 		worker_answered(w);
-		assert_int_equal(worker_left_answer(w, &to, &left), 0);
+		assert_int_equal(worker_unsent_answer(w, &to, &left), 0);
 		worker_resume(w, session);
 		world_turn(world);
 	}
@@ -388,7 +388,7 @@ static void test_timers_beyond_the_new_limit_are_kept(void **state)
 
 	for (size_t i = 0; i < COUNT(late); i++)
 		assert_int_equal(world_try_connect(world, USER, &late[i]), PROTO_OK);
-	worker_start_chore(w, WORKER_STORE, 1000, 0, &world->now);
+	worker_start_internal(w, WORKER_FDSTORE, 1000, 0, &world->now);
 	assert_int_equal(world_register(world, session, &r).status, PROTO_E_TIMERS);
 	world_hello(world, late[9]);
 	world_pass(world, PROTO_HELLO_TIMEOUT_US);
@@ -396,7 +396,7 @@ static void test_timers_beyond_the_new_limit_are_kept(void **state)
 	assert_int_equal(world->n_events, 6);
 	for (size_t i = 0; i < 6; i++)
 		assert_int_equal(world->events[i].error.status, PROTO_E_HELLO_TIMEOUT);
-	assert_int_equal(worker_take_chores(w), 0);
+	assert_int_equal(worker_take_internal(w), 0);
 	assert_int_equal(world_status(world, session).clients, 5);
 
 	for (uint32_t i = 0; i < 18; i++)

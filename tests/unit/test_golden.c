@@ -192,7 +192,7 @@ static void check_answer(const struct golden *g, struct world *world)
 	struct proto_header header;
 	const void *answer;
 	uint32_t session;
-	size_t size = worker_left_answer(&world->worker, &session, &answer);
+	size_t size = worker_unsent_answer(&world->worker, &session, &answer);
 
 	if (strstr(g->path, "answered")) {
 		assert_int_equal(session, g->client);

@@ -23,7 +23,7 @@ static void test_many_internal_timers_are_cut_into_slices(void **state)
 
 	(void)state;
 	for (int i = 0; i < 2500; i++)
-		worker_start_chore(&world->worker, WORKER_STORE, 1000, 0, &world->now);
+		worker_start_internal(&world->worker, WORKER_FDSTORE, 1000, 0, &world->now);
 	world_pass(world, 1000);
 	do {
 		assert_false(worker_tick(&world->worker, &world->now));
@@ -31,7 +31,7 @@ static void test_many_internal_timers_are_cut_into_slices(void **state)
 		turns++;
 	} while (worker_busy(&world->worker));
 	assert_int_equal(turns, 3);
-	assert_int_equal(worker_take_chores(&world->worker), WORKER_STORE);
+	assert_int_equal(worker_take_internal(&world->worker), WORKER_FDSTORE);
 	world_free(world);
 }
 
@@ -41,26 +41,26 @@ static void test_internal_timers_fire_once_however_late(void **state)
 	struct worker *w = &world->worker;
 	uint64_t *now = &world->now.at[0];
 
-	assert_int_equal(worker_take_chores(w), 0);
-	worker_start_chore(w, WORKER_WATCHDOG, 1000, 1000, &world->now);
-	worker_start_chore(w, WORKER_STORE, 1800, 0, &world->now);
+	assert_int_equal(worker_take_internal(w), 0);
+	worker_start_internal(w, WORKER_WATCHDOG, 1000, 1000, &world->now);
+	worker_start_internal(w, WORKER_FDSTORE, 1800, 0, &world->now);
 	for (uint64_t n = 1; n <= 5; n++) {
 		/* A quarter of it is slack; whenever it came, the next one is a whole period on. */
 		assert_int_equal(worker_next(w, 0), WORLD_MONOTONIC + n * 1000 + 250);
 		*now = WORLD_MONOTONIC + n * 1000 - 1;
 		world_turn(world);
-		assert_int_equal(worker_take_chores(w), n == 2 ? WORKER_STORE : 0);
+		assert_int_equal(worker_take_internal(w), n == 2 ? WORKER_FDSTORE : 0);
 		*now += 1 + 50 * n;
 		world_turn(world);
-		assert_int_equal(worker_take_chores(w), WORKER_WATCHDOG);
-		assert_int_equal(worker_take_chores(w), 0);
+		assert_int_equal(worker_take_internal(w), WORKER_WATCHDOG);
+		assert_int_equal(worker_take_internal(w), 0);
 	}
 	/* Many were missed: it comes once. */
 	*now += 100000;
 	world_turn(world);
-	assert_int_equal(worker_take_chores(w), WORKER_WATCHDOG);
+	assert_int_equal(worker_take_internal(w), WORKER_WATCHDOG);
 	world_turn(world);
-	assert_int_equal(worker_take_chores(w), 0);
+	assert_int_equal(worker_take_internal(w), 0);
 	assert_int_equal(world->n_events, 0);
 }
 
@@ -74,14 +74,14 @@ static void test_internal_timers_have_slots_that_clients_cannot_take(void **stat
 	(void)state;
 	for (int i = 0; i < 10; i++)
 		world_timer(world, session, 0, 1000000000);
-	worker_start_chore(&world->worker, WORKER_WATCHDOG, 1000, 1000, &world->now);
-	worker_start_chore(&world->worker, WORKER_STORE, 1000, 0, &world->now);
+	worker_start_internal(&world->worker, WORKER_WATCHDOG, 1000, 1000, &world->now);
+	worker_start_internal(&world->worker, WORKER_FDSTORE, 1000, 0, &world->now);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(world_try_connect(world, USER, &late), PROTO_OK);
 	world_pass(world, PROTO_HELLO_TIMEOUT_US);
 	world_turn(world);
 	assert_int_equal(world->n_events, 3);
-	assert_int_equal(worker_take_chores(&world->worker), WORKER_WATCHDOG | WORKER_STORE);
+	assert_int_equal(worker_take_internal(&world->worker), WORKER_WATCHDOG | WORKER_FDSTORE);
 	world_free(world);
 }
 

@@ -179,10 +179,10 @@ static void test_one_request_scans_and_cancels_a_bounded_number(void **state)
 	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, 0);
 	assert_int_equal(world->answer.count, 0);
 	assert_int_equal(world->answer.cursor, 1 + MATCH_SLOTS);
-	assert_true(world->worker.work > 0);
+	assert_true(world->worker.extra_cost > 0);
 	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, 2 * MATCH_SLOTS + 1);
 	assert_int_equal(world->answer.count, most);
-	assert_true(world->worker.work >= most);
+	assert_true(world->worker.extra_cost >= most);
 	assert_int_equal(ask(world, session, PROTO_CANCEL_MATCHING, &own), most);
 	assert_int_equal(world->worker.arena.header->timers, 2 * MATCH_SLOTS);
 	/* Cursors that no answer gave. */

@@ -262,8 +262,8 @@ static void test_status_counts_what_happened(void **state)
 	status = world_status(world, session);
 	assert_memory_equal(status.version, "twenty-four bytes of it.", sizeof(status.version));
 
-	/* The daemon's own: a chore, and somebody's hello. */
-	worker_start_chore(&world->worker, WORKER_WATCHDOG, 50, 50, &world->now);
+	/* The daemon's own: an internal timer, and somebody's hello. */
+	worker_start_internal(&world->worker, WORKER_WATCHDOG, 50, 50, &world->now);
 	world_try_connect(world, USER, &silent);
 	assert_int_equal(world_status(world, session).next, PROTO_FOREVER);
 	world_disconnect(world, silent);

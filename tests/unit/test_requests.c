@@ -112,7 +112,7 @@ static void test_no_client_reaches_internal_timers(void **state)
 	uint64_t hello;
 
 	assert_int_equal(world_try_connect(world, USER, &late), PROTO_OK);
-	worker_start_chore(&world->worker, WORKER_WATCHDOG, 10, 10, &world->now);
+	worker_start_internal(&world->worker, WORKER_WATCHDOG, 10, 10, &world->now);
 	hello = timers_id(arena, arena->sessions[late].hello_timer);
 	assert_int_equal(world_list(world, root, PROTO_LIST_ALL, listed, 4), 0);
 	assert_int_equal(world_status(world, root).timers, 0);
