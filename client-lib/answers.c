@@ -34,8 +34,8 @@ static void deliver(struct session *s, struct timer *timer, const struct event *
 		registry_drop(&s->timers, timer);
 }
 
-/* Whether an event belongs to a former id of this timer. A daemon that adopts the sessions of a killed
- * daemon may send such an event again. */
+/* Whether an event belongs to a former id of this timer. A daemon that adopts the sessions of a
+ * killed daemon may send such an event again. */
 static bool is_of_former_id(const struct timer *timer, uint64_t id)
 {
 	return timer->revived && (timer->state != TIMER_HELD || timer->id != id);
@@ -115,7 +115,8 @@ static uint64_t wall_offset(void)
 	return toytimer_now(TOYTIMER_REALTIME) - toytimer_now(TOYTIMER_BOOTTIME);
 }
 
-/* The wall clock was set: queues an event for each timer that asked for it. Return: 0 or -ENOMEM. */
+/* The wall clock was set: queues an event for each timer that asked for it. Return: 0 or -ENOMEM.
+ */
 static int take_clock_set(struct session *s)
 {
 	struct timer *timer;
@@ -198,8 +199,9 @@ static void take_registered(
 		batch->registered++;
 	timer->due = clock_offsets_learn(&s->offsets, timer->clock, timer->due, answer->due);
 	timer->number = 0;
-	/* The caller has stopped waiting, or has cancelled the timer meanwhile. If there is no memory
-	 * to cancel it at the daemon, the daemon keeps the timer, and deliver() drops its wakes. */
+	/* The caller has stopped waiting, or has cancelled the timer meanwhile. If there is no
+	 * memory to cancel it at the daemon, the daemon keeps the timer, and deliver() drops its
+	 * wakes. */
 	if (timer->abandoned)
 		(void)requests_queue_cancel(s, timer);
 }
@@ -233,8 +235,8 @@ static int take_registered_all(struct session *s, const struct request *request)
 
 /*
  * Applies the answer for one timer of a cancel request. -ENOENT from the daemon can mean that the
- * timer ended before the request arrived. The last event is then queued here, or follows this answer.
- * No handler has started for that event, so the timer counts as cancelled.
+ * timer ended before the request arrived. The last event is then queued here, or follows this
+ * answer. No handler has started for that event, so the timer counts as cancelled.
  */
 static void take_cancel(struct session *s, struct cancel_item *item, int error)
 {
@@ -284,8 +286,9 @@ static void take_rearmed(struct session *s, struct call *call)
 	call_finish(call, error);
 }
 
-/* Whether a page moves the cursor forward, by at least one slot for each timer of the page, and within
- * the slots that a daemon can have. A request of several pages then ends, even if the daemon errs. */
+/* Whether a page moves the cursor forward, by at least one slot for each timer of the page, and
+ * within the slots that a daemon can have. A request of several pages then ends, even if the daemon
+ * errs. */
 static bool page_advances(const struct call *call, const struct proto_header *header)
 {
 	const uint64_t slots = UINT64_C(1) << PROTO_ID_INDEX_BITS;
@@ -349,8 +352,8 @@ static void take_status(struct session *s, struct call *call)
 	call_finish(call, text_errno(s->connection.header.status));
 }
 
-/* A daemon that adopts the sessions of a killed daemon may repeat the last answer. The repeated answer
- * has no request and is ignored. */
+/* A daemon that adopts the sessions of a killed daemon may repeat the last answer. The repeated
+ * answer has no request and is ignored. */
 static int take_answer(struct session *s)
 {
 	const struct proto_header *header = &s->connection.header;

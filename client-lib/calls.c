@@ -47,8 +47,8 @@ int call_ask(struct toytimer *t, struct call *call, uint64_t deadline)
 	return 0;
 }
 
-/* Finds a timer whose name the program knows. Another thread's blocking registration has not returned
- * the name yet while the timer has a batch. */
+/* Finds a timer whose name the program knows. Another thread's blocking registration has not
+ * returned the name yet while the timer has a batch. */
 static struct timer *find(struct toytimer *t, uint64_t name)
 {
 	struct timer *timer = registry_find(&t->session.timers, name);
@@ -64,8 +64,8 @@ static void set_error(int *errors, size_t i, int error)
 }
 
 /*
- * Waits until the daemon has answered the registrations of these timers: to cancel or re-arm a timer,
- * the request needs the timer's id.
+ * Waits until the daemon has answered the registrations of these timers: to cancel or re-arm a
+ * timer, the request needs the timer's id.
  *   call: freed if the thread is cancelled; may be NULL
  */
 static int await_ids(
@@ -119,9 +119,9 @@ static int cancel_local(struct toytimer *t, const uint64_t *timers, size_t n, in
 	return cancelled;
 }
 
-/* The daemon did not answer the cancel request in time. The timers have no more events, and the daemon
- * cancels them when it reads the request. Return: how many count as cancelled, because they have ended
- * meanwhile. */
+/* The daemon did not answer the cancel request in time. The timers have no more events, and the
+ * daemon cancels them when it reads the request. Return: how many count as cancelled, because they
+ * have ended meanwhile. */
 static int cancel_unanswered(
 	struct toytimer *t, const uint64_t *timers, size_t n, int *errors, int reason)
 {

@@ -62,8 +62,8 @@ static void learn(struct clock_offsets *offsets, uint8_t clock, uint64_t due, ui
 		return;
 	offsets->of[clock].known = true;
 	offsets->of[clock].by = answered - due;
-	/* If the offset is within the round trip, the daemon shares the namespace and the clock. The
-	 * daemon reads its clock before it reads packets. */
+	/* If the offset is within the round trip, the daemon shares the namespace and the clock.
+	 * The daemon reads its clock before it reads packets. */
 	if (answered - due + READING_AGE_MAX_US <= now - since + READING_AGE_MAX_US + 1)
 		offsets->of[clock].by = 0;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Translates instants between the clocks of a client in a time namespace and those of the daemon. The
- * monotonic and boottime clocks of the two can differ.
+ * Translates instants between the clocks of a client in a time namespace and those of the daemon.
+ * The monotonic and boottime clocks of the two can differ.
  *
- * The library uses the client's clocks, and translates when it writes or reads a packet. In the first
- * time namespace there is nothing to translate. In another one the library does not know whether the
- * daemon shares the namespace, so it measures. Until the offset of a clock is known, the library sends
- * dues as spans. The daemon answers with the instant that it computed from a span, which gives the
- * offset. This offset is too large by the travel time of the packet, so no timer wakes early.
+ * The library uses the client's clocks, and translates when it writes or reads a packet. In the
+ * first time namespace there is nothing to translate. In another one the library does not know
+ * whether the daemon shares the namespace, so it measures. Until the offset of a clock is known,
+ * the library sends dues as spans. The daemon answers with the instant that it computed from a
+ * span, which gives the offset. This offset is too large by the travel time of the packet, so no
+ * timer wakes early.
  */
 #pragma once
 

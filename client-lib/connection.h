@@ -97,8 +97,8 @@ void connection_lose(struct connection *c, int error);
 /* Whether all that there can be to wait for is a packet: else epoll knows more. */
 bool connection_may_wait(const struct connection *c);
 
-/* How long connection_receive() waits, at most: about. Below a second, as timevals go. It is also how
- * long the cancelling of a thread takes that waits there. */
+/* How long connection_receive() waits, at most: about. Below a second, as timevals go. It is also
+ * how long the cancelling of a thread takes that waits there. */
 #define CONNECTION_PATIENCE_US 100000
 
 /*

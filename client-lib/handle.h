@@ -24,8 +24,8 @@
 #include "session.h"
 #include "toytimer.h"
 
-/* What a handle is about: timers at timerd, or durable queues at timerqd. The lock is held during each
- * call. */
+/* What a handle is about: timers at timerd, or durable queues at timerqd. The lock is held during
+ * each call. */
 struct handle_kind {
 	const struct connection_kind *connection;
 	/* The connection is lost: settles what can be settled here and queues the rest again. */
@@ -118,8 +118,8 @@ int handle_sleep(struct toytimer *t, uint64_t timeout, bool runs);
  */
 int handle_pump(struct toytimer *t, bool one_event);
 
-/* For a thread that processes while another leads: whatever arrives is the leader's to take, and the
- * caller's descriptor is silent about it until the leader is done. */
+/* For a thread that processes while another leads: whatever arrives is the leader's to take, and
+ * the caller's descriptor is silent about it until the leader is done. */
 void handle_yield_to_leader(struct toytimer *t);
 
 /*

@@ -16,17 +16,17 @@ struct running {
 
 /*
  * glibc's longjmp() calls the routines that the abandoned stack frames have registered here. The
- * library therefore notices a jump out of a handler at once, and other threads need not wait for the
- * jumping thread's next call. No header declares these two functions, and other C libraries do not
- * have them.
+ * library therefore notices a jump out of a handler at once, and other threads need not wait for
+ * the jumping thread's next call. No header declares these two functions, and other C libraries do
+ * not have them.
  */
 void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *userdata),
 	void *userdata) __attribute__((weak));
 void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute)
 	__attribute__((weak));
 
-/* Takes the lock again after a handler. Return: 0 with the lock; -ECHILD without it, in a child that
- * the handler forked. */
+/* Takes the lock again after a handler. Return: 0 with the lock; -ECHILD without it, in a child
+ * that the handler forked. */
 static int retake_lock(struct toytimer *t, int cancel_state)
 {
 	int r = handle_retake(t, cancel_state);
@@ -140,7 +140,8 @@ int handler_call_next(struct toytimer *t, int *ret_result)
 			continue;
 		handing.handler = timer->handler;
 		handing.userdata = timer->userdata;
-		/* In other states the timer has no id: its daemon is gone since the wake arrived. */
+		/* In other states the timer has no id: its daemon is gone since the wake arrived.
+		 */
 		if (timer->state == TIMER_HELD || timer->state == TIMER_ENDED)
 			handing.event.id = timer->id;
 		/* Only the handler of the last event can still use the timer: to re-arm it. */

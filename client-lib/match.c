@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing timers, and cancelling by user and label. Each request returns one page of timers. A listing
- * passes a page to the handler before it asks for the next one, so memory does not grow with the
- * number of timers.
+ * Listing timers, and cancelling by user and label. Each request returns one page of timers. A
+ * listing passes a page to the handler before it asks for the next one, so memory does not grow
+ * with the number of timers.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue handle's life. Its first member is a handle as open.c builds it, of another kind, so that most
- * calls are those of toytimer.h.
+ * A queue handle's life. Its first member is a handle as open.c builds it, of another kind, so that
+ * most calls are those of toytimer.h.
  */
 #include <errno.h>
 #include <stdio.h>

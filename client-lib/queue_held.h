@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The wakes that this handle remembers, by (queue, timer, number), so that a repeat is recognised.
- * A wake is remembered from when it is handed out until its acknowledgement is stored. Where that is
- * not known, it stays, as one that was acknowledged, until HELD_ACKED_MAX later ones push it out.
+ * A wake is remembered from when it is handed out until its acknowledgement is stored. Where that
+ * is not known, it stays, as one that was acknowledged, until HELD_ACKED_MAX later ones push it
+ * out.
  */
 #pragma once
 

@@ -105,8 +105,8 @@ static struct queue_slot *add_record(
 	return slot;
 }
 
-/* Puts timers i and following into one packet, as many as it holds. Return: how many were looked at,
- * or -ENOMEM. */
+/* Puts timers i and following into one packet, as many as it holds. Return: how many were looked
+ * at, or -ENOMEM. */
 static int fill_packet(struct toytimer_queue *q, uint32_t queue, const toytimer_queue_timer *timers,
 	size_t i, size_t n, struct queue_batch *batch)
 {
@@ -173,7 +173,8 @@ static int put_all(struct toytimer_queue *q, uint32_t queue, const toytimer_queu
 	return r;
 }
 
-/* Gives the caller what became of each. What was not answered failed for the reason of the whole. */
+/* Gives the caller what became of each. What was not answered failed for the reason of the whole.
+ */
 static int give_results(const struct queue_result *results, size_t n, toytimer_queue_stored *ret)
 {
 	int stored = 0;

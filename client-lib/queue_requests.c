@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets on their way. `unsent` is in the order of sending; `sent` in the order of serials. After a
- * loss, what was sent goes in front of `unsent` again, puts under their old numbers. Only what
+ * Packets on their way. `unsent` is in the order of sending; `sent` in the order of serials. After
+ * a loss, what was sent goes in front of `unsent` again, puts under their old numbers. Only what
  * concerns wakes is not repeated: they are given back with the connection, and come again.
  */
 #include <endian.h>

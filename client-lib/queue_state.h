@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state of a handle of durable queues, beside handle.h. handle.h is about threads, reconnecting and
- * the calls of handlers.
+ * The state of a handle of durable queues, beside handle.h. handle.h is about threads, reconnecting
+ * and the calls of handlers.
  *
- *   queue_handle.c    the handle's life
- *   queue_requests.c  what is asked of timerqd: gathered into packets, sent, sent again
- *   queue_events.c    wakes and answers that wait to be handed out
- *   queue_answers.c   what timerqd says
- *   queue_dispatch.c  wakes and answers handed out
- *   queue_held.c      wakes that are remembered
- *   queue_put.c, queue_consume.c, queue_calls.c  the calls
+ *   queue_handle.c    the handle's life queue_requests.c  what is asked of timerqd: gathered into
+ *     packets, sent, sent again queue_events.c    wakes and answers that wait to be handed out
+ *     queue_answers.c   what timerqd says queue_dispatch.c  wakes and answers handed out
+ *     queue_held.c      wakes that are remembered queue_put.c, queue_consume.c, queue_calls.c  the
+ *     calls
  */
 #pragma once
 
@@ -139,23 +137,24 @@ struct queue_slot *queue_request_slot(struct queue_request *r);
 /* Appends it to what is to be sent. */
 void queue_request_queue(struct toytimer_queue *q, struct queue_request *r);
 
-/* The packet that asynchronous records are gathered in, with room for a record with so many bytes in
- * the area. Return: 0, -ENOMEM; -EAGAIN: too much waits. */
+/* The packet that asynchronous records are gathered in, with room for a record with so many bytes
+ * in the area. Return: 0, -ENOMEM; -EAGAIN: too much waits. */
 int queue_filling(
 	struct toytimer_queue *q, uint16_t opcode, size_t bytes, struct queue_request **ret);
 
 /* Nobody waits for the batch any more. What was not sent for it alone is not sent. */
 void queue_abandon(struct toytimer_queue *q, struct queue_batch *batch);
 
-/* Waits until the batch is answered. Return: 0, or a negative errno; then the batch is abandoned. */
+/* Waits until the batch is answered. Return: 0, or a negative errno; then the batch is abandoned.
+ */
 int queue_await(struct toytimer_queue *q, struct queue_batch *batch, uint64_t deadline);
 
 /* The oldest in flight with that serial, taken out of the list; NULL: none has it. */
 struct queue_request *queue_sent_take(struct toytimer_queue *q, uint64_t serial, uint16_t opcode);
 struct queue_request *queue_sent_find(struct toytimer_queue *q, uint64_t serial, uint16_t opcode);
 
-/* The connection is up: what opens the queues and attaches the consumers again goes first. Return: 0
- * or -ENOMEM, nothing done. */
+/* The connection is up: what opens the queues and attaches the consumers again goes first. Return:
+ * 0 or -ENOMEM, nothing done. */
 int queue_begin(struct toytimer_queue *q);
 
 void queue_send(struct session *s);
@@ -189,8 +188,8 @@ int queue_ack_later(struct toytimer_queue *q, const toytimer_wake_ref *wake);
 
 /* queue_calls.c */
 
-/* The number of a queue, which is opened first where this handle has not used it yet: that waits. The
- * lock is held. Return: 0 or a negative errno; -ECHILD without the lock. */
+/* The number of a queue, which is opened first where this handle has not used it yet: that waits.
+ * The lock is held. Return: 0 or a negative errno; -ECHILD without the lock. */
 int queue_number(struct toytimer_queue *q, const char *queue, uint64_t deadline, uint32_t *ret);
 
 /* Enters the handle, and finds the queue. Return: 0 with the lock; a negative errno without. */
@@ -198,8 +197,8 @@ int queue_enter(
 	struct toytimer_queue *q, const char *queue, uint64_t *ret_deadline, uint32_t *ret_number);
 int queue_leave(struct toytimer_queue *q, int r);
 
-/* Asks one record, with a key in the area where there is one. `record` has the key's offset filled in
- * by the caller, 0. Return: 0: *ret is the answer; a negative errno. */
+/* Asks one record, with a key in the area where there is one. `record` has the key's offset filled
+ * in by the caller, 0. Return: 0: *ret is the answer; a negative errno. */
 int queue_ask(struct toytimer_queue *q, uint16_t opcode, const void *record, const char *key,
 	uint64_t deadline, struct queue_result *ret);
 

@@ -2,9 +2,9 @@
 /*
  * Registers one timer, many timers, or a timer without waiting for the answer.
  *
- * A relative due becomes an instant here, at the time of the call. The due then stays the same, even
- * if the daemon gets the registration late or more than once. Arguments are checked here too, so that
- * the call with the bad argument returns the error.
+ * A relative due becomes an instant here, at the time of the call. The due then stays the same,
+ * even if the daemon gets the registration late or more than once. Arguments are checked here too,
+ * so that the call with the bad argument returns the error.
  */
 #include <errno.h>
 #include <limits.h>
@@ -95,15 +95,15 @@ static int enroll(struct toytimer *t, const toytimer_registration *r, struct ins
 	return 0;
 }
 
-/* Whether the queue holds a whole number of full packets. The caller then tries to send, once for each
- * packet. */
+/* Whether the queue holds a whole number of full packets. The caller then tries to send, once for
+ * each packet. */
 static bool packet_full(const struct toytimer *t)
 {
 	return t->session.timers.unsent_count && t->session.timers.unsent_count % PACKET_MAX == 0;
 }
 
-/* Ends a batch whose caller stops waiting. Drops the timers that are not sent. Marks the sent ones, so
- * that they are cancelled when the answer arrives. O(n). */
+/* Ends a batch whose caller stops waiting. Drops the timers that are not sent. Marks the sent ones,
+ * so that they are cancelled when the answer arrives. O(n). */
 static void end_batch(struct toytimer *t, struct batch *batch, int error)
 {
 	for (uint32_t slot = t->session.timers.first; batch->pending && slot != TIMERS_NONE;) {
@@ -136,8 +136,8 @@ static void undo_batch(struct toytimer *t, void *userdata)
 	end_batch(t, batch, 0);
 }
 
-/* Waits until the socket has taken enough of the queue, and reserves room for n more. Also receives:
- * the daemon stops reading when its answers are not read. */
+/* Waits until the socket has taken enough of the queue, and reserves room for n more. Also
+ * receives: the daemon stops reading when its answers are not read. */
 static int make_room(struct toytimer *t, size_t n, uint64_t deadline, struct batch *batch)
 {
 	int r = handle_pump(t, false);

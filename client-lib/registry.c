@@ -41,9 +41,9 @@ void registry_destroy(struct registry *timers)
 	registry_init(timers);
 }
 
-/* The number of slots to allocate for at least `need`. malloc() gives a large array a mapping of its
- * own. If its size is a multiple of a huge page, the kernel (since 6.7) aligns it to huge pages, and
- * moves it by whole huge pages. */
+/* The number of slots to allocate for at least `need`. malloc() gives a large array a mapping of
+ * its own. If its size is a multiple of a huge page, the kernel (since 6.7) aligns it to huge
+ * pages, and moves it by whole huge pages. */
 static size_t room_for(size_t need, size_t room)
 {
 	size_t size;
@@ -55,9 +55,9 @@ static size_t room_for(size_t need, size_t room)
 	return room < TIMERS_NONE ? room : TIMERS_NONE - 1;
 }
 
-/* Asks the kernel to populate the memory of the next slots, one huge page at a time. Page faults, one
- * for each small page, would take most of the time of registering a million timers. Linux before 5.14
- * does not support this and takes the page faults. */
+/* Asks the kernel to populate the memory of the next slots, one huge page at a time. Page faults,
+ * one for each small page, would take most of the time of registering a million timers. Linux
+ * before 5.14 does not support this and takes the page faults. */
 static void populate_ahead(struct registry *timers, size_t n)
 {
 	uintptr_t next = (uintptr_t)&timers->array[timers->used];
@@ -244,7 +244,8 @@ void registry_woken(struct timer *timer, uint64_t due, uint64_t overruns)
 {
 	uint64_t periods, span;
 
-	/* Only a faulty daemon makes this sum overflow. The timer then gets the last possible due. */
+	/* Only a faulty daemon makes this sum overflow. The timer then gets the last possible due.
+	 */
 	if (__builtin_add_overflow(overruns, 1, &periods) ||
 		__builtin_mul_overflow(periods, timer->every, &span) ||
 		__builtin_add_overflow(due, span, &timer->due) || timer->due == PROTO_FOREVER)

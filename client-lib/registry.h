@@ -3,11 +3,11 @@
  * The handle's table of its timers. It has what the library needs to call the right handler, and to
  * register all timers again at a new daemon. It knows nothing of sockets.
  *
- * A timer occupies a slot of one growing array. Its public name, which is also its cookie on the wire,
- * consists of the slot and a generation. The name of a freed timer therefore never finds a new timer.
- * One list holds all timers that the daemon should hold, in the order of registration. The timers from
- * `unsent` to the end of the list are not sent yet. When the connection ends, `unsent` moves to the
- * beginning of the list, so equal dues keep their order.
+ * A timer occupies a slot of one growing array. Its public name, which is also its cookie on the
+ * wire, consists of the slot and a generation. The name of a freed timer therefore never finds a
+ * new timer. One list holds all timers that the daemon should hold, in the order of registration.
+ * The timers from `unsent` to the end of the list are not sent yet. When the connection ends,
+ * `unsent` moves to the beginning of the list, so equal dues keep their order.
  */
 #pragma once
 
@@ -96,8 +96,8 @@ struct timer *registry_at(struct registry *timers, uint32_t slot);
 /* Gives a timer a new due, slack, period and count. The wakes' numbers continue. */
 void registry_rearm(struct timer *timer, const struct proto_rearm *record);
 
-/* Queues an ENDED and abandoned timer again, under the same name. It is not abandoned any more. batch
- * may be NULL. */
+/* Queues an ENDED and abandoned timer again, under the same name. It is not abandoned any more.
+ * batch may be NULL. */
 void registry_revive(struct registry *timers, struct timer *timer, const struct proto_rearm *record,
 	struct batch *batch);
 
@@ -116,6 +116,6 @@ void registry_drop(struct registry *timers, struct timer *timer);
 /* The timer at `unsent` is in a packet now: makes it SENT. */
 void registry_sent(struct registry *timers);
 
-/* The connection has ended. Makes all timers of the list QUEUED again, and frees the abandoned ones.
- * O(n). */
+/* The connection has ended. Makes all timers of the list QUEUED again, and frees the abandoned
+ * ones. O(n). */
 void registry_requeue(struct registry *timers);

@@ -175,7 +175,8 @@ static void send_registrations(struct session *s)
 	s->connection.out_size = codec_end(&w, 0);
 }
 
-/* Writes a registration packet again. The timers of a sent request are still in sequence in the list. */
+/* Writes a registration packet again. The timers of a sent request are still in sequence in the
+ * list. */
 static void write_registrations(struct session *s, const struct request *request)
 {
 	struct timer *timer = registry_at(&s->timers, request->first);
@@ -262,9 +263,9 @@ int requests_resume(struct session *s, uint64_t serial)
 }
 
 /*
- * The first call if it may be sent now, otherwise NULL. All registrations that were queued before the
- * call must be sent, and a re-arming needs the timer's id. The call goes before all registrations
- * that were queued after it, so a waiting thread is not delayed by them.
+ * The first call if it may be sent now, otherwise NULL. All registrations that were queued before
+ * the call must be sent, and a re-arming needs the timer's id. The call goes before all
+ * registrations that were queued after it, so a waiting thread is not delayed by them.
  */
 static struct call *next_call(struct session *s)
 {
@@ -290,7 +291,8 @@ bool requests_ready(struct session *s)
 				(s->timers.unsent_count || next_call(s))));
 }
 
-/* Checks a call before it is sent, and fills in the id of a re-arming. Return: 0: send it; a negative
+/* Checks a call before it is sent, and fills in the id of a re-arming. Return: 0: send it; a
+ * negative
  * errno: the result of the call. */
 static int check_call(struct session *s, struct call *call)
 {
@@ -373,9 +375,9 @@ struct timer *requests_cancelled(struct session *s, const struct cancel_item *it
 	return holds && !dispatch_is_last_of(s, timer) ? timer : NULL;
 }
 
-/* The connection ended before a cancel request was answered. Timers of this handle count as cancelled,
- * because the daemon no longer holds them. The request is not repeated: at a new daemon the same id
- * can belong to another timer. */
+/* The connection ended before a cancel request was answered. Timers of this handle count as
+ * cancelled, because the daemon no longer holds them. The request is not repeated: at a new daemon
+ * the same id can belong to another timer. */
 static void cancels_lost(struct session *s, struct call *call)
 {
 	for (size_t i = 0; i < call->n; i++) {

@@ -2,10 +2,11 @@
 /*
  * Requests to the daemon: queued, in flight, answered.
  *
- * A registration has no object of its own: its timer is in the registry's list, from registry::unsent
- * on. There is no second copy, and an asynchronous registration allocates nothing here. Every other
- * request is a call: an object for one packet. It is allocated, because the answer may come after the
- * caller has stopped waiting. A packet is built when the socket can take it.
+ * A registration has no object of its own: its timer is in the registry's list, from
+ * registry::unsent on. There is no second copy, and an asynchronous registration allocates nothing
+ * here. Every other request is a call: an object for one packet. It is allocated, because the
+ * answer may come after the caller has stopped waiting. A packet is built when the socket can take
+ * it.
  *
  * A bounded number of packets is in flight. Each has an entry in the ring until it is answered. The
  * daemon answers in order, so an answer must be for the oldest entry. All later entries are still
@@ -30,21 +31,22 @@ void call_finish(struct call *call, int result);
 /* Queues a call. It is sent after all registrations that are queued now. */
 void requests_queue(struct session *s, struct call *call);
 
-/* Queues the asynchronous cancellation of a HELD timer. Consecutive ones share a packet. Return: 0 or
- * -ENOMEM. */
+/* Queues the asynchronous cancellation of a HELD timer. Consecutive ones share a packet. Return: 0
+ * or -ENOMEM. */
 int requests_queue_cancel(struct session *s, const struct timer *timer);
 
-/* The timer will get a new id. Makes queued re-armings without an id fail: they are for the former id. */
+/* The timer will get a new id. Makes queued re-armings without an id fail: they are for the former
+ * id. */
 void requests_forget_rearms(struct session *s, uint64_t timer);
 
-/* The caller stops waiting for a call. A call that is not sent is dropped, unless it cancels timers of
- * this handle. */
+/* The caller stops waiting for a call. A call that is not sent is dropped, unless it cancels timers
+ * of this handle. */
 void requests_abandon(struct session *s, struct call *call);
 
 /*
- * The timer of this handle that a cancel item names, by its name or only by its id. NULL if there is
- * none, if the timer has another id by now, or if the handler of its last event runs and may re-arm
- * it.
+ * The timer of this handle that a cancel item names, by its name or only by its id. NULL if there
+ * is none, if the timer has another id by now, or if the handler of its last event runs and may
+ * re-arm it.
  */
 struct timer *requests_cancelled(struct session *s, const struct cancel_item *item);
 
@@ -64,11 +66,12 @@ struct request *requests_find(struct requests *q, uint64_t serial, uint16_t opco
 void requests_done(struct requests *q);
 
 /*
- * Another daemon has adopted the session. It has applied all requests up to this serial. Repeats all
- * requests in flight, unchanged. Return: 0, or -EPROTO: the serial is not that of the last answer.
+ * Another daemon has adopted the session. It has applied all requests up to this serial. Repeats
+ * all requests in flight, unchanged. Return: 0, or -EPROTO: the serial is not that of the last
+ * answer.
  */
 int requests_resume(struct session *s, uint64_t serial);
 
-/* The connection has ended, and the daemon has dropped the session. Finishes the calls whose result is
- * known now, and queues all other requests again. */
+/* The connection has ended, and the daemon has dropped the session. Finishes the calls whose result
+ * is known now, and queues all other requests again. */
 void requests_lost(struct session *s);

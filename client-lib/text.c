@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Converts a status of the protocol to an errno, and an errno to a sentence. If a caller may need to
- * distinguish two failures, they have different errnos.
+ * Converts a status of the protocol to an errno, and an errno to a sentence. If a caller may need
+ * to distinguish two failures, they have different errnos.
  */
 #include <errno.h>
 #include <stddef.h>

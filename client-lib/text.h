@@ -14,7 +14,9 @@ int text_local(int error);
 /* Sets the sentence that toytimer_get_error() returns in this thread. Return: -EINVAL. */
 int text_invalid(const char *sentence);
 
-#define TEXT_COUNT	     "registration.count: more than one wake, without a period in registration.every"
+#define TEXT_COUNT                               \
+	"registration.count: more than one wake" \
+	", without a period in registration.every"
 #define TEXT_RESERVED	     "registration.reserved: not 0"
 #define TEXT_LABEL_LONG	     "label: longer than 24 bytes"
 #define TEXT_LABEL_PRINTABLE "label: not printable UTF-8"

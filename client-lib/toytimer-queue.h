@@ -2,37 +2,31 @@
 /*
  * libtoytimer, durable queues: timers that outlive their client, the daemons and the machine.
  *
- * A handle is one connection to timerqd. It puts timers into named queues, and consumes the wakes of
- * queues. What was put stays when the handle goes. If timerqd goes away and comes back, the handle
- * connects again, opens its queues and attaches its consumers again, without the caller's help. A
- * put whose answer was on its way is sent again and stored once.
+ * A handle is one connection to timerqd. It puts timers into named queues, and consumes the wakes
+ * of queues. What was put stays when the handle goes. If timerqd goes away and comes back, the
+ * handle connects again, opens its queues and attaches its consumers again, without the caller's
+ * help. A put whose answer was on its way is sent again and stored once.
  *
- * Errors, threads, fork(), signals, descriptors and the cancelling of threads: as toytimer.h says at
- * its top. Handlers run only inside toytimer_queue_process() and toytimer_queue_run().
+ * Errors, threads, fork(), signals, descriptors and the cancelling of threads: as toytimer.h says
+ * at its top. Handlers run only inside toytimer_queue_process() and toytimer_queue_run().
  *
- * A queue is named by 1 to 64 characters of A-Z a-z 0-9 . _ - and belongs to the caller's user. Root
- * names another user's queue USER/NAME. A handle may use 1,024 queues.
+ * A queue is named by 1 to 64 characters of A-Z a-z 0-9 . _ - and belongs to the caller's user.
+ * Root names another user's queue USER/NAME. A handle may use 1,024 queues.
  *
  * All spans and instants are microseconds. Instants on boottime and monotonic are those of the
  * queues' own clocks, which go on over a reboot, see timerqd(8): only spans are of use there.
  *
- * Errors, beside those of toytimer.h:
- *   -ENOSPC       the store is full: nothing was stored
- *   -EIO          the store has failed and takes nothing any more
- *   -EHOSTUNREACH the store cannot be reached
- *   -EINPROGRESS  it is not known whether it was stored
- *   -EDQUOT       the limit of timers of a user (--max-timers-per-user of timerqd)
- *   -ENOBUFS      the limit of bytes of a user (--max-bytes-per-user)
- *   -EMSGSIZE     the payload is longer than TOYTIMER_QUEUE_PAYLOAD_MAX
- *   -EALREADY     this handle consumes the queue already
- *   -ENOTCONN     this handle does not consume the queue
- *   -EACCES       another user's queue, or the user is one that may have no queues
- *   -ENOENT       no such timer, or no such wake with this consumer, or it is not parked
- *   -ECONNRESET   the connection broke, and it is not known whether the wake was acknowledged: it
- *                 comes again if not. One that was acknowledged here is then acknowledged again by
- *                 the library: nothing is to be done.
- *   -ECONNREFUSED timerqd cannot be reached
- * toytimer_queue_strerror() has a sentence for each.
+ * Errors, beside those of toytimer.h: -ENOSPC       the store is full: nothing was stored -EIO
+ * the store has failed and takes nothing any more -EHOSTUNREACH the store cannot be reached
+ * -EINPROGRESS  it is not known whether it was stored -EDQUOT       the limit of timers of a user
+ * (--max-timers-per-user of timerqd) -ENOBUFS      the limit of bytes of a user
+ * (--max-bytes-per-user) -EMSGSIZE     the payload is longer than TOYTIMER_QUEUE_PAYLOAD_MAX
+ * -EALREADY     this handle consumes the queue already -ENOTCONN     this handle does not consume
+ * the queue -EACCES       another user's queue, or the user is one that may have no queues -ENOENT
+ * no such timer, or no such wake with this consumer, or it is not parked -ECONNRESET   the
+ * connection broke, and it is not known whether the wake was acknowledged: it comes again if not.
+ * One that was acknowledged here is then acknowledged again by the library: nothing is to be done.
+ * -ECONNREFUSED timerqd cannot be reached toytimer_queue_strerror() has a sentence for each.
  */
 #ifndef TOYTIMER_QUEUE_H
 #define TOYTIMER_QUEUE_H
@@ -58,8 +52,8 @@ enum toytimer_queue_open_flag {
 
 /*
  * Connects to timerqd.
- *   path: of the socket; NULL: with TOYTIMER_QUEUE_USER the user's, else $TIMERD_QUEUE_SOCKET unless
- *     that is empty, else /run/timerd/queues. As in toytimer_open().
+ *   path: of the socket; NULL: with TOYTIMER_QUEUE_USER the user's, else $TIMERD_QUEUE_SOCKET
+ *     unless that is empty, else /run/timerd/queues. As in toytimer_open().
  *   flags: enum toytimer_queue_open_flag
  * The new handle has one reference. Blocks for at most 25 s, and only for a daemon that is there.
  * -ENXIO: TOYTIMER_QUEUE_USER, and XDG_RUNTIME_DIR is not set.
@@ -71,8 +65,8 @@ int toytimer_queue_open(toytimer_queue **ret, const char *path, unsigned int fla
 toytimer_queue *toytimer_queue_ref(toytimer_queue *q);
 toytimer_queue *toytimer_queue_unref(toytimer_queue *q);
 
-/* These are as their namesakes of toytimer.h. toytimer_queue_run() ends with 0 when the handle has no
- * consumer and no put whose handler is to be called. */
+/* These are as their namesakes of toytimer.h. toytimer_queue_run() ends with 0 when the handle has
+ * no consumer and no put whose handler is to be called. */
 int toytimer_queue_set_timeout(toytimer_queue *q, uint64_t timeout);
 int toytimer_queue_get_fd(toytimer_queue *q);
 int toytimer_queue_get_events(toytimer_queue *q);
@@ -129,8 +123,8 @@ int toytimer_queue_put(toytimer_queue *q, const char *queue, const toytimer_queu
 /*
  * Puts n, in as few packets as hold them.
  *   ret: n results; may be NULL
- * Returns how many were stored, or a negative errno if none was asked for. A refusal concerns its own
- * timer alone.
+ * Returns how many were stored, or a negative errno if none was asked for. A refusal concerns its
+ * own timer alone.
  */
 int toytimer_queue_put_many(toytimer_queue *q, const char *queue,
 	const toytimer_queue_timer *timers, size_t n, toytimer_queue_stored *ret);
@@ -140,11 +134,11 @@ typedef int (*toytimer_queue_put_handler)(
 	toytimer_queue *q, const toytimer_queue_stored *stored, void *userdata);
 
 /*
- * Queues a put and returns. It is sent with others by toytimer_queue_flush(), _process() or _run(), by
- * any blocking call, or when a packet is full.
+ * Queues a put and returns. It is sent with others by toytimer_queue_flush(), _process() or _run(),
+ * by any blocking call, or when a packet is full.
  *   handler: called once, when it is answered; NULL: nobody is told
- * The first use of a queue's name waits for timerqd. -EAGAIN: too much is queued already (64 packets
- * that are not sent): call toytimer_queue_process().
+ * The first use of a queue's name waits for timerqd. -EAGAIN: too much is queued already (64
+ * packets that are not sent): call toytimer_queue_process().
  */
 int toytimer_queue_put_async(toytimer_queue *q, const char *queue,
 	const toytimer_queue_timer *timer, toytimer_queue_put_handler handler, void *userdata);
@@ -152,13 +146,13 @@ int toytimer_queue_put_async(toytimer_queue *q, const char *queue,
 /* Sends what is queued, as far as the socket takes it. Returns 0. */
 int toytimer_queue_flush(toytimer_queue *q);
 
-/* Cancels a timer, by its key if `key` is not NULL, else by its id, and waits until that is stored. A
- * parked wake is dropped. -ENOENT: no such timer, or, if the connection broke meanwhile, it was
+/* Cancels a timer, by its key if `key` is not NULL, else by its id, and waits until that is stored.
+ * A parked wake is dropped. -ENOENT: no such timer, or, if the connection broke meanwhile, it was
  * cancelled by this very call. */
 int toytimer_queue_cancel(toytimer_queue *q, const char *queue, uint64_t id, const char *key);
 
-/* Gives a timer another due, slack, period and count (of flags, RELATIVE counts), and waits until that
- * is stored. Key, clock, label and payload stay. ret: may be NULL. */
+/* Gives a timer another due, slack, period and count (of flags, RELATIVE counts), and waits until
+ * that is stored. Key, clock, label and payload stay. ret: may be NULL. */
 int toytimer_queue_reschedule(toytimer_queue *q, const char *queue, uint64_t id, const char *key,
 	const toytimer_queue_timer *timer, toytimer_queue_stored *ret);
 
@@ -218,7 +212,8 @@ int toytimer_queue_ack(toytimer_queue *q, const toytimer_wake_ref *wake);
 int toytimer_queue_ack_many(
 	toytimer_queue *q, const toytimer_wake_ref *wakes, size_t n, int *ret_errors);
 
-/* The same without waiting: acknowledgements travel together, as toytimer_queue_put_async() says. */
+/* The same without waiting: acknowledgements travel together, as toytimer_queue_put_async() says.
+ */
 int toytimer_queue_ack_async(toytimer_queue *q, const toytimer_wake_ref *wake);
 
 /* Has a wake come again after `delay`, as a further attempt, and waits until that is stored. */

@@ -24,8 +24,8 @@
  *
  * fork(): a handle belongs to the process that opened it. In the child, toytimer_unref() frees the
  * child's copy; do not call it if the parent had other threads. Every other call returns -ECHILD in
- * the child, or 0 if it returns a number. That includes a call that ran a callback or slept when the
- * callback or a signal handler forked.
+ * the child, or 0 if it returns a number. That includes a call that ran a callback or slept when
+ * the callback or a signal handler forked.
  *
  * Signals: no function is async-signal-safe. Do not call one from a signal handler, and do not jump
  * out of one from a signal handler.
@@ -35,26 +35,19 @@
  * Cost: a call that waits for an answer takes one packet to the daemon and one back. Calls that
  * queue take no system call until a packet is full.
  *
- * Errors that several functions share:
- *   -EDQUOT       the limit of timers of a user (--max-timers-per-user)
- *   -ENOSPC       the limit of timers in all (--max-timers)
- *   -EUSERS       the limit of clients of a user (--max-clients-per-user)
- *   -ENFILE       the limit of clients in all (--max-clients)
- *   -EMFILE       out of file descriptors or memory, here or in the daemon
- *   -EPERM        the daemon does not hold CAP_WAKE_ALARM
- *   -EOPNOTSUPP   monotonic cannot wake the system
- *   -EACCES       only root may do that, or the daemon does not serve this user
- *   -ENOENT       no such timer: gone, never was, or not yours
- *   -EINVAL       an argument is out of its domain
- *   -ERANGE       the instant is past the end of the clock; timerfd_settime() would shorten a
- *                 relative due, this library refuses it
- *   -ECONNREFUSED timerd cannot be reached; with an open handle: not within its timeout
- *   -ETIMEDOUT    no answer within the handle's timeout
- *   -EPROTO       the daemon and this library do not understand each other
- *   -ENOMEM       out of memory
- *   -ECHILD       the handle belongs to the parent process
- *   -EBUSY        from within a callback: toytimer_process() and toytimer_run()
- *   -ENOSYS       the daemon is of an older version and does not know this call or flag
+ * Errors that several functions share: -EDQUOT       the limit of timers of a user
+ * (--max-timers-per-user) -ENOSPC       the limit of timers in all (--max-timers) -EUSERS       the
+ * limit of clients of a user (--max-clients-per-user) -ENFILE       the limit of clients in all
+ * (--max-clients) -EMFILE       out of file descriptors or memory, here or in the daemon -EPERM
+ * the daemon does not hold CAP_WAKE_ALARM -EOPNOTSUPP   monotonic cannot wake the system -EACCES
+ * only root may do that, or the daemon does not serve this user -ENOENT       no such timer: gone,
+ * never was, or not yours -EINVAL       an argument is out of its domain -ERANGE       the instant
+ * is past the end of the clock; timerfd_settime() would shorten a relative due, this library
+ * refuses it -ECONNREFUSED timerd cannot be reached; with an open handle: not within its timeout
+ * -ETIMEDOUT    no answer within the handle's timeout -EPROTO       the daemon and this library do
+ * not understand each other -ENOMEM       out of memory -ECHILD       the handle belongs to the
+ * parent process -EBUSY        from within a callback: toytimer_process() and toytimer_run()
+ * -ENOSYS       the daemon is of an older version and does not know this call or flag
  * toytimer_strerror() returns a sentence for each. toytimer_get_error() returns a sentence that
  * says which argument of the last call was invalid.
  *
@@ -87,8 +80,8 @@ enum toytimer_clock {
 enum toytimer_flag {
 	TOYTIMER_RELATIVE = 1 << 0,    /* due is a span from now */
 	TOYTIMER_WAKE_SYSTEM = 1 << 1, /* wake the machine from suspend; not for MONOTONIC */
-	/* Send an event each time that the wall clock is set; only for REALTIME. -ENOSYS: the daemon
-	 * is too old for it. */
+	/* Send an event each time that the wall clock is set; only for REALTIME. -ENOSYS: the
+	 * daemon is too old for it. */
 	TOYTIMER_TELL_CLOCK_SET = 1 << 2
 };
 
@@ -96,9 +89,9 @@ enum toytimer_event_type {
 	TOYTIMER_WOKEN = 1,
 	/* Another session of this user, or of root, cancelled the timer. The timer is gone. */
 	TOYTIMER_CANCELLED = 2,
-	/* The daemon refused to register or re-arm the timer: see `error`. The timer is gone if `last`
-	 * is set; otherwise it stays as it was. Only for asynchronous requests, and for timers that the
-	 * library registers again. */
+	/* The daemon refused to register or re-arm the timer: see `error`. The timer is gone if
+	 * `last` is set; otherwise it stays as it was. Only for asynchronous requests, and for
+	 * timers that the library registers again. */
 	TOYTIMER_REFUSED = 3,
 	TOYTIMER_CLOCK_SET = 4 /* the wall clock was set; the timer stays as it is */
 };
@@ -127,12 +120,13 @@ typedef struct toytimer_event {
  */
 typedef int (*toytimer_handler)(toytimer *t, const toytimer_event *event, void *userdata);
 
-/* Describes a timer. A timer whose due has passed wakes at once. Zero the struct first: members that
- * a later version adds then have their defaults. */
+/* Describes a timer. A timer whose due has passed wakes at once. Zero the struct first: members
+ * that a later version adds then have their defaults. */
 typedef struct toytimer_registration {
 	uint64_t due; /* the first instant on the clock; with RELATIVE the span until then */
 	uint64_t
-		slack; /* how much later than due the wake may come; saves wake-ups of the machine */
+		/* how much later than due the wake may come; saves wake-ups of the machine */
+		slack;
 	/* The period; 0: none. The dues are first + n * every. If several dues have passed when the
 	 * daemon sends a wake, that wake stands for all of them: see overruns. */
 	uint64_t every;
@@ -148,9 +142,10 @@ typedef struct toytimer_registration {
 
 /*
  * Opens a session with timerd.
- *   path: of the socket. NULL: $TIMERD_SOCKET, or /run/timerd/socket if that variable is empty or not
- *     set. A relative path is resolved against the current directory of this call, also for later
- *     reconnections. -EINVAL: the path is empty or, as an absolute path, longer than 107 bytes.
+ *   path: of the socket. NULL: $TIMERD_SOCKET, or /run/timerd/socket if that variable is empty or
+ *     not set. A relative path is resolved against the current directory of this call, also for
+ *     later reconnections. -EINVAL: the path is empty or, as an absolute path, longer than 107
+ *     bytes.
  * The new handle has one reference, which the caller owns. The call fails at once if the daemon is
  * absent or refuses another client. It waits up to 25 s for a slow daemon.
  */
@@ -169,13 +164,13 @@ toytimer *toytimer_ref(toytimer *t);
 toytimer *toytimer_unref(toytimer *t);
 
 /*
- * Sets how long a blocking call waits for the daemon's answer. A reconnection counts as part of that
- * time. The default is 25 s, like that of sd-bus. TOYTIMER_FOREVER: without end. Returns 0.
+ * Sets how long a blocking call waits for the daemon's answer. A reconnection counts as part of
+ * that time. The default is 25 s, like that of sd-bus. TOYTIMER_FOREVER: without end. Returns 0.
  *
- * After a call timed out: a timer that the call was to register does not stand. A timer that the call
- * cancelled has no more events; the library cancels it at the daemon as soon as it can. A re-arming
- * may or may not take place. The handle tries to reconnect as long as it lives, even if no call
- * waits.
+ * After a call timed out: a timer that the call was to register does not stand. A timer that the
+ * call cancelled has no more events; the library cancels it at the daemon as soon as it can. A
+ * re-arming may or may not take place. The handle tries to reconnect as long as it lives, even if
+ * no call waits.
  */
 int toytimer_set_timeout(toytimer *t, uint64_t timeout);
 
@@ -193,8 +188,8 @@ int toytimer_get_events(toytimer *t);
  * or if another thread runs a handler now; the handler's result if that is negative; or a negative
  * errno. Several threads may call it at the same time.
  *
- * Once 4096 events wait, the library merges a further wake of a timer into the timer's waiting wake,
- * and counts it in overruns.
+ * Once 4096 events wait, the library merges a further wake of a timer into the timer's waiting
+ * wake, and counts it in overruns.
  */
 int toytimer_process(toytimer *t);
 
@@ -233,8 +228,8 @@ int toytimer_register_many(toytimer *t, const toytimer_registration *r, size_t n
 	uint64_t *ret_timers, int *ret_errors);
 
 /* Queues a registration and returns. The library sends queued requests when a packet is full, in
- * toytimer_flush(), in toytimer_process() and in any blocking call. If the daemon refuses the timer,
- * its handler gets TOYTIMER_REFUSED. */
+ * toytimer_flush(), in toytimer_process() and in any blocking call. If the daemon refuses the
+ * timer, its handler gets TOYTIMER_REFUSED. */
 int toytimer_register_async(toytimer *t, const toytimer_registration *r, uint64_t *ret_timer);
 
 /* Sends queued requests until the socket is full. Does not wait for answers. Returns 0. */
@@ -243,29 +238,28 @@ int toytimer_flush(toytimer *t);
 /*
  * Cancels a timer of this handle, and waits for the daemon's answer. When it returns, no handler of
  * the timer starts any more. It does not wait for a handler that another thread runs now, see
- * toytimer_cancel_wait().
- * Returns 0 if the timer is cancelled. It also returns 0 if the timer's last event, of whatever type,
- * had arrived but was not processed: the library drops that event.
+ * toytimer_cancel_wait(). Returns 0 if the timer is cancelled. It also returns 0 if the timer's
+ * last event, of whatever type, had arrived but was not processed: the library drops that event.
  * -ENOENT: the library has called the handler of the last event (which may re-arm the timer), or
  * there is no such timer.
  */
 int toytimer_cancel(toytimer *t, uint64_t timer);
 
 /*
- * Cancels a timer like toytimer_cancel(), and then waits until no other thread runs a handler of the
- * timer. After it, the caller can free what the handler uses. If a handler calls it, it does not wait
- * for that handler. Do not call it with a lock that the handler takes: both wait for each other until
- * the handle's timeout.
- * Returns what toytimer_cancel() returns. -ETIMEDOUT: a handler may still run.
+ * Cancels a timer like toytimer_cancel(), and then waits until no other thread runs a handler of
+ * the timer. After it, the caller can free what the handler uses. If a handler calls it, it does
+ * not wait for that handler. Do not call it with a lock that the handler takes: both wait for each
+ * other until the handle's timeout. Returns what toytimer_cancel() returns. -ETIMEDOUT: a handler
+ * may still run.
  */
 int toytimer_cancel_wait(toytimer *t, uint64_t timer);
 
 /*
  * Cancels a timer without waiting for the daemon. When it returns 0, no handler of the timer starts
- * any more, and the timer's name is gone. No event follows, and the daemon cannot refuse the request.
- * The library sends the request like those of toytimer_register_async(). If the connection ends
- * first, the library does not register the timer again. Returns 0. -ENOENT like toytimer_cancel().
- * -ENOMEM: the timer stays as it was.
+ * any more, and the timer's name is gone. No event follows, and the daemon cannot refuse the
+ * request. The library sends the request like those of toytimer_register_async(). If the connection
+ * ends first, the library does not register the timer again. Returns 0. -ENOENT like
+ * toytimer_cancel(). -ENOMEM: the timer stays as it was.
  */
 int toytimer_cancel_async(toytimer *t, uint64_t timer);
 
@@ -273,18 +267,18 @@ int toytimer_cancel_async(toytimer *t, uint64_t timer);
  * Returns how many timers it cancelled. */
 int toytimer_cancel_many(toytimer *t, const uint64_t *timers, size_t n, int *ret_errors);
 
-/* Cancels a timer by its number at the daemon. The timer may belong to any session of this user; for
- * root, to any session of any user. */
+/* Cancels a timer by its number at the daemon. The timer may belong to any session of this user;
+ * for root, to any session of any user. */
 int toytimer_cancel_id(toytimer *t, uint64_t id);
 
 /*
  * Gives a timer a new due, slack, period and count, and waits for the answer. The timer keeps its
  * clock, label, handler, name and rank among equal dues. Of the flags, only RELATIVE has an effect.
- * If a wake had arrived before the call, its handler still runs; its due is an old one.
- * -ENOENT: the daemon had sent the timer's last wake, or there is no such timer.
- * While the handler of a timer's last event runs, the timer can be re-armed too, whatever the type of
- * the event. The library then registers it again: under the same name, with a new number at the
- * daemon, and last among equal dues.
+ * If a wake had arrived before the call, its handler still runs; its due is an old one. -ENOENT:
+ * the daemon had sent the timer's last wake, or there is no such timer. While the handler of a
+ * timer's last event runs, the timer can be re-armed too, whatever the type of the event. The
+ * library then registers it again: under the same name, with a new number at the daemon, and last
+ * among equal dues.
  */
 int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
 
@@ -294,19 +288,22 @@ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
  * reports it. The handler sees a failure that comes after the call returned 0:
  *   - The daemon sent the last wake before it read the request: the handler gets that wake, with
  *     `last` set, and may re-arm the timer.
- *   - The daemon refuses the new values: the handler gets TOYTIMER_REFUSED with the error and `last`
+ *   - The daemon refuses the new values: the handler gets TOYTIMER_REFUSED with the error and
+ *     `last`
  *     0. The timer stays as it was.
- *   - The timer had to be registered again (from its last handler, or after a reconnection), and the
- *     daemon refuses it: the handler gets TOYTIMER_REFUSED with `last` set. The timer is gone.
- * A timer whose registration is not answered yet can be re-armed too. Until the library has processed
- * the answer, toytimer_get_timer() returns the old due. Returns 0. -ENOENT: the timer's last wake has
- * arrived, or there is no such timer. -EINVAL, -ERANGE and -ENOMEM: the timer stays as it was.
+ *   - The timer had to be registered again (from its last handler, or after a reconnection), and
+ *     the daemon refuses it: the handler gets TOYTIMER_REFUSED with `last` set. The timer is gone.
+ * A timer whose registration is not answered yet can be re-armed too. Until the library has
+ * processed the answer, toytimer_get_timer() returns the old due. Returns 0. -ENOENT: the timer's
+ * last wake has arrived, or there is no such timer. -EINVAL, -ERANGE and -ENOMEM: the timer stays
+ * as it was.
  */
 int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registration *r);
 
 /*
  * Looks up a timer of this handle, in O(1) and without a request to the daemon.
- *   ret_id: its number at the daemon; 0: it is not registered, or not registered again. May be NULL.
+ *   ret_id: its number at the daemon; 0: it is not registered, or not registered again. May be
+ *     NULL.
  *   ret_due: its next due on its clock, or its last due if the last wake has arrived. May be NULL.
  * Returns 0 or -ENOENT.
  */
@@ -376,8 +373,8 @@ int toytimer_list_matching(toytimer *t, const toytimer_match *match,
 int toytimer_cancel_matching(toytimer *t, const toytimer_match *match, uint64_t *ret_cancelled);
 
 /*
- * The daemon's counters since its start. For root they cover all users. For another user, `next`, the
- * members from `clients` to `wakeups`, and the adopted ones cover only this user's clients and
+ * The daemon's counters since its start. For root they cover all users. For another user, `next`,
+ * the members from `clients` to `wakeups`, and the adopted ones cover only this user's clients and
  * timers.
  */
 typedef struct toytimer_status {
@@ -407,9 +404,9 @@ uint64_t toytimer_get_reconnects(toytimer *t);
  * and is never NULL. */
 const char *toytimer_strerror(int error);
 
-/* Returns a constant sentence about this thread's last call that returned -EINVAL. The sentence names
- * the argument or member. It has no newline and is never NULL. "" if there was no such call, or if
- * that call had a NULL handle. */
+/* Returns a constant sentence about this thread's last call that returned -EINVAL. The sentence
+ * names the argument or member. It has no newline and is never NULL. "" if there was no such call,
+ * or if that call had a NULL handle. */
 const char *toytimer_get_error(void);
 
 /* Returns the time of a clock in microseconds, rounded down; 0 if there is no such clock. */

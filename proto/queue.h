@@ -3,9 +3,9 @@
  * What timerqd and its clients say to each other: the durable half of the protocol.
  *
  * Header, byte order, units, serials and answers are those of proto.h. Two things are new. A packet
- * may end with an area of bytes, after its records: keys, payloads and names lie there, and a record
- * says where (an offset from the area's start, and a size). And a request names a queue by the
- * number that PROTO_QUEUE_OPEN gave it on this connection, so that a name is sent once.
+ * may end with an area of bytes, after its records: keys, payloads and names lie there, and a
+ * record says where (an offset from the area's start, and a size). And a request names a queue by
+ * the number that PROTO_QUEUE_OPEN gave it on this connection, so that a name is sent once.
  *
  * The codec checks all records of a packet against its area before anybody looks at one: every
  * offset + size lies within the area.
@@ -171,7 +171,8 @@ struct proto_queue_cancel {
 	uint8_t reserved[6];
 };
 
-/* Answers cancel, acknowledge, retry, revive, consume, detach and purge: a record each, in order. */
+/* Answers cancel, acknowledge, retry, revive, consume, detach and purge: a record each, in order.
+ */
 struct proto_queue_done {
 	uint64_t id; /* of the timer; purge: how many were removed; else 0 */
 	uint32_t status;
@@ -281,8 +282,8 @@ enum proto_queue_store_state {
 	PROTO_QUEUE_STORE_AWAY = 3,
 };
 
-/* PROTO_QUEUE_STATUS has no record; it is answered with one of these. The counts are since the start
- * of timerqd. */
+/* PROTO_QUEUE_STATUS has no record; it is answered with one of these. The counts are since the
+ * start of timerqd. */
 struct proto_queue_status_answer {
 	char version[PROTO_VERSION_TEXT_MAX];
 	uint64_t uptime;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of the queues' packets, and the functions that read it. It says for each opcode who may
- * send it, how wide its records are, how many there may be, and where a record points into the area.
+ * send it, how wide its records are, how many there may be, and where a record points into the
+ * area.
  */
 #include "queue_codec.h"
 

@@ -4,9 +4,9 @@
  * the area of bytes behind the records. Pure, as codec.h is.
  *
  * queue_codec_open() checks a packet as a whole, each record's place in the area included. After it
- * returned CODEC_OK, queue_codec_get() and queue_codec_bytes() stay within the packet. What a record
- * means by itself (a name, a key, a clock) is checked record by record, so that one bad record is
- * refused and its neighbours stand.
+ * returned CODEC_OK, queue_codec_get() and queue_codec_bytes() stay within the packet. What a
+ * record means by itself (a name, a key, a clock) is checked record by record, so that one bad
+ * record is refused and its neighbours stand.
  */
 #pragma once
 
@@ -20,8 +20,8 @@ struct queue_codec_packet {
 	size_t area_size;
 };
 
-/* Checks header, length, and that all records point into the area. O(records). ret: untouched unless
- * CODEC_OK is returned; points into the packet. */
+/* Checks header, length, and that all records point into the area. O(records). ret: untouched
+ * unless CODEC_OK is returned; points into the packet. */
 enum codec_fault queue_codec_open(
 	const void *packet, size_t size, enum codec_sender sender, struct queue_codec_packet *ret);
 
@@ -38,8 +38,9 @@ static inline const char *queue_codec_bytes(const struct queue_codec_packet *p, 
 /* "put", "queue wake" …; "unknown" where there is none. */
 const char *queue_codec_opcode_name(uint16_t opcode);
 
-/* A packet being written. The caller owns the buffer, QUEUE_CODEC_BUFFER bytes, aligned to 8. Records
- * are gathered in its first half and the area in its second half; queue_codec_end() joins them. */
+/* A packet being written. The caller owns the buffer, QUEUE_CODEC_BUFFER bytes, aligned to 8.
+ * Records are gathered in its first half and the area in its second half; queue_codec_end() joins
+ * them. */
 #define QUEUE_CODEC_BUFFER (2 * PROTO_PACKET_MAX)
 
 struct queue_codec_writer {
@@ -65,9 +66,9 @@ void queue_codec_put(struct queue_codec_writer *w, const void *record);
 size_t queue_codec_end(struct queue_codec_writer *w, uint64_t cursor);
 
 /*
- * What can be said of a record by itself: PROTO_OK, or the status that refuses it. Whether a relative
- * due passes the end of the clock is the daemon's to see. Instants and spans beyond INT64_MAX are out
- * of range, but for PROTO_FOREVER as slack or max_late.
+ * What can be said of a record by itself: PROTO_OK, or the status that refuses it. Whether a
+ * relative due passes the end of the clock is the daemon's to see. Instants and spans beyond
+ * INT64_MAX are out of range, but for PROTO_FOREVER as slack or max_late.
  */
 uint32_t queue_codec_check_put(
 	const struct queue_codec_packet *p, const struct proto_queue_put *put);

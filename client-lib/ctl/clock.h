@@ -2,9 +2,9 @@
 /*
  * Names of clocks, and arithmetic with instants.
  *
- * The clocks run at the same speed from different origins. So toytimerctl moves an instant to another
- * clock by its distance from now. The result is wrong after somebody sets the wall clock or suspends
- * the machine; timerd itself therefore never does this.
+ * The clocks run at the same speed from different origins. So toytimerctl moves an instant to
+ * another clock by its distance from now. The result is wrong after somebody sets the wall clock or
+ * suspends the machine; timerd itself therefore never does this.
  */
 #pragma once
 

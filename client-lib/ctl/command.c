@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See command.h. While COMMAND runs, toytimerctl polls a pidfd and the signals. So SIGTERM reaches a
- * running COMMAND; otherwise stopping toytimerctl would leave COMMAND behind.
+ * See command.h. While COMMAND runs, toytimerctl polls a pidfd and the signals. So SIGTERM reaches
+ * a running COMMAND; otherwise stopping toytimerctl would leave COMMAND behind.
  *
  * fork() and not posix_spawn(), which cannot make a child ignore a signal that the parent does not
  * ignore.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs COMMAND of `toytimerctl register` and `consume`, and handles SIGINT and SIGTERM. For wait.c and
- * queue_consume.c; main.c uses signals_die().
+ * Runs COMMAND of `toytimerctl register` and `consume`, and handles SIGINT and SIGTERM. For wait.c
+ * and queue_consume.c; main.c uses signals_die().
  */
 #pragma once
 
@@ -34,14 +34,15 @@ int signals_read(struct signals *s);
 
 void signals_close(struct signals *s);
 
-/* Ends this process with a signal, so that the parent sees which one. Returns only if the kernel does
- * not deliver the signal, as for process 1. */
+/* Ends this process with a signal, so that the parent sees which one. Returns only if the kernel
+ * does not deliver the signal, as for process 1. */
 void signals_die(int signal);
 
 /*
- * Runs argv and waits for its end. Looks for argv[0] in $PATH. COMMAND gets our standard descriptors
- * and the inherited signal state. If input is not -1, it replaces standard input. Passes SIGTERM on to COMMAND, but not SIGINT, since a terminal
- * sends SIGINT to both. The caller has blocked the signals.
+ * Runs argv and waits for its end. Looks for argv[0] in $PATH. COMMAND gets our standard
+ * descriptors and the inherited signal state. If input is not -1, it replaces standard input.
+ * Passes SIGTERM on to COMMAND, but not SIGINT, since a terminal sends SIGINT to both. The caller
+ * has blocked the signals.
  *
  * Returns the exit status of COMMAND, or 128 + n if signal n killed it. Prints an error and returns
  * 127 if COMMAND was not found, 126 if it could not be run.

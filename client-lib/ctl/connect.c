@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection to timerd: which socket, why a daemon cannot be reached, and whether the process ids of
- * timerd are ours.
+ * The connection to timerd: which socket, why a daemon cannot be reached, and whether the process
+ * ids of timerd are ours.
  *
  * The library returns one error for "cannot be reached". To give the user a reason, this file
  * connects once more itself and reads errno.

@@ -98,7 +98,8 @@ bool ctl_shares_pids(const struct ctl *ctl, uint32_t daemon_pid);
 /* The exit status for an error of the library. */
 int ctl_status_of(int error);
 
-/* Prints what went wrong with a word or a verb at timerqd. Returns the exit status for the error. */
+/* Prints what went wrong with a word or a verb at timerqd. Returns the exit status for the error.
+ */
 int ctl_queue_failed(const char *what, int error);
 
 /* Checks the name of a queue. Returns 0 or CTL_STOP. */
@@ -114,7 +115,8 @@ int ctl_parse_span(struct ctl *ctl, const char *option, const char *text, uint64
 /* Warns if $TZ names a time zone that does not exist. */
 void ctl_warn_of_unknown_zone(void);
 
-/* Prints the help of a verb; NULL: of toytimerctl. Returns 0, or -ENOENT if there is no such verb. */
+/* Prints the help of a verb; NULL: of toytimerctl. Returns 0, or -ENOENT if there is no such verb.
+ */
 int ctl_print_help(FILE *out, const char *verb);
 
 /* The verbs. argv[0] is the verb. Only main.c calls them. */

@@ -23,24 +23,27 @@ static const struct verb_help verbs[] = {
 		.verb = "register",
 		.usage = " [OPTION...] [WHEN] [-- COMMAND [ARG...]]",
 		.summary = "Wait until WHEN, then print a line or run COMMAND",
-		.options =
-			"     --every SPAN      repeat with this period; without WHEN, first after SPAN\n"
-			"     --count N         end after N wakes (default: 1; with --every: no end)\n"
-			"     --slack SPAN      allow a wake to be this much later\n"
-			"     --clock CLOCK     monotonic, boottime or realtime\n"
-			"     --wake-system     also wake the machine from suspend\n"
-			"     --label TEXT      a name that list shows\n"
-			"     --quiet           print nothing\n"
-			"     --json            print one JSON object a line\n"
-			"  for a durable timer, which a consumer gets:\n"
-			"     --queue NAME      store the timer in this queue at timerqd, and exit\n"
-			"     --key KEY         replace the timer that has this key\n"
-			"     --keep            with --key: keep the timer that has the key\n"
-			"     --payload TEXT    give this text to the consumer\n"
-			"     --payload-file FILE\n"
-			"                       give this file to the consumer; - is standard input\n"
-			"     --max-late SPAN   drop a wake that is later than this\n"
-			"     --max-attempts N  park a wake after N deliveries\n",
+		.options = "     --every SPAN      repeat with this period; without "
+			   "WHEN, first after SPAN\n"
+			   "     --count N         end after N wakes (default: 1; with "
+			   "--every: no end)\n"
+			   "     --slack SPAN      allow a wake to be this much later\n"
+			   "     --clock CLOCK     monotonic, boottime or realtime\n"
+			   "     --wake-system     also wake the machine from suspend\n"
+			   "     --label TEXT      a name that list shows\n"
+			   "     --quiet           print nothing\n"
+			   "     --json            print one JSON object a line\n"
+			   "  for a durable timer, which a consumer gets:\n"
+			   "     --queue NAME      store the timer in this queue at "
+			   "timerqd, and exit\n"
+			   "     --key KEY         replace the timer that has this key\n"
+			   "     --keep            with --key: keep the timer that has the key\n"
+			   "     --payload TEXT    give this text to the consumer\n"
+			   "     --payload-file FILE\n"
+			   "                       give this file to the consumer; - is "
+			   "standard input\n"
+			   "     --max-late SPAN   drop a wake that is later than this\n"
+			   "     --max-attempts N  park a wake after N deliveries\n",
 		.note = "WHEN is a span from now (5s, 1h 30min) or a time (18:00, tomorrow 9am,\n"
 			"2027-01-01 09:00).\n",
 	},
@@ -53,10 +56,13 @@ static const struct verb_help verbs[] = {
 			"     --all             show the timers of all users (root only)\n"
 			"     --json            print JSON\n"
 			"     --no-legend       print neither headings nor the number of timers\n"
-			"  -o COLUMN[,COLUMN]   show these columns: id, label, clock, due, left, slack,\n"
+			"  -o COLUMN[,COLUMN]   show these columns: id, label, "
+			"clock, due, left, slack,\n"
 			"                       every, count, fired, wake, uid, user, pid, comm\n"
-			"     --queue NAME      show the durable timers of this queue; columns: id, key,\n"
-			"                       due, left, every, state, attempt, fired, size, clock,\n"
+			"     --queue NAME      show the durable timers of this "
+			"queue; columns: id, key,\n"
+			"                       due, left, every, state, attempt, "
+			"fired, size, clock,\n"
 			"                       label\n"
 			"     --parked          with --queue: show only parked wakes\n",
 		.note = "",
@@ -68,7 +74,8 @@ static const struct verb_help verbs[] = {
 		.options =
 			"     --label TEXT      cancel your timers with this label\n"
 			"     --all             cancel all your timers\n"
-			"     --user USER       cancel the timers of a user (root only, except your own)\n"
+			"     --user USER       cancel the timers of a user (root "
+			"only, except your own)\n"
 			"     --queue NAME      cancel durable timers of this queue, by id or key\n"
 			"     --key KEY         a key, even if it is all digits\n"
 			"     --json            with --queue: print JSON\n",
@@ -88,9 +95,11 @@ static const struct verb_help verbs[] = {
 		.summary =
 			"Print the wakes of a queue, or run COMMAND for each, and acknowledge them",
 		.options =
-			"     --window N        take N wakes at a time (default: 100; with COMMAND: 1)\n"
+			"     --window N        take N wakes at a time (default: "
+			"100; with COMMAND: 1)\n"
 			"     --count N         end after N wakes\n"
-			"     --retry SPAN      after COMMAND failed, wait this long (default: 10s),\n"
+			"     --retry SPAN      after COMMAND failed, wait this long "
+			"(default: 10s),\n"
 			"                       doubled each time up to a day\n"
 			"     --max-attempts N  park a wake after N deliveries\n"
 			"     --ack-within SPAN give a wake to another consumer after this time\n"

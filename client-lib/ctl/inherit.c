@@ -9,8 +9,8 @@
 #include "inherit.h"
 
 /*
- * On an O_PATH descriptor read() and write() fail with EBADF, as on a closed one. "/" always exists;
- * /dev/null may not. O_CLOEXEC: for COMMAND the descriptor is closed again.
+ * On an O_PATH descriptor read() and write() fail with EBADF, as on a closed one. "/" always
+ * exists; /dev/null may not. O_CLOEXEC: for COMMAND the descriptor is closed again.
  */
 int inherit_fill_descriptors(void)
 {

@@ -13,8 +13,8 @@ struct inherited {
 };
 
 /*
- * Opens a placeholder for each closed standard descriptor. Otherwise the socket could get the number
- * of standard output, and output would go to timerd. Returns 0, or -1; then print nothing.
+ * Opens a placeholder for each closed standard descriptor. Otherwise the socket could get the
+ * number of standard output, and output would go to timerd. Returns 0, or -1; then print nothing.
  */
 int inherit_fill_descriptors(void);
 

@@ -106,9 +106,9 @@ static bool lacks_comm(const struct listing *listing)
 }
 
 /*
- * The sandbox of the system's unit hides other processes from timerd, which then lists no name. Adds
- * the names from our /proc, but only if the process ids are of our pid namespace: the id of a process
- * in a container is that of another process here. Returns 0 or -ENOMEM.
+ * The sandbox of the system's unit hides other processes from timerd, which then lists no name.
+ * Adds the names from our /proc, but only if the process ids are of our pid namespace: the id of a
+ * process in a container is that of another process here. Returns 0 or -ENOMEM.
  */
 static int listing_add_comms(
 	struct listing *listing, const struct ctl *ctl, const toytimer_status *status)
@@ -214,7 +214,8 @@ static int parse_columns(struct ctl *ctl, const char *names, struct table_column
 	return 0;
 }
 
-/* Returns 0 or CTL_STOP. The columns of a queue are others: queue_list_timers() parses their names. */
+/* Returns 0 or CTL_STOP. The columns of a queue are others: queue_list_timers() parses their names.
+ */
 static int check_options(struct ctl *ctl, struct list_options *options)
 {
 	if (options->queue && (options->all || options->label))

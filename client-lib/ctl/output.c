@@ -78,7 +78,8 @@ static size_t output_utf8(const char *p, uint32_t *ret_code)
 	return length;
 }
 
-/* Control characters, line and paragraph separators, and marks that change the direction of text. */
+/* Control characters, line and paragraph separators, and marks that change the direction of text.
+ */
 static bool output_is_control(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x2028 && code <= 0x202e) ||

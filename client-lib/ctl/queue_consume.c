@@ -3,8 +3,8 @@
  * toytimerctl consume: prints the wakes of a queue, or runs COMMAND for each.
  *
  * A line is written before its wake is acknowledged, so that a reader that dies gets it again. With
- * COMMAND its exit status decides. At the end the queue is left with a word: what was not handled goes
- * back without an attempt counted.
+ * COMMAND its exit status decides. At the end the queue is left with a word: what was not handled
+ * goes back without an attempt counted.
  */
 #include <errno.h>
 #include <poll.h>

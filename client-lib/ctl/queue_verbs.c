@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl cancel --queue, retry and purge. All words are read before one is sent, so that a slip of
- * the finger changes nothing.
+ * toytimerctl cancel --queue, retry and purge. All words are read before one is sent, so that a
+ * slip of the finger changes nothing.
  */
 #include <ctype.h>
 #include <errno.h>

@@ -7,7 +7,8 @@
 
 #include "ctl.h"
 
-/* A timer of a queue, as it is named on a command line: by its key, or if that is NULL by its id. */
+/* A timer of a queue, as it is named on a command line: by its key, or if that is NULL by its id.
+ */
 struct queue_word {
 	const char *text, *key;
 	uint64_t id;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl register: parses the command line into a registration. wait.c does the rest; for a durable
- * timer, queue_put.c.
+ * toytimerctl register: parses the command line into a registration. wait.c does the rest; for a
+ * durable timer, queue_put.c.
  *
  * WHEN is all words before "--", so that `register tomorrow 09:00` needs no quotes. The first "--"
  * ends WHEN; everything after it belongs to COMMAND. Without WHEN, the first wake comes one period
@@ -220,7 +220,8 @@ static int parse_option(struct ctl *ctl, struct arguments *a, int c)
 }
 
 /* Sets the due `remaining` microseconds from now, on any clock. A positive one becomes a span, so
- * that the time until timerd gets the request does not make it late. The clocks of timerqd have other
+ * that the time until timerd gets the request does not make it late. The clocks of timerqd have
+ * other
  * zeroes: a durable timer whose due has passed is due at once. */
 static void set_remaining(toytimer_registration *r, int64_t remaining, bool durable)
 {
@@ -295,7 +296,8 @@ static int check_combinations(struct ctl *ctl, const struct arguments *a)
 			ctl, "--count %u: needs a period; say one, such as --every 5min", r->count);
 	if ((r->flags & TOYTIMER_WAKE_SYSTEM) && r->clock == TOYTIMER_MONOTONIC)
 		return ctl_usage(ctl,
-			"--wake-system: cannot be used with --clock monotonic; use boottime or realtime");
+			"--wake-system: cannot be used with --clock monotonic; use "
+			"boottime or realtime");
 	return 0;
 }
 

@@ -5,11 +5,11 @@
  *
  * The rule: all periods that pass during a run of COMMAND cause one more run.
  *
- * The difficulty: timerd sends the next wake of a periodic timer after the client reads the previous
- * wake. When a run ends, a wake from the start of that run may be in the socket, with old figures.
- * Therefore:
- *  - When a run ends late, runs_overdue() returns the latest due that has passed. The caller re-arms
- *    the timer to that due, and timerd counts overruns from there.
+ * The difficulty: timerd sends the next wake of a periodic timer after the client reads the
+ * previous wake. When a run ends, a wake from the start of that run may be in the socket, with old
+ * figures. Therefore:
+ *  - When a run ends late, runs_overdue() returns the latest due that has passed. The caller
+ *    re-arms the timer to that due, and timerd counts overruns from there.
  *  - runs_take() drops or shortens a wake for periods that had a run, and adds the periods that no
  *    wake counted.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See table.h. One table has timers of all clocks. To make their dues comparable, DUE shows what the
- * wall clock will show at the due, whatever the clock of the timer.
+ * See table.h. One table has timers of all clocks. To make their dues comparable, DUE shows what
+ * the wall clock will show at the due, whatever the clock of the timer.
  */
 #include <errno.h>
 #include <libsmartcols.h>
@@ -304,7 +304,8 @@ static void table_remove_column(struct table_columns *columns, enum column colum
 	columns->n = kept;
 }
 
-/* Steps 1 and 2 of table_print(). terminal: its width; 0: no limit. May change columns and format. */
+/* Steps 1 and 2 of table_print(). terminal: its width; 0: no limit. May change columns and format.
+ */
 static struct table_widths table_fit(const toytimer_listed *timers, size_t n,
 	struct table_columns *columns, struct table_format *format, size_t terminal)
 {

@@ -25,9 +25,9 @@ struct table_columns {
 void table_default_columns(struct table_columns *ret, bool with_user);
 
 /*
- * Parses names of columns, separated by commas, in upper or lower case.
- *   ret_word, ret_length: the name that is no column, inside names; set on failure only
- * Returns 0, -EINVAL for an unknown name, or -E2BIG for too many names. ret is untouched on failure.
+ * Parses names of columns, separated by commas, in upper or lower case. ret_word, ret_length: the
+ * name that is no column, inside names; set on failure only Returns 0, -EINVAL for an unknown name,
+ * or -E2BIG for too many names. ret is untouched on failure.
  */
 int table_parse_columns(
 	const char *names, struct table_columns *ret, const char **ret_word, size_t *ret_length);

@@ -146,8 +146,8 @@ static uint64_t timer_now(const struct waiter *w)
 	return toytimer_now(w->request->registration.clock);
 }
 
-/* Re-arms the timer after COMMAND took longer than a period, so that the periods that passed make one
- * run. If that fails, runs_take() still drops the wakes of periods that had a run. */
+/* Re-arms the timer after COMMAND took longer than a period, so that the periods that passed make
+ * one run. If that fails, runs_take() still drops the wakes of periods that had a run. */
 static void catch_up(struct waiter *w)
 {
 	toytimer_registration r = w->request->registration;
@@ -227,8 +227,8 @@ static int handle_event(struct waiter *w)
 	return WAITING;
 }
 
-/* Reports once that the connection is lost, and the new id after a reconnection. Returns the timeout
- * for poll(), in milliseconds; -1: none. */
+/* Reports once that the connection is lost, and the new id after a reconnection. Returns the
+ * timeout for poll(), in milliseconds; -1: none. */
 static int report_connection(struct waiter *w)
 {
 	uint64_t id = 0, now = toytimer_now(TOYTIMER_MONOTONIC);
@@ -266,8 +266,8 @@ static int wait_for_event(struct waiter *w)
 	return WAITING;
 }
 
-/* Handles events until there is a status. Reads signals after each event, since a timer with a short
- * period may always have a next event. */
+/* Handles events until there is a status. Reads signals after each event, since a timer with a
+ * short period may always have a next event. */
 static int wait_loop(struct ctl *ctl, struct waiter *w)
 {
 	int status = WAITING;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The second half of `toytimerctl register`, after its command line is parsed: register, wait, and at
- * each wake print a line or run COMMAND. For register.c only.
+ * The second half of `toytimerctl register`, after its command line is parsed: register, wait, and
+ * at each wake print a line or run COMMAND. For register.c only.
  */
 #pragma once
 
@@ -17,6 +17,6 @@ struct wait_request {
 	char **command; /* NULL-terminated, or NULL */
 };
 
-/* Returns the exit status, after an error line if it is a failure of toytimerctl. Sets ctl->signal if
- * a signal ended the wait. */
+/* Returns the exit status, after an error line if it is a failure of toytimerctl. Sets ctl->signal
+ * if a signal ended the wait. */
 int wait_for_wakes(struct ctl *ctl, const struct wait_request *request);

@@ -6,8 +6,8 @@
 
 #include "when_text.h"
 
-/* A local date and time of day. Fields other than the month may be out of range: day 32 of January is
- * February 1. The year is never negative. */
+/* A local date and time of day. Fields other than the month may be out of range: day 32 of January
+ * is February 1. The year is never negative. */
 struct when_civil {
 	int64_t year;
 	int64_t month; /* 1 to 12 */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The parsed parts of a timestamp: day, weekday, time of day, zone. Each part is optional.
- * when_date.c, when_time.c and when_word.c parse the parts, and when_timestamp.c computes the instant.
- * For the when_*.c files only.
+ * when_date.c, when_time.c and when_word.c parse the parts, and when_timestamp.c computes the
+ * instant. For the when_*.c files only.
  */
 #pragma once
 
@@ -40,8 +40,8 @@ struct when_fields {
 };
 
 /* Each of these parses one part at the start of the text, which does not start with a blank.
- * Return: 1, and text starts after the part; 0 if the text does not start with such a part; -EINVAL,
- * and the error is set. */
+ * Return: 1, and text starts after the part; 0 if the text does not start with such a part;
+ * -EINVAL, and the error is set. */
 
 /* A time of day: "18:00:30.5", "5pm", "noon". */
 int when_time_read(struct when_text *text, struct when_fields *fields);
@@ -55,8 +55,8 @@ int when_date_read(struct when_text *text, struct when_fields *fields);
 /* A word for a day: "tomorrow", "friday". Refuses ambiguous words with an error. */
 int when_word_read(struct when_text *text, struct when_fields *fields);
 
-/* Parses a number of 1 to digits_max digits, after optional blanks. Return: false if there is no such
- * number from low to high; text then starts at the wrong number, for the error. */
+/* Parses a number of 1 to digits_max digits, after optional blanks. Return: false if there is no
+ * such number from low to high; text then starts at the wrong number, for the error. */
 static inline bool when_number_read(
 	struct when_text *text, size_t digits_max, int64_t low, int64_t high, int64_t *ret)
 {

@@ -115,8 +115,8 @@ int when_unit_read(struct when_text word, uint64_t *ret_us)
 	return -EINVAL;
 }
 
-/* The value of the digits after the decimal point. Each digit is rounded down to microseconds, as in
- * systemd, so that 64 bits suffice. */
+/* The value of the digits after the decimal point. Each digit is rounded down to microseconds, as
+ * in systemd, so that 64 bits suffice. */
 static uint64_t fraction_us(struct when_text digits, uint64_t unit)
 {
 	uint64_t us = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A part of the text that is parsed, for the when_*.c files only. The parsers look at the caller's text
- * in place. So no word has a maximum length, and an error can point to its word.
+ * A part of the text that is parsed, for the when_*.c files only. The parsers look at the caller's
+ * text in place. So no word has a maximum length, and an error can point to its word.
  *
  * Keywords are ASCII and compare the same in every locale: in Turkish, tolower("FRIDAY") is not
  * "friday". So no when_*.c file calls a function that depends on the locale.
@@ -126,8 +126,8 @@ static inline struct when_text when_text_first_word(struct when_text text)
 	return (struct when_text){text.at, at};
 }
 
-/* The word at this position; at a blank the next word, at the end the last word. The text does not end
- * with a blank. */
+/* The word at this position; at a blank the next word, at the end the last word. The text does not
+ * end with a blank. */
 static inline struct when_text when_text_word_at(struct when_text text, const char *at)
 {
 	const char *start, *end;
@@ -143,8 +143,8 @@ static inline struct when_text when_text_word_at(struct when_text text, const ch
 	return (struct when_text){start, end};
 }
 
-/* Removes this word and the blanks after it from the start of the text. Returns false if the text does
- * not start with it. */
+/* Removes this word and the blanks after it from the start of the text. Returns false if the text
+ * does not start with it. */
 static inline bool when_text_take_word(struct when_text *text, const char *word)
 {
 	struct when_text first = when_text_first_word(*text);
@@ -156,8 +156,8 @@ static inline bool when_text_take_word(struct when_text *text, const char *word)
 	return true;
 }
 
-/* Removes this word and the blanks before it from the end of the text. Returns false if the text does
- * not end with it, or if it is the only word. */
+/* Removes this word and the blanks before it from the end of the text. Returns false if the text
+ * does not end with it, or if it is the only word. */
 static inline bool when_text_take_last_word(struct when_text *text, const char *word)
 {
 	struct when_text last = when_text_word_at(*text, text->end);

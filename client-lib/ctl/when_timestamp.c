@@ -2,8 +2,9 @@
 /*
  * Parses dates and times of day; see when_timestamp.h.
  *
- * First it parses all parts of the text, in any order, each at most once. Then it enters the time zone,
- * which decides what "today" is, and computes the instant. So an invalid text never changes $TZ.
+ * First it parses all parts of the text, in any order, each at most once. Then it enters the time
+ * zone, which decides what "today" is, and computes the instant. So an invalid text never changes
+ * $TZ.
  */
 #include "when_timestamp.h"
 
@@ -29,7 +30,8 @@ static int error_unknown(const struct when_fields *fields, struct when_text word
 {
 	if (when_is_digit(*word.at))
 		return when_error_set(fields->error, word, -ENOENT,
-			"is neither a time of day nor a date; say for example 9:00, 9am or 2027-01-31");
+			"is neither a time of day nor a date; say for example 9:00, "
+			"9am or 2027-01-31");
 	return when_error_set(fields->error, word, -ENOENT,
 		"is not understood; say for example 5min, 18:00, tomorrow 9am or 2027-01-31");
 }

@@ -2,13 +2,14 @@
 /*
  * Time zones; see when_zone.h.
  *
- * To find the instant of a local time, the code iterates: assume an offset, compute the instant, look
- * up the offset at that instant, and repeat until the offset stays the same.
+ * To find the instant of a local time, the code iterates: assume an offset, compute the instant,
+ * look up the offset at that instant, and repeat until the offset stays the same.
  *
- * For a skipped local time there is no such instant, and the iteration alternates between an instant
- * before the gap and one after it. The later one is the result. It has the offset from before the gap,
- * so the local time moves forward by the gap. This works without knowing what "summer time" is:
- * Europe/Dublin marks winter time as the exception, and some zones have skipped a whole day.
+ * For a skipped local time there is no such instant, and the iteration alternates between an
+ * instant before the gap and one after it. The later one is the result. It has the offset from
+ * before the gap, so the local time moves forward by the gap. This works without knowing what
+ * "summer time" is: Europe/Dublin marks winter time as the exception, and some zones have skipped a
+ * whole day.
  *
  * mktime() iterates as well, but starts at its last result, so its result depends on earlier calls.
  */
@@ -32,12 +33,14 @@ _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 /* Two iterations suffice if the offset changes once nearby. The limit ends an alternation. */
 #define ITERATIONS_MAX 8
 
-/* find_abbreviation() looks once a week, so it may miss an abbreviation in use for less than that. */
+/* find_abbreviation() looks once a week, so it may miss an abbreviation in use for less than that.
+ */
 #define SEARCH_STEP_S (7 * 86400)
 #define SEARCH_NOW_S  (54 * SEARCH_STEP_S)
 #define SEARCH_DATE_S (8 * 366 * 86400)
 
-/* The C library looks for zones here unless $TZDIR is set: glibc in the first folder, musl in all. */
+/* The C library looks for zones here unless $TZDIR is set: glibc in the first folder, musl in all.
+ */
 static const char *const zone_folders[] = {
 	"/usr/share/zoneinfo",
 	"/share/zoneinfo",
@@ -66,8 +69,8 @@ bool when_zone_has_database(void)
 	return false;
 }
 
-/* Whether the name has only letters, digits, "-_+" and single slashes inside. Without dots it cannot
- * leave the folder of zones. */
+/* Whether the name has only letters, digits, "-_+" and single slashes inside. Without dots it
+ * cannot leave the folder of zones. */
 static bool zone_name_is_clean(struct when_text name)
 {
 	char previous = '/';
@@ -99,8 +102,8 @@ static bool zone_file_is_valid(const char *path)
 	return valid;
 }
 
-/* Finds the full path of a zone's file. $TZ gets this path, so that the C library loads the same file
- * that was checked here. */
+/* Finds the full path of a zone's file. $TZ gets this path, so that the C library loads the same
+ * file that was checked here. */
 static bool find_zone_file(struct when_text name, char path[static PATH_MAX])
 {
 	char joined[PATH_MAX];
@@ -169,8 +172,8 @@ bool when_local_zone_is_known(void)
 		is_zone_rule(text) || tz_file_exists(tz);
 }
 
-/* Finds the use of this abbreviation in the zone of the process that is nearest to the instant near_s,
- * up to `away` seconds away, and returns its offset. */
+/* Finds the use of this abbreviation in the zone of the process that is nearest to the instant
+ * near_s, up to `away` seconds away, and returns its offset. */
 static bool find_abbreviation(
 	struct when_text word, int64_t near_s, int64_t away, bool caseless, int64_t *ret_offset_s)
 {
@@ -339,8 +342,8 @@ int64_t when_zone_instant(const struct when_zone *zone, const struct when_civil 
 		return wanted - offset_s;
 	if (when_text_done(&zone->abbreviation))
 		return instant_by_iteration(wanted);
-	/* "CEST" is also valid in winter. The offset of an abbreviation may change over the years, so
-	 * use the nearest one; by default the one at now. */
+	/* "CEST" is also valid in winter. The offset of an abbreviation may change over the years,
+	 * so use the nearest one; by default the one at now. */
 	find_abbreviation(zone->abbreviation, wanted - offset_s, SEARCH_DATE_S, true, &offset_s);
 	return wanted - offset_s;
 }

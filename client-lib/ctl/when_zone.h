@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time zones, for the when_*.c files only: which zone a word means, and the instant of a local time in
- * it. The C library knows the rules of the zones. This module adds zones by name for one call, and a
- * conversion whose result does not depend on earlier calls.
+ * Time zones, for the when_*.c files only: which zone a word means, and the instant of a local time
+ * in it. The C library knows the rules of the zones. This module adds zones by name for one call,
+ * and a conversion whose result does not depend on earlier calls.
  */
 #pragma once
 
@@ -23,9 +23,9 @@ struct when_zone when_zone_local(void);
 
 /*
  * Enters the zone that the word names: UTC, an offset (+01:00, +0100, +01), a zone of the IANA
- * database, or an abbreviation that the local zone uses within a year of the instant now_s, in seconds
- * since the epoch. It may set $TZ.
- * @ret_zone: set on 1 only. It refers to the text of the word until when_zone_leave().
+ * database, or an abbreviation that the local zone uses within a year of the instant now_s, in
+ * seconds since the epoch. It may set $TZ. @ret_zone: set on 1 only. It refers to the text of the
+ * word until when_zone_leave().
  * Return: 1; 0 if the word is no zone; -ENOMEM.
  */
 int when_zone_enter(struct when_text word, int64_t now_s, struct when_zone *ret_zone);
@@ -36,13 +36,13 @@ void when_zone_leave(struct when_zone *zone);
 /* Whether the folder of zones exists. A small system may not have it. */
 bool when_zone_has_database(void);
 
-/* The local time at an instant, in seconds since the epoch. The year must fit an int, which holds for
- * every uint64_t of microseconds. */
+/* The local time at an instant, in seconds since the epoch. The year must fit an int, which holds
+ * for every uint64_t of microseconds. */
 struct when_civil when_zone_civil(const struct when_zone *zone, int64_t s);
 
 /*
- * The instant of a local time, in seconds since the epoch; negative before it. A local time that the
- * clocks skip moves forward by the gap. A local time that occurs twice means the later one east of
- * Greenwich and the earlier one west of it.
+ * The instant of a local time, in seconds since the epoch; negative before it. A local time that
+ * the clocks skip moves forward by the gap. A local time that occurs twice means the later one east
+ * of Greenwich and the earlier one west of it.
  */
 int64_t when_zone_instant(const struct when_zone *zone, const struct when_civil *civil);

@@ -14,8 +14,8 @@
 
 #define ESCAPED 4 /* "\xff" */
 
-/* Returns the length of the first character in bytes, sets *ret_width to its columns. The text is not
- * empty. */
+/* Returns the length of the first character in bytes, sets *ret_width to its columns. The text is
+ * not empty. */
 static size_t first_character(const char *text, mbstate_t *state, size_t *ret_width)
 {
 	wchar_t c;

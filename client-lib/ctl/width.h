@@ -11,8 +11,8 @@
 /* How many columns the text needs. */
 size_t width_of(const char *text);
 
-/* Cuts the text in place to at most `width` columns. The cut text ends with an ellipsis: "…", or "~"
- * in a locale without "…". The text needs WIDTH_ELLIPSIS_MAX bytes of space after its 0. */
+/* Cuts the text in place to at most `width` columns. The cut text ends with an ellipsis: "…", or
+ * "~" in a locale without "…". The text needs WIDTH_ELLIPSIS_MAX bytes of space after its 0. */
 #define WIDTH_ELLIPSIS_MAX 4
 void width_truncate(char *text, size_t width);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A dead-man switch: while this program lives, it puts off an alarm that is a second away. Once it is
- * killed, whoever consumes the queue "alarms" is woken. */
+/* A dead-man switch: while this program lives, it puts off an alarm that is a second away. Once it
+ * is killed, whoever consumes the queue "alarms" is woken. */
 #include <stdio.h>
 #include <toytimer-queue.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Durable queues in somebody else's loop, here sd-event's: see sd-event.c. It puts three timers without
- * waiting, consumes them, and ends with the last. The first argument may name a socket.
+ * Durable queues in somebody else's loop, here sd-event's: see sd-event.c. It puts three timers
+ * without waiting, consumes them, and ends with the last. The first argument may name a socket.
  */
 #include <stdio.h>
 #include <sys/epoll.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker: it consumes the queue "mail" and acknowledges each wake that it has dealt with. One that
- * fails comes again a second later. It ends when it got "stop". The first argument may name a socket.
+ * A worker: it consumes the queue "mail" and acknowledges each wake that it has dealt with. One
+ * that fails comes again a second later. It ends when it got "stop". The first argument may name a
+ * socket.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How to use libtoytimer in an existing event loop, here that of sd-event. The handle's descriptor is
- * one event source of the loop. It stays the same when the daemon restarts. The first argument may
- * name a socket.
+ * How to use libtoytimer in an existing event loop, here that of sd-event. The handle's descriptor
+ * is one event source of the loop. It stays the same when the daemon restarts. The first argument
+ * may name a socket.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,8 +20,8 @@ static int woken(toytimer *t, const toytimer_event *event, void *userdata)
 	return event->last ? sd_event_exit(userdata, 0) : 0;
 }
 
-/* Processes all events, so that the descriptor is not readable until there are more. An error ends the
- * loop explicitly: if this function returned it, sd-event would only disable the source. */
+/* Processes all events, so that the descriptor is not readable until there are more. An error ends
+ * the loop explicitly: if this function returned it, sd-event would only disable the source. */
 static int ready(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	int r;

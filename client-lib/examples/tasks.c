@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A toy event loop for tasks. A task does a little work, asks for its next wake and returns. One loop
- * sleeps for all tasks and runs each task that is woken. Threads start the tasks: each thread has a
- * reference to the handle. If two tasks ask for the same instant, they run in the order in which they
- * asked.
+ * A toy event loop for tasks. A task does a little work, asks for its next wake and returns. One
+ * loop sleeps for all tasks and runs each task that is woken. Threads start the tasks: each thread
+ * has a reference to the handle. If two tasks ask for the same instant, they run in the order in
+ * which they asked.
  *
  * The first argument may name a socket.
  */

@@ -4,8 +4,8 @@
  *
  * A turn reads the clocks, hands packets to the broker, and has it serve. The broker's answers and
  * wakes go to sockets that never block: an answer that finds no room is kept until its client has
- * read, and while one is kept nothing more is read from that client; a wake that finds no room stays
- * in the broker.
+ * read, and while one is kept nothing more is read from that client; a wake that finds no room
+ * stays in the broker.
  */
 #pragma once
 

@@ -4,13 +4,13 @@
  * store's thread (store_sqlite.c) is its only caller.
  *
  * A new timer's row is appended: ids grow, and the table of timers is ordered by id. What would be
- * spread over the whole file, the order by due and the look-up by key, are two indexes of small rows
- * that are derived from the timers. An index has two parts. New entries go into a temporary table in
- * memory (`recent_due`, `recent_keys`); from there they are merged into the table on disk (`due`,
- * `keys`) in the order of the index, a slice at a time, so that one page takes many entries at once.
- * `indexed` in `meta` says up to which id the tables on disk are complete: after a start the recent
- * part is read again from the rows behind it. So a put writes at one place of the file, and a crash
- * costs nothing.
+ * spread over the whole file, the order by due and the look-up by key, are two indexes of small
+ * rows that are derived from the timers. An index has two parts. New entries go into a temporary
+ * table in memory (`recent_due`, `recent_keys`); from there they are merged into the table on disk
+ * (`due`, `keys`) in the order of the index, a slice at a time, so that one page takes many entries
+ * at once. `indexed` in `meta` says up to which id the tables on disk are complete: after a start
+ * the recent part is read again from the rows behind it. So a put writes at one place of the file,
+ * and a crash costs nothing.
  *
  * Every function here returns an SQLite result code (SQLITE_OK: 0), unless it says otherwise.
  */
@@ -28,8 +28,8 @@ struct sqlite_tuning {
 	/* Entries in a recent part from which on it is merged, and in a slice of that. */
 	uint32_t recent_max, merge_slice;
 	/* Frames in the log: from the first number on it is copied into the file when nobody waits,
-	 * from the second on in any case. A long log lets one page take many changes; a short one lets
-	 * a start be fast. */
+	 * from the second on in any case. A long log lets one page take many changes; a short one
+	 * lets a start be fast. */
 	uint32_t log_idle, log_max;
 	/* All pages of a file up to this size are checked at a start. */
 	uint32_t check_pages;
@@ -200,10 +200,10 @@ int sqlite_purge(struct sqlite *q, uint32_t queue, bool parked, size_t n, uint64
 /* sqlite_recover.c */
 
 /*
- * Goes on after a write or a sync has failed. What the kernel's cache says about the files is not to
- * be believed then, and nothing may be added to them. So the cache is dropped, and what was answered
- * as stored is read from the disk, checked, written to a new file and synced, which takes the place
- * of the old one. No sync is tried again.
+ * Goes on after a write or a sync has failed. What the kernel's cache says about the files is not
+ * to be believed then, and nothing may be added to them. So the cache is dropped, and what was
+ * answered as stored is read from the disk, checked, written to a new file and synced, which takes
+ * the place of the old one. No sync is tried again.
  *
  * What was answered is the file with the first log_frames frames of its log. The transaction that
  * failed is not part of it. A crash on the way loses nothing: see the implementation.

@@ -177,8 +177,8 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 		c->status = PROTO_E_NO_SUCH_TIMER;
 		return r == SQLITE_DONE ? SQLITE_OK : r;
 	}
-	/* A revived wake is over once it is acknowledged: another number could be one that its timer
-	 * has had. */
+	/* A revived wake is over once it is acknowledged: another number could be one that its
+	 * timer has had. */
 	if (was.id != was.timer) {
 		sqlite_use(q, SQL_FIND);
 		c->status = PROTO_E_NO_SUCH_TIMER;
@@ -196,7 +196,8 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 	now.ready = now.due;
 	now.slack = c->timer.slack;
 	now.every = c->timer.every;
-	/* The wake before may be with a consumer: what that says of it must not be meant for this one. */
+	/* The wake before may be with a consumer: what that says of it must not be meant for this
+	 * one. */
 	now.number++;
 	/* A new count counts from now on. */
 	now.count = c->timer.count;

@@ -4,8 +4,8 @@
  *
  * The file is looked at before SQLite opens it, because a file that is refused stays as it was, log
  * included. One connection, locked exclusively: two connections are where SQLite's log had a bug
- * (before 3.51.3), and an exclusive lock keeps the log's index in memory. Each setting that a promise
- * rests on is read back after it is set.
+ * (before 3.51.3), and an exclusive lock keeps the log's index in memory. Each setting that a
+ * promise rests on is read back after it is set.
  */
 #include "sqlite.h"
 

@@ -42,8 +42,8 @@ static int change_due(struct sqlite *q, enum sqlite_statement statement,
 	return r;
 }
 
-/* Whether a new entry goes to memory. While a merge is under way, an entry that the round has to leave
- * on disk goes there at once: the round may have passed its place. */
+/* Whether a new entry goes to memory. While a merge is under way, an entry that the round has to
+ * leave on disk goes there at once: the round may have passed its place. */
 static bool goes_to_memory(const struct sqlite_merge *m, uint64_t indexed, uint64_t id)
 {
 	return id > (m->under_way ? m->newest : indexed);

@@ -371,7 +371,8 @@ static int note_frame(struct frame_reader *r, const struct log *log, uint32_t pa
 {
 	struct sqlite_log_map *map = r->map;
 
-	/* As many as there are frames are enough at first: a page is looked for below its number. */
+	/* As many as there are frames are enough at first: a page is looked for below its number.
+	 */
 	if (page > map->pages) {
 		size_t pages = (size_t)page + map->pages / 2 + 1024;
 		uint32_t *frames = realloc(map->frames, pages * sizeof(*frames));

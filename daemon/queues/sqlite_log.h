@@ -6,8 +6,8 @@
  * last crash. It is right where a crash tore the last transaction. It is wrong where a committed
  * transaction in the middle was damaged later: what follows it was answered as stored, and would
  * vanish without a word. timerqd syncs each transaction before it writes the next one, so a crash
- * leaves frames of one transaction behind the end. Frames of the current log (by their salts) behind
- * a second commit mark there mean damage.
+ * leaves frames of one transaction behind the end. Frames of the current log (by their salts)
+ * behind a second commit mark there mean damage.
  *
  * The format is that of https://www.sqlite.org/fileformat2.html, section 4.
  */
@@ -23,8 +23,8 @@ struct sqlite_log_report {
 
 /*
  * Reads the file's header and its log through the VFS, and syncs the log: what a killed process
- * wrote last may be in the kernel's cache alone, and will be taken for stored. Writes nothing. Cost:
- * the log is read once.
+ * wrote last may be in the kernel's cache alone, and will be taken for stored. Writes nothing.
+ * Cost: the log is read once.
  *   vfs: NULL: SQLite's own.
  * Return: 0, with what was found; -EBUSY: another process has the file open; or another negative
  * errno: it cannot be read or synced. A file that is not there is no fault.

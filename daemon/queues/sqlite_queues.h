@@ -2,8 +2,8 @@
 /*
  * The queues that the store knows, and what each queue and each user holds.
  *
- * All of it is in memory, so that a limit and a listing cost no read of the file. The store's thread
- * changes the counts, with each transaction. Other threads read them: the lock guards that.
+ * All of it is in memory, so that a limit and a listing cost no read of the file. The store's
+ * thread changes the counts, with each transaction. Other threads read them: the lock guards that.
  */
 #pragma once
 

@@ -145,8 +145,8 @@ static int open_old(struct copy *c, const struct sqlite *q)
 	return sqlite_log_map(c->log, q->log_frames, &c->map);
 }
 
-/* Takes the transaction that failed off the log: it was answered so, and a start before this recovery
- * succeeds is not to find it. Where that fails, too, it may be found. */
+/* Takes the transaction that failed off the log: it was answered so, and a start before this
+ * recovery succeeds is not to find it. Where that fails, too, it may be found. */
 static void cut_log(struct copy *c, const struct sqlite *q)
 {
 	sqlite3_file *log = c->log;

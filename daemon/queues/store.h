@@ -12,14 +12,14 @@
  *
  * A row is a wake to come: (queue, id, number). `due` is the instant for which the wake is; `ready`
  * is the instant from which it may be delivered, which a retry moves. The rows of a queue on one
- * clock are a lane. A lane is delivered in the order of (ready, id). Delivery itself changes nothing
- * in the store.
+ * clock are a lane. A lane is delivered in the order of (ready, id). Delivery itself changes
+ * nothing in the store.
  *
  * Results are handed out in the order in which they took effect: a read sees the changes of exactly
  * those commits whose done() was called before it is answered.
  *
- * Instants are microseconds of the timer's clock as timerqd counts it: see clocks.h. They are at most
- * INT64_MAX, which SQL can hold; PROTO_FOREVER stands for "none".
+ * Instants are microseconds of the timer's clock as timerqd counts it: see clocks.h. They are at
+ * most INT64_MAX, which SQL can hold; PROTO_FOREVER stands for "none".
  *
  * Not thread-safe: one thread owns a store. An implementation may keep a thread behind it.
  */
@@ -131,10 +131,11 @@ struct store_commit {
 
 struct store;
 
-/* Answers to reads, called by process(). What they point to is valid during the call. error: 0, or a
- * negative errno, and n is 0 then. */
+/* Answers to reads, called by process(). What they point to is valid during the call. error: 0, or
+ * a negative errno, and n is 0 then. */
 struct store_reader {
-	/* load: rows in order. next: ready of the lane's first row behind them; PROTO_FOREVER: none.
+	/* load: rows in order. next: ready of the lane's first row behind them; PROTO_FOREVER:
+	 * none.
 	 * list: more says whether to go on. */
 	void (*rows)(struct store_reader *r, const struct store_timer *rows, size_t n,
 		uint64_t next, bool more, int error);
@@ -181,8 +182,8 @@ struct store_ops {
 	/* The puts of a token that the store still knows, the oldest first. */
 	int (*find_puts)(struct store *s, const uint8_t *token, struct store_reader *r);
 
-	/* Rows of a lane behind (ready, id), ready by `until`, with keys and payloads: at most n, and
-	 * fewer where they would be over 4 MB. */
+	/* Rows of a lane behind (ready, id), ready by `until`, with keys and payloads: at most n,
+	 * and fewer where they would be over 4 MB. */
 	int (*load)(struct store *s, uint32_t queue, unsigned int clock, uint64_t ready,
 		uint64_t id, uint64_t until, size_t n, struct store_reader *r);
 

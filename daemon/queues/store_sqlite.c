@@ -76,8 +76,8 @@ static struct job *pop(struct jobs *jobs)
 	return job;
 }
 
-/* Whether the last failed write, to the log or the file, exceeded a quota. SQLite tells of a disk that
- * is full only, and keeps no errno of a failed commit. */
+/* Whether the last failed write, to the log or the file, exceeded a quota. SQLite tells of a disk
+ * that is full only, and keeps no errno of a failed commit. */
 static bool exceeds_quota(sqlite3 *db)
 {
 	sqlite3_file *log = NULL;
@@ -132,7 +132,8 @@ static void fail(struct store_sqlite *s, const char *why)
 	set_state(s, STORE_FAILED, why);
 }
 
-/* Notes what an attempt to write, or to read, says about the store. Return: 0, or a negative errno. */
+/* Notes what an attempt to write, or to read, says about the store. Return: 0, or a negative errno.
+ */
 static int note(struct store_sqlite *s, int result, bool wrote)
 {
 	int error = result ? errno_of(s, result) : 0;

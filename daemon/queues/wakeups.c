@@ -126,7 +126,8 @@ static int set_one(struct wakeups *w, unsigned int i)
 		e = toytimer_rearm_async(w->t, w->timers[i], &r);
 	else
 		e = toytimer_register_async(w->t, &r, &w->timers[i]);
-	/* Its last wake has arrived: timer_event() handles the wake, and the next flush comes after. */
+	/* Its last wake has arrived: timer_event() handles the wake, and the next flush comes
+	 * after. */
 	if (e == -ENOENT)
 		return 0;
 	if (e < 0)

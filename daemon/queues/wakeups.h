@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timerqd's own wake-ups: volatile timers at timerd, one for each clock, and one more for each clock
- * that can wake the machine. timerd sleeps for timerqd as for everybody else.
+ * timerqd's own wake-ups: volatile timers at timerd, one for each clock, and one more for each
+ * clock that can wake the machine. timerd sleeps for timerqd as for everybody else.
  *
- * A timerd that is not there is waited for, and said once. What is due meanwhile is delivered as soon
- * as it is back: libtoytimer registers again by itself, and a wake of the past comes at once.
+ * A timerd that is not there is waited for, and said once. What is due meanwhile is delivered as
+ * soon as it is back: libtoytimer registers again by itself, and a wake of the past comes at once.
  */
 #pragma once
 

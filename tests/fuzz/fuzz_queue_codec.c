@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes into the codec of the queues' packets, as either side reads them: the first byte's lowest
- * bit says who sent the rest. What is accepted is read whole, with all that its records point to, and
- * written again; the same bytes must come out.
+ * Any bytes into the codec of the queues' packets, as either side reads them: the first byte's
+ * lowest bit says who sent the rest. What is accepted is read whole, with all that its records
+ * point to, and written again; the same bytes must come out.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A timerd and a timerqd for a test, in a folder of their own. As daemon.h: whatever goes wrong in here
- * fails the cmocka test that called it.
+ * A timerd and a timerqd for a test, in a folder of their own. As daemon.h: whatever goes wrong in
+ * here fails the cmocka test that called it.
  *
- *	struct test_queues d = {0};
+ * 	struct test_queues d = {0};
  *
- *	queues_start(&d, "--max-timers-per-user", "10", NULL);
- *	... toytimer_queue_open(&q, d.socket, 0) ...
- *	queues_kill(&d);		timerqd alone; what is stored stays
- *	queues_start(&d, NULL);
- *	queues_clean(&d);
+ * 	queues_start(&d, "--max-timers-per-user", "10", NULL);
+ * 	... toytimer_queue_open(&q, d.socket, 0) ...
+ * 	queues_kill(&d);		timerqd alone; what is stored stays
+ * 	queues_start(&d, NULL);
+ * 	queues_clean(&d);
  */
 #pragma once
 

@@ -361,8 +361,8 @@ static void test_put_once(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* The consumer is attached again. A wake that the application has is not handed out again, and can be
- * acknowledged once it is there; one that was acknowledged in between is acknowledged again. */
+/* The consumer is attached again. A wake that the application has is not handed out again, and can
+ * be acknowledged once it is there; one that was acknowledged in between is acknowledged again. */
 static void test_redelivery(void **state)
 {
 	toytimer_queue *q = open_queue();
@@ -389,7 +389,8 @@ static void test_redelivery(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* What a consumer had goes to the next: uncounted if it detached, the oldest counted if it did not. */
+/* What a consumer had goes to the next: uncounted if it detached, the oldest counted if it did not.
+ */
 static void test_detach_and_leave(void **state)
 {
 	toytimer_queue *q = open_queue(), *other = open_queue();

@@ -2,8 +2,8 @@
 /*
  * test_queue_kills [KILLS [SEED]]   (200)
  *
- * Fifty clients put, cancel, consume, crash and connect again, while timerd, timerqd or both are killed
- * at random. What clients were answered is in a ledger that they share:
+ * Fifty clients put, cancel, consume, crash and connect again, while timerd, timerqd or both are
+ * killed at random. What clients were answered is in a ledger that they share:
  *  - Every timer that was answered as stored is acknowledged, parked, cancelled or still there.
  *  - What was answered as acknowledged never comes again.
  *  - A wake comes again only after timerqd or a consumer was killed.

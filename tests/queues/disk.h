@@ -3,8 +3,8 @@
  * A disk in memory, as a VFS of SQLite: it knows what was synced and what was not, and what may be
  * left of it when the power fails at any moment.
  *
- * A file's content is safe as of its last sync. What was written since may be there after a crash or
- * not, each sector by itself. A name that is made, removed or renamed is safe once its folder is
+ * A file's content is safe as of its last sync. What was written since may be there after a crash
+ * or not, each sector by itself. A name that is made, removed or renamed is safe once its folder is
  * synced.
  */
 #pragma once

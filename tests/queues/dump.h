@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a store holds, as one number, and whether its indexes and counts agree with its rows. It reads
- * the tables by itself, so that it is no friend of the code under test.
+ * What a store holds, as one number, and whether its indexes and counts agree with its rows. It
+ * reads the tables by itself, so that it is no friend of the code under test.
  */
 #pragma once
 

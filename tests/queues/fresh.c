@@ -155,7 +155,8 @@ const char *fresh_check(
 	pid_t pid;
 
 	if (!*folder) {
-		/* In memory, where there is such a place: a real disk's syncs prove nothing here. */
+		/* In memory, where there is such a place: a real disk's syncs prove nothing here.
+		 */
 		const char *place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 
 		snprintf(folder, sizeof(folder), "%s/timerqd-XXXXXX", place);

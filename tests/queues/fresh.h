@@ -19,8 +19,8 @@ static inline void fresh_add(struct fresh_sum *s, uint64_t id, uint64_t due, uin
 	s->sum += (value ^ value >> 29) * (size * 2 + 1);
 }
 
-/* Starts timerqd over the image's files, and compares what it lists with what they hold. Return: what
- * is wrong; NULL: nothing. */
+/* Starts timerqd over the image's files, and compares what it lists with what they hold. Return:
+ * what is wrong; NULL: nothing. */
 const char *fresh_check(
 	const char *timerqd, const struct disk *image, const struct fresh_sum *expected);
 /* Removes the folder that it used. */

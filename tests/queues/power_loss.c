@@ -4,13 +4,14 @@
  *
  * The run is one of transactions, merges, checkpoints, stops, kills and recoveries, on a disk in
  * memory (disk.h). After each change of the disk the power fails: once with all that was written so
- * far (each prefix), and some more times with what a disk may leave of what was not synced. Each image
- * is opened, and holds what was answered, and the transaction under way as a whole or not at all.
+ * far (each prefix), and some more times with what a disk may leave of what was not synced. Each
+ * image is opened, and holds what was answered, and the transaction under way as a whole or not at
+ * all.
  *
- *	power_loss [--points N] [--seed N] [--swallow KIND] [--timerqd PATH]
+ * 	power_loss [--points N] [--seed N] [--swallow KIND] [--timerqd PATH]
  *
- * --points: stop after so many images. --swallow: syncs of that kind do nothing; exit 1 is right then.
- * --timerqd: every hundredth image is opened by that program, too.
+ * --points: stop after so many images. --swallow: syncs of that kind do nothing; exit 1 is right
+ * then. --timerqd: every hundredth image is opened by that program, too.
  */
 #include <errno.h>
 #include <getopt.h>

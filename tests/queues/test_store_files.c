@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that are not the store's, or not whole: each is refused by one line that says which file and
- * what to do, and every file stays byte for byte as it was. And a disk that is really full.
+ * Files that are not the store's, or not whole: each is refused by one line that says which file
+ * and what to do, and every file stays byte for byte as it was. And a disk that is really full.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -52,7 +52,8 @@ void world_end(struct world *w);
 /* The broker dies, n pieces of what the store was to do are done, and a new broker begins. */
 void world_restart(struct world *w, size_t n);
 
-/* Connects and says hello; opens queues q1 to q4 if `opens`. The store has to answer before it may put. */
+/* Connects and says hello; opens queues q1 to q4 if `opens`. The store has to answer before it may
+ * put. */
 struct world_client *world_connect(struct world *w, uint32_t uid, const uint8_t *token, bool opens);
 void world_disconnect(struct world *w, struct world_client *c);
 
@@ -80,6 +81,6 @@ void world_pass(struct world *w, uint64_t span); /* on all clocks; without servi
 /* Forgets that a client has a wake. Return: whether it had. */
 bool world_forget(struct world_client *c, uint64_t timer, uint32_t number);
 
-/* What must be so whenever the broker is at rest: see broker_world.c. idle: broker_serve() has returned
- * false since the last event. */
+/* What must be so whenever the broker is at rest: see broker_world.c. idle: broker_serve() has
+ * returned false since the last event. */
 void world_check(struct world *w, bool idle);

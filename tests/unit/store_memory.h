@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A store in memory behind store_ops, for tests of the broker. Work waits in one list, in order;
- * process() does all of it, store_memory_step() the first piece. A crash does some of what waits and
- * answers nothing: what was committed stays, as on a disk.
+ * process() does all of it, store_memory_step() the first piece. A crash does some of what waits
+ * and answers nothing: what was committed stays, as on a disk.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the broker promises, one scene each: puts that are sent again, a store that is full, attempts,
- * lateness, hanging and blocked consumers, users against one another, and bad packets.
+ * What the broker promises, one scene each: puts that are sent again, a store that is full,
+ * attempts, lateness, hanging and blocked consumers, users against one another, and bad packets.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -152,7 +152,8 @@ static void test_put_again(void **state)
 	assert_int_equal(c->status, PROTO_E_SEQUENCE);
 }
 
-/* Puts that are under way when the connection breaks: the new one waits for what becomes of them. */
+/* Puts that are under way when the connection breaks: the new one waits for what becomes of them.
+ */
 static void test_put_under_way(void **state)
 {
 	struct world_client *c = world_connect(&w, 1000, token, true);
@@ -268,8 +269,8 @@ static void test_window(void **state)
 	assert_int_equal(c->status, PROTO_Q_ATTACHED);
 }
 
-/* No space: puts are refused at once, acknowledgements wait in the window, and are stored without the
- * puts as soon as that goes. */
+/* No space: puts are refused at once, acknowledgements wait in the window, and are stored without
+ * the puts as soon as that goes. */
 static void test_full(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -533,7 +534,8 @@ static void test_overruns(void **state)
 	assert_int_equal(w.store.count, 0);
 }
 
-/* A rescheduled timer's wake has a number of its own; what is said of the one before harms nothing. */
+/* A rescheduled timer's wake has a number of its own; what is said of the one before harms nothing.
+ */
 static void test_reschedule(void **state)
 {
 	struct world_client *c = connect_one(1000);

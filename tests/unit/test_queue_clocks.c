@@ -299,7 +299,8 @@ static void test_extremes(void **state)
 
 /* True time and the kernel's, by chance: boottime and monotonic never go backwards within a boot,
  * boottime is never ahead of true elapsed time, and is exact while the wall clock has always been
- * right. A wall clock that patience believes may be wrong by anything, so there is no end of it here. */
+ * right. A wall clock that patience believes may be wrong by anything, so there is no end of it
+ * here. */
 static void test_history(void **state)
 {
 	struct dice dice = dice_new("test_queue_clocks", 16);

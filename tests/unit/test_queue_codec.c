@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec of the queues' packets against their golden packets, against every harm that a length can
- * do to them, against each byte that a peer could change, and at the edges of what a record may say.
+ * The codec of the queues' packets against their golden packets, against every harm that a length
+ * can do to them, against each byte that a peer could change, and at the edges of what a record may
+ * say.
  */
 #include <setjmp.h>
 #include <stdarg.h>

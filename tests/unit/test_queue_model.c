@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker over a million steps of chance: several clients of two users that put, cancel, reschedule,
- * consume, acknowledge, retry, revive, purge, hang and go; clocks that are set and held; a store that
- * fails; and the broker's death at any step. After each step the whole state is compared with the store
- * (world_check()), and each wake with what its row says.
+ * The broker over a million steps of chance: several clients of two users that put, cancel,
+ * reschedule, consume, acknowledge, retry, revive, purge, hang and go; clocks that are set and
+ * held; a store that fails; and the broker's death at any step. After each step the whole state is
+ * compared with the store (world_check()), and each wake with what its row says.
  */
 #include <setjmp.h>
 #include <stdarg.h>

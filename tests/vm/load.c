@@ -3,17 +3,18 @@
  * A load on timerqd for a machine that loses its power: it says on its standard output, the serial
  * console, what it finds stored, what it is about to do, and what was answered.
  *
- *	load RUN BIG		RUN numbers the boots; BIG: payloads of up to 16 KB, else up to 256 bytes
+ * 	load RUN BIG		RUN numbers the boots; BIG: payloads of up to 16 KB, else of up to
+ *				256 bytes
  *
- *	found NAME SIZE		a timer that is stored, at the start
- *	found-all		no more
- *	put FIRST COUNT		about to put RUN.FIRST and the COUNT - 1 after it
- *	stored NAME SIZE	answered as stored
- *	cancel NAME, cancelled NAME
- *	replace NAME SIZE	about to put a timer with the key of another
- *	woken NAME SIZE		a wake came; it is about to be acknowledged
- *	acked NAME		answered as acknowledged
- *	bad WHAT		something that never may be
+ * 	found NAME SIZE		a timer that is stored, at the start
+ * 	found-all		no more
+ * 	put FIRST COUNT		about to put RUN.FIRST and the COUNT - 1 after it
+ * 	stored NAME SIZE	answered as stored
+ * 	cancel NAME, cancelled NAME
+ * 	replace NAME SIZE	about to put a timer with the key of another
+ * 	woken NAME SIZE		a wake came; it is about to be acknowledged
+ * 	acked NAME		answered as acknowledged
+ * 	bad WHAT		something that never may be
  *
  * A timer's name is its label, and for every second one its key. Nothing is done before the line
  * that announces it has left the serial port.

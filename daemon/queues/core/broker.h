@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker: who gets which wake. Pure: it reads no clock, holds no descriptor, and meets the world
- * in two places only, the store (store.h) and an outlet for packets. So the same code runs in
+ * The broker: who gets which wake. Pure: it reads no clock, holds no descriptor, and meets the
+ * world in two places only, the store (store.h) and an outlet for packets. So the same code runs in
  * timerqd, against a model, and under a simulation that kills it at any step.
  *
  * The shell's turn:
  *
- *	now = clocks; for each client that can be read and that broker_reads(): broker_handle();
- *	store->process() if its descriptor is readable;
- *	while (broker_serve(b, now)) ; // bounded work each
- *	sleep until broker_next() of each clock, a client, or the store
+ * 	now = clocks; for each client that can be read and that broker_reads(): broker_handle();
+ * 	store->process() if its descriptor is readable;
+ * 	while (broker_serve(b, now)) ; // bounded work each
+ * 	sleep until broker_next() of each clock, a client, or the store
  *
  * What is in memory: queues with consumers, and for each of their lanes (queue, clock) the first
  * rows of the store. A wake is loaded before it is due, so that it waits for no disk then. It is
@@ -55,7 +55,8 @@ struct broker_limits {
 
 /* Where packets go. */
 struct broker_outlet {
-	/* Return: 0; -EAGAIN: the client has to read first, then broker_writable(); another negative
+	/* Return: 0; -EAGAIN: the client has to read first, then broker_writable(); another
+	 * negative
 	 * errno: it has gone, and the shell will disconnect it. */
 	int (*send)(void *userdata, uint32_t client, const void *packet, size_t size);
 	/* A packet came back from the store, or room became free: the client may be read from. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections: hello, whose turn it is, the queues that a client has opened, the puts that it sent over
- * an earlier connection, and how much each may have waiting.
+ * Connections: hello, whose turn it is, the queues that a client has opened, the puts that it sent
+ * over an earlier connection, and how much each may have waiting.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -200,9 +200,9 @@ static bool answer_known(struct broker *b, struct client *client, const struct p
 	return true;
 }
 
-/* A connection's serials grow. One that an earlier connection sent and that the store knows is answered
- * as it was then; one that the store does not know was not stored, unless it is older than what the
- * store remembers. */
+/* A connection's serials grow. One that an earlier connection sent and that the store knows is
+ * answered as it was then; one that the store does not know was not stored, unless it is older than
+ * what the store remembers. */
 bool client_takes_put(struct broker *b, struct client *client, const struct proto_header *h)
 {
 	if (!client->has_token || !h->cursor)

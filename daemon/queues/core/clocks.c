@@ -37,8 +37,8 @@ static void believe(struct clocks *c, const struct clocks_reading *kernel)
 	c->believed = true;
 }
 
-/* This boot went on from a pair, and the wall clock is still not believed. What was stored since then
- * is that pair with the time since the boot added: see clocks_store(). */
+/* This boot went on from a pair, and the wall clock is still not believed. What was stored since
+ * then is that pair with the time since the boot added: see clocks_store(). */
 static void restore_pair(struct clocks *c)
 {
 	uint64_t start = plus(0, c->offset[PROTO_CLOCK_BOOTTIME]);

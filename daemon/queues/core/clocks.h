@@ -2,15 +2,15 @@
 /*
  * The clocks of durable timers, carried over reboots. Pure: the shell reads the kernel's clocks.
  *
- *   realtime   the wall clock, as the kernel says.
- *   boottime   elapsed time: within a boot the kernel's; at a boot it goes on by the difference of
- *              realtime to what was stored, never by a negative one.
- *   monotonic  running time: the kernel's, with what was stored at the start of this boot added.
+ *   realtime   the wall clock, as the kernel says. boottime   elapsed time: within a boot the
+ *     kernel's; at a boot it goes on by the difference of realtime to what was stored, never by a
+ *     negative one. monotonic  running time: the kernel's, with what was stored at the start of
+ *     this boot added.
  *
- * A wall clock that is behind the last stored instant is not believed: the machine's clock was lost.
- * Then realtime and boottime timers are held until it has passed that instant, or is synchronised,
- * or patience has run out. boottime itself stands still at what was stored, plus what has elapsed
- * since the boot, until then.
+ * A wall clock that is behind the last stored instant is not believed: the machine's clock was
+ * lost. Then realtime and boottime timers are held until it has passed that instant, or is
+ * synchronised, or patience has run out. boottime itself stands still at what was stored, plus what
+ * has elapsed since the boot, until then.
  */
 #pragma once
 

@@ -2,10 +2,10 @@
 /*
  * Changes gathered into transactions. What arrives while one is synced is the next one.
  *
- * Where the store has no space, what would need some is refused by name; what gives some back (wakes'
- * ends, cancels) waits, and is tried each second in a transaction of its own, since a put in it would
- * have it fail. Where the store has failed otherwise, what was said of wakes waits, and everything
- * else is refused: nothing is answered as stored.
+ * Where the store has no space, what would need some is refused by name; what gives some back
+ * (wakes' ends, cancels) waits, and is tried each second in a transaction of its own, since a put
+ * in it would have it fail. Where the store has failed otherwise, what was said of wakes waits, and
+ * everything else is refused: nothing is answered as stored.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,8 +15,8 @@
 /* Changes of one transaction: a few milliseconds of work, so that the next one is not far. */
 #define CHANGES_MAX 16384
 
-/* The clocks are stored with each commit; if there is none, so often, and once the wall clock was set
- * by more than this. Nobody is woken for it. Microseconds. */
+/* The clocks are stored with each commit; if there is none, so often, and once the wall clock was
+ * set by more than this. Nobody is woken for it. Microseconds. */
 #define CLOCKS_US UINT64_C(60000000)
 #define SET_US	  INT64_C(1000000)
 

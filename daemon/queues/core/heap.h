@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Binary heaps of instants: which lane, or which consumer, comes first among thousands. A node lies in
- * its owner. Room is reserved when an owner is made, so that setting a key never fails.
+ * Binary heaps of instants: which lane, or which consumer, comes first among thousands. A node lies
+ * in its owner. Room is reserved when an owner is made, so that setting a key never fails.
  */
 #pragma once
 

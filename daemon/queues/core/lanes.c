@@ -3,9 +3,9 @@
  * Lanes: the first rows of a queue on one clock, in memory and in order.
  *
  * The horizon is a place in the lane's order. Every row up to it is in memory: loaded, with a
- * consumer, or being changed. So a new row is either put into its place in memory, or lies behind the
- * horizon and will be found by a later load. The store's results come in the order in which they took
- * effect (store.h), so a load has seen exactly the changes that were answered before it.
+ * consumer, or being changed. So a new row is either put into its place in memory, or lies behind
+ * the horizon and will be found by a later load. The store's results come in the order in which
+ * they took effect (store.h), so a load has seen exactly the changes that were answered before it.
  */
 #include <stdlib.h>
 #include <string.h>

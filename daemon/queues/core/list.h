@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Circular lists of members that lie in their owners. A head that is empty, and a member that is in no
- * list, points to itself. O(1) each.
+ * Circular lists of members that lie in their owners. A head that is empty, and a member that is in
+ * no list, points to itself. O(1) each.
  */
 #pragma once
 

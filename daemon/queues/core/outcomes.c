@@ -2,16 +2,16 @@
 /*
  * What becomes of a wake.
  *
- *	loaded --delivered--> unacked --acknowledged--> its row goes, or becomes the next wake's
- *	   ^                     |------retried-------> ready later, attempt + 1; or parked
- *	   |                     |------detached------> loaded again, uncounted
- *	   |                     '------left, overdue-> attempt + 1 (of the oldest), or parked
- *	   '--- once the store has said that the row changed, "changing" ends
+ * 	loaded --delivered--> unacked --acknowledged--> its row goes, or becomes the next wake's
+ * 	   ^                     |------retried-------> ready later, attempt + 1; or parked
+ * 	   |                     |------detached------> loaded again, uncounted
+ * 	   |                     '------left, overdue-> attempt + 1 (of the oldest), or parked
+ * 	   '--- once the store has said that the row changed, "changing" ends
  *
  * A wake fills its consumer's window until its row has changed: what is not stored keeps its place.
  *
- * A reschedule gives the row another number, so nothing that was said of the wake before can be meant
- * for the one after it.
+ * A reschedule gives the row another number, so nothing that was said of the wake before can be
+ * meant for the one after it.
  */
 #include <stdlib.h>
 
@@ -89,8 +89,8 @@ void wake_give_back(struct broker *b, struct wake *wake)
 		lane_reset(b, lane);
 }
 
-/* Asks the store to change the wake's row, and takes it out of its list. Return: NULL: no memory, the
- * wake is as before. */
+/* Asks the store to change the wake's row, and takes it out of its list. Return: NULL: no memory,
+ * the wake is as before. */
 static struct change *change_row(struct broker *b, struct wake *wake, enum store_change_type type)
 {
 	struct queue *queue = wake->lane->queue;

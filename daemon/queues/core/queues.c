@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which queues have something to do. A turn looks at the queues that changed (they are "dirty") and at
- * those whose first wake has become ready (heaps of lanes say which), at no others: thousands of queues
- * that wait cost nothing.
+ * Which queues have something to do. A turn looks at the queues that changed (they are "dirty") and
+ * at those whose first wake has become ready (heaps of lanes say which), at no others: thousands of
+ * queues that wait cost nothing.
  */
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets that change something: each is checked, becomes changes of the store, and is answered once
- * the store has answered. Each record stands for itself.
+ * Packets that change something: each is checked, becomes changes of the store, and is answered
+ * once the store has answered. Each record stands for itself.
  */
 #include <errno.h>
 #include <stdlib.h>

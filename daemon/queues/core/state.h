@@ -231,8 +231,8 @@ struct wake *wake_find(const struct broker *b, uint64_t id);
 struct wake *wake_find_unacked(
 	const struct broker *b, const struct consumer *consumer, uint64_t timer, uint32_t number);
 void lane_init(struct lane *lane, struct queue *queue, unsigned int clock);
-/* A row of the lane has come to be, or has moved: it is kept if it lies within the horizon, and else
- * noted as what comes next. wake: what it is in memory as, in no list; NULL: none. */
+/* A row of the lane has come to be, or has moved: it is kept if it lies within the horizon, and
+ * else noted as what comes next. wake: what it is in memory as, in no list; NULL: none. */
 void lane_add(struct broker *b, struct lane *lane, const struct store_timer *t, struct wake *wake);
 /* Whether such a row lies within the horizon: it is in memory, or has to come there. */
 bool lane_reaches(const struct lane *lane, uint64_t ready, uint64_t id);
@@ -258,8 +258,8 @@ void queue_free(struct broker *b, struct queue *queue);
 /* Looks at a slice of the queues that changed or whose time has come. Return: whether there are
  * more. */
 bool queues_look(struct broker *b);
-/* Of the lanes' first wakes the one that has been ready for longest; NULL: none is ready, or an older
- * one is being read. */
+/* Of the lanes' first wakes the one that has been ready for longest; NULL: none is ready, or an
+ * older one is being read. */
 struct wake *queue_oldest(const struct broker *b, const struct queue *queue);
 /* Whether the queue may deliver, as far as its consumers go. */
 bool queue_is_open(const struct queue *queue);
@@ -294,12 +294,13 @@ bool wake_is_too_late(const struct broker *b, const struct wake *wake);
 bool wake_miss(struct broker *b, struct wake *wake);
 /* The wake goes back, as if it had not been delivered. */
 void wake_give_back(struct broker *b, struct wake *wake);
-/* An attempt failed: the wake comes again from `ready` on, or is parked. Return: the change; NULL: no
- * memory, and the wake is unacknowledged as before. */
+/* An attempt failed: the wake comes again from `ready` on, or is parked. Return: the change; NULL:
+ * no memory, and the wake is unacknowledged as before. */
 struct change *wake_count_attempt(struct broker *b, struct wake *wake, uint64_t ready);
 /* The wake fills nobody's window any more. */
 void wake_leave_window(struct wake *wake);
-/* What a client says of a wake that it has. Return: PROTO_OK and the change under way, or why not. */
+/* What a client says of a wake that it has. Return: PROTO_OK and the change under way, or why not.
+ */
 uint32_t wake_ack(struct broker *b, struct client *client, const struct proto_queue_ack *ack,
 	struct request *request, uint32_t record);
 uint32_t wake_retry(struct broker *b, struct client *client, const struct proto_queue_retry *retry,
