@@ -20,21 +20,52 @@ static const struct {
 	{TOYTIMER_REALTIME, TOYTIMER_WAKE_SYSTEM},
 };
 
+/* timerd refuses a timer. timerqd asks again after a second, not at once: that would be a loop. It
+ * does not ask again for a timer that would wake the machine if timerd may not do that; the clock's
+ * other timer then wakes timerqd while the machine is awake. */
+static void refused(struct wakeups *w, unsigned int i, int error)
+{
+	if (!w->refusal_logged)
+		log_print(w->log, LOG_WARNING, "timerd refuses a timer: %s",
+			toytimer_strerror(error));
+	w->refusal_logged = true;
+	w->set[i] = w->wanted[i];
+	if (error == -EPERM)
+		return;
+	w->refused[i] = true;
+	sd_event_source_set_time_relative(w->again, LOOK_US);
+	sd_event_source_set_enabled(w->again, SD_EVENT_ONESHOT);
+}
+
 static int timer_event(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	struct wakeups *w = userdata;
 
 	(void)t;
-	for (unsigned int i = 0; i < WAKEUPS; i++)
-		if (event->last && w->timers[i] == event->timer) {
+	for (unsigned int i = 0; i < WAKEUPS; i++) {
+		if (w->timers[i] != event->timer)
+			continue;
+		if (event->last) {
 			w->timers[i] = 0;
 			w->set[i] = PROTO_FOREVER;
 		}
-	if (event->type == TOYTIMER_REFUSED)
-		log_print(w->log, LOG_WARNING, "timerd refuses a timer: %s",
-			toytimer_strerror(event->error));
-	w->woken(w->userdata);
+		if (event->type == TOYTIMER_REFUSED)
+			refused(w, i, event->error);
+	}
+	if (event->type != TOYTIMER_REFUSED)
+		w->woken(w->userdata);
 	return 0;
+}
+
+/* Asks again for what was refused. */
+static void ask_again(struct wakeups *w)
+{
+	for (unsigned int i = 0; i < WAKEUPS; i++) {
+		if (w->refused[i])
+			w->set[i] = PROTO_FOREVER;
+		w->refused[i] = false;
+	}
+	w->woken(w->userdata);
 }
 
 static int handle_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -57,9 +88,14 @@ static int handle_ready(sd_event_source *source, int fd, uint32_t events, void *
 static int look(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct wakeups *w = userdata;
-	int r = toytimer_open(&w->t, w->path);
+	int r;
 
 	(void)usec;
+	if (w->t) {
+		ask_again(w);
+		return 0;
+	}
+	r = toytimer_open(&w->t, w->path);
 	if (r >= 0)
 		r = sd_event_add_io(
 			w->event, &w->source, toytimer_get_fd(w->t), EPOLLIN, handle_ready, w);

@@ -25,7 +25,9 @@ struct wakeups {
 	sd_event_source *source, *again;
 	uint64_t timers[WAKEUPS]; /* 0: none */
 	uint64_t wanted[WAKEUPS], slack[WAKEUPS], set[WAKEUPS];
-	bool away; /* that was said */
+	bool away;	       /* that was said */
+	bool refused[WAKEUPS]; /* it is asked for again soon */
+	bool refusal_logged;
 	/* Called at each wake: time has passed. */
 	void (*woken)(void *userdata);
 	void *userdata;
