@@ -83,6 +83,7 @@ static void make_world(void)
 	config.room_timers = ARENA_TIMERS_MAX;
 	config.room_clients = ARENA_CLIENTS_MAX;
 	scene.size = worker_size(&config);
+	free(scene.world->block);
 	scene.world->block = mmap(NULL, scene.size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	assert_true(scene.world->block != MAP_FAILED);
