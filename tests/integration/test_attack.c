@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include <signal.h>
-#include <stdlib.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
