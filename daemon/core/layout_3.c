@@ -120,7 +120,8 @@ static const void *section(const void *block, size_t *end, size_t count, size_t 
 	size_t start = (*end + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
 
 	*end = start + count * width;
-	return (const char *)block + start;
+	/* Not pointer arithmetic: layout_3_size() asks for the sizes of a block at NULL. */
+	return (const void *)((uintptr_t)block + start);
 }
 
 /* The size of the bitset of free timers, in words. */
