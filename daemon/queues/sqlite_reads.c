@@ -69,8 +69,11 @@ static void end_rows(struct job *job, bool payload)
 	for (size_t i = 0; i < job->n; i++) {
 		struct store_timer *row = &job->timers[i];
 
-		row->key = (const char *)job->data + (uintptr_t)row->key;
-		row->payload = payload ? job->data + (uintptr_t)row->payload : NULL;
+		/* Where all rows are without bytes, `data` is NULL: not pointer arithmetic. */
+		row->key = (const char *)((uintptr_t)job->data + (uintptr_t)row->key);
+		row->payload = payload
+			? (const void *)((uintptr_t)job->data + (uintptr_t)row->payload)
+			: NULL;
 	}
 }
 
