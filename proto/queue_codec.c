@@ -244,7 +244,8 @@ uint32_t queue_codec_add_bytes(struct queue_codec_writer *w, const void *bytes, 
 {
 	uint32_t offset = (uint32_t)w->area;
 
-	memcpy(w->buffer + PROTO_PACKET_MAX + w->area, bytes, size);
+	if (size) /* else bytes may be NULL */
+		memcpy(w->buffer + PROTO_PACKET_MAX + w->area, bytes, size);
 	w->area += size;
 	return offset;
 }
