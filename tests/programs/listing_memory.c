@@ -39,6 +39,7 @@ static int list(void)
 	before = peak();
 	if (toytimer_list(t, 0, count, &n) != 0 || n != TIMERS)
 		return 4;
+	toytimer_unref(t);
 	printf("# listing %d timers takes %ld kB\n", TIMERS, peak() - before);
 	return before > 0 && peak() - before < 2048 ? 0 : 5;
 }
@@ -46,12 +47,13 @@ static int list(void)
 /* This program registers; a second one of it, which holds no timers, lists. */
 int main(int argc, char **argv)
 {
-	toytimer_registration *r = calloc(TIMERS, sizeof(*r));
+	toytimer_registration *r;
 	toytimer *t;
 	int status;
 
 	if (argc > 1)
 		return list();
+	r = calloc(TIMERS, sizeof(*r));
 	for (int i = 0; r && i < TIMERS; i++) {
 		r[i].due = 3600000000u;
 		r[i].flags = TOYTIMER_RELATIVE;

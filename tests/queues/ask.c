@@ -69,7 +69,8 @@ static void rows_read(struct store_reader *r, const struct store_timer *rows, si
 	*ret = (struct ask_rows){.n = n, .next = next, .more = more, .error = error};
 	for (size_t i = 0; i < n; i++) {
 		ret->rows[i] = rows[i];
-		memcpy(ret->keys[i], rows[i].key, rows[i].key_size);
+		if (rows[i].key_size)
+			memcpy(ret->keys[i], rows[i].key, rows[i].key_size);
 		if (rows[i].payload && rows[i].payload_size <= sizeof(ret->payloads[i]))
 			memcpy(ret->payloads[i], rows[i].payload, rows[i].payload_size);
 	}
