@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease.h"
+
+#define OF_STATE(at) LINK_OWNER(at, struct lease, of_state)
+#define OF_ROUND(at) LINK_OWNER(at, struct lease, of_round)
+
+void leases_init(struct leases *ls, const struct lease_config *config)
+{
+	*ls = (struct leases){.config = *config};
+	link_init(&ls->held);
+	link_init(&ls->standby);
+	link_init(&ls->urgent);
+	link_init(&ls->round);
+}
+
+void lease_init(struct lease *l)
+{
+	*l = (struct lease){.state = LEASE_NONE};
+	link_init(&l->of_state);
+	link_init(&l->of_round);
+}
+
+/* Stands by, and asks at once. */
+static void stand_by(struct leases *ls, struct lease *l)
+{
+	l->state = LEASE_STANDBY;
+	l->term = 0;
+	l->has_seen = false;
+	link_move(&ls->urgent, &l->of_state);
+}
+
+void lease_want(struct leases *ls, struct lease *l)
+{
+	if (l->wanted)
+		return;
+	l->wanted = true;
+	/* A release that was asked for has to be answered first: it can run late. */
+	if (l->state == LEASE_NONE)
+		stand_by(ls, l);
+}
+
+/* The lease is not this host's any more. */
+static void let_go(struct leases *ls, struct lease *l)
+{
+	if (l->wanted) {
+		stand_by(ls, l);
+		return;
+	}
+	l->state = LEASE_NONE;
+	l->term = 0;
+	link_remove(&l->of_state);
+}
+
+static bool asks_to_take(const struct lease *l)
+{
+	return l->ask == LEASE_ASK_TAKE_FREE || l->ask == LEASE_ASK_TAKE;
+}
+
+void lease_unwant(struct leases *ls, struct lease *l)
+{
+	if (!l->wanted)
+		return;
+	l->wanted = false;
+	if (l->state == LEASE_HELD ||
+		(l->state == LEASE_STANDBY && (asks_to_take(l) || l->unsure))) {
+		l->state = LEASE_RELEASING;
+		link_move(&ls->urgent, &l->of_state);
+	} else if (l->state == LEASE_STANDBY) {
+		let_go(ls, l);
+	}
+}
+
+void lease_hint(struct leases *ls, struct lease *l)
+{
+	if (l->state == LEASE_STANDBY)
+		link_move(&ls->urgent, &l->of_state);
+}
+
+void lease_lost(struct leases *ls, struct lease *l, uint64_t term)
+{
+	if (l->state == LEASE_HELD && l->term == term)
+		let_go(ls, l);
+}
+
+/* Another server took over: rows from before it mean nothing. */
+static void start_over(struct leases *ls, uint64_t now)
+{
+	ls->hold_until = now + ls->config.length;
+	LINK_FOR_EACH(at, &ls->standby)
+	OF_STATE(at)->has_seen = false;
+	LINK_FOR_EACH(at, &ls->urgent)
+	OF_STATE(at)->has_seen = false;
+	/* While it delivers, nobody else can have taken it, not even in what was lost. */
+	LINK_FOR_EACH(at, &ls->held)
+	if (now >= OF_STATE(at)->until)
+		stand_by(ls, OF_STATE(at));
+}
+
+void leases_connected(struct leases *ls, uint64_t now, uint64_t timeline)
+{
+	if (ls->timeline && ls->timeline != timeline)
+		start_over(ls, now);
+	ls->timeline = timeline;
+	ls->connected = true;
+	ls->renew_at = ls->look_at = now;
+}
+
+/* Ends the round. What was asked and not answered may have taken effect. */
+static void forget_round(struct leases *ls)
+{
+	LINK_FOR_EACH(at, &ls->round)
+	{
+		struct lease *l = OF_ROUND(at);
+
+		l->unsure = l->unsure || asks_to_take(l);
+		l->ask = LEASE_ASK_NOTHING;
+		link_remove(&l->of_round);
+	}
+	ls->under_way = false;
+}
+
+void leases_disconnected(struct leases *ls)
+{
+	forget_round(ls);
+	ls->connected = false;
+}
+
+uint64_t leases_next(const struct leases *ls)
+{
+	uint64_t next = UINT64_MAX;
+
+	if (!ls->connected || ls->under_way)
+		return next;
+	if (!link_is_empty(&ls->urgent))
+		return 0;
+	if (!link_is_empty(&ls->held))
+		next = ls->renew_at;
+	if (!link_is_empty(&ls->standby)) {
+		uint64_t over = OF_STATE(ls->standby.next)->since + ls->config.length;
+
+		if (over < ls->hold_until)
+			over = ls->hold_until;
+		next = over < next ? over : next;
+		next = ls->look_at < next ? ls->look_at : next;
+	}
+	return next;
+}
+
+/* What to ask about a lease that somebody else holds, as far as this host knows. */
+static enum lease_ask ask_to_take(const struct leases *ls, const struct lease *l, uint64_t now)
+{
+	if (now < ls->hold_until)
+		return LEASE_ASK_LOOK;
+	if (!l->has_seen)
+		return LEASE_ASK_TAKE_FREE;
+	/* The row is of a take that had no answer, or of a release that did not arrive: this host
+	 * delivers nothing under that term, and nobody else does. */
+	if (l->seen.owner == LEASE_ME || now - l->since >= ls->config.length)
+		return LEASE_ASK_TAKE;
+	return LEASE_ASK_TAKE_FREE;
+}
+
+static enum lease_ask ask_of(const struct leases *ls, const struct lease *l, uint64_t now)
+{
+	switch (l->state) {
+	case LEASE_STANDBY:
+		return ask_to_take(ls, l, now);
+	case LEASE_HELD:
+		return LEASE_ASK_RENEW;
+	case LEASE_RELEASING:
+		return l->term ? LEASE_ASK_RELEASE : LEASE_ASK_LOOK;
+	case LEASE_NONE:
+		break;
+	}
+	return LEASE_ASK_NOTHING;
+}
+
+static void ask_all(struct leases *ls, struct link *list, uint64_t now)
+{
+	LINK_FOR_EACH(at, list)
+	{
+		struct lease *l = OF_STATE(at);
+
+		l->ask = ask_of(ls, l, now);
+		link_insert(&ls->round, &l->of_round);
+	}
+}
+
+/* Puts a standby into its place by `since`, looked for from the end: most come last. */
+static void place(struct leases *ls, struct lease *l)
+{
+	struct link *after;
+
+	link_remove(&l->of_state);
+	after = ls->standby.prev;
+	while (after != &ls->standby && OF_STATE(after)->since > l->since)
+		after = after->prev;
+	link_insert(after->next, &l->of_state);
+}
+
+/* Urgent standbys are asked about once; then each look asks. */
+static void calm_down(struct leases *ls, uint64_t now)
+{
+	LINK_FOR_EACH(at, &ls->urgent)
+	{
+		struct lease *l = OF_STATE(at);
+
+		if (l->state != LEASE_STANDBY)
+			continue;
+		if (!l->has_seen)
+			l->since = now;
+		place(ls, l);
+	}
+}
+
+bool leases_begin(struct leases *ls, uint64_t now)
+{
+	bool renews, looks;
+
+	if (!ls->connected || ls->under_way)
+		return false;
+	/* One round for both, where the next look would come too late for the renewal. */
+	renews = now + ls->config.look > ls->renew_at;
+	looks = now >= ls->look_at ||
+		(!link_is_empty(&ls->standby) &&
+			now - OF_STATE(ls->standby.next)->since >= ls->config.length);
+	if (renews) {
+		ask_all(ls, &ls->held, now);
+		ls->renew_at = now + ls->config.renew;
+	}
+	if (looks) {
+		ask_all(ls, &ls->standby, now);
+		ls->look_at = now + ls->config.look;
+	}
+	ask_all(ls, &ls->urgent, now);
+	calm_down(ls, now);
+	ls->under_way = !link_is_empty(&ls->round);
+	ls->sent = now;
+	return ls->under_way;
+}
+
+uint64_t leases_give_up(const struct leases *ls)
+{
+	return ls->under_way ? ls->sent + ls->config.renew : UINT64_MAX;
+}
+
+static void hold(struct leases *ls, struct lease *l, const struct lease_row *row)
+{
+	l->state = LEASE_HELD;
+	l->term = row->term;
+	l->until = ls->sent + ls->config.length - ls->config.margin;
+	link_move(&ls->held, &l->of_state);
+}
+
+/* Somebody else holds it, or it stands as before. */
+static void watch(struct leases *ls, struct lease *l, const struct lease_row *row, uint64_t now)
+{
+	bool same = l->has_seen && l->seen.term == row->term && l->seen.beat == row->beat;
+
+	/* A take of what stood still that was refused proves that the row moved meanwhile. */
+	if (!same || l->ask == LEASE_ASK_TAKE)
+		l->since = now;
+	l->seen = *row;
+	l->has_seen = true;
+	place(ls, l);
+	if (row->owner == LEASE_ME && now >= ls->hold_until)
+		link_move(&ls->urgent, &l->of_state);
+}
+
+static void answer_standby(
+	struct leases *ls, struct lease *l, bool done, const struct lease_row *row, uint64_t now)
+{
+	/* A renewal may be answered after lease_lost(). */
+	if (done && asks_to_take(l))
+		hold(ls, l, row);
+	else
+		watch(ls, l, row, now);
+}
+
+static void answer_held(
+	struct leases *ls, struct lease *l, bool done, const struct lease_row *row, uint64_t now)
+{
+	if (l->ask != LEASE_ASK_RENEW)
+		return;
+	if (done) {
+		hold(ls, l, row);
+		return;
+	}
+	stand_by(ls, l);
+	watch(ls, l, row, now);
+}
+
+/* What was asked may be older than the wish to release. */
+static void answer_releasing(
+	struct leases *ls, struct lease *l, bool done, const struct lease_row *row)
+{
+	if (row->owner != LEASE_ME || (done && l->ask == LEASE_ASK_RELEASE))
+		let_go(ls, l);
+	else
+		l->term = row->term;
+}
+
+bool lease_answer(
+	struct leases *ls, struct lease *l, bool done, const struct lease_row *row, uint64_t now)
+{
+	enum lease_state before = l->state;
+
+	if (l->ask == LEASE_ASK_NOTHING)
+		return false;
+	l->unsure = false;
+	switch (l->state) {
+	case LEASE_STANDBY:
+		answer_standby(ls, l, done, row, now);
+		break;
+	case LEASE_HELD:
+		answer_held(ls, l, done, row, now);
+		break;
+	case LEASE_RELEASING:
+		answer_releasing(ls, l, done, row);
+		break;
+	case LEASE_NONE:
+		break;
+	}
+	l->ask = LEASE_ASK_NOTHING;
+	link_remove(&l->of_round);
+	return l->state != before;
+}
+
+void leases_end(struct leases *ls)
+{
+	forget_round(ls);
+}
+
+bool leases_gone(const struct leases *ls)
+{
+	if (!link_is_empty(&ls->held))
+		return false;
+	for (const struct link *at = ls->urgent.next; at != &ls->urgent; at = at->next)
+		if (OF_STATE(at)->state == LEASE_RELEASING)
+			return false;
+	return true;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Leases: which host of a fleet serves a queue. Pure: time and messages are arguments.
+ *
+ * The database holds one row for each queue: (owner, term, beat). Terms come from one counter of
+ * the database that never restarts. This module decides what a host asks of these rows, and whether
+ * the host may deliver. It makes no statement and reads no clock: the store does both.
+ *
+ * A host asks in rounds. A round is one statement about many queues. At most one round is under
+ * way. Each lease of a round has one question (enum lease_ask), and gets one answer: whether the
+ * question took effect, and the row as it is afterwards.
+ *
+ *   turn:      if (now >= leases_next(ls) && leases_begin(ls, now)) send the round;
+ *   answer:    lease_answer() for each lease of ls->round, then leases_end();
+ *   no answer: leases_disconnected(), then leases_connected() on the new connection;
+ *   delivery:  lease_delivers(l, now), right before each packet.
+ *
+ * Why two hosts never deliver at one instant. S is the instant at which the holder sent its last
+ * successful renewal; the database ran the renewal later. The taker received the row of this beat
+ * even later, at R. The holder delivers until S + length - margin. The taker asks from R + length
+ * on, and succeeds only if (term, beat) is still the same. All spans are of CLOCK_BOOTTIME, which
+ * nobody sets. The margin covers the different speeds of two hosts' clocks, and the time between
+ * the check of lease_delivers() and the send(). A process that halts longer than this between check
+ * and send, or a virtual machine whose clock stands still in a pause, can deliver once more, under
+ * the old term. The fence makes this harmless: a change of timers names owner and term, and changes
+ * nothing where they do not match the row.
+ *
+ * A statement can run long after its connection broke. So each question names what it may change:
+ * a late renewal or release names a term that is over, and a late take names a (term, beat) or a
+ * free row. None of them can take a lease away from its holder while the holder delivers, because a
+ * host that asked to release a term never holds this term again.
+ *
+ * Not thread-safe. No function fails or allocates.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "list.h"
+
+/* Microseconds of CLOCK_BOOTTIME. */
+#define LEASE_LENGTH_US UINT64_C(15000000)
+#define LEASE_LOOK_US	UINT64_C(1000000)
+
+struct lease_config {
+	uint64_t length; /* a lease ends so long after the holder sent its last renewal */
+	uint64_t margin; /* the holder stops delivering so long before the end */
+	uint64_t renew;	 /* between two renewals; also how long a round may take */
+	uint64_t look;	 /* between two looks at leases that other hosts hold */
+};
+
+/* The configuration for a length: a margin of a tenth, a renewal each third, a look each second,
+ * but no fewer looks than renewals. */
+static inline struct lease_config lease_config_of(uint64_t length)
+{
+	return (struct lease_config){
+		.length = length,
+		.margin = length / 10,
+		.renew = length / 3,
+		.look = length / 3 < LEASE_LOOK_US ? length / 3 : LEASE_LOOK_US,
+	};
+}
+
+enum lease_owner {
+	LEASE_NOBODY, /* free or released; also a queue without a row: term and beat are 0 */
+	LEASE_ME,     /* this process: a host is a boot id and a random number */
+	LEASE_OTHER,
+};
+
+struct lease_row {
+	enum lease_owner owner;
+	uint64_t term, beat;
+};
+
+enum lease_state {
+	LEASE_NONE,	 /* not wanted, and not this host's */
+	LEASE_STANDBY,	 /* wanted, and not this host's as far as it knows */
+	LEASE_HELD,	 /* this host's, under `term`: but see lease_delivers() */
+	LEASE_RELEASING, /* to be given up; the host delivers no more */
+};
+
+/* What a round asks about a lease. Each names all conditions; beat and term are those of the
+ * struct lease. */
+enum lease_ask {
+	LEASE_ASK_NOTHING,
+	LEASE_ASK_LOOK,	     /* read the row */
+	LEASE_ASK_TAKE_FREE, /* if the owner is nobody: owner me, the next term, beat 0 */
+	LEASE_ASK_TAKE,	     /* if (term, beat) is `seen`: the same; whoever the owner is */
+	LEASE_ASK_RENEW,     /* if the owner is me and the term is `term`: beat + 1 */
+	LEASE_ASK_RELEASE,   /* if the owner is me and the term is `term`: owner nobody */
+};
+
+/* The lease of one queue. It lies in the store's struct of this queue. Others read it only. */
+struct lease {
+	enum lease_state state;
+	enum lease_ask ask;    /* of the round under way */
+	uint64_t term;	       /* held, releasing; 0: not known yet */
+	uint64_t until;	       /* held: from this instant on the host does not deliver */
+	struct lease_row seen; /* standby: the row as it was answered last */
+	uint64_t since;	       /* standby: (term, beat) stands unchanged since then */
+	bool has_seen;	       /* seen and since are valid */
+	bool wanted;	       /* by consumers of this host */
+	bool unsure;	       /* a take had no answer: the row may be this host's */
+	struct link of_state;  /* leases::held, standby, urgent */
+	struct link of_round;  /* leases::round */
+};
+
+/* The leases of one host. */
+struct leases {
+	struct lease_config config;
+	bool connected, under_way;
+	uint64_t sent;	     /* when the round under way was sent */
+	uint64_t renew_at;   /* the next renewal of all that are held */
+	uint64_t look_at;    /* the next look at all that others hold */
+	uint64_t hold_until; /* nothing is taken before: see leases_connected() */
+	uint64_t timeline;   /* of the database; 0: none was seen */
+	struct link held;    /* lease::of_state */
+	struct link standby; /* the same, in the order of `since` */
+	struct link urgent;  /* the same: the next round asks, and begins at once */
+	struct link round;   /* lease::of_round: those that the round under way asks about */
+};
+
+/* Begins without a connection. */
+void leases_init(struct leases *ls, const struct lease_config *config);
+
+/* Begins as LEASE_NONE. */
+void lease_init(struct lease *l);
+
+/* The queue has consumers on this host. Nothing happens if it is wanted already. */
+void lease_want(struct leases *ls, struct lease *l);
+
+/* The last consumer left, or the host stops: a lease that is held is released. The host delivers no
+ * more from now on. A clean stop waits for leases_gone(). */
+void lease_unwant(struct leases *ls, struct lease *l);
+
+/* Somebody says that the lease was released (NOTIFY): the next round asks at once. */
+void lease_hint(struct leases *ls, struct lease *l);
+
+/* A change of timers named this host and `term`, and the row did not match: the host drops what it
+ * knew of the queue. Nothing happens if the lease is not held under this term any more. */
+void lease_lost(struct leases *ls, struct lease *l, uint64_t term);
+
+/* Whether the host may deliver a wake of this queue. O(1). */
+static inline bool lease_delivers(const struct lease *l, uint64_t now)
+{
+	return l->state == LEASE_HELD && now < l->until;
+}
+
+/* There is a connection. timeline: of the database: its system identifier and timeline, in any form
+ * that is not 0. A timeline that differs from the last one means that another server took over, and
+ * may have lost the last commits. Then rows say less than they did. The host forgets what stood
+ * unchanged, drops leases whose time is over, and takes nothing for a lease, because another host
+ * may still deliver under a term that is lost. */
+void leases_connected(struct leases *ls, uint64_t now, uint64_t timeline);
+
+/* The connection is gone, or an answer takes longer than leases_give_up(). The round under way may
+ * have taken effect, or may do so later. */
+void leases_disconnected(struct leases *ls);
+
+/* When the next round is to begin; UINT64_MAX: not before an answer or a call of this module. An
+ * instant that has passed: now. O(1). */
+uint64_t leases_next(const struct leases *ls);
+
+/* Begins a round, sent at `now`: puts all leases that are to be asked about into ls->round, with
+ * their questions. It may begin before leases_next(). Return: whether there is a question. O(n) in
+ * the leases that are held, standby or urgent. */
+bool leases_begin(struct leases *ls, uint64_t now);
+
+/* From this instant on the round under way is to be given up; UINT64_MAX: none is under way. */
+uint64_t leases_give_up(const struct leases *ls);
+
+/* The answer for one lease of the round under way.
+ *   done: the question took effect.
+ *   row: as it is after the question.
+ *   now: when the answer was received; not earlier.
+ * Return: whether the state changed. */
+bool lease_answer(
+	struct leases *ls, struct lease *l, bool done, const struct lease_row *row, uint64_t now);
+
+/* All answers of the round under way have come. */
+void leases_end(struct leases *ls);
+
+/* Whether no lease is held or being released. O(n). */
+bool leases_gone(const struct leases *ls);
