@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -951,11 +952,21 @@ static const struct kind {
 
 static unsigned int attacks;
 
-static void attack(const void *packet, size_t size, bool greeted, uint32_t status)
+/* The packet holds zeros behind its header. */
+static void attack(struct proto_header header, size_t size, bool greeted, uint32_t status)
 {
+	static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX + 64];
 	struct world_client *c;
 
 	attacks++;
+	header = (struct proto_header){
+		.opcode = htole16(header.opcode),
+		.record_size = htole16(header.record_size),
+		.count = htole16(header.count),
+		.status = htole16(header.status),
+		.serial = htole64(header.serial),
+	};
+	memcpy(packet, &header, sizeof(header));
 	if (greeted) {
 		c = world_connect(&w, 1000, NULL, false);
 	} else {
@@ -972,12 +983,10 @@ static void attack(const void *packet, size_t size, bool greeted, uint32_t statu
 
 static void attack_with(const struct kind *r, bool greeted)
 {
-	static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX + 64];
-	struct proto_header *h = (struct proto_header *)packet, good;
+	struct proto_header bad, *h = &bad, good;
 	size_t size = sizeof(*h) + (r->most ? r->size : 0);
 	uint32_t broken = PROTO_E_PACKET;
 
-	memset(packet, 0, sizeof(packet));
 	good = (struct proto_header){
 		.opcode = r->opcode,
 		.record_size = r->size,
@@ -987,16 +996,16 @@ static void attack_with(const struct kind *r, bool greeted)
 	/* Out of turn. */
 	*h = good;
 	if (greeted == (r->opcode == PROTO_QUEUE_HELLO))
-		attack(packet, size, greeted, PROTO_E_SEQUENCE);
+		attack(*h, size, greeted, PROTO_E_SEQUENCE);
 	for (uint64_t serial = 3; greeted && serial; serial <<= 7) {
 		h->serial = serial;
-		attack(packet, size, greeted, PROTO_E_SEQUENCE);
+		attack(*h, size, greeted, PROTO_E_SEQUENCE);
 	}
-#define WRONG(size, ...)                               \
-	do {                                           \
-		*h = good;                             \
-		__VA_ARGS__;                           \
-		attack(packet, size, greeted, broken); \
+#define WRONG(size, ...)                           \
+	do {                                       \
+		*h = good;                         \
+		__VA_ARGS__;                       \
+		attack(*h, size, greeted, broken); \
 	} while (0)
 	for (size_t cut = 0; cut < sizeof(*h); cut += 5)
 		WRONG(cut, (void)0);
@@ -1036,7 +1045,7 @@ static void test_hostile(void **state)
 			attack_with(&requests[i], greeted);
 	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
 		for (int greeted = 0; greeted < 2; greeted++)
-			attack(&(struct proto_header){.opcode = strangers[i],
+			attack((struct proto_header){.opcode = strangers[i],
 				       .serial = greeted ? 2 : 1},
 				sizeof(struct proto_header), greeted, PROTO_E_PACKET);
 	assert_true(attacks >= 300);
