@@ -364,7 +364,7 @@ static void change_store(void)
 		{STORE_AWAY, -ENOTCONN, false},
 		{STORE_OK, -EIO, false},
 	};
-	size_t kind = dice_below(&dice, 16);
+	uint64_t kind = dice_below(&dice, 16);
 
 	w.store.state = STORE_OK;
 	w.store.commit_error = w.store.read_error = 0;
@@ -475,7 +475,7 @@ static bool step(void)
 		return false;
 	case 8:
 		if (dice_once_in(&dice, 400))
-			world_restart(&w, dice_below(&dice, 5));
+			world_restart(&w, (size_t)dice_below(&dice, 5));
 		return false;
 	case 9:
 	case 10:

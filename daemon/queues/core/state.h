@@ -196,7 +196,8 @@ struct broker {
 	struct heap latest[PROTO_CLOCKS]; /* the same by the smallest ready + slack */
 	struct heap latest_wake_system[PROTO_CLOCKS];
 	struct heap overdue, retries; /* consumers, and lanes, by the instant on `real` */
-	uint64_t consumer_count, consumers_made;
+	size_t consumer_count;
+	uint64_t consumers_made;
 	struct change *first, *last; /* gathered for the next commit */
 	struct change *committing;
 	struct store_commit commit;
