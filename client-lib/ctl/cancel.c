@@ -6,7 +6,6 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -92,21 +91,6 @@ static int parse_words(struct ctl *ctl, struct cancel_options *options)
 	return 0;
 }
 
-/* Looks up a user by name, or by number. Returns 0 or CTL_STOP. */
-static int set_user(struct ctl *ctl, const char *word, toytimer_match *match)
-{
-	const struct passwd *user = getpwnam(word);
-	uint64_t uid;
-
-	if (user)
-		uid = user->pw_uid;
-	else if (!parse_id(word, &uid) || uid >= UINT32_MAX)
-		return ctl_usage(ctl, "--user %s: no such user", output_word(word));
-	match->flags = TOYTIMER_MATCH_USER;
-	match->uid = (uint32_t)uid;
-	return 0;
-}
-
 static int parse_option(struct ctl *ctl, int c, struct cancel_options *options)
 {
 	if (c == CTL_WORD)
@@ -121,7 +105,7 @@ static int parse_option(struct ctl *ctl, int c, struct cancel_options *options)
 		options->matching = true;
 	if (c == OPTION_LABEL)
 		options->match.label = optarg;
-	return c == OPTION_OF_USER ? set_user(ctl, optarg, &options->match) : 0;
+	return c == OPTION_OF_USER ? ctl_parse_user(ctl, optarg, &options->match) : 0;
 }
 
 /* Checks combinations of options. Returns 0 or CTL_STOP. */

@@ -112,6 +112,9 @@ int ctl_parse_number(struct ctl *ctl, const char *option, const char *text, uint
 /* Parses a span. Returns 0 or CTL_STOP. */
 int ctl_parse_span(struct ctl *ctl, const char *option, const char *text, uint64_t *ret);
 
+/* Parses a user, a name or a number, into a match of that user's timers. Returns 0 or CTL_STOP. */
+int ctl_parse_user(struct ctl *ctl, const char *word, toytimer_match *ret);
+
 /* Warns if $TZ names a time zone that does not exist. */
 void ctl_warn_of_unknown_zone(void);
 

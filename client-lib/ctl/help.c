@@ -54,6 +54,8 @@ static const struct verb_help verbs[] = {
 		.options =
 			"     --label TEXT      show only timers with this label\n"
 			"     --all             show the timers of all users (root only)\n"
+			"     --user USER       show the timers of a user (root "
+			"only, except your own)\n"
 			"     --json            print JSON\n"
 			"     --no-legend       print neither headings nor the number of timers\n"
 			"  -o COLUMN[,COLUMN]   show these columns: id, label, "

@@ -16,6 +16,7 @@
 
 enum {
 	OPTION_ALL = CTL_OPTION_VERB,
+	OPTION_OF_USER,
 	OPTION_LABEL,
 	OPTION_JSON,
 	OPTION_NO_LEGEND,
@@ -27,7 +28,7 @@ struct list_options {
 	bool all;
 	bool json;
 	bool legend;
-	const char *label;	      /* NULL: any */
+	toytimer_match match;	      /* flags: 0, or those of --all or --user */
 	const char *column_names;     /* the argument of -o; NULL: the default */
 	struct table_columns columns; /* none: the default */
 	const char *queue;	      /* NULL: timers of timerd */
@@ -218,9 +219,12 @@ static int parse_columns(struct ctl *ctl, const char *names, struct table_column
  */
 static int check_options(struct ctl *ctl, struct list_options *options)
 {
-	if (options->queue && (options->all || options->label))
-		return ctl_usage(
-			ctl, "%s: cannot be used with --queue", options->all ? "--all" : "--label");
+	const char *option = options->all ? "--all" : options->match.flags ? "--user" : "--label";
+
+	if (options->queue && (options->all || options->match.flags || options->match.label))
+		return ctl_usage(ctl, "%s: cannot be used with --queue", option);
+	if (options->all && options->match.flags)
+		return ctl_usage(ctl, "--all: cannot be used with --user");
 	if (options->queue)
 		return ctl_check_queue(ctl, "--queue", options->queue);
 	if (options->parked)
@@ -231,10 +235,46 @@ static int check_options(struct ctl *ctl, struct list_options *options)
 }
 
 /* Returns 0 or CTL_STOP. */
+static int parse_option(struct ctl *ctl, int c, struct list_options *options)
+{
+	switch (c) {
+	case OPTION_ALL:
+		options->all = true;
+		return 0;
+	case OPTION_OF_USER:
+		return ctl_parse_user(ctl, optarg, &options->match);
+	case OPTION_LABEL:
+		options->match.label = optarg;
+		return 0;
+	case OPTION_JSON:
+		options->json = true;
+		return 0;
+	case OPTION_NO_LEGEND:
+		options->legend = false;
+		return 0;
+	case OPTION_QUEUE:
+		options->queue = optarg;
+		return 0;
+	case OPTION_PARKED:
+		options->parked = true;
+		return 0;
+	case 'o':
+		options->column_names = optarg;
+		return 0;
+	case CTL_WORD:
+		return ctl_usage(ctl, "%s: list takes no arguments", output_word(optarg));
+	default:
+		return CTL_STOP;
+	}
+}
+
+/* Returns 0 or CTL_STOP. */
 static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_options *ret)
 {
+	/* After this verb, --user takes a user. It hides the common --user. */
 	static const struct option options[] = {
 		{"all", no_argument, NULL, OPTION_ALL},
+		{"user", required_argument, NULL, OPTION_OF_USER},
 		{"label", required_argument, NULL, OPTION_LABEL},
 		{"json", no_argument, NULL, OPTION_JSON},
 		{"no-legend", no_argument, NULL, OPTION_NO_LEGEND},
@@ -245,26 +285,9 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 	int c;
 
 	*ret = (struct list_options){.legend = true};
-	while ((c = ctl_getopt(ctl, argc, argv, "o:", options)) != CTL_END) {
-		if (c == OPTION_ALL)
-			ret->all = true;
-		else if (c == OPTION_LABEL)
-			ret->label = optarg;
-		else if (c == OPTION_JSON)
-			ret->json = true;
-		else if (c == OPTION_NO_LEGEND)
-			ret->legend = false;
-		else if (c == CTL_WORD)
-			return ctl_usage(ctl, "%s: list takes no arguments", output_word(optarg));
-		else if (c == OPTION_QUEUE)
-			ret->queue = optarg;
-		else if (c == OPTION_PARKED)
-			ret->parked = true;
-		else if (c == 'o')
-			ret->column_names = optarg;
-		else
+	while ((c = ctl_getopt(ctl, argc, argv, "o:", options)) != CTL_END)
+		if (parse_option(ctl, c, ret) == CTL_STOP)
 			return CTL_STOP;
-	}
 	if (optind < argc)
 		return ctl_usage(ctl, "%s: list takes no arguments", output_word(argv[optind]));
 	return check_options(ctl, ret);
@@ -274,16 +297,17 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct list_opt
 static int fetch(const struct ctl *ctl, const struct list_options *options, struct listing *listing,
 	toytimer_status *ret_status)
 {
-	const toytimer_match match = {
-		.flags = options->all ? TOYTIMER_MATCH_EVERYBODY : 0, .label = options->label};
+	toytimer_match match = options->match;
 	_cleanup_(ctl_close) toytimer *t = NULL;
 	int r;
 
 	r = ctl_open(ctl, &t);
 	if (r != CTL_DONE)
 		return r;
-	/* A timerd of version 0.1.0 does not know labels in a request. */
-	if (options->label)
+	if (options->all)
+		match.flags = TOYTIMER_MATCH_EVERYBODY;
+	/* A timerd of version 0.1.0 does not know users and labels in a request. */
+	if (match.label || options->match.flags)
 		r = toytimer_list_matching(t, &match, listing_add, listing);
 	else
 		r = toytimer_list(t, options->all ? TOYTIMER_LIST_ALL : 0, listing_add, listing);
@@ -292,7 +316,10 @@ static int fetch(const struct ctl *ctl, const struct list_options *options, stru
 	if (r == 0)
 		r = listing_add_comms(listing, ctl, ret_status);
 	if (r < 0) {
-		output_error("list%s: %s", options->all ? " --all" : "",
+		output_error("list%s: %s",
+			options->all		       ? " --all"
+				: options->match.flags ? " --user"
+						       : "",
 			r == -EINVAL ? toytimer_get_error() : toytimer_strerror(r));
 		return ctl_status_of(r);
 	}
@@ -323,7 +350,8 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 		return r;
 	now = toytimer_now(TOYTIMER_REALTIME);
 	/* For root, status counts the timers of all users; for other users, their own. */
-	if (!options.all && !options.label && status.timers > listing.n)
+	if (!options.all && !options.match.flags && !options.match.label &&
+		status.timers > listing.n)
 		others = status.timers - listing.n;
 	if (listing.n > 0)
 		qsort(listing.timers, listing.n, sizeof(*listing.timers), compare_due);
