@@ -154,8 +154,9 @@ struct session {
 	bool send_again;   /* its wakes of sent_at must be sent again */
 
 	/* persistent */
-	bool wants_clock_set; /* it has registered a timer with PROTO_TELL_CLOCK_SET */
-	bool tell_clock_set;  /* it must send an event because the wall clock was set */
+	/* No bool: damage may leave any byte here. */
+	uint8_t wants_clock_set; /* it has registered a timer with PROTO_TELL_CLOCK_SET */
+	uint8_t tell_clock_set;	 /* it must send an event because the wall clock was set */
 	/* check_sending() from before a packet of wakes is sent until it is applied; else 0. */
 	uint32_t sending;
 	char comm[PROTO_COMM_MAX];
