@@ -34,6 +34,7 @@
 #define CONSUMERS 20
 #define CLIENTS	  (PUTTERS + CONSUMERS)
 #define TIMERS	  1000000u
+#define WINDOW	  5 /* the largest of a consumer */
 
 struct entry {
 	atomic_bool stored, acknowledged, ack_asked, cancel_asked, parked;
@@ -47,6 +48,7 @@ struct ledger {
 	atomic_bool stop;
 	atomic_uint wrong;
 	atomic_uint delivered, repeated;
+	atomic_uint handed_out[CLIENTS]; /* see consumers_notice() */
 	struct entry entries[TIMERS];
 };
 
@@ -64,9 +66,15 @@ static unsigned int dice(unsigned int *seed, unsigned int most)
 	return (unsigned int)rand_r(seed) % most;
 }
 
+struct consumer {
+	unsigned int *seed;
+	atomic_uint *handed_out;
+};
+
 static int woken(toytimer_queue *q, const toytimer_wake *w, void *userdata)
 {
-	unsigned int *seed = userdata, i = (unsigned int)strtoul(w->key, NULL, 10);
+	struct consumer *self = userdata;
+	unsigned int i = (unsigned int)strtoul(w->key, NULL, 10);
 	struct entry *e = &ledger->entries[i];
 	unsigned int now = atomic_load(&ledger->kills) + 1, before;
 	unsigned long long id = 0;
@@ -80,7 +88,8 @@ static int woken(toytimer_queue *q, const toytimer_wake *w, void *userdata)
 	atomic_fetch_add(&ledger->repeated, before != 0);
 	if (before == now)
 		wrong("comes again though nobody was killed", i);
-	if (dice(seed, 50) == 0)
+	atomic_fetch_add(self->handed_out, 1);
+	if (dice(self->seed, 50) == 0)
 		usleep(1000);
 	atomic_store(&e->ack_asked, true);
 	if (toytimer_queue_ack(q, &w->ref) == 0)
@@ -88,16 +97,19 @@ static int woken(toytimer_queue *q, const toytimer_wake *w, void *userdata)
 	return 0;
 }
 
-static void run_consumer(toytimer_queue *q, unsigned int *seed)
+static void run_consumer(toytimer_queue *q, unsigned int number, unsigned int *seed)
 {
-	toytimer_queue_consumer c = {.handler = woken, .userdata = seed};
+	struct consumer self = {.seed = seed, .handed_out = &ledger->handed_out[number]};
+	toytimer_queue_consumer c = {.handler = woken, .userdata = &self};
 
-	c.window = 1 + dice(seed, 10);
+	c.window = 1 + dice(seed, WINDOW);
 	while (!atomic_load(&ledger->stop) && toytimer_queue_consume(q, "kills", &c) < 0)
 		usleep(1000);
 	while (!atomic_load(&ledger->stop)) {
-		if (toytimer_queue_process(q) == 0)
-			toytimer_queue_wait(q, 50000);
+		if (toytimer_queue_process(q) != 0)
+			continue;
+		atomic_fetch_add(self.handed_out, WINDOW + 1);
+		toytimer_queue_wait(q, 10000);
 	}
 	toytimer_queue_detach(q, "kills");
 }
@@ -135,10 +147,10 @@ static void run_client(unsigned int number, unsigned int seed)
 		usleep(5000);
 	}
 	if (number >= PUTTERS)
-		run_consumer(q, &seed);
+		run_consumer(q, number, &seed);
 	while (number < PUTTERS && !atomic_load(&ledger->stop)) {
 		put_one(q, &seed);
-		usleep(dice(&seed, 20000));
+		usleep(dice(&seed, 60000));
 	}
 	toytimer_queue_unref(q);
 	_exit(0);
@@ -170,8 +182,19 @@ static void crash_client(pid_t *clients, unsigned int *seed)
 	clients[i] = start_client(i, dice(seed, 1u << 30));
 }
 
-/* A consumer may be late to notice that timerqd is gone, and hand out what it has meanwhile. */
-#define NOTICE_US 50000
+/* Waits until each consumer has handed out what the dead timerqd sent it: a window at most, or less if
+ * it then found nothing more. What was under way when timerqd died does not count. */
+static void consumers_notice(void)
+{
+	for (unsigned int i = PUTTERS; i < CLIENTS; i++) {
+		unsigned int first = atomic_load(&ledger->handed_out[i]);
+
+		for (int ms = 0; atomic_load(&ledger->handed_out[i]) - first <= WINDOW + 1; ms++) {
+			assert_true(ms < 60000);
+			usleep(1000);
+		}
+	}
+}
 
 static void kill_daemons(unsigned int *seed)
 {
@@ -186,7 +209,8 @@ static void kill_daemons(unsigned int *seed)
 		usleep(dice(seed, 50000));
 	queues_start(&d, NULL);
 	atomic_fetch_add(&ledger->kills, which != 0);
-	usleep(NOTICE_US);
+	if (which != 0)
+		consumers_notice();
 	atomic_fetch_add(&ledger->kills, which != 0);
 }
 
@@ -207,7 +231,8 @@ static int count_listed(const toytimer_queue_listed *l, void *userdata)
 static void drain(unsigned int seed)
 {
 	toytimer_queue *q = NULL;
-	toytimer_queue_consumer c = {.window = 1000, .handler = woken, .userdata = &seed};
+	struct consumer self = {.seed = &seed, .handed_out = &ledger->handed_out[0]};
+	toytimer_queue_consumer c = {.window = 1000, .handler = woken, .userdata = &self};
 	size_t left = 1;
 
 	assert_int_equal(toytimer_queue_open(&q, d.socket, 0), 0);
