@@ -11,6 +11,8 @@
 #include "history.h"
 #include "timer_state.h"
 #include "lateness.h"
+#include "limits.h"
+#include "report.h"
 #include "sessions.h"
 #include "wakes.h"
 
@@ -60,10 +62,10 @@ static const char *const names[SABOTEURS] = {
 
 static enum saboteur at_work;
 
-/* What the linker calls instead, and what it would have called. */
-#define STANDS_IN(type, name, ...)       \
-	type __real_##name(__VA_ARGS__); \
-	type __wrap_##name(__VA_ARGS__); \
+/* What the linker calls instead, and what it would have called: of the same type. */
+#define STANDS_IN(type, name, ...)      \
+	__typeof__(name) __real_##name; \
+	__typeof__(name) __wrap_##name; \
 	type __wrap_##name(__VA_ARGS__)
 
 static struct now shifted(const struct now *now, uint64_t later)
@@ -160,20 +162,20 @@ STANDS_IN(uint64_t, world_next_alarm, const struct world *w)
 	return at_work == RING && next != TIMERS_FOREVER ? next / 2 : next;
 }
 
-STANDS_IN(void, report_status, const struct worker *w, uint32_t session, const struct now *now,
+STANDS_IN(void, report_status, const struct arena *arena, uint32_t session, const struct now *now,
 	struct proto_status_answer *ret)
 {
-	__real_report_status(w, session, now, ret);
+	__real_report_status(arena, session, now, ret);
 	ret->refused -= at_work == STATUS && ret->refused;
 }
 
 STANDS_IN(enum proto_status, limits_check_timer, const struct arena *arena,
-	const struct limits *limits, uint32_t user)
+	const struct limits *limits, uint32_t user, uint32_t pending)
 {
 	struct limits more = *limits;
 
 	more.max_timers_per_user += at_work == LIMIT_TIMERS;
-	return __real_limits_check_timer(arena, &more, user);
+	return __real_limits_check_timer(arena, &more, user, pending);
 }
 
 STANDS_IN(enum proto_status, limits_take_client, struct arena *arena, const struct limits *limits,
