@@ -252,18 +252,19 @@ static void hold(struct leases *ls, struct lease *l, const struct lease_row *row
 	link_move(&ls->held, &l->of_state);
 }
 
-/* Somebody else holds it, or it stands as before. */
+/* It could not be taken. */
 static void watch(struct leases *ls, struct lease *l, const struct lease_row *row, uint64_t now)
 {
 	bool same = l->has_seen && l->seen.term == row->term && l->seen.beat == row->beat;
+	bool late = l->ask == LEASE_ASK_TAKE; /* the row has moved since it was seen */
+	bool at_once = row->owner == LEASE_ME || (row->owner == LEASE_NOBODY && late);
 
-	/* A take of what stood still that was refused proves that the row moved meanwhile. */
-	if (!same || l->ask == LEASE_ASK_TAKE)
+	if (!same || late)
 		l->since = now;
 	l->seen = *row;
 	l->has_seen = true;
 	place(ls, l);
-	if (row->owner == LEASE_ME && now >= ls->hold_until)
+	if (at_once && now >= ls->hold_until)
 		link_move(&ls->urgent, &l->of_state);
 }
 

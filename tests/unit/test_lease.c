@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Leases, one host at a time: the test plays the database's answers and the clock.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lease.h"
+
+#define SECOND UINT64_C(1000000)
+#define START  (100 * SECOND)
+
+static struct host {
+	struct leases ls;
+	struct lease a, b;
+} h;
+
+static const struct lease_row nobody = {.owner = LEASE_NOBODY};
+
+static struct lease_row other(uint64_t term, uint64_t beat)
+{
+	return (struct lease_row){.owner = LEASE_OTHER, .term = term, .beat = beat};
+}
+
+static struct lease_row mine(uint64_t term, uint64_t beat)
+{
+	return (struct lease_row){.owner = LEASE_ME, .term = term, .beat = beat};
+}
+
+static int setup(void **state)
+{
+	struct lease_config config = lease_config_of(LEASE_LENGTH_US);
+
+	(void)state;
+	leases_init(&h.ls, &config);
+	lease_init(&h.a);
+	lease_init(&h.b);
+	leases_connected(&h.ls, START, 1);
+	return 0;
+}
+
+/* One round at `sent`, about lease a alone, answered after a tenth of a second. */
+static void ask(uint64_t sent, enum lease_ask what, bool done, struct lease_row row)
+{
+	assert_true(leases_begin(&h.ls, sent));
+	assert_int_equal(h.a.ask, what);
+	lease_answer(&h.ls, &h.a, done, &row, sent + SECOND / 10);
+	assert_ptr_equal(h.ls.round.next, &h.ls.round);
+	leases_end(&h.ls);
+}
+
+static void take(uint64_t sent, uint64_t term)
+{
+	lease_want(&h.ls, &h.a);
+	ask(sent, LEASE_ASK_TAKE_FREE, true, mine(term, 0));
+	assert_int_equal(h.a.state, LEASE_HELD);
+	assert_int_equal(h.a.term, term);
+}
+
+static void test_config(void **state)
+{
+	struct lease_config config = lease_config_of(LEASE_LENGTH_US);
+
+	(void)state;
+	assert_int_equal(config.margin, 1500000);
+	assert_int_equal(config.renew, 5 * SECOND);
+	assert_int_equal(config.look, SECOND);
+	assert_int_equal(lease_config_of(600000).look, 200000);
+}
+
+static void test_nothing_to_ask(void **state)
+{
+	(void)state;
+	assert_int_equal(leases_next(&h.ls), UINT64_MAX);
+	assert_false(leases_begin(&h.ls, START));
+	assert_int_equal(leases_give_up(&h.ls), UINT64_MAX);
+	assert_true(leases_gone(&h.ls));
+}
+
+/* A free lease is taken by the first question, and one round is under way at a time. */
+static void test_take_free(void **state)
+{
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	assert_true(leases_next(&h.ls) <= START);
+	assert_true(leases_begin(&h.ls, START));
+	assert_int_equal(h.a.ask, LEASE_ASK_TAKE_FREE);
+	assert_int_equal(leases_next(&h.ls), UINT64_MAX);
+	assert_int_equal(leases_give_up(&h.ls), START + 5 * SECOND);
+	assert_false(leases_begin(&h.ls, START + 10));
+	assert_false(lease_delivers(&h.a, START + 10));
+	assert_true(lease_answer(
+		&h.ls, &h.a, true, &(struct lease_row){LEASE_ME, 7, 0}, START + SECOND));
+	leases_end(&h.ls);
+	assert_int_equal(h.a.term, 7);
+	/* It counts from the sending, and stops a margin early. */
+	assert_true(lease_delivers(&h.a, START + 13500000 - 1));
+	assert_false(lease_delivers(&h.a, START + 13500000));
+	assert_false(leases_gone(&h.ls));
+}
+
+static void test_renewals(void **state)
+{
+	uint64_t at = START;
+
+	(void)state;
+	take(at, 7);
+	for (unsigned int i = 0; i < 10; i++) {
+		assert_int_equal(leases_next(&h.ls), at + 5 * SECOND);
+		at += 5 * SECOND;
+		ask(at, LEASE_ASK_RENEW, true, mine(7, i + 1));
+		assert_int_equal(h.a.until, at + 13500000);
+	}
+	/* Two renewals without an answer in time do not end it, the third does. */
+	for (unsigned int i = 0; i < 2; i++) {
+		at += 5 * SECOND;
+		assert_true(leases_begin(&h.ls, at));
+		leases_disconnected(&h.ls);
+		assert_int_equal(leases_next(&h.ls), UINT64_MAX);
+		leases_connected(&h.ls, at + SECOND, 1);
+		assert_true(lease_delivers(&h.a, at));
+	}
+	assert_false(lease_delivers(&h.a, at + 5 * SECOND));
+	/* Nobody took it: it goes on under the same term. */
+	ask(at + 5 * SECOND, LEASE_ASK_RENEW, true, mine(7, 11));
+	assert_true(lease_delivers(&h.a, at + 5 * SECOND));
+}
+
+static void test_renewal_fails(void **state)
+{
+	(void)state;
+	take(START, 7);
+	ask(START + 5 * SECOND, LEASE_ASK_RENEW, false, other(8, 0));
+	assert_int_equal(h.a.state, LEASE_STANDBY);
+	assert_false(lease_delivers(&h.a, START + 6 * SECOND));
+	/* The wait counts from that answer. */
+	ask(START + 20 * SECOND, LEASE_ASK_TAKE_FREE, false, other(8, 0));
+	ask(START + 20 * SECOND + SECOND / 10, LEASE_ASK_TAKE, true, mine(9, 0));
+	assert_int_equal(h.a.term, 9);
+}
+
+/* Another host's lease: a look each second, and a take once it stood still for a lease. */
+static void test_take_over(void **state)
+{
+	uint64_t at = START, seen;
+
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	ask(at, LEASE_ASK_TAKE_FREE, false, other(3, 1));
+	seen = at + SECOND / 10;
+	for (unsigned int i = 0; i < 15; i++) {
+		assert_int_equal(leases_next(&h.ls), at + SECOND);
+		at += SECOND;
+		ask(at, LEASE_ASK_TAKE_FREE, false, other(3, 1));
+	}
+	assert_int_equal(leases_next(&h.ls), seen + 15 * SECOND);
+	ask(seen + 15 * SECOND, LEASE_ASK_TAKE, true, mine(4, 0));
+	assert_int_equal(h.a.state, LEASE_HELD);
+}
+
+/* Each beat begins the wait anew; the take names what was seen, and may come too late. */
+static void test_beats(void **state)
+{
+	uint64_t at = START;
+
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	for (unsigned int i = 0; i < 100; i++, at += SECOND)
+		ask(at, LEASE_ASK_TAKE_FREE, false, other(3, i / 5));
+	at += 15 * SECOND;
+	assert_true(leases_begin(&h.ls, at));
+	assert_int_equal(h.a.ask, LEASE_ASK_TAKE);
+	assert_int_equal(h.a.seen.term, 3);
+	assert_int_equal(h.a.seen.beat, 19);
+	lease_answer(&h.ls, &h.a, false, &(struct lease_row){LEASE_OTHER, 3, 20}, at);
+	leases_end(&h.ls);
+	ask(at + 14 * SECOND, LEASE_ASK_TAKE_FREE, false, other(3, 20));
+	ask(at + 15 * SECOND, LEASE_ASK_TAKE, true, mine(4, 0));
+}
+
+/* What is found released by a take that came too late is asked for at once. */
+static void test_released_meanwhile(void **state)
+{
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	ask(START, LEASE_ASK_TAKE_FREE, false, other(3, 1));
+	ask(START + 16 * SECOND, LEASE_ASK_TAKE, false, (struct lease_row){LEASE_NOBODY, 3, 2});
+	assert_int_equal(leases_next(&h.ls), 0);
+	ask(START + 17 * SECOND, LEASE_ASK_TAKE_FREE, true, mine(4, 0));
+}
+
+/* A row that cannot be taken although it is free (it is locked) makes no busy loop. */
+static void test_no_busy_loop(void **state)
+{
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	ask(START, LEASE_ASK_TAKE_FREE, false, nobody);
+	assert_int_equal(leases_next(&h.ls), START + SECOND);
+}
+
+static void test_hint(void **state)
+{
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	ask(START, LEASE_ASK_TAKE_FREE, false, other(3, 1));
+	lease_hint(&h.ls, &h.a);
+	assert_int_equal(leases_next(&h.ls), 0);
+	ask(START + SECOND / 2, LEASE_ASK_TAKE_FREE, true, mine(4, 0));
+	lease_hint(&h.ls, &h.a); /* nothing */
+	assert_int_not_equal(leases_next(&h.ls), 0);
+}
+
+static void test_release(void **state)
+{
+	(void)state;
+	take(START, 7);
+	lease_unwant(&h.ls, &h.a);
+	assert_false(lease_delivers(&h.a, START + SECOND));
+	assert_false(leases_gone(&h.ls));
+	ask(START + SECOND, LEASE_ASK_RELEASE, true, (struct lease_row){LEASE_NOBODY, 7, 0});
+	assert_int_equal(h.a.state, LEASE_NONE);
+	assert_true(leases_gone(&h.ls));
+	assert_int_equal(leases_next(&h.ls), UINT64_MAX);
+}
+
+/* A release without an answer may still run. So the host asks again, and takes a new term. */
+static void test_release_unanswered(void **state)
+{
+	(void)state;
+	take(START, 7);
+	lease_unwant(&h.ls, &h.a);
+	assert_true(leases_begin(&h.ls, START + SECOND));
+	leases_disconnected(&h.ls);
+	lease_want(&h.ls, &h.a);
+	assert_false(lease_delivers(&h.a, START + 2 * SECOND));
+	leases_connected(&h.ls, START + 2 * SECOND, 1);
+	ask(START + 2 * SECOND, LEASE_ASK_RELEASE, true, (struct lease_row){LEASE_NOBODY, 7, 0});
+	assert_int_equal(h.a.state, LEASE_STANDBY);
+	ask(START + 3 * SECOND, LEASE_ASK_TAKE_FREE, true, mine(8, 0));
+	assert_int_equal(h.a.term, 8);
+}
+
+/* A take without an answer: the row is found to be this host's, and taken under a new term. */
+static void test_take_unanswered(void **state)
+{
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	assert_true(leases_begin(&h.ls, START));
+	leases_disconnected(&h.ls);
+	leases_connected(&h.ls, START + SECOND, 1);
+	ask(START + SECOND, LEASE_ASK_TAKE_FREE, false, mine(7, 0));
+	assert_int_equal(h.a.state, LEASE_STANDBY);
+	assert_int_equal(leases_next(&h.ls), 0);
+	ask(START + 2 * SECOND, LEASE_ASK_TAKE, true, mine(8, 0));
+	assert_int_equal(h.a.state, LEASE_HELD);
+}
+
+/* The same, and the consumer has left: the row is looked at, and released. */
+static void test_take_unanswered_and_left(void **state)
+{
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	assert_true(leases_begin(&h.ls, START));
+	leases_disconnected(&h.ls);
+	lease_unwant(&h.ls, &h.a);
+	assert_int_equal(h.a.state, LEASE_RELEASING);
+	leases_connected(&h.ls, START + SECOND, 1);
+	ask(START + SECOND, LEASE_ASK_LOOK, true, mine(7, 0));
+	assert_int_equal(h.a.state, LEASE_RELEASING);
+	ask(START + 2 * SECOND, LEASE_ASK_RELEASE, true, (struct lease_row){LEASE_NOBODY, 7, 0});
+	assert_int_equal(h.a.state, LEASE_NONE);
+}
+
+/* The last consumer leaves while a take is under way. */
+static void test_left_during_take(void **state)
+{
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	assert_true(leases_begin(&h.ls, START));
+	lease_unwant(&h.ls, &h.a);
+	lease_answer(&h.ls, &h.a, true, &(struct lease_row){LEASE_ME, 7, 0}, START + SECOND);
+	leases_end(&h.ls);
+	assert_false(lease_delivers(&h.a, START + SECOND));
+	ask(START + SECOND, LEASE_ASK_RELEASE, true, (struct lease_row){LEASE_NOBODY, 7, 0});
+	assert_int_equal(h.a.state, LEASE_NONE);
+}
+
+static void test_left_standby(void **state)
+{
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	ask(START, LEASE_ASK_TAKE_FREE, false, other(3, 1));
+	lease_unwant(&h.ls, &h.a);
+	assert_int_equal(h.a.state, LEASE_NONE);
+	assert_int_equal(leases_next(&h.ls), UINT64_MAX);
+}
+
+/* The fence did not match. Only of the term that is held. */
+static void test_lost(void **state)
+{
+	(void)state;
+	take(START, 7);
+	lease_lost(&h.ls, &h.a, 6);
+	assert_int_equal(h.a.state, LEASE_HELD);
+	assert_true(leases_begin(&h.ls, START + 5 * SECOND));
+	lease_lost(&h.ls, &h.a, 7);
+	assert_int_equal(h.a.state, LEASE_STANDBY);
+	/* A renewal that was under way gives nothing back. */
+	lease_answer(&h.ls, &h.a, true, &(struct lease_row){LEASE_ME, 7, 1}, START + 6 * SECOND);
+	leases_end(&h.ls);
+	assert_false(lease_delivers(&h.a, START + 6 * SECOND));
+	assert_int_equal(h.a.state, LEASE_STANDBY);
+}
+
+/* All leases are renewed by one round, with the looks where both are due. */
+static void test_one_round(void **state)
+{
+	unsigned int rounds = 0;
+	uint64_t at = START;
+
+	(void)state;
+	take(START, 7);
+	lease_want(&h.ls, &h.b);
+	while (at < START + 60 * SECOND) {
+		struct lease_row row = other(2, rounds);
+
+		at = leases_next(&h.ls) > at ? leases_next(&h.ls) : at;
+		assert_true(leases_begin(&h.ls, at));
+		rounds++;
+		if (h.a.ask)
+			lease_answer(&h.ls, &h.a, true, &(struct lease_row){LEASE_ME, 7, 1}, at);
+		lease_answer(&h.ls, &h.b, false, &row, at);
+		leases_end(&h.ls);
+		assert_true(lease_delivers(&h.a, at));
+	}
+	assert_in_range(rounds, 60, 62);
+}
+
+/* Another server took over, which may have lost commits: nothing is taken for a lease. */
+static void test_failover(void **state)
+{
+	uint64_t at = START + 20 * SECOND;
+
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	ask(START, LEASE_ASK_TAKE_FREE, false, other(3, 1));
+	leases_disconnected(&h.ls);
+	leases_connected(&h.ls, at, 2);
+	ask(at, LEASE_ASK_LOOK, false, nobody);
+	assert_int_equal(leases_next(&h.ls), at + SECOND);
+	ask(at + 14 * SECOND, LEASE_ASK_LOOK, false, nobody);
+	ask(at + 15 * SECOND, LEASE_ASK_TAKE_FREE, true, mine(4, 0));
+	/* A restart of the same server is no failover. */
+	leases_disconnected(&h.ls);
+	leases_connected(&h.ls, at + 16 * SECOND, 2);
+	lease_want(&h.ls, &h.b);
+	assert_true(leases_begin(&h.ls, at + 16 * SECOND));
+	assert_int_equal(h.b.ask, LEASE_ASK_TAKE_FREE);
+}
+
+/* A lease whose time is over at a failover is not renewed: somebody may have taken it in what was
+ * lost. One whose time runs is renewed. */
+static void test_failover_of_held(void **state)
+{
+	(void)state;
+	take(START, 7);
+	leases_disconnected(&h.ls);
+	leases_connected(&h.ls, START + 13 * SECOND, 2);
+	ask(START + 13 * SECOND, LEASE_ASK_RENEW, true, mine(7, 1));
+	leases_disconnected(&h.ls);
+	leases_connected(&h.ls, START + 30 * SECOND, 3);
+	assert_int_equal(h.a.state, LEASE_STANDBY);
+	ask(START + 30 * SECOND, LEASE_ASK_LOOK, false, mine(7, 1));
+	assert_int_not_equal(leases_next(&h.ls), 0);
+	ask(START + 45 * SECOND, LEASE_ASK_TAKE, true, mine(8, 0));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_config, setup),
+		cmocka_unit_test_setup(test_nothing_to_ask, setup),
+		cmocka_unit_test_setup(test_take_free, setup),
+		cmocka_unit_test_setup(test_renewals, setup),
+		cmocka_unit_test_setup(test_renewal_fails, setup),
+		cmocka_unit_test_setup(test_take_over, setup),
+		cmocka_unit_test_setup(test_beats, setup),
+		cmocka_unit_test_setup(test_released_meanwhile, setup),
+		cmocka_unit_test_setup(test_no_busy_loop, setup),
+		cmocka_unit_test_setup(test_hint, setup),
+		cmocka_unit_test_setup(test_release, setup),
+		cmocka_unit_test_setup(test_release_unanswered, setup),
+		cmocka_unit_test_setup(test_take_unanswered, setup),
+		cmocka_unit_test_setup(test_take_unanswered_and_left, setup),
+		cmocka_unit_test_setup(test_left_during_take, setup),
+		cmocka_unit_test_setup(test_left_standby, setup),
+		cmocka_unit_test_setup(test_lost, setup),
+		cmocka_unit_test_setup(test_one_round, setup),
+		cmocka_unit_test_setup(test_failover, setup),
+		cmocka_unit_test_setup(test_failover_of_held, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
