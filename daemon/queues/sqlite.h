@@ -21,7 +21,7 @@
 #include "sqlite_queues.h"
 
 #define SQLITE_STORE_ID	     0x514d5454 /* "TTMQ": application_id of the file */
-#define SQLITE_STORE_VERSION 1		/* user_version */
+#define SQLITE_STORE_VERSION 2		/* user_version */
 
 /* When what nobody waits for is done. Tests make it happen more often. */
 struct sqlite_tuning {
@@ -31,6 +31,9 @@ struct sqlite_tuning {
 	 * from the second on in any case. A long log lets one page take many changes; a short one
 	 * lets a start be fast. */
 	uint32_t log_idle, log_max;
+	/* Bytes of receipts of one user (sqlite_puts.c): about 180,000 small ones, and several
+	 * times what one user can have under way. */
+	uint64_t receipts_max;
 	/* All pages of a file up to this size are checked at a start. */
 	uint32_t check_pages;
 };
@@ -59,6 +62,7 @@ enum sqlite_statement {
 	SQL_INSERT,
 	SQL_FIND,
 	SQL_FIND_REVIVED,
+	SQL_FIND_WAKE_SYSTEM,
 	SQL_DELETE,
 	SQL_UPDATE,
 	SQL_DUE_INSERT,
@@ -78,6 +82,10 @@ enum sqlite_statement {
 	SQL_PARKED_DELETE,
 	SQL_PARKED_AFTER,
 	SQL_PUT_WRITE,
+	SQL_PUT_SIZE,
+	SQL_PUTS_SIZE,
+	SQL_PUTS_OLDEST,
+	SQL_PUTS_FORGET,
 	SQL_PUTS_OF_TOKEN,
 	SQL_PUTS_EXPIRE,
 	SQL_META_WRITE,
@@ -108,9 +116,11 @@ struct sqlite {
 	const char *path;
 	const struct sqlite_host *host;
 	struct sqlite_tuning tuning;
+	bool unsure; /* the last transaction failed, and may be on disk as a whole all the same */
 	uint32_t log_frames;   /* in the log, of transactions that are on disk */
 	bool log_copied;       /* and all of them in the file, too */
 	uint64_t puts_expired; /* when puts were looked through for old ones, boottime */
+	uint64_t puts_life;    /* sqlite_user::receipts of another one are not right any more */
 };
 
 /* A place in an index by due. */
@@ -137,12 +147,20 @@ void sqlite_close(struct sqlite *q);
 int sqlite_checkpoint(struct sqlite *q);
 /* Makes all queues known that have a row. */
 int sqlite_read_queues(struct sqlite *q);
-int sqlite_read_clocks(struct sqlite *q, struct clocks_stored *ret);
-int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks);
-int sqlite_write_counter(struct sqlite *q, const char *name, uint64_t value);
 int sqlite_run(struct sqlite *q, enum sqlite_statement statement); /* without values */
 sqlite3_stmt *sqlite_use(struct sqlite *q, enum sqlite_statement statement);
 int sqlite_finish(sqlite3_stmt *statement); /* steps to the end and resets */
+
+/* sqlite_meta.c */
+
+/* Reads a value of meta that is size bytes long. SQLITE_OK; SQLITE_DONE: there is none;
+ * SQLITE_CORRUPT: it is of another size. */
+int sqlite_read_meta(struct sqlite *q, const char *name, void *ret, size_t size);
+int sqlite_write_meta(struct sqlite *q, const char *name, const void *value, size_t size);
+int sqlite_read_counter(struct sqlite *q, const char *name, uint64_t *ret);
+int sqlite_write_counter(struct sqlite *q, const char *name, uint64_t value);
+int sqlite_read_clocks(struct sqlite *q, struct clocks_stored *ret);
+int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks);
 
 /* sqlite_index.c */
 
@@ -196,6 +214,12 @@ int sqlite_touch(struct sqlite *q, uint32_t queue, int64_t timers, int64_t parke
 int sqlite_commit(struct sqlite *q, struct store_commit *commit);
 int sqlite_purge(struct sqlite *q, uint32_t queue, bool parked, size_t n, uint64_t *ret_n,
 	uint64_t *ret_bytes, bool *ret_more);
+
+/* sqlite_puts.c */
+
+int sqlite_puts_write(struct sqlite *q, const struct store_put *p, uint64_t now);
+/* Removes what is older than a day, if that was not done for long. now: boottime. */
+int sqlite_puts_expire(struct sqlite *q, uint64_t now);
 
 /* sqlite_recover.c */
 

@@ -10,10 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* How long a token is remembered, microseconds, and how often old ones are looked for. */
-#define PUTS_KEPT_US   (UINT64_C(24) * 3600 * 1000000)
-#define PUTS_EXPIRE_US (UINT64_C(3600) * 1000000)
-
 /* Finds the waiting timer that a change names, by key or by id. SQLITE_ROW; SQLITE_DONE: there is
  * none in that queue. */
 static int find_named(struct sqlite *q, const struct store_change *c, struct store_timer *ret)
@@ -58,6 +54,7 @@ static void note_row(struct store_change *c, const struct store_timer *t)
 	c->id = t->timer;
 	c->due = t->due;
 	c->clock = t->clock;
+	c->timer_flags = t->flags;
 }
 
 static uint32_t check_limits(
@@ -320,46 +317,6 @@ static int apply(struct sqlite *q, struct store_change *c)
 	return r;
 }
 
-static int write_put(struct sqlite *q, const struct store_put *p, uint64_t now)
-{
-	static uint8_t answers[PROTO_RECORDS_MAX(struct proto_queue_put) * SQLITE_ANSWER_SIZE];
-	sqlite3_stmt *s = sqlite_use(q, SQL_PUT_WRITE);
-	uint8_t *at = answers;
-
-	for (size_t i = 0; i < p->count; i++) {
-		struct proto_queue_stored a = p->answers[i];
-
-		for (int k = 0; k < 8; k++) {
-			at[k] = (uint8_t)(a.id >> k * 8);
-			at[8 + k] = (uint8_t)(a.due >> k * 8);
-		}
-		for (int k = 0; k < 4; k++) {
-			at[16 + k] = (uint8_t)(a.status >> k * 8);
-			at[20 + k] = (uint8_t)(a.flags >> k * 8);
-		}
-		at += SQLITE_ANSWER_SIZE;
-	}
-	sqlite3_bind_blob(s, 1, p->token, sizeof(p->token), SQLITE_STATIC);
-	sqlite3_bind_int64(s, 2, (int64_t)(p->serial % STORE_PUTS));
-	sqlite3_bind_int64(s, 3, (int64_t)p->serial);
-	sqlite3_bind_int64(s, 4, (int64_t)now);
-	sqlite3_bind_blob(s, 5, answers, (int)(at - answers), SQLITE_STATIC);
-	return sqlite_finish(s);
-}
-
-/* By elapsed time, which no setting of the clock moves. */
-static int expire_puts(struct sqlite *q, uint64_t now)
-{
-	sqlite3_stmt *s;
-
-	if (now < q->puts_expired + PUTS_EXPIRE_US || now < PUTS_KEPT_US)
-		return SQLITE_OK;
-	q->puts_expired = now;
-	s = sqlite_use(q, SQL_PUTS_EXPIRE);
-	sqlite3_bind_int64(s, 1, (int64_t)(now - PUTS_KEPT_US));
-	return sqlite_finish(s);
-}
-
 static int write_queue(struct sqlite *q, const struct sqlite_queue *e)
 {
 	int64_t timers = e->holds.timers + e->more.timers;
@@ -394,21 +351,24 @@ static int write_rest(struct sqlite *q, const struct store_commit *commit)
 	int r = SQLITE_OK;
 
 	for (const struct store_put *p = commit->puts; p && !r; p = p->next)
-		r = write_put(q, p, now);
+		r = sqlite_puts_write(q, p, now);
 	if (!r)
 		r = write_queues(q);
 	if (!r && q->next_id != q->written_next_id)
 		r = sqlite_write_counter(q, "next_id", q->next_id);
 	if (!r)
-		r = expire_puts(q, now);
+		r = sqlite_puts_expire(q, now);
 	return r ? r : sqlite_write_clocks(q, &commit->clocks);
 }
 
 /* Ends a transaction: on disk, or undone if anything failed. */
 static int end(struct sqlite *q, int r)
 {
-	if (!r)
+	q->unsure = false;
+	if (!r) {
 		r = sqlite_run(q, SQL_COMMIT);
+		q->unsure = r;
+	}
 	sqlite_queues_end(q->queues, !r);
 	if (!r) {
 		q->written_next_id = q->next_id;
@@ -417,6 +377,7 @@ static int end(struct sqlite *q, int r)
 	if (!sqlite3_get_autocommit(q->db))
 		sqlite_run(q, SQL_ROLLBACK);
 	q->next_id = q->written_next_id;
+	q->puts_life++;
 	sqlite_index_recount(q);
 	return r;
 }

@@ -20,8 +20,16 @@ const struct sqlite_tuning sqlite_tuning_default = {
 	.merge_slice = SQLITE_MERGE_SLICE_MAX,
 	.log_idle = 4096,
 	.log_max = 16384,
+	.receipts_max = UINT64_C(16) << 20,
 	.check_pages = 4096,
 };
+
+/* Few timers wake the machine, and a load has to know the next one of a lane. 2: PROTO_WAKE_SYSTEM.
+ * The condition stands in the query as it stands here, or SQLite does not use the index. */
+#define WAKE_SYSTEM "flags & 2"
+#define WAKE_SYSTEM_INDEX \
+	"CREATE INDEX wake_system ON timers (queue, clock, ready) WHERE " WAKE_SYSTEM ";"
+static_assert(PROTO_WAKE_SYSTEM == 2, "WAKE_SYSTEM");
 
 /* The schema as sqlite3(1) shows it. timerqd(8) explains each column. */
 static const char schema[] =
@@ -34,11 +42,12 @@ static const char schema[] =
 	" ready INTEGER NOT NULL, slack INTEGER, every INTEGER NOT NULL, max_late INTEGER,"
 	" count INTEGER NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL,"
 	" max_attempts INTEGER NOT NULL, revived INTEGER, label TEXT, key TEXT, payload BLOB);"
-	"CREATE INDEX revived ON timers (revived) WHERE revived IS NOT NULL;"
+	"CREATE INDEX revived ON timers (revived) WHERE revived IS NOT NULL;" WAKE_SYSTEM_INDEX
 	"CREATE TABLE parked (queue INTEGER NOT NULL, id INTEGER NOT NULL,"
 	" number INTEGER NOT NULL, clock INTEGER NOT NULL, flags INTEGER NOT NULL,"
 	" due INTEGER NOT NULL, slack INTEGER, every INTEGER NOT NULL, count INTEGER NOT NULL,"
 	" attempt INTEGER NOT NULL, label TEXT, key TEXT, payload BLOB,"
+	" max_attempts INTEGER NOT NULL DEFAULT 0,"
 	" PRIMARY KEY (queue, id, number)) WITHOUT ROWID;"
 	"CREATE TABLE due (queue INTEGER NOT NULL, clock INTEGER NOT NULL,"
 	" ready INTEGER NOT NULL, id INTEGER NOT NULL,"
@@ -53,6 +62,13 @@ static const char schema[] =
 #define TEXT(x)	   TEXT_OF(x)
 static const char identity[] = "PRAGMA application_id = " TEXT(
 	SQLITE_STORE_ID) "; PRAGMA user_version = " TEXT(SQLITE_STORE_VERSION);
+
+/* What makes a file of each older version one of the next. */
+static const char *const upgrades[SQLITE_STORE_VERSION] = {
+	[1] = "ALTER TABLE parked ADD COLUMN max_attempts INTEGER NOT NULL DEFAULT 0;"
+	      "DELETE FROM puts;" /* their tokens named no user */
+	WAKE_SYSTEM_INDEX,
+};
 
 /* The parts of the two indexes that are in memory: see sqlite.h. */
 static const char recent[] =
@@ -70,9 +86,9 @@ static const char recent[] =
 #define TIMER_COLUMNS                                                                           \
 	"id, queue, clock, flags, due, ready, slack, every, max_late, count, number, attempt, " \
 	"max_attempts, revived, label, key, payload"
-#define PARKED_COLUMNS                                                                       \
-	"id, queue, clock, flags, due, due, slack, every, NULL, count, number, attempt, 0, " \
-	"NULL, label, key, payload"
+#define PARKED_COLUMNS                                                                    \
+	"id, queue, clock, flags, due, due, slack, every, NULL, count, number, attempt, " \
+	"max_attempts, NULL, label, key, payload"
 
 static const char *const texts[SQL_STATEMENTS] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -82,6 +98,9 @@ static const char *const texts[SQL_STATEMENTS] = {
 		       "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
 	[SQL_FIND] = "SELECT " TIMER_COLUMNS " FROM timers WHERE id = ?1",
 	[SQL_FIND_REVIVED] = "SELECT id FROM timers WHERE revived = ?1 LIMIT 1",
+	[SQL_FIND_WAKE_SYSTEM] = "SELECT ready FROM timers WHERE " WAKE_SYSTEM " AND queue = ?1 "
+				 "AND clock = ?2 AND (ready, id) > (?3, ?4) ORDER BY ready, id "
+				 "LIMIT 1",
 	[SQL_DELETE] = "DELETE FROM timers WHERE id = ?1",
 	[SQL_UPDATE] = "UPDATE timers SET due = ?2, ready = ?3, slack = ?4, every = ?5, "
 		       "count = ?6, number = ?7, attempt = ?8 WHERE id = ?1",
@@ -100,14 +119,21 @@ static const char *const texts[SQL_STATEMENTS] = {
 	[SQL_RECENT_KEYS_DELETE] = "DELETE FROM recent_keys WHERE hash = ?1 AND id = ?2",
 	[SQL_RECENT_KEYS_FIND] = "SELECT id FROM recent_keys WHERE hash = ?1 AND id > ?2 LIMIT 1",
 	[SQL_PARKED_INSERT] = "INSERT OR REPLACE INTO parked (queue, id, number, clock, flags, "
-			      "due, slack, every, count, attempt, label, key, payload) VALUES "
-			      "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+			      "due, slack, every, count, attempt, label, key, payload, "
+			      "max_attempts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+			      "?12, ?13, ?14)",
 	[SQL_PARKED_FIND] = "SELECT " PARKED_COLUMNS " FROM parked WHERE queue = ?1 AND id = ?2 "
 			    "LIMIT 1",
 	[SQL_PARKED_DELETE] = "DELETE FROM parked WHERE queue = ?1 AND id = ?2 AND number = ?3",
 	[SQL_PARKED_AFTER] = "SELECT " PARKED_COLUMNS " FROM parked WHERE queue = ?1 AND "
 			     "(id, number) > (?2, ?3) ORDER BY id, number LIMIT ?4",
 	[SQL_PUT_WRITE] = "INSERT OR REPLACE INTO puts VALUES (?1, ?2, ?3, ?4, ?5)",
+	[SQL_PUT_SIZE] = "SELECT length(answers) FROM puts WHERE token = ?1 AND slot = ?2",
+	[SQL_PUTS_SIZE] = "SELECT count(*), sum(length(answers)) FROM puts WHERE token BETWEEN ?1 "
+			  "AND ?2",
+	[SQL_PUTS_OLDEST] = "SELECT stored, length(answers) FROM puts WHERE token BETWEEN ?1 AND "
+			    "?2 ORDER BY stored",
+	[SQL_PUTS_FORGET] = "DELETE FROM puts WHERE token BETWEEN ?1 AND ?2 AND stored <= ?3",
 	[SQL_PUTS_OF_TOKEN] = "SELECT serial, answers FROM puts WHERE token = ?1 ORDER BY serial",
 	[SQL_PUTS_EXPIRE] = "DELETE FROM puts WHERE stored < ?1",
 	[SQL_META_WRITE] = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
@@ -140,113 +166,6 @@ int sqlite_finish(sqlite3_stmt *statement)
 int sqlite_run(struct sqlite *q, enum sqlite_statement statement)
 {
 	return sqlite_finish(sqlite_use(q, statement));
-}
-
-static int write_meta(struct sqlite *q, const char *name, const void *value, size_t size)
-{
-	sqlite3_stmt *s = sqlite_use(q, SQL_META_WRITE);
-
-	sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
-	sqlite3_bind_blob(s, 2, value, (int)size, SQLITE_STATIC);
-	return sqlite_finish(s);
-}
-
-/* Reads a value of meta that is size bytes long. SQLITE_OK; SQLITE_DONE: there is none;
- * SQLITE_CORRUPT: it is of another size. */
-static int read_meta(struct sqlite *q, const char *name, void *ret, size_t size)
-{
-	sqlite3_stmt *s;
-	int r = sqlite3_prepare_v2(q->db, "SELECT value FROM meta WHERE name = ?1", -1, &s, NULL);
-
-	if (r)
-		return r;
-	sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
-	r = sqlite3_step(s);
-	if (r == SQLITE_ROW) {
-		bool fits = sqlite3_column_bytes(s, 0) == (int)size;
-
-		if (fits)
-			memcpy(ret, sqlite3_column_blob(s, 0), size);
-		r = fits ? SQLITE_OK : SQLITE_CORRUPT;
-	}
-	sqlite3_finalize(s);
-	return r;
-}
-
-/* struct clocks_stored in the file: fixed width, little-endian, so that the file can move. */
-struct clocks_record {
-	uint8_t boot_id[16];
-	uint8_t now[PROTO_CLOCKS][8];
-	uint8_t offset[PROTO_CLOCKS][8];
-	uint8_t believed, clean;
-};
-
-static void put64(uint8_t ret[static 8], uint64_t value)
-{
-	for (int i = 0; i < 8; i++)
-		ret[i] = (uint8_t)(value >> (i * 8));
-}
-
-static uint64_t get64(const uint8_t from[static 8])
-{
-	uint64_t value = 0;
-
-	for (int i = 7; i >= 0; i--)
-		value = value << 8 | from[i];
-	return value;
-}
-
-int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks)
-{
-	struct clocks_record stored = {
-		.believed = clocks->believed,
-		.clean = clocks->clean,
-	};
-
-	memcpy(stored.boot_id, clocks->boot_id, sizeof(stored.boot_id));
-	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
-		put64(stored.now[i], clocks->now[i]);
-		put64(stored.offset[i], (uint64_t)clocks->offset[i]);
-	}
-	return write_meta(q, "clocks", &stored, sizeof(stored));
-}
-
-int sqlite_read_clocks(struct sqlite *q, struct clocks_stored *ret)
-{
-	struct clocks_record stored;
-	int r = read_meta(q, "clocks", &stored, sizeof(stored));
-
-	*ret = (struct clocks_stored){0};
-	if (r == SQLITE_DONE)
-		return SQLITE_OK;
-	if (r)
-		return r;
-	memcpy(ret->boot_id, stored.boot_id, sizeof(stored.boot_id));
-	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
-		ret->now[i] = get64(stored.now[i]);
-		ret->offset[i] = (int64_t)get64(stored.offset[i]);
-	}
-	ret->believed = stored.believed;
-	ret->clean = stored.clean;
-	return SQLITE_OK;
-}
-
-int sqlite_write_counter(struct sqlite *q, const char *name, uint64_t value)
-{
-	uint8_t bytes[8];
-
-	put64(bytes, value);
-	return write_meta(q, name, bytes, sizeof(bytes));
-}
-
-static int read_counter(struct sqlite *q, const char *name, uint64_t *ret)
-{
-	uint8_t bytes[8];
-	int r = read_meta(q, name, bytes, sizeof(bytes));
-
-	if (!r)
-		*ret = get64(bytes);
-	return r;
 }
 
 /* Reads the one number that a statement answers. */
@@ -309,6 +228,24 @@ static int create(struct sqlite *q)
 	return r;
 }
 
+/* Brings a file of an older version up to date, in one transaction. */
+static int upgrade(struct sqlite *q)
+{
+	int64_t version = 0;
+	int r = read_number(q, "PRAGMA user_version", &version);
+
+	if (r || version == SQLITE_STORE_VERSION)
+		return r;
+	if (version < 1 || version > SQLITE_STORE_VERSION)
+		return SQLITE_CORRUPT;
+	r = sqlite3_exec(q->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	for (; !r && version < SQLITE_STORE_VERSION; version++)
+		r = sqlite3_exec(q->db, upgrades[version], NULL, NULL, NULL);
+	if (!r)
+		r = sqlite3_exec(q->db, identity, NULL, NULL, NULL);
+	return r ? r : sqlite3_exec(q->db, "COMMIT", NULL, NULL, NULL);
+}
+
 static int prepare(struct sqlite *q)
 {
 	int r = sqlite3_exec(q->db, recent, NULL, NULL, NULL);
@@ -321,7 +258,7 @@ static int prepare(struct sqlite *q)
 
 static int write_first(struct sqlite *q)
 {
-	int r = write_meta(q, "seed", q->seed, sizeof(q->seed));
+	int r = sqlite_write_meta(q, "seed", q->seed, sizeof(q->seed));
 
 	if (!r)
 		r = sqlite_write_counter(q, "next_id", 1);
@@ -334,14 +271,14 @@ static int write_first(struct sqlite *q)
 
 static int read_first(struct sqlite *q)
 {
-	int r = read_meta(q, "seed", q->seed, sizeof(q->seed));
+	int r = sqlite_read_meta(q, "seed", q->seed, sizeof(q->seed));
 
 	if (!r)
-		r = read_counter(q, "next_id", &q->next_id);
+		r = sqlite_read_counter(q, "next_id", &q->next_id);
 	if (!r)
-		r = read_counter(q, "indexed_due", &q->indexed_due);
+		r = sqlite_read_counter(q, "indexed_due", &q->indexed_due);
 	if (!r)
-		r = read_counter(q, "indexed_keys", &q->indexed_keys);
+		r = sqlite_read_counter(q, "indexed_keys", &q->indexed_keys);
 	q->written_next_id = q->next_id;
 	/* What is not there was there when the schema was made. */
 	return r == SQLITE_DONE ? SQLITE_CORRUPT : r;
@@ -414,7 +351,7 @@ static int open_db(struct sqlite *q, char **ret_why)
 	if (!r && fresh)
 		r = create(q);
 	else if (!r)
-		r = check_pages(q, ret_why);
+		r = check_pages(q, ret_why) ?: upgrade(q);
 	if (!r)
 		r = prepare(q);
 	if (!r && fresh)
@@ -514,6 +451,7 @@ int sqlite_open(struct sqlite *q, char **ret_why)
 	int r;
 
 	*ret_why = NULL;
+	q->puts_life += !q->puts_life;
 	r = look(q, ret_why);
 	if (r)
 		return r;

@@ -20,7 +20,7 @@ struct job {
 	struct job *next;
 	struct store_commit *commit;
 	struct store_reader *reader;
-	uint8_t token[PROTO_QUEUE_TOKEN_SIZE];
+	uint8_t token[STORE_TOKEN_SIZE];
 	uint32_t queue, clock, uid;
 	bool parked;
 	struct store_position after;
@@ -32,7 +32,8 @@ struct job {
 	struct store_queue *queues;
 	uint8_t *data; /* find_puts: of each put struct sqlite_put_head and its answers */
 	size_t n, data_size, data_room;
-	uint64_t next_ready, bytes;
+	struct store_behind behind;
+	uint64_t removed, bytes; /* by a purge */
 	bool more;
 };
 

@@ -111,8 +111,12 @@ static int add(struct sqlite_queues *q, uint32_t number, uint32_t uid, const cha
 		return -ENOMEM;
 	}
 	q->at[number - 1] = queue;
-	if (number > q->last)
+	if (number > q->last) {
+		q->vacant += number - q->last - 1;
 		q->last = number;
+	} else {
+		q->vacant--;
+	}
 	*ret = queue;
 	return 0;
 }
@@ -157,19 +161,58 @@ int sqlite_queues_add(struct sqlite_queues *q, uint32_t number, uint32_t uid, co
 	return r;
 }
 
+/* A number that no queue has; 0: there is none. Free numbers are looked for only where they are so
+ * many that one is near. */
+static uint32_t choose_number(struct sqlite_queues *q)
+{
+	if (q->vacant <= q->last / 2)
+		return q->last < NUMBER_MAX ? q->last + 1 : 0;
+	do
+		q->vacant_from = q->vacant_from % q->last + 1;
+	while (q->at[q->vacant_from - 1]);
+	return q->vacant_from;
+}
+
 int sqlite_queues_open(struct sqlite_queues *q, uint32_t uid, const char *name, uint32_t *ret)
 {
 	struct sqlite_queue *queue;
+	uint32_t number;
 	int r = 0;
 
 	pthread_mutex_lock(&q->lock);
 	queue = find(q, uid, name);
-	if (!queue)
-		r = q->last < NUMBER_MAX ? add(q, q->last + 1, uid, name, &queue) : -ENOMEM;
-	if (!r)
+	if (!queue) {
+		number = choose_number(q);
+		r = number ? add(q, number, uid, name, &queue) : -ENOMEM;
+	}
+	if (!r) {
+		queue->references++;
 		*ret = queue->number;
+	}
 	pthread_mutex_unlock(&q->lock);
 	return r;
+}
+
+void sqlite_queues_ref(struct sqlite_queues *q, uint32_t number)
+{
+	pthread_mutex_lock(&q->lock);
+	q->at[number - 1]->references++;
+	pthread_mutex_unlock(&q->lock);
+}
+
+void sqlite_queues_unref(struct sqlite_queues *q, uint32_t number)
+{
+	struct sqlite_queue *queue;
+
+	pthread_mutex_lock(&q->lock);
+	queue = q->at[number - 1];
+	if (!--queue->references && !holds_something(&queue->holds)) {
+		tdelete(queue, &q->by_name, compare_queues);
+		q->at[number - 1] = NULL;
+		q->vacant++;
+		free(queue);
+	}
+	pthread_mutex_unlock(&q->lock);
 }
 
 struct sqlite_queue *sqlite_queues_get(struct sqlite_queues *q, uint32_t number)
@@ -181,6 +224,16 @@ struct sqlite_queue *sqlite_queues_get(struct sqlite_queues *q, uint32_t number)
 		queue = q->at[number - 1];
 	pthread_mutex_unlock(&q->lock);
 	return queue;
+}
+
+struct sqlite_user *sqlite_queues_user(struct sqlite_queues *q, uint32_t uid)
+{
+	struct sqlite_user *user;
+
+	pthread_mutex_lock(&q->lock);
+	user = get_user(q, uid);
+	pthread_mutex_unlock(&q->lock);
+	return user;
 }
 
 void sqlite_queues_usage(struct sqlite_queues *q, uint32_t uid, struct store_usage *ret)

@@ -18,15 +18,17 @@ struct sqlite_counts {
 
 struct sqlite_user {
 	uint32_t uid;
-	struct sqlite_counts holds; /* as of the last commit */
-	struct sqlite_counts more;  /* by the transaction under way; the thread's alone */
-	uint64_t queues;	    /* that hold something */
+	struct sqlite_counts holds;	/* as of the last commit */
+	struct sqlite_counts more;	/* by the transaction under way; the thread's alone */
+	uint64_t queues;		/* that hold something */
+	uint64_t receipts, receipts_of; /* bytes, and sqlite::puts_life then; the thread's alone */
 };
 
 struct sqlite_queue {
 	uint32_t number, uid;
 	char name[PROTO_QUEUE_NAME_MAX + 1];
 	struct sqlite_user *user;
+	uint32_t references;		   /* of what the loop may still ask */
 	struct sqlite_counts holds, more;  /* as of the user */
 	bool touched;			   /* it is in sqlite_queues::touched */
 	struct sqlite_queue *touched_next; /* sqlite_queues::touched */
@@ -36,7 +38,8 @@ struct sqlite_queues {
 	pthread_mutex_t lock;
 	struct sqlite_queue **at; /* by number - 1; NULL: no such number */
 	size_t room;
-	uint32_t last;		      /* the greatest number */
+	uint32_t last;		      /* the greatest number that was given */
+	uint32_t vacant, vacant_from; /* how many below it are free; where to look for one */
 	void *by_name, *by_uid;	      /* tsearch(3) */
 	struct sqlite_user all;	      /* of everybody */
 	struct sqlite_queue *touched; /* by the transaction under way; the thread's alone */
@@ -48,11 +51,16 @@ void sqlite_queues_free(struct sqlite_queues *q);
 /* Makes a queue known that has a row. -ENOMEM; -EBADMSG: the number or the name is used already. */
 int sqlite_queues_add(struct sqlite_queues *q, uint32_t number, uint32_t uid, const char *name,
 	const struct sqlite_counts *holds);
-/* The number of (uid, name), a new one if need be. -ENOMEM. */
+/* The number of (uid, name), a new one if need be, with a reference. -ENOMEM. */
 int sqlite_queues_open(
 	struct sqlite_queues *q, uint32_t uid, const char *name, uint32_t *ret_number);
-/* The queue of that number; NULL: there is none. It stays as long as q does. */
+void sqlite_queues_ref(struct sqlite_queues *q, uint32_t number);
+/* A queue without a reference that holds nothing is forgotten. */
+void sqlite_queues_unref(struct sqlite_queues *q, uint32_t number);
+/* The queue of that number; NULL: there is none. It stays while it has a reference or a row. */
 struct sqlite_queue *sqlite_queues_get(struct sqlite_queues *q, uint32_t number);
+/* A user, a new one if need be. It stays as long as q does. NULL: no memory. */
+struct sqlite_user *sqlite_queues_user(struct sqlite_queues *q, uint32_t uid);
 /* PROTO_QUEUE_OWN: everybody. */
 void sqlite_queues_usage(struct sqlite_queues *q, uint32_t uid, struct store_usage *ret);
 /* Queues of a user behind a number. ret: room for most. Return: how many. */

@@ -77,6 +77,28 @@ static void end_rows(struct job *job, bool payload)
 	}
 }
 
+/* The first row behind those of the job that wakes the machine. */
+static int find_wake_system(struct sqlite *q, struct job *job)
+{
+	const struct store_timer *last = job->n ? &job->timers[job->n - 1] : NULL;
+	sqlite3_stmt *s;
+	int r;
+
+	job->behind.wake_system = PROTO_FOREVER;
+	if (!job->more)
+		return SQLITE_OK;
+	s = sqlite_use(q, SQL_FIND_WAKE_SYSTEM);
+	sqlite3_bind_int64(s, 1, job->queue);
+	sqlite3_bind_int64(s, 2, job->clock);
+	sqlite3_bind_int64(s, 3, (int64_t)(last ? last->ready : job->after.ready));
+	sqlite3_bind_int64(s, 4, (int64_t)(last ? last->id : job->after.id));
+	r = sqlite3_step(s);
+	if (r == SQLITE_ROW)
+		job->behind.wake_system = (uint64_t)sqlite3_column_int64(s, 0);
+	sqlite3_reset(s);
+	return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
 static int load(struct sqlite *q, struct job *job)
 {
 	struct sqlite_due at = {
@@ -89,8 +111,8 @@ static int load(struct sqlite *q, struct job *job)
 	struct store_timer t;
 	int r;
 
-	job->next_ready = PROTO_FOREVER;
-	job->timers = calloc(job->most, sizeof(*job->timers));
+	job->behind.ready = PROTO_FOREVER;
+	job->timers = calloc(job->most + 1, sizeof(*job->timers));
 	if (!job->timers)
 		return SQLITE_NOMEM;
 	r = sqlite_cursor_begin(&cursor, q, &at);
@@ -98,7 +120,7 @@ static int load(struct sqlite *q, struct job *job)
 		r = sqlite_cursor_next(&cursor, &at);
 		if (r != SQLITE_ROW)
 			break;
-		job->next_ready = at.ready;
+		job->behind.ready = at.ready;
 		if (at.ready > job->until || job->n == job->most || job->data_size > LOAD_BYTES)
 			break;
 		r = sqlite_find(q, at.id, &t);
@@ -106,13 +128,15 @@ static int load(struct sqlite *q, struct job *job)
 			r = keep_row(job, &t, true);
 		else if (r == SQLITE_DONE) /* an entry without its row */
 			r = SQLITE_OK;
-		job->next_ready = PROTO_FOREVER;
+		job->behind.ready = PROTO_FOREVER;
 	}
 	sqlite_cursor_end(&cursor);
 	sqlite_use(q, SQL_FIND);
-	job->more = job->next_ready != PROTO_FOREVER;
+	job->more = job->behind.ready != PROTO_FOREVER;
 	end_rows(job, true);
-	return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
+	if (r != SQLITE_ROW && r != SQLITE_DONE)
+		return r;
+	return find_wake_system(q, job);
 }
 
 static int list_parked(struct sqlite *q, struct job *job)

@@ -229,6 +229,7 @@ int sqlite_recover(struct sqlite *q, char **ret_why)
 		.tuning = q->tuning,
 		.queues = q->queues,
 		.puts_expired = q->puts_expired,
+		.puts_life = q->puts_life + 1,
 	};
 	int r;
 

@@ -235,6 +235,7 @@ int sqlite_park(struct sqlite *q, const struct store_timer *t)
 	sqlite3_bind_int64(s, 10, t->attempt);
 	bind_label(s, 11, t);
 	bind_data(s, 12, t);
+	sqlite3_bind_int64(s, 14, t->max_attempts);
 	return sqlite_touch(q, t->queue, 0, 1, bytes_of(t)) ?: sqlite_finish(s);
 }
 

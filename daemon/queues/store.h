@@ -103,14 +103,19 @@ struct store_change {
 	uint64_t id, due;  /* of the row that stands now, or that went */
 	uint64_t replaced; /* put: the row that went; 0: none. reschedule: the row that moved */
 	uint32_t removed;  /* cancel, revive: rows that it concerned */
-	uint8_t clock;	   /* of the row */
+	uint8_t clock, timer_flags;	   /* of the row */
 	struct proto_queue_stored *answer; /* written as well, if not NULL */
 	struct store_change *next;
 };
 
-/* A client's put packet, whose changes are in the commit: see proto_queue_hello. */
+/* A token names a client among all clients that there ever were. The store's form of it begins with
+ * the client's uid, little-endian, so that no user can speak of another user's puts. */
+#define STORE_TOKEN_SIZE (4 + PROTO_QUEUE_TOKEN_SIZE)
+
+/* A client's put packet, whose changes are in the commit: see proto_queue_hello. A store keeps its
+ * answers for a day. Of a user with very many it may forget the oldest earlier. */
 struct store_put {
-	uint8_t token[PROTO_QUEUE_TOKEN_SIZE];
+	uint8_t token[STORE_TOKEN_SIZE];
 	uint64_t serial;
 	const struct proto_queue_stored *answers; /* of all records, refused ones included */
 	size_t count;
@@ -124,21 +129,27 @@ struct store_commit {
 	struct store_change *changes;
 	struct store_put *puts;
 	struct clocks_stored clocks;
-	/* Called by process(). error: 0, or -ENOSPC, -EIO …: then nothing of it stands. */
+	/* Called by process(). error: 0; -EINPROGRESS: it is not known whether all of it stands or
+	 * nothing; another negative errno: nothing of it stands. */
 	void (*done)(struct store_commit *commit, int error);
 	void *userdata;
 };
 
 struct store;
 
+/* The rows of a lane that follow those of a load: ready of the first, and of the first that wakes
+ * the machine. PROTO_FOREVER: there is none. */
+struct store_behind {
+	uint64_t ready, wake_system;
+};
+
 /* Answers to reads, called by process(). What they point to is valid during the call. error: 0, or
  * a negative errno, and n is 0 then. */
 struct store_reader {
-	/* load: rows in order. next: ready of the lane's first row behind them; PROTO_FOREVER:
-	 * none.
+	/* load: rows in order, and what is behind them.
 	 * list: more says whether to go on. */
 	void (*rows)(struct store_reader *r, const struct store_timer *rows, size_t n,
-		uint64_t next, bool more, int error);
+		const struct store_behind *behind, bool more, int error);
 	void (*queues)(struct store_reader *r, const struct store_queue *queues, size_t n,
 		bool more, int error);
 	/* find_puts: the answers to one put packet; then once with n 0 and the last serial. */
@@ -172,18 +183,23 @@ struct store_ops {
 	int (*commit)(
 		struct store *s, struct store_commit *commit); /* changes NULL: the clocks alone */
 
-	/* The number of (uid, name), which lasts as long as the process. A queue that holds nothing
-	 * leaves nothing on disk. Without I/O. -ENOMEM. */
+	/* The number of (uid, name), with a reference to it. The number stays good while it has a
+	 * reference or the queue holds something; then another queue may get it. All that is asked
+	 * of a queue needs a reference until it is answered. A queue that holds nothing leaves
+	 * nothing on disk. Without I/O. -ENOMEM. */
 	int (*open_queue)(struct store *s, uint32_t uid, const char *name, uint32_t *ret_number);
+	void (*ref_queue)(struct store *s, uint32_t number); /* one more; there is one already */
+	void (*unref_queue)(struct store *s, uint32_t number);
 
 	/* What a user holds (PROTO_QUEUE_OWN: everybody), as of the last commit. Without I/O. */
 	void (*usage)(const struct store *s, uint32_t uid, struct store_usage *ret);
 
-	/* The puts of a token that the store still knows, the oldest first. */
+	/* The puts of a token (STORE_TOKEN_SIZE bytes) that the store still knows, the oldest
+	 * first. */
 	int (*find_puts)(struct store *s, const uint8_t *token, struct store_reader *r);
 
 	/* Rows of a lane behind (ready, id), ready by `until`, with keys and payloads: at most n,
-	 * and fewer where they would be over 4 MB. */
+	 * which may be 0, and fewer where they would be over 4 MB. */
 	int (*load)(struct store *s, uint32_t queue, unsigned int clock, uint64_t ready,
 		uint64_t id, uint64_t until, size_t n, struct store_reader *r);
 

@@ -162,11 +162,14 @@ static void run_job(struct store_sqlite *s, struct job *job)
 	if (job->type == JOB_COMMIT)
 		r = sqlite_commit(&s->q, job->commit);
 	else if (job->type == JOB_PURGE)
-		r = sqlite_purge(&s->q, job->queue, job->parked, job->most, &job->next_ready,
+		r = sqlite_purge(&s->q, job->queue, job->parked, job->most, &job->removed,
 			&job->bytes, &job->more);
 	else
 		r = sqlite_read(&s->q, job);
 	job->error = note(s, r, writes);
+	/* Until the disk has been read again, or when the process ends before that. */
+	if (job->error == -EIO && s->q.unsure)
+		job->error = -EINPROGRESS;
 }
 
 static bool recover(struct store_sqlite *s)
@@ -296,6 +299,16 @@ static int sqlite_store_open_queue(
 	return sqlite_queues_open(&of(store)->queues, uid, name, ret);
 }
 
+static void sqlite_store_ref_queue(struct store *store, uint32_t number)
+{
+	sqlite_queues_ref(&of(store)->queues, number);
+}
+
+static void sqlite_store_unref_queue(struct store *store, uint32_t number)
+{
+	sqlite_queues_unref(&of(store)->queues, number);
+}
+
 static void sqlite_store_usage(const struct store *store, uint32_t uid, struct store_usage *ret)
 {
 	struct store_sqlite *s = (struct store_sqlite *)(uintptr_t)store;
@@ -401,10 +414,10 @@ static void hand_out(struct store_sqlite *s, struct job *job)
 		hand_out_puts(job, n);
 		return;
 	case JOB_PURGE:
-		r->purged(r, job->next_ready, job->bytes, !job->error && job->more, job->error);
+		r->purged(r, job->removed, job->bytes, !job->error && job->more, job->error);
 		return;
 	default:
-		r->rows(r, job->timers, n, job->next_ready, job->more, job->error);
+		r->rows(r, job->timers, n, &job->behind, job->more, job->error);
 		return;
 	}
 }
@@ -486,6 +499,8 @@ static const struct store_ops ops = {
 	.state = sqlite_store_state,
 	.commit = sqlite_store_commit,
 	.open_queue = sqlite_store_open_queue,
+	.ref_queue = sqlite_store_ref_queue,
+	.unref_queue = sqlite_store_unref_queue,
 	.usage = sqlite_store_usage,
 	.find_puts = sqlite_store_find_puts,
 	.load = sqlite_store_load,

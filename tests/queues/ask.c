@@ -61,12 +61,12 @@ int ask_change(struct store *s, struct store_change *change)
 }
 
 static void rows_read(struct store_reader *r, const struct store_timer *rows, size_t n,
-	uint64_t next, bool more, int error)
+	const struct store_behind *behind, bool more, int error)
 {
 	struct answer *a = r->userdata;
 	struct ask_rows *ret = a->rows;
 
-	*ret = (struct ask_rows){.n = n, .next = next, .more = more, .error = error};
+	*ret = (struct ask_rows){.n = n, .behind = *behind, .more = more, .error = error};
 	for (size_t i = 0; i < n; i++) {
 		ret->rows[i] = rows[i];
 		if (rows[i].key_size)
@@ -104,15 +104,21 @@ static void purged(struct store_reader *r, uint64_t n, uint64_t bytes, bool more
 	a->done = true;
 }
 
-void ask_load(
-	struct store *s, uint32_t queue, unsigned int clock, uint64_t until, struct ask_rows *ret)
+void ask_load_some(struct store *s, uint32_t queue, unsigned int clock, uint64_t until, size_t n,
+	struct ask_rows *ret)
 {
 	struct answer a = {.rows = ret};
 	struct store_reader r = {.rows = rows_read, .userdata = &a};
 
-	if (s->ops->load(s, queue, clock, 0, 0, until, ASK_ROWS, &r))
+	if (s->ops->load(s, queue, clock, 0, 0, until, n, &r))
 		abort();
 	wait_for(s, &a);
+}
+
+void ask_load(
+	struct store *s, uint32_t queue, unsigned int clock, uint64_t until, struct ask_rows *ret)
+{
+	ask_load_some(s, queue, clock, until, ASK_ROWS, ret);
 }
 
 void ask_list(struct store *s, uint32_t queue, bool parked, const struct store_position *after,

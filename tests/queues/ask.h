@@ -12,7 +12,7 @@ struct ask_rows {
 	char keys[ASK_ROWS][PROTO_QUEUE_KEY_MAX + 1];
 	char payloads[ASK_ROWS][64];
 	size_t n;
-	uint64_t next;
+	struct store_behind behind;
 	bool more;
 	int error;
 };
@@ -30,6 +30,9 @@ int ask_commit(struct store *s, struct store_change *changes, size_t n, struct s
 int ask_change(struct store *s, struct store_change *change);
 void ask_load(
 	struct store *s, uint32_t queue, unsigned int clock, uint64_t until, struct ask_rows *ret);
+/* At most n rows. */
+void ask_load_some(struct store *s, uint32_t queue, unsigned int clock, uint64_t until, size_t n,
+	struct ask_rows *ret);
 void ask_list(struct store *s, uint32_t queue, bool parked, const struct store_position *after,
 	size_t n, struct ask_rows *ret);
 void ask_puts(struct store *s, const uint8_t *token, struct ask_puts *ret);

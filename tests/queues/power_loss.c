@@ -48,6 +48,7 @@ static const struct sqlite_tuning tuning = {
 	.merge_slice = 8,
 	.log_idle = 30,
 	.log_max = 60,
+	.receipts_max = 3000,
 	.check_pages = UINT32_MAX,
 };
 

@@ -96,6 +96,21 @@ static void run_sql(const char *path, const char *text)
 	sqlite3_close(q);
 }
 
+static int64_t number_of(const char *text)
+{
+	int64_t number = -1;
+	sqlite3_stmt *s;
+	sqlite3 *q;
+
+	assert_int_equal(sqlite3_open(db, &q), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(q, text, -1, &s, NULL), SQLITE_OK);
+	if (sqlite3_step(s) == SQLITE_ROW)
+		number = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	sqlite3_close(q);
+	return number;
+}
+
 static void write_at(const char *path, off_t at, const void *bytes, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -176,11 +191,39 @@ static void is_newer(void **state)
 {
 	(void)state;
 	make_store(3);
-	run_sql(db, "PRAGMA wal_checkpoint; PRAGMA user_version = 2");
+	run_sql(db, "PRAGMA wal_checkpoint; PRAGMA user_version = 3");
 	assert_true(size_of(wal) > 0);
 	refused("written by a newer timerqd"); /* so says its log alone */
 	run_sql(db, "PRAGMA wal_checkpoint(TRUNCATE)");
 	refused("written by a newer timerqd");
+}
+
+/* A file of version 1: what version 2 added is taken away from one of today. */
+static void is_older(void **state)
+{
+	struct store_position from = {0};
+	struct ask_rows rows;
+	struct store *s;
+	uint32_t queue;
+
+	(void)state;
+	make_store(3);
+	run_sql(db,
+		"DROP INDEX wake_system; ALTER TABLE parked DROP COLUMN max_attempts;"
+		"INSERT INTO parked SELECT queue, id, number, clock, flags, due, slack, every,"
+		" count, attempt, label, key, payload FROM timers WHERE id = 1;"
+		"DELETE FROM due WHERE id = 1; DELETE FROM timers WHERE id = 1;"
+		"UPDATE queues SET timers = timers - 1, parked = parked + 1;"
+		"UPDATE timers SET flags = 2 WHERE id = 3;"
+		"PRAGMA user_version = 1; PRAGMA wal_checkpoint(TRUNCATE)");
+	s = open_store();
+	assert_int_equal(s->ops->open_queue(s, 7, "mail", &queue), 0);
+	ask_list(s, queue, true, &from, 10, &rows);
+	assert_true(rows.n == 1 && rows.rows[0].max_attempts == 0);
+	ask_load_some(s, queue, PROTO_CLOCK_MONOTONIC, INT64_MAX, 1, &rows);
+	assert_int_equal(rows.behind.wake_system, rows.behind.ready);
+	s->ops->close(s, NULL);
+	assert_int_equal(number_of("PRAGMA user_version"), 2);
 }
 
 static void has_a_damaged_page(void **state)
@@ -349,6 +392,7 @@ int main(void)
 		TEST(is_no_sqlite_file),
 		TEST(is_another_application),
 		TEST(is_newer),
+		TEST(is_older),
 		TEST(has_a_damaged_page),
 		TEST(has_a_damaged_log),
 		TEST(is_empty_with_a_log),

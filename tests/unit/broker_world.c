@@ -381,8 +381,32 @@ static void check_row(
 	if (__builtin_add_overflow(t->ready, t->slack, &latest))
 		latest = PROTO_FOREVER;
 	assert_true(broker_next(w->b, t->clock, false) <= latest);
-	if (wake && t->flags & PROTO_WAKE_SYSTEM)
+	if (t->flags & PROTO_WAKE_SYSTEM)
 		assert_true(broker_next(w->b, t->clock, true) <= latest);
+}
+
+/* The machine is woken for a timer that is there, and not before its due. */
+static void check_wake_system(struct world *w, unsigned int clock)
+{
+	uint64_t next = broker_next(w->b, clock, true);
+	bool found = next == PROTO_FOREVER;
+
+	LINK_FOR_EACH(at, &w->b->all_queues)
+	{
+		const struct lane *lane = &LINK_OWNER(at, struct queue, all)->lanes[clock];
+
+		found = found || lane->loading || lane->look_behind;
+	}
+	for (size_t i = 0; i < w->store.count && !found; i++) {
+		const struct store_timer *t = &w->store.rows[i].t;
+		uint64_t latest;
+
+		if (__builtin_add_overflow(t->ready, t->slack, &latest))
+			latest = PROTO_FOREVER;
+		found = !t->parked && t->flags & PROTO_WAKE_SYSTEM && t->clock == clock &&
+			t->ready <= next && next <= latest;
+	}
+	assert_true(found);
 }
 
 static void check_queue(struct world *w, struct queue *queue, bool idle)
@@ -427,7 +451,11 @@ void world_check(struct world *w, bool idle)
 	assert_true(link_is_empty(&w->b->dirty));
 	assert_true(link_is_empty(&w->b->turns));
 	/* It does not ring for what is past: the loop would spin. */
-	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
 		assert_true(broker_next(w->b, i, false) > w->now.at[i]);
+		assert_true(broker_next(w->b, i, true) > w->now.at[i]);
+	}
 	assert_true(broker_next_real(w->b) > w->now.real);
+	for (unsigned int i = 0; idle && i < PROTO_CLOCKS; i++)
+		check_wake_system(w, i);
 }

@@ -19,12 +19,12 @@ struct store_memory_job {
 	struct store_position after;
 	bool parked;
 	size_t n;
-	uint8_t token[PROTO_QUEUE_TOKEN_SIZE];
+	uint8_t token[STORE_TOKEN_SIZE];
 };
 
 struct store_memory_put {
 	struct store_memory_put *next;
-	uint8_t token[PROTO_QUEUE_TOKEN_SIZE];
+	uint8_t token[STORE_TOKEN_SIZE];
 	uint64_t serial;
 	size_t n;
 	struct proto_queue_stored answers[];
@@ -138,6 +138,7 @@ static void note(struct store_change *c, const struct store_timer *t)
 	c->id = t->timer;
 	c->due = t->due;
 	c->clock = t->clock;
+	c->timer_flags = t->flags;
 }
 
 static void put(struct store_memory *m, struct store_change *c)
@@ -370,6 +371,7 @@ static bool is_behind(const struct store_timer *t, const struct store_memory_job
 static void run_rows(struct store_memory *m, const struct store_memory_job *j)
 {
 	struct store_timer *rows = checked(calloc(m->count + 1, sizeof(*rows)));
+	struct store_behind behind = {PROTO_FOREVER, PROTO_FOREVER};
 	size_t n = 0, some;
 
 	for (size_t i = 0; i < m->count; i++) {
@@ -381,11 +383,15 @@ static void run_rows(struct store_memory *m, const struct store_memory_job *j)
 	}
 	qsort(rows, n, sizeof(*rows), j->parked ? by_timer : by_place);
 	some = n < j->n ? n : j->n;
+	for (size_t i = n; i-- > some;) {
+		behind.ready = rows[i].ready;
+		if (rows[i].flags & PROTO_WAKE_SYSTEM)
+			behind.wake_system = rows[i].ready;
+	}
 	if (m->read_error)
-		j->reader->rows(j->reader, NULL, 0, PROTO_FOREVER, false, m->read_error);
+		j->reader->rows(j->reader, NULL, 0, &behind, false, m->read_error);
 	else
-		j->reader->rows(j->reader, rows, some, n > some ? rows[some].ready : PROTO_FOREVER,
-			n > some, 0);
+		j->reader->rows(j->reader, rows, some, &behind, n > some, 0);
 	free(rows);
 }
 
@@ -499,6 +505,8 @@ void store_memory_crash(struct store_memory *m, size_t n)
 {
 	struct store_memory_job *j;
 
+	for (uint32_t i = 0; i < m->queue_count; i++)
+		m->queues[i].references = 0;
 	for (; (j = take(m)); n -= n > 0) {
 		if (n && j->type == COMMIT)
 			run_commit(m, j->commit);
@@ -535,11 +543,20 @@ static enum store_state state(const struct store *s, const char **ret_why)
 	return of(s)->state;
 }
 
+/* All that is asked of a queue needs a reference. */
+static void need_queue(const struct store_memory *m, uint32_t number)
+{
+	if (number < 1 || number > m->queue_count || !m->queues[number - 1].references)
+		errx(1, "queue %u: asked without a reference", number);
+}
+
 static int commit(struct store *s, struct store_commit *c)
 {
 	for (const struct store_memory_job *j = of(s)->first; j; j = j->next)
 		if (j->type == COMMIT)
 			return -EBUSY;
+	for (const struct store_change *change = c->changes; change; change = change->next)
+		need_queue(of(s), change->timer.queue);
 	add(s, COMMIT, NULL)->commit = c;
 	return 0;
 }
@@ -551,15 +568,28 @@ static int open_queue(struct store *s, uint32_t uid, const char *name, uint32_t 
 
 	for (uint32_t i = 0; i < m->queue_count; i++)
 		if (m->queues[i].uid == uid && !strcmp(m->queues[i].name, name)) {
+			m->queues[i].references++;
 			*ret_number = i + 1;
 			return 0;
 		}
 	m->queues = checked(realloc(m->queues, (m->queue_count + 1) * sizeof(*m->queues)));
 	q = &m->queues[m->queue_count++];
-	*q = (struct store_memory_queue){.uid = uid};
+	*q = (struct store_memory_queue){.uid = uid, .references = 1};
 	strncpy(q->name, name, sizeof(q->name) - 1);
 	*ret_number = m->queue_count;
 	return 0;
+}
+
+static void ref_queue(struct store *s, uint32_t number)
+{
+	need_queue(of(s), number);
+	of(s)->queues[number - 1].references++;
+}
+
+static void unref_queue(struct store *s, uint32_t number)
+{
+	need_queue(of(s), number);
+	of(s)->queues[number - 1].references--;
 }
 
 static void usage(const struct store *s, uint32_t uid, struct store_usage *ret)
@@ -580,6 +610,7 @@ static int load(struct store *s, uint32_t queue, unsigned int clock, uint64_t re
 {
 	struct store_memory_job *j = add(s, LOAD, r);
 
+	need_queue(of(s), queue);
 	j->queue = queue;
 	j->clock = clock;
 	j->ready = ready;
@@ -594,6 +625,7 @@ static int list(struct store *s, uint32_t queue, bool parked, const struct store
 {
 	struct store_memory_job *j = add(s, LIST, r);
 
+	need_queue(of(s), queue);
 	j->queue = queue;
 	j->parked = parked;
 	j->after = *after;
@@ -617,6 +649,7 @@ static int purge(struct store *s, uint32_t queue, bool parked, size_t n, struct 
 {
 	struct store_memory_job *j = add(s, PURGE, r);
 
+	need_queue(of(s), queue);
 	j->queue = queue;
 	j->parked = parked;
 	j->n = n;
@@ -628,6 +661,8 @@ static const struct store_ops ops = {
 	.state = state,
 	.commit = commit,
 	.open_queue = open_queue,
+	.ref_queue = ref_queue,
+	.unref_queue = unref_queue,
 	.usage = usage,
 	.find_puts = find_puts,
 	.load = load,

@@ -21,7 +21,7 @@ struct store_memory_job;
 struct store_memory_put;
 
 struct store_memory_queue {
-	uint32_t uid;
+	uint32_t uid, references;
 	char name[PROTO_QUEUE_NAME_MAX + 1];
 };
 

@@ -153,6 +153,32 @@ static void test_put_again(void **state)
 	assert_int_equal(c->status, PROTO_E_SEQUENCE);
 }
 
+/* A token is its user's: another user that knows it reads nothing by it, and spoils nothing. */
+static void test_token_of_another_user(void **state)
+{
+	struct world_client *c = world_connect(&w, 1000, token, true), *other;
+	struct proto_queue_put put = world_put(1, MONO, INT64_MAX);
+	uint64_t first;
+
+	(void)state;
+	world_settle(&w);
+	store(c, put, "one");
+	first = c->id;
+	other = world_connect(&w, 1001, token, true);
+	world_settle(&w);
+	store(other, put, "one");
+	assert_int_not_equal(other->id, first);
+	other->put = 500;
+	store(other, put, "two");
+	world_disconnect(&w, c);
+	c = world_connect(&w, 1000, token, true);
+	world_settle(&w);
+	world_store(&w, c, put, "one", "");
+	assert_int_equal(c->id, first);
+	store(c, put, "two");
+	assert_int_equal(w.store.count, 4);
+}
+
 /* Puts that are under way when the connection breaks: the new one waits for what becomes of them.
  */
 static void test_put_under_way(void **state)
@@ -321,8 +347,16 @@ static void test_failed(void **state)
 	consume(c, 1);
 	world_settle(&w);
 	id = last.id;
-	w.store.commit_error = -EIO;
+	/* The transaction that fails may be on the disk all the same; nothing after it is. */
+	w.store.commit_error = -EINPROGRESS;
 	w.store.state = STORE_FAILED;
+	world_store(&w, c, put, "", "");
+	w.store.state = STORE_OK;
+	world_serve(&w);
+	w.store.state = STORE_FAILED;
+	world_settle(&w);
+	assert_int_equal(c->status, PROTO_Q_STORE_UNKNOWN);
+	w.store.commit_error = -EIO;
 	acknowledge(c, id, 1);
 	world_store(&w, c, put, "", "");
 	world_settle(&w);
@@ -1060,6 +1094,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_put_again),
+		TEST(test_token_of_another_user),
 		TEST(test_put_under_way),
 		TEST(test_put_records),
 		TEST(test_window),

@@ -387,7 +387,8 @@ static void forget_overdue(void)
 
 		for (size_t k = 0; k < c->count;) {
 			const struct world_wake *wake = &c->wakes[k];
-			const struct consumer *consumer = client->queues[wake->queue - 1].consumer;
+			const struct consumer *consumer = client->opened->at[wake->queue - 1]
+								  .consumer;
 
 			if (wake_find_unacked(w.b, consumer, wake->timer, wake->number))
 				k++;

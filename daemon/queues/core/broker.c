@@ -58,6 +58,7 @@ struct broker *broker_free(struct broker *b)
 {
 	if (!b)
 		return NULL;
+	b->store = NULL; /* it may have been closed */
 	for (uint32_t i = 0; i < b->client_count; i++)
 		if (b->clients[i]) {
 			free_consumers(b->clients[i]);

@@ -140,7 +140,7 @@ void client_free(struct broker *b, struct client *client)
 		free(known);
 	}
 	b->clients[client->number - 1] = NULL;
-	free(client->queues);
+	opened_unref(client->opened);
 	free(client);
 }
 
@@ -247,7 +247,9 @@ static int greet(struct broker *b, struct client *client, const struct queue_cod
 	}
 	client->greeted = true;
 	client->has_token = memcmp(hello.token, none, sizeof(none)) != 0;
-	memcpy(client->token, hello.token, sizeof(client->token));
+	for (unsigned int i = 0; i < 4; i++)
+		client->token[i] = (uint8_t)(client->uid >> i * 8);
+	memcpy(client->token + 4, hello.token, sizeof(hello.token));
 	client->last_put = hello.answered;
 	client->asked_at = UINT64_MAX;
 	if (client->has_token)
@@ -337,19 +339,44 @@ static bool owns_nothing(const struct broker *b, uint32_t uid)
 		(b->config.overflow_uid && uid == b->config.overflow_uid);
 }
 
-/* Makes room for one more. */
-static bool reserve_queue(struct client *client)
+struct opened_list *opened_unref(struct opened_list *opened)
 {
-	uint32_t room = client->queue_room ? 2 * client->queue_room : 4;
-	struct opened *queues;
+	if (!opened || --opened->references)
+		return NULL;
+	for (uint32_t i = 0; i < opened->count; i++) {
+		struct store *store = opened->broker->store;
 
-	if (client->queue_count < client->queue_room)
+		if (store)
+			store->ops->unref_queue(store, opened->at[i].number);
+	}
+	free(opened->at);
+	free(opened);
+	return NULL;
+}
+
+/* Makes room for one more. */
+static bool reserve_queue(struct broker *b, struct client *client)
+{
+	struct opened_list *opened = client->opened;
+	struct opened *at;
+	uint32_t room;
+
+	if (!opened) {
+		opened = calloc(1, sizeof(*opened));
+		if (!opened)
+			return false;
+		opened->broker = b;
+		opened->references = 1;
+		client->opened = opened;
+	}
+	if (opened->count < opened->room)
 		return true;
-	queues = realloc(client->queues, room * sizeof(*queues));
-	if (!queues)
+	room = opened->room ? 2 * opened->room : 4;
+	at = realloc(opened->at, room * sizeof(*at));
+	if (!at)
 		return false;
-	client->queues = queues;
-	client->queue_room = room;
+	opened->at = at;
+	opened->room = room;
 	return true;
 }
 
@@ -367,12 +394,12 @@ static uint32_t open_queue(struct broker *b, struct client *client,
 		return PROTO_E_PERMISSION;
 	if (owns_nothing(b, uid))
 		return PROTO_Q_USER;
-	if (client->queue_count >= PROTO_QUEUE_OPEN_MAX)
+	if (client->opened && client->opened->count >= PROTO_QUEUE_OPEN_MAX)
 		return PROTO_Q_QUEUES;
 	memcpy(name, at, open->name_size);
-	if (!reserve_queue(client) || b->store->ops->open_queue(b->store, uid, name, &number))
+	if (!reserve_queue(b, client) || b->store->ops->open_queue(b->store, uid, name, &number))
 		return PROTO_E_DESCRIPTORS;
-	client->queues[client->queue_count++] = (struct opened){.number = number, .uid = uid};
+	client->opened->at[client->opened->count++] = (struct opened){.number = number, .uid = uid};
 	return PROTO_OK;
 }
 
@@ -387,7 +414,7 @@ static int handle_open(struct broker *b, struct client *client, const struct que
 
 		queue_codec_get(p, i, &open);
 		opened.status = open_queue(b, client, &open, queue_codec_bytes(p, open.name));
-		opened.queue = opened.status ? 0 : client->queue_count;
+		opened.queue = opened.status ? 0 : client->opened->count;
 		queue_codec_put(&w, &opened);
 	}
 	send_out(b, client, queue_codec_end(&w, 0));

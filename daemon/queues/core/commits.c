@@ -48,6 +48,8 @@ static bool is_full(const struct broker *b, int error)
 
 static uint32_t refusal_of(const struct broker *b, int error)
 {
+	if (error == -EINPROGRESS)
+		return PROTO_Q_STORE_UNKNOWN;
 	if (is_full(b, error))
 		return PROTO_Q_STORE_FULL;
 	if (error == -ENOMEM)
@@ -61,6 +63,15 @@ static bool waits(const struct change *change, bool full)
 	return change->wake || (full && change->c.type == STORE_CANCEL);
 }
 
+/* Such a row may have been in memory, or behind the horizon of one of the lanes. */
+static void row_gone(struct broker *b, struct queue *queue, uint64_t id)
+{
+	if (wake_row_gone(b, id))
+		return;
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		lane_look_behind(&queue->lanes[i]);
+}
+
 static void note_put(struct broker *b, struct queue *queue, const struct store_change *c)
 {
 	struct store_timer row = c->timer;
@@ -68,18 +79,18 @@ static void note_put(struct broker *b, struct queue *queue, const struct store_c
 	if (c->flags & PROTO_QUEUE_KEPT)
 		return;
 	if (c->replaced)
-		wake_row_gone(b, c->replaced);
+		row_gone(b, queue, c->replaced);
 	row.id = row.timer = c->id;
 	lane_add(b, &queue->lanes[row.clock], &row, NULL);
 }
 
 /* A row has moved within its lane, and was not in memory, or is another wake's now. */
-static void note_moved(struct broker *b, struct lane *lane, uint64_t due, uint64_t id)
+static void note_moved(struct broker *b, struct lane *lane, const struct store_change *c)
 {
-	if (lane_reaches(lane, due, id))
+	if (lane_reaches(lane, c->due, c->replaced))
 		lane_reset(b, lane);
-	else if (due < lane->next)
-		lane->next = due;
+	else
+		lane_note_behind(lane, c->due, c->timer_flags);
 	queue_touch(lane->queue);
 }
 
@@ -96,13 +107,13 @@ static void note_rows(struct broker *b, const struct change *change)
 		note_put(b, queue, c);
 		return;
 	case STORE_CANCEL:
-		wake_row_gone(b, c->id);
+		row_gone(b, queue, c->id);
 		if (!c->timer.key_size)
 			wakes_revived_gone(b, queue, c->id);
 		return;
 	case STORE_RESCHEDULE:
-		wake_row_gone(b, c->replaced);
-		note_moved(b, &queue->lanes[c->clock], c->due, c->replaced);
+		row_gone(b, queue, c->replaced);
+		note_moved(b, &queue->lanes[c->clock], c);
 		return;
 	case STORE_REVIVE:
 		lane_reset(b, &queue->lanes[c->clock]);
@@ -227,6 +238,16 @@ static struct change *take(struct broker *b)
 static int64_t wall_offset(const struct broker *b)
 {
 	return (int64_t)(b->now.at[PROTO_CLOCK_REALTIME] - b->now.real);
+}
+
+uint64_t broker_next_aside(const struct broker *b)
+{
+	struct store_usage usage;
+
+	b->store->ops->usage(b->store, PROTO_QUEUE_OWN, &usage);
+	if (!usage.timers || state_of_store(b) != STORE_OK || b->commit_under_way)
+		return PROTO_FOREVER;
+	return b->clocks_real + CLOCKS_US;
 }
 
 /* Whether the clocks are to be stored though nothing else is. */

@@ -194,7 +194,7 @@ bool consumers_deliver(struct broker *b)
 uint32_t consumer_attach(
 	struct client *client, const struct proto_queue_consume *request, struct broker *b)
 {
-	struct opened *opened = &client->queues[request->queue - 1];
+	struct opened *opened = &client->opened->at[request->queue - 1];
 	struct queue *queue;
 	struct consumer *c;
 
@@ -250,7 +250,7 @@ void consumer_detach(struct broker *b, struct consumer *c, bool count)
 	for (at = &c->client->consumers; *at != c; at = &(*at)->next_of_client)
 		;
 	*at = c->next_of_client;
-	c->client->queues[c->number - 1].consumer = NULL;
+	c->client->opened->at[c->number - 1].consumer = NULL;
 	heap_set(&b->overdue, &c->overdue, PROTO_FOREVER);
 	link_remove(&c->of_queue);
 	queue->consumers--;

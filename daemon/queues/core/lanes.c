@@ -146,7 +146,11 @@ void wake_free(struct broker *b, struct wake *wake)
 
 void lane_init(struct lane *lane, struct queue *queue, unsigned int clock)
 {
-	*lane = (struct lane){.queue = queue, .clock = (uint8_t)clock};
+	*lane = (struct lane){
+		.queue = queue,
+		.clock = (uint8_t)clock,
+		.next_wake_system = PROTO_FOREVER,
+	};
 	link_init(&lane->wakes);
 }
 
@@ -158,6 +162,23 @@ static bool is_before(uint64_t ready_a, uint64_t id_a, uint64_t ready_b, uint64_
 bool lane_reaches(const struct lane *lane, uint64_t ready, uint64_t id)
 {
 	return !is_before(lane->horizon_ready, lane->horizon_id, ready, id);
+}
+
+void lane_note_behind(struct lane *lane, uint64_t ready, uint8_t flags)
+{
+	if (ready < lane->next)
+		lane->next = ready;
+	if (flags & PROTO_WAKE_SYSTEM && ready < lane->next_wake_system)
+		lane->next_wake_system = ready;
+}
+
+/* Only what wakes the machine is worth a look: a turn too many of an awake machine is not. */
+void lane_look_behind(struct lane *lane)
+{
+	if (lane->next_wake_system == PROTO_FOREVER)
+		return;
+	lane->look_behind = true;
+	queue_touch(lane->queue);
 }
 
 static size_t bytes_of(const struct wake *wake)
@@ -211,7 +232,7 @@ static void trim(struct broker *b, struct lane *lane)
 	while (lane->count > 1 && is_too_much(b, lane)) {
 		struct wake *last = WAKE_OF(lane->wakes.prev), *before;
 
-		lane->next = last->t.ready < lane->next ? last->t.ready : lane->next;
+		lane_note_behind(lane, last->t.ready, last->t.flags);
 		lane_remove(lane, last);
 		wake_free(b, last);
 		before = WAKE_OF(lane->wakes.prev);
@@ -234,7 +255,7 @@ void lane_add(struct broker *b, struct lane *lane, const struct store_timer *t, 
 	/* No memory: the row is found again by loading from just before it. */
 	if (within)
 		set_horizon(lane, t->ready, t->id - 1);
-	lane->next = t->ready < lane->next ? t->ready : lane->next;
+	lane_note_behind(lane, t->ready, t->flags);
 	if (wake)
 		wake_free(b, wake);
 }
@@ -255,7 +276,7 @@ static void retry_later(struct broker *b, struct lane *lane)
 }
 
 static void rows_loaded(struct store_reader *r, const struct store_timer *rows, size_t n,
-	uint64_t next, bool more, int error)
+	const struct store_behind *behind, bool more, int error)
 {
 	struct lane *lane = r->userdata;
 	struct queue *queue = lane->queue;
@@ -264,10 +285,15 @@ static void rows_loaded(struct store_reader *r, const struct store_timer *rows, 
 	(void)more;
 	lane->loading = false;
 	queue_touch(queue);
-	if (!queue->consumers || lane->discard)
+	if (!queue->consumers)
 		return;
+	if (lane->discard) {
+		lane_look_behind(lane);
+		return;
+	}
 	/* What could not be read stays behind the horizon. */
 	if (error) {
+		lane_look_behind(lane);
 		retry_later(b, lane);
 		return;
 	}
@@ -285,8 +311,9 @@ static void rows_loaded(struct store_reader *r, const struct store_timer *rows, 
 		lane->horizon_ready = rows[i].ready;
 		lane->horizon_id = rows[i].id;
 	}
-	lane->next = next;
-	if (next == PROTO_FOREVER)
+	lane->next = behind->ready;
+	lane->next_wake_system = behind->wake_system;
+	if (lane->next == PROTO_FOREVER)
 		lane->horizon_ready = lane->horizon_id = UINT64_MAX;
 }
 
@@ -296,17 +323,20 @@ void lane_refill(struct broker *b, struct lane *lane)
 	bool due = lane->next <= b->now.at[lane->clock] && !b->now.held[lane->clock];
 	size_t most = backlog || due ? BROKER_BACKLOG : BROKER_AHEAD;
 	size_t bytes = backlog || due ? BROKER_BACKLOG_BYTES : BROKER_AHEAD_BYTES;
+	bool enough = lane->next == PROTO_FOREVER || lane->count >= most / 2 ||
+		lane->bytes >= bytes / 2;
 
-	if (lane->loading || lane->retry.at || lane->next == PROTO_FOREVER ||
-		lane->count >= most / 2 || lane->bytes >= bytes / 2)
+	if (lane->loading || lane->retry.at || (enough && !lane->look_behind))
 		return;
-	lane->discard = false;
+	lane->discard = lane->look_behind = false;
 	lane->reader = (struct store_reader){.rows = rows_loaded, .userdata = lane};
 	lane->loading = b->store->ops->load(b->store, lane->queue->number, lane->clock,
 				lane->horizon_ready, lane->horizon_id, INT64_MAX,
-				most - lane->count, &lane->reader) == 0;
-	if (!lane->loading)
+				enough ? 0 : most - lane->count, &lane->reader) == 0;
+	if (!lane->loading) {
+		lane_look_behind(lane);
 		retry_later(b, lane);
+	}
 }
 
 void lane_reset(struct broker *b, struct lane *lane)
@@ -320,5 +350,7 @@ void lane_reset(struct broker *b, struct lane *lane)
 	}
 	set_horizon(lane, 0, 0);
 	lane->next = 0;
+	lane->next_wake_system = PROTO_FOREVER;
+	lane->look_behind = false;
 	queue_touch(lane->queue);
 }

@@ -298,12 +298,13 @@ static void set_gone(struct broker *b, struct wake *wake)
 	wake->gone = true;
 }
 
-void wake_row_gone(struct broker *b, uint64_t id)
+bool wake_row_gone(struct broker *b, uint64_t id)
 {
 	struct wake *wake = wake_find(b, id);
 
 	if (wake)
 		set_gone(b, wake);
+	return wake;
 }
 
 void wakes_revived_gone(struct broker *b, struct queue *queue, uint64_t timer)

@@ -79,6 +79,7 @@ struct queue *queue_get(struct broker *b, uint32_t number, uint32_t uid)
 	queue = calloc(1, sizeof(*queue));
 	if (!queue)
 		return NULL;
+	b->store->ops->ref_queue(b->store, number);
 	queue->broker = b;
 	queue->user = user;
 	queue->number = number;
@@ -173,8 +174,11 @@ static void set_instants(struct broker *b, struct queue *queue, bool waits)
 			system = latest_of(lane, true);
 		}
 		/* What is not in memory has to be read when it is due. */
-		if (!waits && !lane->loading && !lane->retry.at && lane->next < latest)
-			latest = lane->next;
+		if (!waits && !lane->loading && !lane->retry.at) {
+			latest = lane->next < latest ? lane->next : latest;
+			if (lane->next_wake_system < system)
+				system = lane->next_wake_system;
+		}
 		heap_set(&b->ready[i], &lane->ready, ready);
 		heap_set(&b->latest[i], &lane->latest, latest);
 		heap_set(&b->latest_wake_system[i], &lane->latest_wake_system, system);
@@ -213,6 +217,21 @@ static void look_at(struct broker *b, struct queue *queue)
 	set_instants(b, queue, !queue_is_open(queue) || waits_for_load(b, queue));
 }
 
+/* A lane waits for a row that wakes the machine and is not in memory. That has come, or is late. */
+static void look_at_wake_system(struct broker *b, unsigned int clock)
+{
+	struct heap_node *node;
+
+	while (!b->now.held[clock] && (node = heap_first(&b->latest_wake_system[clock])) &&
+		node->key <= b->now.at[clock]) {
+		struct lane *lane = LINK_OWNER(node, struct lane, latest_wake_system);
+
+		heap_set(&b->latest_wake_system[clock], node, PROTO_FOREVER);
+		lane_look_behind(lane);
+		queue_touch(lane->queue);
+	}
+}
+
 bool queues_look(struct broker *b)
 {
 	struct heap_node *failed;
@@ -234,6 +253,7 @@ bool queues_look(struct broker *b)
 			heap_set(&b->latest[i], node, PROTO_FOREVER);
 			queue_touch(LINK_OWNER(node, struct lane, latest)->queue);
 		}
+		look_at_wake_system(b, i);
 	}
 	for (unsigned int n = 0; n < LOOK_SLICE && !link_is_empty(&b->dirty); n++) {
 		struct queue *queue = LINK_OWNER(b->dirty.next, struct queue, dirty);
@@ -255,6 +275,8 @@ void queue_free(struct broker *b, struct queue *queue)
 		heap_set(&b->retries, &queue->lanes[i].retry, PROTO_FOREVER);
 	link_remove(&queue->dirty);
 	link_remove(&queue->all);
+	if (b->store)
+		b->store->ops->unref_queue(b->store, queue->number);
 	b->queue_count--;
 	free(queue);
 }

@@ -77,14 +77,14 @@ static struct client *end_reading(struct broker *b, struct client *client, struc
 }
 
 static void rows_listed(struct store_reader *r, const struct store_timer *rows, size_t n,
-	uint64_t next, bool more, int error)
+	const struct store_behind *behind, bool more, int error)
 {
 	struct client *client = r->userdata;
 	struct broker *b = client->broker;
 	struct queue_codec_writer w;
 	struct proto_header h;
 
-	(void)next;
+	(void)behind;
 	client = end_reading(b, client, &h);
 	if (!client)
 		return;
@@ -182,9 +182,10 @@ static void rows_purged(struct store_reader *r, uint64_t n, uint64_t bytes, bool
 	if (!client)
 		return;
 	answer_done(b, client, &h, n,
-		error == -ENOSPC ? PROTO_Q_STORE_FULL
-			: error	 ? PROTO_Q_STORE_FAILED
-				 : PROTO_OK,
+		!error				? PROTO_OK
+			: error == -ENOSPC	? PROTO_Q_STORE_FULL
+			: error == -EINPROGRESS ? PROTO_Q_STORE_UNKNOWN
+						: PROTO_Q_STORE_FAILED,
 		more);
 	b->outlet->resume(b->outlet->userdata, client->number);
 }

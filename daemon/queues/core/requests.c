@@ -20,6 +20,7 @@ struct request *request_new(
 	*request = (struct request){
 		.client = client,
 		.user = client->user,
+		.opened = client->opened,
 		.serial = p->header.serial,
 		.opcode = p->header.opcode,
 		.count = p->header.count,
@@ -31,6 +32,8 @@ struct request *request_new(
 		free(request);
 		return NULL;
 	}
+	if (request->opened)
+		request->opened->references++;
 	memcpy(request->packet, packet, size);
 	link_init(&request->put_link);
 	link_insert(&client->requests, &request->of_client);
@@ -54,6 +57,7 @@ void request_free(struct request *request)
 	link_remove(&request->of_client);
 	link_remove(&request->put_link);
 	user->pending -= request->charge;
+	opened_unref(request->opened);
 	free(request->answers);
 	free(request);
 	if (was_full && user->pending < BROKER_PENDING_PER_USER)
@@ -112,7 +116,9 @@ void request_changed(struct broker *b, struct change *change, uint32_t status)
 
 struct opened *opened_of(const struct client *client, uint32_t number)
 {
-	return number >= 1 && number <= client->queue_count ? &client->queues[number - 1] : NULL;
+	const struct opened_list *opened = client->opened;
+
+	return opened && number >= 1 && number <= opened->count ? &opened->at[number - 1] : NULL;
 }
 
 static void refuse(struct request *request, uint32_t record, uint32_t status)

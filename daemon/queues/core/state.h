@@ -53,6 +53,10 @@ struct lane {
 	size_t count, bytes, wake_system;
 	uint64_t horizon_ready, horizon_id;
 	uint64_t next; /* ready of the first row behind the horizon; PROTO_FOREVER: none */
+	/* The same of those that wake the machine. No row behind the horizon comes earlier; one
+	 * that did may have gone, and is then looked for again. */
+	uint64_t next_wake_system;
+	bool look_behind; /* for that a row behind the horizon may have gone */
 	struct heap_node ready, latest, latest_wake_system; /* broker::ready … */
 	struct heap_node retry; /* broker::retries: a read failed and is tried again then */
 	struct store_reader reader;
@@ -95,6 +99,7 @@ struct consumer {
 struct request {
 	struct client *client; /* NULL: it has gone */
 	struct user *user;
+	struct opened_list *opened;
 	struct link of_client; /* client::requests */
 	struct link put_link;  /* broker::puts, if it has a serial of its token */
 	uint64_t serial;
@@ -120,6 +125,15 @@ struct change {
 struct opened {
 	uint32_t number, uid;
 	struct consumer *consumer; /* NULL: none */
+};
+
+/* The queues that a client has opened, each with a reference at the store. What the client has
+ * asked for names them by these references, also after the client has gone. */
+struct opened_list {
+	struct broker *broker;
+	size_t references; /* the client's, and one of each of its requests */
+	uint32_t count, room;
+	struct opened *at; /* by number - 1 */
 };
 
 /* A put of an earlier connection, which is answered as it was then. */
@@ -154,7 +168,7 @@ struct client {
 	bool greeted, blocked, closing;
 	bool gone; /* it has disconnected while the store reads for it */
 	uint64_t serial;
-	uint8_t token[PROTO_QUEUE_TOKEN_SIZE];
+	uint8_t token[STORE_TOKEN_SIZE];
 	bool has_token;
 	struct link greeting; /* broker::greeting: its token's puts have to be asked for */
 	bool finding;	      /* that is under way */
@@ -162,8 +176,7 @@ struct client {
 	uint64_t last_put;    /* the last serial of this connection */
 	uint64_t last_stored; /* that the store knew when it began */
 	struct known_put *known;
-	struct opened *queues; /* by number - 1 */
-	uint32_t queue_count, queue_room;
+	struct opened_list *opened;
 	struct consumer *consumers;
 	struct link requests;
 	size_t pending; /* bytes of requests that wait */
@@ -237,6 +250,10 @@ void lane_init(struct lane *lane, struct queue *queue, unsigned int clock);
 void lane_add(struct broker *b, struct lane *lane, const struct store_timer *t, struct wake *wake);
 /* Whether such a row lies within the horizon: it is in memory, or has to come there. */
 bool lane_reaches(const struct lane *lane, uint64_t ready, uint64_t id);
+/* There is such a row behind the horizon. flags: PROTO_WAKE_SYSTEM. */
+void lane_note_behind(struct lane *lane, uint64_t ready, uint8_t flags);
+/* A row behind the horizon may have gone, or have moved. */
+void lane_look_behind(struct lane *lane);
 /* Takes a loaded wake out of its lane. */
 void lane_remove(struct lane *lane, struct wake *wake);
 /* Forgets what is loaded: it is read again from the lane's start. */
@@ -311,8 +328,8 @@ uint32_t wake_retry(struct broker *b, struct client *client, const struct proto_
 bool wakes_take_overdue(struct broker *b);
 /* A change of a wake's row is stored, or was refused since the row is not there. */
 void wake_changed(struct broker *b, struct change *change);
-/* The row of that id went, or is another wake's now. */
-void wake_row_gone(struct broker *b, uint64_t id);
+/* The row of that id went, or is another wake's now. Return: whether it was in memory. */
+bool wake_row_gone(struct broker *b, uint64_t id);
 /* The same for the revived wakes of a timer. */
 void wakes_revived_gone(struct broker *b, struct queue *queue, uint64_t timer);
 /* Rows of a queue went, nobody knows which. */
@@ -335,6 +352,8 @@ int handle_batch(struct broker *b, struct client *client, const void *packet, si
 	const struct queue_codec_packet *p);
 /* The client's number of a queue; NULL: it has none. */
 struct opened *opened_of(const struct client *client, uint32_t number);
+/* Gives a reference back. Return: NULL. */
+struct opened_list *opened_unref(struct opened_list *opened);
 
 /* reads.c */
 
