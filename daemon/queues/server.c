@@ -132,9 +132,11 @@ static int arm(struct server *s)
 		if (i == PROTO_CLOCK_MONOTONIC)
 			continue;
 		next = broker_next(s->broker, i, true);
-		wakeups_set(
-			&s->wakeups, PROTO_CLOCKS + i - 1, clocks_to_kernel(&s->clocks, i, next));
+		wakeups_set(&s->wakeups,
+			i == PROTO_CLOCK_BOOTTIME ? WAKEUP_SYSTEM_BOOTTIME : WAKEUP_SYSTEM_REALTIME,
+			clocks_to_kernel(&s->clocks, i, next));
 	}
+	wakeups_set(&s->wakeups, WAKEUP_ASIDE, broker_next_aside(s->broker));
 	if (look < real)
 		real = look;
 	/* While the wall clock is not believed, whether it was set is looked at each second. */

@@ -12,12 +12,15 @@
 static const struct {
 	enum toytimer_clock clock;
 	unsigned int flags;
+	uint64_t slack;
 } kinds[WAKEUPS] = {
-	{TOYTIMER_MONOTONIC, 0},
-	{TOYTIMER_BOOTTIME, 0},
-	{TOYTIMER_REALTIME, 0},
-	{TOYTIMER_BOOTTIME, TOYTIMER_WAKE_SYSTEM},
-	{TOYTIMER_REALTIME, TOYTIMER_WAKE_SYSTEM},
+	[PROTO_CLOCK_MONOTONIC] = {TOYTIMER_MONOTONIC, 0, 0},
+	[PROTO_CLOCK_BOOTTIME] = {TOYTIMER_BOOTTIME, 0, 0},
+	[PROTO_CLOCK_REALTIME] = {TOYTIMER_REALTIME, 0, 0},
+	[WAKEUP_SYSTEM_BOOTTIME] = {TOYTIMER_BOOTTIME, TOYTIMER_WAKE_SYSTEM, 0},
+	[WAKEUP_SYSTEM_REALTIME] = {TOYTIMER_REALTIME, TOYTIMER_WAKE_SYSTEM, 0},
+	[WAKEUP_CLOCK_SET] = {TOYTIMER_REALTIME, TOYTIMER_TELL_CLOCK_SET, 0},
+	[WAKEUP_ASIDE] = {TOYTIMER_BOOTTIME, 0, TOYTIMER_FOREVER},
 };
 
 /* timerd refuses a timer. timerqd asks again after a second, not at once: that would be a loop. It
@@ -128,6 +131,7 @@ int wakeups_init(struct wakeups *w, sd_event *event, struct log *log, const char
 	};
 	for (unsigned int i = 0; i < WAKEUPS; i++)
 		w->wanted[i] = w->set[i] = PROTO_FOREVER;
+	w->wanted[WAKEUP_CLOCK_SET] = INT64_MAX;
 	return sd_event_add_time_relative(event, &w->again, CLOCK_BOOTTIME, 0, 0, look, w);
 }
 
@@ -153,6 +157,7 @@ static int set_one(struct wakeups *w, unsigned int i)
 	r.due = w->wanted[i];
 	r.clock = kinds[i].clock;
 	r.flags = kinds[i].flags;
+	r.slack = kinds[i].slack;
 	r.label = "queues";
 	r.handler = timer_event;
 	r.userdata = w;
@@ -166,6 +171,11 @@ static int set_one(struct wakeups *w, unsigned int i)
 	 * after. */
 	if (e == -ENOENT)
 		return 0;
+	/* An older timerd does not tell of the clock. */
+	if (e == -ENOSYS) {
+		w->set[i] = w->wanted[i];
+		return 0;
+	}
 	if (e < 0)
 		return e;
 	if (w->wanted[i] == PROTO_FOREVER)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timerqd's own wake-ups: volatile timers at timerd, one for each clock, and one more for each
- * clock that can wake the machine. timerd sleeps for timerqd as for everybody else.
+ * timerqd's own wake-ups: volatile timers at timerd, one for each clock, one more for each clock
+ * that can wake the machine, and two for the clocks themselves. timerd sleeps for timerqd as for
+ * everybody else.
  *
  * A timerd that is not there is waited for, and said once. What is due meanwhile is delivered as
  * soon as it is back: libtoytimer registers again by itself, and a wake of the past comes at once.
@@ -14,8 +15,16 @@
 #include "../log.h"
 #include "proto.h"
 
-/* monotonic, boottime, realtime; boottime and realtime that wake the machine. */
-#define WAKEUPS 5
+/* By the clock of what is stored: an enum proto_clock, or, to wake the machine, one of these. */
+enum wakeup {
+	WAKEUP_SYSTEM_BOOTTIME = PROTO_CLOCKS,
+	WAKEUP_SYSTEM_REALTIME,
+	/* Never due. timerd tells of each setting of the wall clock while it is set. */
+	WAKEUP_CLOCK_SET,
+	/* On boottime, to store the clocks: whenever timerd wakes for something else. */
+	WAKEUP_ASIDE,
+	WAKEUPS,
+};
 
 struct wakeups {
 	sd_event *event;
@@ -24,11 +33,11 @@ struct wakeups {
 	toytimer *t;	  /* NULL: timerd has not been there yet */
 	sd_event_source *source, *again;
 	uint64_t timers[WAKEUPS]; /* 0: none */
-	uint64_t wanted[WAKEUPS], slack[WAKEUPS], set[WAKEUPS];
+	uint64_t wanted[WAKEUPS], set[WAKEUPS];
 	bool away;	       /* that was said */
 	bool refused[WAKEUPS]; /* it is asked for again soon */
 	bool refusal_logged;
-	/* Called at each wake: time has passed. */
+	/* Called at each wake: time has passed, or the wall clock was set. */
 	void (*woken)(void *userdata);
 	void *userdata;
 };
