@@ -30,7 +30,8 @@ static void get_result(
 		break;
 	case PROTO_QUEUE_OPEN:
 		queue_codec_get(p, i, &opened);
-		ret->error = queue_errno(status ?: opened.status);
+		ret->status = status ?: opened.status;
+		ret->error = queue_errno(ret->status);
 		ret->id = opened.queue;
 		break;
 	default:

@@ -12,6 +12,7 @@
 
 #include "public.h"
 #include "queue_state.h"
+#include "text.h"
 
 #define USER_BUFFER 16384
 
@@ -23,18 +24,19 @@ static int parse_user(const char *user, size_t size, uint32_t *ret)
 	unsigned long long uid;
 
 	if (size == 0 || size > TOYTIMER_QUEUE_NAME_MAX)
-		return -EINVAL;
+		return text_invalid("queue: no user's name before the slash");
 	memcpy(name, user, size);
 	name[size] = 0;
 	if (strspn(name, "0123456789") == size) {
 		uid = strtoull(name, &end, 10);
 		if (uid >= PROTO_QUEUE_OWN)
-			return -EINVAL;
+			return text_invalid("queue: the uid before the slash is none");
 		*ret = (uint32_t)uid;
 		return 0;
 	}
 	if (getpwnam_r(name, &entry, buffer, sizeof(buffer), &found) != 0 || !found)
-		return -EACCES;
+		return text_refused(
+			-EACCES, "queue: there is no user of the name before the slash");
 	*ret = found->pw_uid;
 	return 0;
 }
@@ -46,7 +48,7 @@ static int parse_queue(const char *queue, struct queue_use *ret)
 	int r;
 
 	if (!queue || !queue_codec_name_valid(name, strnlen(name, TOYTIMER_QUEUE_NAME_MAX + 1)))
-		return -EINVAL;
+		return text_invalid("queue: a name has 1 to 64 characters of A-Z a-z 0-9 . _ -");
 	*ret = (struct queue_use){.uid = PROTO_QUEUE_OWN};
 	if (slash) {
 		r = parse_user(queue, (size_t)(slash - queue), &ret->uid);
@@ -109,7 +111,7 @@ int queue_number(struct toytimer_queue *q, const char *queue, uint64_t deadline,
 	if (r < 0)
 		return r;
 	*ret = (uint32_t)result.id;
-	return result.error;
+	return result.status ? queue_refusal(result.status) : result.error;
 }
 
 int queue_enter(
@@ -155,8 +157,9 @@ int queue_ask(struct toytimer_queue *q, uint16_t opcode, const void *record, con
 
 static int check_key(const char *key)
 {
-	return !key || queue_codec_key_valid(key, strnlen(key, PROTO_QUEUE_KEY_MAX + 1)) ? 0
-											 : -EINVAL;
+	return !key || queue_codec_key_valid(key, strnlen(key, PROTO_QUEUE_KEY_MAX + 1))
+		? 0
+		: text_invalid(QUEUE_TEXT_KEY);
 }
 
 _public_ int toytimer_queue_cancel(
@@ -183,7 +186,7 @@ _public_ int toytimer_queue_reschedule(toytimer_queue *q, const char *queue, uin
 	struct proto_queue_reschedule record = {.id = key ? 0 : id};
 	struct queue_result result;
 	uint64_t deadline;
-	int r = timer ? check_key(key) : -EINVAL;
+	int r = timer ? check_key(key) : text_invalid("timer: NULL");
 
 	if (r < 0)
 		return r;
@@ -249,7 +252,7 @@ _public_ int toytimer_queue_purge(
 	int r;
 
 	if (flags & ~(unsigned int)TOYTIMER_QUEUE_LIST_PARKED)
-		return -EINVAL;
+		return text_invalid("flags: not only TOYTIMER_QUEUE_LIST_PARKED");
 	r = queue_enter(q, queue, &deadline, &list.queue);
 	if (r < 0)
 		return r;
@@ -383,8 +386,10 @@ _public_ int toytimer_queue_list(toytimer_queue *q, const char *queue, unsigned 
 	uint32_t uid;
 	int r;
 
-	if (!handler || flags & ~(unsigned int)TOYTIMER_QUEUE_LIST_PARKED)
-		return -EINVAL;
+	if (!handler)
+		return text_invalid("handler: NULL");
+	if (flags & ~(unsigned int)TOYTIMER_QUEUE_LIST_PARKED)
+		return text_invalid("flags: not only TOYTIMER_QUEUE_LIST_PARKED");
 	r = queue_enter(q, queue, &deadline, &list.queue);
 	if (r < 0)
 		return r;
@@ -444,8 +449,10 @@ _public_ int toytimer_queue_queues(toytimer_queue *q, unsigned int flags,
 	struct pages pages = {0};
 	int r;
 
-	if (!handler || flags & ~(unsigned int)TOYTIMER_QUEUE_LIST_ALL)
-		return -EINVAL;
+	if (!handler)
+		return text_invalid("handler: NULL");
+	if (flags & ~(unsigned int)TOYTIMER_QUEUE_LIST_ALL)
+		return text_invalid("flags: not only TOYTIMER_QUEUE_LIST_ALL");
 	r = handle_enter(q ? &q->base : NULL);
 	if (r < 0)
 		return r;
@@ -467,7 +474,7 @@ _public_ int toytimer_queue_get_status(toytimer_queue *q, toytimer_queue_status 
 	struct proto_queue_status_answer answer;
 	struct pages pages = {0};
 	struct queue_codec_packet p;
-	int r = ret ? handle_enter(q ? &q->base : NULL) : -EINVAL;
+	int r = ret ? handle_enter(q ? &q->base : NULL) : text_invalid("ret: NULL");
 
 	if (r < 0)
 		return r;

@@ -8,6 +8,7 @@
 
 #include "public.h"
 #include "queue_state.h"
+#include "text.h"
 
 static int attach(struct toytimer_queue *q, uint32_t number,
 	const toytimer_queue_consumer *consumer, uint64_t deadline)
@@ -49,6 +50,19 @@ static int attach(struct toytimer_queue *q, uint32_t number,
 	return error;
 }
 
+static int check(const toytimer_queue_consumer *consumer)
+{
+	if (!consumer)
+		return text_invalid("consumer: NULL");
+	if (!consumer->handler)
+		return text_invalid("consumer.handler: NULL");
+	if (consumer->window > TOYTIMER_QUEUE_WINDOW_MAX)
+		return text_invalid("consumer.window: more than 10000");
+	if (consumer->reserved[0] || consumer->reserved[1])
+		return text_invalid("consumer.reserved: not 0");
+	return consumer->ack_within > INT64_MAX ? -ERANGE : 0;
+}
+
 _public_ int toytimer_queue_consume(
 	toytimer_queue *q, const char *queue, const toytimer_queue_consumer *consumer)
 {
@@ -56,9 +70,9 @@ _public_ int toytimer_queue_consume(
 	uint32_t number;
 	int r;
 
-	if (!consumer || !consumer->handler || consumer->window > TOYTIMER_QUEUE_WINDOW_MAX ||
-		consumer->reserved[0] || consumer->reserved[1])
-		return -EINVAL;
+	r = check(consumer);
+	if (r < 0)
+		return r;
 	r = queue_enter(q, queue, &deadline, &number);
 	if (r < 0)
 		return r;
@@ -129,8 +143,10 @@ _public_ int toytimer_queue_ack_many(
 	struct queue_batch batch = {0};
 	int r, done = 0;
 
-	if ((n && !wakes) || n > INT_MAX)
-		return -EINVAL;
+	if (n && !wakes)
+		return text_invalid("wakes: NULL");
+	if (n > INT_MAX)
+		return text_invalid("n: more than INT_MAX");
 	r = handle_enter(q ? &q->base : NULL);
 	if (r < 0)
 		return r;
@@ -166,7 +182,7 @@ _public_ int toytimer_queue_ack(toytimer_queue *q, const toytimer_wake_ref *wake
 
 _public_ int toytimer_queue_ack_async(toytimer_queue *q, const toytimer_wake_ref *wake)
 {
-	int r = wake ? handle_enter(q ? &q->base : NULL) : -EINVAL;
+	int r = wake ? handle_enter(q ? &q->base : NULL) : text_invalid("wake: NULL");
 
 	if (r < 0)
 		return r;
@@ -182,7 +198,7 @@ _public_ int toytimer_queue_retry(toytimer_queue *q, const toytimer_wake_ref *wa
 	int r;
 
 	if (!wake)
-		return -EINVAL;
+		return text_invalid("wake: NULL");
 	if (delay > INT64_MAX)
 		return -ERANGE;
 	r = handle_enter(q ? &q->base : NULL);

@@ -11,6 +11,7 @@
 
 #include "public.h"
 #include "queue_state.h"
+#include "text.h"
 
 #define PATH_SIZE 4096
 
@@ -113,7 +114,7 @@ static int choose_token(struct toytimer_queue *q)
 	return n == sizeof(q->token) ? 0 : -EIO;
 }
 
-/* Return: 0, -EINVAL, -ENXIO. */
+/* Return: 0, -EINVAL, -ENOMEDIUM. */
 static int choose_path(const char *path, unsigned int flags, char ret[static PATH_SIZE])
 {
 	const char *folder;
@@ -122,7 +123,7 @@ static int choose_path(const char *path, unsigned int flags, char ret[static PAT
 	if (!path && flags & TOYTIMER_QUEUE_USER) {
 		folder = secure_getenv("XDG_RUNTIME_DIR");
 		if (!folder || !*folder)
-			return -ENXIO;
+			return -ENOMEDIUM;
 		n = snprintf(ret, PATH_SIZE, "%s/%s", folder, PROTO_QUEUE_SOCKET_USER);
 		return n < PATH_SIZE ? 0 : -EINVAL;
 	}
@@ -140,8 +141,10 @@ _public_ int toytimer_queue_open(toytimer_queue **ret, const char *path, unsigne
 	struct toytimer_queue *q;
 	int r;
 
-	if (!ret || flags & ~(unsigned int)TOYTIMER_QUEUE_USER)
-		return -EINVAL;
+	if (!ret)
+		return text_invalid("ret: NULL");
+	if (flags & ~(unsigned int)TOYTIMER_QUEUE_USER)
+		return text_invalid("flags: not only TOYTIMER_QUEUE_USER");
 	r = choose_path(path, flags, where);
 	if (r < 0)
 		return r;

@@ -10,6 +10,7 @@
 
 #include "public.h"
 #include "queue_state.h"
+#include "text.h"
 
 /* Packets of a blocking call that wait for the socket before it waits, too. */
 #define QUEUED_MAX 4
@@ -20,28 +21,42 @@ static int check_times(const toytimer_queue_timer *t)
 		t->every > INT64_MAX ||
 		(t->max_late > INT64_MAX && t->max_late != TOYTIMER_FOREVER))
 		return -ERANGE;
-	return !t->every && t->count > 1 ? -EINVAL : 0;
+	if (!t->every && t->count > 1)
+		return text_invalid(
+			"timer.count: more than one wake, without a period in timer.every");
+	return 0;
+}
+
+static int check_key(const toytimer_queue_timer *t)
+{
+	if (t->flags & TOYTIMER_QUEUE_KEEP && !t->key)
+		return text_invalid("timer.flags: TOYTIMER_QUEUE_KEEP without a key");
+	if (t->key && !queue_codec_key_valid(t->key, strnlen(t->key, PROTO_QUEUE_KEY_MAX + 1)))
+		return text_invalid("timer." QUEUE_TEXT_KEY);
+	return 0;
 }
 
 static int check(const toytimer_queue_timer *t)
 {
 	const unsigned int known = TOYTIMER_RELATIVE | TOYTIMER_WAKE_SYSTEM | TOYTIMER_QUEUE_KEEP;
+	int r;
 
-	if ((unsigned int)t->clock >= PROTO_CLOCKS || t->flags & ~known)
-		return -EINVAL;
+	if ((unsigned int)t->clock >= PROTO_CLOCKS)
+		return text_invalid("timer.clock: no such clock");
+	if (t->flags & ~known)
+		return text_invalid("timer.flags: not only RELATIVE, WAKE_SYSTEM and KEEP");
 	if (t->flags & TOYTIMER_WAKE_SYSTEM && t->clock == TOYTIMER_MONOTONIC)
 		return -EOPNOTSUPP;
 	if (t->payload_size > TOYTIMER_QUEUE_PAYLOAD_MAX)
 		return -EMSGSIZE;
 	if (t->payload_size && !t->payload)
-		return -EINVAL;
-	if (t->flags & TOYTIMER_QUEUE_KEEP && !t->key)
-		return -EINVAL;
-	if (t->key && !queue_codec_key_valid(t->key, strnlen(t->key, PROTO_QUEUE_KEY_MAX + 1)))
-		return -EINVAL;
+		return text_invalid("timer.payload: NULL, and timer.payload_size is not 0");
+	r = check_key(t);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < sizeof(t->reserved) / sizeof(t->reserved[0]); i++)
 		if (t->reserved[i])
-			return -EINVAL;
+			return text_invalid("timer.reserved: not 0");
 	return check_times(t);
 }
 
@@ -49,8 +64,10 @@ static int copy_label(const char *label, char ret[static PROTO_LABEL_MAX])
 {
 	size_t length = label ? strnlen(label, PROTO_LABEL_MAX + 1) : 0;
 
-	if (length > PROTO_LABEL_MAX || (length && !codec_label_valid(label, length)))
-		return -EINVAL;
+	if (length > PROTO_LABEL_MAX)
+		return text_invalid("timer." TEXT_LABEL_LONG);
+	if (length && !codec_label_valid(label, length))
+		return text_invalid("timer." TEXT_LABEL_PRINTABLE);
 	if (length)
 		memcpy(ret, label, length);
 	return 0;
@@ -205,8 +222,10 @@ _public_ int toytimer_queue_put_many(toytimer_queue *q, const char *queue,
 	uint32_t number;
 	int r;
 
-	if ((n && !timers) || n > INT_MAX)
-		return -EINVAL;
+	if (n && !timers)
+		return text_invalid("timers: NULL");
+	if (n > INT_MAX)
+		return text_invalid("n: more than INT_MAX");
 	r = queue_enter(q, queue, &deadline, &number);
 	if (r < 0)
 		return r;
@@ -269,7 +288,7 @@ _public_ int toytimer_queue_put_async(toytimer_queue *q, const char *queue,
 	int r;
 
 	if (!timer)
-		return -EINVAL;
+		return text_invalid("timer: NULL");
 	r = queue_enter(q, queue, &deadline, &number);
 	if (r < 0)
 		return r;

@@ -23,6 +23,7 @@
 /* One record's answer. */
 struct queue_result {
 	int error;
+	uint32_t status; /* that the error stands for */
 	uint32_t flags;
 	uint64_t id, due;
 };
@@ -204,4 +205,8 @@ int queue_ask(struct toytimer_queue *q, uint16_t opcode, const void *record, con
 
 /* queue_text.c */
 
+#define QUEUE_TEXT_KEY "key: not 1 to 64 bytes of printable UTF-8"
+
 int queue_errno(uint32_t status);
+/* The same for a queue that was not opened, with a sentence for toytimer_get_error(). */
+int queue_refusal(uint32_t status);

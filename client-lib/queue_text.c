@@ -33,11 +33,27 @@ int queue_errno(uint32_t status)
 	case PROTO_Q_ATTACHED:
 		return -EALREADY;
 	case PROTO_Q_QUEUES:
-		return -EMFILE;
+		return -E2BIG;
 	case PROTO_Q_PARKED:
 		return -ENOENT;
 	default:
 		return text_errno(status);
+	}
+}
+
+int queue_refusal(uint32_t status)
+{
+	int error = queue_errno(status);
+
+	switch (status) {
+	case PROTO_E_PERMISSION:
+		return text_refused(error, "queue: another user's, which only root may use");
+	case PROTO_Q_USER:
+		return text_refused(error,
+			"queue: its user may have none, being one of systemd's dynamic users (uids "
+			"61184 to 65519) or the overflow user");
+	default:
+		return error;
 	}
 }
 
@@ -64,7 +80,8 @@ _public_ const char *toytimer_queue_strerror(int error)
 		{ETIMEDOUT, "timerqd did not answer in time"},
 		{EPROTO, "timerqd and this library do not understand each other"},
 		{EMFILE, "out of file descriptors or memory, here or in timerqd"},
-		{ENXIO, "XDG_RUNTIME_DIR is not set"},
+		{E2BIG, "this handle uses 1024 queues, and may use no more"},
+		{ENOSYS, "this timerqd is too old for that"},
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)

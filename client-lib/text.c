@@ -58,10 +58,15 @@ int text_errno(uint32_t status)
 /* This state is not in the handle, because toytimer_open() fails without a handle. */
 static _Thread_local const char *invalid = "";
 
-int text_invalid(const char *sentence)
+int text_refused(int error, const char *sentence)
 {
 	invalid = sentence;
-	return -EINVAL;
+	return error;
+}
+
+int text_invalid(const char *sentence)
+{
+	return text_refused(-EINVAL, sentence);
 }
 
 _public_ const char *toytimer_get_error(void)

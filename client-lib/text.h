@@ -14,6 +14,9 @@ int text_local(int error);
 /* Sets the sentence that toytimer_get_error() returns in this thread. Return: -EINVAL. */
 int text_invalid(const char *sentence);
 
+/* The same for a call that fails with another error. Return: the error. */
+int text_refused(int error, const char *sentence);
+
 #define TEXT_COUNT                               \
 	"registration.count: more than one wake" \
 	", without a period in registration.every"

@@ -16,17 +16,27 @@
  * All spans and instants are microseconds. Instants on boottime and monotonic are those of the
  * queues' own clocks, which go on over a reboot, see timerqd(8): only spans are of use there.
  *
- * Errors, beside those of toytimer.h: -ENOSPC       the store is full: nothing was stored -EIO
- * the store has failed and takes nothing any more -EHOSTUNREACH the store cannot be reached
- * -EINPROGRESS  it is not known whether it was stored -EDQUOT       the limit of timers of a user
- * (--max-timers-per-user of timerqd) -ENOBUFS      the limit of bytes of a user
- * (--max-bytes-per-user) -EMSGSIZE     the payload is longer than TOYTIMER_QUEUE_PAYLOAD_MAX
- * -EALREADY     this handle consumes the queue already -ENOTCONN     this handle does not consume
- * the queue -EACCES       another user's queue, or the user is one that may have no queues -ENOENT
- * no such timer, or no such wake with this consumer, or it is not parked -ECONNRESET   the
- * connection broke, and it is not known whether the wake was acknowledged: it comes again if not.
- * One that was acknowledged here is then acknowledged again by the library: nothing is to be done.
- * -ECONNREFUSED timerqd cannot be reached toytimer_queue_strerror() has a sentence for each.
+ * Errors, beside those of toytimer.h:
+ *
+ * - -ENOSPC: the store is full, and nothing was stored
+ * - -EIO: the store has failed and takes nothing any more
+ * - -EHOSTUNREACH: the store cannot be reached
+ * - -EINPROGRESS: it is not known whether it was stored
+ * - -EDQUOT: the limit of timers of a user (--max-timers-per-user of timerqd)
+ * - -ENOBUFS: the limit of bytes of a user (--max-bytes-per-user)
+ * - -EMSGSIZE: the payload is longer than TOYTIMER_QUEUE_PAYLOAD_MAX
+ * - -EALREADY: this handle consumes the queue already
+ * - -ENOTCONN: this handle does not consume the queue
+ * - -EACCES: another user's queue, or no such user, or the user is one that may have no queues:
+ *   toytimer_get_error() says which
+ * - -E2BIG: this handle uses 1,024 queues
+ * - -ENOENT: no such timer, or no such wake with this consumer, or it is not parked
+ * - -ECONNRESET: the connection broke, and it is not known whether the wake was acknowledged. It
+ *   comes again if not. The library then acknowledges it again: nothing is to be done.
+ * - -ECONNREFUSED: timerqd cannot be reached
+ *
+ * toytimer_queue_strerror() has a sentence for each. toytimer_get_error() says which argument was
+ * invalid.
  */
 #ifndef TOYTIMER_QUEUE_H
 #define TOYTIMER_QUEUE_H
@@ -56,7 +66,7 @@ enum toytimer_queue_open_flag {
  *     unless that is empty, else /run/timerd/queues. As in toytimer_open().
  *   flags: enum toytimer_queue_open_flag
  * The new handle has one reference. Blocks for at most 25 s, and only for a daemon that is there.
- * -ENXIO: TOYTIMER_QUEUE_USER, and XDG_RUNTIME_DIR is not set.
+ * -ENOMEDIUM: TOYTIMER_QUEUE_USER, and XDG_RUNTIME_DIR is not set or must not be trusted.
  */
 int toytimer_queue_open(toytimer_queue **ret, const char *path, unsigned int flags);
 

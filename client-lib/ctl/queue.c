@@ -42,7 +42,9 @@ static int socket_path(const struct ctl *ctl, char **ret)
 
 int ctl_queue_failed(const char *what, int error)
 {
-	output_error("%s: %s", output_word(what), toytimer_queue_strerror(error));
+	const char *why = error == -EACCES || error == -EINVAL ? toytimer_get_error() : "";
+
+	output_error("%s: %s", output_word(what), *why ? why : toytimer_queue_strerror(error));
 	switch (-error) {
 	case ENOSPC:
 	case EIO:
@@ -50,9 +52,10 @@ int ctl_queue_failed(const char *what, int error)
 	case EINPROGRESS:
 		return CTL_STORE;
 	case ENOBUFS:
+	case E2BIG:
 		return CTL_REFUSED;
 	case ECONNRESET:
-	case ENXIO:
+	case ENOMEDIUM:
 		return CTL_UNREACHABLE;
 	case EMSGSIZE:
 		return CTL_USAGE;
