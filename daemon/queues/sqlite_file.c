@@ -465,6 +465,9 @@ int sqlite_open(struct sqlite *q, char **ret_why)
 	if (r == SQLITE_BUSY)
 		*ret_why = sqlite3_mprintf(
 			"%s: another process uses it%s", q->path, advice(-EBUSY));
+	else if (r == SQLITE_IOERR_DIR_FSYNC)
+		*ret_why = sqlite3_mprintf(
+			"%s: its folder cannot be synced; check the disk", q->path);
 	else if (*ret_why)
 		*ret_why = sqlite3_mprintf("%s: %z%s", q->path, *ret_why, advice(errno_of(r)));
 	else

@@ -3,8 +3,8 @@
  * Receipts: what clients were answered to their puts, by token and serial, so that a put that is
  * sent again is stored once.
  *
- * A token keeps its last STORE_PUTS receipts, for a day. A user can make as many tokens as it likes,
- * so a user's receipts have a bound, too: beyond it the oldest half goes. What goes is far older
+ * A token keeps its last STORE_PUTS receipts, for a day. A user can make any number of tokens, so a
+ * user's receipts have a bound, too: beyond it the oldest half goes. What goes is far older
  * than any put that is under way.
  */
 #include <string.h>

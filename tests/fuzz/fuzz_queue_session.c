@@ -96,7 +96,7 @@ static void open_queues(struct world_client *c)
 	world_send(&w, c, 0);
 }
 
-/* What a fuzzer could hardly guess is put in: numbers of queues, and places that lie in the area. */
+/* What a fuzzer could hardly guess is put in: numbers of queues, and places in the area. */
 static void mend(uint16_t opcode, void *record, size_t area)
 {
 	struct proto_queue_put *put = record;

@@ -336,6 +336,37 @@ static void test_full(void **state)
 	assert_int_equal(w.b->counts.acknowledged, 1);
 }
 
+/* A store that cannot say what puts a token has had keeps its client from nothing but puts. */
+static void test_puts_unread(void **state)
+{
+	struct world_client *c = world_connect(&w, 1000, token, true);
+	struct proto_queue_put put = world_put(1, MONO, INT64_MAX);
+	uint64_t first;
+
+	(void)state;
+	world_settle(&w);
+	store(c, put, "");
+	first = c->id;
+	world_disconnect(&w, c);
+	w.store.read_error = -EIO;
+	c = world_connect(&w, 1000, token, true);
+	world_settle(&w);
+	assert_true(broker_reads(w.b, c->number));
+	world_ask(&w, c, PROTO_QUEUE_STATUS, NULL, 0);
+	assert_int_equal(c->answer.opcode, PROTO_QUEUE_STATUS | PROTO_ANSWER);
+	world_store(&w, c, put, "", "");
+	assert_int_equal(c->status, PROTO_Q_STORE_UNKNOWN);
+	world_disconnect(&w, c);
+	c = world_connect(&w, 1000, token, true);
+	world_settle(&w);
+	w.store.read_error = 0;
+	pass(BROKER_RETRY_US);
+	world_store(&w, c, put, "", "");
+	world_settle(&w);
+	assert_int_equal(c->id, first);
+	assert_int_equal(w.store.count, 1);
+}
+
 static void test_failed(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -1100,6 +1131,7 @@ int main(void)
 		TEST(test_window),
 		TEST(test_full),
 		TEST(test_failed),
+		TEST(test_puts_unread),
 		TEST(test_disconnect_counts),
 		TEST(test_attempts),
 		TEST(test_revive),

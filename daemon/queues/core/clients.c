@@ -163,8 +163,8 @@ void broker_disconnect(struct broker *b, uint32_t number, const struct broker_no
 static bool client_may_ask(const struct client *client)
 {
 	return !client->blocked && !client->closing && !client->reading && !client->finding &&
-		link_is_empty(&client->greeting) && client->pending < PENDING_BYTES &&
-		client->pending_count < PENDING_PACKETS &&
+		(client->unread || link_is_empty(&client->greeting)) &&
+		client->pending < PENDING_BYTES && client->pending_count < PENDING_PACKETS &&
 		client->user->pending < BROKER_PENDING_PER_USER;
 }
 
@@ -200,6 +200,19 @@ static bool answer_known(struct broker *b, struct client *client, const struct p
 	return true;
 }
 
+/* Whether the put is one of an earlier connection, and stored, is not known. */
+static void answer_unknown(struct broker *b, struct client *client, const struct proto_header *h)
+{
+	const struct proto_queue_stored unknown = {.status = PROTO_Q_STORE_UNKNOWN};
+	struct queue_codec_writer w;
+
+	answer_begin(b, &w, PROTO_QUEUE_PUT, h->serial);
+	for (uint32_t i = 0; i < h->count; i++)
+		queue_codec_put(&w, &unknown);
+	BROKER_COUNT(b, client->user, refused, h->count);
+	send_out(b, client, queue_codec_end(&w, 0));
+}
+
 /* A connection's serials grow. One that an earlier connection sent and that the store knows is
  * answered as it was then; one that the store does not know was not stored, unless it is older than
  * what the store remembers. */
@@ -209,6 +222,10 @@ bool client_takes_put(struct broker *b, struct client *client, const struct prot
 		return true;
 	if (h->cursor > client->last_put) {
 		client->last_put = h->cursor;
+		if (client->unread) {
+			answer_unknown(b, client, h);
+			return false;
+		}
 		if (answer_known(b, client, h))
 			return false;
 		if (client->last_stored < STORE_PUTS ||
@@ -282,14 +299,15 @@ static void put_found(struct store_reader *r, uint64_t serial,
 		client_free(client->broker, client);
 		return;
 	}
-	/* A store that cannot be read is asked again: without an answer no put can be taken. */
+	/* A store that cannot be read is asked again. Meanwhile the client may ask for all else. */
+	client->unread = error;
 	if (error) {
 		client->broker->retry_puts = client->broker->now.real + BROKER_RETRY_US;
 		client->asked_at = UINT64_MAX;
 		link_insert(&client->broker->greeting, &client->greeting);
-		return;
+	} else {
+		client->last_stored = serial;
 	}
-	client->last_stored = serial;
 	client->broker->outlet->resume(client->broker->outlet->userdata, client->number);
 }
 

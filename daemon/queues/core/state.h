@@ -172,6 +172,7 @@ struct client {
 	bool has_token;
 	struct link greeting; /* broker::greeting: its token's puts have to be asked for */
 	bool finding;	      /* that is under way */
+	bool unread;	      /* the store could not say: it is asked again */
 	uint64_t asked_at;    /* broker::commits when that was looked at last */
 	uint64_t last_put;    /* the last serial of this connection */
 	uint64_t last_stored; /* that the store knew when it began */
