@@ -20,7 +20,7 @@
 #include "model.h"
 #include "world.h"
 
-#define STEPS 300000 /* of each run */
+#define STEPS 300000 /* of each run; TIMERD_TEST_STEPS replaces it */
 #define STALE 64
 #define BATCH 8
 #define MANY  64
@@ -562,11 +562,14 @@ static void model_run(const char *name, uint64_t seed, uint32_t max_timers)
 		.model = calloc(1, sizeof(struct model)),
 	};
 
+	const char *steps = getenv("TIMERD_TEST_STEPS");
+	uint64_t last = steps ? strtoull(steps, NULL, 0) : STEPS;
+
 	assert_non_null(run.model);
 	run.model->limits = limits;
 	run.model->room = WORLD_ROOM;
 	run.model->now = run.world->now;
-	while (run.step++ < STEPS)
+	while (run.step++ < last)
 		step(&run);
 	check_end(&run);
 	print_message("%s: %" PRIu64 " steps: %" PRIu64 " registered, %" PRIu64 " refused, %" PRIu64
