@@ -39,8 +39,25 @@ static uint64_t since(uint64_t due, uint64_t now)
 	return now > due ? now - due : 0;
 }
 
+/* The last runs need no re-arming. */
+#define WITHOUT_REARMING 2
+#define WAKES_MIN	 5
+
+uint32_t runs_wakes(const struct runs *runs)
+{
+	uint32_t remaining = runs->count ? runs->count - (uint32_t)runs->completed : 0;
+
+	return remaining <= WITHOUT_REARMING || remaining > WAKES_MIN ? remaining : WAKES_MIN;
+}
+
+bool runs_ended(const struct runs *runs)
+{
+	return runs->count && runs->completed >= runs->count;
+}
+
 bool runs_take(struct runs *runs, toytimer_event *event, uint64_t now)
 {
+	bool last = event->last || (runs->count && runs->completed + 1 >= runs->count);
 	uint64_t periods, span;
 
 	if (runs->period && runs->completed > 0) {
@@ -49,7 +66,7 @@ bool runs_take(struct runs *runs, toytimer_event *event, uint64_t now)
 		add_missed(runs, event);
 	}
 	event->late = since(event->due, now);
-	if (runs->period && event->last && event->overruns < event->late / runs->period)
+	if (runs->period && last && event->overruns < event->late / runs->period)
 		event->overruns = event->late / runs->period;
 
 	periods = add(event->overruns, 1);

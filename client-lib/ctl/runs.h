@@ -24,17 +24,28 @@
 
 struct runs {
 	uint64_t period;      /* 0: none */
+	uint32_t count;	      /* how many runs there must be; 0: no end */
 	uint64_t next_due;    /* the first due that had no run */
 	uint64_t rearmed_due; /* the due of the last re-arming; 0: none */
 	uint64_t completed;   /* how many runs there were */
 };
+
+/*
+ * How many wakes to ask timerd for, so that the remaining runs take place. More wakes than runs may
+ * be necessary: between two re-armings timerd sends up to four wakes for one run. If the timer
+ * ended at timerd before the last run, nobody could re-arm it.
+ */
+uint32_t runs_wakes(const struct runs *runs);
+
+/* Whether all runs took place. */
+bool runs_ended(const struct runs *runs);
 
 /* Notes that the timer was re-armed to a due from runs_overdue(). */
 void runs_rearmed(struct runs *runs, uint64_t due);
 
 /*
  * Sets a wake to what COMMAND is told: due is the first due that had no run, overruns the number of
- * further periods that passed, late is now - due. The last wake counts all periods until now, since
+ * further periods that passed, late is now - due. The last run counts all periods until now, since
  * no run follows it.
  * Returns false if all periods of the wake had a run, or if timerd sent it before the re-arming.
  */

@@ -155,8 +155,7 @@ static void catch_up(struct waiter *w)
 	if (!runs_overdue(&w->runs, timer_now(w), &r.due))
 		return;
 	r.flags = 0;
-	if (r.count > 0)
-		r.count -= (uint32_t)w->runs.completed;
+	r.count = runs_wakes(&w->runs);
 	if (toytimer_rearm(w->t, w->timer, &r) == 0)
 		runs_rearmed(&w->runs, r.due);
 }
@@ -164,7 +163,6 @@ static void catch_up(struct waiter *w)
 /* Returns a status, or WAITING if more wakes will come. */
 static int run_command(struct waiter *w)
 {
-	uint32_t count = w->request->registration.count;
 	toytimer_event e = w->event;
 
 	if (!runs_take(&w->runs, &e, timer_now(w)))
@@ -175,7 +173,7 @@ static int run_command(struct waiter *w)
 		return ctl_no_memory();
 	w->command_status = command_run(w->request->command, &w->signals, -1);
 	signals_read(&w->signals);
-	if (e.last || (count > 0 && w->runs.completed >= count))
+	if (e.last || runs_ended(&w->runs))
 		return w->command_status;
 	catch_up(w);
 	return WAITING;
@@ -320,6 +318,10 @@ static int waiter_register(struct waiter *w)
 
 	registration.handler = store_event;
 	registration.userdata = w;
+	w->runs.period = registration.every;
+	w->runs.count = registration.count;
+	if (w->request->command)
+		registration.count = runs_wakes(&w->runs);
 	r = toytimer_register(w->t, &registration, &w->timer);
 	if (r < 0)
 		return register_failed(w->request, r);
@@ -328,7 +330,6 @@ static int waiter_register(struct waiter *w)
 		output_error("register: %s", toytimer_strerror(r));
 		return CTL_FAILED;
 	}
-	w->runs.period = registration.every;
 	return print_registered(w, due) < 0 ? CTL_FAILED : WAITING;
 }
 

@@ -83,6 +83,33 @@ static void test_the_last_wake_makes_one_run(void **state)
 	assert_true(drops(&runs, wake(1400, 0, 1)));
 }
 
+/* timerd would send more wakes, but no run follows. */
+static void test_the_last_run_counts_all_periods(void **state)
+{
+	struct runs runs = {.period = P, .count = 2};
+
+	(void)state;
+	takes(&runs, wake(1000, 0, 0), 1000, 1000, 0, 0);
+	assert_false(runs_ended(&runs));
+	takes(&runs, wake(1100, 0, 0), 1450, 1100, 3, 350);
+	assert_true(runs_ended(&runs));
+}
+
+static void test_enough_wakes_for_the_runs(void **state)
+{
+	struct runs runs = {.period = P};
+
+	(void)state;
+	assert_int_equal(runs_wakes(&runs), 0);
+	for (runs.count = 1; runs.count <= 8; runs.count++)
+		assert_int_equal(
+			runs_wakes(&runs), runs.count == 3 || runs.count == 4 ? 5 : runs.count);
+	runs = (struct runs){.period = P, .count = UINT32_MAX, .completed = UINT32_MAX - 3};
+	assert_int_equal(runs_wakes(&runs), 5);
+	runs.completed++;
+	assert_int_equal(runs_wakes(&runs), 2);
+}
+
 static void test_dues_at_the_ends_of_the_clock_are_kept(void **state)
 {
 	struct runs runs = {0};
@@ -104,6 +131,8 @@ int main(void)
 		cmocka_unit_test(test_periods_missed_during_a_run_merge_into_one),
 		cmocka_unit_test(test_the_same_due_runs_once),
 		cmocka_unit_test(test_the_last_wake_makes_one_run),
+		cmocka_unit_test(test_the_last_run_counts_all_periods),
+		cmocka_unit_test(test_enough_wakes_for_the_runs),
 		cmocka_unit_test(test_dues_at_the_ends_of_the_clock_are_kept),
 	};
 
