@@ -7,7 +7,10 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <poll.h>
 #include <signal.h>
+
+#include "recorder.h"
 
 struct test_daemon d;
 
@@ -57,6 +60,45 @@ uint64_t register_one(toytimer *t, const toytimer_registration *r)
 
 	assert_int_equal(toytimer_register(t, r, &timer), 0);
 	return timer;
+}
+
+uint64_t add_timer(toytimer *t, uint64_t span, toytimer_handler handler, void *userdata)
+{
+	toytimer_registration r = {
+		.due = span,
+		.flags = TOYTIMER_RELATIVE,
+		.handler = handler,
+		.userdata = userdata,
+	};
+	uint64_t timer;
+
+	assert_int_equal(toytimer_register(t, &r, &timer), 0);
+	return timer;
+}
+
+int ignore_event(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	(void)t;
+	(void)event;
+	(void)userdata;
+	return 0;
+}
+
+void check_usable(toytimer *t)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 5 * MS);
+	struct pollfd fd = {.fd = toytimer_get_fd(t), .events = POLLIN};
+	toytimer_status status;
+
+	assert_int_equal(toytimer_set_timeout(t, 5 * S), 0);
+	assert_int_equal(toytimer_get_status(t, &status), 0);
+	assert_int_equal(toytimer_register(t, &r, NULL), 0);
+	assert_int_equal(toytimer_run(t), 0);
+	assert_int_equal(recorder.n, 1);
+	assert_int_equal(toytimer_count(t), 0);
+	assert_int_equal(poll(&fd, 1, 20), 0);
+	recorder_clear(&recorder);
 }
 
 uint64_t daemon_timers(toytimer *t)

@@ -30,5 +30,15 @@ toytimer *open_handle(void);
 /* A blocking registration that has to succeed. Return: the timer. */
 uint64_t register_one(toytimer *t, const toytimer_registration *r);
 
+/* Registers a timer that is due once, after that span. Return: the timer. */
+uint64_t add_timer(toytimer *t, uint64_t span, toytimer_handler handler, void *userdata);
+
+/* A handler that does nothing. */
+int ignore_event(toytimer *t, const toytimer_event *event, void *userdata);
+
+/* Checks that calls are answered, that a timer wakes, and that a program that polls can sleep. A flag
+ * that an unfinished call left behind would prevent one of these. */
+void check_usable(toytimer *t);
+
 /* How many timers the daemon holds. Its answer comes after all that the handle has queued. */
 uint64_t daemon_timers(toytimer *t);

@@ -301,6 +301,68 @@ static void test_cancel_wait_waits_for_the_handler(void **state)
 	}
 }
 
+/* A second thread that waits and processes, while nothing is due. */
+struct watcher {
+	toytimer *t;
+	atomic_uint readable;
+	atomic_bool over;
+};
+
+static void *watch(void *userdata)
+{
+	struct watcher *w = userdata;
+
+	while (!w->over)
+		if (toytimer_wait(w->t, 20 * MS) == 1) {
+			w->readable++;
+			toytimer_process(w->t);
+		}
+	return NULL;
+}
+
+/* The second thread is woken at most once for each call of the first one. */
+static void test_the_descriptor_is_not_readable_for_nothing(void **state)
+{
+	enum { CALLS = 500 };
+	struct watcher w = {.t = open_handle()};
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, watch, &w), 0);
+	for (int i = 0; i < CALLS / 2; i++) {
+		uint64_t timer = add_timer(w.t, 3600 * S, ignore_event, NULL);
+
+		assert_int_equal(toytimer_cancel(w.t, timer), 0);
+		usleep(200);
+	}
+	w.over = true;
+	pthread_join(thread, NULL);
+	assert_true(w.readable <= CALLS);
+	check_usable(w.t);
+	toytimer_unref(w.t);
+}
+
+/* The event belongs to a timer that is cancelled. */
+static void test_the_descriptor_is_not_readable_for_a_stale_event(void **state)
+{
+	toytimer *t = open_handle();
+	struct pollfd fd = {.fd = toytimer_get_fd(t), .events = POLLIN};
+	toytimer_registration r = {
+		.flags = TOYTIMER_RELATIVE, .every = 3600 * S, .handler = ignore_event};
+	toytimer_status status;
+	uint64_t timer;
+
+	(void)state;
+	assert_int_equal(toytimer_register(t, &r, &timer), 0);
+	while (poll(&fd, 1, 0) == 0)
+		;
+	assert_int_equal(toytimer_get_status(t, &status), 0);
+	assert_int_equal(toytimer_cancel(t, timer), 0);
+	assert_int_equal(poll(&fd, 1, 0), 0);
+	check_usable(t);
+	toytimer_unref(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +372,8 @@ int main(void)
 		cmocka_unit_test(test_large_batches_from_several_threads),
 		cmocka_unit_test(test_run_ends_when_another_thread_cancels_the_last_timer),
 		cmocka_unit_test(test_the_descriptor_is_quiet_during_another_threads_handler),
+		cmocka_unit_test(test_the_descriptor_is_not_readable_for_nothing),
+		cmocka_unit_test(test_the_descriptor_is_not_readable_for_a_stale_event),
 		cmocka_unit_test(test_cancel_wait_waits_for_the_handler),
 	};
 
