@@ -447,7 +447,7 @@ static int ask_status(struct toytimer *t, struct call **ret)
 _public_ int toytimer_get_status(toytimer *t, toytimer_status *ret)
 {
 	const struct proto_status_answer *answer;
-	struct call *call;
+	struct call *call = NULL;
 	int r;
 
 	if (!ret)

@@ -3,6 +3,19 @@
 
 #include "dispatch.h"
 
+/*
+ * glibc needs libgcc_s for cancelled threads anyway. On other C libraries a program in C may be
+ * without an unwinder, and the static one of a compiler for glibc does not work there.
+ */
+#ifndef __GLIBC__
+#	pragma weak _Unwind_Backtrace
+#	pragma weak _Unwind_GetCFA
+#	pragma weak _Unwind_GetRegionStart
+#	define HAS_UNWINDER (_Unwind_Backtrace != NULL)
+#else
+#	define HAS_UNWINDER true
+#endif
+
 uint64_t dispatch_begin(struct session *s, uint64_t timer, uintptr_t function, const void *frame)
 {
 	s->dispatch.number++;
@@ -82,6 +95,8 @@ bool dispatch_is_here(struct session *s)
 	dispatch_check(s);
 	if (!runs_in_this_thread(s))
 		return false;
+	if (!HAS_UNWINDER)
+		return true;
 	/* A call from deeper down than the handler was need not come from the handler. */
 	_Unwind_Backtrace(look_at_frame, &search);
 	if (!search.found)

@@ -11,19 +11,10 @@ struct running {
 	handler_function function;
 	void *argument;
 	bool exited; /* the handler threw, jumped or ended its thread */
+#ifdef __GLIBC__
 	struct _pthread_cleanup_buffer jump;
+#endif
 };
-
-/*
- * glibc's longjmp() calls the routines that the abandoned stack frames have registered here. The
- * library therefore notices a jump out of a handler at once, and other threads need not wait for
- * the jumping thread's next call. No header declares these two functions, and other C libraries do
- * not have them.
- */
-void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *userdata),
-	void *userdata) __attribute__((weak));
-void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute)
-	__attribute__((weak));
 
 /* Takes the lock again after a handler. Return: 0 with the lock; -ECHILD without it, in a child
  * that the handler forked. */
@@ -54,12 +45,46 @@ static void exit_handler(void *userdata)
 	handle_leave(t);
 }
 
+/*
+ * glibc's longjmp() calls the routines that the abandoned stack frames have registered here. The
+ * library therefore notices a jump out of a handler at once, and other threads need not wait for
+ * the jumping thread's next call. No header declares these two functions. musl has functions of the
+ * same names, which its longjmp() does not call.
+ */
+#ifdef __GLIBC__
+void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *userdata),
+	void *userdata) __attribute__((weak));
+void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute)
+	__attribute__((weak));
+
+static void notice_jump(struct running *running)
+{
+	if (_pthread_cleanup_push && _pthread_cleanup_pop)
+		_pthread_cleanup_push(&running->jump, exit_handler, running);
+}
+
+static void forget_jump(struct running *running)
+{
+	if (_pthread_cleanup_push && _pthread_cleanup_pop)
+		_pthread_cleanup_pop(&running->jump, 0);
+}
+#else
+static void notice_jump(struct running *running)
+{
+	(void)running;
+}
+
+static void forget_jump(struct running *running)
+{
+	(void)running;
+}
+#endif
+
 static void unwind_handler(void *userdata)
 {
 	struct running *running = userdata;
 
-	if (_pthread_cleanup_push && _pthread_cleanup_pop)
-		_pthread_cleanup_pop(&running->jump, 0);
+	forget_jump(running);
 	exit_handler(running);
 }
 
@@ -71,16 +96,14 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 
 	running->number = dispatch_begin(
 		&t->session, running->timer, (uintptr_t)call_handler, __builtin_frame_address(0));
-	if (_pthread_cleanup_push && _pthread_cleanup_pop)
-		_pthread_cleanup_push(&running->jump, exit_handler, running);
+	notice_jump(running);
 	pthread_cleanup_push(unwind_handler, running);
 	state = handle_release(t);
 	pthread_setcancelstate(state, NULL);
 	result = running->function(t, running->argument);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_cleanup_pop(0);
-	if (_pthread_cleanup_push && _pthread_cleanup_pop)
-		_pthread_cleanup_pop(&running->jump, 0);
+	forget_jump(running);
 
 	r = retake_lock(t, state);
 	if (r < 0)

@@ -17,7 +17,8 @@
  * Callbacks that do not return: a callback may throw a C++ exception, longjmp() out of the library,
  * end its thread, or be cancelled. The event counts as handled, and the handle stays usable. With
  * glibc the library notices a jump at once. With another C library it notices the jump at the
- * thread's next call, and until then no other thread gets an event.
+ * thread's next call, and until then no other thread gets an event. If the program has no unwinder
+ * (libgcc_s) there, that call must not be deeper on the stack than the call that was left.
  *
  * Cancelled threads: a thread may be cancelled in any call that waits. It ends within 0.1 s. What
  * the call asked for is then in the same state as after a timeout, see toytimer_set_timeout().
