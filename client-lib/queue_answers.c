@@ -173,7 +173,7 @@ static int take_wakes(struct toytimer_queue *q)
 
 	if (!wakes)
 		return -ENOMEM;
-	*wakes = (struct queue_wakes){0};
+	*wakes = (struct queue_wakes){.number = ++q->wakes_packets};
 	memcpy(wakes->bytes, c->in, c->in_size);
 	queue_codec_open(wakes->bytes, c->in_size, CODEC_FROM_DAEMON, &wakes->packet);
 	*q->wakes_end = wakes;

@@ -39,6 +39,7 @@ static int attach(struct toytimer_queue *q, uint32_t number,
 	use->consumed = true;
 	use->consumer = *consumer;
 	use->consumer.window = record.window;
+	use->since = q->wakes_packets;
 	queue_request_queue(q, r);
 	error = queue_await(q, &batch, deadline);
 	if (error == -ECHILD)

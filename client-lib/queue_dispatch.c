@@ -118,7 +118,7 @@ static bool prepare(
 	ret->wake.queue = ret->queue;
 	ret->wake.label = ret->label;
 	ret->wake.key = ret->key;
-	return use->consumed && !is_repeat(q, &ret->wake.ref);
+	return use->consumed && wakes->number > use->since && !is_repeat(q, &ret->wake.ref);
 }
 
 static int hand_out_completion(struct toytimer *t, void *argument)

@@ -53,6 +53,7 @@ struct queue_use {
 	uint32_t uid;				     /* PROTO_QUEUE_OWN: ours */
 	bool consumed;				     /* a consumer is attached, or being so */
 	bool attached;				     /* to be attached again after a loss */
+	uint64_t since; /* earlier packets of wakes are of a consumer that was detached */
 	toytimer_queue_consumer consumer;
 };
 
@@ -83,8 +84,9 @@ struct queue_list {
 /* A packet of wakes. */
 struct queue_wakes {
 	struct queue_wakes *next;
-	uint32_t given; /* how many of it are handed out */
-	bool stale;	/* its connection is gone: the wakes come again */
+	uint64_t number; /* from 1, of all packets of the handle */
+	uint32_t given;	 /* how many of it are handed out */
+	bool stale;	 /* its connection is gone: the wakes come again */
 	struct queue_codec_packet packet;
 	uint8_t bytes[];
 };
@@ -109,6 +111,7 @@ struct toytimer_queue {
 		*filling_ack; /* at the end of `unsent` or in its midst */
 	size_t handlers;      /* of asynchronous puts that are still to be called */
 	struct queue_wakes *wakes, **wakes_end;
+	uint64_t wakes_packets; /* so far */
 	struct queue_completion *completions, **completions_end;
 	struct helds helds;
 	uint32_t consumers;
