@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""How a timer is described to the library: the options that all timers share."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from ._handle import ON_EVENT, next_token
+from ._library import Registration
+from ._values import Clock, Span, When, due_of, microseconds, slack_of, text
+
+
+class Options(TypedDict, total=False):
+    """The options of a timer, see toytimer.aio.Timers."""
+
+    slack: Span
+    label: str | None
+    clock: Clock | None
+    wake_system: bool
+
+
+def describe(registration: Registration, when: When, every: Span, count: int, *, slack: Span = 0,
+             label: str | None = None, clock: Clock | None = None,
+             wake_system: bool = False) -> None:
+    """Fills a registration, but for its userdata."""
+    registration.due, registration.clock, registration.flags = due_of(when, clock, wake_system)
+    registration.slack = slack_of(slack) if slack else 0
+    registration.every = microseconds(every) if every else 0
+    registration.count = count
+    registration.label = text(label, "label") if label else None
+
+
+class Batch:
+    """An array of registrations that differ in their instants alone, and their tokens."""
+
+    def __init__(self, whens: list[When], **options: Any) -> None:
+        self.size = len(whens)
+        self.tokens = [next_token() for _ in whens]
+        self._model = Registration(handler=ON_EVENT)  # it owns the label of all
+        clock, wake_system = options.get("clock"), options.get("wake_system", False)
+        instants = [due_of(when, clock, wake_system) for when in whens]
+        if len({flags for _, _, flags in instants}) > 1:
+            raise ValueError("spans and datetimes in one batch")
+        if whens:
+            describe(self._model, whens[0], 0, 0, **options)
+        records = bytearray(bytes(self._model) * self.size)
+        self.array: Any = (Registration * self.size).from_buffer(records)
+        for registration, (due, _, _), token in zip(self.array, instants, self.tokens):
+            registration.due = due
+            registration.userdata = token

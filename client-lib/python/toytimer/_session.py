@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""
+A handle in an asyncio event loop: what Timers and Queue of aio.py and aio_queue.py share.
+
+The loop watches the handle's descriptor, which stays the same over reconnections. When it is readable,
+process() is called until there is no event, and each event goes to the target that its token names.
+Nothing here blocks the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import warnings
+from collections import deque
+from typing import Any, Callable, Generic, TypeVar
+
+from . import errors
+from ._handle import Handle
+
+T = TypeVar("T")
+
+# Events that are handled in one turn of the loop, so that a burst does not keep other tasks waiting.
+BURST = 500
+
+
+class Session:
+    """A handle, and who waits for its events. For the loop's thread."""
+
+    def __init__(self, handle: Handle, loop: asyncio.AbstractEventLoop,
+                 error: Callable[[int], errors.Error]) -> None:
+        self.handle = handle
+        self.loop = loop
+        self.targets: dict[int, Any] = {}  # by token
+        self._error = error
+        self._closed = False
+        self._flushing = False
+        self._progress: asyncio.Future[None] | None = None
+        loop.add_reader(handle.fd, self._ready)
+
+    def check(self) -> None:
+        """Raises an error if the handle cannot be used here."""
+        if self.handle.closed:
+            raise errors.ClosedError
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            if os.getpid() != self.handle.pid:
+                raise self._error(-errno.ECHILD) from None
+            raise
+        if loop is not self.loop:
+            raise RuntimeError("this handle belongs to another event loop")
+
+    def flush_soon(self) -> None:
+        """Sends all that this turn of the loop queues, in as few packets as possible."""
+        if not self._flushing:
+            self._flushing = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if not self.handle.closed:
+            self.handle.flush(self.handle.address)
+
+    def _ready(self) -> None:
+        handle = self.handle
+        result = 1
+        for _ in range(BURST):
+            result = handle.process(handle.address)
+            if result <= 0:
+                break
+        self._deliver()
+        self._note_progress()
+        # Without memory the event stays where it is. Any other error would repeat for ever.
+        if result < 0 and result != -errno.ENOMEM and not handle.closed:
+            self.loop.remove_reader(handle.fd)
+            self._fail(self._error(result))
+
+    async def progress(self) -> None:
+        """Waits until process() has run."""
+        if self._progress is None:
+            self._progress = self.loop.create_future()
+        await asyncio.shield(self._progress)
+        self.check()
+
+    def _note_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.set_result(None)
+            self._progress = None
+
+    def _deliver(self) -> None:
+        inbox = self.handle.inbox
+        events = inbox[:]
+        inbox.clear()
+        for token, event in events:
+            target = self.targets.get(token)
+            if target is not None:
+                target.receive(event)
+
+    def _fail(self, error: errors.Error) -> None:
+        targets = list(self.targets.values())
+        self.targets.clear()
+        for target in targets:
+            target.fail(error)
+
+    def close(self) -> None:
+        """Ends the session. Whoever waits gets a ClosedError. Does nothing the second time."""
+        self._closed = True
+        if self.handle.closed:
+            return
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self.handle.fd)
+        self.handle.close()
+        self._fail(errors.ClosedError())
+        self._note_progress()
+
+    def abandon(self, owner: object) -> None:
+        """The owner is collected, in any thread, and did not close the session."""
+        if self._closed:  # the handle may be, if the garbage collector came to it first
+            return
+        warnings.warn(f"unclosed {owner!r}", ResourceWarning, stacklevel=3, source=owner)
+        if self.loop.is_closed():
+            self.handle.close()
+        else:
+            # The loop still watches the descriptor. This method lives as long as the loop needs it.
+            self.loop.call_soon_threadsafe(self.close)
+
+
+class Stream(Generic[T]):
+    """What arrives for one reader: items, and then an end or an error."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.items: deque[T] = deque()
+        self.ended = False
+        self._loop = loop
+        self._error: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, item: T) -> None:
+        self.items.append(item)
+        self._wake()
+
+    def end(self, error: BaseException | None = None) -> None:
+        if not self.ended:
+            self.ended, self._error = True, error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> T:
+        """The next item. Raises the error once, and StopAsyncIteration at the end."""
+        while not self.items:
+            if self.ended:
+                error, self._error = self._error, None
+                raise error or StopAsyncIteration
+            if self._waiter is not None:
+                raise RuntimeError("another task is waiting for the next wake")
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self.items.popleft()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""
+Times as Python says them, and as the library does; the values that users get.
+
+The library counts microseconds. Python says seconds, as a number or a timedelta, and instants of the
+wall clock as a datetime.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ._library import FOREVER, RELATIVE, WAKE_SYSTEM
+
+Span = float | timedelta
+When = float | timedelta | datetime
+
+
+class Clock(enum.IntEnum):
+    """Which clock a timer follows."""
+
+    MONOTONIC = 0
+    """Stops in suspend."""
+    BOOTTIME = 1
+    """Goes on in suspend."""
+    REALTIME = 2
+    """The wall clock; it can be set."""
+
+
+class Wake(NamedTuple):
+    """A wake of a timer. All times are seconds."""
+
+    due: float
+    """The instant that the wake is for, on the timer's clock."""
+    late: float
+    """How much later than `due` the daemon sent the wake; never negative."""
+    overruns: int
+    """Further periods that had passed when the wake was sent."""
+    last: bool
+    """Whether the timer has no further wake."""
+
+
+def microseconds(span: Span) -> int:
+    """A span in microseconds. Raises ValueError if it is negative, infinite or no number."""
+    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"a span is 0 or more seconds, not {span!r}")
+    result = round(seconds * 1000000)
+    if result >= FOREVER:
+        raise ValueError(f"{span!r} seconds pass the end of the clock")
+    return result
+
+
+def slack_of(span: Span) -> int:
+    """A slack may be infinite."""
+    return FOREVER if span == math.inf else microseconds(span)
+
+
+def due_of(when: When, clock: Clock | None, wake_system: bool) -> tuple[int, int, int]:
+    """An instant as (due, clock, flags)."""
+    flags = WAKE_SYSTEM if wake_system else 0
+    if not isinstance(when, datetime):
+        return (microseconds(when), Clock.BOOTTIME if clock is None else clock, flags | RELATIVE)
+    if clock not in (None, Clock.REALTIME):
+        raise ValueError("a datetime is an instant of Clock.REALTIME")
+    return microseconds(max(0, when.timestamp())), Clock.REALTIME, flags
+
+
+def text(value: str | None, what: str) -> bytes | None:
+    """A label or a key for C, where a zero byte would end it."""
+    if value is None:
+        return None
+    if "\0" in value:
+        raise ValueError(f"{what}: contains a zero byte")
+    return value.encode()
