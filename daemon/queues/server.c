@@ -137,6 +137,8 @@ static int arm(struct server *s)
 			clocks_to_kernel(&s->clocks, i, next));
 	}
 	wakeups_set(&s->wakeups, WAKEUP_ASIDE, broker_next_aside(s->broker));
+	wakeups_set(&s->wakeups, WAKEUP_CLOCK_SET,
+		broker_holds_timers(s->broker) ? WAKEUPS_NEVER : PROTO_FOREVER);
 	if (look < real)
 		real = look;
 	/* While the wall clock is not believed, whether it was set is looked at each second. */

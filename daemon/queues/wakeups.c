@@ -131,7 +131,6 @@ int wakeups_init(struct wakeups *w, sd_event *event, struct log *log, const char
 	};
 	for (unsigned int i = 0; i < WAKEUPS; i++)
 		w->wanted[i] = w->set[i] = PROTO_FOREVER;
-	w->wanted[WAKEUP_CLOCK_SET] = INT64_MAX;
 	return sd_event_add_time_relative(event, &w->again, CLOCK_BOOTTIME, 0, 0, look, w);
 }
 

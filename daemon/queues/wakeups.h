@@ -19,12 +19,15 @@
 enum wakeup {
 	WAKEUP_SYSTEM_BOOTTIME = PROTO_CLOCKS,
 	WAKEUP_SYSTEM_REALTIME,
-	/* Never due. timerd tells of each setting of the wall clock while it is set. */
+	/* timerd tells of each setting of the wall clock while this is set, to WAKEUPS_NEVER. */
 	WAKEUP_CLOCK_SET,
 	/* On boottime, to store the clocks: whenever timerd wakes for something else. */
 	WAKEUP_ASIDE,
 	WAKEUPS,
 };
+
+/* The year 3000, which no clock of Linux reaches (2262), and which can be shown as a date. */
+#define WAKEUPS_NEVER UINT64_C(32503680000000000)
 
 struct wakeups {
 	sd_event *event;

@@ -114,6 +114,8 @@ bool broker_serve(struct broker *b, const struct broker_now *now);
 uint64_t broker_next(const struct broker *b, unsigned int clock, bool wake_system);
 /* The same on broker_now.real. */
 uint64_t broker_next_real(const struct broker *b);
+/* Whether anything is stored, so that the clocks matter. */
+bool broker_holds_timers(const struct broker *b);
 /* On broker_now.real: when the clocks should be stored, if the machine is awake anyway. */
 uint64_t broker_next_aside(const struct broker *b);
 

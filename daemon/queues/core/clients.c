@@ -433,6 +433,7 @@ static int handle_open(struct broker *b, struct client *client, const struct que
 		queue_codec_get(p, i, &open);
 		opened.status = open_queue(b, client, &open, queue_codec_bytes(p, open.name));
 		opened.queue = opened.status ? 0 : client->opened->count;
+		BROKER_COUNT(b, client->user, refused, opened.status != 0);
 		queue_codec_put(&w, &opened);
 	}
 	send_out(b, client, queue_codec_end(&w, 0));

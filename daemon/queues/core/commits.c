@@ -240,12 +240,17 @@ static int64_t wall_offset(const struct broker *b)
 	return (int64_t)(b->now.at[PROTO_CLOCK_REALTIME] - b->now.real);
 }
 
-uint64_t broker_next_aside(const struct broker *b)
+bool broker_holds_timers(const struct broker *b)
 {
 	struct store_usage usage;
 
 	b->store->ops->usage(b->store, PROTO_QUEUE_OWN, &usage);
-	if (!usage.timers || state_of_store(b) != STORE_OK || b->commit_under_way)
+	return usage.timers > 0;
+}
+
+uint64_t broker_next_aside(const struct broker *b)
+{
+	if (!broker_holds_timers(b) || state_of_store(b) != STORE_OK || b->commit_under_way)
 		return PROTO_FOREVER;
 	return b->clocks_real + CLOCKS_US;
 }
