@@ -171,6 +171,9 @@ static int run_command(struct consume *c, const toytimer_wake *w)
 {
 	int fd, r;
 
+	/* Standard output is the command's, as with register. */
+	if (c->json && print_json(stderr, w) < 0)
+		return CTL_FAILED;
 	if (set_environment(w) < 0)
 		return ctl_no_memory();
 	fd = open_payload(w);
@@ -355,8 +358,6 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct consume *c)
 		c->command = argv + optind;
 	else if (last != argv[argc - 1] && strcmp(argv[argc - 1], "--") == 0)
 		return ctl_usage(ctl, "--: needs a COMMAND behind it");
-	if (c->command && c->json)
-		return ctl_usage(ctl, "--json: cannot be used with COMMAND");
 	return 0;
 }
 

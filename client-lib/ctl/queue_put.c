@@ -38,18 +38,43 @@ static int read_payload(const char *path, struct payload *ret)
 	return CTL_DONE;
 }
 
-/* How long it is from the call on, which for a span is that span. */
-static int64_t left_of(const toytimer_registration *r, uint64_t due, bool kept)
+/* A timer that was there already, as timerqd lists it. */
+struct kept {
+	uint64_t id;
+	enum toytimer_clock clock;
+	int64_t left;
+};
+
+static int find_kept(const toytimer_queue_listed *l, void *userdata)
 {
-	if (r->flags & TOYTIMER_RELATIVE && !kept)
+	struct kept *kept = userdata;
+
+	if (l->id != kept->id)
+		return 0;
+	kept->clock = l->clock;
+	kept->left = l->left;
+	return 1;
+}
+
+/* How long it is from the call on, which for a span is that span. The clock of a timer that was
+ * kept may be another one, and only timerqd knows what its boottime and monotonic clock say. */
+static int64_t left_of(toytimer_queue *q, const struct queue_put *put, toytimer_registration *r,
+	const toytimer_queue_stored *stored)
+{
+	struct kept kept = {.id = stored->id};
+
+	if (stored->kept && toytimer_queue_list(q, put->queue, 0, find_kept, &kept) == 1) {
+		r->clock = kept.clock;
+		return kept.left;
+	}
+	if (r->flags & TOYTIMER_RELATIVE)
 		return (int64_t)r->due;
-	return clock_remaining(due, toytimer_now(r->clock));
+	return clock_remaining(stored->due, toytimer_now(r->clock));
 }
 
 static int print_stored(FILE *out, const struct queue_put *put, const toytimer_registration *r,
-	const toytimer_queue_stored *stored)
+	const toytimer_queue_stored *stored, int64_t left)
 {
-	int64_t left = left_of(r, stored->due, stored->kept);
 	char timestamp[WHEN_TIMESTAMP_MAX], span[WHEN_SPAN_MAX];
 	uint64_t wall = stored->due;
 	json_t *object;
@@ -106,6 +131,7 @@ int queue_put(struct ctl *ctl, const struct queue_put *put, const toytimer_regis
 	_cleanup_(ctl_close_queues) toytimer_queue *q = NULL;
 	struct payload payload = {.size = 0};
 	toytimer_queue_stored stored;
+	toytimer_registration shown = *r;
 	toytimer_queue_timer timer = {
 		.due = r->due,
 		.slack = r->slack,
@@ -121,6 +147,7 @@ int queue_put(struct ctl *ctl, const struct queue_put *put, const toytimer_regis
 		.max_attempts = put->max_attempts,
 	};
 	int status = CTL_DONE, error;
+	int64_t left;
 
 	if (put->payload_file) {
 		status = read_payload(put->payload_file, &payload);
@@ -141,5 +168,6 @@ int queue_put(struct ctl *ctl, const struct queue_put *put, const toytimer_regis
 	error = toytimer_queue_put(q, put->queue, &timer, &stored);
 	if (error < 0)
 		return put_failed(put, error);
-	return print_stored(ctl->out, put, r, &stored) < 0 ? CTL_FAILED : CTL_DONE;
+	left = put->quiet ? 0 : left_of(q, put, &shown, &stored);
+	return print_stored(ctl->out, put, &shown, &stored, left) < 0 ? CTL_FAILED : CTL_DONE;
 }
