@@ -124,10 +124,19 @@ static void reap(struct disk *d)
 	}
 }
 
+static bool fails_then(struct disk *d, enum disk_call call)
+{
+	if (!d->then_at || !d->failed || call != d->then_call || ++d->then_calls != d->then_at)
+		return false;
+	d->then_failed = true;
+	d->system_errno = EIO;
+	return true;
+}
+
 /* Whether this call is to fail. */
 static bool fails(struct disk *d, enum disk_call call)
 {
-	if (d->dead)
+	if (d->dead || fails_then(d, call))
 		return true;
 	d->calls[call]++;
 	if (!d->fail_at || call != d->fail_call || d->calls[call] < d->fail_at ||
@@ -149,12 +158,20 @@ void disk_fail(
 	d->fail_at = n;
 	d->fail_times = times;
 	d->fail_error = error;
-	d->failed = d->dead = false;
+	d->failed = d->dead = d->then_failed = false;
+	d->then_at = 0;
+}
+
+void disk_fail_then(struct disk *d, enum disk_call call, uint64_t n)
+{
+	d->then_call = call;
+	d->then_at = n;
+	d->then_calls = 0;
 }
 
 void disk_heal(struct disk *d)
 {
-	d->fail_at = 0;
+	d->fail_at = d->then_at = 0;
 	d->dead = false;
 }
 

@@ -110,6 +110,9 @@ struct disk {
 	uint64_t fail_at;    /* the n-th call from now on; 0: none */
 	uint64_t fail_times; /* calls that fail from there on */
 	bool failed;
+	enum disk_call then_call; /* after that, the n-th of these fails as well */
+	uint64_t then_at, then_calls;
+	bool then_failed;
 	int system_errno;
 	bool dead;
 	bool taken;			 /* by another process */
@@ -141,6 +144,8 @@ void disk_crash(const struct disk *d, enum disk_pick pick, uint64_t seed, struct
 /* Has the n-th call of a kind fail, and those that follow it, `times` in all. */
 void disk_fail(
 	struct disk *d, enum disk_call call, uint64_t n, uint64_t times, enum disk_error error);
+/* Once that has failed, has the n-th call of this kind from then on fail with EIO, too. */
+void disk_fail_then(struct disk *d, enum disk_call call, uint64_t n);
 void disk_heal(struct disk *d);
 
 /* Writes the files into a folder, as queues.db and so on. */
