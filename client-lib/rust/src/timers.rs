@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: MIT
+use std::ffi::CString;
+use std::future::Future;
+use std::os::raw::{c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::error::{Error, Result, ECANCELED, ENOMEM};
+use crate::ffi;
+use crate::inbox::Inbox;
+use crate::worker::{note, Arrival, Kind, Receiver, Session, Worker};
+
+static TIMERS: Kind = Kind {
+    process: ffi::toytimer_process,
+    get_fd: ffi::toytimer_get_fd,
+    unref: ffi::toytimer_unref,
+    error: Error::of_event,
+};
+
+extern "C" fn on_event(_: *mut ffi::Handle, event: *const ffi::Event, token: *mut c_void) -> c_int {
+    // SAFETY: the library passes an event that is valid during the call.
+    let e = unsafe { &*event };
+    note(
+        token,
+        Arrival::Timer {
+            kind: e.kind,
+            error: e.error,
+            due: e.due,
+            late: e.late,
+            overruns: e.overruns,
+            last: e.last != 0,
+        },
+    )
+}
+
+/// A path or a text for C.
+pub(crate) fn c_string(bytes: &[u8], what: &str) -> Result<CString> {
+    CString::new(bytes).map_err(|_| Error::invalid(&format!("{what}: contains a zero byte")))
+}
+
+pub(crate) fn microseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX - 1)
+}
+
+/// The same, rounded up: a wake never comes before its time.
+fn microseconds_up(span: Duration) -> u64 {
+    microseconds(span.saturating_add(Duration::from_nanos(999)))
+}
+
+pub(crate) fn c_path(path: Option<&Path>) -> Result<Option<CString>> {
+    path.map(|path| c_string(path.as_os_str().as_bytes(), "path")).transpose()
+}
+
+/// When a wake is due.
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// A span from the call on; it goes on in suspend.
+    In(Duration),
+    /// An instant of the monotonic clock, which stops in suspend.
+    At(Instant),
+    /// An instant of the wall clock. The timer follows the clock when it is set.
+    Wall(SystemTime),
+}
+
+impl From<Duration> for When {
+    fn from(span: Duration) -> When {
+        When::In(span)
+    }
+}
+
+impl From<Instant> for When {
+    fn from(at: Instant) -> When {
+        When::At(at)
+    }
+}
+
+impl From<SystemTime> for When {
+    fn from(at: SystemTime) -> When {
+        When::Wall(at)
+    }
+}
+
+impl When {
+    /// (due, clock, flags)
+    pub(crate) fn to_c(self) -> (u64, c_int, u32) {
+        match self {
+            When::In(span) => (microseconds_up(span), 1, ffi::RELATIVE),
+            When::At(at) => {
+                (microseconds_up(at.saturating_duration_since(Instant::now())), 0, ffi::RELATIVE)
+            }
+            When::Wall(at) => {
+                let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                (microseconds_up(since), 2, 0)
+            }
+        }
+    }
+}
+
+/// The options of a timer. `Options::default()` is a wake as soon as possible, without a label.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How much later still suits: timers with slack share wake-ups of the machine.
+    pub slack: Duration,
+    /// Up to 24 bytes of text, for `toytimerctl list`; empty: none.
+    pub label: String,
+    /// Wake the machine from suspend. Not for `When::At`.
+    pub wake_system: bool,
+}
+
+/// What a wake says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Woken {
+    /// The due that the wake is for, on the timer's clock.
+    pub due: Duration,
+    /// How much later than `due` the daemon sent the wake.
+    pub late: Duration,
+    /// Further periods that had passed when the wake was sent.
+    pub overruns: u64,
+    /// Whether the timer has no further wake.
+    pub last: bool,
+}
+
+/// A request to be woken: at that instant, `wake` is woken.
+///
+/// ```no_run
+/// # use std::{sync::Arc, task::Wake, time::{Duration, Instant}};
+/// struct Bell;
+/// impl Wake for Bell {
+///     fn wake(self: Arc<Self>) {
+///         println!("ding");
+///     }
+/// }
+/// let timer = toytimer::ToyTimer::open()?;
+/// timer.register(toytimer::Registration {
+///     at: Instant::now() + Duration::from_secs(1),
+///     wake: Arc::new(Bell).into(),
+/// })?;
+/// # Ok::<(), toytimer::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Registration {
+    /// The instant. One that has passed wakes at once. Equal instants wake in the order of registration.
+    pub at: Instant,
+    /// Whom to wake: a `Waker`, which is also made `into()` from an `Arc` of any `std::task::Wake`.
+    pub wake: Waker,
+}
+
+/// A session with timerd. Clones share it; the last one ends it, and drops its timers.
+///
+/// A thread of the session sleeps on the library's descriptor. It wakes the wakers, so a waker must not
+/// block. If timerd restarts, the library connects again and registers again what is still due.
+#[derive(Clone)]
+pub struct ToyTimer {
+    worker: Arc<Worker>,
+    base: (Instant, u64), // the same instant twice; the second is the library's, or up to a moment later
+}
+
+/// A fire-and-forget registration: wakes its waker, also if the daemon refuses it.
+struct Bell(std::sync::Mutex<Option<Waker>>);
+
+impl Receiver for Bell {
+    fn arrived(&self, arrival: Arrival) -> bool {
+        let last = matches!(arrival, Arrival::Timer { last: true, .. });
+        let waker = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        last
+    }
+
+    fn failed(&self, _: Error) {}
+}
+
+struct Wakes(Inbox<Woken>);
+
+impl Receiver for Wakes {
+    fn arrived(&self, arrival: Arrival) -> bool {
+        if let Arrival::Timer { kind, error, due, late, overruns, last } = arrival {
+            let item = match kind {
+                ffi::WOKEN => Ok(Woken {
+                    due: Duration::from_micros(due),
+                    late: Duration::from_micros(late),
+                    overruns,
+                    last,
+                }),
+                ffi::CANCELLED => Err(Error::of_event(-ECANCELED)),
+                _ => Err(Error::of_event(error)),
+            };
+            self.0.push(item, last);
+        }
+        self.0.has_ended()
+    }
+
+    fn failed(&self, error: Error) {
+        self.0.fail(error);
+    }
+}
+
+/// A timer at the daemon. Dropping it cancels the timer.
+struct Held {
+    session: Arc<Session>,
+    token: u64,
+    name: u64,
+    wakes: Arc<Wakes>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.session.remove(self.token) {
+            // SAFETY: the session holds the handle.
+            unsafe {
+                ffi::toytimer_cancel_async(self.session.handle(), self.name);
+                ffi::toytimer_flush(self.session.handle());
+            }
+        }
+    }
+}
+
+impl ToyTimer {
+    /// Opens a session at `$TIMERD_SOCKET`, or at the system's timerd. Fails at once if it is absent.
+    pub fn open() -> Result<ToyTimer> {
+        ToyTimer::open_at(None)
+    }
+
+    /// Opens a session with the daemon at a socket.
+    pub fn open_path(path: impl AsRef<Path>) -> Result<ToyTimer> {
+        ToyTimer::open_at(Some(path.as_ref()))
+    }
+
+    fn open_at(path: Option<&Path>) -> Result<ToyTimer> {
+        let path = c_path(path)?;
+        let mut handle = std::ptr::null_mut();
+        let address = path.as_ref().map_or(std::ptr::null(), |path| path.as_ptr());
+        // SAFETY: the pointers are valid during the call.
+        let result = unsafe { ffi::toytimer_open(&mut handle, address) };
+        if result < 0 {
+            return Err(Error::of_timer_call(result));
+        }
+        let worker = Worker::start(handle, &TIMERS).map_err(|_| Error::of_event(-ENOMEM))?;
+        let now = Instant::now();
+        // SAFETY: the clock exists. It rounds down.
+        let base = (now, unsafe { ffi::toytimer_now(0) } + 1);
+        Ok(ToyTimer { worker: Arc::new(worker), base })
+    }
+
+    /// An instant for the library. Equal ones are equal there too, and none is early.
+    fn due_of(&self, at: Instant) -> u64 {
+        let (instant, due) = self.base;
+        match at.checked_duration_since(instant) {
+            Some(after) => due.saturating_add(microseconds_up(after)),
+            None => due.saturating_sub(microseconds(instant - at)),
+        }
+    }
+
+    fn enroll(
+        &self,
+        when: When,
+        every: Duration,
+        count: u32,
+        options: &Options,
+        receiver: Arc<dyn Receiver>,
+    ) -> Result<(u64, u64)> {
+        let session = &self.worker.session;
+        let label = c_string(options.label.as_bytes(), "label")?;
+        let (due, clock, flags) = match when {
+            When::At(at) => (self.due_of(at), 0, 0),
+            span_or_wall => span_or_wall.to_c(),
+        };
+        let token = session.add(receiver);
+        let registration = ffi::Registration {
+            due,
+            slack: microseconds(options.slack),
+            every: microseconds(every),
+            count,
+            clock,
+            flags: flags | if options.wake_system { ffi::WAKE_SYSTEM } else { 0 },
+            label: label.as_ptr(),
+            handler: Some(on_event),
+            userdata: token as *mut c_void,
+            reserved: [0; 2],
+        };
+        let mut name = 0;
+        // SAFETY: the library copies what the registration points to.
+        let result =
+            unsafe { ffi::toytimer_register_async(session.handle(), &registration, &mut name) };
+        if result < 0 {
+            session.remove(token);
+            return Err(Error::of_timer_call(result));
+        }
+        // SAFETY: as above.
+        unsafe { ffi::toytimer_flush(session.handle()) };
+        Ok((token, name))
+    }
+
+    /// Sends a registration, and does not wait for the daemon. The waker is woken too if the daemon
+    /// refuses the timer, or if another session cancels it: use [`ToyTimer::sleep`] to know why.
+    pub fn register(&self, registration: Registration) -> Result<()> {
+        let bell = Arc::new(Bell(std::sync::Mutex::new(Some(registration.wake))));
+        let when = When::At(registration.at);
+        self.enroll(when, Duration::ZERO, 0, &Options::default(), bell).map(|_| ())
+    }
+
+    /// Registers a timer with one wake. The result is a future; [`Sleep::wait`] blocks instead.
+    pub fn sleep(&self, when: impl Into<When>) -> Sleep {
+        self.sleep_with(when, &Options::default())
+    }
+
+    /// The same with options.
+    pub fn sleep_with(&self, when: impl Into<When>, options: &Options) -> Sleep {
+        Sleep(self.hold(when.into(), Duration::ZERO, 0, options))
+    }
+
+    /// Registers a timer with a period. The n-th wake is due n periods from now, however late any came.
+    /// count: how many wakes; 0: without end.
+    pub fn every(&self, period: Duration, count: u32) -> Periods {
+        self.every_with(period, period, count, &Options::default())
+    }
+
+    /// The same with options, and with another first due.
+    pub fn every_with(
+        &self,
+        first: impl Into<When>,
+        period: Duration,
+        count: u32,
+        options: &Options,
+    ) -> Periods {
+        Periods(self.hold(first.into(), period, count, options))
+    }
+
+    /// If the registration fails, the error is the only item.
+    fn hold(&self, when: When, every: Duration, count: u32, options: &Options) -> Held {
+        let wakes = Arc::new(Wakes(Inbox::new()));
+        let session = self.worker.session.clone();
+        match self.enroll(when, every, count, options, wakes.clone()) {
+            Ok((token, name)) => Held { session, token, name, wakes },
+            Err(error) => {
+                wakes.0.fail(error);
+                Held { session, token: 0, name: 0, wakes }
+            }
+        }
+    }
+
+    /// How many timers the session holds.
+    pub fn len(&self) -> usize {
+        // SAFETY: the session holds the handle.
+        unsafe { ffi::toytimer_count(self.worker.session.handle()) }
+    }
+
+    /// Whether the session holds no timer.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many times the library has connected again.
+    pub fn reconnects(&self) -> u64 {
+        // SAFETY: the session holds the handle.
+        unsafe { ffi::toytimer_get_reconnects(self.worker.session.handle()) }
+    }
+}
+
+/// A timer with one wake: a future of it. Dropping it cancels the timer.
+///
+/// A refusal by the daemon is the future's result. So is the error of an argument.
+#[must_use = "dropping it cancels the timer"]
+pub struct Sleep(Held);
+
+impl Sleep {
+    /// Blocks until the wake comes.
+    pub fn wait(self) -> Result<Woken> {
+        self.0.wakes.0.receive().unwrap_or_else(|| Err(Error::closed()))
+    }
+}
+
+impl Future for Sleep {
+    type Output = Result<Woken>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let next = self.0.wakes.0.poll(context);
+        next.map(|item| item.unwrap_or_else(|| Err(Error::closed())))
+    }
+}
+
+/// The wakes of a timer with a period. As an iterator it blocks; [`Periods::next_wake`] is for tasks.
+/// Dropping it cancels the timer.
+#[must_use = "dropping it cancels the timer"]
+pub struct Periods(Held);
+
+impl Periods {
+    /// The next wake, for a task. None: there is no further one.
+    pub fn next_wake(&mut self) -> impl Future<Output = Option<Result<Woken>>> + '_ {
+        self.0.wakes.0.next()
+    }
+}
+
+impl Iterator for Periods {
+    type Item = Result<Woken>;
+
+    fn next(&mut self) -> Option<Result<Woken>> {
+        self.0.wakes.0.receive()
+    }
+}
