@@ -36,8 +36,8 @@ uint64_t add_timer(toytimer *t, uint64_t span, toytimer_handler handler, void *u
 /* A handler that does nothing. */
 int ignore_event(toytimer *t, const toytimer_event *event, void *userdata);
 
-/* Checks that calls are answered, that a timer wakes, and that a program that polls can sleep. A flag
- * that an unfinished call left behind would prevent one of these. */
+/* Checks that calls are answered, that a timer wakes, and that a program that polls can sleep. A
+ * flag that an unfinished call left behind would prevent one of these. */
 void check_usable(toytimer *t);
 
 /* How many timers the daemon holds. Its answer comes after all that the handle has queued. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer against the real daemon, in programs that fork within a handler or a call. The child's
- * call ends, and the handle stays usable for the parent.
+ * libtoytimer against the real daemon, in programs that fork within a handler or a call. The
+ * child's call ends, and the handle stays usable for the parent.
  */
 #include <setjmp.h>
 #include <stdarg.h>

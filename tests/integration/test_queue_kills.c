@@ -182,8 +182,8 @@ static void crash_client(pid_t *clients, unsigned int *seed)
 	clients[i] = start_client(i, dice(seed, 1u << 30));
 }
 
-/* Waits until each consumer has handed out what the dead timerqd sent it: a window at most, or less if
- * it then found nothing more. What was under way when timerqd died does not count. */
+/* Waits until each consumer has handed out what the dead timerqd sent it: a window at most, or less
+ * if it then found nothing more. What was under way when timerqd died does not count. */
 static void consumers_notice(void)
 {
 	for (unsigned int i = PUTTERS; i < CLIENTS; i++) {
