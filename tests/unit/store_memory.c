@@ -165,6 +165,8 @@ static void put(struct store_memory *m, struct store_change *c)
 	t.id = t.timer = m->next_id++;
 	note(c, &t);
 	insert(m, &t);
+	if (m->stored)
+		m->stored(m->userdata, &m->rows[m->count - 1].t);
 }
 
 static void cancel(struct store_memory *m, struct store_change *c)
@@ -472,6 +474,11 @@ static struct store_memory_job *take(struct store_memory *m)
 	if (!m->first)
 		m->last = NULL;
 	return j;
+}
+
+void store_memory_clear(struct store_memory *m)
+{
+	m->count = 0;
 }
 
 bool store_memory_step(struct store_memory *m)

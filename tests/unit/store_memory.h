@@ -42,11 +42,16 @@ struct store_memory {
 	uint64_t commits;
 	/* Sees each change of a row, as it was, before it happens. NULL: nobody. */
 	void (*watch)(void *userdata, const struct store_change *c, const struct store_timer *was);
+	/* Sees each row that a put makes. NULL: nobody. */
+	void (*stored)(void *userdata, const struct store_timer *t);
 	void *userdata;
 };
 
 void store_memory_init(struct store_memory *m);
 void store_memory_free(struct store_memory *m);
+
+/* Forgets all rows, behind everybody's back. */
+void store_memory_clear(struct store_memory *m);
 
 /* Does the first piece of work that waits. Return: whether there was one. */
 bool store_memory_step(struct store_memory *m);

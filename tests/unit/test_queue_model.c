@@ -361,6 +361,7 @@ static void change_store(void)
 		{STORE_FULL, -ENOSPC, false},
 		{STORE_FULL, -ENOSPC, true},
 		{STORE_FAILED, -EIO, false},
+		{STORE_FAILED, -EINPROGRESS, false},
 		{STORE_AWAY, -ENOTCONN, false},
 		{STORE_OK, -EIO, false},
 	};
