@@ -56,7 +56,7 @@ class ClosedError(Error, ValueError):
 
 _CLASSES = {
     **dict.fromkeys((errno.EDQUOT, errno.ENOSPC, errno.EUSERS, errno.ENFILE, errno.ENOBUFS,
-                     errno.EMFILE), LimitError),
+                     errno.EMFILE, errno.E2BIG), LimitError),
     **dict.fromkeys((errno.ECONNREFUSED, errno.EHOSTUNREACH), UnreachableError),
     **dict.fromkeys((errno.EPERM, errno.EACCES), DeniedError),
     **dict.fromkeys((errno.EINVAL, errno.ERANGE, errno.EMSGSIZE, errno.EOPNOTSUPP), InvalidError),
