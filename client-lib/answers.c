@@ -22,7 +22,7 @@ static void get(const struct session *s, uint32_t i, void *ret, size_t size)
 /* Queues a timer's event and updates the timer. Drops an event that has no handler. */
 static void deliver(struct session *s, struct timer *timer, const struct event *event)
 {
-	bool wanted = timer->handler && !timer->abandoned;
+	bool wanted = timer->handler && !timer->released;
 
 	if (wanted)
 		events_push(&s->events, timer, event);
@@ -130,7 +130,7 @@ static int take_clock_set(struct session *s)
 	r = events_reserve(&s->events, &s->timers, n);
 	for (timer = registry_at(&s->timers, s->timers.first); timer && r == 0;
 		timer = registry_at(&s->timers, timer->next))
-		if (timer->flags & PROTO_TELL_CLOCK_SET && timer->handler && !timer->abandoned)
+		if (timer->flags & PROTO_TELL_CLOCK_SET && timer->handler && !timer->released)
 			events_push(&s->events, timer,
 				&(struct event){
 					.timer = registry_name(&s->timers, timer),
@@ -202,7 +202,7 @@ static void take_registered(
 	/* The caller has stopped waiting, or has cancelled the timer meanwhile. If there is no
 	 * memory to cancel it at the daemon, the daemon keeps the timer, and deliver() drops its
 	 * wakes. */
-	if (timer->abandoned)
+	if (timer->released)
 		(void)requests_queue_cancel(s, timer);
 }
 
@@ -276,7 +276,7 @@ static void take_rearmed(struct session *s, struct call *call)
 		registry_rearm(timer, &call->rearm.record);
 	/* -ENOENT needs no event here: the timer has ended, and its last event says so. */
 	if (error && error != -ENOENT && held && call->asynchronous && timer->handler &&
-		!timer->abandoned)
+		!timer->released)
 		events_push(&s->events, timer,
 			&(struct event){
 				.timer = call->rearm.timer,
@@ -308,11 +308,11 @@ static int take_page(struct session *s, struct call *call)
 		call_finish(call, -EPROTO);
 		return -EPROTO;
 	}
-	if (r == 0 && header->count && !call->abandoned) {
+	if (r == 0 && header->count && !call->detached) {
 		call->page.records = calloc(header->count, sizeof(struct proto_listed));
 		r = call->page.records ? 0 : -ENOMEM;
 	}
-	if (r == 0 && !call->abandoned)
+	if (r == 0 && !call->detached)
 		for (; call->page.n < header->count; call->page.n++)
 			get(s, (uint32_t)call->page.n, &call->page.records[call->page.n],
 				sizeof(struct proto_listed));

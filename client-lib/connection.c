@@ -23,17 +23,17 @@ _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 #define DELAY_FIRST_US UINT64_C(10000)
 #define DELAY_MOST_US  UINT64_C(1000000)
 
-/* Where the daemon's queue of connections is full, a place is free again at any moment, and who
- * only processes events cannot wait for it in the kernel. So the next attempt comes soon. */
+/* If the daemon's queue of connections is full, it may have room again at any moment. A thread
+ * that only processes events cannot wait for that in the kernel, so it tries again soon. */
 #define DELAY_QUEUED_US UINT64_C(5000)
 
-/* A connection that lived this long, or on which a request was answered, was a good one: after its
- * loss the next is tried at once. Else a daemon that ends each time it hears what we have to say
- * would be told again and again as fast as it can start. */
+/* After the loss of a connection that lasted this long, or on which a request was answered, the
+ * library reconnects at once. Otherwise it waits: our requests may be what ends the daemon, which
+ * would then end again and again as fast as it starts. */
 #define LIFE_LEAST_US DELAY_MOST_US
 
-/* In a memory of its own that a fork() wipes, which tells a child that it is one: asking the kernel
- * for our pid would cost a system call for each registration. */
+/* A mapping that fork() wipes, which shows a child that it is one. getpid() would cost a system
+ * call for each registration. */
 struct pages {
 	uint8_t in[PROTO_PACKET_MAX];
 	uint8_t out[PROTO_PACKET_MAX];
@@ -51,7 +51,7 @@ static int map_pages(struct connection *c)
 	c->in = c->pages->in;
 	c->out = c->pages->out;
 	c->pages->ours = true;
-	/* A kernel or an emulator that does not know it leaves us to ask for the pid each time. */
+	/* If the kernel or the emulator does not know this advice, compare the pid each time. */
 	if (madvise(p, sizeof(*c->pages), MADV_WIPEONFORK) < 0)
 		c->owner = getpid();
 	return 0;
@@ -76,9 +76,9 @@ static int set_address(struct connection *c, const char *folder, const char *pat
 }
 
 /*
- * A path is meant at the folder that is the current one when the handle is opened: the program may
- * change it before the next connection. Where the whole path is too long for an address, or the
- * folder has no path, an open descriptor of the folder stands for it.
+ * A relative path starts at the current folder when the handle is opened: the program may change
+ * its folder before the next connection. If the absolute path is too long for an address, or the
+ * folder has no path, the address uses an open descriptor of the folder.
  */
 static int set_path(struct connection *c, const char *path)
 {
@@ -111,8 +111,8 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* A child that was forked and runs no other program may hold the socket too: the shutdown tells the
- * daemon nonetheless, and the removal keeps its end from showing up in our epoll. */
+/* A forked child that runs no other program may also hold the socket. The shutdown tells the daemon
+ * nevertheless. The removal from epoll prevents an event for the closed connection. */
 static void disconnect(struct connection *c)
 {
 	if (c->fd < 0)
@@ -152,7 +152,7 @@ void connection_lose(struct connection *c, int error)
 	c->in_size = 0;
 	c->out_size = 0;
 	c->blocked = false;
-	/* Fails only for arguments that it does not get here. */
+	/* It fails only for invalid arguments. */
 	(void)timerfd_settime(c->retry, 0, &when, NULL);
 	if (queued_out)
 		return;
@@ -232,7 +232,7 @@ static int open_socket(struct connection *c)
 		if (r < 0)
 			return connect_errno(errno);
 	}
-	/* Only connecting must not block: from now on each call says for itself whether it may. */
+	/* Only connect() must not block. Each later call has a flag that says whether it may. */
 	if (setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
 		fcntl(c->fd, F_SETFL, 0) < 0)
 		return -errno;
@@ -258,7 +258,7 @@ void connection_wait(struct connection *c, int timeout_ms)
 		c->waited = fd;
 	else if (fd >= 0)
 		close(fd);
-	/* Whatever else it failed with, the next attempt finds and tells. */
+	/* Other errors: the next attempt meets them again and reports them. */
 	if (c->waited >= 0)
 		(void)timerfd_settime(c->retry, 0, &at_once, NULL);
 }
@@ -351,8 +351,9 @@ int connection_receive(struct connection *c, bool wait)
 
 	if (c->in_size)
 		return 1;
-	/* Once the peer is gone with something unread, the error comes first and then, at the next
-	 * call, what there is to read; so an error that says so is passed over. */
+	/* If the daemon closes the socket before it has read all of our packets, recv() first
+	 * returns ECONNRESET, and only its next call returns what the daemon has sent. So receive
+	 * again. */
 	do
 		n = recv(c->fd, c->in, PROTO_PACKET_MAX,
 			wait ? MSG_TRUNC : MSG_TRUNC | MSG_DONTWAIT);
@@ -397,7 +398,7 @@ bool connection_send(struct connection *c)
 		set_blocked(c, true);
 		return false;
 	}
-	/* Gone: whoever receives next will see it. Else make it so. */
+	/* EPIPE, ECONNRESET: the next receive reports the end. For other errors, cause it. */
 	if (n < 0 && errno != EPIPE && errno != ECONNRESET)
 		shutdown(c->fd, SHUT_RDWR);
 	set_blocked(c, false);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection to the daemon, and the next one when it is lost: socket, hello, packets in and
- * out, back-off. Knows packets, but nothing of what they are about. Nothing here blocks but
- * connection_receive(), if asked to.
+ * The connection to the daemon: connecting and reconnecting, hello, packets in and out, back-off.
+ * This module knows the frame of a packet, but not its contents. Only connection_receive() and
+ * connection_wait() block, the former if the caller asks for it.
  *
- * `epoll` holds the current socket and the timer of the back-off, so that what waits on it need not
- * know which of the two there is to wait for, nor when one socket follows another.
+ * `epoll` holds the current socket and the back-off timer. A thread that waits on it need not know
+ * which of the two it waits for, or that a new socket has replaced the old one.
  *
- * Sending never closes a connection, receiving does: when the peer is gone, there may be wakes to
- * be read that it sent before.
+ * A failed send does not close the connection, a failed receive does: after the daemon has ended,
+ * the socket may still hold wakes that it sent before.
  */
 #pragma once
 
@@ -30,7 +30,7 @@ enum connection_state {
 
 struct connection;
 
-/* Which daemon is spoken to. */
+/* The protocol of a daemon. */
 struct connection_kind {
 	/* Checks a packet's frame, as codec_open() does. */
 	enum codec_fault (*open)(const void *packet, size_t size, struct proto_header *ret);
@@ -46,20 +46,20 @@ extern const struct connection_kind connection_timerd;
 struct connection {
 	const struct connection_kind *kind;
 	enum connection_state state;
-	int error;  /* DOWN: why, a negative errno */
+	int error;  /* DOWN: the reason, a negative errno */
 	int fd;	    /* -1 if DOWN */
 	int waited; /* connected by connection_wait(), for the next attempt; or -1 */
 	int retry;  /* timerfd */
 	int epoll;
 	int folder;   /* that the path counts from, or -1: see connection.c */
 	pid_t owner;  /* 0: a child finds its pages wiped; else who made it */
-	bool blocked; /* out waits for the socket to take it */
+	bool blocked; /* the socket is full: `out` waits */
 	struct sockaddr_un address;
 	socklen_t address_size;
 	uint64_t serial;       /* of the last request */
 	uint64_t since;	       /* CLOCK_MONOTONIC when it was last UP */
 	uint64_t delay;	       /* back-off before the next attempt */
-	uint64_t times;	       /* that it was UP */
+	uint64_t times;	       /* how often it was UP */
 	uint64_t capabilities; /* enum proto_capability of the daemon that was connected last */
 	struct pages *pages;   /* see connection.c; `in` and `out` are its */
 	uint8_t *in, *out;
@@ -68,50 +68,50 @@ struct connection {
 	size_t out_size;	    /* 0: none is to be sent */
 };
 
-/* Return: 0 or a negative errno; then connection_destroy() has nothing to do. */
+/* Return: 0, or a negative errno; connection_destroy() then does nothing. */
 int connection_init(struct connection *c, const char *path, const struct connection_kind *kind);
 
-/* Ends it: for the daemon too, unless this process is a forked child. */
+/* Closes the connection. In a forked child, the parent's connection stays. */
 void connection_destroy(struct connection *c);
 
-/* Whether this is the process that made it, at no cost. */
+/* Whether this process opened the connection: false in a forked child. Makes no system call. */
 bool connection_is_ours(const struct connection *c);
 
-/* Connects and says hello, if that is due. Return: whether the state is DOWN no more. */
+/* Connects and sends the hello if the back-off is over. Return: whether the state is not DOWN. */
 bool connection_attempt(struct connection *c);
 
 /* Whether the last attempt failed because the daemon's queue of connections is full. */
 bool connection_is_queued_out(const struct connection *c);
 
-/* Waits in the kernel for a place in that queue, where the next in line gets the place that becomes
- * free; for at most timeout_ms (-1: no end) and about CONNECTION_PATIENCE_US. If it gets one, the
- * next attempt is due at once and uses it. */
+/* Waits until the kernel connects to that queue, for at most timeout_ms (-1: no limit) and about
+ * CONNECTION_PATIENCE_US. The kernel serves waiting threads in order. After a success, the next
+ * attempt is due at once and uses the connected socket. */
 void connection_wait(struct connection *c, int timeout_ms);
 
 /* The daemon's answer to the hello is in `in`. Return: 0: it is UP, or a negative errno. */
 int connection_greeted(struct connection *c);
 
-/* It is lost or has failed, for that reason. Arms the back-off. */
+/* Closes a connection that was lost or has failed, and arms the back-off. */
 void connection_lose(struct connection *c, int error);
 
-/* Whether all that there can be to wait for is a packet: else epoll knows more. */
+/* Whether connection_receive() may wait: no other event than a packet can come. */
 bool connection_may_wait(const struct connection *c);
 
-/* How long connection_receive() waits, at most: about. Below a second, as timevals go. It is also
- * how long the cancelling of a thread takes that waits there. */
+/* The longest time that connection_receive() waits, approximately; less than a second. A thread
+ * that waits there is cancelled after at most this time. */
 #define CONNECTION_PATIENCE_US 100000
 
 /*
- * Receives a packet into `in` and checks its frame, unless one is there already. With `wait` it
- * waits for one if none is there, in one system call where epoll would take two; until a signal
- * comes, too.
- * Return: 1: there is one; 0: there is none now; -ECONNRESET: the connection has ended; another
- * negative errno: it is useless. Call connection_lose() then.
+ * Receives a packet into `in` and checks its frame, unless `in` holds one already. With `wait` it
+ * waits for a packet until a signal comes; one system call, where epoll needs two.
+ * Return: 1: `in` holds a packet; 0: none has arrived; -ECONNRESET: the connection has ended;
+ * another negative errno: it is unusable. After an error call connection_lose().
  */
 int connection_receive(struct connection *c, bool wait);
 
-/* Done with the packet in `in`. */
+/* Removes the packet from `in`. */
 void connection_consume(struct connection *c);
 
-/* Sends what is in `out`. Return: whether out is free. If not, epoll tells when to try again. */
+/* Sends the packet in `out`. Return: whether `out` is empty. If it is not, epoll reports when to
+ * try again. */
 bool connection_send(struct connection *c);

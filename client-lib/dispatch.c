@@ -27,7 +27,7 @@ uint64_t dispatch_begin(struct session *s, uint64_t timer, uintptr_t function, c
 	return s->dispatch.number;
 }
 
-/* Another may have begun where this one was taken for abandoned. */
+/* A later dispatch may have begun after this one was found to be left. */
 void dispatch_end(struct session *s, uint64_t number)
 {
 	struct timer *timer;
@@ -36,8 +36,8 @@ void dispatch_end(struct session *s, uint64_t number)
 		return;
 	s->dispatch.running = false;
 	timer = registry_find(&s->timers, s->dispatch.timer);
-	/* Its last handler has not armed it again. */
-	if (timer && timer->state == TIMER_ENDED && timer->abandoned)
+	/* The timer's last handler did not re-arm it. */
+	if (timer && timer->state == TIMER_ENDED && timer->released)
 		registry_drop(&s->timers, timer);
 	if (s->dispatch.awaited)
 		progress_note(&s->progress);
@@ -45,7 +45,7 @@ void dispatch_end(struct session *s, uint64_t number)
 
 bool dispatch_is_last_of(const struct session *s, const struct timer *timer)
 {
-	return s->dispatch.running && timer->state == TIMER_ENDED && timer->abandoned &&
+	return s->dispatch.running && timer->state == TIMER_ENDED && timer->released &&
 		registry_name(&s->timers, timer) == s->dispatch.timer;
 }
 

@@ -22,7 +22,7 @@ static bool is_stale(const struct event *event, struct registry *timers)
 {
 	const struct timer *timer = registry_find(timers, event->timer);
 
-	return !timer || timer->abandoned;
+	return !timer || timer->released;
 }
 
 /* Removes the events of cancelled timers. */

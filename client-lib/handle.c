@@ -12,7 +12,7 @@
 
 _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 
-/* Packets that are received at one go, before whoever waits looks at what they brought. */
+/* The library receives at most this many packets before a waiting thread checks its condition. */
 #define PUMP_MAX 64
 
 void handle_free(struct toytimer *t)
@@ -27,7 +27,8 @@ void handle_free(struct toytimer *t)
 	if (t->over >= 0)
 		close(t->over);
 	t->kind->destroy(&t->session);
-	/* In a forked child, a thread of the parent's may seem to hold the lock for ever. */
+	/* In a forked child, the lock may still be held for a thread that exists only in the
+	 * parent. */
 	if (ours)
 		pthread_mutex_destroy(&t->lock);
 	free(t);
@@ -49,13 +50,13 @@ int handle_enter(struct toytimer *t)
 	return 0;
 }
 
-/* What toytimer_process() could do now. While a handler runs it could call no other. */
+/* Whether toytimer_process() has something to do now. While a handler runs it calls no other. */
 static bool has_work(struct toytimer *t)
 {
 	if (t->session.dispatch.running)
 		return false;
 	return t->kind->has_event(&t->session) || t->kind->ready(&t->session) ||
-		(!t->leading && (t->starved || t->more));
+		(!t->leading && (t->out_of_memory || t->more));
 }
 
 /* Return: whether the eventfd is readable now. */
@@ -78,7 +79,7 @@ int handle_release(struct toytimer *t)
 	return state;
 }
 
-/* Tells whoever polls the descriptors what there is to do now. */
+/* Makes the descriptors readable, or not, according to what there is to do now. */
 static void leave_work(struct toytimer *t)
 {
 	t->signalled = set_readable(t->signal, t->signalled, has_work(t));
@@ -118,8 +119,8 @@ uint64_t handle_deadline(const struct toytimer *t)
 	return deadline;
 }
 
-/* An end of file comes before we are sure that nobody listens any more; to callers it is the
- * same. */
+/* After an end of file, perhaps a daemon still listens. The caller gets -ECONNREFUSED in both
+ * cases. */
 static void lose(struct toytimer *t, int error)
 {
 	if (t->session.connection.state == CONNECTION_UP)
@@ -127,7 +128,7 @@ static void lose(struct toytimer *t, int error)
 	connection_lose(&t->session.connection, error == -ECONNRESET ? -ECONNREFUSED : error);
 }
 
-/* What to do with what connection_receive() returned.
+/* Handles the result of connection_receive().
  * Return: 1: a packet was taken, or the connection lost; 0: there is none now; -ENOMEM. */
 static int take(struct toytimer *t, int received)
 {
@@ -137,9 +138,9 @@ static int take(struct toytimer *t, int received)
 		return 0;
 	if (r > 0)
 		r = t->kind->take(&t->session);
-	/* No descriptor tells of a packet that is here already. */
-	t->starved = r == -ENOMEM;
-	if (t->starved)
+	/* The packet stays in `connection`, and no descriptor is readable for it. */
+	t->out_of_memory = r == -ENOMEM;
+	if (t->out_of_memory)
 		return r;
 	if (r < 0)
 		lose(t, r);
@@ -155,14 +156,14 @@ static int receive(struct toytimer *t)
 	return take(t, connection_receive(&t->session.connection, false));
 }
 
-/* Whether the caller's descriptor tells of what there is to receive. */
-static void set_muted(struct toytimer *t, bool muted)
+/* Sets whether the caller's descriptor becomes readable for packets of the daemon. */
+static void set_socket_off(struct toytimer *t, bool off)
 {
-	struct epoll_event event = {.events = muted ? 0 : EPOLLIN};
+	struct epoll_event event = {.events = off ? 0 : EPOLLIN};
 
-	if (t->muted != muted &&
+	if (t->socket_off != off &&
 		epoll_ctl(t->epoll, EPOLL_CTL_MOD, t->session.connection.epoll, &event) == 0)
-		t->muted = muted;
+		t->socket_off = off;
 }
 
 int handle_pump(struct toytimer *t, bool one_event)
@@ -183,13 +184,12 @@ void handle_yield_to_leader(struct toytimer *t)
 {
 	if (!t->leading)
 		return;
-	t->watched = true;
-	set_muted(t, true);
+	t->others_process = true;
+	set_socket_off(t, true);
 }
 
-/* Receives what a waiting thread may wait for. Once nothing is in flight, what else there is stays
- * in the socket for toytimer_process(): to ask whether there is something costs as much as the
- * answer did. */
+/* Receives the answers that threads wait for. When no answer is expected, other packets stay in the
+ * socket for toytimer_process(): a further receive call costs as much as the answer did. */
 static int receive_answers(struct toytimer *t, int r)
 {
 	for (int i = 0; i < PUMP_MAX && r > 0; i++) {
@@ -200,7 +200,8 @@ static int receive_answers(struct toytimer *t, int r)
 	return r < 0 ? r : 0;
 }
 
-/* Milliseconds that epoll_wait() is to sleep, rounded up: never too short, for it would spin. */
+/* The timeout for epoll_wait(), in milliseconds, rounded up: with a shorter one the caller would
+ * spin. */
 static int sleep_ms(uint64_t now, uint64_t deadline)
 {
 	uint64_t ms;
@@ -211,7 +212,7 @@ static int sleep_ms(uint64_t now, uint64_t deadline)
 	return ms > 1000000 ? 1000000 : (int)ms;
 }
 
-/* A thread that sleeps, and what there is to do if it is cancelled. */
+/* A thread that sleeps, and what to undo if it is cancelled. */
 struct sleeper {
 	struct toytimer *t;
 	int cancel_state;
@@ -220,11 +221,11 @@ struct sleeper {
 	void *userdata;
 };
 
-/* What arrived meanwhile is everybody's again. */
+/* From now on every thread may receive. */
 static void end_leading(struct toytimer *t)
 {
 	t->leading = false;
-	set_muted(t, false);
+	set_socket_off(t, false);
 	/* Followers have their answers, or one of them has to lead. */
 	progress_note(&t->session.progress);
 }
@@ -245,9 +246,9 @@ static void cancel_sleep(void *userdata)
 }
 
 /*
- * With `receives` the sleep and the receiving are one system call. It must not be a point of
- * cancellation, or the packet that it took could be lost, and its patience is short instead.
- * Return: what connection_receive() does; 0 without `receives`.
+ * With `receives`, one system call sleeps and receives. It is no cancellation point, because a
+ * received packet could be lost. So it has a short timeout.
+ * Return: as connection_receive(); 0 without `receives`.
  */
 static int sleep_leading(struct sleeper *sleeper, bool receives, int timeout_ms)
 {
@@ -276,9 +277,9 @@ static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct slee
 		deadline - now > CONNECTION_PATIENCE_US;
 	int received, r;
 
-	/* Nobody else receives meanwhile, and so nobody closes the socket. */
+	/* No other thread receives meanwhile, so none closes the socket. */
 	t->leading = sleeper->leads = true;
-	set_muted(t, t->watched);
+	set_socket_off(t, t->others_process);
 	sleeper->cancel_state = t->cancel_state;
 	leave_work(t);
 	handle_release(t);
@@ -293,7 +294,8 @@ static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct slee
 	return r;
 }
 
-/* Waits for another thread's progress, or a while: the caller looks again. Return: 0 or -ECHILD. */
+/* Waits until another thread reports progress, or for a short time. The caller then checks its
+ * condition. Return: 0 or -ECHILD. */
 static int follow(struct toytimer *t, uint64_t now, uint64_t deadline, struct sleeper *sleeper)
 {
 	unsigned int count = progress_count(&t->session.progress);
@@ -353,7 +355,7 @@ int handle_await_handler(struct toytimer *t, uint64_t timer, uint64_t deadline)
 	return r;
 }
 
-/* A runner wakes up, or is cancelled in its sleep. stops: toytimer.stops as it was before. */
+/* A thread in toytimer_run() wakes up or is cancelled. stops: toytimer.stops before its sleep. */
 static void forget_runner(struct toytimer *t, void *userdata)
 {
 	const uint64_t *stops = userdata;

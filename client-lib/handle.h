@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The handle, and the ways in, out and to wait.
+ * The handle: how a call takes and releases its lock, and how a thread waits.
  *
- * One mutex guards everything. A thread that has to wait for the daemon either leads or follows:
- * the leader waits on the connection, with the mutex released, and receives for all; the others
- * wait for it to tell of progress, and one of them takes over when it leaves. While there is a
- * leader, nobody else receives, so that no packet is taken from under a thread that sleeps until it
- * arrives. Sending is anybody's.
+ * One mutex guards everything. A thread that waits for the daemon either leads or follows. The
+ * leader waits on the connection, with the mutex released, and receives the packets for all
+ * threads. A follower waits until the leader reports progress. When the leader leaves, one of the
+ * followers becomes the leader. While there is a leader, no other thread receives, so that the
+ * leader never sleeps for a packet that another thread has taken. Every thread may send.
  *
- * User code (a handler, a signal handler, the cancelling of a thread) may fork, or never return.
- * Three rules keep the handle usable:
- *  - No lock is held while user code runs, and no flag waits for it to return normally: see
+ * User code (a handler, a signal handler, a cancelled thread) may fork, or never return. Three
+ * rules keep the handle usable:
+ *  - No lock is held while user code runs, and no flag needs a normal return to be reset: see
  *    dispatch.h.
- *  - A thread can be cancelled only where it sleeps. Each sleep names what has to be undone then.
+ *  - A thread can be cancelled only where it sleeps. Each sleep has a function that undoes what the
+ *    thread began.
  *  - After each sleep and each handler, the library checks again that it is not in a forked child.
- *    A child returns -ECHILD, and neither locks nor writes to a descriptor that it shares.
+ *    In a child, the call returns -ECHILD. It takes no lock and writes to no shared descriptor.
  */
 #pragma once
 
@@ -24,19 +25,21 @@
 #include "session.h"
 #include "toytimer.h"
 
-/* What a handle is about: timers at timerd, or durable queues at timerqd. The lock is held during
- * each call. */
+/* The kind of a handle: for timers at timerd, or for durable queues at timerqd. The lock is held
+ * during each call. */
 struct handle_kind {
 	const struct connection_kind *connection;
-	/* The connection is lost: settles what can be settled here and queues the rest again. */
+	/* The connection is lost: finishes the requests that need no daemon, and queues the others
+	 * again. */
 	void (*lost)(struct session *s);
-	/* Does what the packet in connection.in says. Return: as answers_take(). */
+	/* Applies the packet in connection.in. Return: as answers_take(). */
 	int (*take)(struct session *s);
-	/* Sends what is queued, as far as the socket takes it. */
+	/* Sends the queued requests until the socket is full. */
 	void (*send)(struct session *s);
-	/* Whether send() could send something that no answer and no EPOLLOUT will call it for. */
+	/* Whether send() could send a request now, although neither an answer nor EPOLLOUT is
+	 * expected that would call it. */
 	bool (*ready)(struct session *s);
-	/* Whether an answer is on its way. */
+	/* Whether an answer is expected. */
 	bool (*awaits)(const struct session *s);
 	/* Whether there is an event to hand out. */
 	bool (*has_event)(struct session *s);
@@ -44,7 +47,7 @@ struct handle_kind {
 	int (*dispatch)(struct toytimer *t, int *ret_result);
 	/* Whether toytimer_run() has nothing to wait for. */
 	bool (*run_ends)(const struct session *s);
-	/* Frees what only this kind has. The connection is at its end. */
+	/* Frees the members of this kind. The connection is closed. */
 	void (*destroy)(struct session *s);
 };
 
@@ -55,10 +58,10 @@ struct toytimer {
 	uint64_t timeout;
 	int cancel_state;     /* of the thread that holds the lock, from before it took it */
 	bool leading;	      /* a thread waits on the connection */
-	bool watched;	      /* another thread was seen to process meanwhile */
-	bool muted;	      /* `epoll` does not tell of `connection.epoll` */
-	bool starved;	      /* there was no memory for a packet, which waits in `connection` */
-	bool more;	      /* packets may be left: the last call took as many as it may */
+	bool others_process;  /* while one thread leads, another called toytimer_process() */
+	bool socket_off;      /* `epoll` does not report `connection.epoll` */
+	bool out_of_memory;   /* for a packet, which waits in `connection` */
+	bool more;	      /* there may be more packets: the last call took as many as it may */
 	bool signalled;	      /* `signal` is readable */
 	bool run_over;	      /* `over` is readable */
 	unsigned int runners; /* threads that sleep in toytimer_run() */
@@ -71,33 +74,34 @@ struct toytimer {
 	struct session session;
 };
 
-/* Takes the lock and holds off the cancelling of this thread. Return: 0, -EINVAL for NULL, -ECHILD
+/* Takes the lock and disables the cancellation of this thread. Return: 0, -EINVAL for NULL, -ECHILD
  * in a forked child. */
 int handle_enter(struct toytimer *t);
 
 /*
- * Lets the caller's descriptor tell whether there is something for toytimer_process(), releases the
- * lock, and lets this thread be cancelled as before. In a forked child it does none but the last.
+ * Makes the caller's descriptor readable if toytimer_process() has something to do, releases the
+ * lock, and restores the cancellation of this thread. In a forked child it only restores the
+ * cancellation.
  */
 void handle_leave(struct toytimer *t);
 
-/* The same without a look at the descriptor, for the time of a handler; and the way back.
+/* Release the lock for the time of a handler, and take it again. The descriptor does not change.
  * handle_retake() returns 0, or -ECHILD without the lock. */
 int handle_release(struct toytimer *t);
 int handle_retake(struct toytimer *t, int cancel_state);
 
-/* When a blocking call that starts now has to end; TOYTIMER_FOREVER: never. */
+/* The deadline of a blocking call that starts now; TOYTIMER_FOREVER: none. */
 uint64_t handle_deadline(const struct toytimer *t);
 
-/* What a thread that is cancelled in its sleep leaves to be undone. Called with the lock held. */
+/* Undoes what a thread began that is cancelled in its sleep. Called with the lock held. */
 typedef void (*handle_undo)(struct toytimer *t, void *userdata);
 
 /*
- * Waits for progress of any kind, sending and receiving, with the lock released while it sleeps.
- * The caller looks whether it has come to what it waits for. A cancellation point: then undo, which
- * may be NULL, is called, and the lock is released.
- * Return: 0, or when the deadline has passed, why nothing came: -ETIMEDOUT or what keeps us from
- * the daemon; -ENOMEM; -ECHILD without the lock.
+ * Sends, receives, and waits for progress of any kind, with the lock released while it sleeps. The
+ * caller then checks its own condition. A cancellation point: a cancelled thread calls undo, which
+ * may be NULL, and releases the lock.
+ * Return: 0; after the deadline -ETIMEDOUT, or the error that prevents a connection; -ENOMEM;
+ * -ECHILD without the lock.
  */
 int handle_await(struct toytimer *t, uint64_t deadline, handle_undo undo, void *userdata);
 
@@ -112,14 +116,14 @@ int handle_await_handler(struct toytimer *t, uint64_t timer, uint64_t deadline);
 int handle_sleep(struct toytimer *t, uint64_t timeout, bool runs);
 
 /*
- * Sends, receives and reconnects, as far as it goes without waiting.
- *   one_event: no further than until an event is queued
- * Return: 0 or -ENOMEM; then what did not fit waits for the next call.
+ * Sends, receives and reconnects, without waiting.
+ *   one_event: stop when an event is queued
+ * Return: 0, or -ENOMEM: the packet stays for the next call.
  */
 int handle_pump(struct toytimer *t, bool one_event);
 
-/* For a thread that processes while another leads: whatever arrives is the leader's to take, and
- * the caller's descriptor is silent about it until the leader is done. */
+/* For a thread that processes while another thread leads. Only the leader receives, so until it
+ * has finished, packets do not make the caller's descriptor readable. */
 void handle_yield_to_leader(struct toytimer *t);
 
 /*
@@ -129,5 +133,5 @@ void handle_yield_to_leader(struct toytimer *t);
  */
 int handle_open(struct toytimer *t, const char *path);
 
-/* Frees a handle, also a half-built one. In a forked child it leaves the parent's alone. */
+/* Frees a handle, also a half-built one. In a forked child the parent's handle does not change. */
 void handle_free(struct toytimer *t);

@@ -22,7 +22,7 @@ static int retake_lock(struct toytimer *t, int cancel_state)
 {
 	int r = handle_retake(t, cancel_state);
 
-	if (r < 0 && t->session.dispatch.forsaken)
+	if (r < 0 && t->session.dispatch.free_at_end)
 		handle_free(t);
 	return r;
 }
@@ -46,7 +46,7 @@ static void exit_handler(void *userdata)
 }
 
 /*
- * glibc's longjmp() calls the routines that the abandoned stack frames have registered here. The
+ * glibc's longjmp() calls the routines that the skipped stack frames have registered here. The
  * library therefore notices a jump out of a handler at once, and other threads need not wait for
  * the jumping thread's next call. No header declares these two functions. musl has functions of the
  * same names, which its longjmp() does not call.
@@ -159,7 +159,7 @@ int handler_call_next(struct toytimer *t, int *ret_result)
 				},
 		};
 
-		if (!timer || timer->abandoned)
+		if (!timer || timer->released)
 			continue;
 		handing.handler = timer->handler;
 		handing.userdata = timer->userdata;
@@ -169,7 +169,7 @@ int handler_call_next(struct toytimer *t, int *ret_result)
 			handing.event.id = timer->id;
 		/* Only the handler of the last event can still use the timer: to re-arm it. */
 		if (event.last)
-			registry_abandon(&t->session.timers, timer);
+			registry_release(&t->session.timers, timer);
 		return handler_call(t, event.timer, hand_out, &handing, ret_result);
 	}
 	return 0;

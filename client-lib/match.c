@@ -204,7 +204,7 @@ static uint64_t cancel_ended(struct toytimer *t, const struct proto_match *m)
 	for (uint32_t i = 0; i < t->session.timers.used; i++) {
 		struct timer *timer = &t->session.timers.array[i];
 
-		if (timer->state != TIMER_ENDED || timer->abandoned)
+		if (timer->state != TIMER_ENDED || timer->released)
 			continue;
 		if (m->flags & PROTO_MATCH_LABEL &&
 			strncmp(timer->label ? timer->label : "", m->label, sizeof(m->label)) != 0)

@@ -172,13 +172,13 @@ _public_ toytimer *toytimer_ref(toytimer *t)
 	return t;
 }
 
-/* A forked child may drop its copy within the handler in which it was forked, and then return from
- * it: until then the copy has to stay. */
+/* A child may drop its copy within the handler that forked it. The copy must stay until the child
+ * returns from the handler. */
 static bool free_later(struct toytimer *t)
 {
 	if (connection_is_ours(&t->session.connection) || !dispatch_is_here(&t->session))
 		return false;
-	t->session.dispatch.forsaken = true;
+	t->session.dispatch.free_at_end = true;
 	return true;
 }
 

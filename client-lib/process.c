@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls that hand events to their handlers, and what a handle tells of itself.
+ * The calls that pass events to handlers, and those that return properties of a handle.
  */
 #include <errno.h>
 #include <poll.h>
@@ -34,19 +34,19 @@ _public_ int toytimer_get_events(toytimer *t)
 	return connection_is_ours(&t->session.connection) ? POLLIN : -ECHILD;
 }
 
-/* toytimer_process() with the lock held, and with whatever the handler returned. Return: as that,
- * or -ECHILD as handler_call_next(). */
+/* toytimer_process() with the lock held. ret_result: the return value of the handler. Return: as
+ * toytimer_process(), or -ECHILD as handler_call_next(). */
 static int process(struct toytimer *t, int *ret_result)
 {
 	int r = 0, error;
 
-	/* What handlers have queued is sent when no event is left, so that it travels together. */
+	/* Requests that handlers queue are sent after the last event, in common packets. */
 	if (!t->session.dispatch.running)
 		r = t->kind->dispatch(t, ret_result);
 	if (r != 0)
 		return r;
 	handle_yield_to_leader(t);
-	/* While a handler runs, all that comes is taken in, or the descriptor would stay
+	/* While a handler runs, receive all packets: otherwise the descriptor would stay
 	 * readable. */
 	error = handle_pump(t, !t->session.dispatch.running);
 	if (!t->session.dispatch.running)
@@ -80,7 +80,8 @@ _public_ int toytimer_wait(toytimer *t, uint64_t timeout)
 	return r;
 }
 
-/* Whether toytimer_stop() was called since: a call of it ends at least one toytimer_run(). */
+/* Whether toytimer_stop() was called since then. Each such call ends at least one toytimer_run().
+ */
 static bool stopped_since(struct toytimer *t, uint64_t stops)
 {
 	if (t->stops == stops)
@@ -147,7 +148,7 @@ _public_ int toytimer_get_timer(toytimer *t, uint64_t timer, uint64_t *ret_id, u
 	if (r < 0)
 		return r;
 	found = registry_find(&t->session.timers, timer);
-	if (found && !found->abandoned) {
+	if (found && !found->released) {
 		bool held = found->state == TIMER_HELD || found->state == TIMER_ENDED;
 
 		if (ret_id)

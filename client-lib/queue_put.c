@@ -161,11 +161,11 @@ static int fill_packet(struct toytimer_queue *q, uint32_t queue, const toytimer_
 	return (int)(i - from);
 }
 
-static void abandon_cancelled(struct toytimer *t, void *userdata)
+static void detach_cancelled(struct toytimer *t, void *userdata)
 {
 	struct queue_batch *batch = userdata;
 
-	queue_abandon((struct toytimer_queue *)t, batch);
+	queue_batch_detach((struct toytimer_queue *)t, batch);
 	free(batch->results);
 }
 
@@ -181,12 +181,12 @@ static int put_all(struct toytimer_queue *q, uint32_t queue, const toytimer_queu
 		i += (size_t)r;
 		r = handle_pump(&q->base, false);
 		while (r == 0 && q->unsent.length >= QUEUED_MAX)
-			r = handle_await(&q->base, deadline, abandon_cancelled, batch);
+			r = handle_await(&q->base, deadline, detach_cancelled, batch);
 	}
 	while (r >= 0 && batch->pending)
-		r = handle_await(&q->base, deadline, abandon_cancelled, batch);
+		r = handle_await(&q->base, deadline, detach_cancelled, batch);
 	if (r < 0 && r != -ECHILD)
-		queue_abandon(q, batch);
+		queue_batch_detach(q, batch);
 	return r;
 }
 

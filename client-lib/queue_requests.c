@@ -169,7 +169,7 @@ static bool forget(struct queue_request *r, const struct queue_batch *batch)
 	return found;
 }
 
-void queue_abandon(struct toytimer_queue *q, struct queue_batch *batch)
+void queue_batch_detach(struct toytimer_queue *q, struct queue_batch *batch)
 {
 	struct queue_request **at = &q->unsent.first, *r;
 
@@ -189,9 +189,9 @@ void queue_abandon(struct toytimer_queue *q, struct queue_batch *batch)
 	batch->reply = NULL;
 }
 
-static void abandon_cancelled(struct toytimer *t, void *userdata)
+static void detach_cancelled(struct toytimer *t, void *userdata)
 {
-	queue_abandon(queue_of(&t->session), userdata);
+	queue_batch_detach(queue_of(&t->session), userdata);
 }
 
 int queue_await(struct toytimer_queue *q, struct queue_batch *batch, uint64_t deadline)
@@ -199,9 +199,9 @@ int queue_await(struct toytimer_queue *q, struct queue_batch *batch, uint64_t de
 	int r = 0;
 
 	while (r == 0 && batch->pending)
-		r = handle_await(&q->base, deadline, abandon_cancelled, batch);
+		r = handle_await(&q->base, deadline, detach_cancelled, batch);
 	if (r < 0 && r != -ECHILD && batch->pending)
-		queue_abandon(q, batch);
+		queue_batch_detach(q, batch);
 	else if (r < 0 && r != -ECHILD)
 		r = 0; /* it was answered all the same */
 	return r;

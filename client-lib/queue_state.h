@@ -147,9 +147,9 @@ int queue_filling(
 	struct toytimer_queue *q, uint16_t opcode, size_t bytes, struct queue_request **ret);
 
 /* Nobody waits for the batch any more. What was not sent for it alone is not sent. */
-void queue_abandon(struct toytimer_queue *q, struct queue_batch *batch);
+void queue_batch_detach(struct toytimer_queue *q, struct queue_batch *batch);
 
-/* Waits until the batch is answered. Return: 0, or a negative errno; then the batch is abandoned.
+/* Waits until the batch is answered. Return: 0, or a negative errno; then the batch is detached.
  */
 int queue_await(struct toytimer_queue *q, struct queue_batch *batch, uint64_t deadline);
 

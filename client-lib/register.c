@@ -122,7 +122,7 @@ static void end_batch(struct toytimer *t, struct batch *batch, int error)
 			continue;
 		}
 		timer->batch = NULL;
-		registry_abandon(&t->session.timers, timer);
+		registry_release(&t->session.timers, timer);
 	}
 }
 

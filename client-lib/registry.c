@@ -236,7 +236,7 @@ void registry_revive(struct registry *timers, struct timer *timer, const struct 
 	timer->batch = batch;
 	timer->number = 0;
 	timer->revived = true;
-	timer->abandoned = false;
+	timer->released = false;
 	enqueue(timers, timer);
 }
 
@@ -262,11 +262,11 @@ void registry_end(struct registry *timers, struct timer *timer)
 	timer->state = TIMER_ENDED;
 }
 
-void registry_abandon(struct registry *timers, struct timer *timer)
+void registry_release(struct registry *timers, struct timer *timer)
 {
-	if (timer->abandoned)
+	if (timer->released)
 		return;
-	timer->abandoned = true;
+	timer->released = true;
 	timers->count--;
 }
 
@@ -274,7 +274,7 @@ void registry_drop(struct registry *timers, struct timer *timer)
 {
 	if (timer->state != TIMER_ENDED)
 		unlink_timer(timers, timer);
-	if (!timer->abandoned)
+	if (!timer->released)
 		timers->count--;
 	free(timer->label);
 	timer->label = NULL;
@@ -302,7 +302,7 @@ void registry_requeue(struct registry *timers)
 		struct timer *timer = &timers->array[slot];
 
 		next = timer->next;
-		if (timer->abandoned) {
+		if (timer->released) {
 			registry_drop(timers, timer);
 			continue;
 		}

@@ -50,9 +50,9 @@ struct timer {
 	uint32_t event; /* sequence number of its latest event, which may be processed already */
 	uint8_t state;
 	uint8_t clock;
-	uint8_t flags;	/* enum proto_timer_flag */
-	bool abandoned; /* cancelled for the program, but the daemon may still hold it */
-	bool revived;	/* it has had another id; events of that id may be repeated */
+	uint8_t flags; /* enum proto_timer_flag */
+	bool released; /* the program gets no more events, but the daemon may still hold it */
+	bool revived;  /* it has had another id; events of that id may be repeated */
 };
 
 static_assert(sizeof(struct timer) <= 88, "a million timers in one process, under 100 bytes each");
@@ -67,7 +67,7 @@ struct registry {
 	uint32_t unsent;
 	uint32_t unsent_count;
 	uint64_t queued; /* registrations ever queued, without those dropped unsent */
-	size_t count;	 /* timers that are not abandoned, ENDED ones included */
+	size_t count;	 /* timers that are not released, ENDED ones included */
 };
 
 void registry_init(struct registry *timers);
@@ -96,7 +96,7 @@ struct timer *registry_at(struct registry *timers, uint32_t slot);
 /* Gives a timer a new due, slack, period and count. The wakes' numbers continue. */
 void registry_rearm(struct timer *timer, const struct proto_rearm *record);
 
-/* Queues an ENDED and abandoned timer again, under the same name. It is not abandoned any more.
+/* Queues an ENDED and released timer again, under the same name. It is not released any more.
  * batch may be NULL. */
 void registry_revive(struct registry *timers, struct timer *timer, const struct proto_rearm *record,
 	struct batch *batch);
@@ -108,7 +108,7 @@ void registry_woken(struct timer *timer, uint64_t due, uint64_t overruns);
 void registry_end(struct registry *timers, struct timer *timer);
 
 /* Cancels a timer for the program: it no longer counts, and its events are dropped. */
-void registry_abandon(struct registry *timers, struct timer *timer);
+void registry_release(struct registry *timers, struct timer *timer);
 
 /* Frees a timer in any state. Its name is invalid from now on. */
 void registry_drop(struct registry *timers, struct timer *timer);
@@ -116,6 +116,6 @@ void registry_drop(struct registry *timers, struct timer *timer);
 /* The timer at `unsent` is in a packet now: makes it SENT. */
 void registry_sent(struct registry *timers);
 
-/* The connection has ended. Makes all timers of the list QUEUED again, and frees the abandoned
+/* The connection has ended. Makes all timers of the list QUEUED again, and frees the released
  * ones. O(n). */
 void registry_requeue(struct registry *timers);

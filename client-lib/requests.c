@@ -74,7 +74,7 @@ void call_finish(struct call *call, int result)
 {
 	call->done = true;
 	call->result = result;
-	if (call->abandoned)
+	if (call->detached)
 		call_free(call);
 }
 
@@ -84,11 +84,11 @@ void requests_queue(struct session *s, struct call *call)
 	append(&s->requests, call);
 }
 
-void requests_abandon(struct session *s, struct call *call)
+void requests_detach(struct session *s, struct call *call)
 {
 	struct requests *q = &s->requests;
 
-	call->abandoned = true;
+	call->detached = true;
 	if (call->opcode == PROTO_CANCEL && call->cancels[0].timer)
 		return;
 	for (struct call *at = q->first, *previous = NULL; at; previous = at, at = at->next)
@@ -103,12 +103,12 @@ int requests_queue_cancel(struct session *s, const struct timer *timer)
 {
 	struct call *call = s->requests.last;
 
-	if (!call || call->opcode != PROTO_CANCEL || !call->abandoned || call->n == call->room) {
+	if (!call || call->opcode != PROTO_CANCEL || !call->detached || call->n == call->room) {
 		call = call_new(PROTO_CANCEL, CANCELS_SHARED);
 		if (!call)
 			return -ENOMEM;
 		call->n = 0;
-		call->abandoned = true;
+		call->detached = true;
 		requests_queue(s, call);
 	}
 	call->cancels[call->n++] = (struct cancel_item){
@@ -303,7 +303,7 @@ static int check_call(struct session *s, struct call *call)
 	if (call->opcode != PROTO_REARM || call->rearm.record.id)
 		return 0;
 	timer = registry_find(&s->timers, call->rearm.timer);
-	if (!timer || timer->state != TIMER_HELD || timer->abandoned)
+	if (!timer || timer->state != TIMER_HELD || timer->released)
 		return -ENOENT;
 	call->rearm.record.id = timer->id;
 	return 0;
@@ -426,7 +426,7 @@ static void call_lost(struct session *s, struct call *call)
 		call->page.cursor = 0; /* start over; cancelling twice does no harm */
 		break;
 	}
-	if (call->abandoned)
+	if (call->detached)
 		call_finish(call, 0);
 	else
 		append(&s->requests, call);

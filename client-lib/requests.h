@@ -25,7 +25,7 @@ struct call *call_new(uint16_t opcode, size_t n);
 /* Frees a call that is in no queue. Returns NULL. */
 struct call *call_free(struct call *call);
 
-/* Stores the result of a call. Frees an abandoned call. */
+/* Stores the result of a call. Frees a detached call. */
 void call_finish(struct call *call, int result);
 
 /* Queues a call. It is sent after all registrations that are queued now. */
@@ -41,7 +41,7 @@ void requests_forget_rearms(struct session *s, uint64_t timer);
 
 /* The caller stops waiting for a call. A call that is not sent is dropped, unless it cancels timers
  * of this handle. */
-void requests_abandon(struct session *s, struct call *call);
+void requests_detach(struct session *s, struct call *call);
 
 /*
  * The timer of this handle that a cancel item names, by its name or only by its id. NULL if there

@@ -43,7 +43,7 @@ struct call {
 	uint64_t after;	   /* to be sent when so many registrations were, see registry::queued */
 	uint16_t opcode;
 	bool done;
-	bool abandoned;	   /* nobody waits: it is freed with its answer */
+	bool detached;	   /* nobody waits: it is freed with its answer */
 	bool asynchronous; /* of a re-arming: its refusal becomes an event */
 	int result;	   /* of the request as a whole */
 	union {
@@ -83,7 +83,7 @@ struct requests {
 
 struct dispatch {
 	bool running;
-	bool forsaken;	      /* a forked child dropped its last reference within the handler */
+	bool free_at_end;     /* a forked child dropped its last reference within the handler */
 	pthread_t thread;     /* that runs it */
 	uintptr_t function;   /* that calls handlers: see dispatch_is_here() */
 	const void *frame;    /* the stack of the handler is below this address */
