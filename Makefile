@@ -10,12 +10,13 @@
 #   make fuzz       search for input that causes a failure; FUZZ_SECONDS=60 for each target
 #   make faults     tests in which each system or library call fails, at each of its uses
 #   make vm         boot a machine, suspend it, set its clocks, and cut its power 500 times
+#   make check-threads  tests of the library under the thread sanitizer
 #   make cross      unit tests on i386, aarch64, s390x and musl
 #   make coverage   which code the tests reach: build/coverage/report
 #   make install    install; PREFIX=DIR: below DIR instead of /usr/local, without root if you may
 #                   write there; DESTDIR=DIR: for packages, changes nothing in the running system
 #   make uninstall  remove what the last `make install` of this clone installed
-.PHONY: all check demo bench fuzz faults vm cross coverage install uninstall packages-build \
+.PHONY: all check check-threads demo bench fuzz faults vm cross coverage install uninstall packages-build \
 	packages-test packages-vm packages-bench packages-cross
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -49,6 +50,9 @@ faults: packages-build packages-test
 	@tests/relook build
 	@$(MAKE) --no-print-directory all
 	@meson test -C build --suite fault
+
+check-threads: packages-build packages-test
+	@tests/threads
 
 cross: packages-build packages-test packages-cross
 	@tests/cross/run
