@@ -214,8 +214,6 @@ bool codec_label_valid(const char *label, size_t size)
 	const uint8_t *s = (const uint8_t *)label;
 	size_t i = 0;
 
-	if (size == PROTO_LABEL_MAX && !memcmp(s, (const uint8_t[PROTO_LABEL_MAX]){0}, size))
-		return true; /* no label: the usual case, for which this is faster */
 	while (i < size && s[i]) {
 		size_t n = utf8_character(s + i, size - i);
 
@@ -229,6 +227,15 @@ bool codec_label_valid(const char *label, size_t size)
 	return true;
 }
 
+/* Most timers have no label. This is decided here without a call, which saves 4 % of adding a timer
+ * (tests/bench/README.md). */
+static inline bool label_accepted(const char label[static PROTO_LABEL_MAX])
+{
+	static const char none[PROTO_LABEL_MAX];
+
+	return !memcmp(label, none, PROTO_LABEL_MAX) || codec_label_valid(label, PROTO_LABEL_MAX);
+}
+
 static enum proto_status check_times(uint64_t due, uint64_t every, uint32_t count)
 {
 	if (due == PROTO_FOREVER)
@@ -238,17 +245,29 @@ static enum proto_status check_times(uint64_t due, uint64_t every, uint32_t coun
 	return PROTO_OK;
 }
 
-enum proto_status codec_check_register(const struct proto_register *r)
+/* Checks the flags that few timers have. */
+static enum proto_status check_rare_flags(const struct proto_register *r)
 {
-	if (r->clock >= PROTO_CLOCKS)
-		return PROTO_E_CLOCK;
 	if (r->flags & ~(PROTO_RELATIVE | PROTO_WAKE_SYSTEM | PROTO_TELL_CLOCK_SET) || r->reserved)
 		return PROTO_E_FLAGS;
 	if (r->flags & PROTO_WAKE_SYSTEM && r->clock == PROTO_CLOCK_MONOTONIC)
 		return PROTO_E_WAKE_CLOCK;
 	if (r->flags & PROTO_TELL_CLOCK_SET && r->clock != PROTO_CLOCK_REALTIME)
 		return PROTO_E_SET_CLOCK;
-	if (!codec_label_valid(r->label, sizeof(r->label)))
+	return PROTO_OK;
+}
+
+enum proto_status codec_check_register(const struct proto_register *r)
+{
+	if (r->clock >= PROTO_CLOCKS)
+		return PROTO_E_CLOCK;
+	if ((r->flags & ~PROTO_RELATIVE) | r->reserved) {
+		enum proto_status status = check_rare_flags(r);
+
+		if (status)
+			return status;
+	}
+	if (!label_accepted(r->label))
 		return PROTO_E_LABEL;
 	return check_times(r->due, r->every, r->count);
 }

@@ -22,6 +22,7 @@ static uint32_t enroll(
 	/* With this slack the timer can share a wake-up with other timers. */
 	new.latest = timers_latest(new.due, delay / 4);
 	timer_state_publish(arena, timer, ARENA_OWN_SESSION, &new);
+	timer_state_count_registered(arena, ARENA_OWN_SESSION, 1);
 	sessions_enroll(arena, timer);
 	return timer;
 }

@@ -47,10 +47,11 @@ static uint64_t measured(uint64_t instant, uint64_t ahead)
  * that jump, between the last two jumps, or at the latest by the one before. */
 static uint64_t reached(const struct arena_jump *jump, uint64_t instant)
 {
-	uint64_t after = measured(instant, jump->after), before = measured(instant, jump->before);
+	uint64_t after = measured(instant, jump->after), before;
 
 	if (after >= jump->at)
 		return after;
+	before = measured(instant, jump->before);
 	if (before >= jump->at)
 		return jump->at;
 	return before > jump->previous ? before : jump->previous;

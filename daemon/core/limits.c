@@ -189,10 +189,10 @@ enum proto_status limits_check_timer(
 	return PROTO_OK;
 }
 
-void limits_take_timer(struct arena *arena, uint32_t user)
+void limits_take_timers(struct arena *arena, uint32_t user, uint32_t n)
 {
-	arena->users[user].timers++;
-	arena->header->timers++;
+	arena->users[user].timers += n;
+	arena->header->timers += n;
 }
 
 void limits_return_timers(struct arena *arena, uint32_t user, uint32_t n)

@@ -63,6 +63,6 @@ static inline struct tally *limits_tally(const struct arena *arena, uint32_t ses
 enum proto_status limits_check_timer(
 	const struct arena *arena, const struct limits *limits, uint32_t user, uint32_t pending);
 
-/* Counts one timer more; counts n timers fewer. */
-void limits_take_timer(struct arena *arena, uint32_t user);
+/* Counts n timers more; counts n timers fewer. */
+void limits_take_timers(struct arena *arena, uint32_t user, uint32_t n);
 void limits_return_timers(struct arena *arena, uint32_t user, uint32_t n);

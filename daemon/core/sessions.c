@@ -252,6 +252,7 @@ void sessions_enroll_batch(struct arena *arena, uint32_t session, const struct t
 		enroll_some(arena, session, new + i, some, &run, ret_timers + i);
 	}
 	bulk_run_link(arena, &run);
+	timer_state_count_registered(arena, session, n);
 	sessions_renew(arena, session);
 }
 

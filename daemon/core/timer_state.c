@@ -28,23 +28,16 @@ void timer_state_set(struct arena *arena, uint32_t timer, enum timer_state state
 	ARENA_PUBLISH(*tag, (*tag & ~TIMERS_TAG_STATES) | (uint32_t)state);
 }
 
-static void count_registered(struct arena *arena, uint32_t session)
-{
-	struct session *s = &arena->sessions[session];
-
-	s->held++;
-	if (session == ARENA_OWN_SESSION)
-		return;
-	limits_take_timer(arena, s->user);
-	arena->header->counters.registered++;
-	limits_tally(arena, session)->registered++;
-}
-
 void timer_state_publish(
 	struct arena *arena, uint32_t timer, uint32_t session, const struct timer_new *new)
 {
 	struct rbnode *node = &arena->nodes[timer];
-	struct arena_intent values;
+	const struct arena_intent values = {
+		.count = new->count,
+		.due = new->due,
+		.latest = new->latest,
+		.every = new->every,
+	};
 	uint32_t kind = 0;
 
 	/* An orphaned timer still has its old state. */
@@ -58,26 +51,36 @@ void timer_state_publish(
 			.session = session,
 			.count = new->count,
 		}));
-	if (new->label[0]) {
+	if (new->label) {
 		kind |= TIMERS_TAG_LABELLED;
-		memcpy(arena->labels[timer], new->label, sizeof(new->label));
+		memcpy(arena->labels[timer], new->label, PROTO_LABEL_MAX);
 	}
 	if (new->past)
 		kind |= TIMERS_TAG_PAST;
 	ARENA_WRITE(node->due, new->due);
 	ARENA_WRITE(node->latest, new->latest);
-	values = timer_state_values(arena, timer);
 	ARENA_WRITE(node->tag,
 		(uint32_t)TIMER_FREE | (uint32_t) new->clock << TIMERS_TAG_CLOCK_SHIFT | kind);
 	ARENA_WRITE(arena->timers[timer].check, check_timer(arena, timer, &values));
 	timer_state_set(arena, timer, TIMER_ARMED);
-	count_registered(arena, session);
 }
 
 void timer_state_free(struct arena *arena, uint32_t timer)
 {
 	ARENA_PUBLISH(arena->nodes[timer].tag, TIMER_FREE);
 	arena_give_timer(arena, timer);
+}
+
+void timer_state_count_registered(struct arena *arena, uint32_t session, uint32_t n)
+{
+	struct session *s = &arena->sessions[session];
+
+	s->held += n;
+	if (session == ARENA_OWN_SESSION)
+		return;
+	limits_take_timers(arena, s->user, n);
+	arena->header->counters.registered += n;
+	limits_tally(arena, session)->registered += n;
 }
 
 void timer_state_count_freed(struct arena *arena, uint32_t session, uint32_t n)

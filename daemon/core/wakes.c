@@ -192,9 +192,7 @@ static bool woken(struct worker *w, uint32_t timer, const struct now *now)
 	unsigned int clock = timers_clock(arena, timer);
 	uint64_t at = timers_now(&w->batch.at, clock);
 
-	limits_tally(arena, w->batch.session)->woken++;
 	histogram_add(&arena->header->counters, lateness_of(arena, timer, now));
-	arena->header->counters.woken++;
 	if (timers_last(arena, timer, at)) {
 		timer_state_free(arena, timer);
 		return true;
@@ -202,6 +200,15 @@ static bool woken(struct worker *w, uint32_t timer, const struct now *now)
 	timer_state_advance(arena, timer, at);
 	sessions_enroll(arena, timer);
 	return false;
+}
+
+static void count_woken(struct arena *arena, const struct wakes_batch *batch)
+{
+	struct tally *tally = limits_tally(arena, batch->session);
+
+	tally->wakeups++;
+	tally->woken += batch->count;
+	arena->header->counters.woken += batch->count;
 }
 
 void wakes_sent(struct worker *w, const struct now *now)
@@ -222,7 +229,7 @@ void wakes_sent(struct worker *w, const struct now *now)
 			sessions_free_cancelled(&w->arena, batch->session);
 		gone = batch->count;
 	} else if (batch->opcode == PROTO_WAKE) {
-		limits_tally(&w->arena, batch->session)->wakeups++;
+		count_woken(&w->arena, batch);
 		for (uint32_t i = 0; i < batch->count; i++)
 			gone += woken(w, batch->timers[i], now);
 		wakes_end_sending(s);
