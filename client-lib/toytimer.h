@@ -383,7 +383,7 @@ typedef struct toytimer_status {
 	uint32_t pid;
 	uint64_t uptime;
 	uint64_t clients, timers;
-	uint64_t next; /* span until the alarm rings; FOREVER: it is not armed */
+	uint64_t next; /* span until the first due + slack of a timer; FOREVER: no timer */
 	uint64_t registered, woken, cancelled, refused;
 	uint64_t wakeups;
 	/* Lateness, see timerd(8): it counts from when the daemon could first send the wake. */

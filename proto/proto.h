@@ -257,7 +257,7 @@ struct proto_status_answer {
 	uint64_t uptime;		      /* since the daemon's start */
 	uint64_t clients;
 	uint64_t timers;
-	uint64_t next;	     /* span until the alarm for a client's timer; PROTO_FOREVER: none */
+	uint64_t next;	     /* span until due + slack of a client's timer; PROTO_FOREVER: none */
 	uint64_t registered; /* this and the following count since the start */
 	uint64_t woken;
 	uint64_t cancelled;

@@ -58,16 +58,13 @@ void report_list(const struct arena *arena, uint32_t session, struct match_scan 
 	}
 }
 
-/* The span until the next alarm for a client's timer on any clock. user: only for this user's
- * timers; 0: for all users. */
-static uint64_t next_alarm(const struct arena *arena, uint32_t user, const struct now *now)
+/* The time until the first of these instants. */
+static uint64_t until(const uint64_t instants[static ARENA_CLOCKS], const struct now *now)
 {
 	uint64_t next = PROTO_FOREVER;
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
-		uint64_t current = timers_now(now, clock);
-		uint64_t at = user ? sessions_next_of_user(arena, user, clock)
-				   : sessions_next_of_clients(arena, clock);
+		uint64_t current = timers_now(now, clock), at = instants[clock];
 		uint64_t remaining = at > current ? at - current : 0;
 
 		if (at != TIMERS_FOREVER && remaining < next)
@@ -81,10 +78,12 @@ static void keep_own(const struct arena *arena, uint32_t user, const struct now 
 	struct proto_status_answer *status)
 {
 	const struct user *u = &arena->users[user];
+	uint64_t next[ARENA_CLOCKS];
 
+	sessions_next_of_user(arena, user, next);
 	status->clients = u->clients;
 	status->timers = u->timers;
-	status->next = next_alarm(arena, user, now);
+	status->next = until(next, now);
 	status->registered = u->tally.registered;
 	status->woken = u->tally.woken;
 	status->cancelled = u->tally.cancelled;
@@ -100,11 +99,11 @@ void report_status(const struct arena *arena, uint32_t session, const struct now
 	const struct session *reader = &arena->sessions[session];
 	const struct arena_header *h = arena->header;
 	const struct counters *c = &h->counters;
+	uint64_t next[ARENA_CLOCKS];
 
 	*ret = (struct proto_status_answer){
 		.clients = h->clients,
 		.timers = h->timers,
-		.next = next_alarm(arena, 0, now),
 		.registered = c->registered,
 		.woken = c->woken,
 		.cancelled = c->cancelled,
@@ -118,6 +117,10 @@ void report_status(const struct arena *arena, uint32_t session, const struct now
 		.adopted_timers = c->adopted_timers,
 		.dropped_records = c->dropped_records,
 	};
-	if (reader->uid != 0)
+	if (reader->uid != 0) {
 		keep_own(arena, reader->user, now, ret);
+		return;
+	}
+	sessions_next_of_clients(arena, next);
+	ret->next = until(next, now);
 }

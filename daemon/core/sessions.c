@@ -358,30 +358,45 @@ void sessions_requeue(struct arena *arena, uint32_t session, const struct now *n
 		sessions_watch(arena, session);
 }
 
-uint64_t sessions_next_of_user(const struct arena *arena, uint32_t user, unsigned int clock)
-{
-	uint64_t next = TIMERS_FOREVER;
-
-	for (uint32_t session = arena->users[user].sessions; session;
-		session = arena->sessions[session].user_next) {
-		const struct session *s = &arena->sessions[session];
-		uint64_t least = rbtree_least(arena->nodes, &s->timers[clock]);
-
-		if (s->serving == SESSION_WATCHED && least < next)
-			next = least;
-	}
-	return next;
-}
-
 uint64_t sessions_next(const struct arena *arena, unsigned int clock)
 {
 	return rbtree_least(arena_heads(arena, clock), &arena->header->watched[clock]);
 }
 
-uint64_t sessions_next_of_clients(const struct arena *arena, unsigned int clock)
+/* Lowers each instant to that of the session. */
+static void lower_next(const struct arena *arena, uint32_t session, uint64_t next[ARENA_CLOCKS])
 {
-	const struct rbnode *heads = arena_heads(arena, clock);
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		uint64_t least = rbtree_least(
+			arena->nodes, &arena->sessions[session].timers[clock]);
 
-	return heads[ARENA_OWN_SESSION].tag ? rbtree_least_beside(heads, ARENA_OWN_SESSION)
-					    : sessions_next(arena, clock);
+		if (least < next[clock])
+			next[clock] = least;
+	}
+}
+
+void sessions_next_of_user(
+	const struct arena *arena, uint32_t user, uint64_t ret_next[ARENA_CLOCKS])
+{
+	memset(ret_next, 0xff, sizeof(*ret_next) * ARENA_CLOCKS); /* TIMERS_FOREVER */
+	for (uint32_t session = arena->users[user].sessions; session;
+		session = arena->sessions[session].user_next)
+		lower_next(arena, session, ret_next);
+}
+
+void sessions_next_of_clients(const struct arena *arena, uint64_t ret_next[ARENA_CLOCKS])
+{
+	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
+		const struct rbnode *heads = arena_heads(arena, clock);
+
+		ret_next[clock] = heads[ARENA_OWN_SESSION].tag
+			? rbtree_least_beside(heads, ARENA_OWN_SESSION)
+			: sessions_next(arena, clock);
+	}
+	/* The trees have watched sessions only. */
+	for (uint32_t session = ARENA_OWN_SESSION + 1; session <= arena->header->sessions_top;
+		session++)
+		if (arena->sessions[session].state != SESSION_FREE &&
+			arena->sessions[session].serving != SESSION_WATCHED)
+			lower_next(arena, session, ret_next);
 }

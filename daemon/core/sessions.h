@@ -105,11 +105,14 @@ void sessions_requeue(struct arena *arena, uint32_t session, const struct now *n
 /* The instant on the clock at which the alarm must ring; TIMERS_FOREVER: never. O(1). */
 uint64_t sessions_next(const struct arena *arena, unsigned int clock);
 
-/* The same without the internal timers. O(log sessions). */
-uint64_t sessions_next_of_clients(const struct arena *arena, unsigned int clock);
-
-/* The same for the timers of one user. O(sessions of this user). */
-uint64_t sessions_next_of_user(const struct arena *arena, uint32_t user, unsigned int clock);
+/*
+ * For the status: on each clock the smallest due + slack of all clients' timers, or of one user's;
+ * TIMERS_FOREVER: there is none. The sessions that wait for their turn, or for their client to
+ * read, count too. O(sessions); O(sessions of this user).
+ */
+void sessions_next_of_clients(const struct arena *arena, uint64_t ret_next[ARENA_CLOCKS]);
+void sessions_next_of_user(
+	const struct arena *arena, uint32_t user, uint64_t ret_next[ARENA_CLOCKS]);
 
 /* Puts an adopted session on the list of its user. O(1). */
 void sessions_link_user(struct arena *arena, uint32_t session);

@@ -15,7 +15,7 @@ void model_init(struct model *m, const struct worker_config *config, uint64_t *e
 	m->events = events;
 	m->started = now->at[PROTO_CLOCK_BOOTTIME];
 	m->looked = *now;
-	m->chore_due = m->chore_latest = TIMERS_FOREVER;
+	m->internal_due = m->internal_latest = TIMERS_FOREVER;
 }
 
 void model_copy(struct model *to, const struct model *from)
@@ -173,7 +173,7 @@ void model_adopted(struct model *m, const struct now *now)
 	model_look(m, now);
 	for (uint32_t i = 0; i < m->count; i++)
 		m->timers[i].excused |= m->timers[i].since != 0;
-	m->chore_due = m->chore_latest = TIMERS_FOREVER;
+	m->internal_due = m->internal_latest = TIMERS_FOREVER;
 }
 
 void model_clock_set(struct model *m)
@@ -186,19 +186,19 @@ void model_clock_set(struct model *m)
 	}
 }
 
-void model_chore(struct model *m, const struct now *now)
+void model_internal(struct model *m, const struct now *now)
 {
-	uint64_t slack = m->chore_latest - m->chore_due;
+	uint64_t slack = m->internal_latest - m->internal_due;
 
-	while (m->chore_due <= now->at[PROTO_CLOCK_MONOTONIC])
-		m->chore_due += m->chore_every;
-	m->chore_latest = m->chore_due + slack;
+	while (m->internal_due <= now->at[PROTO_CLOCK_MONOTONIC])
+		m->internal_due += m->internal_every;
+	m->internal_latest = m->internal_due + slack;
 }
 
 /* The daemon's own timers are all of that clock. */
 static uint64_t next_own(const struct model *m, const bool *blocked)
 {
-	uint64_t next = m->chore_latest;
+	uint64_t next = m->internal_latest;
 
 	if (blocked[ARENA_OWN_SESSION])
 		return TIMERS_FOREVER;
@@ -222,7 +222,7 @@ uint64_t model_next_of_clients(
 	for (uint32_t i = 0; i < m->count; i++) {
 		const struct model_timer *t = &m->timers[i];
 
-		if (t->clock == clock && !t->cancelled && !blocked[t->session] &&
+		if (t->clock == clock && !t->cancelled && !(blocked && blocked[t->session]) &&
 			t->latest < next && (!uid || m->sessions[t->session].uid == *uid))
 			next = t->latest;
 	}

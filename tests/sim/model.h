@@ -73,7 +73,7 @@ struct model {
 	struct model_counts own[MODEL_USERS]; /* of each user, by model_own() */
 	uint32_t own_uids[MODEL_USERS], users;
 	bool own_lost; /* a daemon was killed: it may count twice what it was at */
-	uint64_t chore_due, chore_latest, chore_every; /* of the watchdog */
+	uint64_t internal_due, internal_latest, internal_every; /* of the watchdog */
 	uint32_t count;
 	struct model_timer
 		timers[MODEL_TIMERS_MAX]; /* last: a copy needs those only that there are */
@@ -96,7 +96,6 @@ struct model_answer {
 	const void *bytes;
 	size_t size;
 	bool end;
-	const bool *away; /* sessions for which no alarm is set; NULL: that is not known */
 };
 const char *model_request(struct model *m, uint32_t session, const void *packet, size_t size,
 	const struct now *now, const struct model_answer *answer);
@@ -140,12 +139,12 @@ const char *model_recount(
 void model_clock_set(struct model *m);
 
 /* The internal timer has expired. */
-void model_chore(struct model *m, const struct now *now);
+void model_internal(struct model *m, const struct now *now);
 
 /* When the alarm of a clock should ring, if these sessions are blocked. */
 uint64_t model_next(const struct model *m, unsigned int clock, const bool *blocked);
 
-/* The same but for timers of the daemon's own. uid: of one user; NULL: of all. */
+/* The same without internal timers. blocked: NULL: none. uid: of one user; NULL: of all. */
 uint64_t model_next_of_clients(
 	const struct model *m, unsigned int clock, const bool *blocked, const uint32_t *uid);
 

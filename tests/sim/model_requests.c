@@ -13,7 +13,6 @@ struct request {
 	uint32_t session;
 	const struct now *now;
 	const void *packet, *answer;
-	const bool *away;
 	struct proto_header asked, answered;
 };
 
@@ -313,7 +312,7 @@ static const char *take_match(struct request *q)
 	return fault;
 }
 
-/* Until the first alarm rings. */
+/* Until the first timer must fire. */
 static uint64_t until_alarm(const struct request *q)
 {
 	uint32_t uid = q->m->sessions[q->session].uid;
@@ -321,7 +320,7 @@ static uint64_t until_alarm(const struct request *q)
 
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint64_t now = timers_now(q->now, clock);
-		uint64_t at = model_next_of_clients(q->m, clock, q->away, uid ? &uid : NULL);
+		uint64_t at = model_next_of_clients(q->m, clock, NULL, uid ? &uid : NULL);
 
 		if (at == TIMERS_FOREVER)
 			continue;
@@ -386,7 +385,7 @@ static const char *take_status(const struct request *q)
 	if (a.uptime != q->now->at[PROTO_CLOCK_BOOTTIME] - q->m->started ||
 		a.pid != q->m->config->pid || strcmp(a.version, q->m->config->version) != 0)
 		return "the status is another daemon's";
-	return !q->away || a.next == until_alarm(q) ? NULL : "the status is wrong about the alarm";
+	return a.next == until_alarm(q) ? NULL : "the status is wrong about the alarm";
 }
 
 static const char *take_records(struct request *q)
@@ -439,7 +438,7 @@ const char *model_request(struct model *m, uint32_t session, const void *packet,
 	const struct now *now, const struct model_answer *answer)
 {
 	struct model_session *s = &m->sessions[session];
-	struct request q = {m, session, now, packet, answer->bytes, answer->away, {0}, {0}};
+	struct request q = {m, session, now, packet, answer->bytes, {0}, {0}};
 	bool bad = !plain_request(packet, size, &q.asked) ||
 		(q.asked.opcode == PROTO_HELLO) == s->greeted;
 	bool turn = !bad && q.asked.serial == s->serial + 1;

@@ -77,7 +77,8 @@ static void add_own(struct quiet *q, const struct model *m, uint64_t now)
 					now),
 				0, 1);
 	}
-	add_timer(q, from_now(m->chore_due, m->chore_latest, now), m->chore_every, UINT64_MAX);
+	add_timer(q, from_now(m->internal_due, m->internal_latest, now), m->internal_every,
+		UINT64_MAX);
 }
 
 static void add_all(struct quiet *q, const struct world *w)

@@ -15,7 +15,7 @@
  * when there was room is taken. */
 #define ROOM 3
 
-#define CHORE_US UINT64_C(10000000)
+#define INTERNAL_US UINT64_C(10000000)
 
 static void require(const struct world *w, const char *fault)
 {
@@ -53,20 +53,20 @@ static uint32_t next_session(const struct world *w)
 	return user ? arena->users[user].ready.sessions.first : 0;
 }
 
-static void start_chores(struct world *w)
+static void start_internal(struct world *w)
 {
 	uint64_t at = w->now.at[PROTO_CLOCK_MONOTONIC];
 
-	worker_start_internal(w->worker, WORKER_WATCHDOG, CHORE_US, CHORE_US, &w->now);
-	w->model.chore_every = CHORE_US;
-	w->model.chore_due = at + CHORE_US;
-	w->model.chore_latest = at + CHORE_US + CHORE_US / 4;
+	worker_start_internal(w->worker, WORKER_WATCHDOG, INTERNAL_US, INTERNAL_US, &w->now);
+	w->model.internal_every = INTERNAL_US;
+	w->model.internal_due = at + INTERNAL_US;
+	w->model.internal_latest = at + INTERNAL_US + INTERNAL_US / 4;
 }
 
 void shell_start(struct world *w)
 {
 	worker_init(w->worker, w->block, &w->config, &w->now);
-	start_chores(w);
+	start_internal(w);
 }
 
 /* Ends the session; its connection is closed, but for what is in it. */
@@ -142,17 +142,14 @@ static void handle(struct world *w, struct socket *socket, struct packet *packet
 	const void *bytes;
 	struct packet *answer;
 	size_t size;
-	bool end, gone, away[MODEL_SESSIONS_MAX] = {0};
-
-	for (uint32_t i = 1; i <= w->worker->arena.header->sessions_top; i++)
-		away[i] = w->worker->arena.sessions[i].serving != SESSION_WATCHED;
+	bool end, gone;
 
 	errand_begin(w, ERRAND_REQUEST, session, packet);
 	size = worker_handle(
 		w->worker, session, packet->bytes, packet->size, &w->now, &bytes, &end);
 	require(w,
 		model_request(&w->model, session, packet->bytes, packet->size, &w->now,
-			&(struct model_answer){bytes, size, end, away}));
+			&(struct model_answer){bytes, size, end}));
 	errand_end(w);
 	w->counts.requests++;
 	world_point(w);
@@ -320,7 +317,7 @@ static void serve(struct world *w, uint32_t packets)
 	while (packets-- && serve_session(w))
 		;
 	if (worker_take_internal(w->worker) & WORKER_WATCHDOG)
-		model_chore(&w->model, &w->now);
+		model_internal(&w->model, &w->now);
 	w->more = more || worker_busy(w->worker);
 }
 
@@ -419,7 +416,7 @@ static void reconcile(struct world *w)
 		world_fail(w, "a packet was committed, and there is no answer");
 	require(w,
 		model_request(&w->model, session, errand->packet->bytes, errand->packet->size,
-			&w->now, &(struct model_answer){answer, size, false, NULL}));
+			&w->now, &(struct model_answer){answer, size, false}));
 }
 
 /* A session that was not in the midst of sending goes on as it was. */
@@ -520,6 +517,6 @@ void shell_adopt(struct world *w)
 		worker_resume(w->worker, session);
 	}
 	worker_adopted(w->worker);
-	start_chores(w);
+	start_internal(w);
 	w->more = true;
 }

@@ -349,7 +349,7 @@ struct model_tally *model_tally(struct model *model, uint32_t uid)
 	return tally;
 }
 
-uint64_t model_next_of_clients(const struct model *model, uint32_t clock, int64_t uid)
+static wide next_of(const struct model *model, uint32_t clock, int64_t uid, bool with_blocked)
 {
 	wide next = MODEL_NEVER;
 
@@ -358,16 +358,21 @@ uint64_t model_next_of_clients(const struct model *model, uint32_t clock, int64_
 		const struct model_client *c = &model->clients[timer->client];
 		wide last = model_sum(timer->due, timer->slack);
 
-		if (timer->clock == clock && !c->blocked && last < next &&
+		if (timer->clock == clock && (with_blocked || !c->blocked) && last < next &&
 			(uid == MODEL_ANYBODY || c->uid == uid))
 			next = last;
 	}
-	return (uint64_t)next;
+	return next;
+}
+
+uint64_t model_next_of_clients(const struct model *model, uint32_t clock, int64_t uid)
+{
+	return (uint64_t)next_of(model, clock, uid, true);
 }
 
 uint64_t model_next(const struct model *model, uint32_t clock)
 {
-	wide next = model_next_of_clients(model, clock, MODEL_ANYBODY);
+	wide next = next_of(model, clock, MODEL_ANYBODY, false);
 
 	for (uint32_t i = 0; clock == CLOCK_OF_MONOTONIC && i < MODEL_CLIENTS; i++) {
 		const struct model_client *c = &model->clients[i];

@@ -128,7 +128,8 @@ bool model_due(const struct model *model, uint32_t client);
 /* When the alarm of that clock has to ring: the smallest due + slack; UINT64_MAX: never. */
 uint64_t model_next(const struct model *model, uint32_t clock);
 
-/* The same but for timers of the daemon's own. uid: of one user, or of MODEL_ANYBODY. */
+/* The smallest due + slack of all clients' timers, even while the client does not read. uid: of one
+ * user, or MODEL_ANYBODY. */
 uint64_t model_next_of_clients(const struct model *model, uint32_t clock, int64_t uid);
 
 /* The tally of a user, who need not have a client. */

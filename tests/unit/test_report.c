@@ -288,6 +288,34 @@ static void test_status_counts_what_happened(void **state)
 	assert_int_equal(status.late_max, 800);
 }
 
+/* A session that waits for its turn or for its client is in no tree of an alarm. The status still
+ * finds its timers. */
+static void test_status_next_counts_sessions_that_wait(void **state)
+{
+	struct world *world = *state;
+	uint32_t session = world_connect(world, USER), root = world_connect(world, 0);
+
+	world_timer(world, session, PROTO_CLOCK_BOOTTIME, 700);
+	world_timer(world, session, PROTO_CLOCK_MONOTONIC, 300);
+	sessions_make_ready(&world->worker.arena, session);
+	assert_int_equal(worker_next(&world->worker, CLOCK_OF_MONOTONIC), TIMERS_FOREVER);
+	assert_int_equal(world_status(world, session).next, 300);
+	assert_int_equal(world_status(world, root).next, 300);
+	worker_block(&world->worker, session);
+	assert_int_equal(world_status(world, session).next, 300);
+	assert_int_equal(world_status(world, root).next, 300);
+	world_pass(world, 400); /* the first wake waits for the client */
+	assert_int_equal(world_status(world, session).next, 0);
+	assert_int_equal(world_status(world, root).next, 0);
+
+	worker_unblock(&world->worker, session, &world->now);
+	assert_int_equal(world_status(world, root).next, 0);
+	world_turn(world);
+	assert_int_equal(world_status(world, session).next, 300);
+	world_disconnect(world, session);
+	assert_int_equal(world_status(world, root).next, PROTO_FOREVER);
+}
+
 /* Another than root sees nothing of others, but how late the service is. */
 static void test_status_counts_per_user(void **state)
 {
@@ -373,6 +401,7 @@ int main(void)
 		TEST(test_listed_time_left_is_due_minus_now),
 		TEST(test_labels_are_listed),
 		TEST(test_status_counts_what_happened),
+		TEST(test_status_next_counts_sessions_that_wait),
 		TEST(test_status_counts_per_user),
 		TEST(test_status_counts_survive_a_restart),
 	};
