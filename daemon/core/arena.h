@@ -293,22 +293,22 @@ struct arena {
  * killed after each of them. The compiler moves no write across ARENA_PUBLISH. That is enough: a
  * kill comes between two instructions, so the order in the hardware does not matter.
  */
-#ifdef ARENA_STORE_HOOK
-void arena_store_hook(void);
+#ifdef ARENA_WRITE_HOOK
+void arena_write_hook(void);
 #else
-#	define arena_store_hook() ((void)0)
+#	define arena_write_hook() ((void)0)
 #endif
 #define ARENA_WRITE(field, value)   \
 	do {                        \
 		(field) = (value);  \
-		arena_store_hook(); \
+		arena_write_hook(); \
 	} while (0)
 #define ARENA_PUBLISH(field, value)                                    \
 	do {                                                           \
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);               \
 		__atomic_store_n(&(field), (value), __ATOMIC_RELEASE); \
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);               \
-		arena_store_hook();                                    \
+		arena_write_hook();                                    \
 	} while (0)
 
 /* The size in bytes of a block for these maxima, which are at most ARENA_TIMERS_MAX and

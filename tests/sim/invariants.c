@@ -130,7 +130,7 @@ static bool visit_head(struct invariants *s, struct walk *walk, uint32_t session
 	return true;
 }
 
-static bool check_told(struct invariants *s, uint32_t session)
+static bool check_cancelled(struct invariants *s, uint32_t session)
 {
 	const struct arena *arena = s->arena;
 	uint32_t last = 0;
@@ -191,7 +191,7 @@ static bool check_links_of_session(struct invariants *s, uint32_t session)
 				!(owner->serving == SESSION_WATCHED && owner->timers[clock].root),
 			"a session is not in the list or tree that it claims to be in");
 	}
-	if (!check_told(s, session))
+	if (!check_cancelled(s, session))
 		return false;
 	REQUIRE(owner->held == s->held, "a session's held is wrong");
 	return session == ARENA_OWN_SESSION || check_user(s, session);

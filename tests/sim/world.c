@@ -16,9 +16,9 @@ static struct world *current;
 /* See world_watch(). */
 static struct world_place nowhere, *place = &nowhere;
 
-void arena_store_hook(void);
+void arena_write_hook(void);
 
-void arena_store_hook(void)
+void arena_write_hook(void)
 {
 	if (current)
 		world_point(current);

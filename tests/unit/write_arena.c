@@ -65,8 +65,8 @@ static _Noreturn void write_block(void)
 	exit(fclose(scene.file) ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
-void arena_store_hook(void);
-void arena_store_hook(void)
+void arena_write_hook(void);
+void arena_write_hook(void)
 {
 	if (scene.stores && --scene.stores == 0)
 		write_block();
