@@ -76,9 +76,9 @@ static void renew_session(struct arena *arena, uint32_t session)
 	s->hello_timer = 0;
 	s->serving = SESSION_BLOCKED;
 	s->fault = PROTO_OK;
-	s->resumed = true;
-	s->tell_resumed = false;
-	s->send_again = s->sending && s->sending == check_sending(s);
+	s->adoption = SESSION_ADOPTED;
+	if (s->sending != check_sending(s))
+		ARENA_WRITE(s->sending, 0);
 	raise_sequence(arena, s->born);
 }
 

@@ -111,6 +111,16 @@ enum session_serving {
 	SESSION_BLOCKED,     /* its client does not read: the worker does nothing for it */
 };
 
+/* How far a session has recovered from the end of an earlier process. It goes through these states
+ * in this order. */
+enum session_adoption {
+	SESSION_NOT_ADOPTED = 0,
+	SESSION_ADOPTED,       /* worker_resume() was not called yet */
+	SESSION_TELLS_RESUMED, /* it must send a resumed event */
+	SESSION_SENDS_AGAIN,   /* it must send the wakes of sent_at again */
+	SESSION_RECOVERED, /* its client may still send requests again that have arrived before */
+};
+
 /* The clocks on which lateness is measured: monotonic and boottime. */
 #define ARENA_MEASURES 2
 
@@ -147,17 +157,16 @@ struct session {
 	uint8_t state; /* enum session_state */
 
 	/* derived */
-	uint8_t serving;   /* enum session_serving */
-	uint16_t fault;	   /* the enum proto_status that ends the session; 0: none */
-	bool resumed;	   /* it was adopted: its client may send again what has arrived before */
-	bool tell_resumed; /* it must send a resumed event */
-	bool send_again;   /* its wakes of sent_at must be sent again */
+	uint8_t serving;  /* enum session_serving */
+	uint16_t fault;	  /* the enum proto_status that ends the session; 0: none */
+	uint8_t adoption; /* enum session_adoption */
 
 	/* persistent */
 	/* No bool: damage may leave any byte here. */
 	uint8_t wants_clock_set; /* it has registered a timer with PROTO_TELL_CLOCK_SET */
 	uint8_t tell_clock_set;	 /* it must send an event because the wall clock was set */
-	/* check_sending() from before a packet of wakes is sent until it is applied; else 0. */
+	/* check_sending() from before a packet of wakes is sent until it is applied; else 0. An
+	 * adopted session keeps it until it has sent these wakes again. */
 	uint32_t sending;
 	char comm[PROTO_COMM_MAX];
 };
@@ -185,8 +194,8 @@ struct remembered {
 	struct tally tally;
 };
 
-/* Remembered tallies with the same hash share a set. In a set, the user who left last comes first.
- * */
+/* Remembered tallies with the same hash share a set. In a set, the user who left last comes
+ * first. */
 #define REMEMBERED_SETS 512
 #define REMEMBERED_WAYS 8
 

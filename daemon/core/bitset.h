@@ -23,8 +23,8 @@ struct bitset {
 /* The number of words for a set of numbers below n. */
 size_t bitset_words(uint32_t n);
 
-/* Makes a view of a set of numbers below n. words: bitset_words(n) words; all zero is an empty set.
- * */
+/* Makes a view of a set of numbers below n. words: bitset_words(n) words; all zero is an empty
+ * set. */
 struct bitset bitset_view(uint64_t *words, uint32_t n);
 
 /* Adds a number from 1 to n - 1. O(1): at most one word of each level. */

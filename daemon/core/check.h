@@ -11,8 +11,8 @@
 
 #include "timers.h"
 
-/* The multipliers: successive values of splitmix64 (Steele, Lea and Flood, 2014) from 0, made odd.
- * */
+/* The multipliers: successive values of splitmix64 (Steele, Lea and Flood, 2014) from 0, made
+ * odd. */
 static const uint64_t check_multipliers[] = {
 	UINT64_C(0xe220a8397b1dcdaf),
 	UINT64_C(0x6e789e6aa1b965f5),

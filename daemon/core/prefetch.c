@@ -33,8 +33,8 @@ void prefetch_for_removal(const struct arena *arena, const uint32_t *timers, uns
 	for (unsigned int i = 0; i < n; i++)
 		prefetch_timer(arena, timers[i]);
 	for (unsigned int i = 0; i < n; i++) {
-		/* Only a timer in a tree has valid links; in an adopted arena others may have any.
-		 * */
+		/* Only a timer in a tree has valid links; in an adopted arena others may have
+		 * any. */
 		uint32_t timer = timers_state(arena, timers[i]) == TIMER_ARMED ? timers[i] : 0;
 		const struct rbnode *node = &nodes[timer];
 

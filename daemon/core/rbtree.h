@@ -21,29 +21,14 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stdint.h>
 
-struct rbnode {
-	uint64_t due;	       /* the key */
-	uint64_t latest;       /* not before due */
-	uint64_t least;	       /* smallest latest in the subtree of this node */
-	uint32_t child_red[2]; /* child << 1 | whether the child is red: before, after */
-	uint32_t parent;
-	uint32_t tag; /* for the caller; the tree code never reads it */
-};
-
-_Static_assert(sizeof(struct rbnode) == 40, "8 nodes in 5 cache lines");
+#include "rbnode.h"
 
 /* The child on one side of a node; 0: none. */
 static inline uint32_t rbtree_child(const struct rbnode *nodes, uint32_t node, bool after)
 {
 	return nodes[node].child_red[after] >> 1;
 }
-
-/* All zero: an empty tree. */
-struct rbtree {
-	uint32_t root, first, last;
-};
 
 /* Makes element 0 the nil node. Call it once, before any tree is used. */
 void rbtree_init_nodes(struct rbnode *nodes);
@@ -56,20 +41,8 @@ void rbtree_init_nodes(struct rbnode *nodes);
 bool rbtree_insert(
 	struct rbnode *nodes, struct rbtree *tree, uint32_t node, uint32_t parent, bool after);
 
-/*
- * Links n nodes behind the last node of the tree. They are in order, and the caller has set due and
- * latest of each. O(n + log n * log size); O(n) amortised for a few nodes.
- */
-void rbtree_append(struct rbnode *nodes, struct rbtree *tree, const uint32_t *run, unsigned int n);
-
 /* Unlinks node, which is in the tree. Its due, latest and tag stay. O(log n). */
 void rbtree_erase(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
-
-/*
- * Unlinks `node` and all nodes before it. O(log n), for any number of nodes: it reads only the
- * ancestors of `node`. The links of the unlinked nodes are invalid afterwards.
- */
-void rbtree_cut(struct rbnode *nodes, struct rbtree *tree, uint32_t node);
 
 /* Changes a node's latest and updates `least` above it. O(log n). */
 void rbtree_set_latest(struct rbnode *nodes, uint32_t node, uint64_t latest);

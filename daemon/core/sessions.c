@@ -337,9 +337,9 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 {
 	const struct session *s = &arena->sessions[session];
 
-	/* A session with send_again must be served, even if there is nothing to send: its client is
+	/* A session that recovers must be served, even if there is nothing to send: its client is
 	 * not read from until then. */
-	if (s->cancelled_first || s->fault || s->tell_resumed || s->tell_clock_set || s->send_again)
+	if (s->cancelled_first || s->fault || s->tell_clock_set || sessions_recovers(s))
 		return true;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint32_t first = s->timers[clock].first;

@@ -84,6 +84,18 @@ void sessions_tell_clock_set(struct arena *arena, uint32_t session);
  * Return: true if there are more. */
 bool sessions_collect(struct arena *arena, const struct now *now, uint32_t budget);
 
+/* Whether the session was resumed, and has not yet sent what it must send first. */
+static inline bool sessions_recovers(const struct session *s)
+{
+	return s->adoption == SESSION_TELLS_RESUMED || s->adoption == SESSION_SENDS_AGAIN;
+}
+
+/* Whether the session must still send the wakes of sent_at again. */
+static inline bool sessions_send_again(const struct session *s)
+{
+	return s->sending && s->adoption >= SESSION_ADOPTED && s->adoption <= SESSION_SENDS_AGAIN;
+}
+
 /* Takes the session whose turn it is out of the queue. Return: the session; 0: the queue is empty.
  * The caller serves the session and then watches, requeues, blocks or closes it. */
 uint32_t sessions_take_ready(struct arena *arena);

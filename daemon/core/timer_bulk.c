@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "timer_bulk.h"
 
+#include "rbtree_bulk.h"
+
 /* The most levels above a tree's last node at which a search begins. About a hundred timers are
  * below such a node. */
 #define FINGER_STEPS 8
@@ -175,8 +177,8 @@ static bool in_order(const uint64_t *keys, unsigned int n)
 	return !disorder;
 }
 
-/* Passes between two checks of the order; even. 6 took the least time: see tests/bench/README.md.
- * */
+/* Passes between two checks of the order; even. 6 took the least time: see
+ * tests/bench/README.md. */
 #define PASSES 6
 
 /*

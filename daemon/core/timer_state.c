@@ -130,8 +130,8 @@ void timer_state_redo(struct arena *arena)
 {
 	struct arena_intent change = arena->header->intent;
 
-	/* The check word covers the whole timer, so it matches only if the change is for this one.
-	 * */
+	/* The check word covers the whole timer, so it matches only if the change is for this
+	 * one. */
 	if (change.timer && change.timer <= arena->header->max_timers &&
 		check_timer(arena, change.timer, &change) == change.check)
 		change_apply(arena, &change);

@@ -5,6 +5,8 @@
  */
 #include "timers.h"
 
+#include "rbtree_bulk.h"
+
 uint64_t timers_slack(const struct arena *arena, uint32_t timer)
 {
 	const struct rbnode *node = &arena->nodes[timer];

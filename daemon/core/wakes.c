@@ -103,7 +103,7 @@ static bool write_wakes(struct worker *w, const struct session *s, const struct 
 
 void wakes_end_sending(struct session *s)
 {
-	if (s->sending && !s->send_again)
+	if (s->sending && !sessions_send_again(s))
 		ARENA_PUBLISH(s->sending, 0);
 }
 
@@ -119,12 +119,12 @@ static bool write_batch(struct worker *w, struct session *s, const struct now *n
 	bool held;
 
 	w->batch.at = *now;
-	if (s->send_again) {
+	if (s->adoption == SESSION_SENDS_AGAIN) {
 		memcpy(w->batch.at.at, s->sent_at, sizeof(s->sent_at));
 		held = write_wakes(w, s, now, drained, writer);
 		if (w->batch.count || held)
 			return held;
-		s->send_again = false;
+		s->adoption = SESSION_RECOVERED;
 		wakes_end_sending(s);
 		w->batch.at = *now;
 	}
@@ -162,7 +162,7 @@ enum wakes_next wakes_write(struct worker *w, uint32_t session, const struct now
 	w->batch.session = session;
 	w->batch.count = 0;
 	memset(w->batch.last, 0, sizeof(w->batch.last));
-	if (s->tell_resumed) {
+	if (s->adoption == SESSION_TELLS_RESUMED) {
 		w->batch.opcode = PROTO_RESUMED;
 		*ret_size = write_resumed(s, packet);
 		return WAKES_PACKET;
@@ -218,7 +218,7 @@ void wakes_sent(struct worker *w, const struct now *now)
 	uint32_t gone = 0;
 
 	if (batch->opcode == PROTO_RESUMED)
-		s->tell_resumed = false;
+		s->adoption = s->sending ? SESSION_SENDS_AGAIN : SESSION_RECOVERED;
 	if (batch->opcode == PROTO_CLOCK_SET)
 		ARENA_WRITE(s->tell_clock_set, false);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)

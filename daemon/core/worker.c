@@ -116,13 +116,13 @@ void worker_resume(struct worker *w, uint32_t session)
 	w->arena.header->counters.adopted_timers += w->arena.sessions[session].held;
 	limits_tally(&w->arena, session)->adopted_sessions++;
 	limits_tally(&w->arena, session)->adopted_timers += w->arena.sessions[session].held;
-	w->arena.sessions[session].tell_resumed = true;
+	w->arena.sessions[session].adoption = SESSION_TELLS_RESUMED;
 	sessions_make_ready(&w->arena, session);
 }
 
 bool worker_recovers(const struct worker *w, uint32_t session)
 {
-	return w->arena.sessions[session].tell_resumed || w->arena.sessions[session].send_again;
+	return sessions_recovers(&w->arena.sessions[session]);
 }
 
 void worker_refused_client(struct worker *w, uint32_t uid)
@@ -307,7 +307,7 @@ static enum proto_status check_turn(const struct session *s, const struct proto_
 		*ret_text = "opcode: there was a hello already";
 	else if (header->serial == s->serial + 1)
 		return PROTO_OK;
-	else if (!s->resumed)
+	else if (s->adoption == SESSION_NOT_ADOPTED)
 		*ret_text = "serial: not one more than that of the request before";
 	else
 		*ret_ignore = true;

@@ -52,9 +52,9 @@ size_t worker_previous_size(const struct worker_config *config);
  */
 bool worker_convert(void *previous, void *block, const struct worker_config *config);
 
-/* The adopted state has survived a whole turn of the loop: resets the count of attempts. A process
- * that ends before this call counts as a failed attempt; after 16 of them the daemon starts empty.
- * */
+/* The adopted state has survived a whole turn of the loop: resets the count of attempts. A
+ * process that ends before this call counts as a failed attempt; after 16 of them the daemon
+ * starts empty. */
 void worker_adopted(struct worker *w);
 
 /* The client of an adopted session is still connected: the session sends it a resumed event and
@@ -68,9 +68,9 @@ void worker_resume(struct worker *w, uint32_t session);
  */
 bool worker_recovers(const struct worker *w, uint32_t session);
 
-/* The answer that the earlier worker wrote but may not have sent. The shell sends it to ret_session
- * before anything else, then calls worker_answered(). Return: its size in bytes; 0: there is none.
- * */
+/* The answer that the earlier worker wrote but may not have sent. The shell sends it to
+ * ret_session before anything else, then calls worker_answered(). Return: its size in bytes; 0:
+ * there is none. */
 size_t worker_unsent_answer(const struct worker *w, uint32_t *ret_session, const void **ret_answer);
 
 /* Whether the limits allow a client of this user now. The shell asks before it does the costlier

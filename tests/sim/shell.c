@@ -398,7 +398,7 @@ static void reconcile(struct world *w)
 		model_sent_in_part(&w->model, &w->worker->arena, errand->session,
 			errand->packet->bytes, errand->packet->size, &errand->made, &w->now);
 	if (errand->errand == ERRAND_SERVE) {
-		m->again = s->send_again;
+		m->again = sessions_send_again(s);
 		memcpy(m->sent_at.at, s->sent_at, sizeof(s->sent_at));
 	}
 	/* Of a packet that is taken back this stays. */
@@ -426,7 +426,7 @@ static void check_again(struct world *w)
 		const struct model_session *m = &w->model.sessions[i];
 		const struct session *s = &w->worker->arena.sessions[i];
 
-		if (m->open && m->greeted && s->send_again != m->again)
+		if (m->open && m->greeted && sessions_send_again(s) != m->again)
 			world_fail(w, "a session sends again what it did not, or does not");
 	}
 }

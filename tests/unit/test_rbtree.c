@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tree, held to all it promises after each step: the order, the colours, the black height,
- * the smallest latest of each subtree, the links to parents, the first and the last. A tree that
- * is wrong in one of these still finds most of its nodes most of the time, so nothing less would
- * show it.
+ * Checks all invariants of the tree after each step: the order, the colours, the black height, the
+ * smallest latest of each subtree, the links to parents, the first and the last node. A tree that
+ * violates one of these still works most of the time, so no weaker test would find the fault.
  *
- * The checker is given its own record of what is in which tree, and reckons everything again from
- * that and from the links alone.
+ * The checker has its own record of the nodes of each tree. It computes everything from that record
+ * and from the links.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,11 +17,12 @@
 
 #include "dice.h"
 #include "rbtree.h"
+#include "rbtree_bulk.h"
 
 #define TREES	  2
 #define NODES_MAX 5000
 
-/* What is known of a node beside the tree's own record of it. */
+/* The checker's own record of a node. */
 struct known {
 	uint64_t due, latest, sequence;
 	int tree; /* -1: in none */
@@ -37,7 +37,7 @@ struct forest {
 	uint64_t sequence;
 };
 
-/* What a walk over a tree has seen so far. */
+/* The state of a walk over a tree. */
 struct walk {
 	int tree;
 	uint32_t last, seen;
@@ -62,7 +62,7 @@ static bool known_before(const struct forest *f, uint32_t a, uint32_t b)
 	return x->due != y->due ? x->due < y->due : x->sequence < y->sequence;
 }
 
-/* A node by itself: it is in this tree, and its fields are those that its owner gave it. */
+/* Checks one node: it is in this tree, and has the fields that its owner set. */
 static void check_node(const struct forest *f, uint32_t x, uint32_t parent, struct walk *walk)
 {
 	const struct rbnode *node = &f->nodes[x];
@@ -83,7 +83,7 @@ static void check_node(const struct forest *f, uint32_t x, uint32_t parent, stru
 	walk->seen++;
 }
 
-/* Everything at and below x, by the link to it. Return: the black height, nil included. */
+/* Checks x, the link to it, and everything below it. Return: the black height, including nil. */
 static uint32_t check_below(const struct forest *f, uint32_t x_red, uint32_t parent,
 	struct walk *walk, uint64_t *ret_least)
 {
@@ -128,7 +128,7 @@ static void check_forest(const struct forest *f)
 		else
 			assert_int_equal(rbtree_next(f->nodes, tree->last), 0);
 	}
-	/* Nil is what each end of the tree looks at: nobody may have written to it. */
+	/* All ends of the tree read nil, so nobody may have written to it. */
 	assert_int_equal(f->nodes[0].least, UINT64_MAX);
 	assert_int_equal(f->nodes[0].parent, 0);
 	assert_int_equal(f->nodes[0].child_red[0] | f->nodes[0].child_red[1], 0);
@@ -142,7 +142,7 @@ static void make(struct forest *f, int i, uint32_t x, uint64_t due, uint64_t lat
 		.due = due,
 		.latest = latest,
 		.tag = x,
-		/* As dirty as a node is that was in use before. */
+		/* Fills the node with rubbish, like a node that was used before. */
 		.least = latest / 2,
 		.child_red = {x, x},
 		.parent = x,
@@ -177,7 +177,7 @@ static void erase(struct forest *f, uint32_t x)
 	f->size[i]--;
 }
 
-/* All up to x go at once. */
+/* Cuts off all nodes up to x. */
 static void cut(struct forest *f, uint32_t x)
 {
 	int i = f->known[x].tree;
@@ -187,13 +187,13 @@ static void cut(struct forest *f, uint32_t x)
 		if (f->known[y].tree == i && !known_before(f, x, y)) {
 			f->known[y].tree = -1;
 			f->size[i]--;
-			/* Nothing that is left may lead to it. */
+			/* No remaining node may link to it. */
 			f->nodes[y].parent = f->nodes[y].child_red[0] = f->nodes[y].child_red[1] =
 				UINT32_MAX;
 		}
 }
 
-/* Some node that is in a tree, or in none; 0: there is no such node. */
+/* A random node that is in a tree (or in none); 0: there is no such node. */
 static uint32_t some_node(const struct forest *f, struct dice *dice, bool in_tree)
 {
 	uint32_t start = (uint32_t)dice_below(dice, f->count);
@@ -207,7 +207,7 @@ static uint32_t some_node(const struct forest *f, struct dice *dice, bool in_tre
 	return 0;
 }
 
-/* A node to cut at: mostly one of the first, as for wakes, now and then any. */
+/* A node to cut at: mostly one of the first, as for wakes; sometimes any. */
 static uint32_t some_cut(const struct forest *f, struct dice *dice, int i)
 {
 	uint32_t x = f->trees[i].first;
@@ -219,13 +219,13 @@ static uint32_t some_cut(const struct forest *f, struct dice *dice, int i)
 	return x;
 }
 
-/* Few values, so that they are often equal; now and then the greatest. */
+/* One of a few values, so that they are often equal; sometimes the greatest value. */
 static uint64_t some_time(const struct forest *f, struct dice *dice)
 {
 	return dice_once_in(dice, 20) ? UINT64_MAX : dice_below(dice, f->count * UINT64_C(2));
 }
 
-/* As that, but not before due; and often the same. */
+/* The same, but not before due, and often equal to it. */
 static uint64_t some_latest(const struct forest *f, struct dice *dice, uint64_t due)
 {
 	uint64_t latest = dice_once_in(dice, 3) ? 0 : some_time(f, dice);
@@ -233,7 +233,7 @@ static uint64_t some_latest(const struct forest *f, struct dice *dice, uint64_t 
 	return __builtin_add_overflow(due, latest, &latest) ? UINT64_MAX : latest;
 }
 
-/* Up to n nodes that are in no tree come after all of one. */
+/* Appends up to n nodes that are in no tree. */
 static void append(struct forest *f, struct dice *dice, int i, uint32_t n)
 {
 	struct rbtree *tree = &f->trees[i];
@@ -306,7 +306,7 @@ static void random_run(const char *name, uint64_t seed, int trees, uint32_t coun
 		most = size > most ? size : most;
 		if (size == 0)
 			growing = true;
-		/* Now and then down to nothing, where the borderline cases are. */
+		/* Sometimes the trees become empty, because small trees are special cases. */
 		else if (size > count - count / 8 || dice_once_in(&dice, count * UINT64_C(8)))
 			growing = false;
 	}
@@ -361,7 +361,7 @@ static uint64_t due_in_order(enum order order, uint64_t i, uint64_t n)
 	}
 }
 
-/* Filled in one order of dues, with latest in another, and emptied from each end. */
+/* A tree is filled in one order of dues and another order of latest, and emptied from each end. */
 static void test_trees_stay_valid_in_every_order_of_dues_and_latests(void **state)
 {
 	const uint32_t n = 500;
@@ -418,7 +418,7 @@ static void test_every_removal_from_every_small_tree(void **state)
 	}
 }
 
-/* As many come after as many as there may be, and go in any order. */
+/* Appends each number of nodes to each number of nodes, and erases them in any order. */
 static void test_append_of_a_run_equals_single_insertions(void **state)
 {
 	struct dice dice = dice_new("append", 5);
