@@ -34,8 +34,8 @@ static_assert(ARENA_LAYOUT == 4, "a new layout gets a new name: see arena.h");
 #define NAME_PREVIOUS "arena"
 #define FLUSH_US      UINT64_C(2000000)
 
-/* They fix the size of the memory file. If somebody could shrink it, an access would raise
- * SIGBUS. */
+/* The seals fix the size of the memory file. If somebody could shrink the file, an access would
+ * raise SIGBUS. */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* Return: a socket connected to systemd's notify socket; -1: none, so the state of systemd's queue
@@ -145,9 +145,9 @@ void fdstore_remove_unknown(struct fdstore *store, int fd, const char *name)
 	close(fd);
 }
 
-/* Return: an address with room for `size` bytes, a multiple of FDSTORE_ALIGN; NULL: not known.
- * It is a hint: if something else uses the address by then, the kernel chooses another one, and
- * the arena works with small pages. */
+/* Return: an address with room for `size` bytes, a multiple of FDSTORE_ALIGN; NULL: not known. The
+ * address is a hint: if something else uses it meanwhile, the kernel chooses another one, and the
+ * arena has small pages. */
 static void *aligned_hint(size_t size)
 {
 	const uintptr_t mask = FDSTORE_ALIGN - 1;

@@ -5,11 +5,11 @@
  * messages that clients caused from messages about the daemon itself.
  *
  * sd_journal_send() blocks while journald's queue is full: journald is stopped, or some user floods
- * it. The loop must not block, so the socket of libsystemd has to be non-blocking. libsystemd does
- * not give that socket away. But it opens the socket for the first message and keeps it, and the
- * kernel gives a new descriptor the lowest free number. So this file predicts that number, checks
- * the descriptor, and makes it non-blocking. If the prediction is wrong, lines without fields go to
- * standard error, which leads to the journal as well.
+ * it. The loop must not block, so the socket of libsystemd must be non-blocking. libsystemd has no
+ * function that returns this socket. But it opens the socket for the first message and keeps it
+ * open, and the kernel gives a new descriptor the lowest free number. So this file predicts that
+ * number, checks the descriptor, and makes it non-blocking. If the prediction is wrong, lines
+ * without fields go to standard error, which leads to the journal as well.
  */
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include "log.h"

@@ -18,12 +18,12 @@
  * loop. */
 #define TIMERS_AHEAD 16384
 
-/* With fewer timers than this, some megabytes of memory are not worth it. */
+/* With fewer timers than this, a huge page would waste some megabytes. */
 #define TIMERS_MIN 4096
 
 /* A huge page takes a millisecond or two; half of its size in small pages takes as long. If the
  * memory is fragmented or the processors are busy, a huge page may take longer than a wake may
- * wait. Then, and before Linux 6.1, only small pages are asked for. */
+ * wait. In that case, and before Linux 6.1, this file asks for small pages only. */
 #define PATIENCE_US   10000
 #define SMALL_PORTION ((size_t)1 << 20)
 

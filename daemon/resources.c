@@ -3,8 +3,8 @@
  * The limit of a control group also applies to all groups below it. Linux has two versions of
  * control groups (cgroups(7)). In version 2 a line "0::PATH" of /proc/self/cgroup names the group
  * below /sys/fs/cgroup. In version 1 a line "N:memory:PATH" names the group below
- * /sys/fs/cgroup/memory. In a container the path may be one of the host and not exist: its parents
- * count nevertheless.
+ * /sys/fs/cgroup/memory. In a container the path may be a path of the host, which does not exist
+ * here. Its parents still count.
  */
 #include "resources.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The odds of chance.h: one number in 25 is at an edge of the range, and one registration in 40
- * has a field that is wrong by itself.
+ * The odds of chance.h: one number in 25 is at an edge of the range, and one registration in 40 has
+ * an invalid field.
  */
 #include "chance.h"
 

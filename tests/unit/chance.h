@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests by chance: mostly small numbers, so that equal dues and meetings of all kinds are
- * frequent; now and then one from the edge of what can be said, or one that must be refused.
+ * Random requests. Most numbers are small, so that dues are often equal. A few numbers are at the
+ * edge of their range, and a few requests must be refused.
  */
 #pragma once
 
 #include "dice.h"
 #include "timers.h"
 
-/* A number from the edges of 64 bits, or such that with `near` it makes one. */
+/* A number at an edge of 64 bits, or one whose sum with `near` is at an edge. */
 uint64_t chance_edge(struct dice *dice, uint64_t near);
 
 struct proto_register chance_register(struct dice *dice, const struct now *now);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Chance that can be had again: a stream of numbers from a seed. Each test prints the seed it uses,
- * and TIMERD_TEST_SEED=N runs it with another.
+ * Random numbers that can be repeated. Each test prints its seed, and TIMERD_TEST_SEED=N runs it
+ * with seed N.
  */
 #pragma once
 
@@ -15,7 +15,7 @@ struct dice {
 	uint64_t state;
 };
 
-/* The dice of a test, named in what is printed. */
+/* The dice of a test; the printed line names the test. */
 static inline struct dice dice_new(const char *test, uint64_t seed)
 {
 	const char *wanted = getenv("TIMERD_TEST_SEED");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What most tests of the core begin and end with, and what they expect of the world. A failure
- * fails the test that called.
+ * The setup, teardown and common expectations of most tests of the core. A failed expectation fails
+ * the calling test.
  */
 #pragma once
 

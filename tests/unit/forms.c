@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One table of fields a struct, one line a kind of packet. */
+/* A table of fields for each struct, and a line for each kind of packet. */
 #include "forms.h"
 
 #include <string.h>

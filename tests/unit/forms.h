@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The forms of all packets, told a second time and by other means than the codec's table: each
- * field of each record by its name, with offsetof and sizeof of the struct. Tests hold the codec,
- * its layout strings and the golden packets to it.
+ * The forms of all packets, described independently of the codec's table: the name, offset and size
+ * of each field of each record. Tests compare the codec, its layout strings and the golden packets
+ * with this description.
  */
 #pragma once
 
@@ -33,7 +33,7 @@ extern const size_t n_forms;
 extern const struct field header_fields[];
 extern const size_t n_header_fields;
 
-/* Return: NULL where there is none. */
+/* Return: NULL: there is none. */
 const struct form *form_find(uint16_t opcode);
 const struct field *field_find(const struct field *fields, size_t n, const char *name);
 

@@ -25,7 +25,7 @@ static uint64_t clock_now(const struct model *model, uint32_t clock)
 	}
 }
 
-/* Puts a timer where it belongs. */
+/* Inserts a timer in order. */
 static void insert(struct model *model, const struct model_timer *timer)
 {
 	uint32_t at = 0;
@@ -51,7 +51,7 @@ static struct model_timer take_out(struct model *model, uint32_t at)
 	return timer;
 }
 
-/* Its place in the array; n_timers: there is none. */
+/* Its index in the array; n_timers: it is not there. */
 static uint32_t place_of(const struct model *model, uint64_t id)
 {
 	uint32_t at = 0;
@@ -93,7 +93,7 @@ uint32_t model_count_clients(const struct model *model, int64_t uid)
 	return count;
 }
 
-/* What may be wrong with the times of a record; due is made absolute. */
+/* Checks the times of a record, and makes due absolute. */
 static uint64_t refuse_times(wide *due, bool relative, uint64_t now, uint64_t every, uint32_t count)
 {
 	uint64_t refusals = 0;
@@ -124,7 +124,7 @@ uint64_t model_refusals(
 		refusals |= MODEL_STATUS(PROTO_E_WAKE_CLOCK);
 	if (r->flags & PROTO_TELL_CLOCK_SET && r->clock != PROTO_CLOCK_REALTIME)
 		refusals |= MODEL_STATUS(PROTO_E_SET_CLOCK);
-	if ((uint8_t)r->label[0] >= 0x80) /* the tests' labels are ASCII, or wrong */
+	if ((uint8_t)r->label[0] >= 0x80) /* the tests use ASCII labels and invalid labels */
 		refusals |= MODEL_STATUS(PROTO_E_LABEL);
 	if (model_held(model, MODEL_ANYBODY) >= model->limits.max_timers)
 		refusals |= MODEL_STATUS(PROTO_E_TIMERS);
@@ -255,7 +255,7 @@ bool model_due(const struct model *model, uint32_t client)
 	return false;
 }
 
-/* One wake of one timer: what it says, and what becomes of the timer. */
+/* One wake of one timer: its fields, and the timer's next state. */
 static void wake(struct model *model, uint64_t id, struct proto_wake *ret)
 {
 	struct model_timer timer = take_out(model, place_of(model, id));
@@ -280,9 +280,8 @@ static void wake(struct model *model, uint64_t id, struct proto_wake *ret)
 		insert(model, &timer);
 }
 
-/* The ids of those that may be sent in one packet: all that are due, clock by clock; but a client
- * that has not read what it was sent gets nothing from where a timer comes that has woken it
- * before. */
+/* The ids of the wakes that one packet may hold: those of all due timers, clock by clock. If the
+ * client has not read everything, the list ends before the first timer that has fired already. */
 static uint32_t choose(
 	const struct model *model, uint32_t client, bool again, uint64_t *ids, bool *ret_held)
 {

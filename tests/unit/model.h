@@ -26,7 +26,7 @@ typedef unsigned __int128 wide;
 typedef uint64_t wide; /* 32-bit machines have nothing wider */
 #endif
 
-/* The end of time: an instant from here on never comes. */
+/* An instant from here on never comes. */
 #define MODEL_NEVER ((wide)UINT64_MAX)
 
 /* Sums and products end at the largest number, which is never either. Only a `wide` of 64 bits
@@ -62,7 +62,7 @@ struct model_client {
 	wide hello_due;
 	uint32_t unread; /* packets */
 	struct proto_cancelled cancelled[MODEL_TIMERS];
-	uint32_t n_cancelled; /* it is still to be told of */
+	uint32_t n_cancelled; /* timers whose cancelled event was not sent yet */
 };
 
 /* What the sessions of one user have done. */
@@ -86,7 +86,7 @@ struct model {
 	struct model_tally tallies[MODEL_USERS];
 };
 
-/* What a client is sent when it is served. */
+/* The packet that a client gets when it is served. */
 struct model_packet {
 	bool blocked, ends;
 	uint16_t opcode; /* 0: nothing */
@@ -98,13 +98,13 @@ struct model_packet {
 /* A set of enum proto_status. */
 #define MODEL_STATUS(status) (UINT64_C(1) << (status))
 
-/* Every reason for which this may be refused, in no order. 0: it has to be accepted. */
+/* All reasons to refuse the record, as a set. 0: it must be accepted. */
 uint64_t model_refusals(
 	const struct model *model, uint32_t client, const struct proto_register *r, wide *ret_due);
 uint64_t model_rearm_refusals(
 	const struct model *model, uint32_t client, const struct proto_rearm *r, wide *ret_due);
 
-/* The accepted ones take place. */
+/* Applies the accepted ones. */
 void model_register(struct model *model, uint32_t client, const struct proto_register *r, wide due,
 	uint64_t id);
 void model_rearm(struct model *model, const struct proto_rearm *r, wide due);
@@ -114,15 +114,15 @@ bool model_cancel(struct model *model, uint32_t client, uint64_t id);
 
 const struct model_timer *model_find(const struct model *model, uint64_t id);
 
-/* Why a user may not have one client more, PROTO_E_CLIENTS being bit 0; 0: it may. */
+/* The reasons to refuse the user one more client. PROTO_E_CLIENTS is bit 0. 0: it is accepted. */
 uint64_t model_client_refusals(const struct model *model, uint32_t uid);
 void model_open(struct model *model, uint32_t client, uint32_t uid, uint32_t session);
 void model_close(struct model *model, uint32_t client);
 
-/* Serves the client: what it has to get now. */
+/* Serves the client. ret: the packet that it must get now. */
 void model_serve(struct model *model, uint32_t client, struct model_packet *ret);
 
-/* Whether there is anything to be sent to it. */
+/* Whether there is something to send to the client. */
 bool model_due(const struct model *model, uint32_t client);
 
 /* When the alarm of that clock has to ring: the smallest due + slack; UINT64_MAX: never. */
@@ -132,12 +132,13 @@ uint64_t model_next(const struct model *model, uint32_t clock);
  * user, or MODEL_ANYBODY. */
 uint64_t model_next_of_clients(const struct model *model, uint32_t clock, int64_t uid);
 
-/* The tally of a user, who need not have a client. */
+/* The tally of a user, even of one without a client. */
 struct model_tally *model_tally(struct model *model, uint32_t uid);
 
-/* What counts against the limits: timers, and cancellations that are still to be told. */
+/* The number of timers that count against the limits. A cancelled timer counts until its session
+ * has sent the event. */
 uint32_t model_held(const struct model *model, int64_t uid);
 uint32_t model_count_clients(const struct model *model, int64_t uid);
 
-/* Somebody, for uid. */
+/* Any user, as an argument uid. */
 #define MODEL_ANYBODY (-1)

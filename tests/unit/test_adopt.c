@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Adoption, case by case: which records are not believed, which answer is left to be sent, what of
- * a packet that was not committed is taken back, how far a scan goes when the counts lie, and what
- * is done without when there are more timers than there is room for. tests/sim has the same by
- * chance: kills at every store, and arenas damaged anywhere.
+ * Adoption, case by case: which records are dropped, which answer is sent again, how an uncommitted
+ * packet is undone, how far a scan goes if the counts are wrong, and what happens if there are more
+ * timers than room. tests/sim tests adoption with random histories: kills at each write, and arenas
+ * damaged anywhere.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +34,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Another process takes over, all clients being there still. */
+/* Another process takes over. All clients are still connected. */
 static void adopt(struct world *world)
 {
 	struct worker_config config = world->worker.config;
@@ -54,7 +54,7 @@ static uint32_t place_of(uint64_t id)
 	return (uint32_t)(id & ARENA_TIMERS_MAX);
 }
 
-/* Has the next worker find a packet in hand whose answer may not have been sent. */
+/* Makes the next worker find a packet whose answer may not have been sent. */
 static size_t handle(struct world *world, uint32_t session, enum proto_opcode opcode,
 	const void *record, const void **ret_answer)
 {
@@ -68,15 +68,15 @@ static size_t handle(struct world *world, uint32_t session, enum proto_opcode op
 		ret_answer, &end);
 }
 
-/* As if the process had died before the last store of that packet. */
+/* As if the process had died before the last write of that packet. */
 static void uncommit(struct world *world, uint32_t session)
 {
 	world->worker.arena.sessions[session].serial--;
 	world->clients[session].serial--;
 }
 
-/* Sixteen attempts that do not come to the end of a turn, then no more: what ends them is in
- * there. */
+/* After sixteen attempts that did not finish a turn there is no further one: the arena itself may
+ * be what ends the process. */
 static void test_an_arena_is_adopted_sixteen_times_at_most_without_success(void **state)
 {
 	struct world *world = *state;
@@ -107,7 +107,8 @@ static void test_a_resumed_session_is_told(void **state)
 	assert_false(worker_busy(w));
 	assert_false(worker_recovers(w, session));
 	worker_resume(w, session);
-	/* Until it is told, it is to be told: also where nothing was sent when it had its turn. */
+	/* The resumed event stays pending until it was sent, even if a turn passes without sending
+	 * it. */
 	for (int i = 0; i < 3; i++) {
 		assert_true(worker_recovers(w, session));
 		assert_int_equal(sessions_take_ready(&w->arena), session);
@@ -220,7 +221,7 @@ static void test_impossible_records_are_dropped(void **state)
 	}
 }
 
-/* An answer that may not have been sent is sent again, unless it is none any more. */
+/* An answer that may not have been sent is sent again, if it is still a valid answer. */
 static void test_an_unsent_answer_is_sent_after_adoption(void **state)
 {
 	struct world *world = *state;
@@ -254,8 +255,8 @@ static void test_an_unsent_answer_is_sent_after_adoption(void **state)
 	}
 }
 
-/* What a packet has re-armed is what it was, where the packet was not committed; it comes again.
- * But a note of what it was is believed only if it can be that timer's. */
+/* An uncommitted re-arm is undone, and the client sends the packet again. The saved values are used
+ * only if they fit the timer's check word. */
 static void test_an_uncommitted_packet_is_taken_back(void **state)
 {
 	struct world *world = *state;
@@ -285,7 +286,7 @@ static void test_an_uncommitted_packet_is_taken_back(void **state)
 			worker_next(&world->worker, 0), WORLD_MONOTONIC + (damage ? 5000 : 1000));
 		assert_int_equal(arena->nodes[0].due, 0);
 		assert_int_equal(arena->nodes[0].latest, UINT64_MAX);
-		/* The packet comes again; and all is as it was. */
+		/* The client sends the packet again. The state is as before the packet. */
 		assert_int_equal(world_rearm(world, session, &r).status, PROTO_OK);
 		assert_int_equal(worker_next(&world->worker, 0), WORLD_MONOTONIC + 5000);
 		r.due = 1000;
@@ -340,8 +341,7 @@ static void test_a_scan_ends_whatever_the_counts_say(void **state)
 	assert_int_equal(world_status(world, session).timers, 1);
 }
 
-/* A cancelled timer that its session has not been told of is in no tree, so its links mean
- * nothing. */
+/* A cancelled timer whose event was not sent is in no tree, so its links mean nothing. */
 static void test_links_of_timers_in_no_tree_are_not_followed(void **state)
 {
 	struct world *world = *state;
@@ -362,9 +362,8 @@ static void test_links_of_timers_in_no_tree_are_not_followed(void **state)
 }
 
 /*
- * What was held when the limits were others is held still. If it leaves no places for the daemon's
- * own timers, those are done without: a client is not held to its hello. Nobody gets what there is
- * not.
+ * Adopted timers stay even if the limits are lower now. If they leave no slots for internal timers,
+ * those are missing: a client then has no time limit for its hello. New registrations are refused.
  */
 static void test_timers_beyond_the_new_limit_are_kept(void **state)
 {
@@ -376,7 +375,7 @@ static void test_timers_beyond_the_new_limit_are_kept(void **state)
 	uint64_t id = 0;
 
 	(void)state;
-	/* The room of all is as the daemon's: the same whatever the limits are. */
+	/* As in the daemon, the room of the arena does not depend on the limits. */
 	w->config.room_timers = w->arena.header->max_timers;
 	w->config.room_clients = w->arena.header->max_clients;
 	w->config.limits = world_limits(35, 4);

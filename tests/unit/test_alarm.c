@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The alarm on a pretended kernel, whose timerfds are late by as much as a test says: it rings on
- * time, it never rings early, and it seldom has to wait for that.
+ * The alarm with a simulated kernel. The test chooses how late each timerfd is. The alarm rings on
+ * time, never early, and seldom waits awake.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,19 +19,19 @@
 #include "alarm.h"
 
 #define HOUR	   UINT64_C(3600000000)
-#define READING_NS 50 /* what a look at a clock takes */
+#define READING_NS 50 /* the time that reading a clock takes */
 
 static struct {
 	uint64_t now;	       /* nanoseconds, of every clock */
 	uint64_t asked;	       /* microseconds: the deadline of the clock under test */
-	uint64_t asked_beside; /* of the wake-up clock of the wall */
+	uint64_t asked_beside; /* deadline of the realtime alarm clock */
 	unsigned int clock;
 	uint64_t set; /* nanoseconds: the timerfd of that clock; 0: disarmed */
 	unsigned int sets, reads;
 	uint64_t back_after,
-		back_by; /* at that reading of the clocks, if any, they are set back by so much */
+		back_by; /* at this reading of the clocks (0: never) they are set back */
 	int cancelled;
-	int refuses; /* an errno for timerfds that wake the system */
+	int refuses; /* timerfd_create() fails with it for clocks that wake the system */
 	int created[ARENA_CLOCKS];
 	unsigned int count;
 } kernel;
@@ -118,7 +118,7 @@ static void arm(struct alarm *alarm, uint64_t at)
 	assert_int_equal(alarm_arm(alarm, asked(), &now), 0);
 }
 
-/* As the loop does. Return: how long that took, nanoseconds. */
+/* Does what the loop does. Return: how long that took, in nanoseconds. */
 static uint64_t wait_near(struct alarm *alarm, struct now *now)
 {
 	uint64_t before = kernel.now;
@@ -128,8 +128,8 @@ static uint64_t wait_near(struct alarm *alarm, struct now *now)
 	return kernel.now - before;
 }
 
-/* Arms the alarm to a millisecond from now, and has the kernel be `late` nanoseconds late. Return:
- * how late it rang, nanoseconds; ret_waited: how long the clocks were looked at first. */
+/* Arms the alarm for a millisecond from now. The kernel is `late` nanoseconds late. Return: how
+ * late the alarm rang, in nanoseconds. ret_waited: how long it waited awake. */
 static uint64_t ring(struct alarm *alarm, uint64_t late, uint64_t *ret_waited)
 {
 	uint64_t at = kernel.now / 1000 + 1000, waited;
@@ -148,12 +148,12 @@ static uint64_t ring(struct alarm *alarm, uint64_t late, uint64_t *ret_waited)
 	if (ret_waited)
 		*ret_waited = waited;
 	assert_in_range(timers_now(&now, kernel.clock), at, kernel.now / 1000);
-	/* It has not to be set again for what was left. */
+	/* The timerfd is not set again for the remaining time. */
 	assert_int_equal(kernel.sets, sets);
 	return kernel.now - at * 1000;
 }
 
-/* One that has got used to a kernel which is 60 us late. */
+/* An alarm that has learned that the kernel is 60 us late. */
 static struct alarm start_used(unsigned int clock)
 {
 	struct alarm alarm = start(clock);
@@ -181,7 +181,7 @@ static void test_a_late_kernel_is_made_up_for(void **state)
 	assert_in_range(late, 0, 2000);
 }
 
-/* As it is on a machine that does other work, too: now and then it takes milliseconds. */
+/* As on a busy machine: now and then the kernel is milliseconds late. */
 static void test_alarm_seldom_waits_awake(void **state)
 {
 	struct alarm alarm = start(CLOCK_OF_BOOTTIME);
@@ -207,7 +207,8 @@ static void test_alarm_seldom_waits_awake(void **state)
 	assert_in_range(waits, 1, N / 3);
 }
 
-/* However late the kernel has been, there is an end to what is waited out once it no longer is. */
+/* After the kernel was very late, the alarm unlearns this: it soon waits awake for a short time
+ * only. */
 static void test_waiting_awake_is_bounded_after_a_very_late_kernel(void **state)
 {
 	struct alarm alarm = start(CLOCK_OF_MONOTONIC);
@@ -224,8 +225,8 @@ static void test_waiting_awake_is_bounded_after_a_very_late_kernel(void **state)
 	assert_in_range(rings, 2, 12);
 }
 
-/* The lead is how late a sleeper is woken: of two that expire together the first has to tell, and
- * what is noticed by a loop that is awake tells nothing. */
+/* The lead is learned from expiries that woke the loop. If two timerfds expire together, only the
+ * first counts. An expiry that an awake loop notices does not count. */
 static void test_lead_is_learnt_from_sleep_only(void **state)
 {
 	struct alarm alarm = start_used(CLOCK_OF_MONOTONIC);
@@ -248,13 +249,13 @@ static void test_lead_is_learnt_from_sleep_only(void **state)
 	assert_true(alarm_rang(&alarm, CLOCK_OF_MONOTONIC, &now));
 	alarm_learn(&alarm, false);
 	assert_true(alarm.lead == lead);
-	/* Nor does that count later on, nor a turn in which nothing has expired. */
+	/* It does not count later either. A turn without an expiry does not count. */
 	alarm_learn(&alarm, true);
 	assert_true(alarm.lead == lead);
 }
 
-/* Timers that wake the system may have been adopted by a process that may not: they ring all the
- * same. */
+/* A process without CAP_WAKE_ALARM may have adopted timers that wake the system. They still
+ * ring. */
 static void test_runs_without_alarm_clocks(void **state)
 {
 	static const int plain[ARENA_CLOCKS] = {
@@ -292,7 +293,7 @@ static void test_near_due_is_waited_for_awake(void **state)
 	assert_in_range(wait_near(&alarm, &now), 29000, 31000);
 	assert_true(timers_now(&now, kernel.clock) == kernel.asked);
 
-	/* So is nothing that is further than the lead, whatever has just expired. */
+	/* A deadline further away than the lead is not near, whatever has just expired. */
 	now = alarm_now();
 	kernel.asked = timers_now(&now, kernel.clock) + lead_us(&alarm);
 	assert_true(alarm_near(&alarm, asked(), &now));
@@ -301,7 +302,7 @@ static void test_near_due_is_waited_for_awake(void **state)
 	kernel.asked = TIMERS_FOREVER;
 	assert_false(alarm_near(&alarm, asked(), &now));
 
-	/* Another clock's has to ring now, and is not kept waiting. */
+	/* Another clock's deadline has come. It rings at once. */
 	kernel.asked = timers_now(&now, kernel.clock) + 30;
 	kernel.asked_beside = timers_now(&now, CLOCK_OF_REALTIME_ALARM);
 	assert_false(alarm_near(&alarm, asked(), &now));
@@ -337,7 +338,7 @@ static void test_timerfd_is_set_only_when_the_deadline_changes(void **state)
 	arm(&alarm, TIMERS_FOREVER);
 	assert_int_equal(kernel.sets, 2);
 	assert_true(kernel.set == 0);
-	/* It has expired once: to ring at the same instant again it has to be set again. */
+	/* After an expiry, the timerfd must be set again even for the same instant. */
 	ring(&alarm, 0, NULL);
 	assert_int_equal(kernel.sets, 3);
 	arm(&alarm, kernel.asked);
@@ -365,7 +366,8 @@ static void test_a_set_wall_clock_sets_the_timerfd_again(void **state)
 	arm(&alarm, at);
 	assert_true(kernel.set == at * 1000 - lead_us(&alarm) * 1000);
 
-	/* Set back by an hour between the expiry and the read, or while the rest is waited out. */
+	/* The clock is set back by an hour between the expiry and the read, or while the alarm
+	 * waits awake. */
 	for (unsigned int reads = 1; reads < 60; reads++) {
 		unsigned int before;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The set of free places against one byte a number: what is put in comes out, the smallest first,
- * whatever was put in and taken out in between, and no word beyond the set is touched.
+ * The set of free slots, compared with an array of bytes: it returns its members in ascending order
+ * after any sequence of calls, and changes no word beyond the set.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,8 @@
 
 #define GUARD UINT64_C(0x5a5a5a5a5a5a5a5a)
 
-/* As many as the levels change with, one fewer and one more; the most that an id can name. */
+/* Sizes at which the number of levels changes, one less and one more; and the greatest index of an
+ * id. */
 static const uint32_t sizes[] = {2, 63, 64, 65, 4095, 4096, 4097, 262143, 262144, 262145, 1 << 22};
 
 struct fixture {
@@ -82,7 +83,7 @@ static void test_numbers_come_out_lowest_first_in_any_order(void **state)
 	}
 }
 
-/* All of them, the last first; each comes out once, in order. */
+/* Adds all numbers, the last first. Each comes out once, in order. */
 static void test_a_full_set_gives_all_numbers(void **state)
 {
 	(void)state;
@@ -99,7 +100,7 @@ static void test_a_full_set_gives_all_numbers(void **state)
 	}
 }
 
-/* One bit a number, and 1/63 more: what a timer may take depends on it. */
+/* The set takes one bit for each number, and 1/63 more. */
 static void test_a_set_takes_one_bit_a_number_and_a_63rd_more(void **state)
 {
 	(void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long it takes to be refused to cancel a timer: as long for another user's as for one that
- * does not exist. Else the time tells which ids exist.
+ * Refusing to cancel another user's timer takes as long as for an id that does not exist. Otherwise
+ * the time would reveal which ids exist.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@
 #define IDS    4000
 #define ROUNDS 400
 
-/* Between the times of the quickest rounds, which nothing disturbed. */
+/* The greatest accepted difference of the shortest times, which nothing disturbed. */
 #define BOUND_PERCENT 5
 
 static uint64_t ids[IDS];
@@ -53,7 +53,7 @@ static uint64_t cancel_all(struct world *world, uint32_t session, const uint64_t
 	return time;
 }
 
-/* The quickest of many rounds of the foreign ids, and of those that do not exist, in turn. */
+/* The shortest of many rounds with foreign ids, and with missing ids, in turn. */
 static void compare(struct world *world, uint32_t session, const uint64_t *foreign,
 	const uint64_t *missing, const char *what)
 {
@@ -79,7 +79,8 @@ static void test_refusing_a_foreign_id_takes_as_long_as_a_missing_one(void **sta
 	static uint64_t stale[IDS], freed[IDS];
 
 	(void)state;
-	/* In no order, so that their tree has all shapes; half of the places are free again. */
+	/* The dues are random, so that the tree has all shapes. Half of the slots are free
+	 * again. */
 	for (uint32_t i = 0; i < IDS; i++) {
 		ids[i] = world_timer(world, other, 0, 1000000 + i * 7919 % 100003);
 		freed[i] = world_timer(world, other, 0, 1000000 + i * 7919 % 100003);
@@ -99,7 +100,7 @@ int main(void)
 		cmocka_unit_test(test_refusing_a_foreign_id_takes_as_long_as_a_missing_one),
 	};
 
-	/* A sanitizer's checks cost more than what is compared here. */
+	/* A sanitizer's checks cost more than the difference that this test looks for. */
 	if (SANITIZED) {
 		print_message("skipped: times mean nothing under a sanitizer\n");
 		return 77;

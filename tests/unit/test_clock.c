@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* toytimerctl's sums with instants and spans: what passes the end of a clock stays at its end. */
+/* toytimerctl's sums of instants and spans: a sum beyond the end of a clock is the end of the
+ * clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec against the golden packets, against every harm that a length can do to them, and
- * against each byte that a peer could change.
+ * The codec with the golden packets, with each wrong length of them, and with each changed byte.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +52,7 @@ union record {
 	struct proto_match match;
 };
 
-/* The one that is looked at, for say_which(). */
+/* The current packet, for say_which(). */
 static const char *vector_name;
 
 #define FOR_EACH_VECTOR(v) for (const struct vector *v = vectors.all; next_vector(v); v++)
@@ -109,7 +108,7 @@ static enum proto_status check_record(uint16_t opcode, const union record *recor
 	return PROTO_OK;
 }
 
-/* The bytes of a field are what its line says, whatever the codec thinks. */
+/* Compares the bytes of a field with its line in the file, without the codec. */
 static void compare_bytes(const struct vector *v, const struct vector_field *f)
 {
 	uint64_t number = 0;
@@ -248,7 +247,7 @@ static void test_golden_packets_cover_every_opcode_and_fault(void **state)
 	}
 }
 
-/* What a packet of that length must be called whose header was fine and promised another length. */
+/* The fault of a packet of this length whose valid header promises another length. */
 static enum codec_fault fault_of_length(size_t size)
 {
 	if (size == 0)
@@ -324,8 +323,8 @@ static void read_if_accepted(const uint8_t *packet, size_t size, enum codec_send
 	}
 }
 
-/* Each byte in turn, and each value that it can take; the long packets' records are all alike, so
- * their first two speak for them. */
+/* Changes each byte to each value. The records of long packets are alike, so two of them
+ * suffice. */
 static void test_packets_with_a_changed_byte_are_harmless(void **state)
 {
 	(void)state;
@@ -368,7 +367,7 @@ static void put_many(const struct form *form)
 	size = codec_end(&w, 0);
 	assert_int_equal(size, 24 + form->most * form->size);
 	assert_true(size <= PROTO_PACKET_MAX);
-	/* No room is given away, but to a cancel, whose answers are wider. */
+	/* Each packet is as full as possible, except a cancel, whose answers are wider. */
 	if (form->most > 1 && form->opcode != PROTO_CANCEL)
 		assert_true(size + form->size > PROTO_PACKET_MAX);
 	assert_int_equal(
@@ -385,7 +384,7 @@ static void test_writer_is_full_at_the_largest_count(void **state)
 		put_many(&forms[i]);
 }
 
-/* Whatever a request may ask for can be answered in one packet, a record each. */
+/* One packet can hold the answers to all records of any request. */
 static void test_answers_to_the_largest_requests_fit(void **state)
 {
 	(void)state;

@@ -50,7 +50,7 @@ static size_t encode(uint32_t c, uint8_t s[static 4])
 	return 4;
 }
 
-/* A bit for each sequence of at most three bytes, read as one number, that is one character. */
+/* A bit for each sequence of at most three bytes (as one number): whether it is one character. */
 static uint8_t *map_of_short_characters(void)
 {
 	uint8_t *map = calloc(1, (1u << 24) / 8);
@@ -170,7 +170,7 @@ static void test_label_must_end_after_a_whole_character(void **state)
 		for (size_t at = 0; at <= PROTO_LABEL_MAX; at++) {
 			memset(label, 'a', sizeof(label));
 			memcpy(label + at, s, n);
-			/* It is whole, or it begins after the end. */
+			/* The character is complete, or begins after the end. */
 			assert_int_equal(codec_label_valid(label, PROTO_LABEL_MAX),
 				at + n <= PROTO_LABEL_MAX || at == PROTO_LABEL_MAX);
 		}
@@ -178,7 +178,7 @@ static void test_label_must_end_after_a_whole_character(void **state)
 	assert_true(codec_label_valid(NULL, 0));
 }
 
-/* One byte after the padding began spoils it, wherever it is. */
+/* A byte other than zero anywhere in the padding is refused. */
 static void test_label_padding_must_be_zero(void **state)
 {
 	(void)state;

@@ -27,7 +27,7 @@ static const bool is_big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 
 static struct vectors vectors;
 
-/* Turns each number around, told by offsetof alone. */
+/* Reverses the bytes of each number, found by offsetof alone. */
 static void turn(uint8_t *record, const struct field *fields, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -71,7 +71,7 @@ static void check_layout(
 	codec_swap(swapped, layout);
 	assert_memory_equal(swapped, original, sizeof(swapped));
 
-	/* The fields are the whole struct: nothing lies between them. */
+	/* The fields fill the whole struct: there is no padding. */
 	for (size_t i = 0; i < n_fields; i++) {
 		assert_int_equal(fields[i].offset, at);
 		at += fields[i].width;
@@ -102,7 +102,7 @@ static void test_layout_strings_match_the_structs(void **state)
 	check_layout(header_layout, sizeof(struct proto_header), header_fields, n_header_fields);
 }
 
-/* The same numbers come out of a packet turned around, and the same packet out of them. */
+/* A reversed packet decodes to the same numbers, and they encode to the same packet. */
 static void test_big_endian_codec_reads_and_writes_golden_packets(void **state)
 {
 	static uint8_t turned[PROTO_PACKET_MAX], written[PROTO_PACKET_MAX];

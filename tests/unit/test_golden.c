@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Golden arenas (arenas/README): whatever a daemon of this or the previous layout left when it was
- * killed, this one goes on with. The clients notice nothing, and root's list shows what it showed.
+ * Golden arenas (arenas/README): this daemon adopts what a killed daemon of this layout or the
+ * previous one has left. The clients notice nothing, and root's list shows the same timers.
  *
  * test_golden FILE...
  */
@@ -23,7 +23,7 @@
 #define LISTED_MAX 256
 #define SECOND	   UINT64_C(1000000)
 #define ROUNDS	   50
-#define SESSIONS   102 /* places that a world has clients for */
+#define SESSIONS   102 /* the number of clients in a world */
 
 struct golden {
 	const char *path;
@@ -33,7 +33,7 @@ struct golden {
 	uint64_t cancelled;
 	struct proto_listed listed[LISTED_MAX];
 	size_t listed_count;
-	/* What the file has of the block. */
+	/* The part of the block that the file holds. */
 	size_t *offsets;
 	size_t lines;
 };
@@ -125,7 +125,7 @@ static bool is_this_layout(const struct golden *g)
 	return adopt_fits(g->block, ARENA_TIMERS_MAX, ARENA_CLIENTS_MAX);
 }
 
-/* A block of this layout, of what is in the golden one. NULL: it does not fit. */
+/* A block of this layout, converted from the golden one. NULL: it does not fit. */
 static void *open_block(struct golden *g)
 {
 	size_t size = worker_size(&config);
@@ -186,7 +186,7 @@ static uint32_t root_of(const struct world *world)
 	return 0;
 }
 
-/* The answer that was not sent is sent; what was not committed comes again. */
+/* The daemon sends an unsent answer. The client sends an uncommitted packet again. */
 static void check_answer(const struct golden *g, struct world *world)
 {
 	struct proto_header header;
@@ -313,7 +313,8 @@ static void test_a_damaged_arena_ends_valid_with_fewer_records(void **state)
 			size_t at = g->offsets[dice_below(&dice, g->lines)] +
 				(size_t)dice_below(&dice, LINE);
 
-			/* Not what makes it fit: that is another test's. */
+			/* Without the fields that decide whether the block fits: another test
+			 * damages those. */
 			if (at >= 40)
 				g->block[at] ^= (uint8_t)dice_any(&dice);
 		}
@@ -349,7 +350,7 @@ static int teardown(void **state)
 #		test, test, setup, teardown, path \
 	}
 
-/* Of the layout before: tests/sim and tests/fuzz damage this one's. */
+/* Arenas of the previous layout; tests/sim and tests/fuzz damage arenas of this layout. */
 static int run_previous(char *path)
 {
 	const struct CMUnitTest tests[] = {

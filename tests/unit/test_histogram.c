@@ -24,8 +24,8 @@ static int by_value(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* At or above the exact one, which is that of the rank rounded up, and no more than 6.25 % above.
- * */
+/* A quantile is not less than the exact one (of the rank, rounded up), and at most 6.25 %
+ * greater. */
 static void check_quantile(
 	const struct counters *counters, const uint64_t *sorted, size_t n, unsigned int percent)
 {
@@ -50,7 +50,7 @@ static void test_quantiles_are_near_exact_ones(void **state)
 		unsigned int spread = 1 + (unsigned int)dice_below(&dice, 64);
 
 		for (size_t i = 0; i < n; i++) {
-			/* As many of each magnitude. */
+			/* The same number of values of each magnitude. */
 			late[i] = dice_any(&dice) >> (64 - 1 - dice_below(&dice, spread));
 			histogram_add(&counters, late[i]);
 		}
@@ -75,14 +75,14 @@ static void test_quantile_of_one_value_is_that_value(void **state)
 				uint64_t late = (step << 59 >> (63 - bit)) + off - 1;
 
 				histogram_add(&counters, late);
-				/* It is the greatest too, which bounds it. */
+				/* The value is also the greatest one, which limits the result. */
 				assert_int_equal(histogram_quantile(&counters, 50), late);
 				histogram_add(&counters, UINT64_MAX);
 				check_quantile(&counters, (uint64_t[]){late, UINT64_MAX}, 2, 50);
 			}
 }
 
-/* What the wakes say and what the status says is the same lateness. */
+/* The wakes and the status report the same lateness. */
 static void test_status_has_the_lateness_of_wakes(void **state)
 {
 	struct dice dice = dice_new("lateness", 33);

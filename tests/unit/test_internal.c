@@ -45,7 +45,8 @@ static void test_internal_timers_fire_once_however_late(void **state)
 	worker_start_internal(w, WORKER_WATCHDOG, 1000, 1000, &world->now);
 	worker_start_internal(w, WORKER_FDSTORE, 1800, 0, &world->now);
 	for (uint64_t n = 1; n <= 5; n++) {
-		/* A quarter of it is slack; whenever it came, the next one is a whole period on. */
+		/* A quarter of the period is slack. The next due is a whole period after the last
+		 * one, however late the timer fired. */
 		assert_int_equal(worker_next(w, 0), WORLD_MONOTONIC + n * 1000 + 250);
 		*now = WORLD_MONOTONIC + n * 1000 - 1;
 		world_turn(world);
@@ -55,7 +56,7 @@ static void test_internal_timers_fire_once_however_late(void **state)
 		assert_int_equal(worker_take_internal(w), WORKER_WATCHDOG);
 		assert_int_equal(worker_take_internal(w), 0);
 	}
-	/* Many were missed: it comes once. */
+	/* After many missed periods it fires once. */
 	*now += 100000;
 	world_turn(world);
 	assert_int_equal(worker_take_internal(w), WORKER_WATCHDOG);
@@ -64,7 +65,7 @@ static void test_internal_timers_fire_once_however_late(void **state)
 	assert_int_equal(world->n_events, 0);
 }
 
-/* They have slots of their own beyond the limit of clients. */
+/* Their slots are additional to the limit of timers. */
 static void test_internal_timers_have_slots_that_clients_cannot_take(void **state)
 {
 	struct limits limits = world_limits(10, 4);

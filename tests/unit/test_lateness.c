@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the service's figures count as late, and what they do not: nobody moves them by a due, a
- * slack, a clock or by not reading. A wake itself says sent - due all the same.
+ * What the lateness figures of the status count. No client changes them by a due in the past, a
+ * slack, a set clock, or by not reading. The field `late` of a wake is still sent - due.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +34,7 @@ static uint64_t late_max(struct world *world)
 	return world->worker.arena.header->counters.late_max;
 }
 
-/* All that is due is sent: this is how late the figures say it was, at most. */
+/* Sends all that is due. Return: the greatest lateness in the status. */
 static void expect_late(struct world *world, uint64_t late)
 {
 	world->worker.arena.header->counters.late_max = 0;
@@ -129,13 +129,13 @@ static void test_a_set_wall_clock_is_not_lateness(void **state)
 	set_wall(world, (int64_t)YEAR);
 	expect_late(world, 0);
 
-	/* It was due before that already. */
+	/* The timer was due before that. */
 	absolute(world, session, PROTO_CLOCK_REALTIME, start + YEAR + 40, 0);
 	world_pass(world, 100);
 	set_wall(world, (int64_t)YEAR);
 	expect_late(world, 60);
 
-	/* Found due, then set back, so that it has to wait again. */
+	/* The timer is found due; then the clock is set back, so the timer must wait again. */
 	absolute(world, session, PROTO_CLOCK_REALTIME, start + 2 * YEAR + 200, 0);
 	world_pass(world, 1000);
 	set_wall(world, -(int64_t)YEAR);
@@ -154,7 +154,7 @@ static void test_a_set_wall_clock_is_not_lateness(void **state)
 	world_pass(world, 5);
 	expect_late(world, 25);
 
-	/* The other clocks have nothing to do with it, and before 1970 there is nothing. */
+	/* The other clocks do not matter, and no instant is before 1970. */
 	absolute(world, session, PROTO_CLOCK_BOOTTIME, world->now.at[PROTO_CLOCK_BOOTTIME] + 10, 0);
 	world_pass(world, 30);
 	world->now.at[PROTO_CLOCK_REALTIME] = 0;
@@ -226,7 +226,7 @@ static void test_a_due_in_the_past_excuses_no_other_timer(void **state)
 	world_pass(world, 150);
 	absolute(world, session, 0, 1, 0);
 	expect_late(world, 50);
-	/* Neither its own wakes that come after. */
+	/* Nor its own later wakes. */
 	world_register(world, session, &r);
 	world_pass(world, 5);
 	expect_late(world, 5);
@@ -285,7 +285,7 @@ static void test_excuses_survive_a_restart(void **state)
 	world->clients[stalled].unread = 0;
 	world->clients[stalled].stalled = false;
 	world_pass(world, 10);
-	/* That a session resumes is told first. */
+	/* The resumed event comes first. */
 	world->worker.arena.header->counters.late_max = 0;
 	world_turn(world);
 	assert_int_equal(world->n_events, 2 + 3);

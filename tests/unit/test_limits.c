@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each limit at its very boundary and one over it, whom it binds, and that every way in which
- * something ends gives its place back.
+ * Each limit at its boundary and one above; which users it binds; and that each way to end a timer
+ * or a client frees its quota.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,7 +87,7 @@ static void test_all_users_hold_no_more_timers_than_allowed(void **state)
 	fill(world, c, 5);
 	refuse(world, c, PROTO_E_TIMERS);
 	refuse(world, root, PROTO_E_TIMERS);
-	/* Who is over both is told of the one that it can do something about. */
+	/* A user at both limits gets the error of its own limit, which it can change. */
 	refuse(world, a, PROTO_E_TIMERS_USER);
 	world_free(world);
 }
@@ -141,7 +141,7 @@ static void test_a_batch_is_accepted_up_to_the_limit(void **state)
 	session = world_connect(world, USER);
 	for (int i = 0; i < 20; i++)
 		records[i].due = UINT64_MAX - 1;
-	records[3].clock = PROTO_CLOCKS; /* refused for itself: takes no place */
+	records[3].clock = PROTO_CLOCKS; /* invalid: takes no quota */
 	world_request(world, session, PROTO_REGISTER, records, 20, 0);
 	for (uint32_t i = 0; i < 20; i++) {
 		enum proto_status wanted = i <= 15 ? PROTO_OK : PROTO_E_TIMERS_USER;
@@ -170,14 +170,14 @@ static void test_every_end_of_a_timer_frees_its_quota(void **state)
 	id = fill(world, b, 1);
 	refuse(world, a, PROTO_E_TIMERS_USER);
 
-	/* Cancelled by another session: when its own has been told. */
+	/* Cancelled by another session: the slot is free after the event was sent. */
 	assert_int_equal(world_cancel(world, a, id), PROTO_OK);
 	refuse(world, a, PROTO_E_TIMERS_USER);
 	world_turn(world);
 	assert_int_equal(world_register(world, b, &r).status, PROTO_OK);
 	refuse(world, a, PROTO_E_TIMERS_USER);
 
-	/* Fired: at the last wake. */
+	/* Fired: the slot is free after the last wake. */
 	world_pass(world, 1);
 	world_turn(world);
 	refuse(world, a, PROTO_E_TIMERS_USER);
@@ -236,7 +236,7 @@ static void test_a_user_has_no_more_clients_than_allowed(void **state)
 	world_free(world);
 }
 
-/* A refused client leaves nothing behind: the account that was made for it goes again. */
+/* A refused client leaves no account behind. */
 static void test_a_limit_of_zero_clients_admits_root_only(void **state)
 {
 	struct limits limits = world_limits(10, 4);
@@ -283,7 +283,8 @@ static void test_root_has_a_reserve_of_clients(void **state)
 		for (uint32_t k = 0; k < cases[i].reserve; k++)
 			world_connect(world, ROOT);
 		refuse_client(world, ROOT, PROTO_E_CLIENTS);
-		/* A place that users leave is anybody's while root holds its own. */
+		/* While root holds its reserve, any user can take a slot that another user has
+		 * left. */
 		world_disconnect(world, session);
 		if (cases[i].reserve)
 			refuse_client(world, USER, PROTO_E_CLIENTS);
@@ -370,7 +371,7 @@ static void test_colliding_uids_are_counted_apart(void **state)
 	world_free(world);
 }
 
-/* As many users as there are places, again and again others. */
+/* As many users as slots, and other users in each round. */
 static void test_many_users_are_counted_apart(void **state)
 {
 	struct limits limits = world_limits(2000, 1000);
@@ -383,7 +384,7 @@ static void test_many_users_are_counted_apart(void **state)
 	world = world_new(&limits);
 	for (uint32_t round = 0; round < 4; round++) {
 		for (uint32_t i = 0; i < 992; i++) {
-			/* In a row, and far apart. */
+			/* Consecutive uids, and uids far apart. */
 			uint32_t uid = 1 + (round % 2 ? i << 20 | i >> 12 : i + round * 997);
 
 			sessions[i] = world_connect(world, uid);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests that name timers by user and label: who may ask for what, in how many pieces, and who is
- * told. And who is told that the wall clock was set.
+ * Requests that select timers by user and label: who may do that, how an answer is split, and which
+ * sessions get an event. Also which sessions learn that the wall clock was set.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,7 +46,7 @@ static struct proto_match match(uint32_t flags, uint32_t uid, const char *label)
 	return m;
 }
 
-/* All of it, in as many pieces as it takes. Return: how many timers the answers name. */
+/* Repeats the request until the last part. Return: how many timers the answers name. */
 static uint32_t ask(struct world *world, uint32_t session, enum proto_opcode opcode,
 	const struct proto_match *m)
 {
@@ -139,7 +139,7 @@ static void test_labels_match_exactly(void **state)
 	}
 }
 
-/* One's own session gets the cookies in the answer, others an event each. */
+/* The requesting session gets its cookies in the answer. Each other session gets an event. */
 static void test_owners_are_told_of_matching_cancellations(void **state)
 {
 	struct world *world = *state;
@@ -164,7 +164,7 @@ static void test_owners_are_told_of_matching_cancellations(void **state)
 	assert_int_equal(world_cancel(world, session, mine), PROTO_E_NO_SUCH_TIMER);
 }
 
-/* A request looks at a bounded number of places and cancels a bounded number of timers. */
+/* A request reads a bounded number of slots and cancels a bounded number of timers. */
 static void test_one_request_scans_and_cancels_a_bounded_number(void **state)
 {
 	struct world *world = *state;
@@ -213,7 +213,7 @@ static void test_a_set_wall_clock_is_told_to_those_who_asked(void **state)
 	assert_int_equal(world_register(world, session, &r).status, PROTO_E_SET_CLOCK);
 }
 
-/* Adopts what the world's worker left, after these clocks have gone on, and serves all. */
+/* Lets these clocks go on, adopts the arena of the world's worker, and serves all. */
 static void restart(struct world *world, uint32_t session)
 {
 	struct worker_config config = world->worker.config;
@@ -224,7 +224,7 @@ static void restart(struct world *world, uint32_t session)
 	world_turn(world);
 }
 
-/* A process that takes over looks whether the clock was set while there was none. */
+/* A new process checks whether the clock was set while no process ran. */
 static void test_a_wall_clock_set_while_down_is_told(void **state)
 {
 	struct world *world = *state;

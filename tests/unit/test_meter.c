@@ -169,7 +169,7 @@ static void test_a_cut_off_user_keeps_its_slot(void **state)
 	for (uint32_t i = 0; i < 10 * METER_USERS; i++)
 		assert_false(call(i + 1, OTHER + i, SLOW));
 	assert_true(meter_is_out(&meter, USER));
-	/* The latest of the others still has its place. */
+	/* The latest of the others still has its entry. */
 	assert_false(call(1000, OTHER + 10 * METER_USERS - 1, SLOW));
 	assert_true(call(1001, OTHER + 10 * METER_USERS - 1, SLOW));
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker beside the model, a million random steps and more under virtual time: several users
- * with several sessions each register, cancel, re-arm, list, stall, read and go; clocks pass, the
- * wall clock is set back and forth, the machine sleeps. After each step all that can be seen of
- * the worker must be what the model says: each answer, each packet of wakes to the last field,
- * the next alarm of each clock, the lists, the counters.
+ * The worker and the model take the same million random steps under virtual time. Several users
+ * with several sessions register, cancel, re-arm, list, stop reading, read and disconnect. Time
+ * passes, the wall clock is set, the machine sleeps. After each step the worker must agree with the
+ * model: each answer, each field of each packet of wakes, the next alarm of each clock, the lists,
+ * the counters.
  *
- * Instants and spans are mostly small numbers, so that equal dues and meetings of all kinds are
- * frequent; and now and then one from the edge of what can be said.
+ * Most instants and spans are small numbers, so that dues are often equal. A few are at the edge of
+ * their range.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +31,7 @@ struct run {
 	struct model *model;
 	uint64_t step, stale[STALE]; /* ids that were valid once */
 	uint64_t wakes, refusals, cancellations, timeouts, holds;
-	bool unfinished; /* something waits for the loop's next turn */
+	bool unfinished; /* a session waits for the loop's next turn */
 };
 
 /* Fails, naming the step. */
@@ -56,7 +56,7 @@ static void forget(struct run *run, uint64_t id)
 	run->stale[below(run, STALE)] = id;
 }
 
-/* A client that has said hello; MODEL_CLIENTS: the dice found none. */
+/* A random client that has said hello; MODEL_CLIENTS: none was found. */
 static uint32_t some_client(struct run *run)
 {
 	uint32_t client = (uint32_t)below(run, MODEL_CLIENTS);
@@ -67,7 +67,7 @@ static uint32_t some_client(struct run *run)
 	return MODEL_CLIENTS;
 }
 
-/* An id: mostly a live timer's, else one that is gone, or never was. */
+/* An id: mostly of a live timer, else of one that has ended or never existed. */
 static uint64_t some_id(struct run *run)
 {
 	uint64_t id = run->stale[below(run, STALE)];
@@ -79,8 +79,8 @@ static uint64_t some_id(struct run *run)
 	return id;
 }
 
-/* Mostly a few of any kind; at times many that are nearly in order, as timeouts are, and as far out
- * of it as not to be. Return: how many. */
+/* Mostly a few timers of any kind. Sometimes many timers that are nearly in order, like timeouts,
+ * or a little less so. Return: how many. */
 static uint32_t some_registrations(struct run *run, struct proto_register records[static MANY])
 {
 	bool many = once_in(run, 20);
@@ -150,7 +150,7 @@ static void do_cancel(struct run *run, uint32_t client)
 	}
 }
 
-/* On whatever clock the timer is. */
+/* The time on the timer's clock. */
 static struct proto_rearm some_rearm(struct run *run)
 {
 	uint64_t id = some_id(run);
@@ -237,7 +237,7 @@ static void do_list(struct run *run, uint32_t client)
 	CHECK(run, n == wanted);
 	for (size_t i = 0; i < n; i++) {
 		check_listed(run, &listed[i], client);
-		/* In the order of places: nothing comes twice. */
+		/* In the order of slots: no timer comes twice. */
 		CHECK(run,
 			!i ||
 				(listed[i - 1].id & ARENA_TIMERS_MAX) <
@@ -245,7 +245,7 @@ static void do_list(struct run *run, uint32_t client)
 	}
 }
 
-/* Another than root sees what is its own, and how late the service is. */
+/* A user other than root sees its own figures, and the lateness of the service. */
 static void check_own_status(
 	struct run *run, uint32_t uid, const struct proto_status_answer *status)
 {
@@ -356,7 +356,7 @@ static void do_stall_or_read(struct run *run, uint32_t client)
 	c->blocked = false;
 }
 
-/* How far time goes on: mostly a little, often to where something happens or just before. */
+/* How far time goes on: mostly a little, often until the next due or just before it. */
 static uint64_t some_while(struct run *run)
 {
 	const struct model *model = run->model;
@@ -419,7 +419,7 @@ static uint32_t client_of(const struct run *run, uint32_t session)
 	return 0;
 }
 
-/* What came is what had to come: kind, number, order and every field. */
+/* The packet must be the expected one: kind, number of records, order and each field. */
 static void check_packet(struct run *run, const struct model_packet *packet)
 {
 	const struct world_event *events = run->world->events;
@@ -442,7 +442,7 @@ static void check_packet(struct run *run, const struct model_packet *packet)
 	}
 }
 
-/* Return: whether there was anybody to be served. */
+/* Return: whether a session was served. */
 static bool serve_one(struct run *run)
 {
 	struct world_served served;
@@ -469,7 +469,7 @@ static bool serve_one(struct run *run)
 	return true;
 }
 
-/* A turn of the loop; some are broken off after a few sessions, as by a slice that is used up. */
+/* A turn of the loop. Some end after a few sessions, like a slice that has used its time. */
 static void turn(struct run *run)
 {
 	uint64_t most = once_in(run, 5) ? below(run, 4) : UINT64_MAX;
@@ -530,7 +530,7 @@ static void step(struct run *run)
 		turn(run);
 }
 
-/* When all have gone nothing is held: a client of root's can have each place there is. */
+/* When all clients have gone, no slot is taken: a client of root can have all of them. */
 static void check_end(struct run *run)
 {
 	struct proto_register r = {.due = UINT64_MAX - 1};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon tells about itself: the list, which takes several requests and goes on while
- * timers come and go; who may see what; and the counters of the status.
+ * The list, which takes several requests while timers come and go; which user sees what; and the
+ * counters of the status.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* One piece of a list. Return: the cursor to go on from. */
+/* Requests one part of a list. Return: the cursor of the next part. */
 static uint64_t piece(struct world *world, uint32_t session, uint32_t flags, uint64_t cursor)
 {
 	struct proto_list list = {.flags = flags};
@@ -52,7 +52,7 @@ static void expect_refused(
 	assert_int_equal(world->answer.cursor, 0);
 }
 
-/* A request looks at so many places and no more, whoever's they are. */
+/* A request reads a bounded number of slots, whoever owns them. */
 static void test_a_list_looks_at_a_bounded_number_of_slots(void **state)
 {
 	struct world *world = *state;
@@ -98,7 +98,7 @@ static void test_a_list_of_many_timers_is_complete(void **state)
 	assert_int_equal(cursor, 0);
 }
 
-/* A timer that lives throughout is listed once, whatever happens to others between two pieces. */
+/* A timer that lives throughout is listed once, whatever happens to others between two parts. */
 static void test_a_list_has_every_timer_that_stays(void **state)
 {
 	struct dice dice = dice_new("come and go", 31);
@@ -120,7 +120,7 @@ static void test_a_list_has_every_timer_that_stays(void **state)
 			for (int k = 0; k < MOST; k++)
 				seen[k] += ids[k] == listed.id;
 		}
-		/* The even ones come and go; the odd ones stay, some with another due. */
+		/* The even timers come and go. The odd timers stay, some with another due. */
 		for (int i = 0; i < 300; i++) {
 			uint64_t k = dice_below(&dice, MOST);
 			struct proto_rearm r = {.id = ids[k], .due = UINT64_MAX - 1};
@@ -148,7 +148,7 @@ static void test_forged_cursors_are_harmless(void **state)
 	struct world *world = *state;
 	uint32_t session = world_connect(world, USER);
 
-	/* The place that the hello's timer had. */
+	/* The slot of the internal timer that waited for the hello. */
 	assert_int_equal(world_timer(world, session, 0, 10) & ARENA_TIMERS_MAX, 1);
 	assert_int_equal(piece(world, session, 0, 1), 0);
 	assert_int_equal(world->answer.count, 1);
@@ -170,7 +170,7 @@ static void test_only_root_sees_timers_of_others(void **state)
 
 	world_register(world, session, &r);
 	id = world_register(world, other, &r).id;
-	/* One's own user's, from whichever session; but the cookie is the session's. */
+	/* A session sees all timers of its user, but only the cookies of its own. */
 	assert_int_equal(world_list(world, session, 0, listed, 8), 1);
 	assert_int_equal(listed[0].cookie, 77);
 	assert_int_equal(world_list(world, friend, 0, listed, 8), 1);
@@ -180,11 +180,11 @@ static void test_only_root_sees_timers_of_others(void **state)
 	expect_refused(world, session, 2, 0, PROTO_E_FLAGS);
 	expect_refused(world, root, PROTO_LIST_ALL, 1, PROTO_E_FLAGS);
 	expect_refused(world, root, PROTO_LIST_ALL | 1u << 31, 0, PROTO_E_FLAGS);
-	/* Root's own are none, unless it asks for all. */
+	/* Root has no timers here, and sees those of others only if it asks for all. */
 	assert_int_equal(world_list(world, root, 0, listed, 8), 0);
 	assert_int_equal(world_list(world, root, PROTO_LIST_ALL, listed, 8), 2);
 	assert_int_equal(listed[0].cookie | listed[1].cookie, 0);
-	/* What was cancelled is not shown, though its session was not told yet. */
+	/* A cancelled timer is not listed, even before its session has sent the event. */
 	assert_int_equal(world_cancel(world, root, id), PROTO_OK);
 	assert_int_equal(world_list(world, root, PROTO_LIST_ALL, listed, 8), 1);
 	assert_int_equal(world_list(world, other, 0, listed, 8), 0);
@@ -224,7 +224,7 @@ static void test_listed_time_left_is_due_minus_now(void **state)
 	}
 }
 
-/* A label belongs to its timer, not to the place. */
+/* A label belongs to its timer, not to the slot. */
 static void test_labels_are_listed(void **state)
 {
 	struct world *world = *state;
@@ -262,7 +262,7 @@ static void test_status_counts_what_happened(void **state)
 	status = world_status(world, session);
 	assert_memory_equal(status.version, "twenty-four bytes of it.", sizeof(status.version));
 
-	/* The daemon's own: an internal timer, and somebody's hello. */
+	/* Internal timers: a watchdog's, and one that waits for a hello. */
 	worker_start_internal(&world->worker, WORKER_WATCHDOG, 50, 50, &world->now);
 	world_try_connect(world, USER, &silent);
 	assert_int_equal(world_status(world, session).next, PROTO_FOREVER);
@@ -316,7 +316,7 @@ static void test_status_next_counts_sessions_that_wait(void **state)
 	assert_int_equal(world_status(world, root).next, PROTO_FOREVER);
 }
 
-/* Another than root sees nothing of others, but how late the service is. */
+/* A user other than root sees nothing of others, except the lateness of the service. */
 static void test_status_counts_per_user(void **state)
 {
 	struct world *world = *state;
@@ -353,7 +353,7 @@ static void test_status_counts_per_user(void **state)
 	assert_int_equal(world_status(world, root).registered, 4);
 }
 
-/* What a user has done is known after the last client has gone, and after a restart. */
+/* The counts of a user survive the end of its last client, and a restart. */
 static void test_status_counts_survive_a_restart(void **state)
 {
 	struct world *world = *state;
@@ -380,7 +380,7 @@ static void test_status_counts_survive_a_restart(void **state)
 	assert_int_equal(world_status(world, session).timers, 1);
 	assert_int_equal(world_status(world, session).adopted_sessions, 1);
 
-	/* Of users with the same hash, the one who left first is forgotten. */
+	/* Among users with the same hash, the one that left first is forgotten. */
 	world_disconnect(world, session);
 	for (uint32_t uid = 10000; uid < 10000 + 4 * REMEMBERED_SETS * REMEMBERED_WAYS; uid++)
 		world_disconnect(world, world_connect(world, uid));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What cancel, re-arm and register do to timers by id: ids that are stale, foreign or made up;
- * records that meet in one packet; and what a re-arming keeps and what it changes.
+ * Cancel, re-arm and register: ids that are stale, foreign or invented; several records in one
+ * packet that concern the same timer; and which fields a re-arm changes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,7 +46,7 @@ static void test_stale_ids_of_reused_slots_hit_nothing(void **state)
 	}
 	id = world_timer(world, session, 0, 10);
 	for (int i = 0; i < 300; i++) {
-		/* It was always the same place, which is what this is about. */
+		/* The slot was always the same one: this test needs that. */
 		assert_int_equal(old[i] & ARENA_TIMERS_MAX, id & ARENA_TIMERS_MAX);
 		expect_none(world, session, old[i]);
 	}
@@ -67,7 +67,7 @@ static void test_stale_ids_of_closed_sessions_hit_nothing(void **state)
 	world_disconnect(world, session);
 	for (int i = 0; i < 50; i++)
 		expect_none(world, root, old[i]);
-	/* The very same session again, and then its places. */
+	/* The same session slot again, and then its timer slots. */
 	next = world_connect(world, USER);
 	assert_int_equal(next, session);
 	for (int i = 0; i < 50; i++)
@@ -177,15 +177,15 @@ static void test_an_id_twice_in_a_packet_is_cancelled_once(void **state)
 	world_answer(world, 1, &answers[1]);
 	assert_int_equal(answers[0].status, PROTO_OK);
 	assert_int_equal(answers[1].status, PROTO_E_NO_SUCH_TIMER);
-	expect_none(world, owner, id); /* gone, though it has not been told yet */
+	expect_none(world, owner, id); /* cancelled, although its event was not sent yet */
 	fixture_expect(world, 1);
 	expect_none(world, owner, id);
 }
 
-#define MANY 45 /* more than are fetched at once */
+#define MANY 45 /* more than are prefetched together */
 
-/* The first of two sessions' timers go, by a packet of one of them; then the alarm is for what is
- * left. */
+/* One packet cancels the first timers of two sessions. The alarm is then set for the remaining
+ * ones. */
 static void test_a_packet_cancels_many_timers(void **state)
 {
 	struct limits limits = world_limits(4 * MANY, 4);
@@ -262,7 +262,7 @@ static void test_rearm_counts_anew(void **state)
 	}
 }
 
-/* Wakes so far and a new count may not fit together in what counts them. */
+/* The sum of the sent wakes and a new count may overflow 32 bits. */
 static void test_rearm_with_the_greatest_count(void **state)
 {
 	struct world *world = *state;

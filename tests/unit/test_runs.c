@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which runs of COMMAND the wakes of a timer make: each period is told of once. */
+/* Which runs of COMMAND the wakes of a timer cause. Each period counts once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

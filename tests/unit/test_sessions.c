@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions: what is left of one when its client disconnects, and that this takes one step however
- * many timers it holds; and the clocks that its timers follow when they are set, suspended, or
- * wake the system.
+ * Sessions: what remains when a client disconnects, and that this takes one step for any number of
+ * timers. Clocks: how timers follow a clock that is set or suspended, or that wakes the system.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +15,7 @@
 #define USER  1000
 #define OTHER 1001
 
-/* What its client was not told of goes with the session. */
+/* Pending cancelled events end with the session. */
 static void test_disconnect_frees_untold_cancellations(void **state)
 {
 	struct world *world = *state;
@@ -51,7 +50,7 @@ static void test_disconnect_drops_what_is_due(void **state)
 	assert_int_equal(world->events[0].wake.id, id);
 }
 
-/* How many of the timers' nodes are not as they were. */
+/* How many of the timers' nodes have changed. */
 static uint32_t nodes_changed(const struct arena *arena, const struct rbnode *before)
 {
 	uint32_t changed = 0;
@@ -63,8 +62,7 @@ static uint32_t nodes_changed(const struct arena *arena, const struct rbnode *be
 
 #define HELD 100000
 
-/* It does not touch the timers, but for the root of each tree; and then all their places are
- * free. */
+/* Closing changes only the root of each tree of timers. Then all slots are free. */
 static void test_a_session_closes_in_one_step(void **state)
 {
 	struct limits limits = world_limits(HELD, 4);
@@ -112,7 +110,7 @@ static void test_realtime_timers_follow_a_set_wall_clock(void **state)
 	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.overruns, 4);
 	assert_int_equal(world->events[0].wake.late, 3600 * 4 + 7);
-	*wall -= 3600 * 3; /* back: nothing comes twice */
+	*wall -= 3600 * 3; /* backwards: no wake comes twice */
 	fixture_expect(world, 0);
 	assert_int_equal(
 		worker_next(&world->worker, PROTO_CLOCK_REALTIME), WORLD_REALTIME + 3600 * 6);
@@ -125,7 +123,7 @@ static void test_realtime_timers_follow_a_set_wall_clock(void **state)
 	fixture_expect(world, 2);
 }
 
-/* It was found due; then the clock was set back before anything was sent. */
+/* The timer was found due. Then the clock was set back before the wake was sent. */
 static void test_a_clock_set_back_before_the_wake_puts_it_off(void **state)
 {
 	struct world *world = *state;

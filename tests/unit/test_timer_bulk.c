@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Places that are found for several timers before any of them is linked, and runs of those that
- * come last: whatever the dues, and however many of them go to the same position, the trees have to
- * come out as if each had been looked up by itself.
+ * Positions that are found for several timers before any of them is linked, and runs of timers that
+ * come last. For all dues, even if several timers find the same position, the trees must be the
+ * same as if each timer were inserted by itself.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +49,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A due as some user of timers would choose it: the trees' ends, ties, and anything. */
+/* A due that clients choose: at the ends of a tree, equal to another, or any. */
 static uint64_t some_due(struct fixture *f, const struct rbtree *tree)
 {
 	const struct rbnode *nodes = f->arena.nodes;
@@ -69,7 +69,7 @@ static uint64_t some_due(struct fixture *f, const struct rbtree *tree)
 	}
 }
 
-/* Some of one packet. */
+/* Timers of one packet. */
 static void link_some(struct fixture *f)
 {
 	uint32_t positions[BULK_ABREAST], n = 1 + (uint32_t)dice_below(&f->dice, BULK_ABREAST);
@@ -85,16 +85,17 @@ static void link_some(struct fixture *f)
 		which[i] = late ? 0 : (uint32_t)dice_below(&f->dice, TREES);
 		trees[i] = &f->trees[which[i]];
 		dues[i] = some_due(f, trees[i]);
-		if (late) /* in no order, and more of them than a run bears */
+		if (late) /* in random order, and too many for a run */
 			dues[i] = arena->nodes[trees[i]->last].due + dice_below(&f->dice, 100);
-		if (far && dice_once_in(&f->dice, 2)) /* about the last that a key has room for */
+		if (far &&
+			dice_once_in(&f->dice, 2)) /* about the greatest due that a key can hold */
 			dues[i] = (UINT64_MAX >> 8) - 2 + dice_below(&f->dice, 5);
 	}
 	bulk_find_positions(arena, trees, dues, n, positions);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t timer = arena_take_timer(arena);
 
-		if (dice_once_in(&f->dice, 20)) { /* one that is refused after all */
+		if (dice_once_in(&f->dice, 20)) { /* a refused one */
 			arena_give_timer(arena, timer);
 			continue;
 		}
@@ -124,7 +125,8 @@ static void unlink_some(struct fixture *f)
 	}
 }
 
-/* All of them are there, by (due, sequence), as are the ends and the smallest due. */
+/* Checks that all timers are in the tree by (due, sequence), and its first, last and smallest
+ * latest. */
 static void check(const struct fixture *f, unsigned int tree)
 {
 	const struct rbnode *nodes = f->arena.nodes;
@@ -168,8 +170,8 @@ static bool taken(struct fixture *f, uint64_t due)
 	return bulk_run_take(&f->arena, &f->run, &f->trees[0], timer);
 }
 
-/* What is sixteen or more too late is not for a run, as sorting it would take too long: the run
- * is linked, and it comes by itself. */
+/* A timer that is due before one taken sixteen or more timers earlier does not fit in a run,
+ * because sorting would take too long. The run is linked first. */
 static void test_a_run_ends_at_too_much_disorder(void **state)
 {
 	struct fixture *f = *state;
@@ -178,8 +180,8 @@ static void test_a_run_ends_at_too_much_disorder(void **state)
 	for (unsigned int i = 0; i < 14; i++)
 		assert_true(taken(f, 2000));
 	assert_true(taken(f, 1000));  /* fifteen too late */
-	assert_true(taken(f, 5000));  /* equal dues are in order however far apart */
-	assert_false(taken(f, 3000)); /* the first counts, though smaller ones came since */
+	assert_true(taken(f, 5000));  /* equal dues are in order, whatever their distance */
+	assert_false(taken(f, 3000)); /* the first one counts, although smaller ones came later */
 	assert_int_equal(f->run.n, 0);
 	assert_int_equal(f->arena.nodes[f->trees[0].first].due, 1000);
 	assert_int_equal(f->arena.nodes[f->trees[0].last].due, 5000);

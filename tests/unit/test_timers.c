@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each answer that the protocol defines for a time, a period, a count or a slack, by name: what
- * is accepted, when it wakes, what the wake says, and what becomes of the timer then.
- * test_model.c goes everywhere; this file says what one should find there.
+ * Each rule of the protocol about times, periods, counts and slack, in a test of its name: what is
+ * accepted, when it wakes, the fields of the wake, and the timer's next state. test_model.c covers
+ * far more cases; this file states the expected results.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 #define USER	  1000
 #define YEAR_2200 UINT64_C(7258118400000000)
-#define LATEST	  (UINT64_MAX - 1) /* the last instant there is */
+#define LATEST	  (UINT64_MAX - 1) /* the last instant */
 #define HALF	  (UINT64_C(1) << 63)
 
 static void refuse(struct world *world, uint32_t session, const struct proto_register *r,
@@ -191,7 +191,7 @@ static void test_a_series_ends_after_its_count_of_wakes(void **state)
 	}
 }
 
-/* A wake that stands for several periods is one of the count. */
+/* A wake that covers several periods counts as one. */
 static void test_count_is_of_wakes_not_of_periods(void **state)
 {
 	struct world *world = *state;
@@ -253,7 +253,7 @@ static void test_slack_over_half_the_range_is_kept(void **state)
 
 	assert_int_equal(worker_next(&world->worker, 0), r.due + r.slack);
 	assert_false(world_sleep(world, WORLD_MONOTONIC + 1000));
-	/* It suits as soon as somebody else has the daemon awake. */
+	/* A timer with slack fires when another timer has woken the daemon. */
 	fixture_expect(world, 1);
 	fixture_expect_wake(world, 0, id, 1, true);
 }
@@ -326,7 +326,7 @@ static void test_next_due_past_the_end_ends_the_series(void **state)
 	assert_int_equal(worker_next(&world->worker, 0), LATEST);
 }
 
-/* Dues that are equal and many more than a packet holds. */
+/* More timers of the same due than one packet holds. */
 static void test_equal_dues_fire_in_order_of_registration(void **state)
 {
 	struct world *world = *state;
@@ -354,7 +354,7 @@ static void test_periodic_meets_equal_dues_in_order_of_registration(void **state
 	ids[2] = fixture_accept(world, session, &at_20).id;
 	world_pass(world, 10);
 	fixture_expect(world, 1);
-	/* Registered when the periodic one already waits for the same due. */
+	/* It is registered while the periodic one waits for the same due. */
 	ids[3] = fixture_accept(world, session, &at_20).id;
 	world_pass(world, 10);
 	fixture_expect(world, 4);

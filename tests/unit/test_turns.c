@@ -80,7 +80,7 @@ static void test_turns_go_round_by_user_then_by_session(void **state)
 	assert_int_equal(sessions_take_ready(&w->arena), many[1]);
 	assert_int_equal(sessions_take_ready(&w->arena), one);
 	assert_int_equal(sessions_take_ready(&w->arena), other);
-	/* One in the middle of its user's sessions goes, and then a user's only one. */
+	/* A session in the middle of its user's sessions leaves, and then a user's only session. */
 	worker_unblock(w, one, &world->now);
 	worker_unblock(w, many[1], &world->now);
 	worker_disconnect(w, many[0]);

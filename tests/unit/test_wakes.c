@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The packets of wakes and cancellations: what a session is sent, and when; and what changes only
- * once a packet has been sent.
+ * The packets of wakes and cancelled events: what a session sends and when, and what changes only
+ * after a packet was sent.
  *
  * A cancel cannot come between wakes_write() and wakes_sent(), because one thread owns a worker.
- * But the packet may not be sent. Its timers then stay as they were, and a cancel that comes next
- * wins.
+ * But the packet may stay unsent. Then its timers stay as they were, and a later cancel succeeds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +52,7 @@ static void test_a_second_wake_waits_until_the_first_is_read(void **state)
 	assert_int_equal(wakes(world, session, true, &n), WAKES_NOTHING);
 	sessions_requeue(&w->arena, session, &world->now);
 
-	/* A first wake needs nothing to have been read; a second one does. */
+	/* A timer's first wake is sent even if the client has not read. A second wake waits. */
 	assert_int_equal(world_register(world, session, &r).status, PROTO_OK);
 	world_pass(world, 10);
 	take(world, session);
@@ -63,7 +62,7 @@ static void test_a_second_wake_waits_until_the_first_is_read(void **state)
 	world_pass(world, 10);
 	assert_int_equal(wakes(world, session, false, &n), WAKES_HOLD);
 
-	/* What has not woken before is sent, as far as it is due before that. */
+	/* Timers that have not fired before are sent, if they are due before the first that has. */
 	world_timer(world, session, 0, 0);
 	assert_int_equal(wakes(world, session, false, &n), WAKES_HOLD);
 	r = (struct proto_register){.due = 1};
@@ -136,7 +135,7 @@ static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 	assert_int_equal(world_cancel(world, session, id), PROTO_E_NO_SUCH_TIMER);
 }
 
-/* A session that is to end stays one even if its turn passed with nothing sent. */
+/* A session that must end still ends if its turn passed without sending. */
 static void test_a_last_wake_that_is_not_sent_keeps_its_timer(void **state)
 {
 	struct world *world = *state;
@@ -171,7 +170,7 @@ static void test_cancelled_events_wait_for_a_client_that_does_not_read(void **st
 		world_turn(world);
 	}
 	assert_int_equal(world->n_events, WORLD_ROOM);
-	/* It holds its places until it is told. */
+	/* Its timers keep their slots until the event was sent. */
 	assert_int_equal(world_status(world, owner).timers, 20 - WORLD_ROOM);
 	world->clients[owner].stalled = false;
 	world_read(world, owner);
@@ -182,7 +181,7 @@ static void test_cancelled_events_wait_for_a_client_that_does_not_read(void **st
 	assert_int_equal(world_status(world, owner).timers, 0);
 }
 
-/* More of them than one packet takes come in as many as it takes, in order. */
+/* If there are more than one packet holds, they come in several packets, in order. */
 static void test_many_cancellations_take_several_packets(void **state)
 {
 	const uint32_t most = PROTO_RECORDS_MAX(struct proto_cancelled), n = 2 * most + 7;

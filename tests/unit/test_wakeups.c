@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fewest wake-ups possible. Each wake may come anywhere in [due, due + slack], so a set of
- * wake-ups serves all timers if it stabs each of these intervals; how few can, for intervals that
- * are all known beforehand, tells a greedy walk over them by their ends. A daemon that only
- * sleeps until worker_next() and fires what is due has to ring exactly as often, over all clocks
- * and sessions.
+ * The fewest wake-ups possible. A wake may come anywhere in [due, due + slack], so a set of wake-
+ * ups serves all timers if each interval contains one of them. If all intervals are known in
+ * advance, a greedy walk in the order of their ends finds the smallest such set. A daemon that
+ * sleeps until worker_next() and fires what is due must ring exactly as often, over all clocks and
+ * sessions.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@ struct interval {
 	uint64_t first, last; /* since the round's start, the same on all clocks */
 };
 
-/* The intervals of one round, and which of them have been stabbed. */
+/* The intervals of one round, and which of them contain a wake-up already. */
 struct round {
 	struct dice *dice;
 	struct world *world;
@@ -44,8 +44,8 @@ static int by_last(const void *a, const void *b)
 	return (x->last > y->last) - (x->last < y->last);
 }
 
-/* The offline optimum: whoever ends first is stabbed at its end, with all that have begun by
- * then. */
+/* The offline optimum: a wake-up at the end of the interval that ends first serves all intervals
+ * that have begun. */
 static uint64_t fewest(const struct round *round)
 {
 	struct interval sorted[WAKES_MAX];
@@ -63,8 +63,8 @@ static uint64_t fewest(const struct round *round)
 	return stabs;
 }
 
-/* A timer of up to five wakes. Those of one timer do not overlap: if they did, the daemon would be
- * free to leave wakes out. */
+/* A timer of up to five wakes. Its intervals do not overlap: otherwise the daemon could merge
+ * wakes. */
 static struct proto_register some_timer(struct round *round, uint64_t earliest, uint64_t slack_most)
 {
 	struct proto_register r = {
@@ -122,7 +122,7 @@ static void register_one(struct round *round, const struct proto_register *r)
 	assert_int_equal(world_register(round->world, session, r).status, PROTO_OK);
 }
 
-/* Each wake that came belongs to its interval: none early, none too late, none twice. */
+/* Each wake is within its interval, and comes once. */
 static void check_wakes(struct round *round)
 {
 	uint64_t now = elapsed(round);
@@ -139,7 +139,7 @@ static void check_wakes(struct round *round)
 	world_forget(round->world);
 }
 
-/* All is known beforehand: exactly as few. */
+/* All timers are known in advance: the number of rings is the optimum. */
 static void test_wakeups_are_as_few_as_the_offline_optimum(void **state)
 {
 	struct dice dice = dice_new("offline", 21);
@@ -176,8 +176,8 @@ static int by_registration(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* Timers come one by one, each before it is due: what is not known yet costs no ring either. (It
- * may save some: a daemon that is awake for a request sends what is due.) */
+/* Timers come one by one, each before it is due. This costs no further ring. (It may save some: a
+ * daemon that is awake for a request sends what is due.) */
 static void test_wakeups_are_no_more_when_timers_come_one_by_one(void **state)
 {
 	struct dice dice = dice_new("online", 22);
@@ -209,7 +209,7 @@ static void test_wakeups_are_no_more_when_timers_come_one_by_one(void **state)
 	}
 }
 
-/* A client that does not read has nobody woken for it, however many of its timers are due. */
+/* The alarm does not ring for a client that does not read, however many of its timers are due. */
 static void test_no_wakeup_for_a_client_that_does_not_read(void **state)
 {
 	struct dice dice = dice_new("stalled", 23);
@@ -223,7 +223,7 @@ static void test_no_wakeup_for_a_client_that_does_not_read(void **state)
 	assert_int_equal(world_register(world, round->sessions[0], &r).status, PROTO_OK);
 	while (world_sleep(world, start + 100000))
 		;
-	/* One that it could get, one that found it had not read. */
+	/* One wake that could be sent, and one that found unread wakes. */
 	assert_int_equal(world->rings, 2);
 	assert_int_equal(world->n_events, 1);
 	world_read(world, round->sessions[0]);
