@@ -255,6 +255,18 @@ def lone(bench):
 
 
 @subject()
+def python(bench):
+    """the Python package in an event loop"""
+    wakes = 200 if bench.quick else 1000
+    with bench.timerd() as (_, where):
+        bench.run('python/c', bench.program('lone'), where, wakes)
+        bench.run('python', 'env', f'TOYTIMER_LIBRARY={bench.build}/client-lib/libtoytimer.so.0',
+                  sys.executable, HERE / 'python.py', where, 100000, wakes)
+    late = bench.figures['python/wake_timerd_p50'][-1] - bench.figures['python/c/timerd_p50'][-1]
+    bench.note('python/wake_after_c', late, 'us')
+
+
+@subject()
 def crowd(bench):
     """lateness among 1,000 clients"""
     seconds = 1 if bench.quick else 5
