@@ -123,7 +123,8 @@ static int acknowledge(struct toytimer_queue *q, const toytimer_wake_ref *wake,
 			helds_set_state(&q->helds, held, HELD_ACKED);
 		return -ECONNRESET;
 	}
-	r = queue_ack_later(q, wake);
+	/* A wake that came again belongs to the lease under which it came last. */
+	r = queue_ack_later(q, held ? &held->ref : wake);
 	if (r < 0)
 		return r;
 	if (held)
@@ -205,11 +206,11 @@ _public_ int toytimer_queue_retry(toytimer_queue *q, const toytimer_wake_ref *wa
 	r = handle_enter(q ? &q->base : NULL);
 	if (r < 0)
 		return r;
+	held = helds_find(&q->helds, wake);
 	record.id = wake->id;
-	record.term = wake->term;
+	record.term = held ? held->ref.term : wake->term;
 	record.number = wake->number;
 	record.queue = wake->queue;
-	held = helds_find(&q->helds, wake);
 	r = is_here(q, held) ? 0 : -ECONNRESET;
 	/* It is wanted again when it comes. */
 	if (held)

@@ -36,6 +36,8 @@ int queue_errno(uint32_t status)
 		return -E2BIG;
 	case PROTO_Q_PARKED:
 		return -ENOENT;
+	case PROTO_Q_FLEET:
+		return -EOPNOTSUPP;
 	default:
 		return text_errno(status);
 	}
@@ -67,6 +69,8 @@ _public_ const char *toytimer_queue_strerror(int error)
 		{ENOSPC, "the store is full: nothing was stored"},
 		{EIO, "the store has failed: nothing is stored any more"},
 		{EHOSTUNREACH, "the store cannot be reached"},
+		{EOPNOTSUPP,
+			"the monotonic clock cannot wake the system; a fleet has neither of them"},
 		{EINPROGRESS, "it is not known whether it was stored"},
 		{ENOBUFS,
 			"too many bytes of payloads and keys for this user (--max-bytes-per-user)"},

@@ -70,6 +70,7 @@ enum proto_queue_status {
 	PROTO_Q_ATTACHED = 43,	    /* this connection consumes that queue already */
 	PROTO_Q_QUEUES = 44,	    /* PROTO_QUEUE_OPEN_MAX */
 	PROTO_Q_PARKED = 45,	    /* not a parked wake */
+	PROTO_Q_FLEET = 46,	    /* a fleet has no monotonic clock, and wakes no machine */
 };
 
 enum proto_queue_flag {

@@ -104,6 +104,8 @@ static const struct queue_column queue_columns[] = {
 	{"CONSUMERS", true},
 	{"OLDEST", true},
 	{"NEXT", true},
+	{"HOST", false},
+	{"TERM", true},
 };
 
 static json_t *number_or_never(uint64_t number)
@@ -124,6 +126,8 @@ static json_t *json_of_queue(const toytimer_queue_info *info)
 	output_json_add(&object, "consumers", output_json_number(info->consumers));
 	output_json_add(&object, "oldest_us", number_or_never(info->oldest));
 	output_json_add(&object, "next_us", number_or_never(info->next));
+	output_json_add(&object, "host", *info->host ? output_json_text(info->host) : json_null());
+	output_json_add(&object, "term", output_json_number(info->term));
 	return object;
 }
 
@@ -143,6 +147,11 @@ static int add_queue(const toytimer_queue_info *info, void *userdata)
 	add_number(&row, info->consumers);
 	add_span(&row, info->oldest, "");
 	add_span(&row, info->next, "");
+	add_text(&row, info->host);
+	if (info->term)
+		add_number(&row, info->term);
+	else
+		add_text(&row, "");
 	return add_row(s, &row);
 }
 

@@ -124,6 +124,11 @@ void connection_resume(void *userdata, uint32_t client)
 	watch(connection_of(userdata, client));
 }
 
+void connection_end(void *userdata, uint32_t client)
+{
+	end(connection_of(userdata, client));
+}
+
 /* Sends what was kept. */
 static void flush(struct connection *c)
 {

@@ -18,6 +18,7 @@ void connections_close(struct server *s);
 /* For struct broker_outlet; userdata: the server. */
 int connections_send(void *userdata, uint32_t client, const void *packet, size_t size);
 void connection_resume(void *userdata, uint32_t client);
+void connection_end(void *userdata, uint32_t client);
 
 /* Of server.c: reads the clocks; has a turn come. */
 const struct broker_now *server_now(struct server *s);

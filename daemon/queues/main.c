@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "server.h"
+#include "store_module.h"
 #include "store_sqlite.h"
 #include "when.h"
 
@@ -32,6 +33,8 @@ enum {
 struct options {
 	struct server_options server;
 	const char *state;
+	const char *store; /* a URI; NULL: SQLite */
+	bool migrate, print_schema;
 	int log_level;
 	char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char timerd[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -46,6 +49,9 @@ static void print_help(void)
 	       "\n"
 	       "  --socket PATH               listen there, when not activated by systemd\n"
 	       "  --state DIR                 keep the timers in DIR/queues.db\n"
+	       "  --store postgresql://…      keep the timers in a database that hosts share\n"
+	       "    --migrate                 make its schema or bring it up to date, and exit\n"
+	       "    --print-schema            print the schema, and exit\n"
 	       "  --timerd PATH               the socket of timerd\n"
 	       "  --user                      the user's instance\n"
 	       "  --max-timers-per-user N     timers of one user (%d)\n"
@@ -134,6 +140,8 @@ enum option_number {
 	OPTION_SOCKET = 1,
 	OPTION_STATE,
 	OPTION_STORE,
+	OPTION_MIGRATE,
+	OPTION_PRINT_SCHEMA,
 	OPTION_TIMERD,
 	OPTION_USER,
 	OPTION_MAX_TIMERS_PER_USER,
@@ -149,6 +157,9 @@ enum option_number {
 static const struct option long_options[] = {
 	{"socket", required_argument, NULL, OPTION_SOCKET},
 	{"state", required_argument, NULL, OPTION_STATE},
+	{"store", required_argument, NULL, OPTION_STORE},
+	{"migrate", no_argument, NULL, OPTION_MIGRATE},
+	{"print-schema", no_argument, NULL, OPTION_PRINT_SCHEMA},
 	{"timerd", required_argument, NULL, OPTION_TIMERD},
 	{"user", no_argument, NULL, OPTION_USER},
 	{"max-timers-per-user", required_argument, NULL, OPTION_MAX_TIMERS_PER_USER},
@@ -173,6 +184,15 @@ static int parse_option(struct options *o, int option, const char *name)
 		return 0;
 	case OPTION_STATE:
 		o->state = optarg;
+		return 0;
+	case OPTION_STORE:
+		o->store = optarg;
+		return 0;
+	case OPTION_MIGRATE:
+		o->migrate = true;
+		return 0;
+	case OPTION_PRINT_SCHEMA:
+		o->print_schema = true;
 		return 0;
 	case OPTION_TIMERD:
 		o->server.timerd = optarg;
@@ -322,6 +342,50 @@ static void make_folder(const char *path)
 	mkdir(path, 0700);
 }
 
+/* The module for a URI; NULL after a line. */
+static const struct store_module *load_module(const char *uri)
+{
+	static const char *const schemes[] = {"postgresql://", "postgres://"};
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+		if (!strncmp(uri, schemes[i], strlen(schemes[i])))
+			return store_module_load("postgresql");
+	fprintf(stderr, "timerqd: --store: '%s' is not a URI that begins with postgresql://\n",
+		uri);
+	return NULL;
+}
+
+static int open_database(struct log *log, const char *uri, struct store **ret)
+{
+	const struct store_module *module = load_module(uri);
+	char *why = NULL;
+	int r = module ? module->open(ret, uri, &why) : -ENOENT;
+
+	if (module && r < 0)
+		log_print(log, LOG_ERR, "--store: %s", why ? why : strerror(-r));
+	else if (why)
+		log_print(log, LOG_WARNING, "the database is away, and is looked for: %s", why);
+	free(why);
+	return r;
+}
+
+/* --migrate and --print-schema. Return: an exit status. */
+static int manage_schema(const struct options *o)
+{
+	const struct store_module *module;
+	int r;
+
+	if (!o->store && o->migrate) {
+		fprintf(stderr, "timerqd: --migrate: it needs --store URI\n");
+		return EXIT_USAGE;
+	}
+	module = o->store ? load_module(o->store) : store_module_load("postgresql");
+	if (!module)
+		return EXIT_FAILURE;
+	r = o->migrate ? module->migrate(o->store) : module->print_schema();
+	return r < 0 || fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int open_store(
 	struct log *log, const char *folder, struct store **ret, struct clocks_stored *ret_clocks)
 {
@@ -343,7 +407,7 @@ static int open_store(
 static int run(struct options *o)
 {
 	static struct server server;
-	struct clocks_stored clocks;
+	struct clocks_stored clocks = {0};
 	struct store *store;
 	struct log log;
 	int r;
@@ -353,7 +417,8 @@ static int run(struct options *o)
 	log_init(&log, o->log_level);
 	log.name = "timerqd";
 	raise_descriptors();
-	r = open_store(&log, o->state, &store, &clocks);
+	r = o->store ? open_database(&log, o->store, &store)
+		     : open_store(&log, o->state, &store, &clocks);
 	if (r < 0)
 		return EXIT_FAILURE;
 	r = server_init(&server, &log, &o->server, store, &clocks);
@@ -384,6 +449,8 @@ int main(int argc, char **argv)
 	};
 	int r = parse_options(&o, argc, argv);
 
+	if (r == 0 && (o.migrate || o.print_schema))
+		return manage_schema(&o);
 	if (r == 0)
 		r = choose_paths(&o);
 	if (r < 0)

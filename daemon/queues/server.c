@@ -23,6 +23,9 @@
 /* Written by systemd-timesyncd once the clock was set from the network. */
 #define SYNCHRONIZED "/run/systemd/timesync/synchronized"
 
+/* From here on a host's clock is said to be off the database's, microseconds. */
+#define CLOCK_OFF_US INT64_C(100000)
+
 /* How long a clean stop waits for the disk, microseconds. */
 #define STOP_US UINT64_C(10000000)
 
@@ -57,10 +60,39 @@ static struct clocks_reading read_clocks(const struct server *s)
 	};
 }
 
+/* The database's clock is everybody's, and there is no running time. */
+static void read_fleet_clock(struct server *s, uint64_t real)
+{
+	struct store_clock c = {0};
+	bool known = s->store->ops->fleet->read_clock(s->store, real, &c);
+
+	s->now.real = real;
+	s->now.wide = c.wide;
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		s->now.at[i] = c.at;
+		s->now.held[i] = !known;
+	}
+	s->now.clocks = (struct clocks_stored){.believed = known};
+	memcpy(s->now.clocks.now, s->now.at, sizeof(s->now.at));
+	if (!known || s->clock_off_said ||
+		(c.host_off < CLOCK_OFF_US && c.host_off > -CLOCK_OFF_US))
+		return;
+	s->clock_off_said = true;
+	log_print(s->log, LOG_WARNING,
+		"this host's clock is %lld ms off the database's, by which timers are due; set it",
+		(long long)(c.host_off / 1000));
+}
+
 const struct broker_now *server_now(struct server *s)
 {
 	struct clocks_reading kernel = read_clocks(s);
-	bool believed = clocks_now(&s->clocks, &kernel, s->now.at);
+	bool believed;
+
+	if (s->store->ops->fleet) {
+		read_fleet_clock(s, kernel.at[PROTO_CLOCK_BOOTTIME]);
+		return &s->now;
+	}
+	believed = clocks_now(&s->clocks, &kernel, s->now.at);
 
 	s->now.real = kernel.at[PROTO_CLOCK_BOOTTIME];
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
@@ -120,12 +152,31 @@ static int timed_turn(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* Instants of the database's clock, waited for by elapsed time: this host's wall clock may be
+ * off. */
+static void set_fleet_wakeup(struct server *s)
+{
+	uint64_t first = PROTO_FOREVER, now = s->now.at[PROTO_CLOCK_BOOTTIME];
+
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+		uint64_t next = broker_next(s->broker, i, false);
+
+		first = next < first ? next : first;
+	}
+	if (first != PROTO_FOREVER)
+		first = s->now.real + (first > now ? first - now : 0);
+	wakeups_set(&s->wakeups, PROTO_CLOCK_BOOTTIME, first);
+}
+
 /* Sets what the next turn waits for. */
 static int arm(struct server *s)
 {
 	uint64_t real = broker_next_real(s->broker), look = clocks_look_again(&s->clocks);
 
-	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
+	if (s->store->ops->fleet)
+		set_fleet_wakeup(s);
+
+	for (unsigned int i = 0; i < PROTO_CLOCKS && !s->store->ops->fleet; i++) {
 		uint64_t next = broker_next(s->broker, i, false);
 
 		wakeups_set(&s->wakeups, i, clocks_to_kernel(&s->clocks, i, next));
@@ -136,9 +187,12 @@ static int arm(struct server *s)
 			i == PROTO_CLOCK_BOOTTIME ? WAKEUP_SYSTEM_BOOTTIME : WAKEUP_SYSTEM_REALTIME,
 			clocks_to_kernel(&s->clocks, i, next));
 	}
-	wakeups_set(&s->wakeups, WAKEUP_ASIDE, broker_next_aside(s->broker));
-	wakeups_set(&s->wakeups, WAKEUP_CLOCK_SET,
-		broker_holds_timers(s->broker) ? WAKEUPS_NEVER : PROTO_FOREVER);
+	/* The clocks of a fleet are the database's. */
+	if (!s->store->ops->fleet) {
+		wakeups_set(&s->wakeups, WAKEUP_ASIDE, broker_next_aside(s->broker));
+		wakeups_set(&s->wakeups, WAKEUP_CLOCK_SET,
+			broker_holds_timers(s->broker) ? WAKEUPS_NEVER : PROTO_FOREVER);
+	}
 	if (look < real)
 		real = look;
 	/* While the wall clock is not believed, whether it was set is looked at each second. */
@@ -242,7 +296,7 @@ static int open_broker(struct server *s, const struct server_options *options)
 		.instance = choose_instance(),
 		.started = s->now.real,
 		/* timerd says no to each that it cannot do. */
-		.can_wake_system = true,
+		.can_wake_system = !s->store->ops->fleet,
 		.overflow_uid = s->peers.overflow_is_nobody ? s->peers.overflow_uid : 0,
 		.version = TIMERD_VERSION,
 	};
@@ -250,6 +304,7 @@ static int open_broker(struct server *s, const struct server_options *options)
 	s->outlet = (struct broker_outlet){
 		.send = connections_send,
 		.resume = connection_resume,
+		.end = connection_end,
 		.userdata = s,
 	};
 	s->connections = calloc(options->limits.max_clients, sizeof(struct connection *));

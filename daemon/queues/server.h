@@ -47,6 +47,7 @@ struct server {
 	sd_event_source *serve, *real, *store_source;
 	enum store_state said; /* the store's state that was logged last */
 	bool impatience_said;
+	bool clock_off_said;
 	uint8_t *in; /* one packet */
 };
 

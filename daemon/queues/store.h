@@ -60,6 +60,8 @@ struct store_queue {
 	uint64_t parked;
 	uint64_t bytes;		      /* of keys and payloads, parked ones included */
 	uint64_t first[PROTO_CLOCKS]; /* ready of each lane's first; PROTO_FOREVER: none */
+	uint64_t term;		      /* of the lease; 0: nobody holds one */
+	const char *host;	      /* of its holder, for people; NULL: none */
 };
 
 /* What a user holds. */
@@ -72,7 +74,7 @@ enum store_state {
 	STORE_OK,
 	STORE_FULL,   /* no space: puts are refused, deletions may still go through */
 	STORE_FAILED, /* a write or a sync failed: nothing is answered as stored any more */
-	STORE_AWAY,   /* the database cannot be reached */
+	STORE_AWAY,   /* the database cannot be reached, or does not take writes now */
 };
 
 enum store_change_type {
@@ -94,6 +96,7 @@ struct store_change {
 	bool keep;
 	bool relative;		  /* reschedule: due is a span from now[the timer's clock] */
 	struct store_timer timer; /* key and payload are borrowed until done() */
+	uint64_t term; /* of a wake: of the lease under which it was loaded; 0 on one host */
 	uint64_t now[PROTO_CLOCKS];
 	uint32_t limit_timers; /* put: of the owner of the queue; 0: no limit */
 	uint64_t limit_bytes;
@@ -166,8 +169,38 @@ struct store_position {
 	uint32_t clock, number;
 };
 
-/* What an implementation provides. Each returns 0 or a negative errno at once; a read that was
- * started ends by a call of its reader. Reads of one store are answered in order. */
+/* What a store of a fleet tells beside its answers. Called by process(). */
+struct store_watcher {
+	/* The lease of the queue is held from now on (again, after its time was over), under that
+	 * term; or no more. */
+	void (*lease)(void *userdata, uint32_t queue, bool held, uint64_t term);
+	/* Rows of the queue may have changed through another host; 0: of each queue. */
+	void (*changed)(void *userdata, uint32_t queue);
+	void *userdata;
+};
+
+/* The database's clock. Each of its readings lies between `at` and `at` + `wide`. */
+struct store_clock {
+	uint64_t at, wide;
+	int64_t host_off; /* the host's wall clock - the database's, as it was measured last */
+};
+
+/* What a store of a fleet has in addition. Its realtime and boottime timers are timers of the
+ * database's clock; there is no running time. */
+struct store_fleet {
+	void (*watch)(struct store *s, const struct store_watcher *watcher);
+	/* Whether this host has consumers for the queue: then it asks for the lease. */
+	void (*want)(struct store *s, uint32_t queue, bool wanted);
+	/* Whether a wake of the queue may be sent now. real: the kernel's boottime. ret_term: of
+	 * the lease, if so. */
+	bool (*delivers)(const struct store *s, uint32_t queue, uint64_t real, uint64_t *ret_term);
+	/* Return: false: the database has never been reached. */
+	bool (*read_clock)(const struct store *s, uint64_t real, struct store_clock *ret);
+};
+
+/* What an implementation provides. Each returns 0 or a negative errno at once (-ENOTCONN: the
+ * database is known to be away); a read that was started ends by a call of its reader. Reads of one
+ * store are answered in order. */
 struct store_ops {
 	/* A clean stop: ends what is under way, writes clocks, frees the store. NULL: as a crash
 	 * would. */
@@ -215,6 +248,8 @@ struct store_ops {
 	/* Removes rows of a queue, at most n. */
 	int (*purge)(
 		struct store *s, uint32_t queue, bool parked, size_t n, struct store_reader *r);
+
+	const struct store_fleet *fleet; /* NULL: the store of one host */
 };
 
 /* The head of an implementation's own struct. */

@@ -19,6 +19,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef TEST_POSTGRES
+#	include "database.h"
+#endif
+
 #define ARGUMENTS_MAX 32
 #define START_MS      20000
 
@@ -45,6 +49,59 @@ static void become_timerqd(const struct test_queues *d, char **argv)
 	_exit(127);
 }
 
+#ifdef TEST_POSTGRES
+/* Of the fleet's leases: so long is waited for a timerqd that was killed. */
+#	define LEASE_US 2000000
+
+bool queues_begin(void)
+{
+	return !postgres_wanted() || postgres_start();
+}
+
+void queues_end(void)
+{
+	if (postgres_wanted())
+		postgres_stop();
+}
+
+uint64_t queues_takeover(void)
+{
+	return postgres_wanted() ? LEASE_US + 1000000 : 0;
+}
+
+/* The arguments that name the store: from one of d's lives to the next it stays. */
+static void choose_store(struct test_queues *d, const char **argv)
+{
+	if (!postgres_wanted())
+		return;
+	if (!d->has_schema)
+		postgres_reset(daemon_binary("TIMERQD_BINARY"), LEASE_US);
+	d->has_schema = true;
+	argv[0] = "--store";
+	argv[1] = postgres.uri;
+}
+#else
+bool queues_begin(void)
+{
+	return true;
+}
+
+void queues_end(void)
+{
+}
+
+uint64_t queues_takeover(void)
+{
+	return 0;
+}
+
+static void choose_store(struct test_queues *d, const char **argv)
+{
+	(void)d;
+	(void)argv;
+}
+#endif
+
 void queues_start(struct test_queues *d, ...)
 {
 	const char *argv[ARGUMENTS_MAX] = {daemon_binary("TIMERQD_BINARY"), "--socket", NULL,
@@ -58,6 +115,7 @@ void queues_start(struct test_queues *d, ...)
 	snprintf(d->state, sizeof(d->state), "%s/state", d->timerd.directory);
 	argv[2] = d->socket;
 	argv[4] = d->state;
+	choose_store(d, &argv[3]);
 	argv[6] = daemon_socket(&d->timerd);
 	va_start(ap, d);
 	do {

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "daemon.h"
 
@@ -21,7 +22,16 @@ struct test_queues {
 	struct test_daemon timerd;
 	char socket[128], state[128];
 	pid_t pid; /* of timerqd; 0: it does not run */
+	bool has_schema;
 };
+
+/* Around all tests of a program: the PostgreSQL that they use where TIMERQD_TEST_STORE asks for it.
+ * Return: false: there is none, and a line says so; the program exits with 77. */
+bool queues_begin(void);
+void queues_end(void);
+
+/* How long a queue may wait for a timerqd that was killed, microseconds: 0 on one host. */
+uint64_t queues_takeover(void);
 
 /* Starts what does not run: timerd, and timerqd with further arguments, up to NULL. Waits until it
  * listens. */

@@ -11,14 +11,67 @@
 #include <cmocka.h>
 
 #include "ask.h"
-#include "disk.h"
-#include "store_sqlite.h"
+#ifdef TEST_POSTGRES
+#	include <dlfcn.h>
+#	include <poll.h>
 
-static struct disk disk;
+#	include "database.h"
+#	include "store_module.h"
+#else
+#	include "disk.h"
+#	include "store_sqlite.h"
+#endif
+
 static struct store *store;
 static struct clocks_stored clocks;
 static uint32_t queue;
+static uint64_t term; /* of the queue's lease; 0 on one host */
 static struct ask_rows rows;
+
+#ifdef TEST_POSTGRES
+static const struct store_module *module;
+
+static void begin(void)
+{
+	struct pollfd p = {.events = POLLIN};
+	char *why = NULL;
+
+	if (module->open(&store, postgres.uri, &why))
+		fail_msg("%s", why);
+	free(why);
+	assert_int_equal(store->ops->open_queue(store, 7, "mail", &queue), 0);
+	store->ops->fleet->want(store, queue, true);
+	p.fd = store->ops->get_fd(store);
+	while (!store->ops->fleet->delivers(store, queue, 0, &term)) {
+		assert_int_equal(poll(&p, 1, 20000), 1);
+		store->ops->process(store);
+	}
+}
+
+/* A new start. The lease is released before, because a killed host's would have to be waited
+ * for. */
+static void again(void)
+{
+	store->ops->close(store, &clocks);
+	begin();
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	postgres_reset(getenv("TIMERQD_BINARY"), 15000000);
+	begin();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	store->ops->close(store, &clocks);
+	return 0;
+}
+#else
+static struct disk disk;
 
 static const struct sqlite_tuning tuning = {
 	.recent_max = 16,
@@ -61,6 +114,7 @@ static int tear_down(void **state)
 	disk_free(&disk);
 	return 0;
 }
+#endif
 
 static struct store_change make_put(uint64_t due, const char *key, const char *payload)
 {
@@ -94,7 +148,7 @@ static uint64_t put(uint64_t due, const char *key, const char *payload)
 static struct store_change wake(enum store_change_type type, uint64_t id, uint32_t number)
 {
 	return (struct store_change){
-		.type = type, .timer = {.queue = queue, .id = id, .number = number}};
+		.type = type, .term = term, .timer = {.queue = queue, .id = id, .number = number}};
 }
 
 static void change(struct store_change *c, uint32_t status)
@@ -141,6 +195,7 @@ static void loads_until_an_instant(void **state)
 	assert_int_equal(rows.behind.ready, 30);
 }
 
+#ifndef TEST_POSTGRES
 /* The first row behind those of a load that wakes the machine is told, however far it is. */
 static void finds_what_wakes_the_machine(void **state)
 {
@@ -173,6 +228,7 @@ static void finds_what_wakes_the_machine(void **state)
 	ask_load_some(store, queue, PROTO_CLOCK_REALTIME, INT64_MAX, 100, &rows);
 	assert_true(rows.behind.wake_system == PROTO_FOREVER);
 }
+#endif
 
 static void replaces_and_keeps_a_key(void **state)
 {
@@ -412,6 +468,7 @@ static void remembers_puts_for_a_day(void **state)
 	assert_int_equal(found.last, 0);
 }
 
+#ifndef TEST_POSTGRES
 /* A user's receipts have a bound, whatever tokens they are of; another user's are not touched. */
 static void bounds_the_receipts_of_a_user(void **state)
 {
@@ -445,6 +502,7 @@ static void bounds_the_receipts_of_a_user(void **state)
 	ask_puts(store, p.token, &found);
 	assert_int_equal(found.n, 1);
 }
+#endif
 
 /* A name that holds nothing and that nobody refers to takes no memory, and its number is used
  * again; one that holds something keeps its number. */
@@ -481,6 +539,7 @@ static void forgets_names(void **state)
 	}
 }
 
+#ifndef TEST_POSTGRES
 static void keeps_the_clocks(void **state)
 {
 	struct clocks_stored last = {.boot_id = "boot",
@@ -593,6 +652,77 @@ static void stays_failed_while_the_disk_is(void **state)
 	assert_string_equal(rows.payloads[0], "kept");
 }
 
+#else
+/* A commit whose changes name the same things does them in order. */
+static void does_in_order_what_names_the_same(void **state)
+{
+	struct store_change c[4] = {make_put(10, "k", "a"), make_put(20, "k", "bc"),
+		{.type = STORE_CANCEL, .timer = {.queue = queue, .key = "k", .key_size = 1}},
+		make_put(30, "k", "d")};
+	struct store_usage usage;
+
+	(void)state;
+	assert_int_equal(ask_commit(store, c, 4, NULL, 1), 0);
+	assert_int_equal(c[1].flags, PROTO_QUEUE_REPLACED);
+	assert_int_equal(c[1].replaced, c[0].id);
+	assert_int_equal(c[2].id, c[1].id);
+	assert_int_equal(c[3].flags, 0);
+	load();
+	assert_int_equal(rows.n, 1);
+	assert_string_equal(rows.payloads[0], "d");
+	store->ops->usage(store, 7, &usage);
+	assert_int_equal(usage.timers, 1);
+	assert_int_equal(usage.bytes, 2);
+}
+
+/* What is said of a wake under another term, or of a queue that another host owns, changes nothing.
+ */
+static void is_fenced(void **state)
+{
+	uint64_t id = put(10, "", "p");
+	struct store_change c = wake(STORE_REMOVE, id, 1);
+
+	(void)state;
+	c.term = term + 1;
+	change(&c, PROTO_E_NO_SUCH_TIMER);
+	postgres_run("UPDATE timerd.queues SET owner = 'another'");
+	for (enum store_change_type type = STORE_REMOVE; type <= STORE_PARK; type++) {
+		c = wake(type, id, 1);
+		c.timer.due = c.timer.ready = 20;
+		change(&c, PROTO_E_NO_SUCH_TIMER);
+	}
+	load();
+	assert_int_equal(rows.n, 1);
+	assert_int_equal(rows.rows[0].ready, 10);
+	assert_int_equal(rows.rows[0].number, 1);
+}
+
+/* The counts are those of the rows, whatever was done. */
+static void counts_what_is_there(void **state)
+{
+	struct store_change c = wake(STORE_PARK, put(10, "k", "payload"), 1);
+
+	(void)state;
+	c.timer.due = PROTO_FOREVER;
+	change(&c, PROTO_OK);
+	for (unsigned int i = 0; i < 20; i++)
+		put(10 + i, i % 3 ? "" : "key", "x");
+	c = wake(STORE_CANCEL, put(99, "", "gone"), 0);
+	change(&c, PROTO_OK);
+	assert_int_equal(postgres_run("SELECT sum(timers) - (SELECT count(*) FROM timerd.timers)"
+				      " FROM timerd.counts"),
+		0);
+	assert_int_equal(postgres_run("SELECT sum(parked) - (SELECT count(*) FROM timerd.parked)"
+				      " FROM timerd.users"),
+		0);
+	assert_int_equal(postgres_run("SELECT sum(bytes) - (SELECT sum(octet_length(payload) +"
+				      " coalesce(octet_length(key), 0)) FROM (SELECT key, payload"
+				      " FROM timerd.timers UNION ALL SELECT key, payload FROM"
+				      " timerd.parked) a) FROM timerd.users"),
+		0);
+}
+#endif
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -600,7 +730,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(loads_in_order_over_both_parts),
 		TEST(loads_until_an_instant),
+#ifndef TEST_POSTGRES
 		TEST(finds_what_wakes_the_machine),
+#endif
 		TEST(replaces_and_keeps_a_key),
 		TEST(finds_keys_over_merges_and_starts),
 		TEST(refuses_over_limits),
@@ -610,13 +742,35 @@ int main(void)
 		TEST(reschedules_by_key),
 		TEST(lists_in_pages_and_purges),
 		TEST(remembers_puts_for_a_day),
-		TEST(bounds_the_receipts_of_a_user),
 		TEST(forgets_names),
+#ifndef TEST_POSTGRES
+		TEST(bounds_the_receipts_of_a_user),
 		TEST(keeps_the_clocks),
 		TEST(is_full_and_goes_on),
 		TEST(fails_and_recovers),
 		TEST(stays_failed_while_the_disk_is),
+#else
+		TEST(does_in_order_what_names_the_same),
+		TEST(is_fenced),
+		TEST(counts_what_is_there),
+#endif
 	};
 
+#ifdef TEST_POSTGRES
+	void *object = dlopen(getenv("TIMERQD_POSTGRESQL"), RTLD_NOW);
+	int failed;
+
+	if (!postgres_start())
+		return 77;
+	module = object ? dlsym(object, STORE_MODULE_SYMBOL) : NULL;
+	if (!module) {
+		fprintf(stderr, "%s\n", dlerror());
+		return 1;
+	}
+	failed = cmocka_run_group_tests_name("store on PostgreSQL", tests, NULL, NULL);
+	postgres_stop();
+	return failed;
+#else
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+#endif
 }

@@ -27,6 +27,7 @@ int broker_new(struct broker **ret, const struct broker_config *config, struct s
 	b->config = *config;
 	b->store = store;
 	b->outlet = outlet;
+	queues_watch_fleet(b);
 	*ret = b;
 	return 0;
 }

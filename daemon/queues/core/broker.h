@@ -61,6 +61,8 @@ struct broker_outlet {
 	int (*send)(void *userdata, uint32_t client, const void *packet, size_t size);
 	/* A packet came back from the store, or room became free: the client may be read from. */
 	void (*resume)(void *userdata, uint32_t client);
+	/* The client is to be disconnected. NULL: its packets' handlers say it alone. */
+	void (*end)(void *userdata, uint32_t client);
 	void *userdata;
 };
 
@@ -77,6 +79,7 @@ struct broker_config {
 /* One reading: the clocks of durable timers, and one that no reboot and no setting concerns. */
 struct broker_now {
 	uint64_t at[PROTO_CLOCKS];
+	uint64_t wide; /* how much later it may be: spans count from there. 0 on one host */
 	bool held[PROTO_CLOCKS];
 	uint64_t real;		     /* the kernel's boottime */
 	struct clocks_stored clocks; /* to be stored with the next commit */

@@ -200,10 +200,32 @@ static bool answer_known(struct broker *b, struct client *client, const struct p
 	return true;
 }
 
-/* Whether the put is one of an earlier connection, and stored, is not known. */
+void client_note_unsure(struct broker *b, const uint8_t token[static STORE_TOKEN_SIZE])
+{
+	if (b->unsure_count < BROKER_UNSURE)
+		memcpy(b->unsure[b->unsure_count], token, STORE_TOKEN_SIZE);
+	if (b->unsure_count <= BROKER_UNSURE)
+		b->unsure_count++;
+}
+
+/* Whether a put of that token may be stored though it was not answered. */
+static bool is_unsure(const struct broker *b, const uint8_t token[static STORE_TOKEN_SIZE])
+{
+	for (unsigned int i = 0; i < b->unsure_count && i < BROKER_UNSURE; i++)
+		if (!memcmp(b->unsure[i], token, STORE_TOKEN_SIZE))
+			return true;
+	return b->unsure_count > BROKER_UNSURE;
+}
+
+/* Whether the put is one of an earlier connection, and stored, is not known. A client's first one
+ * is known not to be stored, unless it was sent before. */
 static void answer_unknown(struct broker *b, struct client *client, const struct proto_header *h)
 {
-	const struct proto_queue_stored unknown = {.status = PROTO_Q_STORE_UNKNOWN};
+	const char *why;
+	bool away = h->cursor == 1 && !is_unsure(b, client->token) &&
+		b->store->ops->state(b->store, &why) == STORE_AWAY;
+	const struct proto_queue_stored unknown = {
+		.status = away ? PROTO_Q_STORE_AWAY : PROTO_Q_STORE_UNKNOWN};
 	struct queue_codec_writer w;
 
 	answer_begin(b, &w, PROTO_QUEUE_PUT, h->serial);
@@ -335,6 +357,8 @@ static void find_puts(struct broker *b, struct client *client)
 	if (b->store->ops->find_puts(b->store, client->token, &client->put_reader)) {
 		b->retry_puts = b->now.real + BROKER_RETRY_US;
 		client->asked_at = UINT64_MAX;
+		client->unread = true;
+		b->outlet->resume(b->outlet->userdata, client->number);
 		return;
 	}
 	client->finding = true;

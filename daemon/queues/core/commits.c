@@ -28,7 +28,7 @@ struct change *commits_add(struct broker *b, enum store_change_type type)
 		return NULL;
 	change->c.type = type;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
-		change->c.now[i] = b->now.at[i];
+		change->c.now[i] = b->now.at[i] + b->now.wide;
 	*(b->last ? &b->last->next : &b->first) = change;
 	b->last = change;
 	return change;
@@ -123,6 +123,24 @@ static void note_rows(struct broker *b, const struct change *change)
 	}
 }
 
+/* Nobody knows whether the change stands. A client that has a token is disconnected instead of
+ * being answered: it comes again, and sends again what the store does not know of. */
+static void forget_answer(struct broker *b, const struct change *change)
+{
+	const struct request *request = change->request;
+
+	if (request && request->is_put)
+		client_note_unsure(b, request->put.token);
+	if (request && request->is_put && request->client && !request->client->closing) {
+		request->client->closing = true;
+		if (b->outlet->end)
+			b->outlet->end(b->outlet->userdata, request->client->number);
+	}
+	/* What a wake's row says now is read once the store is there again. */
+	if (change->wake)
+		change->wake->unsure = true;
+}
+
 static void answered(struct broker *b, struct change *change, uint32_t refusal)
 {
 	const struct store_change *c = &change->c;
@@ -161,6 +179,8 @@ static void done(struct store_commit *commit, int error)
 		next = change->next;
 		change->next = NULL;
 		change->c.next = NULL;
+		if (error == -EINPROGRESS)
+			forget_answer(b, change);
 		if (error && waits(change, full)) {
 			*last = change;
 			last = &change->next;

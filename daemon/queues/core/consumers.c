@@ -70,6 +70,7 @@ static void write_wake(
 		.due = t->due,
 		.late = wake_late(b, wake),
 		.overruns = wake_overruns(b, wake),
+		.term = wake->term,
 		.number = t->number,
 		.attempt = t->attempt + 1,
 		.queue = c->number,
@@ -146,7 +147,7 @@ static bool deliver_packet(struct broker *b, struct queue *queue)
 	uint32_t n;
 	int r;
 
-	if (!c)
+	if (!c || !queue_may_deliver(b, queue))
 		return false;
 	n = gather(b, c, wakes);
 	if (!n)
@@ -229,6 +230,8 @@ uint32_t consumer_attach(
 	client->consumers = c;
 	opened->consumer = c;
 	queue->consumers++;
+	if (queue->consumers == 1 && b->store->ops->fleet)
+		b->store->ops->fleet->want(b->store, queue->number, true);
 	b->consumer_count++;
 	consumer_update(c);
 	return PROTO_OK;

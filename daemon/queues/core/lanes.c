@@ -110,7 +110,7 @@ struct wake *wake_new(struct broker *b, struct lane *lane, const struct store_ti
 	wake = malloc(sizeof(*wake) + t->key_size + t->payload_size);
 	if (!wake)
 		return NULL;
-	*wake = (struct wake){.t = *t, .lane = lane};
+	*wake = (struct wake){.t = *t, .lane = lane, .term = lane->queue->term};
 	link_init(&wake->link);
 	link_init(&wake->revived);
 	if (t->key_size)
@@ -285,7 +285,7 @@ static void rows_loaded(struct store_reader *r, const struct store_timer *rows, 
 	(void)more;
 	lane->loading = false;
 	queue_touch(queue);
-	if (!queue->consumers)
+	if (!queue->consumers || !queue->held)
 		return;
 	if (lane->discard) {
 		lane_look_behind(lane);

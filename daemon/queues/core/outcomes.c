@@ -104,6 +104,7 @@ static struct change *change_row(struct broker *b, struct wake *wake, enum store
 	change->c.timer.number = wake->t.number;
 	change->c.timer.ready = wake->t.ready;
 	change->c.timer.attempt = wake->t.attempt;
+	change->c.term = wake->term;
 	if (wake->state == WAKE_LOADED)
 		lane_remove(wake->lane, wake);
 	else
@@ -163,8 +164,10 @@ static struct wake *find_named(struct broker *b, struct client *client, uint32_t
 	const struct opened *opened = opened_of(client, queue);
 	struct wake *wake = NULL;
 
-	if (opened && opened->consumer && !term)
+	if (opened && opened->consumer)
 		wake = wake_find_unacked(b, opened->consumer, timer, number);
+	if (wake && wake->term != term)
+		wake = NULL;
 	/* Its timer was cancelled, replaced or rescheduled: it leaves the window. */
 	if (wake && wake->gone) {
 		wake_give_back(b, wake);
@@ -208,7 +211,7 @@ uint32_t wake_retry(struct broker *b, struct client *client, const struct proto_
 
 	if (!wake)
 		return PROTO_E_NO_SUCH_TIMER;
-	if (__builtin_add_overflow(b->now.at[wake->t.clock], retry->delay, &ready) ||
+	if (__builtin_add_overflow(b->now.at[wake->t.clock] + b->now.wide, retry->delay, &ready) ||
 		ready > INT64_MAX)
 		return PROTO_E_RANGE;
 	change = wake_count_attempt(b, wake, ready);
@@ -262,10 +265,18 @@ void wake_changed(struct broker *b, struct change *change)
 	wake_leave_window(wake);
 	link_remove(&wake->link);
 	/* The row went before, or is another wake's; or nobody consumes any more. */
-	if (wake->gone || c->status || !queue->consumers) {
+	if (wake->gone || c->status || !queue->consumers || !queue->held) {
+		struct lane *lane = wake->lane;
+		/* The row may be there all the same: under another term, or changed elsewhere. */
+		bool reread = c->status && !wake->gone &&
+			(wake->unsure || wake->term != queue->term);
+
 		wake_free(b, wake);
+		if (reread && queue->consumers)
+			lane_reset(b, lane);
 		return;
 	}
+	wake->term = queue->term;
 	wake->unsure = false;
 	if (c->type == STORE_DELAY) {
 		wake->t.ready = c->timer.ready;

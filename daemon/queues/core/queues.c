@@ -83,6 +83,7 @@ struct queue *queue_get(struct broker *b, uint32_t number, uint32_t uid)
 	queue->broker = b;
 	queue->user = user;
 	queue->number = number;
+	queue->held = !b->store->ops->fleet;
 	link_init(&queue->dirty);
 	link_init(&queue->turn);
 	link_init(&queue->with_room);
@@ -105,7 +106,7 @@ void queue_touch(struct queue *queue)
 
 bool queue_is_open(const struct queue *queue)
 {
-	return !link_is_empty(&queue->with_room) && queue->missing < MISSING_MAX;
+	return queue->held && !link_is_empty(&queue->with_room) && queue->missing < MISSING_MAX;
 }
 
 /* Whether what is oldest is being read: of a lane that has nothing in memory and something due. */
@@ -206,15 +207,17 @@ static void look_at(struct broker *b, struct queue *queue)
 		queue_release(b, queue);
 		return;
 	}
-	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+	for (unsigned int i = 0; i < PROTO_CLOCKS && queue->held; i++)
 		lane_refill(b, &queue->lanes[i]);
-	if (queue_is_open(queue) && queue_oldest(b, queue)) {
+	if (queue_is_open(queue) && queue_may_deliver(b, queue) && queue_oldest(b, queue)) {
 		if (link_is_empty(&queue->turn))
 			queue_activate(b, queue);
 		return;
 	}
 	leave_turns(queue);
-	set_instants(b, queue, !queue_is_open(queue) || waits_for_load(b, queue));
+	/* A lease that is over and not lost may be renewed: the store says so. */
+	set_instants(b, queue,
+		!queue_is_open(queue) || !queue_may_deliver(b, queue) || waits_for_load(b, queue));
 }
 
 /* A lane waits for a row that wakes the machine and is not in memory. That has come, or is late. */
@@ -264,6 +267,79 @@ bool queues_look(struct broker *b)
 	return !link_is_empty(&b->dirty);
 }
 
+bool queue_may_deliver(const struct broker *b, const struct queue *queue)
+{
+	const struct store_fleet *fleet = b->store->ops->fleet;
+	uint64_t term;
+
+	return !fleet ||
+		(fleet->delivers(b->store, queue->number, b->now.real, &term) &&
+			term == queue->term);
+}
+
+/* Another host serves the queue, or may do so: its consumers here are told, and come again. */
+static void lose(struct broker *b, struct queue *queue)
+{
+	queue->held = false;
+	queue->term = 0;
+	while (queue->consumers) {
+		struct link *list = link_is_empty(&queue->with_room) ? &queue->full
+								     : &queue->with_room;
+		struct consumer *c = LINK_OWNER(list->next, struct consumer, of_queue);
+		struct client *client = c->client;
+		struct proto_queue_lost lost = {.queue = c->number};
+		struct queue_codec_writer w;
+		bool last = queue->consumers == 1;
+
+		queue_codec_begin(&w, b->out, PROTO_QUEUE_LOST, 0);
+		queue_codec_put(&w, &lost);
+		/* The queue may be freed with its last consumer. */
+		consumer_detach(b, c, false);
+		send_out(b, client, queue_codec_end(&w, 0));
+		if (last)
+			return;
+	}
+}
+
+static void lease_changed(void *userdata, uint32_t number, bool held, uint64_t term)
+{
+	struct broker *b = userdata;
+	struct queue *queue = queue_find(b, number);
+
+	if (!queue)
+		return;
+	if (queue->held && (!held || queue->term != term))
+		lose(b, queue);
+	queue = queue_find(b, number);
+	if (!queue || !held || !queue->consumers)
+		return;
+	queue->held = true;
+	queue->term = term;
+	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
+		lane_reset(b, &queue->lanes[i]);
+}
+
+static void rows_changed(void *userdata, uint32_t number)
+{
+	struct broker *b = userdata;
+
+	if (number) {
+		wakes_purged(b, number);
+		return;
+	}
+	LINK_FOR_EACH(at, &b->all_queues)
+	wakes_purged(b, LINK_OWNER(at, struct queue, all)->number);
+}
+
+void queues_watch_fleet(struct broker *b)
+{
+	const struct store_watcher watcher = {
+		.lease = lease_changed, .changed = rows_changed, .userdata = b};
+
+	if (b->store->ops->fleet)
+		b->store->ops->fleet->watch(b->store, &watcher);
+}
+
 void queue_free(struct broker *b, struct queue *queue)
 {
 	struct queue **at = &b->queues[queue->number & (b->queue_room - 1)];
@@ -285,6 +361,12 @@ void queue_release(struct broker *b, struct queue *queue)
 {
 	bool loading = false;
 
+	/* What is said of its wakes has to be stored under the lease. */
+	if (b->store->ops->fleet && !queue->under_way) {
+		b->store->ops->fleet->want(b->store, queue->number, false);
+		queue->held = false;
+		queue->term = 0;
+	}
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
 		lane_reset(b, &queue->lanes[i]);
 		loading = loading || queue->lanes[i].loading;

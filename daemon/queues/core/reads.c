@@ -10,12 +10,13 @@
 
 /* Rows and queues in one page of an answer: with the longest keys and names they fit. */
 #define LIST_PAGE   400
-#define QUEUES_PAGE 400
+#define QUEUES_PAGE 300
+#define HOST_MAX    64
 #define PURGE_PAGE  1000
 static_assert(LIST_PAGE * (sizeof(struct proto_queue_listed) + PROTO_QUEUE_KEY_MAX) <
 		PROTO_PACKET_MAX - sizeof(struct proto_header),
 	"a page is a packet");
-static_assert(QUEUES_PAGE * (sizeof(struct proto_queue_info) + PROTO_QUEUE_NAME_MAX) <
+static_assert(QUEUES_PAGE * (sizeof(struct proto_queue_info) + PROTO_QUEUE_NAME_MAX + HOST_MAX) <
 		PROTO_PACKET_MAX - sizeof(struct proto_header),
 	"a page is a packet");
 
@@ -62,6 +63,26 @@ static void write_row(
 	queue_codec_put(w, &listed);
 }
 
+/* Why a read or a purge has no answer. */
+static uint32_t refusal_of(const struct broker *b, int error)
+{
+	const char *why;
+
+	if (!error)
+		return PROTO_OK;
+	if (error == -ENOSPC)
+		return PROTO_Q_STORE_FULL;
+	if (error == -ENOTCONN || b->store->ops->state(b->store, &why) == STORE_AWAY)
+		return PROTO_Q_STORE_AWAY;
+	return error == -EINPROGRESS ? PROTO_Q_STORE_UNKNOWN : PROTO_Q_STORE_FAILED;
+}
+
+/* Of one that could not be started. */
+static uint32_t status_of_start(const struct broker *b, int error)
+{
+	return error == -ENOTCONN ? refusal_of(b, error) : error ? PROTO_E_DESCRIPTORS : PROTO_OK;
+}
+
 /* A read of the store was answered. Return: the client to tell; NULL: it has gone. */
 static struct client *end_reading(struct broker *b, struct client *client, struct proto_header *ret)
 {
@@ -89,8 +110,7 @@ static void rows_listed(struct store_reader *r, const struct store_timer *rows, 
 	if (!client)
 		return;
 	answer_begin(b, &w, h.opcode, h.serial);
-	if (error)
-		w.header.status = PROTO_Q_STORE_FAILED;
+	w.header.status = (uint16_t)refusal_of(b, error);
 	for (size_t i = 0; i < n; i++)
 		write_row(b, &rows[i], &w);
 	if (n) {
@@ -130,6 +150,7 @@ static void write_queue(
 	const struct broker *b, const struct store_queue *q, struct queue_codec_writer *w)
 {
 	const struct queue *queue = queue_find(b, q->number);
+	size_t host = q->host ? strlen(q->host) : 0;
 	struct proto_queue_info info = {
 		.timers = q->timers,
 		.due = q->due,
@@ -141,10 +162,13 @@ static void write_queue(
 
 	info.oldest = first_of(b, q, &info.next);
 	info.consumers = queue ? queue->consumers : 0;
-	/* A queue is there while it holds a timer or has a consumer. */
-	if (!info.timers && !info.parked && !info.consumers)
+	/* A queue is there while it holds a timer or has a consumer, on whichever host. */
+	if (!info.timers && !info.parked && !info.consumers && !q->term)
 		return;
 	info.name = queue_codec_add_bytes(w, q->name, info.name_size);
+	info.term = q->term;
+	info.host_size = (uint16_t)(host < HOST_MAX ? host : HOST_MAX);
+	info.host = queue_codec_add_bytes(w, q->host, info.host_size);
 	queue_codec_put(w, &info);
 }
 
@@ -160,8 +184,7 @@ static void queues_listed(
 	if (!client)
 		return;
 	answer_begin(b, &w, h.opcode, h.serial);
-	if (error)
-		w.header.status = PROTO_Q_STORE_FAILED;
+	w.header.status = (uint16_t)refusal_of(b, error);
 	for (size_t i = 0; i < n; i++)
 		write_queue(b, &queues[i], &w);
 	send_out(b, client, queue_codec_end(&w, more && n ? queues[n - 1].number : 0));
@@ -181,12 +204,7 @@ static void rows_purged(struct store_reader *r, uint64_t n, uint64_t bytes, bool
 	client = end_reading(b, client, &h);
 	if (!client)
 		return;
-	answer_done(b, client, &h, n,
-		!error				? PROTO_OK
-			: error == -ENOSPC	? PROTO_Q_STORE_FULL
-			: error == -EINPROGRESS ? PROTO_Q_STORE_UNKNOWN
-						: PROTO_Q_STORE_FAILED,
-		more);
+	answer_done(b, client, &h, n, refusal_of(b, error), more);
 	b->outlet->resume(b->outlet->userdata, client->number);
 }
 
@@ -215,7 +233,7 @@ static uint32_t start_reading(struct broker *b, struct client *client,
 		r = b->store->ops->list(b->store, opened->number, parked, &client->position,
 			LIST_PAGE, &client->reader);
 	}
-	return r ? PROTO_E_DESCRIPTORS : PROTO_OK;
+	return status_of_start(b, r);
 }
 
 static uint32_t start_queues(
@@ -236,10 +254,9 @@ static uint32_t start_queues(
 	/* Nothing is due on a clock that is held. */
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
 		now[i] = b->now.held[i] ? 0 : b->now.at[i];
-	return b->store->ops->queues(b->store, all ? PROTO_QUEUE_OWN : client->uid,
-		       (uint32_t)p->header.cursor, QUEUES_PAGE, now, &client->reader)
-		? PROTO_E_DESCRIPTORS
-		: PROTO_OK;
+	return status_of_start(b,
+		b->store->ops->queues(b->store, all ? PROTO_QUEUE_OWN : client->uid,
+			(uint32_t)p->header.cursor, QUEUES_PAGE, now, &client->reader));
 }
 
 static uint32_t start(struct broker *b, struct client *client, const struct queue_codec_packet *p)

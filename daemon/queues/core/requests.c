@@ -186,7 +186,11 @@ static uint32_t put_record(
 	if (status)
 		return status;
 	due = put.due;
-	if (put.flags & PROTO_RELATIVE && __builtin_add_overflow(due, b->now.at[put.clock], &due))
+	if (b->store->ops->fleet &&
+		(put.clock == PROTO_CLOCK_MONOTONIC || put.flags & PROTO_WAKE_SYSTEM))
+		return PROTO_Q_FLEET;
+	if (put.flags & PROTO_RELATIVE &&
+		__builtin_add_overflow(due, b->now.at[put.clock] + b->now.wide, &due))
 		return PROTO_E_RANGE;
 	if (due > INT64_MAX)
 		return PROTO_E_RANGE;

@@ -40,6 +40,7 @@ struct wake {
 	struct consumer *consumer;		/* whose window it fills; NULL: nobody's */
 	uint64_t avoid;		      /* the consumer that let it become overdue; 0: none */
 	uint64_t sent_real, overruns; /* unacked */
+	uint64_t term;		      /* of the lease under which it was loaded; 0 on one host */
 	uint8_t data[];
 };
 
@@ -77,6 +78,8 @@ struct queue {
 	uint64_t unacked;
 	uint64_t under_way;   /* wakes of it that are WAKE_CHANGING */
 	uint64_t missing;     /* of these, those that were too late */
+	uint64_t term;	      /* of the lease, while this host holds it */
+	bool held;	      /* the lease is; always so on one host */
 	struct link changing; /* those that fill nobody's window */
 	struct link revived;  /* wakes in memory that were parked once: their rows have other ids */
 };
@@ -192,6 +195,9 @@ struct client {
 
 #define BROKER_HASH 256
 
+/* Clients whose puts' outcome is not known that are told from others. */
+#define BROKER_UNSURE 64
+
 struct broker {
 	struct broker_config config;
 	struct store *store;
@@ -223,6 +229,8 @@ struct broker {
 	uint64_t clocks_real;  /* real, when the clocks were stored last */
 	int64_t clocks_wall;   /* wall clock - real then */
 	struct counts counts;
+	unsigned int unsure_count; /* more than BROKER_UNSURE: others, too */
+	uint8_t unsure[BROKER_UNSURE][STORE_TOKEN_SIZE];
 	size_t out_size;
 	uint8_t out[QUEUE_CODEC_BUFFER];
 };
@@ -266,6 +274,10 @@ struct wake *lane_ready(const struct broker *b, const struct lane *lane);
 
 /* queues.c */
 
+/* What the store of a fleet tells. */
+void queues_watch_fleet(struct broker *b);
+/* Whether a wake of the queue may be sent now. */
+bool queue_may_deliver(const struct broker *b, const struct queue *queue);
 /* The queue in memory of that number; NULL: none is. */
 struct queue *queue_find(const struct broker *b, uint32_t number);
 struct queue *queue_get(struct broker *b, uint32_t number, uint32_t uid); /* or a new one; NULL */
@@ -376,6 +388,8 @@ void client_free(struct broker *b, struct client *client);
 struct user *user_get(struct broker *b, uint32_t uid); /* or a new one; NULL: no memory */
 /* Asks the store for earlier puts of clients that have said hello. */
 void clients_find_puts(struct broker *b);
+/* A put of that token was sent to the store, and nobody knows whether it stands. */
+void client_note_unsure(struct broker *b, const uint8_t token[static STORE_TOKEN_SIZE]);
 /* Whether a put packet is to be stored. If not, it was answered, or the client ends. */
 bool client_takes_put(struct broker *b, struct client *client, const struct proto_header *h);
 /* Less of what it asked for waits: its clients may be read from again. */

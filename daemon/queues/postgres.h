@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The PostgreSQL store, for its own files alone. See the fleet's chapter in timerqd(8).
+ *
+ *   store_postgres      the operations, the descriptor that stands for all, the end
+ *   postgres_commit     one transaction: changes as arrays, and what became of them
+ *   postgres_reads      load, list, queues, puts, purge
+ *   postgres_leases     the rounds, and the database's clock
+ *   postgres_link       a connection and its jobs
+ *   postgres_queues     names and numbers
+ *   postgres_schema     the tables and functions, and their versions
+ *   postgres_values     parameters and results in their binary form
+ *
+ * There are two connections. What clients wait for travels over one of them, in order, so that a
+ * read sees exactly the commits that were answered before it. Rounds travel over the other one, so
+ * that no transaction, however long, keeps a lease from being renewed.
+ */
+#pragma once
+
+#include "postgres_link.h"
+#include "postgres_queues.h"
+#include "postgres_values.h"
+#include "store.h"
+
+/* What a host adds up is spread over so many rows: see the table counts. */
+#define PG_SLOTS 16
+
+struct pg_clock {
+	bool known;
+	int64_t least;	   /* the database's clock - CLOCK_BOOTTIME is at least this, */
+	uint64_t wide;	   /* and at most so much more */
+	uint64_t measured; /* CLOCK_BOOTTIME */
+	int64_t host_off;
+};
+
+struct store_postgres {
+	struct store base;
+	int epoll, timer;
+	uint64_t armed; /* for when the timer is set */
+	struct pg_link data, control;
+	struct pg_queues queues;
+	struct leases leases;
+	struct store_watcher watcher;
+	struct pg_clock clock;
+	char owner[64]; /* this host: a boot id and a random number */
+	char host[64];	/* its name, for people */
+	int32_t slot;
+	uint64_t poll_at;     /* the next round at the latest */
+	uint64_t round_again; /* after one that failed: not before */
+	bool round_under_way;
+	bool committing;
+	uint64_t commits;	/* marks queues: pg_queue::mark */
+	uint64_t puts_expired;	/* when old tokens were looked for, by the commit's clock */
+	uint64_t usage_read;	/* when what users hold was read */
+	bool usage_asked;	/* and somebody has asked since */
+	enum store_state state; /* as the last commit left it */
+	char why[320];
+	char said[640];
+	char *uri;
+};
+
+static inline struct store_postgres *pg_store_of(const struct store *s)
+{
+	return (struct store_postgres *)(uintptr_t)s;
+}
+
+/* A token begins with its user. */
+static inline int64_t pg_uid_of(const uint8_t token[static STORE_TOKEN_SIZE])
+{
+	return (int64_t)token[0] | (int64_t)token[1] << 8 | (int64_t)token[2] << 16 |
+		(int64_t)token[3] << 24;
+}
+
+/* The term under which this host may change wakes of the queue; 0: it may not. */
+static inline uint64_t pg_term_of(const struct pg_queue *queue)
+{
+	bool has = queue->lease.state == LEASE_HELD || queue->lease.state == LEASE_RELEASING;
+
+	return has ? queue->lease.term : 0;
+}
+
+/* store_postgres.c */
+
+/* Sends what can be sent, and sets the timer. */
+void pg_flush(struct store_postgres *s, struct pg_link *l);
+
+/* postgres_commit.c */
+
+int pg_commit(struct store *store, struct store_commit *commit);
+
+/* postgres_reads.c */
+
+int pg_find_puts(struct store *store, const uint8_t *token, struct store_reader *r);
+int pg_load(struct store *store, uint32_t queue, unsigned int clock, uint64_t ready, uint64_t id,
+	uint64_t until, size_t n, struct store_reader *r);
+int pg_list(struct store *store, uint32_t queue, bool parked, const struct store_position *after,
+	size_t n, struct store_reader *r);
+int pg_list_queues(struct store *store, uint32_t uid, uint32_t after, size_t n,
+	const uint64_t now[static PROTO_CLOCKS], struct store_reader *r);
+int pg_purge(struct store *store, uint32_t queue, bool parked, size_t n, struct store_reader *r);
+/* Reads what all users hold. */
+void pg_read_usage(struct store_postgres *s);
+
+/* postgres_leases.c */
+
+extern const struct store_fleet pg_fleet;
+
+/* The control connection is ready, or was lost. */
+void pg_leases_changed(void *userdata, bool ready);
+/* Another host has released a lease. */
+void pg_leases_notified(void *userdata);
+/* Begins a round if it is time. */
+void pg_leases_run(struct store_postgres *s);
+uint64_t pg_leases_next(const struct store_postgres *s);
+/* Gives up all leases: a clean stop. */
+void pg_leases_release(struct store_postgres *s);
+/* A change found that another host owns the queue now. */
+void pg_leases_fenced(struct store_postgres *s, struct pg_queue *queue, uint64_t term);

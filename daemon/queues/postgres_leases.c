@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rounds: core/lease.h decides what to ask, one statement carries it out, and the same statement
+ * says which queues of this host were changed through other hosts, and what the database's clock
+ * says. So an idle host makes one statement a second, however many queues it has.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "postgres.h"
+
+/* Between two looks at queues that this host owns, and at the clock if it owns none.
+ * Microseconds. */
+#define POLL_US	 UINT64_C(1000000)
+#define CLOCK_US UINT64_C(5000000)
+
+/* When a round that failed is tried again, microseconds. */
+#define AGAIN_US UINT64_C(250000)
+
+/* The clocks of two machines differ by less than this: a part in 5000. */
+#define DRIFT 5000
+
+static_assert(LEASE_ASK_NOTHING == 0 && LEASE_ASK_LOOK == 1 && LEASE_ASK_TAKE_FREE == 2 &&
+		LEASE_ASK_TAKE == 3 && LEASE_ASK_RENEW == 4 && LEASE_ASK_RELEASE == 5 &&
+		LEASE_NOBODY == 0 && LEASE_ME == 1 && LEASE_OTHER == 2,
+	"sql/schema_functions.sql");
+
+struct round_job {
+	struct pg_job job;
+	struct store_postgres *s;
+	bool asks; /* a round of core/lease.h, not a poll alone */
+	size_t n;
+	struct pg_queue *queues[];
+};
+
+#define QUEUE_OF(l) LINK_OWNER(l, struct pg_queue, lease)
+
+static void tell_lease(struct store_postgres *s, const struct pg_queue *queue, bool held)
+{
+	if (s->watcher.lease)
+		s->watcher.lease(s->watcher.userdata, queue->number, held, queue->lease.term);
+}
+
+static void tell_changed(struct store_postgres *s, uint32_t queue)
+{
+	if (s->watcher.changed)
+		s->watcher.changed(s->watcher.userdata, queue);
+}
+
+/* The database's clock was read between two instants of ours. */
+static void measure(struct store_postgres *s, uint64_t sent, uint64_t received, int64_t at)
+{
+	struct pg_clock *c = &s->clock;
+	int64_t least = at - (int64_t)received, most = at - (int64_t)sent;
+	int64_t drift = (int64_t)((received - c->measured) / DRIFT) + 1;
+	int64_t was_least = c->least - drift, was_most = c->least + (int64_t)c->wide + drift;
+
+	/* What was known before narrows it, unless the database's clock was set. */
+	if (c->known && was_least <= most && was_most >= least) {
+		least = was_least > least ? was_least : least;
+		most = was_most < most ? was_most : most;
+	}
+	c->known = true;
+	c->least = least;
+	c->wide = (uint64_t)(most - least);
+	c->measured = received;
+}
+
+static void measure_host(struct store_postgres *s)
+{
+	struct timespec t;
+	uint64_t now = pg_now();
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	s->clock.host_off = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 -
+		(s->clock.least + (int64_t)now);
+}
+
+static bool round_send(struct pg_job *job, PGconn *c)
+{
+	struct round_job *j = (struct round_job *)job;
+	struct pg_parameters p = {0};
+
+	pg_add_text(&p, j->s->owner);
+	pg_add_text(&p, j->s->host);
+	pg_begin_array(&p, PG_INT8S);
+	for (size_t i = 0; i < j->n; i++)
+		pg_put_int8(&p, j->queues[i]->uid);
+	pg_end_array(&p);
+	pg_begin_array(&p, PG_TEXTS);
+	for (size_t i = 0; i < j->n; i++)
+		pg_put_bytes(&p, j->queues[i]->name, strlen(j->queues[i]->name));
+	pg_end_array(&p);
+	pg_begin_array(&p, PG_INT4S);
+	for (size_t i = 0; i < j->n; i++)
+		pg_put_int4(&p, (int32_t)j->queues[i]->lease.ask);
+	pg_end_array(&p);
+	for (int beat = 0; beat < 2; beat++) {
+		pg_begin_array(&p, PG_INT8S);
+		for (size_t i = 0; i < j->n; i++) {
+			const struct lease *l = &j->queues[i]->lease;
+			const struct lease_row seen = l->ask == LEASE_ASK_TAKE
+				? l->seen
+				: (struct lease_row){.term = l->term};
+
+			pg_put_int8(&p, (int64_t)(beat ? seen.beat : seen.term));
+		}
+		pg_end_array(&p);
+	}
+	return pg_send(c, "SELECT * FROM timerd.round($1, $2, $3, $4, $5, $6, $7)", &p);
+}
+
+/* Whether other hosts changed the queue since the last round. */
+static void look_at_changes(struct store_postgres *s, struct pg_queue *queue, int64_t changes)
+{
+	bool changed = queue->has_changes && queue->changes != changes;
+
+	queue->changes = changes;
+	queue->has_changes = queue->lease.state == LEASE_HELD;
+	if (changed && queue->has_changes)
+		tell_changed(s, queue->number);
+}
+
+static void round_result(struct pg_job *job, unsigned int statement, const PGresult *r)
+{
+	struct round_job *j = (struct round_job *)job;
+	struct store_postgres *s = j->s;
+	struct pg_array done, owner, term, beat, changes;
+	uint64_t now = pg_now();
+
+	if (statement || PQntuples(r) != 1 || PQnfields(r) != 6)
+		return;
+	measure(s, job->sent, now, pg_get_int(r, 0, 5));
+	measure_host(s);
+	done = pg_get_array(r, 0, 0);
+	owner = pg_get_array(r, 0, 1);
+	term = pg_get_array(r, 0, 2);
+	beat = pg_get_array(r, 0, 3);
+	changes = pg_get_array(r, 0, 4);
+	for (size_t i = 0; i < j->n && owner.n; i++) {
+		struct pg_queue *queue = j->queues[i];
+		struct lease *l = &queue->lease;
+		enum lease_state before = l->state;
+		bool delivered = lease_delivers(l, now);
+		bool took_effect = pg_next(&done);
+		struct lease_row row = {.owner = (enum lease_owner)pg_next(&owner)};
+
+		row.term = (uint64_t)pg_next(&term);
+		row.beat = (uint64_t)pg_next(&beat);
+		if (j->asks)
+			lease_answer(&s->leases, l, took_effect, &row, now);
+		look_at_changes(s, queue, pg_next(&changes));
+		/* One that was over and is renewed is told, too: nobody waits for it otherwise. */
+		if (l->state == LEASE_HELD ? !delivered : before == LEASE_HELD)
+			tell_lease(s, queue, l->state == LEASE_HELD);
+	}
+}
+
+static void round_end(struct pg_job *job, int error)
+{
+	struct round_job *j = (struct round_job *)job;
+	struct store_postgres *s = j->s;
+
+	s->round_under_way = false;
+	if (j->asks && !error)
+		leases_end(&s->leases);
+	/* A round that failed, for a lock or a full disk, is asked again on the same connection;
+	 * the lease's own rules say when its time is over. */
+	if (j->asks && error && s->control.state == PG_LINK_READY) {
+		leases_disconnected(&s->leases);
+		leases_connected(&s->leases, pg_now(), s->control.greeting.timeline);
+		s->round_again = pg_now() + AGAIN_US;
+	}
+	free(j);
+}
+
+static size_t count_held(const struct store_postgres *s)
+{
+	size_t n = 0;
+
+	for (const struct link *at = s->leases.held.next; at != &s->leases.held; at = at->next)
+		n++;
+	return n;
+}
+
+static void begin_round(struct store_postgres *s, uint64_t now)
+{
+	bool asks = leases_begin(&s->leases, now);
+	size_t n = count_held(s), room = n;
+	struct round_job *j;
+
+	for (const struct link *at = s->leases.round.next; at != &s->leases.round; at = at->next)
+		room++;
+	s->poll_at = now + (n ? POLL_US : CLOCK_US);
+	j = calloc(1, sizeof(*j) + room * sizeof(struct pg_queue *));
+	if (!j) {
+		leases_end(&s->leases);
+		return;
+	}
+	*j = (struct round_job){
+		.job = {.send = round_send, .result = round_result, .end = round_end},
+		.s = s,
+		.asks = asks,
+	};
+	LINK_FOR_EACH(at, &s->leases.round)
+	j->queues[j->n++] = QUEUE_OF(LINK_OWNER(at, struct lease, of_round));
+	LINK_FOR_EACH(at, &s->leases.held)
+	{
+		struct lease *l = LINK_OWNER(at, struct lease, of_state);
+
+		if (l->ask == LEASE_ASK_NOTHING)
+			j->queues[j->n++] = QUEUE_OF(l);
+	}
+	s->round_under_way = true;
+	if (pg_link_submit(&s->control, &j->job)) {
+		s->round_under_way = false;
+		leases_disconnected(&s->leases);
+		free(j);
+	}
+}
+
+uint64_t pg_leases_next(const struct store_postgres *s)
+{
+	uint64_t next = leases_next(&s->leases), give_up = leases_give_up(&s->leases);
+
+	if (s->control.state != PG_LINK_READY)
+		return UINT64_MAX;
+	if (s->round_under_way)
+		return give_up;
+	next = next < s->poll_at ? next : s->poll_at;
+	return next > s->round_again ? next : s->round_again;
+}
+
+void pg_leases_run(struct store_postgres *s)
+{
+	uint64_t now = pg_now();
+
+	if (s->control.state != PG_LINK_READY)
+		return;
+	if (s->round_under_way) {
+		if (now >= leases_give_up(&s->leases))
+			pg_link_break(&s->control, "the database does not answer");
+		return;
+	}
+	if (now < pg_leases_next(s))
+		return;
+	begin_round(s, now);
+	pg_flush(s, &s->control);
+}
+
+void pg_leases_changed(void *userdata, bool ready)
+{
+	struct store_postgres *s = userdata;
+	const struct pg_greeting *g = &s->control.greeting;
+
+	if (!ready) {
+		leases_disconnected(&s->leases);
+		return;
+	}
+	if (!s->leases.timeline) {
+		s->leases.config = lease_config_of(g->lease);
+		s->leases.config.margin = g->margin;
+	}
+	leases_connected(&s->leases, pg_now(), g->timeline);
+	s->poll_at = 0;
+	/* What was changed while nobody looked. */
+	for (uint32_t i = 0; i < s->queues.count; i++)
+		if (s->queues.at[i])
+			s->queues.at[i]->has_changes = false;
+	tell_changed(s, 0);
+}
+
+void pg_leases_notified(void *userdata)
+{
+	struct store_postgres *s = userdata;
+
+	LINK_FOR_EACH(at, &s->leases.standby)
+	lease_hint(&s->leases, LINK_OWNER(at, struct lease, of_state));
+	s->poll_at = 0;
+}
+
+void pg_leases_release(struct store_postgres *s)
+{
+	for (uint32_t i = 0; i < s->queues.count; i++)
+		if (s->queues.at[i])
+			lease_unwant(&s->leases, &s->queues.at[i]->lease);
+}
+
+void pg_leases_fenced(struct store_postgres *s, struct pg_queue *queue, uint64_t term)
+{
+	bool held = queue->lease.state == LEASE_HELD && queue->lease.term == term;
+
+	lease_lost(&s->leases, &queue->lease, term);
+	if (held)
+		tell_lease(s, queue, false);
+}
+
+static void fleet_watch(struct store *store, const struct store_watcher *watcher)
+{
+	pg_store_of(store)->watcher = *watcher;
+}
+
+static void fleet_want(struct store *store, uint32_t number, bool wanted)
+{
+	struct store_postgres *s = pg_store_of(store);
+	struct pg_queue *queue = pg_queues_get(&s->queues, number);
+
+	/* A round may name it from now on. */
+	queue->row = queue->row ? queue->row : -1;
+	if (wanted)
+		lease_want(&s->leases, &queue->lease);
+	else
+		lease_unwant(&s->leases, &queue->lease);
+	pg_leases_run(s);
+	pg_flush(s, &s->control);
+}
+
+static bool fleet_delivers(
+	const struct store *store, uint32_t number, uint64_t real, uint64_t *ret_term)
+{
+	const struct store_postgres *s = pg_store_of(store);
+	const struct pg_queue *queue = pg_queues_get(&s->queues, number);
+
+	if (!queue || !lease_delivers(&queue->lease, real))
+		return false;
+	*ret_term = queue->lease.term;
+	return true;
+}
+
+static bool fleet_read_clock(const struct store *store, uint64_t real, struct store_clock *ret)
+{
+	const struct pg_clock *c = &pg_store_of(store)->clock;
+
+	if (!c->known)
+		return false;
+	*ret = (struct store_clock){
+		.at = (uint64_t)((int64_t)real + c->least),
+		.wide = c->wide,
+		.host_off = c->host_off,
+	};
+	return true;
+}
+
+const struct store_fleet pg_fleet = {
+	.watch = fleet_watch,
+	.want = fleet_want,
+	.delivers = fleet_delivers,
+	.read_clock = fleet_read_clock,
+};

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+#include "postgres_link.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "postgres_schema.h"
+#include "postgres_values.h"
+
+/* How long a database is silent before it is away, how long an attempt to connect takes at most,
+ * and the spans between attempts. Microseconds. */
+#define AWAY_US	       UINT64_C(2000000)
+#define CONNECT_US     UINT64_C(5000000)
+#define BACKOFF_US     UINT64_C(100000)
+#define BACKOFF_MAX_US UINT64_C(10000000)
+
+uint64_t pg_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void push(struct pg_jobs *jobs, struct pg_job *job)
+{
+	job->next = NULL;
+	*(jobs->last ? &jobs->last->next : &jobs->first) = job;
+	jobs->last = job;
+}
+
+static struct pg_job *pop(struct pg_jobs *jobs)
+{
+	struct pg_job *job = jobs->first;
+
+	if (job)
+		jobs->first = job->next;
+	if (!jobs->first)
+		jobs->last = NULL;
+	return job;
+}
+
+static void set_settings(struct pg_link *l)
+{
+	unsigned long long ms = l->greeting.lease / 1000;
+
+	/* Below a third of the lease, so that a renewal that waits for a lock fails in time to be
+	 * tried again. Plans are made for indexes: a table that was small when it was analysed is
+	 * not scanned when it is large; and compiling such a plan would take longer than running
+	 * it. */
+	snprintf(l->settings, sizeof(l->settings),
+		"SELECT set_config('synchronous_commit', 'on', true), "
+		"set_config('statement_timeout', '%llu', true), "
+		"set_config('lock_timeout', '%llu', true), "
+		"set_config('enable_seqscan', 'off', true), "
+		"set_config('jit', 'off', true)",
+		ms * 3 / 10 + 1, ms / 4 + 1);
+}
+
+void pg_link_init(struct pg_link *l, const char *uri, int epoll)
+{
+	*l = (struct pg_link){.uri = uri, .epoll = epoll, .fd = -1, .away_at = pg_now() + AWAY_US};
+	l->greeting.lease = UINT64_C(15000000);
+	set_settings(l);
+}
+
+/* Up to a span that doubles with each failure; at least half of it. The first attempt is made at
+ * once. */
+static uint64_t backoff(const struct pg_link *l)
+{
+	uint64_t span = BACKOFF_US << (l->failures < 8 ? l->failures : 8), random = 0;
+
+	if (!l->failures)
+		return 0;
+	if (span > BACKOFF_MAX_US)
+		span = BACKOFF_MAX_US;
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		random = pg_now() * UINT64_C(0x9e3779b97f4a7c15);
+	return span / 2 + random % (span / 2);
+}
+
+static void watch(struct pg_link *l, uint32_t events)
+{
+	struct epoll_event e = {.events = events, .data.ptr = l};
+
+	l->fd = PQsocket(l->c);
+	if (l->fd >= 0 && epoll_ctl(l->epoll, EPOLL_CTL_MOD, l->fd, &e) < 0)
+		epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->fd, &e);
+}
+
+static void finish(struct pg_link *l, struct pg_job *job, int error)
+{
+	job->error = error;
+	push(&l->ended, job);
+}
+
+static void fail_waiting(struct pg_link *l)
+{
+	struct pg_job *job;
+
+	while ((job = pop(&l->waiting)))
+		finish(l, job, PG_AWAY);
+}
+
+void pg_link_break(struct pg_link *l, const char *why)
+{
+	bool was_ready = l->state == PG_LINK_READY;
+	struct pg_job *job;
+
+	/* One line: libpq's end with a newline. */
+	snprintf(l->why, sizeof(l->why), "%.*s", (int)strcspn(why, "\n"), why);
+	if (l->c)
+		PQfinish(l->c);
+	l->c = NULL;
+	l->fd = -1;
+	while ((job = pop(&l->sent)))
+		finish(l, job, PG_UNKNOWN);
+	if (was_ready)
+		l->away_at = pg_now() + AWAY_US;
+	else
+		l->failures++;
+	l->state = PG_LINK_DOWN;
+	l->retry_at = pg_now() + backoff(l);
+	if (was_ready && l->changed)
+		l->changed(l->userdata, false);
+}
+
+bool pg_link_is_away(const struct pg_link *l)
+{
+	return l->state != PG_LINK_READY && (l->misfit || pg_now() >= l->away_at);
+}
+
+void pg_link_close(struct pg_link *l)
+{
+	l->changed = NULL;
+	if (l->c)
+		PQfinish(l->c);
+	l->c = NULL;
+	for (struct pg_job *job; (job = pop(&l->sent));)
+		finish(l, job, PG_UNKNOWN);
+	fail_waiting(l);
+	pg_link_hand_out(l);
+}
+
+static void connect_start(struct pg_link *l)
+{
+	const char *const names[] = {
+		"dbname", "client_encoding", "fallback_application_name", NULL};
+	const char *const values[] = {l->uri, "UTF8", "timerqd", NULL};
+
+	l->c = PQconnectStartParams(names, values, 1);
+	l->deadline = pg_now() + CONNECT_US;
+	l->state = PG_LINK_CONNECTING;
+	l->misfit = false;
+	l->greeting.timeline = 0;
+	if (!l->c || PQstatus(l->c) == CONNECTION_BAD)
+		pg_link_break(l, l->c ? PQerrorMessage(l->c) : "out of memory");
+	else
+		watch(l, EPOLLOUT);
+}
+
+static bool is_ready(int fd, short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	return poll(&p, 1, 0) > 0;
+}
+
+static bool send_greeting(struct pg_link *l)
+{
+	struct pg_parameters none = {0};
+
+	return PQsetnonblocking(l->c, 1) == 0 && PQenterPipelineMode(l->c) &&
+		pg_send(l->c, l->settings, &none) && pg_send(l->c, schema_greeting, &none) &&
+		(!l->listens || pg_send(l->c, "LISTEN timerd", &none)) && PQpipelineSync(l->c);
+}
+
+static void connect_step(struct pg_link *l)
+{
+	/* libpq watches for one of both at a time; which one it said last is in what epoll
+	 * knows. */
+	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+
+	while (l->state == PG_LINK_CONNECTING) {
+		if (!is_ready(PQsocket(l->c),
+			    PQstatus(l->c) == CONNECTION_STARTED ? POLLOUT : POLLIN | POLLOUT))
+			return;
+		status = PQconnectPoll(l->c);
+		if (status == PGRES_POLLING_FAILED) {
+			pg_link_break(l, PQerrorMessage(l->c));
+			return;
+		}
+		if (status == PGRES_POLLING_OK) {
+			l->state = PG_LINK_GREETING;
+			if (!send_greeting(l))
+				pg_link_break(l, PQerrorMessage(l->c));
+			return;
+		}
+		watch(l, status == PGRES_POLLING_READING ? EPOLLIN : EPOLLOUT);
+		if (status == PGRES_POLLING_READING && !is_ready(PQsocket(l->c), POLLIN))
+			return;
+	}
+}
+
+static int errno_of(const PGresult *r)
+{
+	static const struct {
+		const char *state;
+		int error;
+	} known[] = {
+		{"53100", -ENOSPC},    /* disk_full */
+		{"40001", PG_AGAIN},   /* serialization_failure */
+		{"40P01", PG_AGAIN},   /* deadlock_detected */
+		{"23505", PG_AGAIN},   /* unique_violation: the other one came first */
+		{"57014", -ETIMEDOUT}, /* query_canceled */
+		{"55P03", -ETIMEDOUT}, /* lock_not_available */
+	};
+	const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+
+	for (size_t i = 0; state && i < sizeof(known) / sizeof(known[0]); i++)
+		if (!strcmp(state, known[i].state))
+			return known[i].error;
+	return -EIO;
+}
+
+static void note_error(struct pg_link *l, struct pg_job *job, const PGresult *r)
+{
+	const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (job->error)
+		return;
+	job->error = errno_of(r);
+	snprintf(l->why, sizeof(l->why), "%s", text ? text : "the statement failed");
+}
+
+static void job_result(struct pg_link *l, struct pg_job *job, const PGresult *r)
+{
+	switch (PQresultStatus(r)) {
+	case PGRES_TUPLES_OK:
+	case PGRES_COMMAND_OK:
+		/* The first statement sets the transaction's settings. */
+		if (job->results++ && job->result && !job->error)
+			job->result(job, job->results - 2, r);
+		break;
+	case PGRES_PIPELINE_SYNC:
+		finish(l, pop(&l->sent), job->error);
+		break;
+	case PGRES_PIPELINE_ABORTED:
+		break;
+	default:
+		note_error(l, job, r);
+		break;
+	}
+}
+
+static void greeting_result(struct pg_link *l, const PGresult *r)
+{
+	switch (PQresultStatus(r)) {
+	case PGRES_TUPLES_OK:
+		if (PQnfields(r) > 1 && PQntuples(r) == 1 && PQfnumber(r, "lease") >= 0)
+			l->misfit = !schema_check_greeting(r, &l->greeting, l->why, sizeof(l->why));
+		return;
+	case PGRES_COMMAND_OK:
+	case PGRES_PIPELINE_ABORTED:
+		return;
+	case PGRES_PIPELINE_SYNC:
+		if (l->misfit || !l->greeting.timeline) {
+			char why[sizeof(l->why)];
+
+			snprintf(why, sizeof(why), "%s", l->why);
+			pg_link_break(l, why);
+			return;
+		}
+		set_settings(l);
+		l->state = PG_LINK_READY;
+		l->failures = 0;
+		if (l->changed)
+			l->changed(l->userdata, true);
+		return;
+	default:
+		l->misfit = schema_explain(PQresultErrorField(r, PG_DIAG_SQLSTATE),
+			PQresultErrorMessage(r), l->why, sizeof(l->why));
+		l->greeting.timeline = 0;
+		return;
+	}
+}
+
+static void read_results(struct pg_link *l)
+{
+	bool between = false;
+
+	while (l->c && l->state >= PG_LINK_GREETING && !PQisBusy(l->c)) {
+		PGresult *r = PQgetResult(l->c);
+
+		/* One NULL ends a statement's results; a second one says that no more are
+		 * awaited. */
+		if (!r && between)
+			return;
+		between = !r;
+		if (!r)
+			continue;
+		if (l->state == PG_LINK_GREETING)
+			greeting_result(l, r);
+		else if (l->sent.first)
+			job_result(l, l->sent.first, r);
+		PQclear(r);
+	}
+}
+
+static bool send_job(struct pg_link *l, struct pg_job *job)
+{
+	struct pg_parameters none = {0};
+
+	job->sent = pg_now();
+	job->results = 0;
+	job->error = 0;
+	return pg_send(l->c, l->settings, &none) && job->send(job, l->c) && PQpipelineSync(l->c);
+}
+
+static void send_waiting(struct pg_link *l)
+{
+	while (l->state == PG_LINK_READY && l->waiting.first) {
+		struct pg_job *job = pop(&l->waiting);
+
+		push(&l->sent, job);
+		if (!send_job(l, job)) {
+			char why[sizeof(l->why)];
+
+			snprintf(why, sizeof(why), "%s", PQerrorMessage(l->c));
+			pg_link_break(l, *why ? why : "out of memory");
+		}
+	}
+}
+
+static void hear(struct pg_link *l)
+{
+	PGnotify *n;
+	bool heard = false;
+
+	while (l->c && (n = PQnotifies(l->c))) {
+		heard = true;
+		PQfreemem(n);
+	}
+	if (heard && l->notified)
+		l->notified(l->userdata);
+}
+
+/* When the answer to the first job is overdue: the server's own limit comes before. */
+static uint64_t overdue_at(const struct pg_link *l)
+{
+	return l->sent.first ? l->sent.first->sent + l->greeting.lease / 3 + 500000 : UINT64_MAX;
+}
+
+void pg_link_send(struct pg_link *l)
+{
+	int more;
+
+	send_waiting(l);
+	if (l->state != PG_LINK_READY)
+		return;
+	more = PQflush(l->c);
+	if (more < 0) {
+		char why[sizeof(l->why)];
+
+		snprintf(why, sizeof(why), "%s", PQerrorMessage(l->c));
+		pg_link_break(l, why);
+	} else {
+		watch(l, more ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	}
+}
+
+static void run_connected(struct pg_link *l)
+{
+	if (!PQconsumeInput(l->c)) {
+		char why[sizeof(l->why)];
+
+		snprintf(why, sizeof(why), "%s", PQerrorMessage(l->c));
+		read_results(l);
+		pg_link_break(l, why);
+		return;
+	}
+	read_results(l);
+	hear(l);
+	if (l->state == PG_LINK_READY)
+		pg_link_send(l);
+	else if (l->c && PQflush(l->c) >= 0)
+		watch(l, EPOLLIN);
+}
+
+void pg_link_run(struct pg_link *l)
+{
+	uint64_t now = pg_now();
+
+	if (l->state == PG_LINK_DOWN && now >= l->retry_at)
+		connect_start(l);
+	if (l->state == PG_LINK_CONNECTING)
+		connect_step(l);
+	if (l->state >= PG_LINK_GREETING)
+		run_connected(l);
+	if (l->state == PG_LINK_READY && now >= overdue_at(l))
+		pg_link_break(l, "the database does not answer");
+	else if (l->state != PG_LINK_READY && l->state != PG_LINK_DOWN && now >= l->deadline)
+		pg_link_break(l, "the database does not answer");
+	if (pg_link_is_away(l))
+		fail_waiting(l);
+}
+
+void pg_link_hand_out(struct pg_link *l)
+{
+	struct pg_job *job;
+
+	while ((job = pop(&l->ended)))
+		job->end(job, job->error);
+}
+
+int pg_link_submit(struct pg_link *l, struct pg_job *job)
+{
+	if (pg_link_is_away(l))
+		return PG_AWAY;
+	job->queued = pg_now();
+	push(&l->waiting, job);
+	return 0;
+}
+
+uint64_t pg_link_next(const struct pg_link *l)
+{
+	uint64_t next;
+
+	if (l->ended.first || (l->state == PG_LINK_READY && l->waiting.first))
+		return 0;
+	if (l->state == PG_LINK_READY)
+		return overdue_at(l);
+	next = l->state == PG_LINK_DOWN ? l->retry_at : l->deadline;
+	return l->waiting.first && l->away_at < next ? l->away_at : next;
+}

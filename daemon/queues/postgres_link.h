@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection to PostgreSQL that never blocks, and the jobs that travel over it.
+ *
+ * A job is one transaction: settings that end with it, its statements, and a Sync. Jobs are sent
+ * one behind the other without waiting (libpq's pipeline mode), and end in that order. Each new
+ * connection begins with the questions of postgres_schema.h: a database that does not fit is not
+ * used. Nothing relies on what a session keeps, so a pooler of transactions may stand in between.
+ *
+ * A connection that breaks is made again at once, then after spans that double, with jitter, so
+ * that a fleet does not come back all at once. Jobs wait two seconds for it. From then on the
+ * database is known to be away, and jobs are refused until it is back.
+ */
+#pragma once
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How a job ended, beside 0. */
+#define PG_AWAY	   (-ENOTCONN)	  /* it was not sent */
+#define PG_UNKNOWN (-EINPROGRESS) /* it was sent, and the connection broke before the answer */
+#define PG_AGAIN   (-EAGAIN)	  /* it met another transaction: nothing of it stands */
+
+struct pg_job {
+	struct pg_job *next;
+	/* Queues the statements. Return: whether they could be. */
+	bool (*send)(struct pg_job *job, PGconn *c);
+	/* The rows of one of the statements, the first of which has number 0. */
+	void (*result)(struct pg_job *job, unsigned int statement, const PGresult *r);
+	/* It has ended, and the callee frees it. */
+	void (*end)(struct pg_job *job, int error);
+	unsigned int results;
+	int error;
+	uint64_t queued, sent; /* CLOCK_BOOTTIME */
+};
+
+struct pg_jobs {
+	struct pg_job *first, *last;
+};
+
+enum pg_link_state {
+	PG_LINK_DOWN, /* until retry_at */
+	PG_LINK_CONNECTING,
+	PG_LINK_GREETING, /* connected: it is asked whether it fits */
+	PG_LINK_READY,
+};
+
+/* What a database answered to the first questions. */
+struct pg_greeting {
+	uint64_t lease, margin; /* microseconds */
+	uint64_t timeline;	/* of this server; never 0 */
+	int64_t clock_off;	/* the host's wall clock - the database's, microseconds */
+};
+
+struct pg_link {
+	const char *uri;
+	int epoll; /* that watches the socket */
+	enum pg_link_state state;
+	PGconn *c;
+	int fd;
+	uint64_t deadline, retry_at;
+	uint64_t away_at;      /* from then on it is away, if it is not ready */
+	unsigned int failures; /* attempts since it was ready last */
+	bool misfit;	       /* the database was reached, and does not fit */
+	struct pg_jobs sent, waiting, ended;
+	struct pg_greeting greeting;
+	bool listens; /* for notifications */
+	char settings[256];
+	char why[320];
+	/* It became ready; it was lost. */
+	void (*changed)(void *userdata, bool ready);
+	/* NULL: of no interest. */
+	void (*notified)(void *userdata);
+	void *userdata;
+};
+
+/* CLOCK_BOOTTIME, microseconds. */
+uint64_t pg_now(void);
+
+void pg_link_init(struct pg_link *l, const char *uri, int epoll);
+void pg_link_close(struct pg_link *l);
+
+/* The job belongs to the link until its end(). Return: 0; PG_AWAY: the database is known to be
+ * away, and the job is still the caller's. */
+int pg_link_submit(struct pg_link *l, struct pg_job *job);
+
+/* Sends what waits, as far as the socket takes it. Reads nothing, and calls nobody but
+ * changed(). */
+void pg_link_send(struct pg_link *l);
+/* Does what can be done without waiting; calls no end(). */
+void pg_link_run(struct pg_link *l);
+/* Calls end() of what has ended. */
+void pg_link_hand_out(struct pg_link *l);
+/* Gives the connection up. */
+void pg_link_break(struct pg_link *l, const char *why);
+
+/* When pg_link_run() is to be called though the socket is silent. */
+uint64_t pg_link_next(const struct pg_link *l);
+
+/* Whether the database has been silent for so long that nothing waits for it any more. */
+bool pg_link_is_away(const struct pg_link *l);

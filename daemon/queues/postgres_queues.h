@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queues and users that this process has heard of. A queue has a number of its own here,
+ * because naming one needs no I/O; the database is asked by (uid, name).
+ */
+#pragma once
+
+#include "core/lease.h"
+#include "store.h"
+
+struct pg_queue {
+	uint32_t number, uid;
+	char name[PROTO_QUEUE_NAME_MAX + 1];
+	uint64_t references;
+	int32_t row; /* its number in the database; 0: not known, -1: there is one */
+	struct lease lease;
+	int64_t changes;  /* through other hosts, as the last round said */
+	bool has_changes; /* that is known */
+	uint64_t mark;	  /* of the commit in which it has an index */
+	uint32_t index;	  /* there, from 1 */
+};
+
+struct pg_user {
+	uint32_t uid;
+	struct store_usage holds;
+};
+
+struct pg_queues {
+	struct pg_queue **at; /* by number - 1 */
+	uint32_t count, room; /* some below count may be free: NULL */
+	uint32_t free_count;
+	struct pg_user **users;
+	size_t user_count, user_room;
+	void *by_name, *by_uid; /* trees of tsearch(3) */
+};
+
+void pg_queues_free(struct pg_queues *q);
+/* The queue of that name, or a new one. NULL: no memory. */
+struct pg_queue *pg_queues_open(struct pg_queues *q, uint32_t uid, const char *name);
+/* One reference less. A name that the database has not heard of is forgotten with its last one. */
+void pg_queues_unref(struct pg_queues *q, struct pg_queue *queue);
+struct pg_queue *pg_queues_get(const struct pg_queues *q, uint32_t number);
+/* The user, or a new one. NULL: no memory. */
+struct pg_user *pg_queues_user(struct pg_queues *q, uint32_t uid);
+/* uid PROTO_QUEUE_OWN: everybody's. */
+void pg_queues_usage(const struct pg_queues *q, uint32_t uid, struct store_usage *ret);

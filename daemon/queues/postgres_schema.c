@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "postgres_schema.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "postgres_link.h"
+#include "postgres_values.h"
+
+/* Each version's step from the one before. */
+static const char *const steps[SCHEMA_VERSION] = {
+#include "schema_1.inc"
+	,
+#include "schema_2.inc"
+};
+
+/* They are made anew by each migration. */
+static const char functions[] =
+#include "schema_functions.inc"
+	;
+
+/* Everybody's migrations wait for this lock: "timerqd" as a number. */
+#define LOCK "32769262443160932"
+
+#define SERVER_VERSION 130000
+
+const char schema_greeting[] =
+	"SELECT m.version, m.lease, m.margin, (current_setting('fsync') = 'on')::integer,"
+	" current_setting('server_version_num')::integer,"
+	" (getdatabaseencoding() = 'UTF8')::integer, pg_is_in_recovery()::integer,"
+	" (SELECT system_identifier FROM pg_control_system())"
+	" # (SELECT timeline_id FROM pg_control_checkpoint())::bigint,"
+	" (extract(epoch FROM (SELECT clock_timestamp())) * 1000000)::bigint"
+	" FROM timerd.meta m";
+
+static bool check_version(int64_t version, char *why, size_t size)
+{
+	if (version > SCHEMA_VERSION)
+		snprintf(why, size,
+			"the database has version %lld of the schema, and this timerqd knows "
+			"version %d at most: use a newer timerqd",
+			(long long)version, SCHEMA_VERSION);
+	else if (version < SCHEMA_VERSION)
+		snprintf(why, size,
+			"the database has version %lld of the schema, and this timerqd needs "
+			"version %d: run timerqd --store URI --migrate",
+			(long long)version, SCHEMA_VERSION);
+	return version == SCHEMA_VERSION;
+}
+
+bool schema_check_greeting(const PGresult *r, struct pg_greeting *ret, char *why, size_t size)
+{
+	ret->timeline = 0;
+	if (pg_get_int(r, 0, 4) < SERVER_VERSION) {
+		snprintf(why, size, "the server is older than PostgreSQL 13");
+		return false;
+	}
+	if (!pg_get_int(r, 0, 3)) {
+		snprintf(why, size,
+			"the server runs with fsync=off: what it answers as stored may be lost");
+		return false;
+	}
+	if (!pg_get_int(r, 0, 5)) {
+		snprintf(why, size, "the database's encoding is not UTF8");
+		return false;
+	}
+	if (!check_version(pg_get_int(r, 0, 0), why, size))
+		return false;
+	/* It may become the primary. */
+	if (pg_get_int(r, 0, 6)) {
+		snprintf(why, size, "the server is a standby, which takes no timers");
+		return true;
+	}
+	ret->lease = (uint64_t)pg_get_int(r, 0, 1);
+	ret->margin = (uint64_t)pg_get_int(r, 0, 2);
+	ret->timeline = (uint64_t)pg_get_int(r, 0, 7);
+	return true;
+}
+
+bool schema_explain(const char *state, const char *message, char *why, size_t size)
+{
+	if (state && (!strcmp(state, "42P01") || !strcmp(state, "3F000"))) {
+		snprintf(why, size,
+			"the database has no schema of timerqd: run timerqd --store URI --migrate");
+		return true;
+	}
+	if (state && !strcmp(state, "42501")) {
+		snprintf(why, size,
+			"the role may not use the schema timerd: grant it USAGE, and SELECT, "
+			"INSERT, UPDATE and DELETE on its tables");
+		return true;
+	}
+	snprintf(why, size, "%s", message);
+	return false;
+}
+
+static int fail(PGconn *c, const PGresult *r)
+{
+	fprintf(stderr, "timerqd: %s", r ? PQresultErrorMessage(r) : PQerrorMessage(c));
+	return -EIO;
+}
+
+static int run(PGconn *c, const char *sql)
+{
+	PGresult *r = PQexec(c, sql);
+	ExecStatusType status = PQresultStatus(r);
+	int error = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? 0 : fail(c, r);
+
+	PQclear(r);
+	return error;
+}
+
+/* The version that is there; 0: none. */
+static int read_version(PGconn *c, int *ret)
+{
+	PGresult *r = PQexec(c, "SELECT to_regclass('timerd.meta') IS NOT NULL");
+	int error = PQresultStatus(r) == PGRES_TUPLES_OK ? 0 : fail(c, r);
+	bool there = !error && !strcmp(PQgetvalue(r, 0, 0), "t");
+
+	PQclear(r);
+	*ret = 0;
+	if (!there)
+		return error;
+	r = PQexec(c, "SELECT version FROM timerd.meta");
+	if (PQresultStatus(r) == PGRES_TUPLES_OK && PQntuples(r) == 1)
+		*ret = atoi(PQgetvalue(r, 0, 0));
+	else
+		error = fail(c, r);
+	PQclear(r);
+	return error;
+}
+
+static int write_version(PGconn *c, int version)
+{
+	char sql[80];
+
+	snprintf(sql, sizeof(sql), "UPDATE timerd.meta SET version = %d", version);
+	return run(c, sql);
+}
+
+/* One transaction, with the lock: whoever waited for it finds the version that the other has made.
+ * ret_more: whether to go on. */
+static int migrate_once(PGconn *c, bool *ret_more)
+{
+	int version, r = run(c, "BEGIN; SELECT pg_advisory_xact_lock(" LOCK ")");
+
+	if (!r)
+		r = read_version(c, &version);
+	if (!r && version > SCHEMA_VERSION) {
+		char why[256];
+
+		check_version(version, why, sizeof(why));
+		fprintf(stderr, "timerqd: %s\n", why);
+		r = -EPROTO;
+	}
+	if (!r && version < SCHEMA_VERSION) {
+		r = run(c, steps[version]);
+		if (!r)
+			r = write_version(c, version + 1);
+		if (!r)
+			printf("version %d\n", version + 1);
+	}
+	if (!r && version >= SCHEMA_VERSION - 1)
+		r = run(c, functions);
+	*ret_more = !r && version < SCHEMA_VERSION - 1;
+	if (r) {
+		PQclear(PQexec(c, "ROLLBACK"));
+		return r;
+	}
+	return run(c, "COMMIT");
+}
+
+static void be_silent(void *userdata, const PGresult *r)
+{
+	(void)userdata;
+	(void)r;
+}
+
+int schema_migrate(const char *uri)
+{
+	PGconn *c = PQconnectdb(uri);
+	bool more = true;
+	int r = 0;
+
+	if (PQstatus(c) != CONNECTION_OK) {
+		r = fail(c, NULL);
+		more = false;
+	}
+	PQsetNoticeReceiver(c, be_silent, NULL);
+	while (more && !r)
+		r = migrate_once(c, &more);
+	PQfinish(c);
+	if (!r)
+		printf("the schema has version %d\n", SCHEMA_VERSION);
+	return r;
+}
+
+int schema_print(void)
+{
+	printf("BEGIN;\n");
+	for (int i = 0; i < SCHEMA_VERSION; i++)
+		printf("%s\n", steps[i]);
+	printf("UPDATE timerd.meta SET version = %d;\n\n%s\nCOMMIT;\n", SCHEMA_VERSION, functions);
+	return 0;
+}

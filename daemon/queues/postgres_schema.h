@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* The schema in PostgreSQL: what a database has to be, and how the schema is made and upgraded. */
+#pragma once
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The version that this timerqd reads and writes. */
+#define SCHEMA_VERSION 2
+
+struct pg_greeting;
+
+/* The first question to each connection. */
+extern const char schema_greeting[];
+
+/* Reads its answer. Return: whether the database fits; if not, why says so. */
+bool schema_check_greeting(const PGresult *r, struct pg_greeting *ret, char *why, size_t size);
+/* What an error of that question means. Return: whether it will not pass by itself. */
+bool schema_explain(const char *state, const char *message, char *why, size_t size);
+
+/* Brings the schema up to date, one version at a time, under an advisory lock. It blocks. Return:
+ * 0, or a negative errno after a line on standard error. */
+int schema_migrate(const char *uri);
+
+/* Prints what schema_migrate() would do to an empty database. */
+int schema_print(void);

@@ -1,0 +1,558 @@
+-- SPDX-License-Identifier: MIT
+-- What changes timers. Each function is called by one statement, so that a host that is halted
+-- half-way holds no lock: the server begins only when it has all of it.
+--
+-- A commit comes as arrays: q_ of the queues, c_ of the changes in order (c_queue: which queue), p_ of
+-- the put packets, r_ of their records that were refused at once. Spans of -1 stand for "none".
+-- Types of changes: enum store_change_type; 99: nothing. Statuses: enum proto_status, enum
+-- proto_queue_status: 1 no such timer, 3 and 37 a user's limits, 8 out of range, 45 not parked.
+-- Wakes are changed through the row of their queue, locked where it names this owner and term.
+
+CREATE OR REPLACE FUNCTION timerd.lock_queues(in_owner text, q_uid bigint[], q_name text[],
+	q_term bigint[], make boolean, OUT o_number integer[], OUT o_state integer[])
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	r record;
+BEGIN
+	o_number := array_fill(NULL::integer, ARRAY[cardinality(q_uid)]);
+	o_state := array_fill(0, ARRAY[cardinality(q_uid)]);
+	FOR try IN 1..3 LOOP
+		-- In the order of numbers, as everybody locks them.
+		FOR r IN SELECT i.ord, q.number, q.owner, q.term
+			FROM unnest(q_uid, q_name) WITH ORDINALITY i (uid, name, ord)
+			JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
+			ORDER BY q.number FOR SHARE OF q
+		LOOP
+			o_number[r.ord] := r.number;
+			-- 0: nobody's, 1: ours under that term, 2: another's
+			o_state[r.ord] := CASE WHEN r.owner IS NULL THEN 0
+				WHEN r.owner = in_owner AND r.term = q_term[r.ord] THEN 1 ELSE 2 END;
+		END LOOP;
+		EXIT WHEN NOT make OR array_position(o_number, NULL) IS NULL;
+		INSERT INTO timerd.queues (uid, name)
+			SELECT i.uid, i.name FROM unnest(q_uid, q_name, o_number) i (uid, name, number)
+			WHERE i.number IS NULL ORDER BY i.uid, i.name
+			ON CONFLICT DO NOTHING;
+	END LOOP;
+END $$;
+
+-- Adds to what queues and their users hold. A change through a host that is not the owner is counted.
+CREATE OR REPLACE FUNCTION timerd.add_counts(in_slot integer, q_uid bigint[], q_number integer[],
+	q_state integer[], d_timers bigint[], d_parked bigint[], d_bytes bigint[], d_changed boolean[])
+RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	INSERT INTO timerd.counts AS n (queue, slot, timers, parked, bytes, changes)
+		SELECT i.number, in_slot, i.timers, i.parked, i.bytes, (i.state = 2)::integer
+		FROM unnest(q_number, q_state, d_timers, d_parked, d_bytes, d_changed)
+			i (number, state, timers, parked, bytes, changed)
+		WHERE i.number IS NOT NULL AND i.changed
+			AND (i.timers <> 0 OR i.parked <> 0 OR i.bytes <> 0 OR i.state = 2)
+		ORDER BY i.number
+		ON CONFLICT (queue, slot) DO UPDATE SET timers = n.timers + EXCLUDED.timers,
+			parked = n.parked + EXCLUDED.parked, bytes = n.bytes + EXCLUDED.bytes,
+			changes = n.changes + EXCLUDED.changes;
+	INSERT INTO timerd.users AS n (uid, slot, timers, parked, bytes)
+		SELECT i.uid, in_slot, sum(i.timers), sum(i.parked), sum(i.bytes)
+		FROM unnest(q_uid, d_timers, d_parked, d_bytes) i (uid, timers, parked, bytes)
+		GROUP BY i.uid
+		HAVING sum(i.timers) <> 0 OR sum(i.parked) <> 0 OR sum(i.bytes) <> 0
+		ORDER BY i.uid
+		ON CONFLICT (uid, slot) DO UPDATE SET timers = n.timers + EXCLUDED.timers,
+			parked = n.parked + EXCLUDED.parked, bytes = n.bytes + EXCLUDED.bytes;
+END $$;
+
+CREATE OR REPLACE FUNCTION timerd.commit(
+	in_owner text, in_slot integer, in_stored bigint, in_clocks bigint[], in_slow boolean,
+	q_uid bigint[], q_name text[], q_term bigint[], q_limit_timers bigint[],
+	q_limit_bytes bigint[], q_puts bigint[], q_put_bytes bigint[],
+	c_type integer[], c_queue integer[], c_id bigint[], c_due bigint[], c_ready bigint[],
+	c_slack bigint[], c_every bigint[], c_max_late bigint[], c_count bigint[],
+	c_number bigint[], c_attempt bigint[], c_max_attempts bigint[], c_clock integer[],
+	c_flags integer[], c_packet integer[], c_record integer[],
+	c_label text[], c_key text[], c_payload bytea[],
+	p_uid bigint[], p_token uuid[], p_serial bigint[],
+	r_packet integer[], r_record integer[], r_status integer[],
+	OUT o_number integer[], OUT o_state integer[],
+	OUT o_ok integer[], OUT o_put integer[], OUT o_put_id bigint[],
+	OUT o_ord integer[], OUT o_status integer[], OUT o_flags integer[], OUT o_id bigint[],
+	OUT o_due bigint[], OUT o_clock integer[], OUT o_replaced bigint[], OUT o_removed integer[],
+	OUT u_uid bigint[], OUT u_timers bigint[], OUT u_parked bigint[], OUT u_bytes bigint[])
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	zero CONSTANT bigint[] := array_fill(0::bigint, ARRAY[cardinality(q_uid)]);
+	d_timers bigint[] := zero;
+	d_parked bigint[] := zero;
+	d_bytes bigint[] := zero;
+	d_changed boolean[] := array_fill(false, ARRAY[cardinality(q_uid)]);
+	set_puts bigint[] := q_puts;
+	set_bytes bigint[] := q_put_bytes;
+	has_puts CONSTANT boolean := 0 = ANY (c_type);
+	-- Types; 100: a put that is done by itself, because its key is there or a limit is near.
+	t_type integer[] := c_type;
+	c record;
+	r record;
+	was timerd.timers%ROWTYPE;
+	gone record;
+	n integer;
+	s integer;
+	x_status integer;
+	x_flags integer;
+	x_id bigint;
+	x_due bigint;
+	x_clock integer;
+	x_replaced bigint;
+	x_removed integer;
+	new_bytes bigint;
+	more_timers bigint;
+	more_bytes bigint;
+	holds_timers bigint;
+	holds_bytes bigint;
+BEGIN
+	o_ok := '{}'; o_put := '{}'; o_put_id := '{}';
+	o_ord := '{}'; o_status := '{}'; o_flags := '{}'; o_id := '{}'; o_due := '{}';
+	o_clock := '{}'; o_replaced := '{}'; o_removed := '{}';
+	SELECT l.o_number, l.o_state INTO o_number, o_state
+		FROM timerd.lock_queues(in_owner, q_uid, q_name, q_term, has_puts) l;
+
+	IF NOT in_slow AND 3 = ANY (c_type) THEN
+		FOR r IN
+			WITH gone AS (
+				DELETE FROM timerd.timers t
+				USING unnest(c_type, c_queue, c_id, c_number)
+					WITH ORDINALITY c (type, queue, id, number, ord)
+				WHERE c.type = 3 AND o_state[c.queue] = 1 AND t.id = c.id
+					AND t.number = c.number AND t.queue = o_number[c.queue]
+				RETURNING c.ord::integer, c.queue,
+					coalesce(octet_length(t.key), 0)
+					+ coalesce(octet_length(t.payload), 0) AS bytes)
+			SELECT queue, array_agg(ord) AS ords, count(*) AS n, sum(bytes) AS bytes
+			FROM gone GROUP BY queue
+		LOOP
+			o_ok := o_ok || r.ords;
+			d_timers[r.queue] := d_timers[r.queue] - r.n;
+			d_bytes[r.queue] := d_bytes[r.queue] - r.bytes;
+			d_changed[r.queue] := true;
+		END LOOP;
+	END IF;
+
+	IF NOT in_slow AND c_type && ARRAY[4, 5] THEN
+		WITH moved AS (
+			UPDATE timerd.timers t SET
+				due = CASE c.type WHEN 4 THEN c.due ELSE t.due END,
+				ready = CASE c.type WHEN 4 THEN c.due ELSE c.ready END,
+				number = CASE c.type WHEN 4 THEN t.number + 1 ELSE t.number END,
+				attempt = CASE c.type WHEN 4 THEN 0 ELSE c.attempt END
+			FROM unnest(c_type, c_queue, c_id, c_number, c_due, c_ready, c_attempt)
+				WITH ORDINALITY
+				c (type, queue, id, number, due, ready, attempt, ord)
+			WHERE c.type IN (4, 5) AND o_state[c.queue] = 1 AND t.id = c.id
+				AND t.number = c.number AND t.queue = o_number[c.queue]
+			RETURNING c.ord::integer)
+		SELECT o_ok || coalesce(array_agg(ord), '{}') INTO o_ok FROM moved;
+	END IF;
+
+	IF NOT in_slow AND has_puts THEN
+		FOR r IN SELECT u.uid FROM (
+				SELECT i.uid, max(i.limit_timers) AS limit_timers,
+					max(i.limit_bytes) AS limit_bytes, sum(i.puts) AS puts,
+					sum(i.bytes) AS bytes
+				FROM unnest(q_uid, q_limit_timers, q_limit_bytes, q_puts, q_put_bytes)
+					i (uid, limit_timers, limit_bytes, puts, bytes)
+				GROUP BY i.uid) u,
+			LATERAL (SELECT coalesce(sum(timers + parked), 0) AS timers,
+				coalesce(sum(bytes), 0) AS bytes
+				FROM timerd.users WHERE uid = u.uid) h
+			WHERE (u.limit_timers > 0 AND h.timers + u.puts > u.limit_timers)
+				OR (u.limit_bytes > 0 AND h.bytes + u.bytes > u.limit_bytes)
+		LOOP
+			FOR i IN 1..cardinality(t_type) LOOP
+				IF t_type[i] = 0 AND q_uid[c_queue[i]] = r.uid THEN
+					t_type[i] := 100;
+				END IF;
+			END LOOP;
+			FOR i IN 1..cardinality(q_uid) LOOP
+				IF q_uid[i] = r.uid THEN
+					set_puts[i] := 0;
+					set_bytes[i] := 0;
+				END IF;
+			END LOOP;
+		END LOOP;
+		FOR r IN SELECT k.ord::integer, k.queue, octet_length(k.key)
+				+ coalesce(octet_length(k.payload), 0) AS bytes
+			FROM unnest(t_type, c_queue, c_key, c_payload)
+				WITH ORDINALITY k (type, queue, key, payload, ord)
+			JOIN timerd.timers t ON t.queue = o_number[k.queue] AND t.key = k.key
+				AND t.revived IS NULL
+			WHERE k.type = 0 AND k.key IS NOT NULL
+		LOOP
+			t_type[r.ord] := 100;
+			set_puts[r.queue] := set_puts[r.queue] - 1;
+			set_bytes[r.queue] := set_bytes[r.queue] - r.bytes;
+		END LOOP;
+		WITH added AS (
+			INSERT INTO timerd.timers (due, ready, slack, every, max_late, count, number,
+				attempt, max_attempts, queue, clock, flags, label, key, payload)
+			SELECT a.due, a.ready, nullif(a.slack, -1), a.every, nullif(a.max_late, -1),
+				a.count, a.number, 0, a.max_attempts, o_number[a.queue], a.clock,
+				a.flags & 255, a.label, a.key, a.payload
+			FROM unnest(t_type, c_queue, c_due, c_ready, c_slack, c_every, c_max_late,
+				c_count, c_number, c_max_attempts, c_clock, c_flags, c_label, c_key,
+				c_payload) WITH ORDINALITY
+				a (type, queue, due, ready, slack, every, max_late, count, number,
+				max_attempts, clock, flags, label, key, payload, ord)
+			WHERE a.type = 0 ORDER BY a.ord
+			RETURNING id)
+		SELECT coalesce(array_agg(id ORDER BY id), '{}') INTO o_put_id FROM added;
+		SELECT coalesce(array_agg(ord::integer ORDER BY ord), '{}') INTO o_put
+			FROM unnest(t_type) WITH ORDINALITY a (type, ord) WHERE type = 0;
+		FOR i IN 1..cardinality(q_uid) LOOP
+			IF set_puts[i] > 0 THEN
+				d_timers[i] := d_timers[i] + set_puts[i];
+				d_bytes[i] := d_bytes[i] + set_bytes[i];
+				d_changed[i] := true;
+			END IF;
+		END LOOP;
+	END IF;
+
+	FOR c IN SELECT * FROM unnest(t_type, c_queue, c_id, c_due, c_ready, c_slack, c_every,
+			c_max_late, c_count, c_number, c_attempt, c_max_attempts, c_clock, c_flags,
+			c_label, c_key, c_payload) WITH ORDINALITY
+			a (type, queue, id, due, ready, slack, every, max_late, count, number, attempt,
+			max_attempts, clock, flags, label, key, payload, ord)
+		WHERE type <> 99 AND (in_slow OR type NOT IN (0, 3, 4, 5)) ORDER BY ord
+	LOOP
+		n := o_number[c.queue];
+		s := o_state[c.queue];
+		x_status := 0; x_flags := 0; x_id := 0; x_due := 0; x_clock := 0;
+		x_replaced := 0; x_removed := 0;
+		was := NULL;
+		IF c.type IN (0, 100) THEN
+			new_bytes := coalesce(octet_length(c.key), 0) + coalesce(octet_length(c.payload), 0);
+			more_timers := 1;
+			more_bytes := new_bytes;
+			IF c.key IS NOT NULL THEN
+				SELECT * INTO was FROM timerd.timers
+					WHERE queue = n AND key = c.key AND revived IS NULL FOR UPDATE;
+			END IF;
+			IF was.id IS NOT NULL AND c.flags & 256 <> 0 THEN
+				x_flags := 2; x_id := was.id; x_due := was.due; x_clock := was.clock;
+			ELSE
+				IF was.id IS NOT NULL THEN
+					more_timers := 0;
+					more_bytes := new_bytes - octet_length(was.key)
+						- coalesce(octet_length(was.payload), 0);
+				END IF;
+				SELECT coalesce(sum(timers + parked), 0), coalesce(sum(bytes), 0)
+					INTO holds_timers, holds_bytes
+					FROM timerd.users WHERE uid = q_uid[c.queue];
+				SELECT holds_timers + sum(timers + parked), holds_bytes + sum(bytes)
+					INTO holds_timers, holds_bytes
+					FROM unnest(q_uid, d_timers, d_parked, d_bytes)
+						d (uid, timers, parked, bytes) WHERE uid = q_uid[c.queue];
+				IF q_limit_timers[c.queue] > 0 AND more_timers > 0
+					AND holds_timers + more_timers > q_limit_timers[c.queue] THEN
+					x_status := 3;
+				ELSIF q_limit_bytes[c.queue] > 0 AND more_bytes > 0
+					AND holds_bytes + more_bytes > q_limit_bytes[c.queue] THEN
+					x_status := 37;
+				ELSE
+					IF was.id IS NOT NULL THEN
+						DELETE FROM timerd.timers WHERE id = was.id;
+						x_flags := 1; x_replaced := was.id;
+					END IF;
+					INSERT INTO timerd.timers (due, ready, slack, every, max_late, count,
+						number, attempt, max_attempts, queue, clock, flags, label, key,
+						payload)
+					VALUES (c.due, c.ready, nullif(c.slack, -1), c.every,
+						nullif(c.max_late, -1), c.count, c.number, 0, c.max_attempts, n,
+						c.clock, c.flags & 255, c.label, c.key, c.payload)
+					RETURNING id INTO x_id;
+					x_due := c.due; x_clock := c.clock;
+					d_timers[c.queue] := d_timers[c.queue] + more_timers;
+					d_bytes[c.queue] := d_bytes[c.queue] + more_bytes;
+					d_changed[c.queue] := true;
+				END IF;
+			END IF;
+		ELSIF c.type IN (1, 2) THEN
+			IF c.key IS NOT NULL THEN
+				SELECT * INTO was FROM timerd.timers
+					WHERE queue = n AND key = c.key AND revived IS NULL FOR UPDATE;
+			ELSE
+				SELECT * INTO was FROM timerd.timers
+					WHERE id = c.id AND queue = n AND revived IS NULL FOR UPDATE;
+			END IF;
+			IF c.type = 1 THEN
+				x_id := c.id;
+				IF was.id IS NOT NULL THEN
+					DELETE FROM timerd.timers WHERE id = was.id;
+					x_id := was.id; x_due := was.due; x_clock := was.clock; x_removed := 1;
+					d_timers[c.queue] := d_timers[c.queue] - 1;
+					d_bytes[c.queue] := d_bytes[c.queue] - coalesce(octet_length(was.key), 0)
+						- coalesce(octet_length(was.payload), 0);
+				END IF;
+				IF c.key IS NULL THEN
+					WITH gone AS (DELETE FROM timerd.timers
+						WHERE queue = n AND revived = c.id
+						RETURNING coalesce(octet_length(key), 0)
+							+ coalesce(octet_length(payload), 0) AS bytes)
+					SELECT count(*) AS n, coalesce(sum(bytes), 0) AS bytes INTO gone
+						FROM gone;
+					x_removed := x_removed + gone.n;
+					d_timers[c.queue] := d_timers[c.queue] - gone.n;
+					d_bytes[c.queue] := d_bytes[c.queue] - gone.bytes;
+					WITH gone AS (DELETE FROM timerd.parked WHERE queue = n AND id = c.id
+						RETURNING coalesce(octet_length(key), 0)
+							+ coalesce(octet_length(payload), 0) AS bytes)
+					SELECT count(*) AS n, coalesce(sum(bytes), 0) AS bytes INTO gone
+						FROM gone;
+					x_removed := x_removed + gone.n;
+					d_parked[c.queue] := d_parked[c.queue] - gone.n;
+					d_bytes[c.queue] := d_bytes[c.queue] - gone.bytes;
+				END IF;
+				IF x_removed = 0 THEN
+					x_status := 1;
+				ELSE
+					d_changed[c.queue] := true;
+				END IF;
+			ELSIF was.id IS NULL THEN
+				x_status := 1;
+			ELSE
+				x_due := c.due;
+				IF c.flags & 512 <> 0 THEN
+					IF x_due > 9223372036854775807 - in_clocks[was.clock + 1] THEN
+						x_status := 8;
+					ELSE
+						x_due := x_due + in_clocks[was.clock + 1];
+					END IF;
+				END IF;
+				IF x_status = 0 THEN
+					UPDATE timerd.timers SET due = x_due, ready = x_due,
+						slack = nullif(c.slack, -1), every = c.every,
+						number = was.number + 1, attempt = 0,
+						-- A new count counts from now on.
+						count = CASE c.count WHEN 0 THEN 0
+							ELSE least(was.number + c.count, 4294967295) END
+						WHERE id = was.id;
+					x_id := was.id; x_clock := was.clock; x_replaced := was.id;
+					d_changed[c.queue] := true;
+				END IF;
+			END IF;
+		ELSIF c.type IN (3, 4, 5, 6) THEN
+			IF s = 1 THEN
+				SELECT * INTO was FROM timerd.timers
+					WHERE id = c.id AND queue = n AND number = c.number FOR UPDATE;
+			END IF;
+			IF was.id IS NULL THEN
+				x_status := 1;
+			ELSE
+				x_id := coalesce(was.revived, was.id); x_due := was.due; x_clock := was.clock;
+				d_changed[c.queue] := true;
+				more_bytes := coalesce(octet_length(was.key), 0)
+					+ coalesce(octet_length(was.payload), 0);
+				IF c.type = 6 THEN
+					INSERT INTO timerd.parked (queue, id, number, due, slack, every, count,
+						attempt, max_attempts, clock, flags, label, key, payload)
+					VALUES (n, x_id, was.number, was.due, was.slack, was.every, was.count,
+						c.attempt, was.max_attempts, was.clock, was.flags, was.label, was.key, was.payload)
+					ON CONFLICT (queue, id, number) DO NOTHING;
+					IF FOUND THEN
+						d_parked[c.queue] := d_parked[c.queue] + 1;
+						d_bytes[c.queue] := d_bytes[c.queue] + more_bytes;
+					END IF;
+				END IF;
+				IF c.type = 5 THEN
+					UPDATE timerd.timers SET ready = c.ready, attempt = c.attempt
+						WHERE id = was.id;
+				ELSIF c.type = 3 OR c.due < 0 THEN
+					DELETE FROM timerd.timers WHERE id = was.id;
+					d_timers[c.queue] := d_timers[c.queue] - 1;
+					d_bytes[c.queue] := d_bytes[c.queue] - more_bytes;
+				ELSE
+					UPDATE timerd.timers SET due = c.due, ready = c.due,
+						number = was.number + 1, attempt = 0 WHERE id = was.id;
+				END IF;
+			END IF;
+		ELSIF c.type = 7 THEN
+			x_id := c.id;
+			FOR r IN DELETE FROM timerd.parked WHERE queue = n AND id = c.id RETURNING * LOOP
+				INSERT INTO timerd.timers (due, ready, slack, every, max_late, count, number,
+					attempt, max_attempts, revived, queue, clock, flags, label, key, payload)
+				VALUES (r.due, in_clocks[r.clock + 1], r.slack, 0, NULL, 0, r.number, 0,
+					r.max_attempts, r.id, n, r.clock, r.flags, r.label, r.key, r.payload);
+				x_due := r.due; x_clock := r.clock; x_removed := x_removed + 1;
+			END LOOP;
+			IF x_removed = 0 THEN
+				x_status := 45;
+			ELSE
+				d_parked[c.queue] := d_parked[c.queue] - x_removed;
+				d_timers[c.queue] := d_timers[c.queue] + x_removed;
+				d_changed[c.queue] := true;
+			END IF;
+		END IF;
+		o_ord := array_append(o_ord, c.ord::integer);
+		o_status := array_append(o_status, x_status);
+		o_flags := array_append(o_flags, x_flags);
+		o_id := array_append(o_id, x_id);
+		o_due := array_append(o_due, x_due);
+		o_clock := array_append(o_clock, x_clock);
+		o_replaced := array_append(o_replaced, x_replaced);
+		o_removed := array_append(o_removed, x_removed);
+	END LOOP;
+
+	PERFORM timerd.add_counts(in_slot, q_uid, o_number, o_state, d_timers, d_parked, d_bytes,
+		d_changed);
+
+	IF cardinality(p_token) > 0 THEN
+		INSERT INTO timerd.puts (uid, token, slot, serial, stored, statuses, flags, ids,
+			dues)
+		SELECT p_uid[a.packet], p_token[a.packet], p_serial[a.packet] % 64, p_serial[a.packet], in_stored,
+			array_agg(a.status ORDER BY a.record), array_agg(a.flags ORDER BY a.record),
+			array_agg(a.id ORDER BY a.record), array_agg(a.due ORDER BY a.record)
+		FROM (
+			SELECT c_packet[i.ord] AS packet, c_record[i.ord] AS record, 0 AS status,
+				0 AS flags, i.id, c_due[i.ord] AS due
+			FROM unnest(o_put, o_put_id) i (ord, id)
+			UNION ALL
+			SELECT c_packet[i.ord], c_record[i.ord], i.status,
+				CASE i.status WHEN 0 THEN i.flags ELSE 0 END,
+				CASE i.status WHEN 0 THEN i.id ELSE 0 END,
+				CASE i.status WHEN 0 THEN i.due ELSE 0 END
+			FROM unnest(o_ord, o_status, o_flags, o_id, o_due) i (ord, status, flags, id, due)
+			UNION ALL
+			SELECT i.packet, i.record, i.status, 0, 0, 0
+			FROM unnest(r_packet, r_record, r_status) i (packet, record, status)) a
+		WHERE a.packet > 0 GROUP BY a.packet
+		ORDER BY 1, 2, 3
+		ON CONFLICT (uid, token, slot) DO UPDATE SET serial = EXCLUDED.serial,
+			stored = EXCLUDED.stored, statuses = EXCLUDED.statuses, flags = EXCLUDED.flags,
+			ids = EXCLUDED.ids, dues = EXCLUDED.dues;
+	END IF;
+
+	SELECT array_agg(u.uid), array_agg(u.timers), array_agg(u.parked), array_agg(u.bytes)
+		INTO u_uid, u_timers, u_parked, u_bytes
+		FROM (SELECT uid, sum(timers)::bigint AS timers, sum(parked)::bigint AS parked,
+			sum(bytes)::bigint AS bytes FROM timerd.users WHERE uid = ANY (q_uid)
+			GROUP BY uid) u;
+END $$;
+
+-- Removes rows of a queue, at most so many: waiting ones first unless only parked ones are meant.
+CREATE OR REPLACE FUNCTION timerd.purge(in_owner text, in_slot integer, in_uid bigint, in_name text,
+	in_term bigint, in_parked boolean, in_most integer, OUT o_n bigint, OUT o_bytes bigint,
+	OUT u_timers bigint, OUT u_parked bigint, OUT u_bytes bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	l record;
+	q integer;
+	timers record;
+	parked record;
+BEGIN
+	SELECT * INTO l FROM timerd.lock_queues(in_owner, ARRAY[in_uid], ARRAY[in_name],
+		ARRAY[in_term], false);
+	q := l.o_number[1];
+	WITH gone AS (DELETE FROM timerd.timers WHERE id IN (
+			SELECT id FROM timerd.timers WHERE queue = q AND NOT in_parked
+			ORDER BY clock, ready, id LIMIT in_most FOR UPDATE)
+		RETURNING coalesce(octet_length(key), 0) + coalesce(octet_length(payload), 0) AS bytes)
+	SELECT count(*) AS n, coalesce(sum(bytes), 0) AS bytes INTO timers FROM gone;
+	WITH gone AS (DELETE FROM timerd.parked WHERE (queue, id, number) IN (
+			SELECT queue, id, number FROM timerd.parked WHERE queue = q
+			ORDER BY id, number LIMIT in_most - timers.n FOR UPDATE)
+		RETURNING coalesce(octet_length(key), 0) + coalesce(octet_length(payload), 0) AS bytes)
+	SELECT count(*) AS n, coalesce(sum(bytes), 0) AS bytes INTO parked FROM gone;
+	o_n := timers.n + parked.n;
+	o_bytes := timers.bytes + parked.bytes;
+	PERFORM timerd.add_counts(in_slot, ARRAY[in_uid], l.o_number, l.o_state, ARRAY[-timers.n],
+		ARRAY[-parked.n], ARRAY[(-o_bytes)::bigint], ARRAY[o_n > 0]);
+	SELECT sum(timers)::bigint, sum(parked)::bigint, sum(bytes)::bigint
+		INTO u_timers, u_parked, u_bytes FROM timerd.users WHERE uid = in_uid;
+END $$;
+
+-- A round of a host: what it asks of leases, in one statement (core/lease.h says what each question
+-- means), and for the queues that it owns whether other hosts changed them. 0 nothing, 1 look, 2 take
+-- if free, 3 take if unchanged, 4 renew, 5 release.
+CREATE OR REPLACE FUNCTION timerd.round(in_owner text, in_host text, q_uid bigint[], q_name text[],
+	q_ask integer[], q_term bigint[], q_beat bigint[],
+	OUT o_done integer[], OUT o_owner integer[], OUT o_term bigint[], OUT o_beat bigint[],
+	OUT o_changes bigint[], OUT o_now bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	takes CONSTANT integer := (SELECT count(*) FROM unnest(q_ask) a (ask) WHERE ask IN (2, 3));
+	base bigint := 0;
+	released boolean := false;
+BEGIN
+	o_done := array_fill(0, ARRAY[cardinality(q_uid)]);
+	IF takes > 0 THEN
+		INSERT INTO timerd.queues (uid, name)
+			SELECT i.uid, i.name FROM unnest(q_uid, q_name, q_ask) i (uid, name, ask)
+			WHERE i.ask = 2 AND NOT EXISTS (SELECT FROM timerd.queues q
+				WHERE q.uid = i.uid AND q.name = i.name)
+			ORDER BY i.uid, i.name ON CONFLICT DO NOTHING;
+	END IF;
+	-- In the order of numbers, as everybody locks them.
+	PERFORM q.number FROM unnest(q_uid, q_name, q_ask) i (uid, name, ask)
+		JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
+		WHERE i.ask >= 2 ORDER BY q.number FOR NO KEY UPDATE OF q;
+	IF takes > 0 THEN
+		UPDATE timerd.meta SET term = term + takes RETURNING term - takes INTO base;
+	END IF;
+	WITH asked AS (
+		SELECT i.*, sum((i.ask IN (2, 3))::integer) OVER (ORDER BY i.ord) AS take
+		FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
+			i (uid, name, ask, term, beat, ord)),
+	changed AS (
+		UPDATE timerd.queues q SET
+			owner = CASE a.ask WHEN 5 THEN NULL ELSE in_owner END,
+			host = CASE a.ask WHEN 5 THEN NULL ELSE in_host END,
+			term = CASE WHEN a.ask IN (2, 3) THEN base + a.take ELSE q.term END,
+			beat = CASE a.ask WHEN 4 THEN q.beat + 1 WHEN 5 THEN q.beat ELSE 0 END
+		FROM asked a
+		WHERE q.uid = a.uid AND q.name = a.name AND (
+			(a.ask = 2 AND q.owner IS NULL)
+			OR (a.ask = 3 AND q.term = a.term AND q.beat = a.beat)
+			OR (a.ask IN (4, 5) AND q.owner = in_owner AND q.term = a.term))
+		RETURNING a.ord::integer, a.ask)
+	SELECT coalesce(array_agg(CASE WHEN c.ord IS NULL THEN 0 ELSE 1 END ORDER BY a.ord), '{}'),
+		coalesce(bool_or(c.ask = 5), false)
+		INTO o_done, released
+		FROM asked a LEFT JOIN changed c ON c.ord = a.ord;
+	SELECT array_agg(CASE WHEN q.owner IS NULL THEN 0 WHEN q.owner = in_owner THEN 1 ELSE 2 END
+			ORDER BY i.ord),
+		array_agg(coalesce(q.term, 0) ORDER BY i.ord),
+		array_agg(coalesce(q.beat, 0) ORDER BY i.ord),
+		array_agg(coalesce(n.changes, 0) ORDER BY i.ord)
+		INTO o_owner, o_term, o_beat, o_changes
+		FROM unnest(q_uid, q_name) WITH ORDINALITY i (uid, name, ord)
+		LEFT JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
+		LEFT JOIN LATERAL (SELECT sum(changes)::bigint AS changes FROM timerd.counts
+			WHERE queue = q.number AND q.owner = in_owner) n ON true;
+	IF released THEN
+		PERFORM pg_notify('timerd', 'released');
+	END IF;
+	o_now := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+END $$;
+
+-- Forgets queues that hold nothing and that nobody owns, some at a time.
+CREATE OR REPLACE FUNCTION timerd.tidy() RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	q integer;
+BEGIN
+	FOR q IN SELECT number FROM timerd.queues WHERE owner IS NULL AND NOT EXISTS (
+			SELECT FROM timerd.timers WHERE queue = number) AND NOT EXISTS (
+			SELECT FROM timerd.parked WHERE queue = number)
+		ORDER BY number LIMIT 1000 FOR UPDATE SKIP LOCKED
+	LOOP
+		-- Behind the lock nobody adds to it; what was added before is seen now.
+		DELETE FROM timerd.queues WHERE number = q AND NOT EXISTS (
+				SELECT FROM timerd.timers WHERE queue = q) AND NOT EXISTS (
+				SELECT FROM timerd.parked WHERE queue = q);
+		IF FOUND THEN
+			DELETE FROM timerd.counts WHERE queue = q;
+		END IF;
+	END LOOP;
+END $$;

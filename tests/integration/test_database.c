@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timerqd on PostgreSQL: what a database does that a file does not. It restarts, breaks
+ * connections, holds locks, keeps answers back, and is shared with other hosts. Two timerqd play
+ * two hosts.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libpq-fe.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <toytimer-queue.h>
+#include <unistd.h>
+
+#include "database.h"
+#include "pg_proxy.h"
+#include "queues.h"
+
+#define LOG 64
+
+static struct test_queues a, b;
+
+struct log {
+	toytimer_wake_ref refs[LOG];
+	size_t n;
+};
+
+static int note_wake(toytimer_queue *q, const toytimer_wake *w, void *userdata)
+{
+	struct log *log = userdata;
+
+	(void)q;
+	assert_true(log->n < LOG);
+	log->refs[log->n++] = w->ref;
+	return 0;
+}
+
+static toytimer_queue *open_queue(const struct test_queues *d)
+{
+	toytimer_queue *q = NULL;
+
+	assert_int_equal(toytimer_queue_open(&q, d->socket, 0), 0);
+	return q;
+}
+
+static void consume(toytimer_queue *q, struct log *log)
+{
+	const toytimer_queue_consumer c = {.window = 10, .handler = note_wake, .userdata = log};
+
+	assert_int_equal(toytimer_queue_consume(q, "jobs", &c), 0);
+}
+
+/* Processes until so many wakes are noted, or for so long, milliseconds. */
+static void process(toytimer_queue *q, const struct log *log, size_t n, uint64_t ms)
+{
+	uint64_t until = toytimer_now(TOYTIMER_BOOTTIME) + ms * 1000;
+
+	while (log->n < n && toytimer_now(TOYTIMER_BOOTTIME) < until) {
+		int r = toytimer_queue_process(q);
+
+		assert_true(r >= 0);
+		if (r == 0)
+			assert_true(toytimer_queue_wait(q, 10000) >= 0);
+	}
+}
+
+static int put(toytimer_queue *q, uint64_t after)
+{
+	const toytimer_queue_timer t = {
+		.due = after, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
+
+	return toytimer_queue_put(q, "jobs", &t, NULL);
+}
+
+/* A database that comes back is found within the back-off. */
+static void put_soon(toytimer_queue *q, uint64_t after)
+{
+	int r = -1;
+
+	for (int i = 0; r && i < 200; i++) {
+		r = put(q, after);
+		if (r)
+			usleep(100000);
+	}
+	assert_int_equal(r, 0);
+}
+
+static int64_t rows(void)
+{
+	return postgres_run("SELECT count(*) FROM timerd.timers");
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	queues_start(&a, NULL);
+	return 0;
+}
+
+/* The second host. */
+static void start_b(void)
+{
+	b.has_schema = true;
+	queues_start(&b, NULL);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	queues_clean(&b);
+	queues_clean(&a);
+	return 0;
+}
+
+/* A host that does not own the queue stores into it, and the owner delivers. */
+static void test_any_host_registers(void **state)
+{
+	toytimer_queue *owner = open_queue(&a), *other;
+	struct log log = {0}, standby = {0};
+
+	(void)state;
+	start_b();
+	other = open_queue(&b);
+	consume(owner, &log);
+	assert_int_equal(put(owner, 0), 0);
+	process(owner, &log, 1, 20000);
+	assert_int_equal(log.n, 1);
+	assert_true(log.refs[0].term > 0);
+	consume(other, &standby);
+	assert_int_equal(put(other, 0), 0);
+	process(owner, &log, 2, 20000);
+	assert_int_equal(log.n, 2);
+	assert_int_equal(log.refs[1].term, log.refs[0].term);
+	process(other, &standby, 1, 500);
+	assert_int_equal(standby.n, 0);
+	/* A clean stop hands the queue over. */
+	assert_int_equal(queues_stop(&a), 0);
+	process(other, &standby, 2, 20000);
+	assert_int_equal(standby.n, 2);
+	assert_true(standby.refs[0].term > log.refs[0].term);
+	toytimer_queue_unref(owner);
+	toytimer_queue_unref(other);
+}
+
+/* The owner is halted before it reads an acknowledgement, and goes on after another host has taken
+ * the queue: nothing comes of it. */
+static void test_frozen_owner(void **state)
+{
+	toytimer_queue *q = open_queue(&a), *other;
+	struct log log = {0}, others = {0};
+
+	(void)state;
+	start_b();
+	other = open_queue(&b);
+	assert_int_equal(put(q, 0), 0);
+	consume(q, &log);
+	process(q, &log, 1, 20000);
+	assert_int_equal(log.n, 1);
+	consume(other, &others);
+	assert_int_equal(kill(a.pid, SIGSTOP), 0);
+	assert_int_equal(toytimer_queue_ack_async(q, &log.refs[0]), 0);
+	assert_int_equal(toytimer_queue_flush(q), 0);
+	process(other, &others, 1, 20000);
+	assert_int_equal(others.n, 1);
+	assert_int_equal(others.refs[0].id, log.refs[0].id);
+	assert_true(others.refs[0].term > log.refs[0].term);
+	assert_int_equal(kill(a.pid, SIGCONT), 0);
+	process(q, &log, 2, 1500);
+	assert_int_equal(rows(), 1);
+	assert_int_equal(toytimer_queue_ack(other, &others.refs[0]), 0);
+	assert_int_equal(rows(), 0);
+	toytimer_queue_unref(q);
+	toytimer_queue_unref(other);
+}
+
+/* Refused by name or stored; then all goes on, and what was answered is there. */
+static void test_database_restarts(void **state)
+{
+	toytimer_queue *q = open_queue(&a);
+	struct log log = {0};
+
+	(void)state;
+	consume(q, &log);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(put(q, 3600000000), 0);
+	postgres_restart();
+	put_soon(q, 0);
+	process(q, &log, 1, 20000);
+	assert_int_equal(log.n, 1);
+	assert_int_equal(rows(), 4);
+	toytimer_queue_unref(q);
+}
+
+static int note_stored(toytimer_queue *q, const toytimer_queue_stored *stored, void *userdata)
+{
+	int *counts = userdata;
+
+	(void)q;
+	counts[stored->error != 0]++;
+	return 0;
+}
+
+/* Connections are ended again and again while timers are put: each is stored once, or refused and
+ * not stored. */
+static void test_connections_are_killed(void **state)
+{
+	const toytimer_queue_timer t = {
+		.due = 3600000000, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
+	toytimer_queue *q = open_queue(&a);
+	int counts[2] = {0};
+
+	(void)state;
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < 100; i++)
+			assert_int_equal(
+				toytimer_queue_put_async(q, "jobs", &t, note_stored, counts), 0);
+		assert_int_equal(toytimer_queue_flush(q), 0);
+		usleep((useconds_t)(round * 1000));
+		postgres_run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+			     " WHERE application_name = 'timerqd'");
+	}
+	assert_int_equal(toytimer_queue_run(q), 0);
+	assert_int_equal(counts[0] + counts[1], 800);
+	assert_int_equal(rows(), counts[0]);
+	assert_true(counts[0] > 0);
+	put_soon(q, 3600000000);
+	toytimer_queue_unref(q);
+}
+
+/* Somebody holds a lock: registering is refused by name in time, then goes on. */
+static void test_lock_is_held(void **state)
+{
+	PGconn *c = PQconnectdb(postgres.uri);
+	toytimer_queue *q = open_queue(&a);
+
+	(void)state;
+	assert_int_equal(put(q, 3600000000), 0);
+	PQclear(PQexec(c, "BEGIN"));
+	PQclear(PQexec(c, "LOCK TABLE timerd.timers IN ACCESS EXCLUSIVE MODE"));
+	assert_int_equal(put(q, 3600000000), -EHOSTUNREACH);
+	PQclear(PQexec(c, "ROLLBACK"));
+	put_soon(q, 3600000000);
+	assert_int_equal(rows(), 2);
+	PQfinish(c);
+	toytimer_queue_unref(q);
+}
+
+/* Another host's transaction stays open while the owner polls, and past timers are put and
+ * delivered meanwhile: what it stored is found once it commits. */
+static void test_insert_held_open(void **state)
+{
+	PGconn *c = PQconnectdb(postgres.uri);
+	toytimer_queue *q = open_queue(&a);
+	struct log log = {0};
+
+	(void)state;
+	consume(q, &log);
+	assert_int_equal(put(q, 0), 0);
+	process(q, &log, 1, 20000);
+	assert_int_equal(log.n, 1);
+	PQclear(PQexec(c, "BEGIN"));
+	PQclear(PQexec(c,
+		"INSERT INTO timerd.timers (due, ready, every, count, number, attempt,"
+		" max_attempts, queue, clock, flags) SELECT 1, 1, 0, 0, 1, 0, 0, number, 2, 0"
+		" FROM timerd.queues"));
+	PQclear(PQexec(
+		c, "INSERT INTO timerd.counts SELECT number, 99, 1, 0, 0, 1 FROM timerd.queues"));
+	process(q, &log, 2, 2500);
+	assert_int_equal(put(q, 0), 0);
+	process(q, &log, 2, 20000);
+	assert_int_equal(log.n, 2);
+	PQclear(PQexec(c, "COMMIT"));
+	process(q, &log, 3, 20000);
+	assert_int_equal(log.n, 3);
+	PQfinish(c);
+	toytimer_queue_unref(q);
+}
+
+/* The database commits, and its answer is lost: the library sends again, and it is stored once. */
+static void test_answer_is_lost(void **state)
+{
+	struct pg_proxy proxy;
+	toytimer_queue *q;
+
+	(void)state;
+	queues_kill(&a);
+	pg_proxy_start(&proxy, postgres.folder);
+	queues_start(&a, "--store", proxy.uri, NULL);
+	q = open_queue(&a);
+	assert_int_equal(put(q, 3600000000), 0);
+	for (int i = 1; i <= 3; i++) {
+		uint64_t reconnects = toytimer_queue_get_reconnects(q);
+
+		pg_proxy_swallow(&proxy);
+		put_soon(q, 3600000000);
+		assert_true(toytimer_queue_get_reconnects(q) > reconnects);
+		assert_int_equal(rows(), 1 + i);
+	}
+	toytimer_queue_unref(q);
+	queues_kill(&a);
+	pg_proxy_stop(&proxy);
+}
+
+/* Runs timerqd to its end. Return: its exit status; said: what it said. */
+static int run_timerqd(char said[static 1024], const char *const *arguments)
+{
+	const char *argv[8] = {daemon_binary("TIMERQD_BINARY")};
+	int pipes[2], status;
+	ssize_t n, size = 0;
+	pid_t pid;
+
+	for (size_t i = 0; arguments[i]; i++)
+		argv[i + 1] = arguments[i];
+	assert_int_equal(pipe(pipes), 0);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		dup2(pipes[1], STDERR_FILENO);
+		dup2(pipes[1], STDOUT_FILENO);
+		close(pipes[0]);
+		close(pipes[1]);
+		execv(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	close(pipes[1]);
+	while ((n = read(pipes[0], said + size, (size_t)(1023 - size))) > 0)
+		size += n;
+	said[size] = 0;
+	close(pipes[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void expect_refusal(const char *uri, const char *word)
+{
+	char said[1024], socket[160];
+
+	snprintf(socket, sizeof(socket), "%s/refused", a.timerd.directory);
+	assert_int_equal(
+		run_timerqd(said, (const char *const[]){"--store", uri, "--socket", socket, NULL}),
+		1);
+	if (!strstr(said, word))
+		fail_msg("%s: %s", word, said);
+}
+
+static void migrate(void)
+{
+	char said[1024];
+
+	if (run_timerqd(said, (const char *const[]){"--store", postgres.uri, "--migrate", NULL}))
+		fail_msg("%s", said);
+}
+
+/* A file of the sources as one text. */
+static char *read_sql(const char *name)
+{
+	char path[512], *text = calloc(1, 65536);
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", SQL_FOLDER, name);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	assert_true(fread(text, 1, 65535, f) > 0);
+	fclose(f);
+	return text;
+}
+
+static void run_sql(const char *sql)
+{
+	PGconn *c = PQconnectdb(postgres.uri);
+	PGresult *r = PQexec(c, sql);
+
+	if (PQresultStatus(r) != PGRES_COMMAND_OK)
+		fail_msg("%s", PQerrorMessage(c));
+	PQclear(r);
+	PQfinish(c);
+}
+
+static void test_schema_versions(void **state)
+{
+	char *sql = read_sql("schema_1.sql");
+	toytimer_queue_status status;
+	toytimer_queue *q;
+
+	(void)state;
+	queues_kill(&a);
+	postgres_run("DROP SCHEMA timerd CASCADE");
+	expect_refusal(postgres.uri, "--migrate");
+	run_sql(sql);
+	free(sql);
+	postgres_run("INSERT INTO timerd.queues (uid, name) VALUES (%u, 'jobs')", geteuid());
+	postgres_run("INSERT INTO timerd.timers (due, ready, every, count, number, attempt,"
+		     " max_attempts, queue, clock, flags, payload)"
+		     " VALUES (9e17, 9e17, 0, 0, 1, 0, 0, 1, 2, 0, 'old')");
+	postgres_run("INSERT INTO timerd.counts VALUES (1, 3, 1, 0, 3, 0)");
+	expect_refusal(postgres.uri, "version 1");
+	migrate();
+	migrate();
+	assert_int_equal(
+		postgres_run("SELECT bytes FROM timerd.users WHERE uid = %u", geteuid()), 3);
+	queues_start(&a, NULL);
+	q = open_queue(&a);
+	assert_int_equal(toytimer_queue_get_status(q, &status), 0);
+	assert_int_equal(put(q, 3600000000), 0);
+	assert_int_equal(rows(), 2);
+	assert_int_equal(toytimer_queue_get_status(q, &status), 0);
+	assert_int_equal(status.timers, 2);
+	toytimer_queue_unref(q);
+	postgres_run("UPDATE timerd.meta SET version = 99");
+	expect_refusal(postgres.uri, "newer timerqd");
+	postgres_run("DROP SCHEMA timerd CASCADE");
+}
+
+/* Hosts migrate at once: each ends well, and it is done once. */
+static void test_migrations_at_once(void **state)
+{
+	pid_t pids[4];
+	int status;
+
+	(void)state;
+	queues_kill(&a);
+	postgres_run("DROP SCHEMA IF EXISTS timerd CASCADE");
+	fflush(NULL);
+	for (size_t i = 0; i < 4; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			int null = open("/dev/null", O_WRONLY);
+
+			dup2(null, STDOUT_FILENO);
+			execl(daemon_binary("TIMERQD_BINARY"), "timerqd", "--store", postgres.uri,
+				"--migrate", (char *)NULL);
+			_exit(127);
+		}
+	}
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(postgres_run("SELECT version FROM timerd.meta"), 2);
+}
+
+/* What a database or a URI must not be. */
+static void test_refusals(void **state)
+{
+	char uri[256];
+
+	(void)state;
+	snprintf(uri, sizeof(uri), "%s&password=secret", postgres.uri);
+	expect_refusal(uri, "password");
+	expect_refusal("mysql://x", "postgresql://");
+	postgres_run("ALTER SYSTEM SET fsync = off");
+	postgres_run("SELECT pg_reload_conf()");
+	while (postgres_run("SELECT (current_setting('fsync') = 'on')::integer"))
+		usleep(10000);
+	expect_refusal(postgres.uri, "fsync=off");
+	postgres_run("ALTER SYSTEM RESET fsync");
+	postgres_run("SELECT pg_reload_conf()");
+}
+
+/* A fleet has no running time, and wakes no machine. */
+static void test_refuses_by_clock(void **state)
+{
+	toytimer_queue_timer t = {.due = 1000000, .flags = TOYTIMER_RELATIVE};
+	toytimer_queue *q = open_queue(&a);
+
+	(void)state;
+	t.clock = TOYTIMER_MONOTONIC;
+	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), -EOPNOTSUPP);
+	t.clock = TOYTIMER_REALTIME;
+	t.flags |= TOYTIMER_WAKE_SYSTEM;
+	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), -EOPNOTSUPP);
+	assert_int_equal(rows(), 0);
+	toytimer_queue_unref(q);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_any_host_registers),
+		TEST(test_frozen_owner),
+		TEST(test_database_restarts),
+		TEST(test_connections_are_killed),
+		TEST(test_lock_is_held),
+		TEST(test_insert_held_open),
+		TEST(test_answer_is_lost),
+		TEST(test_schema_versions),
+		TEST(test_migrations_at_once),
+		TEST(test_refusals),
+		TEST(test_refuses_by_clock),
+	};
+	int failed;
+
+	if (!queues_begin())
+		return 77;
+	cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	queues_end();
+	return failed;
+}
