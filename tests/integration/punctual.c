@@ -6,8 +6,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "wire.h"
@@ -47,10 +48,40 @@ static void take_wakes(const struct wire *w, uint64_t *late, struct punctual_rep
 	}
 }
 
+/* A timerfd that expires each PUNCTUAL_EVERY. */
+struct bare {
+	int fd;
+	uint64_t due, count;
+	uint64_t late[LATE_MAX];
+};
+
+static void start_bare(struct bare *bare)
+{
+	struct itimerspec at = {.it_interval.tv_nsec = (long)(PUNCTUAL_EVERY * 1000)};
+
+	bare->due = wire_now(PROTO_CLOCK_MONOTONIC) + PUNCTUAL_EVERY;
+	at.it_value.tv_sec = (time_t)(bare->due / 1000000);
+	at.it_value.tv_nsec = (long)(bare->due % 1000000 * 1000);
+	bare->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	check(bare->fd >= 0 && timerfd_settime(bare->fd, TFD_TIMER_ABSTIME, &at, NULL) == 0);
+}
+
+static void read_bare(struct bare *bare)
+{
+	uint64_t times;
+
+	if (read(bare->fd, &times, sizeof(times)) != sizeof(times))
+		return;
+	if (bare->count < LATE_MAX)
+		bare->late[bare->count++] = wire_now(PROTO_CLOCK_MONOTONIC) - bare->due;
+	bare->due += times * PUNCTUAL_EVERY;
+}
+
 static void measure(const char *path, int stop, int report_to)
 {
 	static uint64_t late[LATE_MAX];
 	static struct wire w;
+	static struct bare bare;
 	struct punctual_report report = {0};
 	bool started = false;
 	struct proto_register r[TIMERS];
@@ -62,13 +93,18 @@ static void measure(const char *path, int stop, int report_to)
 	wire_open(&w, path);
 	wire_request(&w, PROTO_REGISTER, r, TIMERS);
 	wire_expect(&w, PROTO_REGISTER | PROTO_ANSWER);
+	start_bare(&bare);
 	for (;;) {
-		struct pollfd fds[] = {
-			{.fd = w.fd, .events = POLLIN}, {.fd = stop, .events = POLLIN}};
+		struct pollfd fds[] = {{.fd = w.fd, .events = POLLIN},
+			{.fd = stop, .events = POLLIN}, {.fd = bare.fd, .events = POLLIN}};
 
-		check(poll(fds, 2, WIRE_PATIENCE_MS) > 0);
+		check(poll(fds, 3, WIRE_PATIENCE_MS) > 0);
 		if (fds[1].revents)
 			break;
+		if (fds[2].revents)
+			read_bare(&bare);
+		if (!fds[0].revents)
+			continue;
 		wire_expect(&w, PROTO_WAKE);
 		take_wakes(&w, late, &report);
 		if (!started)
@@ -76,6 +112,8 @@ static void measure(const char *path, int stop, int report_to)
 		started = true;
 	}
 	qsort(late, (size_t)report.wakes, sizeof(late[0]), compare);
+	qsort(bare.late, (size_t)bare.count, sizeof(bare.late[0]), compare);
+	report.bare_p99 = bare.late[bare.count * 99 / 100];
 	report.p50 = late[report.wakes / 2];
 	report.p99 = late[report.wakes * 99 / 100];
 	report.most = late[report.wakes - 1];
@@ -117,14 +155,15 @@ struct punctual_report punctual_stop(struct punctual *p)
 
 void punctual_print_heading(void)
 {
-	printf("%-44s %8s %8s %8s %7s %7s\n", "lateness of another user's wakes, us", "p50", "p99",
-		"most", "wakes", "missed");
+	printf("%-44s %8s %8s %8s %7s %7s %8s\n", "lateness of another user's wakes, us", "p50",
+		"p99", "most", "wakes", "missed", "bare p99");
 }
 
 void punctual_print(const char *meanwhile, const struct punctual_report *r)
 {
-	printf("%-44s %8llu %8llu %8llu %7llu %7llu\n", meanwhile, (unsigned long long)r->p50,
+	printf("%-44s %8llu %8llu %8llu %7llu %7llu %8llu\n", meanwhile, (unsigned long long)r->p50,
 		(unsigned long long)r->p99, (unsigned long long)r->most,
-		(unsigned long long)r->wakes, (unsigned long long)r->missed);
+		(unsigned long long)r->wakes, (unsigned long long)r->missed,
+		(unsigned long long)r->bare_p99);
 	fflush(stdout);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How late the wakes of a good client come, another user's if there can be one, while something
- * is done to the daemon: measured at the client, from due to arrival.
+ * is done to the daemon: measured at the client, from due to arrival. The same process also has a
+ * timerfd of its own. Its lateness shows how late the machine itself is meanwhile.
  */
 #pragma once
 
@@ -20,6 +21,7 @@ struct punctual {
 struct punctual_report {
 	uint64_t wakes, missed; /* periods that were merged into a later wake */
 	uint64_t p50, p99, most;
+	uint64_t bare_p99; /* of the timerfd */
 };
 
 /* Starts one and waits until it is woken each PUNCTUAL_EVERY. */

@@ -31,7 +31,8 @@ void wire_check(bool holds, const char *text, const char *file, int line)
 	_fail(file, line);
 }
 
-void wire_connect(struct wire *w, const char *path)
+/* Return: whether the backlog had room. With SOCK_NONBLOCK, it does not wait for that. */
+static bool dial(struct wire *w, const char *path, int flags)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -39,18 +40,40 @@ void wire_connect(struct wire *w, const char *path)
 	memcpy(address.sun_path, path, strlen(path));
 	w->serial = 0;
 	w->size = 0;
-	w->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	w->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
 	check(w->fd >= 0);
-	check(connect(w->fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	if (connect(w->fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return true;
+	check(flags & SOCK_NONBLOCK && errno == EAGAIN);
+	close(w->fd);
+	return false;
+}
+
+void wire_connect(struct wire *w, const char *path)
+{
+	dial(w, path, 0);
+}
+
+static void greet(struct wire *w)
+{
+	const struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
+
+	wire_request(w, PROTO_HELLO, &hello, 1);
+	wire_expect(w, PROTO_HELLO | PROTO_ANSWER);
 }
 
 void wire_open(struct wire *w, const char *path)
 {
-	const struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
-
 	wire_connect(w, path);
-	wire_request(w, PROTO_HELLO, &hello, 1);
-	wire_expect(w, PROTO_HELLO | PROTO_ANSWER);
+	greet(w);
+}
+
+void wire_open_by_retries(struct wire *w, const char *path, uint64_t pause)
+{
+	while (!dial(w, path, SOCK_NONBLOCK))
+		wire_sleep_us(pause);
+	check(fcntl(w->fd, F_SETFL, 0) == 0);
+	greet(w);
 }
 
 void wire_close(struct wire *w)

@@ -32,6 +32,10 @@ void wire_check(bool holds, const char *text, const char *file, int line);
 /* Connects; wire_open() says hello, too, and reads the answer. */
 void wire_connect(struct wire *w, const char *path);
 void wire_open(struct wire *w, const char *path);
+
+/* The same without waiting in the kernel: it tries again after `pause` microseconds while the
+ * backlog is full, as toytimer_process() does. */
+void wire_open_by_retries(struct wire *w, const char *path, uint64_t pause);
 void wire_close(struct wire *w);
 
 /* A request with the next serial. */
