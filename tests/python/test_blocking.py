@@ -34,6 +34,7 @@ class Timers(Case):
             for _ in t.every(0.01):
                 break
             self.assertEqual(len(t), 0)
+            self.assertEqual(t._session.inboxes, {})
         self.assertTrue(t.closed)
         with self.assertRaises(toytimer.ClosedError):
             t.sleep(1)
@@ -53,6 +54,7 @@ class Timers(Case):
             self.assertTrue(all(timer.cancel() for timer in timers[:-1]))
             self.assertEqual(len(t), 0)
             t.sleep(0)
+            self.assertEqual(t._session.inboxes, {})
 
     def test_errors(self):
         with toytimer.open() as t:
@@ -133,6 +135,8 @@ class Timers(Case):
                 raise Interrupt
         before = signal.signal(signal.SIGALRM, interrupt)
         self.addCleanup(signal.signal, signal.SIGALRM, before)
+        # Before that: an alarm that comes later would end the process.
+        self.addCleanup(signal.setitimer, signal.ITIMER_REAL, 0)
         with toytimer.open() as t:
             timers = t.register_many([0.2 + i / 1e4 for i in range(1000)])
             interrupts = woken = 0

@@ -19,7 +19,7 @@ from daemons import PACKAGE
 from toytimer import _library
 
 LAYOUTS = sys.argv.pop(1)
-HAS_PIP = subprocess.run(['/usr/bin/python3', '-c', 'import pip, setuptools, wheel'], check=False,
+HAS_PIP = subprocess.run(['/usr/bin/python3', '-c', 'import setuptools, pip, wheel'], check=False,
                          stderr=subprocess.DEVNULL).returncode == 0
 
 

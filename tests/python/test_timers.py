@@ -67,6 +67,7 @@ class Waking(AsyncCase):
             await until(lambda: len(t) == 0)
             wakes = [wake async for wake in periods]
             self.assertEqual(len(wakes), 30)
+            self.assertEqual(t._session.targets, {})
 
     @asynchronous
     async def test_a_reader_that_is_too_slow_gets_merged_wakes(self):
@@ -201,7 +202,7 @@ class Cancelling(AsyncCase):
             self.ctl('cancel', str(self.listed()[0]['id']))
             with self.assertRaises(toytimer.CancelledByOtherError):
                 await task
-            self.assertEqual(len(t), 0)
+            self.assertEqual((len(t), t._session.targets), (0, {}))
 
 
 class Failing(AsyncCase):

@@ -95,8 +95,8 @@ class Session:
         inbox.clear()
         for token, event in events:
             target = self.targets.get(token)
-            if target is not None:
-                target.receive(event)
+            if target is not None and target.receive(event):  # it was the last one
+                self.targets.pop(token, None)
 
     def _fail(self, error: errors.Error) -> None:
         targets = list(self.targets.values())

@@ -54,16 +54,15 @@ class Timer(asyncio.Future):
         self._timers._cancel(self._name, self._token)
         return True
 
-    def receive(self, event: tuple) -> None:
+    def receive(self, event: tuple) -> bool:
         kind, error, due, late, overruns, last = event
-        if last:
-            self._timers._session.targets.pop(self._token, None)
         if self.done():
-            return
-        if kind == WOKEN:
+            pass
+        elif kind == WOKEN:
             self.set_result(Wake(due / 1e6, late / 1e6, overruns, bool(last)))
         else:
             self.set_exception(_failure(kind, error))
+        return bool(last)
 
     def fail(self, error: BaseException) -> None:
         if not self.done():
@@ -86,11 +85,11 @@ def _failure(kind: int, error: int) -> errors.Error:
 class _Periods(Stream[Wake]):
     """The wakes of a timer with a period."""
 
-    def receive(self, event: tuple) -> None:
+    def receive(self, event: tuple) -> bool:
         kind, error, due, late, overruns, last = event
         if kind != WOKEN:
             self.end(_failure(kind, error))
-            return
+            return True
         if len(self.items) >= BACKLOG:
             waiting = self.items.pop()
             late += due - round(waiting.due * 1e6)
@@ -99,6 +98,7 @@ class _Periods(Stream[Wake]):
         self.put(Wake(due / 1e6, late / 1e6, overruns, bool(last)))
         if last:
             self.end()
+        return bool(last)
 
     fail = Stream.end
 

@@ -58,14 +58,13 @@ class Wake(QueueWake):
 class _Put:
     """A put that is not answered."""
 
-    def __init__(self, session: Session, token: int) -> None:
-        self._session, self._token = session, token
+    def __init__(self, session: Session) -> None:
         self.answer: asyncio.Future[StoredResult] = session.loop.create_future()
 
-    def receive(self, stored: StoredResult) -> None:
-        self._session.targets.pop(self._token, None)
+    def receive(self, stored: StoredResult) -> bool:
         if not self.answer.done():
             self.answer.set_result(stored)
+        return True
 
     def fail(self, error: BaseException) -> None:
         if not self.answer.done():
@@ -79,8 +78,9 @@ class _Wakes(Stream[Wake]):
         super().__init__(queue._session.loop)
         self._queue = queue
 
-    def receive(self, result: WakeResult) -> None:
+    def receive(self, result: WakeResult) -> bool:
         self.put(Wake(result, self._queue))
+        return False
 
     fail = Stream.end
 
@@ -189,7 +189,7 @@ class Queue:
         session.check()
         timer = _queue_calls.describe(payload, when, key, **options)
         token = next_token()
-        put = session.targets[token] = _Put(session, token)
+        put = session.targets[token] = _Put(session)
         try:
             while not _queue_calls.put_async(session.handle.address, self.name, timer, token):
                 await session.progress()

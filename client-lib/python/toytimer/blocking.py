@@ -178,6 +178,8 @@ class _Session:
             inbox = self.inboxes.get(token)
             if inbox is not None:
                 inbox.receive(event)
+                if inbox.ended:
+                    self.inboxes.pop(token, None)
 
     def close(self) -> None:
         if self.handle.closed:
@@ -320,6 +322,9 @@ class Timers:
             result = slow.toytimer_register_many(address, batch.array, batch.size, names, results)
         if result < 0:
             raise errors.timer_error(result)
+        for token, result in zip(batch.tokens, results):
+            if result < 0:
+                del session.inboxes[token]
         return [errors.refusal(result) if result < 0 else Timer(session, token, name, inbox)
                 for token, inbox, name, result in zip(batch.tokens, inboxes, names, results)]
 
