@@ -57,9 +57,45 @@ def registering_rows():
                       ('timerfd create + arm', 'limits/machine/timerfd', '<=', 1))
 
 
+def durable_rows():
+    def d(path):
+        return f'durable/{path}'
+    for pattern, name, sqlite, redis, beanstalkd in (
+            ('ordered', 'in order', 0.6, 1.5, 40),
+            ('random', 'random over a year, 10⁶ held', None, 1.2, 25),
+            ('keyed', 'random, 10⁶ held, each with a key', None, 0.5, 10)):
+        yield Row(f'stored, answered, 1,000 in a batch, dues {name}',
+                  d(f'timerqd/{pattern}/rate'),
+                  ('bare SQLite in order', d('sqlite/put/rate'), sqlite and '>=', sqlite),
+                  ('Redis, always', d('redis/put/rate'), '>=', redis),
+                  ('beanstalkd -f0', d('beanstalkd/put/rate'), '>=', beanstalkd))
+    yield Row('stored one at a time, one client, median', d('timerqd/one_1/answer_p50'),
+              ('a commit of bare SQLite', d('sqlite/one/commit_p50'), '<=', 1.5),
+              ('fdatasync', d('sqlite/sync/sync_p50'), None, None))
+    yield Row('the same, 64 clients', d('timerqd/one_64/rate'),
+              ('one client', d('timerqd/one_1/rate'), '>=', 10))
+    yield Row('all due at once: delivered, acknowledged', d('timerqd/drain/rate'),
+              ('Redis, always', d('redis/drain/rate'), '>=', 0.6),
+              ('beanstalkd -f0', d('beanstalkd/drain/rate'), '>=', 25))
+    yield Row('lateness of a lone durable wake, median', d('late/alone/durable_p50'),
+              ('a volatile one', d('late/alone/volatile_p50'), '<=', 2))
+    yield Row('the same, p99, while 64 clients store', d('late/busy/durable_p99'),
+              ('the median answer meanwhile', d('late/busy/answer_p50'), '<=', 3),
+              ('a volatile one', d('late/busy/volatile_p99'), None, None))
+    yield Row('memory of timerqd, 10⁷ stored', d('held/memory'), ('the goal', None, '<=', 100))
+    yield Row('start of timerqd to READY, 10⁷ stored', d('held/ready'),
+              ('the goal', None, '<=', 500))
+    yield Row('the same, after SIGKILL with a log of 64 MB', d('killed/ready'),
+              ('the goal', None, '<=', 2000))
+    for name, words in ('held', '10⁷ stored'), ('keyed', '10⁶ stored, each with a key'):
+        yield Row(f'disk a timer beyond payload and key, {words}', d(f'{name}/disk'),
+                  ('the goal', None, '<=', 150))
+
+
 ROWS = [
     *life_rows(),
     *registering_rows(),
+    *durable_rows(),
     Row('one registration at a time', 'roundtrip/timerd_p50',
         ('raw ping-pong', 'roundtrip/raw_p50', '<=', 1.15),
         ('raw ping-pong with epoll', 'roundtrip/raw_epoll_p50', None, None)),

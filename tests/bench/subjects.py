@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 LIFE_PEERS = ['libev', 'libevent', 'libuv', 'sd_event']
 # Those that are only there if a peer's library was found.
 PEER_PROGRAMS = ['bench-life_libev', 'bench-life_libevent', 'bench-life_libuv',
-                 'bench-peer_redis']
+                 'bench-peer_redis', 'bench-durable_redis']
 
 
 class NotMeasured(Exception):
@@ -29,8 +30,9 @@ class NotMeasured(Exception):
 class Bench:
     """Runs programs and keeps what they print."""
 
-    def __init__(self, build, folder, quick):
+    def __init__(self, build, folder, disk, quick):
         self.build, self.folder, self.quick = build, folder, quick
+        self.disk = disk    # a folder on a disk that syncs; folder may be in memory
         self.figures = {}   # path -> a figure a round
         self.units = {}     # path -> unit
         self.missing = {}   # path, mostly without the metric -> why there is none
@@ -107,6 +109,31 @@ class Bench:
                             '--max-timers-per-user', '4000000', '--max-clients', '16384',
                             '--max-clients-per-user', '16384', '--log-level', 'err'],
                            path, socket.SOCK_SEQPACKET)
+
+    @contextlib.contextmanager
+    def state(self, name):
+        """An empty folder on the disk."""
+        path = self.disk / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True, mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def timerqd_command(self, state):
+        return [str(self.build / 'daemon/timerqd'), '--socket', str(self.folder / 'timerqd'),
+                '--state', str(state), '--timerd', str(self.folder / 'timerd'),
+                '--max-timers-per-user', '20000000', '--max-bytes-per-user', '8G',
+                '--max-clients-per-user', '4096', '--log-level', 'crit']
+
+    @contextlib.contextmanager
+    def timerqd(self):
+        """timerqd with an empty store, and a timerd that wakes it."""
+        with self.state('timerqd') as state, self.timerd(), self.server(
+                self.timerqd_command(state), self.folder / 'timerqd',
+                socket.SOCK_SEQPACKET) as (pid, where):
+            yield pid, where, state
 
     @contextlib.contextmanager
     def held(self, path, *command):
@@ -351,6 +378,117 @@ def connections(bench):
             bench.note('connections/timerd/held', n, 'connections')
 
 
+def durable_redis(bench, work, *words):
+    path = f'durable/redis/{work}'
+    with bench.part(path), bench.state('redis') as state, bench.server(
+            ['redis-server', '--port', '0', '--unixsocket', f'{bench.folder}/redis', '--save', '',
+             '--appendonly', 'yes', '--appendfsync', 'always', '--dir', str(state)],
+            bench.folder / 'redis', socket.SOCK_STREAM) as (_, where):
+        bench.run(path, bench.program('durable_redis'), where, work, *words)
+
+
+def durable_beanstalkd(bench, work, n):
+    path = f'durable/beanstalkd/{work}'
+    with bench.part(path), bench.state('beanstalkd') as state, bench.server(
+            ['beanstalkd', '-l', f'unix:{bench.folder}/beanstalkd', '-b', str(state), '-f0'],
+            bench.folder / 'beanstalkd', socket.SOCK_STREAM) as (_, where):
+        bench.run(path, bench.program('durable_beanstalkd'), where, work, n)
+
+
+@subject()
+def durable_put(bench):
+    """durable timers stored in batches"""
+    held, n = (20000, 20000) if bench.quick else (1000000, 200000)
+    with bench.part('durable/sqlite/put'), bench.state('sqlite') as state:
+        bench.run('durable/sqlite/put', bench.program('durable_sqlite'), state / 'db', 'put', n)
+    for pattern, before in ('ordered', 0), ('random', held), ('keyed', held):
+        path = f'durable/timerqd/{pattern}'
+        with bench.part(path), bench.timerqd() as (_, where, _):
+            bench.run(path, bench.program('durable'), where, 'put', pattern, before, n)
+    durable_redis(bench, 'put', held, n)
+    durable_beanstalkd(bench, 'put', 2000 if bench.quick else 20000)
+
+
+@subject()
+def durable_one(bench):
+    """durable timers stored one at a time"""
+    n = 200 if bench.quick else 2000
+    for work in 'sync', 'one':
+        path = f'durable/sqlite/{work}'
+        with bench.part(path), bench.state('sqlite') as state:
+            bench.run(path, bench.program('durable_sqlite'), state / 'db', work, n)
+    for clients in 1, 64:
+        path = f'durable/timerqd/one_{clients}'
+        with bench.part(path), bench.timerqd() as (_, where, _):
+            bench.run(path, bench.program('durable'), where, 'one', clients, n * clients // 4
+                      if clients > 1 else n)
+
+
+@subject()
+def durable_drain(bench):
+    """durable timers, all due at once"""
+    n = 20000 if bench.quick else 1000000
+    with bench.part('durable/timerqd/drain'), bench.timerqd() as (_, where, _):
+        bench.run('durable/timerqd/drain', bench.program('durable'), where, 'drain', n)
+    durable_redis(bench, 'drain', n)
+    durable_beanstalkd(bench, 'drain', 2000 if bench.quick else 20000)
+
+
+@subject()
+def durable_late(bench):
+    """lateness of a lone durable wake"""
+    for name, clients, n in ('alone', 0, 500), ('busy', 64, 200):
+        path = f'durable/late/{name}'
+        with bench.part(path), bench.timerqd() as (_, where, _):
+            bench.run(path, bench.program('durable_late'), where, bench.folder / 'timerd',
+                      n // 10 if bench.quick else n, clients)
+
+
+def stored_bytes(state):
+    return sum(path.stat().st_size for path in state.iterdir() if path.name == 'queues.db')
+
+
+def durable_kill(bench, state):
+    """Has timerqd killed once its log is 64 MB long."""
+    log = state / 'queues.db-wal'
+    with bench.timerd(), bench.server(bench.timerqd_command(state), bench.folder / 'timerqd',
+                                      socket.SOCK_SEQPACKET) as (pid, where):
+        client = subprocess.Popen([bench.program('durable'), where, 'put', 'random', '0',
+                                   '10000000'], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(12000):
+                if log.exists() and log.stat().st_size >= 63 << 20:
+                    break
+                time.sleep(0.005)
+            os.kill(pid, signal.SIGKILL)
+        finally:
+            client.kill()
+            client.wait()
+    return log.stat().st_size
+
+
+@subject(once=True)
+def durable_held(bench):
+    """memory, start and disk with many durable timers"""
+    for name, pattern, n in (('keyed', 'keyed', 100000 if bench.quick else 1000000),
+                             ('held', 'random', 100000 if bench.quick else 10000000)):
+        path = f'durable/{name}'
+        with bench.part(path), bench.state('held') as state:
+            with bench.timerd(), bench.server(
+                    bench.timerqd_command(state), bench.folder / 'timerqd',
+                    socket.SOCK_SEQPACKET) as (pid, where):
+                with bench.held(path, bench.program('durable'), where, 'hold', pattern, n):
+                    bench.note(f'{path}/memory', status(pid)['VmRSS'] / 1e6, 'MB')
+            extra = 64 + (16 if pattern == 'keyed' else 0)
+            bench.note(f'{path}/disk', stored_bytes(state) / n - extra, 'bytes')
+            bench.note(f'{path}/timers', n, 'timers')
+            bench.run(path, bench.program('start'), *bench.timerqd_command(state))
+    with bench.part('durable/killed'), bench.state('killed') as state:
+        bench.note('durable/killed/log', durable_kill(bench, state) / 1e6, 'MB')
+        bench.run('durable/killed', bench.program('start'), *bench.timerqd_command(state))
+
+
 def stripped(bench, path):
     copy = bench.folder / 'stripped'
     subprocess.run(['strip', '-o', copy, path], check=True)
@@ -360,7 +498,7 @@ def stripped(bench, path):
 @subject(once=True)
 def sizes(bench):
     """binaries"""
-    for name in 'daemon/timerd', 'client-lib/libtoytimer.so', 'client-lib/toytimerctl':
+    for name in 'daemon/timerd', 'daemon/timerqd', 'client-lib/libtoytimer.so', 'client-lib/toytimerctl':
         path = bench.build / name
         if path.exists():
             bench.note(f'sizes/{path.name}/stripped', stripped(bench, path) / 1024, 'KB')
