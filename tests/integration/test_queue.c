@@ -12,9 +12,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <toytimer-queue.h>
 #include <unistd.h>
@@ -703,6 +705,52 @@ static void test_span_while_away(void **state)
 	toytimer_queue_unref(q);
 }
 
+/* Puts without an end, until it is killed. */
+static pid_t start_putter(void)
+{
+	toytimer_queue_timer t = {.due = 3600000000, .flags = TOYTIMER_RELATIVE};
+	toytimer_queue *q = NULL;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	t.clock = TOYTIMER_BOOTTIME;
+	if (toytimer_queue_open(&q, d.socket, 0) < 0)
+		_exit(1);
+	for (;;)
+		if (toytimer_queue_put(q, "jobs", &t, NULL) < 0)
+			usleep(1000);
+}
+
+/* timerqd stops soon while clients go on putting: what is under way is answered, and no more is
+ * taken. */
+static void test_stops_while_busy(void **state)
+{
+	pid_t putters[4];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		putters[i] = start_putter();
+	for (int round = 0; round < 3; round++) {
+		uint64_t begun;
+
+		usleep(200000);
+		begun = toytimer_now(TOYTIMER_BOOTTIME);
+		assert_int_equal(queues_stop(&d), 0);
+		/* Else it waits for 10 s. */
+		assert_true(toytimer_now(TOYTIMER_BOOTTIME) - begun < 8000000);
+		queues_start(&d, NULL);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		kill(putters[i], SIGKILL);
+		waitpid(putters[i], NULL, 0);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -727,6 +775,7 @@ int main(void)
 		TEST(test_inherited),
 		TEST(test_descriptors_and_folders),
 		TEST(test_span_while_away),
+		TEST(test_stops_while_busy),
 	};
 
 	int failed;
