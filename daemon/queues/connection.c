@@ -107,8 +107,11 @@ static int keep(struct connection *c, const void *packet, size_t size)
 int connections_send(void *userdata, uint32_t client, const void *packet, size_t size)
 {
 	struct connection *c = connection_of(userdata, client);
-	int r = c->first ? -EAGAIN : send_packet(c->fd, packet, size);
+	int r;
 
+	if (!c)
+		return -ENOTCONN;
+	r = c->first ? -EAGAIN : send_packet(c->fd, packet, size);
 	if (r == -EAGAIN && is_wake(packet))
 		c->wake_refused = true;
 	else if (r == -EAGAIN)
@@ -121,12 +124,18 @@ int connections_send(void *userdata, uint32_t client, const void *packet, size_t
 
 void connection_resume(void *userdata, uint32_t client)
 {
-	watch(connection_of(userdata, client));
+	struct connection *c = connection_of(userdata, client);
+
+	if (c)
+		watch(c);
 }
 
 void connection_end(void *userdata, uint32_t client)
 {
-	end(connection_of(userdata, client));
+	struct connection *c = connection_of(userdata, client);
+
+	if (c)
+		end(c);
 }
 
 /* Sends what was kept. */

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "cutter.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAIRS	16
+#define NAME	".s.PGSQL.5432"
+#define LOOK_MS 10 /* between two looks at the mode */
+
+struct pair {
+	int ends[2]; /* client and server; 0: free */
+	bool maimed; /* bytes of it were thrown away */
+};
+
+static struct sockaddr_un address_of(const char *folder)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/" NAME, folder);
+	return a;
+}
+
+static void end_pair(struct pair *p)
+{
+	if (p->ends[0]) {
+		close(p->ends[0]);
+		close(p->ends[1]);
+	}
+	*p = (struct pair){0};
+}
+
+static void add_pair(struct pair *pairs, int client, const char *folder)
+{
+	struct sockaddr_un a = address_of(folder);
+	int server = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	for (size_t i = 0; i < PAIRS; i++) {
+		if (pairs[i].ends[0] || connect(server, (const struct sockaddr *)&a, sizeof(a)) < 0)
+			continue;
+		pairs[i] = (struct pair){.ends = {client, server}};
+		return;
+	}
+	close(server);
+	close(client);
+}
+
+static void pass(struct pair *p, unsigned int from, bool drop)
+{
+	static char bytes[1 << 16];
+	ssize_t n = read(p->ends[from], bytes, sizeof(bytes)), m;
+
+	p->maimed = p->maimed || drop;
+	for (ssize_t at = 0; at < n && !drop; at += m) {
+		m = send(p->ends[!from], bytes + at, (size_t)(n - at), MSG_NOSIGNAL);
+		if (m <= 0)
+			n = -1;
+	}
+	if (n <= 0)
+		end_pair(p);
+}
+
+static void pass_all(struct pair *pairs, enum cutter_mode mode)
+{
+	struct pollfd fds[2 * PAIRS];
+
+	for (size_t i = 0; i < 2 * PAIRS; i++) {
+		int fd = pairs[i / 2].ends[i % 2];
+
+		fds[i] = (struct pollfd){fd && mode != CUTTER_STALL ? fd : -1, POLLIN, 0};
+	}
+	if (poll(fds, 2 * PAIRS, LOOK_MS) <= 0)
+		return;
+	for (size_t i = 0; i < 2 * PAIRS; i++)
+		if (fds[i].revents && pairs[i / 2].ends[0])
+			pass(&pairs[i / 2], i % 2, mode == CUTTER_DROP);
+}
+
+static void serve(const struct cutter *c, int listener, const char *folder)
+{
+	static struct pair pairs[PAIRS];
+	enum cutter_mode mode;
+
+	while ((mode = (enum cutter_mode)atomic_load(c->mode)) != CUTTER_END) {
+		struct pollfd fd = {listener, POLLIN, 0};
+
+		for (size_t i = 0; i < PAIRS; i++)
+			if (mode == CUTTER_RESET || (mode == CUTTER_PASS && pairs[i].maimed))
+				end_pair(&pairs[i]);
+		if (poll(&fd, 1, 0) > 0) {
+			int client = accept(listener, NULL, NULL);
+
+			if (mode == CUTTER_RESET)
+				close(client);
+			else
+				add_pair(pairs, client, folder);
+		}
+		pass_all(pairs, mode);
+	}
+	_exit(0);
+}
+
+void cutter_start(struct cutter *c, const char *folder)
+{
+	struct sockaddr_un a;
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	c->mode = mmap(
+		NULL, sizeof(*c->mode), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(c->mode != MAP_FAILED);
+	snprintf(c->folder, sizeof(c->folder), "/tmp/timerd-cutter-XXXXXX");
+	assert_non_null(mkdtemp(c->folder));
+	a = address_of(c->folder);
+	assert_int_equal(bind(listener, (const struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(listener, 16), 0);
+	snprintf(c->uri, sizeof(c->uri), "postgresql:///postgres?host=%s&user=timerd", c->folder);
+	fflush(NULL);
+	c->pid = fork();
+	if (c->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		serve(c, listener, folder);
+	}
+	assert_true(c->pid > 0);
+	close(listener);
+}
+
+void cutter_set(struct cutter *c, enum cutter_mode mode)
+{
+	atomic_store(c->mode, mode);
+}
+
+void cutter_stop(struct cutter *c)
+{
+	char path[96];
+
+	if (!c->pid)
+		return;
+	cutter_set(c, CUTTER_END);
+	waitpid(c->pid, NULL, 0);
+	munmap(c->mode, sizeof(*c->mode));
+	snprintf(path, sizeof(path), "%s/" NAME, c->folder);
+	unlink(path);
+	rmdir(c->folder);
+	*c = (struct cutter){0};
+}

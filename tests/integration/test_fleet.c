@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_fleet [--soak] [SECONDS [SEED]]   (25 s)
+ *
+ * Three timerqd play three hosts: each has its own timerd, its own sockets, and its own way to the
+ * database. Sixty clients put into thirty queues and consume them, while hosts are killed, stopped,
+ * frozen for longer than a lease, and cut off from the database.
+ *
+ * What clients were answered, and each wake that they received, is in a ledger that they share:
+ *  - Every timer that was answered as stored is acknowledged once, or is still there.
+ *  - No queue is delivered by two hosts at one instant. The instant of a delivery is that at which
+ *    timerqd checked its lease: a wake says how late it is then, by the database's clock.
+ *  - A term belongs to one host.
+ *  - Another host takes over within a lease and a second after a kill, and within a second after a
+ *    clean stop. A busy machine may miss this, but not each time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <toytimer-queue.h>
+#include <unistd.h>
+
+#include "cutter.h"
+#include "database.h"
+#include "queues.h"
+
+#define HOSTS	  3
+#define QUEUES	  30
+#define CLIENTS	  60
+#define CONSUMERS 30
+#define TIMERS	  1000000u
+#define WAKES	  4000000u
+#define TERMS	  65536u
+#define LEASE_US  3000000
+#define DRAIN_S	  120
+
+struct entry {
+	atomic_bool stored, ack_asked;
+	atomic_uchar acknowledged; /* how often that was answered */
+};
+
+/* A wake as a consumer received it. */
+struct received {
+	uint64_t term;
+	uint64_t checked; /* when timerqd checked its lease, on the database's clock */
+	uint16_t queue, host;
+};
+
+struct ledger {
+	atomic_uint next;  /* the timer that is put next */
+	atomic_uint wakes; /* entries of `received` */
+	atomic_bool putters_stop, stop;
+	atomic_uint wrong;
+	atomic_uchar host_of[TERMS]; /* of a term; host + 1; 0: not known */
+	struct entry entries[TIMERS];
+	struct received received[WAKES];
+};
+
+static struct ledger *ledger;
+static struct test_queues hosts[HOSTS];
+static struct cutter cutters[HOSTS];
+static pid_t clients[CLIENTS];
+static unsigned int seconds = 25, seed;
+
+static void wrong(const char *what, unsigned int i)
+{
+	fprintf(stderr, "%u: %s\n", i, what);
+	atomic_fetch_add(&ledger->wrong, 1);
+}
+
+static unsigned int dice(unsigned int most)
+{
+	return (unsigned int)rand_r(&seed) % most;
+}
+
+static uint64_t now_us(void)
+{
+	return toytimer_now(TOYTIMER_BOOTTIME);
+}
+
+/* Clients. */
+
+struct client {
+	unsigned int host;
+};
+
+static void note(const struct client *c, const toytimer_wake *w)
+{
+	unsigned int at = atomic_fetch_add(&ledger->wakes, 1);
+	unsigned char before = 0;
+
+	if (at < WAKES)
+		ledger->received[at] = (struct received){
+			.term = w->ref.term,
+			.checked = w->due + w->late,
+			.queue = (uint16_t)strtoul(w->queue + 1, NULL, 10),
+			.host = (uint16_t)c->host,
+		};
+	if (w->ref.term == 0 || w->ref.term >= TERMS)
+		wrong("a wake of a fleet without a term", at);
+	else if (!atomic_compare_exchange_strong(
+			 &ledger->host_of[w->ref.term], &before, (unsigned char)(c->host + 1)) &&
+		before != c->host + 1)
+		wrong("a term belongs to two hosts", (unsigned int)w->ref.term);
+}
+
+static int woken(toytimer_queue *q, const toytimer_wake *w, void *userdata)
+{
+	struct entry *e = &ledger->entries[strtoul(w->key, NULL, 10)];
+
+	note(userdata, w);
+	if (dice(50) == 0)
+		usleep(dice(20000));
+	atomic_store(&e->ack_asked, true);
+	if (toytimer_queue_ack(q, &w->ref) == 0)
+		atomic_fetch_add(&e->acknowledged, 1);
+	return 0;
+}
+
+/* Each queue has a consumer on each host. */
+static void consume_all(toytimer_queue *q, unsigned int number, struct client *c)
+{
+	for (unsigned int i = number / HOSTS; i < QUEUES; i += CONSUMERS / HOSTS) {
+		toytimer_queue_consumer consumer = {
+			.handler = woken,
+			.userdata = c,
+			.window = 1 + dice(10),
+		};
+		char name[16];
+
+		snprintf(name, sizeof(name), "q%u", i);
+		while (!atomic_load(&ledger->stop) &&
+			toytimer_queue_consume(q, name, &consumer) < 0)
+			usleep(20000);
+	}
+}
+
+static void run_consumer(toytimer_queue *q, unsigned int number, struct client *c)
+{
+	consume_all(q, number, c);
+	while (!atomic_load(&ledger->stop))
+		if (toytimer_queue_process(q) == 0)
+			toytimer_queue_wait(q, 50000);
+}
+
+static void run_putter(toytimer_queue *q)
+{
+	while (!atomic_load(&ledger->putters_stop)) {
+		unsigned int i = atomic_fetch_add(&ledger->next, 1);
+		toytimer_queue_timer t = {.flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
+		char key[16], queue[16];
+
+		if (i >= TIMERS)
+			return;
+		snprintf(key, sizeof(key), "%u", i);
+		snprintf(queue, sizeof(queue), "q%u", dice(QUEUES));
+		t.key = key;
+		t.due = dice(500000);
+		if (toytimer_queue_put(q, queue, &t, NULL) == 0)
+			atomic_store(&ledger->entries[i].stored, true);
+		usleep(20000 + dice(60000));
+	}
+}
+
+static void run_client(unsigned int number)
+{
+	struct client c = {.host = number % HOSTS};
+	toytimer_queue *q = NULL;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	seed += number * 7919;
+	while (toytimer_queue_open(&q, hosts[c.host].socket, 0) < 0) {
+		if (atomic_load(&ledger->putters_stop))
+			_exit(0);
+		usleep(20000);
+	}
+	toytimer_queue_set_timeout(q, 2 * LEASE_US);
+	if (number < CONSUMERS)
+		run_consumer(q, number, &c);
+	else
+		run_putter(q);
+	_exit(0);
+}
+
+/* Hosts. */
+
+static void start_host(unsigned int h)
+{
+	hosts[h].has_schema = true;
+	queues_start(&hosts[h], "--store", cutters[h].uri, NULL);
+}
+
+/* The queues that the host has delivered from under their present term. Return: as a list for SQL;
+ * "0": none. */
+static void owned_by(unsigned int h, char *ret, size_t size)
+{
+	size_t n = (size_t)snprintf(ret, size, "0");
+
+	for (unsigned int i = 0; i < QUEUES; i++) {
+		int64_t term = postgres_run(
+			"SELECT term FROM timerd.queues WHERE name = 'q%u' AND owner IS NOT NULL",
+			i);
+
+		if (term > 0 && term < TERMS && ledger->host_of[term] == h + 1 && n < size)
+			n += (size_t)snprintf(ret + n, size - n, ",%" PRId64, term);
+	}
+}
+
+/* Waits until none of these terms is a queue's any more. Return: how long that took. */
+static uint64_t wait_for_others(const char *terms, uint64_t since)
+{
+	while (postgres_run("SELECT count(*) FROM timerd.queues WHERE term IN (%s)", terms) > 0 &&
+		now_us() - since < 10 * LEASE_US)
+		usleep(20000);
+	return now_us() - since;
+}
+
+struct takeovers {
+	unsigned int n, in_time;
+	uint64_t longest;
+};
+
+static struct takeovers after_kill, after_stop;
+
+static void count_takeover(struct takeovers *t, uint64_t took, uint64_t bound)
+{
+	t->n++;
+	t->in_time += took <= bound;
+	t->longest = took > t->longest ? took : t->longest;
+}
+
+static void kill_host(unsigned int h)
+{
+	char terms[2048];
+	uint64_t since;
+
+	owned_by(h, terms, sizeof(terms));
+	queues_kill(&hosts[h]);
+	since = now_us();
+	if (strcmp(terms, "0") != 0)
+		count_takeover(&after_kill, wait_for_others(terms, since), LEASE_US + 1000000);
+	start_host(h);
+}
+
+static void stop_host(unsigned int h)
+{
+	char terms[2048];
+	uint64_t since;
+
+	owned_by(h, terms, sizeof(terms));
+	since = now_us();
+	assert_int_equal(queues_stop(&hosts[h]), 0);
+	if (strcmp(terms, "0") != 0)
+		count_takeover(&after_stop, wait_for_others(terms, since), 1000000);
+	start_host(h);
+}
+
+/* Less than a lease, or more. */
+static unsigned int some_us(void)
+{
+	return LEASE_US / 2 + dice(LEASE_US);
+}
+
+static void freeze_host(unsigned int h)
+{
+	assert_int_equal(kill(hosts[h].pid, SIGSTOP), 0);
+	usleep(some_us());
+	assert_int_equal(kill(hosts[h].pid, SIGCONT), 0);
+}
+
+static void cut_host(unsigned int h)
+{
+	cutter_set(&cutters[h], (enum cutter_mode)(CUTTER_STALL + (int)dice(3)));
+	usleep(some_us());
+	cutter_set(&cutters[h], CUTTER_PASS);
+}
+
+static void disturb(unsigned int turn)
+{
+	static void (*const ways[])(unsigned int) = {
+		kill_host, freeze_host, cut_host, stop_host, cut_host, freeze_host};
+
+	ways[turn % 6](dice(HOSTS));
+	usleep(dice(1000000));
+}
+
+/* What the ledger says. */
+
+static int by_term(const void *a, const void *b)
+{
+	const struct received *x = a, *y = b;
+
+	if (x->queue != y->queue)
+		return x->queue < y->queue ? -1 : 1;
+	if (x->term != y->term)
+		return x->term < y->term ? -1 : 1;
+	return x->checked < y->checked ? -1 : x->checked > y->checked;
+}
+
+/* A queue's terms follow each other: no delivery under an older one after the first of a newer one.
+ */
+static unsigned int check_terms(void)
+{
+	unsigned int n = atomic_load(&ledger->wakes), terms = 0;
+	struct received *r = ledger->received;
+
+	assert_true(n < WAKES);
+	qsort(r, n, sizeof(*r), by_term);
+	for (unsigned int i = 1; i < n; i++) {
+		if (r[i].queue != r[i - 1].queue || r[i].term == r[i - 1].term)
+			continue;
+		terms++;
+		if (r[i].checked > r[i - 1].checked || r[i].host == r[i - 1].host)
+			continue;
+		fprintf(stderr,
+			"queue %u: host %u under term %" PRIu64 " until %" PRIu64
+			", host %u under %" PRIu64 " from %" PRIu64 "\n",
+			r[i].queue, r[i - 1].host, r[i - 1].term, r[i - 1].checked, r[i].host,
+			r[i].term, r[i].checked);
+		wrong("two hosts deliver at one instant", r[i].queue);
+	}
+	return terms;
+}
+
+static void check_ledger(void)
+{
+	unsigned int n = atomic_load(&ledger->next), stored = 0, acknowledged = 0;
+	unsigned int terms = check_terms();
+
+	for (unsigned int i = 0; i < n && i < TIMERS; i++) {
+		const struct entry *e = &ledger->entries[i];
+
+		stored += e->stored;
+		acknowledged += e->acknowledged;
+		if (e->stored && !e->ack_asked)
+			wrong("is lost", i);
+		if (e->acknowledged > 1)
+			wrong("is acknowledged twice", i);
+	}
+	print_message("%u timers stored, %u acknowledged, %u wakes, %u changes of a queue's host\n",
+		stored, acknowledged, atomic_load(&ledger->wakes), terms);
+	print_message("takeovers after a kill: %u, %u in time, the longest %.3f s; after a clean "
+		      "stop: %u, %u in time, the longest %.3f s\n",
+		after_kill.n, after_kill.in_time, (double)after_kill.longest / 1e6, after_stop.n,
+		after_stop.in_time, (double)after_stop.longest / 1e6);
+	assert_true(stored > 100 && acknowledged > 100 && terms > 0);
+	assert_int_equal(atomic_load(&ledger->wrong), 0);
+}
+
+/* All hosts run: what is stored is delivered, and acknowledged. */
+static void drain(void)
+{
+	int64_t rows = 1;
+
+	for (int i = 0; rows && i < DRAIN_S * 5; i++) {
+		usleep(200000);
+		rows = postgres_run("SELECT count(*) FROM timerd.timers");
+	}
+	assert_int_equal(rows, 0);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	ledger = mmap(
+		NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(ledger != MAP_FAILED);
+	postgres_reset(daemon_binary("TIMERQD_BINARY"), LEASE_US);
+	for (unsigned int h = 0; h < HOSTS; h++) {
+		cutter_start(&cutters[h], postgres.folder);
+		start_host(h);
+	}
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < CLIENTS; i++)
+		if (clients[i]) {
+			kill(clients[i], SIGKILL);
+			waitpid(clients[i], NULL, 0);
+			clients[i] = 0;
+		}
+	for (unsigned int h = 0; h < HOSTS; h++) {
+		if (hosts[h].pid)
+			kill(hosts[h].pid, SIGCONT);
+		queues_clean(&hosts[h]);
+		cutter_stop(&cutters[h]);
+	}
+	munmap(ledger, sizeof(*ledger));
+	return 0;
+}
+
+static void test_fleet(void **state)
+{
+	uint64_t until;
+
+	(void)state;
+	print_message("seed %u, %u s\n", seed, seconds);
+	fflush(NULL);
+	for (unsigned int i = 0; i < CLIENTS; i++) {
+		clients[i] = fork();
+		assert_true(clients[i] >= 0);
+		if (clients[i] == 0)
+			run_client(i);
+	}
+	usleep(2000000);
+	until = now_us() + (uint64_t)seconds * 1000000;
+	for (unsigned int turn = 0; now_us() < until || turn < 6; turn++)
+		disturb(turn);
+	/* A busy machine gets more chances to be in time. */
+	for (int i = 0; !after_kill.in_time && i < 5; i++)
+		kill_host(dice(HOSTS));
+	for (int i = 0; !after_stop.in_time && i < 5; i++)
+		stop_host(dice(HOSTS));
+	atomic_store(&ledger->putters_stop, true);
+	drain();
+	atomic_store(&ledger->stop, true);
+	for (unsigned int i = 0; i < CLIENTS; i++) {
+		int status;
+
+		assert_int_equal(waitpid(clients[i], &status, 0), clients[i]);
+		clients[i] = 0;
+		assert_int_equal(status, 0);
+	}
+	check_ledger();
+	assert_true(after_kill.in_time && after_stop.in_time);
+	assert_true(after_kill.longest < 5 * LEASE_US && after_stop.longest < 5 * LEASE_US);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_fleet, begin, end),
+	};
+	int at = 1, failed;
+
+	seed = (unsigned int)time(NULL);
+	if (at < argc && strcmp(argv[at], "--soak") == 0) {
+		seconds = 1200;
+		at++;
+	}
+	if (at < argc)
+		seconds = (unsigned int)strtoul(argv[at++], NULL, 10);
+	if (at < argc)
+		seed = (unsigned int)strtoul(argv[at], NULL, 10);
+	if (!queues_begin())
+		return 77;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	queues_end();
+	return failed;
+}

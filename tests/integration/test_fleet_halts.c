@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two timerqd play two hosts. One of them is halted between its check of the lease and its send, or
+ * before it reads an acknowledgement, and goes on after the other host took over. And: one whose
+ * wall clock is off by an hour.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <toytimer-queue.h>
+#include <unistd.h>
+
+#include "database.h"
+#include "queues.h"
+
+#define LEASE_US 2000000
+#define LOG	 16
+#define SECOND	 UINT64_C(1000000)
+
+static struct test_queues a, b;
+static char halt_file[64];
+
+struct log {
+	toytimer_wake_ref refs[LOG];
+	uint64_t late[LOG];
+	size_t n;
+};
+
+static int note_wake(toytimer_queue *q, const toytimer_wake *w, void *userdata)
+{
+	struct log *log = userdata;
+
+	(void)q;
+	assert_true(log->n < LOG);
+	log->late[log->n] = w->late;
+	log->refs[log->n++] = w->ref;
+	return 0;
+}
+
+static toytimer_queue *open_queue(const struct test_queues *d)
+{
+	toytimer_queue *q = NULL;
+
+	assert_int_equal(toytimer_queue_open(&q, d->socket, 0), 0);
+	return q;
+}
+
+static void consume(toytimer_queue *q, struct log *log)
+{
+	const toytimer_queue_consumer c = {.window = 10, .handler = note_wake, .userdata = log};
+
+	assert_int_equal(toytimer_queue_consume(q, "jobs", &c), 0);
+}
+
+static uint64_t now(void)
+{
+	return toytimer_now(TOYTIMER_BOOTTIME);
+}
+
+/* Processes until so many wakes are noted, or for so long, milliseconds. */
+static void process(toytimer_queue *q, const struct log *log, size_t n, uint64_t ms)
+{
+	uint64_t until = now() + ms * 1000;
+
+	while (log->n < n && now() < until) {
+		int r = toytimer_queue_process(q);
+
+		assert_true(r >= 0);
+		if (r == 0)
+			assert_true(toytimer_queue_wait(q, 10000) >= 0);
+	}
+}
+
+static void put(toytimer_queue *q, enum toytimer_clock clock, unsigned int flags, uint64_t due)
+{
+	const toytimer_queue_timer t = {.due = due, .flags = flags, .clock = clock};
+
+	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), 0);
+}
+
+static int64_t rows(void)
+{
+	return postgres_run("SELECT count(*) FROM timerd.timers");
+}
+
+static void start(struct test_queues *d)
+{
+	d->has_schema = true;
+	queues_start(d, NULL);
+}
+
+/* Starts host a with what is preloaded into it. */
+static void start_preloaded(const char *variable, const char *value)
+{
+	setenv("LD_PRELOAD", daemon_binary("FLEET_PRELOAD"), 1);
+	/* The sanitizers want to come first. */
+	setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
+	setenv(variable, value, 1);
+	start(&a);
+	unsetenv("LD_PRELOAD");
+	unsetenv("ASAN_OPTIONS");
+	unsetenv(variable);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	postgres_reset(daemon_binary("TIMERQD_BINARY"), LEASE_US);
+	snprintf(halt_file, sizeof(halt_file), "/tmp/timerd-halt-%d", (int)getpid());
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	if (a.pid)
+		kill(a.pid, SIGCONT);
+	unlink(halt_file);
+	queues_clean(&b);
+	queues_clean(&a);
+	return 0;
+}
+
+/* Host a halts between its check and its send. Its wake comes after the other host's, under the old
+ * term: a repeat. Acknowledging it changes nothing. */
+static void test_halted_before_send(void **state)
+{
+	toytimer_queue *q, *other;
+	struct log log = {0}, others = {0};
+	int status;
+
+	(void)state;
+	start_preloaded("TEST_HALT", halt_file);
+	start(&b);
+	q = open_queue(&a);
+	other = open_queue(&b);
+	consume(q, &log);
+	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
+	process(q, &log, 1, 20000);
+	assert_int_equal(toytimer_queue_ack(q, &log.refs[0]), 0);
+	consume(other, &others);
+	close(open(halt_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	put(other, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
+	for (int ms = 0; waitpid(a.pid, &status, WUNTRACED | WNOHANG) == 0; ms += 10) {
+		assert_true(ms < 20000);
+		usleep(10000);
+	}
+	assert_true(WIFSTOPPED(status));
+	process(other, &others, 1, 20000);
+	assert_int_equal(others.n, 1);
+	assert_true(others.refs[0].term > log.refs[0].term);
+	assert_int_equal(kill(a.pid, SIGCONT), 0);
+	process(q, &log, 2, 20000);
+	assert_int_equal(log.n, 2);
+	assert_int_equal(log.refs[1].id, others.refs[0].id);
+	assert_int_equal(log.refs[1].number, others.refs[0].number);
+	assert_int_equal(log.refs[1].term, log.refs[0].term);
+	assert_int_not_equal(toytimer_queue_ack(q, &log.refs[1]), 0);
+	assert_int_equal(rows(), 1);
+	assert_int_equal(toytimer_queue_ack(other, &others.refs[0]), 0);
+	assert_int_equal(rows(), 0);
+	toytimer_queue_unref(q);
+	toytimer_queue_unref(other);
+}
+
+/* Host a is halted before it reads an acknowledgement, and goes on after the takeover. Return: how
+ * many rows are there then: 1 if the old term changed nothing. */
+static int64_t acknowledge_late(void)
+{
+	toytimer_queue *q, *other;
+	struct log log = {0}, others = {0};
+	int64_t left;
+
+	start(&a);
+	start(&b);
+	q = open_queue(&a);
+	other = open_queue(&b);
+	consume(q, &log);
+	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
+	process(q, &log, 1, 20000);
+	assert_int_equal(log.n, 1);
+	consume(other, &others);
+	assert_int_equal(kill(a.pid, SIGSTOP), 0);
+	assert_int_equal(toytimer_queue_ack_async(q, &log.refs[0]), 0);
+	assert_int_equal(toytimer_queue_flush(q), 0);
+	process(other, &others, 1, 20000);
+	assert_int_equal(others.n, 1);
+	assert_int_equal(kill(a.pid, SIGCONT), 0);
+	process(q, &log, 2, 1500);
+	left = rows();
+	toytimer_queue_unref(q);
+	toytimer_queue_unref(other);
+	return left;
+}
+
+static void test_acknowledged_late(void **state)
+{
+	(void)state;
+	assert_int_equal(acknowledge_late(), 1);
+}
+
+/* The same with a fence that lets each term pass: it is the fence that the test above sees. */
+static void test_no_fence(void **state)
+{
+	(void)state;
+	postgres_run("DO $$BEGIN EXECUTE replace(pg_get_functiondef("
+		     "'timerd.lock_queues'::regproc), "
+		     "'r.owner = in_owner AND r.term = q_term[r.ord]', 'true'); END$$");
+	assert_int_equal(acknowledge_late(), 0);
+	/* Another test gets the real one. */
+	postgres_run("DROP SCHEMA timerd CASCADE");
+}
+
+/* Whether host a has said so in its log. */
+static bool says(const char *what)
+{
+	FILE *f = fopen(a.timerd.log, "re");
+	char line[512];
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, what);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Dues are the database's: a host whose clock is an hour off fires at the same instant. */
+static void fire_with_clock_off(const char *off)
+{
+	struct log log = {0};
+	toytimer_queue *q;
+	uint64_t due;
+
+	start_preloaded("TEST_CLOCK_OFF", off);
+	q = open_queue(&a);
+	consume(q, &log);
+	due = toytimer_now(TOYTIMER_REALTIME) + 2 * SECOND;
+	put(q, TOYTIMER_REALTIME, 0, due);
+	process(q, &log, 1, 30000);
+	assert_int_equal(log.n, 1);
+	assert_in_range(toytimer_now(TOYTIMER_REALTIME), due, due + 20 * SECOND);
+	assert_true(log.late[0] < 20 * SECOND);
+	assert_int_equal(toytimer_queue_ack(q, &log.refs[0]), 0);
+	/* A span of elapsed time, too. */
+	due = now() + SECOND;
+	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, SECOND);
+	process(q, &log, 2, 30000);
+	assert_int_equal(log.n, 2);
+	assert_in_range(now(), due, due + 20 * SECOND);
+	assert_true(says("ms off the database's"));
+	toytimer_queue_unref(q);
+}
+
+static void test_clock_ahead(void **state)
+{
+	(void)state;
+	fire_with_clock_off("3600");
+}
+
+static void test_clock_behind(void **state)
+{
+	(void)state;
+	fire_with_clock_off("-3600");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_halted_before_send),
+		TEST(test_acknowledged_late),
+		TEST(test_no_fence),
+		TEST(test_clock_ahead),
+		TEST(test_clock_behind),
+	};
+	int failed;
+
+	if (!queues_begin())
+		return 77;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	queues_end();
+	return failed;
+}
