@@ -4,13 +4,13 @@
  * store's thread (store_sqlite.c) is its only caller.
  *
  * A new timer's row is appended: ids grow, and the table of timers is ordered by id. What would be
- * spread over the whole file, the order by due and the look-up by key, are two indexes of small
- * rows that are derived from the timers. An index has two parts. New entries go into a temporary
- * table in memory (`recent_due`, `recent_keys`); from there they are merged into the table on disk
- * (`due`, `keys`) in the order of the index, a slice at a time, so that one page takes many entries
- * at once. `indexed` in `meta` says up to which id the tables on disk are complete: after a start
- * the recent part is read again from the rows behind it. So a put writes at one place of the file,
- * and a crash costs nothing.
+ * spread over the whole file, the order by due and the look-up by key, are two indexes that are
+ * derived from the timers. An index has two parts. New entries go into a sorted set in memory
+ * (sqlite_recent.h); from there they are merged into a table on disk, `due` or `keys`, which has
+ * some hundreds of them a row (sqlite_blocks.h). That is done in the order of the index, a slice at
+ * a time, so that one page takes many entries at once. `indexed` in `meta` says up to which id the
+ * tables on disk are complete: after a start the recent part is read again from the rows behind it.
+ * So a put writes at one place of the file, and a crash costs nothing.
  *
  * Every function here returns an SQLite result code (SQLITE_OK: 0), unless it says otherwise.
  */
@@ -18,6 +18,7 @@
 
 #include <sqlite3.h>
 
+#include "sqlite_blocks.h"
 #include "sqlite_queues.h"
 
 #define SQLITE_STORE_ID	     0x514d5454 /* "TTMQ": application_id of the file */
@@ -38,8 +39,8 @@ struct sqlite_tuning {
 	uint32_t check_pages;
 };
 
-/* 65536 entries take about 3 MB; with a million timers a merge then puts ten entries on a page. A
- * slice takes one to three milliseconds, which is what a commit may have to wait for it. */
+/* 65536 entries take 2 MB. With a million timers at random, a merge then adds seven of them to each
+ * block. A commit may have to wait for a slice. */
 #define SQLITE_MERGE_SLICE_MAX 1024
 extern const struct sqlite_tuning sqlite_tuning_default;
 
@@ -64,19 +65,8 @@ enum sqlite_statement {
 	SQL_FIND_REVIVED,
 	SQL_FIND_WAKE_SYSTEM,
 	SQL_DELETE,
+	SQL_DELETE_KNOWN,
 	SQL_UPDATE,
-	SQL_DUE_INSERT,
-	SQL_DUE_DELETE,
-	SQL_DUE_AFTER,
-	SQL_RECENT_DUE_INSERT,
-	SQL_RECENT_DUE_DELETE,
-	SQL_RECENT_DUE_AFTER,
-	SQL_KEYS_INSERT,
-	SQL_KEYS_DELETE,
-	SQL_KEYS_FIND,
-	SQL_RECENT_KEYS_INSERT,
-	SQL_RECENT_KEYS_DELETE,
-	SQL_RECENT_KEYS_FIND,
 	SQL_PARKED_INSERT,
 	SQL_PARKED_FIND,
 	SQL_PARKED_DELETE,
@@ -91,16 +81,14 @@ enum sqlite_statement {
 	SQL_META_WRITE,
 	SQL_QUEUE_WRITE,
 	SQL_QUEUE_DELETE,
-	SQL_MERGE_DUE_READ,
-	SQL_MERGE_KEYS_READ,
 	SQL_STATEMENTS,
 };
 
-/* A merge goes round: a key of the index, behind which it goes on. */
+/* A merge goes round: a place in the index, behind which it goes on. */
 struct sqlite_merge {
 	bool under_way;
 	uint64_t newest; /* the last id when the round began */
-	int64_t at[4];	 /* due: queue, clock, ready, id; keys: hash, id */
+	struct recent_entry at;
 };
 
 struct sqlite {
@@ -109,10 +97,15 @@ struct sqlite {
 	uint64_t next_id, written_next_id;
 	uint64_t indexed_due, indexed_keys; /* the tables on disk are complete up to this id */
 	uint64_t read_again;		    /* recent entries up to this id may be on disk, too */
-	uint64_t recent_due, recent_keys;   /* entries */
+	struct recent recent_due, recent_keys;
+	struct sqlite_blocks due, keys;
+	bool index_lost; /* the recent parts have to be read again */
 	struct sqlite_merge merge_due, merge_keys;
 	uint64_t seed[PROTO_QUEUE_KEY_MAX / 4 + 4]; /* of the hash of keys */
 	struct sqlite_queues *queues;		    /* the caller's */
+	struct sqlite_queue *last_queue;	    /* that a change concerned; NULL: none did */
+	bool has_inserted;
+	struct store_timer inserted; /* what SQL_INSERT has bound, but for key and payload */
 	const char *path;
 	const struct sqlite_host *host;
 	struct sqlite_tuning tuning;
@@ -145,6 +138,8 @@ void sqlite_hook(struct sqlite *q);
 void sqlite_close(struct sqlite *q);
 /* Copies the log into the file. The next transaction begins the log anew. */
 int sqlite_checkpoint(struct sqlite *q);
+/* The same for a stop: the log is empty afterwards, and a start has none to read. */
+int sqlite_empty_log(struct sqlite *q);
 /* Makes all queues known that have a row. */
 int sqlite_read_queues(struct sqlite *q);
 int sqlite_run(struct sqlite *q, enum sqlite_statement statement); /* without values */
@@ -165,31 +160,40 @@ int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks);
 /* sqlite_index.c */
 
 int sqlite_index_start(struct sqlite *q);
-/* Counts the recent entries again, after a rollback. */
-int sqlite_index_recount(struct sqlite *q);
+/* Reads the recent parts again: a transaction was rolled back, and they have its entries. */
+int sqlite_index_restart(struct sqlite *q);
+/* Does that now where it failed before. To be called before the indexes are used. */
+int sqlite_index_mend(struct sqlite *q);
 uint64_t sqlite_hash(const struct sqlite *q, uint32_t queue, const char *key, size_t size);
 int sqlite_due_add(struct sqlite *q, const struct sqlite_due *due);
 int sqlite_due_remove(struct sqlite *q, const struct sqlite_due *due);
 int sqlite_key_add(struct sqlite *q, uint64_t hash, uint64_t id);
 int sqlite_key_remove(struct sqlite *q, uint64_t hash, uint64_t id);
+/* The next id behind `after` that has this hash, in one part of the index; 0: none. */
+int sqlite_key_after(
+	struct sqlite *q, bool on_disk, uint64_t hash, uint64_t after, uint64_t *ret_id);
+/* Writes what was changed on disk: to be called before a transaction ends. */
+int sqlite_index_flush(struct sqlite *q);
+/* Entries in the larger part in memory. */
+uint64_t sqlite_recent(const struct sqlite *q);
 /* Return: whether there is something to merge; sqlite_merge() does a slice of it, in a transaction
  * of its own. */
 bool sqlite_wants_merge(const struct sqlite *q);
 int sqlite_merge(struct sqlite *q);
 
-/* Goes through both parts of the index by due, in order. */
+/* Goes through both parts of the index by due, in order. The index may change meanwhile. */
 struct sqlite_cursor {
 	struct sqlite *q;
-	sqlite3_stmt *parts[2];
-	bool open[2];
-	struct sqlite_due at[2];
+	struct recent_entry at; /* the last entry that it has told of */
 };
-int sqlite_cursor_begin(struct sqlite_cursor *c, struct sqlite *q, const struct sqlite_due *after);
+void sqlite_cursor_begin(struct sqlite_cursor *c, struct sqlite *q, const struct sqlite_due *after);
 /* SQLITE_ROW: *ret is the next; SQLITE_DONE: the lane has no more. */
 int sqlite_cursor_next(struct sqlite_cursor *c, struct sqlite_due *ret);
-void sqlite_cursor_end(struct sqlite_cursor *c);
 
 /* sqlite_rows.c */
+
+/* The queue of that number; NULL: there is none. */
+struct sqlite_queue *sqlite_queue_of(struct sqlite *q, uint32_t number);
 
 /* Reads a row into *ret; its key and payload are valid until the statement is reset. SQLITE_ROW, or
  * SQLITE_DONE: there is none. The caller resets SQL_FIND. */
@@ -199,6 +203,8 @@ void sqlite_column_timer(sqlite3_stmt *statement, struct store_timer *ret);
 int sqlite_find_key(struct sqlite *q, uint32_t queue, const char *key, size_t size, uint64_t *ret);
 int sqlite_insert(struct sqlite *q, const struct store_timer *t);
 int sqlite_remove(struct sqlite *q, const struct store_timer *t);
+/* The same for a row that is known as it was read: ret_removed: false: it is no more as t says. */
+int sqlite_remove_known(struct sqlite *q, const struct store_timer *t, bool *ret_removed);
 int sqlite_park(struct sqlite *q, const struct store_timer *t);
 /* Gives a row another due, ready, slack, every, count, number and attempt. */
 int sqlite_update(struct sqlite *q, const struct store_timer *was, const struct store_timer *t);

@@ -60,7 +60,7 @@ static void note_row(struct store_change *c, const struct store_timer *t)
 static uint32_t check_limits(
 	struct sqlite *q, const struct store_change *c, int64_t more_timers, int64_t more_bytes)
 {
-	const struct sqlite_queue *queue = sqlite_queues_get(q->queues, c->timer.queue);
+	const struct sqlite_queue *queue = sqlite_queue_of(q, c->timer.queue);
 	const struct sqlite_user *user = queue->user;
 	int64_t timers = user->holds.timers + user->more.timers + user->holds.parked +
 		user->more.parked + more_timers;
@@ -222,8 +222,16 @@ static int end_wake(struct sqlite *q, const struct store_timer *was, uint64_t du
 static int change_wake(struct sqlite *q, struct store_change *c)
 {
 	struct store_timer was, now;
-	int r = find_wake(q, c, &was);
+	bool removed = false;
+	int r = SQLITE_OK;
 
+	if (c->type == STORE_REMOVE && c->known)
+		r = sqlite_remove_known(q, c->known, &removed);
+	if (removed)
+		note_row(c, c->known);
+	if (r || removed)
+		return r;
+	r = find_wake(q, c, &was);
 	if (r != SQLITE_ROW) {
 		sqlite_use(q, SQL_FIND);
 		c->status = PROTO_E_NO_SUCH_TIMER;
@@ -365,11 +373,14 @@ static int write_rest(struct sqlite *q, const struct store_commit *commit)
 static int end(struct sqlite *q, int r)
 {
 	q->unsure = false;
+	if (!r)
+		r = sqlite_index_flush(q);
 	if (!r) {
 		r = sqlite_run(q, SQL_COMMIT);
 		q->unsure = r;
 	}
 	sqlite_queues_end(q->queues, !r);
+	q->last_queue = NULL; /* nobody may refer to it from now on */
 	if (!r) {
 		q->written_next_id = q->next_id;
 		return SQLITE_OK;
@@ -378,14 +389,18 @@ static int end(struct sqlite *q, int r)
 		sqlite_run(q, SQL_ROLLBACK);
 	q->next_id = q->written_next_id;
 	q->puts_life++;
-	sqlite_index_recount(q);
+	/* If this fails, too, the next transaction or read tries again. */
+	sqlite_index_restart(q);
 	return r;
 }
 
 int sqlite_commit(struct sqlite *q, struct store_commit *commit)
 {
-	int r = sqlite_run(q, SQL_BEGIN);
+	int r = sqlite_index_mend(q);
 
+	if (r)
+		return r;
+	r = sqlite_run(q, SQL_BEGIN);
 	for (struct store_change *c = commit->changes; c && !r; c = c->next)
 		r = apply(q, c);
 	if (!r)
@@ -406,10 +421,8 @@ static int purge_waiting(
 			struct store_timer t;
 			struct sqlite_due at = first;
 
-			r = sqlite_cursor_begin(&cursor, q, &first);
-			if (!r)
-				r = sqlite_cursor_next(&cursor, &at);
-			sqlite_cursor_end(&cursor);
+			sqlite_cursor_begin(&cursor, q, &first);
+			r = sqlite_cursor_next(&cursor, &at);
 			if (r == SQLITE_ROW)
 				r = sqlite_find(q, at.id, &t);
 			if (r != SQLITE_ROW)
@@ -457,8 +470,11 @@ int sqlite_purge(struct sqlite *q, uint32_t queue, bool parked, size_t n, uint64
 	uint64_t *ret_bytes, bool *ret_more)
 {
 	uint64_t removed = 0, bytes = 0;
-	int r = sqlite_run(q, SQL_BEGIN);
+	int r = sqlite_index_mend(q);
 
+	if (r)
+		return r;
+	r = sqlite_run(q, SQL_BEGIN);
 	if (!r && !parked)
 		r = purge_waiting(q, queue, n, &removed, &bytes);
 	if (!r && removed < n)

@@ -24,6 +24,13 @@ const struct sqlite_tuning sqlite_tuning_default = {
 	.check_pages = 4096,
 };
 
+/* The indexes, in blocks: see sqlite_blocks.h. */
+#define INDEXES                                                                                   \
+	"CREATE TABLE due (lane INTEGER NOT NULL, value INTEGER NOT NULL, id INTEGER NOT NULL, "  \
+	"entries BLOB NOT NULL, PRIMARY KEY (lane, value, id)) WITHOUT ROWID;"                    \
+	"CREATE TABLE keys (lane INTEGER NOT NULL, value INTEGER NOT NULL, id INTEGER NOT NULL, " \
+	"entries BLOB NOT NULL, PRIMARY KEY (lane, value, id)) WITHOUT ROWID;"
+
 /* Few timers wake the machine, and a load has to know the next one of a lane. 2: PROTO_WAKE_SYSTEM.
  * The condition stands in the query as it stands here, or SQLite does not use the index. */
 #define WAKE_SYSTEM "flags & 2"
@@ -48,12 +55,7 @@ static const char schema[] =
 	" due INTEGER NOT NULL, slack INTEGER, every INTEGER NOT NULL, count INTEGER NOT NULL,"
 	" attempt INTEGER NOT NULL, label TEXT, key TEXT, payload BLOB,"
 	" max_attempts INTEGER NOT NULL DEFAULT 0,"
-	" PRIMARY KEY (queue, id, number)) WITHOUT ROWID;"
-	"CREATE TABLE due (queue INTEGER NOT NULL, clock INTEGER NOT NULL,"
-	" ready INTEGER NOT NULL, id INTEGER NOT NULL,"
-	" PRIMARY KEY (queue, clock, ready, id)) WITHOUT ROWID;"
-	"CREATE TABLE keys (hash INTEGER NOT NULL, id INTEGER NOT NULL,"
-	" PRIMARY KEY (hash, id)) WITHOUT ROWID;"
+	" PRIMARY KEY (queue, id, number)) WITHOUT ROWID;" INDEXES
 	"CREATE TABLE puts (token BLOB NOT NULL, slot INTEGER NOT NULL, serial INTEGER NOT NULL,"
 	" stored INTEGER NOT NULL, answers BLOB NOT NULL,"
 	" PRIMARY KEY (token, slot)) WITHOUT ROWID;";
@@ -67,20 +69,11 @@ static const char identity[] = "PRAGMA application_id = " TEXT(
 static const char *const upgrades[SQLITE_STORE_VERSION] = {
 	[1] = "ALTER TABLE parked ADD COLUMN max_attempts INTEGER NOT NULL DEFAULT 0;"
 	      "DELETE FROM puts;" /* their tokens named no user */
-	WAKE_SYSTEM_INDEX,
+	WAKE_SYSTEM_INDEX
+	      /* The indexes are made anew from the rows. */
+	      "DROP TABLE due; DROP TABLE keys;" INDEXES
+	      "UPDATE meta SET value = zeroblob(8) WHERE name IN ('indexed_due', 'indexed_keys')",
 };
-
-/* The parts of the two indexes that are in memory: see sqlite.h. */
-static const char recent[] =
-	"CREATE TEMP TABLE recent_due (queue INTEGER NOT NULL, clock INTEGER NOT NULL,"
-	" ready INTEGER NOT NULL, id INTEGER NOT NULL,"
-	" PRIMARY KEY (queue, clock, ready, id)) WITHOUT ROWID;"
-	"CREATE TEMP TABLE recent_keys (hash INTEGER NOT NULL, id INTEGER NOT NULL,"
-	" PRIMARY KEY (hash, id)) WITHOUT ROWID;";
-
-#define DUE_AFTER(table)                                                                     \
-	"SELECT ready, id FROM " table " WHERE queue = ?1 AND clock = ?2 AND (ready, id) > " \
-	"(?3, ?4) ORDER BY ready, id"
 
 /* In the order of sqlite_column_timer(). */
 #define TIMER_COLUMNS                                                                           \
@@ -102,22 +95,10 @@ static const char *const texts[SQL_STATEMENTS] = {
 				 "AND clock = ?2 AND (ready, id) > (?3, ?4) ORDER BY ready, id "
 				 "LIMIT 1",
 	[SQL_DELETE] = "DELETE FROM timers WHERE id = ?1",
+	[SQL_DELETE_KNOWN] = "DELETE FROM timers WHERE id = ?1 AND queue = ?2 AND number = ?3 AND "
+			     "ready = ?4",
 	[SQL_UPDATE] = "UPDATE timers SET due = ?2, ready = ?3, slack = ?4, every = ?5, "
 		       "count = ?6, number = ?7, attempt = ?8 WHERE id = ?1",
-	[SQL_DUE_INSERT] = "INSERT OR IGNORE INTO due VALUES (?1, ?2, ?3, ?4)",
-	[SQL_DUE_DELETE] = "DELETE FROM due WHERE queue = ?1 AND clock = ?2 AND ready = ?3 AND "
-			   "id = ?4",
-	[SQL_DUE_AFTER] = DUE_AFTER("due"),
-	[SQL_RECENT_DUE_INSERT] = "INSERT OR IGNORE INTO recent_due VALUES (?1, ?2, ?3, ?4)",
-	[SQL_RECENT_DUE_DELETE] = "DELETE FROM recent_due WHERE queue = ?1 AND clock = ?2 AND "
-				  "ready = ?3 AND id = ?4",
-	[SQL_RECENT_DUE_AFTER] = DUE_AFTER("recent_due"),
-	[SQL_KEYS_INSERT] = "INSERT OR IGNORE INTO keys VALUES (?1, ?2)",
-	[SQL_KEYS_DELETE] = "DELETE FROM keys WHERE hash = ?1 AND id = ?2",
-	[SQL_KEYS_FIND] = "SELECT id FROM keys WHERE hash = ?1 AND id > ?2 LIMIT 1",
-	[SQL_RECENT_KEYS_INSERT] = "INSERT OR IGNORE INTO recent_keys VALUES (?1, ?2)",
-	[SQL_RECENT_KEYS_DELETE] = "DELETE FROM recent_keys WHERE hash = ?1 AND id = ?2",
-	[SQL_RECENT_KEYS_FIND] = "SELECT id FROM recent_keys WHERE hash = ?1 AND id > ?2 LIMIT 1",
 	[SQL_PARKED_INSERT] = "INSERT OR REPLACE INTO parked (queue, id, number, clock, flags, "
 			      "due, slack, every, count, attempt, label, key, payload, "
 			      "max_attempts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
@@ -139,11 +120,6 @@ static const char *const texts[SQL_STATEMENTS] = {
 	[SQL_META_WRITE] = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
 	[SQL_QUEUE_WRITE] = "INSERT OR REPLACE INTO queues VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[SQL_QUEUE_DELETE] = "DELETE FROM queues WHERE number = ?1",
-	[SQL_MERGE_DUE_READ] = "SELECT queue, clock, ready, id FROM recent_due WHERE (queue, "
-			       "clock, ready, id) > (?1, ?2, ?3, ?4) ORDER BY queue, clock, ready, "
-			       "id LIMIT ?5",
-	[SQL_MERGE_KEYS_READ] = "SELECT hash, id FROM recent_keys WHERE (hash, id) > (?1, ?2) "
-				"ORDER BY hash, id LIMIT ?3",
 };
 
 sqlite3_stmt *sqlite_use(struct sqlite *q, enum sqlite_statement statement)
@@ -248,12 +224,14 @@ static int upgrade(struct sqlite *q)
 
 static int prepare(struct sqlite *q)
 {
-	int r = sqlite3_exec(q->db, recent, NULL, NULL, NULL);
+	int r = SQLITE_OK;
 
 	for (int i = 0; i < SQL_STATEMENTS && !r; i++)
 		r = sqlite3_prepare_v3(
 			q->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &q->statements[i], NULL);
-	return r;
+	if (!r)
+		r = sqlite_blocks_open(&q->due, q->db, "due");
+	return r ? r : sqlite_blocks_open(&q->keys, q->db, "keys");
 }
 
 static int write_first(struct sqlite *q)
@@ -483,8 +461,13 @@ void sqlite_close(struct sqlite *q)
 		sqlite3_finalize(q->statements[i]);
 		q->statements[i] = NULL;
 	}
+	q->has_inserted = false;
+	sqlite_blocks_close(&q->due);
+	sqlite_blocks_close(&q->keys);
 	sqlite3_close(q->db);
 	q->db = NULL;
+	recent_clear(&q->recent_due);
+	recent_clear(&q->recent_keys);
 }
 
 int sqlite_checkpoint(struct sqlite *q)
@@ -495,6 +478,11 @@ int sqlite_checkpoint(struct sqlite *q)
 	if (!r && frames == copied)
 		q->log_copied = true;
 	return r;
+}
+
+int sqlite_empty_log(struct sqlite *q)
+{
+	return sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
 static int read_queue(struct sqlite *q, sqlite3_stmt *s)

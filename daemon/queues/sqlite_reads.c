@@ -115,8 +115,8 @@ static int load(struct sqlite *q, struct job *job)
 	job->timers = calloc(job->most + 1, sizeof(*job->timers));
 	if (!job->timers)
 		return SQLITE_NOMEM;
-	r = sqlite_cursor_begin(&cursor, q, &at);
-	while (!r) {
+	sqlite_cursor_begin(&cursor, q, &at);
+	for (r = SQLITE_OK; !r;) {
 		r = sqlite_cursor_next(&cursor, &at);
 		if (r != SQLITE_ROW)
 			break;
@@ -130,7 +130,6 @@ static int load(struct sqlite *q, struct job *job)
 			r = SQLITE_OK;
 		job->behind.ready = PROTO_FOREVER;
 	}
-	sqlite_cursor_end(&cursor);
 	sqlite_use(q, SQL_FIND);
 	job->more = job->behind.ready != PROTO_FOREVER;
 	end_rows(job, true);
@@ -174,7 +173,7 @@ static int list_waiting(struct sqlite *q, struct job *job)
 			at.ready = job->after.ready;
 			at.id = job->after.id;
 		}
-		r = sqlite_cursor_begin(&cursor, q, &at);
+		sqlite_cursor_begin(&cursor, q, &at);
 		while (!r && job->n < job->most) {
 			r = sqlite_cursor_next(&cursor, &at);
 			if (r != SQLITE_ROW)
@@ -185,7 +184,6 @@ static int list_waiting(struct sqlite *q, struct job *job)
 			else if (r == SQLITE_DONE)
 				r = SQLITE_OK;
 		}
-		sqlite_cursor_end(&cursor);
 		r = r == SQLITE_DONE ? SQLITE_OK : r;
 	}
 	sqlite_use(q, SQL_FIND);
@@ -211,8 +209,9 @@ static int look_at_lane(struct sqlite *q, uint32_t queue, uint32_t clock, uint64
 {
 	struct sqlite_due at = {.queue = queue, .clock = clock};
 	struct sqlite_cursor cursor;
-	int r = sqlite_cursor_begin(&cursor, q, &at);
+	int r = SQLITE_OK;
 
+	sqlite_cursor_begin(&cursor, q, &at);
 	*first = PROTO_FOREVER;
 	while (!r && (r = sqlite_cursor_next(&cursor, &at)) == SQLITE_ROW) {
 		r = SQLITE_OK;
@@ -222,7 +221,6 @@ static int look_at_lane(struct sqlite *q, uint32_t queue, uint32_t clock, uint64
 			break;
 		++*due;
 	}
-	sqlite_cursor_end(&cursor);
 	return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
@@ -291,6 +289,10 @@ static int find_puts(struct sqlite *q, struct job *job)
 
 int sqlite_read(struct sqlite *q, struct job *job)
 {
+	int r = sqlite_index_mend(q);
+
+	if (r)
+		return r;
 	switch (job->type) {
 	case JOB_LOAD:
 		return load(q, job);

@@ -89,30 +89,16 @@ int sqlite_find(struct sqlite *q, uint64_t id, struct store_timer *ret)
 	return r;
 }
 
-/* The next id behind `after` that has this hash, in one part of the index; 0: none. */
-static int next_of_hash(struct sqlite *q, enum sqlite_statement statement, uint64_t hash,
-	uint64_t after, uint64_t *ret)
-{
-	sqlite3_stmt *s = sqlite_use(q, statement);
-	int r;
-
-	sqlite3_bind_int64(s, 1, (int64_t)hash);
-	sqlite3_bind_int64(s, 2, (int64_t)after);
-	r = sqlite3_step(s);
-	*ret = r == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(s, 0) : 0;
-	sqlite3_reset(s);
-	return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
-}
-
-static int find_in(struct sqlite *q, enum sqlite_statement statement, uint64_t hash, uint32_t queue,
-	const char *key, size_t size, uint64_t *ret)
+/* Finds a key in one part of the index. *ret: 0: it is not there. */
+static int find_in(struct sqlite *q, bool on_disk, uint64_t hash, uint32_t queue, const char *key,
+	size_t size, uint64_t *ret)
 {
 	struct store_timer t;
 	uint64_t id = 0;
 	int r;
 
 	for (;;) {
-		r = next_of_hash(q, statement, hash, id, &id);
+		r = sqlite_key_after(q, on_disk, hash, id, &id);
 		if (r || !id)
 			break;
 		r = sqlite_find(q, id, &t);
@@ -131,20 +117,27 @@ static int find_in(struct sqlite *q, enum sqlite_statement statement, uint64_t h
 int sqlite_find_key(struct sqlite *q, uint32_t queue, const char *key, size_t size, uint64_t *ret)
 {
 	uint64_t hash = sqlite_hash(q, queue, key, size);
-	int r = SQLITE_OK;
+	int r;
 
 	*ret = 0;
-	if (q->recent_keys)
-		r = find_in(q, SQL_RECENT_KEYS_FIND, hash, queue, key, size, ret);
+	r = find_in(q, false, hash, queue, key, size, ret);
 	if (!r && !*ret)
-		r = find_in(q, SQL_KEYS_FIND, hash, queue, key, size, ret);
+		r = find_in(q, true, hash, queue, key, size, ret);
 	return r;
+}
+
+/* Most changes of a transaction concern one queue. */
+struct sqlite_queue *sqlite_queue_of(struct sqlite *q, uint32_t number)
+{
+	if (!q->last_queue || q->last_queue->number != number)
+		q->last_queue = sqlite_queues_get(q->queues, number);
+	return q->last_queue;
 }
 
 int sqlite_touch(struct sqlite *q, uint32_t number, int64_t timers, int64_t parked, int64_t bytes)
 {
 	struct sqlite_counts more = {.timers = timers, .parked = parked, .bytes = bytes};
-	struct sqlite_queue *queue = sqlite_queues_get(q->queues, number);
+	struct sqlite_queue *queue = sqlite_queue_of(q, number);
 
 	if (!queue) /* of a row that names a queue which has none */
 		return SQLITE_CORRUPT;
@@ -169,18 +162,24 @@ static struct sqlite_due due_of(const struct store_timer *t)
 	return (struct sqlite_due){t->queue, t->clock, t->ready, t->id};
 }
 
-int sqlite_insert(struct sqlite *q, const struct store_timer *t)
+/* Whether two rows are the same but for id, instants, key and payload, and have no label. */
+static bool is_alike(const struct store_timer *a, const struct store_timer *b)
 {
-	sqlite3_stmt *s = sqlite_use(q, SQL_INSERT);
-	struct sqlite_due due = due_of(t);
-	int r;
+	return a->queue == b->queue && a->clock == b->clock && a->flags == b->flags &&
+		a->slack == b->slack && a->every == b->every && a->max_late == b->max_late &&
+		a->count == b->count && a->number == b->number && a->attempt == b->attempt &&
+		a->max_attempts == b->max_attempts && !is_revived(a) && !is_revived(b) &&
+		!*a->label && !*b->label;
+}
 
-	sqlite3_bind_int64(s, 1, (int64_t)t->id);
+/* Most rows are alike. SQLite keeps what was bound for the row before. */
+static void bind_rest(struct sqlite *q, sqlite3_stmt *s, const struct store_timer *t)
+{
+	if (q->has_inserted && is_alike(&q->inserted, t))
+		return;
 	sqlite3_bind_int64(s, 2, t->queue);
 	sqlite3_bind_int(s, 3, t->clock);
 	sqlite3_bind_int(s, 4, t->flags);
-	sqlite3_bind_int64(s, 5, (int64_t)t->due);
-	sqlite3_bind_int64(s, 6, (int64_t)t->ready);
 	bind_span(s, 7, t->slack);
 	sqlite3_bind_int64(s, 8, (int64_t)t->every);
 	bind_span(s, 9, t->max_late);
@@ -193,6 +192,20 @@ int sqlite_insert(struct sqlite *q, const struct store_timer *t)
 	else
 		sqlite3_bind_null(s, 14);
 	bind_label(s, 15, t);
+	q->inserted = *t;
+	q->has_inserted = true;
+}
+
+int sqlite_insert(struct sqlite *q, const struct store_timer *t)
+{
+	sqlite3_stmt *s = sqlite_use(q, SQL_INSERT);
+	struct sqlite_due due = due_of(t);
+	int r;
+
+	sqlite3_bind_int64(s, 1, (int64_t)t->id);
+	sqlite3_bind_int64(s, 5, (int64_t)t->due);
+	sqlite3_bind_int64(s, 6, (int64_t)t->ready);
+	bind_rest(q, s, t);
 	bind_data(s, 16, t);
 	r = sqlite_finish(s);
 	if (!r)
@@ -202,21 +215,41 @@ int sqlite_insert(struct sqlite *q, const struct store_timer *t)
 	return r ? r : sqlite_touch(q, t->queue, 1, 0, bytes_of(t));
 }
 
-int sqlite_remove(struct sqlite *q, const struct store_timer *t)
+/* Removes the row's entries in the indexes, and its share in the counts. */
+static int remove_entries(struct sqlite *q, const struct store_timer *t)
 {
 	struct sqlite_due due = due_of(t);
-	sqlite3_stmt *s;
 	int r = sqlite_touch(q, t->queue, -1, 0, -bytes_of(t));
 
-	/* First what needs the key: it may lie in the row that goes. */
 	if (!r && t->key_size && !is_revived(t))
 		r = sqlite_key_remove(q, sqlite_hash(q, t->queue, t->key, t->key_size), t->id);
-	if (!r)
-		r = sqlite_due_remove(q, &due);
+	return r ? r : sqlite_due_remove(q, &due);
+}
+
+int sqlite_remove(struct sqlite *q, const struct store_timer *t)
+{
+	uint64_t id = t->id;
+	sqlite3_stmt *s;
+	int r = remove_entries(q, t); /* first: the key may lie in the row that goes */
+
 	sqlite_use(q, SQL_FIND);
 	s = sqlite_use(q, SQL_DELETE);
-	sqlite3_bind_int64(s, 1, (int64_t)due.id);
+	sqlite3_bind_int64(s, 1, (int64_t)id);
 	return r ? r : sqlite_finish(s);
+}
+
+int sqlite_remove_known(struct sqlite *q, const struct store_timer *t, bool *ret_removed)
+{
+	sqlite3_stmt *s = sqlite_use(q, SQL_DELETE_KNOWN);
+	int r;
+
+	sqlite3_bind_int64(s, 1, (int64_t)t->id);
+	sqlite3_bind_int64(s, 2, t->queue);
+	sqlite3_bind_int64(s, 3, t->number);
+	sqlite3_bind_int64(s, 4, (int64_t)t->ready);
+	r = sqlite_finish(s);
+	*ret_removed = !r && sqlite3_changes(q->db) == 1;
+	return *ret_removed ? remove_entries(q, t) : r;
 }
 
 int sqlite_park(struct sqlite *q, const struct store_timer *t)

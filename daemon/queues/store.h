@@ -97,6 +97,7 @@ struct store_change {
 	bool relative;		  /* reschedule: due is a span from now[the timer's clock] */
 	struct store_timer timer; /* key and payload are borrowed until done() */
 	uint64_t term; /* of a wake: of the lease under which it was loaded; 0 on one host */
+	const struct store_timer *known; /* remove: all of the row as it was loaded; may be NULL */
 	uint64_t now[PROTO_CLOCKS];
 	uint32_t limit_timers; /* put: of the owner of the queue; 0: no limit */
 	uint64_t limit_bytes;

@@ -198,15 +198,18 @@ static bool recover(struct store_sqlite *s)
 static bool tidy(struct store_sqlite *s, bool idle)
 {
 	struct sqlite *q = &s->q;
-	uint64_t recent = q->recent_due > q->recent_keys ? q->recent_due : q->recent_keys;
 	uint32_t frames = q->log_copied ? 0 : q->log_frames;
 
 	if (has_failed(s))
 		return recover(s);
 	if (frames >= q->tuning.log_max || (idle && frames >= q->tuning.log_idle))
 		return !note(s, sqlite_checkpoint(q), false);
-	if (sqlite_wants_merge(q) && (idle || recent >= 2 * q->tuning.recent_max))
-		return !note(s, sqlite_merge(q), true);
+	if (idle)
+		return sqlite_wants_merge(q) && !note(s, sqlite_merge(q), true);
+	/* The part in memory stays bounded, however much is stored without a pause. */
+	while (sqlite_recent(q) >= 2 * q->tuning.recent_max)
+		if (note(s, sqlite_merge(q), true))
+			break;
 	return false;
 }
 
@@ -486,7 +489,7 @@ static void sqlite_store_close(struct store *store, const struct clocks_stored *
 	if (clocks && s->state != STORE_FAILED) {
 		last.clocks = *clocks;
 		if (!sqlite_commit(&s->q, &last))
-			sqlite_checkpoint(&s->q);
+			sqlite_empty_log(&s->q);
 	}
 	sqlite_close(&s->q);
 	store_free(s);
@@ -573,6 +576,9 @@ int store_sqlite_open(struct store **ret, const char *path, const struct sqlite_
 	*ret_why = NULL;
 	if (!s)
 		return -ENOMEM;
+	/* Statistics of memory would take a lock for each allocation. Fails where SQLite is in use
+	 * already, which does not matter. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	r = init(s, path, host, tuning);
 	if (!r)
 		r = open_file(s, ret_clocks, &why);

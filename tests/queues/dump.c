@@ -109,15 +109,48 @@ static void parked_row(struct totals *t, sqlite3_stmt *s)
 	queue->bytes += sqlite3_column_bytes(s, 1) + sqlite3_column_bytes(s, 2);
 }
 
-static void due_row(struct totals *t, sqlite3_stmt *s)
+/* The next entry of an index, in memory or on disk. *ret: NULL: the lane has no more. */
+static int next_entry(const struct recent *recent, struct sqlite_blocks *blocks,
+	struct recent_entry *at, const struct recent_entry **ret)
 {
-	t->due -= due_sum(s, 0, 1, 2, 3);
+	const struct recent_entry *next = recent_after(recent, at);
+	int r = sqlite_blocks_after(blocks, at, ret);
+
+	if (r)
+		return r;
+	if (next && next->lane == at->lane && (!*ret || recent_is_before(next, *ret)))
+		*ret = next;
+	if (*ret)
+		*at = **ret;
+	return SQLITE_OK;
 }
 
-static void key_row(struct totals *t, sqlite3_stmt *s)
+static int read_due(struct totals *t, uint64_t queue, uint64_t clock)
 {
-	t->keys -= dump_mix((uint64_t)sqlite3_column_int64(s, 0) +
-		dump_mix((uint64_t)sqlite3_column_int64(s, 1)));
+	struct recent_entry at = {.lane = queue << 8 | clock};
+	const struct recent_entry *next;
+	int r;
+
+	while (!(r = next_entry(&t->q->recent_due, &t->q->due, &at, &next)) && next) {
+		uint64_t sum = dump_mix(dump_mix(queue) + clock);
+
+		t->due -= dump_mix(dump_mix(sum + at.value) + at.id);
+	}
+	return r;
+}
+
+/* Both indexes, as timerqd sees them. */
+static int read_indexes(struct totals *t)
+{
+	struct recent_entry at = {0};
+	const struct recent_entry *next;
+	int r = SQLITE_OK;
+
+	for (uint64_t i = 0; i < QUEUES * PROTO_CLOCKS && !r; i++)
+		r = read_due(t, i / PROTO_CLOCKS + 1, i % PROTO_CLOCKS);
+	while (!r && !(r = next_entry(&t->q->recent_keys, &t->q->keys, &at, &next)) && next)
+		t->keys -= dump_mix(at.value + dump_mix(at.id));
+	return r;
 }
 
 static void queue_row(struct totals *t, sqlite3_stmt *s)
@@ -146,8 +179,6 @@ static const struct {
 } tables[] = {
 	{"SELECT id, queue, clock, ready, revived, key, payload, * FROM timers", timer_row},
 	{"SELECT queue, key, payload, * FROM parked", parked_row},
-	{"SELECT queue, clock, ready, id FROM due UNION SELECT * FROM recent_due", due_row},
-	{"SELECT hash, id FROM keys UNION SELECT * FROM recent_keys", key_row},
 	{"SELECT number, timers, parked, bytes, uid, name FROM queues", queue_row},
 	{"SELECT * FROM puts", put_row},
 	{"SELECT * FROM meta WHERE name IN ('next_id', 'clocks')", meta_row},
@@ -161,6 +192,8 @@ int dump_read(struct sqlite *q, struct dump *ret)
 	*ret = (struct dump){0};
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !r; i++)
 		r = each(&t, tables[i].text, tables[i].row);
+	if (!r)
+		r = read_indexes(&t);
 	if (t.due)
 		ret->fault = "the index by due does not agree with the rows";
 	if (t.keys)

@@ -438,6 +438,8 @@ static void step(struct run *r)
 		kill_it(r);
 	} else if (chance < 6) {
 		r->step = "a stop";
+		if (below(r, 2) && sqlite_empty_log(&r->q))
+			fault(r, "the log cannot be emptied", sqlite3_errmsg(r->q.db));
 		stop(r);
 		start(r);
 		settle(r, true);

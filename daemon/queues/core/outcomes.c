@@ -105,6 +105,7 @@ static struct change *change_row(struct broker *b, struct wake *wake, enum store
 	change->c.timer.ready = wake->t.ready;
 	change->c.timer.attempt = wake->t.attempt;
 	change->c.term = wake->term;
+	change->c.known = &wake->t; /* it stays as long as the wake is WAKE_CHANGING */
 	if (wake->state == WAKE_LOADED)
 		lane_remove(wake->lane, wake);
 	else

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The part of an index that is on disk: a table of blocks, each with up to some hundreds of entries
+ * that follow one another. A row an entry would take SQLite some thousand instructions for each of
+ * them; here a slice of a merge, or acknowledgements in order, change a block once for all of its
+ * entries. A block also takes a third of the place.
+ *
+ * The table has the columns lane, value, id and entries. A block belongs to one lane. It holds what
+ * is at (value, id) or behind it, up to the lane's next block. `entries` has, for each entry, the
+ * difference of its value to the one before, and then that of its id, zigzag-coded, both as
+ * little-endian base 128 numbers; the first entry's are to (value, id).
+ *
+ * One block is in memory. What is changed in it is written when another one is needed, and by
+ * sqlite_blocks_flush(), which has to come before a transaction ends. Functions return an SQLite
+ * result code.
+ */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "sqlite_recent.h"
+
+/* SQLite keeps a row of up to 1,002 bytes in one piece with pages of 4 KB. */
+#define BLOCK_BYTES   900
+#define BLOCK_ENTRIES 512
+
+enum block_statement {
+	BLOCK_FIND,
+	BLOCK_NEXT,
+	BLOCK_WRITE,
+	BLOCK_DELETE,
+	BLOCK_STATEMENTS,
+};
+
+struct sqlite_blocks {
+	sqlite3_stmt *statements[BLOCK_STATEMENTS];
+	/* The block in memory. */
+	bool loaded, changed;
+	bool stored; /* it has a row, of which key is the place */
+	struct recent_entry key;
+	struct recent_entry from; /* it holds what is at this place or behind it, */
+	bool has_end, is_last;	  /* whether the next two are known */
+	struct recent_entry end;  /* up to this place; is_last: to the lane's end */
+	size_t count;
+	struct recent_entry entries[BLOCK_ENTRIES];
+};
+
+/* table: `due` or `keys`. */
+int sqlite_blocks_open(struct sqlite_blocks *b, sqlite3 *db, const char *table);
+void sqlite_blocks_close(struct sqlite_blocks *b);
+/* Adding what is there, and removing what is not, changes nothing. */
+int sqlite_blocks_add(struct sqlite_blocks *b, const struct recent_entry *entry);
+int sqlite_blocks_remove(struct sqlite_blocks *b, const struct recent_entry *entry);
+/* The first entry of the place's lane behind it. *ret: NULL: there is none; valid until the next
+ * call. */
+int sqlite_blocks_after(
+	struct sqlite_blocks *b, const struct recent_entry *place, const struct recent_entry **ret);
+int sqlite_blocks_flush(struct sqlite_blocks *b);
+/* Forgets what was changed, after a rollback. */
+void sqlite_blocks_drop(struct sqlite_blocks *b);

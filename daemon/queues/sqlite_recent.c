@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlite_recent.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* 4 KB a chunk. */
+#define CHUNK 168
+
+struct recent_chunk {
+	size_t count; /* at least 1 */
+	struct recent_entry entries[CHUNK];
+};
+
+bool recent_is_before(const struct recent_entry *a, const struct recent_entry *b)
+{
+	if (a->lane != b->lane)
+		return a->lane < b->lane;
+	return a->value != b->value ? a->value < b->value : a->id < b->id;
+}
+
+size_t recent_count_up_to(
+	const struct recent_entry *entries, size_t n, const struct recent_entry *place)
+{
+	size_t from = 0;
+
+	while (n) {
+		size_t half = n / 2;
+		bool after = recent_is_before(place, &entries[from + half]);
+
+		from += after ? 0 : half + 1;
+		n = after ? half : n - half - 1;
+	}
+	return from;
+}
+
+/* The last chunk whose first entry is not behind the place; the first chunk if none is. */
+static size_t chunk_of(const struct recent *r, const struct recent_entry *place)
+{
+	size_t from = 0, n = r->chunk_count;
+
+	while (n) {
+		size_t half = n / 2;
+		bool after = recent_is_before(place, &r->chunks[from + half]->entries[0]);
+
+		from += after ? 0 : half + 1;
+		n = after ? half : n - half - 1;
+	}
+	return from ? from - 1 : 0;
+}
+
+bool recent_is_same(const struct recent_entry *a, const struct recent_entry *b)
+{
+	return a->lane == b->lane && a->value == b->value && a->id == b->id;
+}
+
+/* A new chunk at that place of the array. NULL: no memory. */
+static struct recent_chunk *add_chunk(struct recent *r, size_t at)
+{
+	struct recent_chunk *chunk;
+
+	if (r->chunk_count == r->chunk_room) {
+		size_t room = r->chunk_room * 2 + 64;
+		struct recent_chunk **chunks = realloc(
+			r->chunks, room * sizeof(struct recent_chunk *));
+
+		if (!chunks)
+			return NULL;
+		r->chunks = chunks;
+		r->chunk_room = room;
+	}
+	chunk = malloc(sizeof(*chunk));
+	if (!chunk)
+		return NULL;
+	chunk->count = 0;
+	memmove(&r->chunks[at + 1], &r->chunks[at],
+		(r->chunk_count - at) * sizeof(struct recent_chunk *));
+	r->chunks[at] = chunk;
+	r->chunk_count++;
+	return chunk;
+}
+
+static void remove_chunk(struct recent *r, size_t at)
+{
+	free(r->chunks[at]);
+	r->chunk_count--;
+	memmove(&r->chunks[at], &r->chunks[at + 1],
+		(r->chunk_count - at) * sizeof(struct recent_chunk *));
+}
+
+/* Makes room in a full chunk for an entry at *i: by a new chunk behind it, which takes its second
+ * half, or nothing if the entry comes after all others. Return: the chunk for the entry, and in *i
+ * where; NULL: no memory. */
+static struct recent_chunk *split(struct recent *r, size_t at, size_t *i)
+{
+	struct recent_chunk *chunk = r->chunks[at], *more = add_chunk(r, at + 1);
+	size_t stay = *i == CHUNK && at + 2 == r->chunk_count ? CHUNK : CHUNK / 2;
+
+	if (!more)
+		return NULL;
+	more->count = CHUNK - stay;
+	memcpy(more->entries, &chunk->entries[stay], more->count * sizeof(more->entries[0]));
+	chunk->count = stay;
+	if (*i < stay)
+		return chunk;
+	*i -= stay;
+	return more;
+}
+
+int recent_add(struct recent *r, const struct recent_entry *entry)
+{
+	struct recent_chunk *chunk;
+	size_t at = chunk_of(r, entry), i;
+
+	if (!r->chunk_count && !add_chunk(r, 0))
+		return -ENOMEM;
+	chunk = r->chunks[at];
+	i = recent_count_up_to(chunk->entries, chunk->count, entry);
+	if (i && recent_is_same(&chunk->entries[i - 1], entry))
+		return 0;
+	if (chunk->count == CHUNK)
+		chunk = split(r, at, &i);
+	if (!chunk)
+		return -ENOMEM;
+	memmove(&chunk->entries[i + 1], &chunk->entries[i],
+		(chunk->count - i) * sizeof(chunk->entries[0]));
+	chunk->entries[i] = *entry;
+	chunk->count++;
+	r->count++;
+	return 1;
+}
+
+/* Joins a chunk with the next one if both together fill half a chunk: few entries take few chunks,
+ * whichever were removed. */
+static void join(struct recent *r, size_t at)
+{
+	struct recent_chunk *chunk = r->chunks[at], *next;
+
+	if (at + 1 >= r->chunk_count)
+		return;
+	next = r->chunks[at + 1];
+	if (chunk->count + next->count > CHUNK / 2)
+		return;
+	memcpy(&chunk->entries[chunk->count], next->entries,
+		next->count * sizeof(next->entries[0]));
+	chunk->count += next->count;
+	remove_chunk(r, at + 1);
+}
+
+bool recent_remove(struct recent *r, const struct recent_entry *entry)
+{
+	struct recent_chunk *chunk;
+	size_t at = chunk_of(r, entry), i;
+
+	if (!r->chunk_count)
+		return false;
+	chunk = r->chunks[at];
+	i = recent_count_up_to(chunk->entries, chunk->count, entry);
+	if (!i || !recent_is_same(&chunk->entries[i - 1], entry))
+		return false;
+	chunk->count--;
+	memmove(&chunk->entries[i - 1], &chunk->entries[i],
+		(chunk->count - (i - 1)) * sizeof(chunk->entries[0]));
+	r->count--;
+	if (!chunk->count)
+		remove_chunk(r, at);
+	else
+		join(r, at);
+	if (at)
+		join(r, at - 1);
+	return true;
+}
+
+const struct recent_entry *recent_after(const struct recent *r, const struct recent_entry *place)
+{
+	size_t at = chunk_of(r, place), i;
+
+	if (!r->chunk_count)
+		return NULL;
+	i = recent_count_up_to(r->chunks[at]->entries, r->chunks[at]->count, place);
+	if (i < r->chunks[at]->count)
+		return &r->chunks[at]->entries[i];
+	return at + 1 < r->chunk_count ? &r->chunks[at + 1]->entries[0] : NULL;
+}
+
+void recent_clear(struct recent *r)
+{
+	for (size_t i = 0; i < r->chunk_count; i++)
+		free(r->chunks[i]);
+	free(r->chunks);
+	*r = (struct recent){0};
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The part of an index that is in memory: a sorted set of entries.
+ *
+ * The entries lie in chunks, sorted within each chunk and from chunk to chunk. A search is two
+ * binary searches, and a new entry moves half a chunk at most. An entry that comes after all others
+ * begins a new chunk when the last one is full, so entries in order fill their chunks.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* By due: queue and clock, ready, id. By key: 0, hash, id. */
+struct recent_entry {
+	uint64_t lane, value, id;
+};
+
+bool recent_is_before(const struct recent_entry *a, const struct recent_entry *b);
+bool recent_is_same(const struct recent_entry *a, const struct recent_entry *b);
+/* How many of n sorted entries come before a place, or are at it. */
+size_t recent_count_up_to(
+	const struct recent_entry *entries, size_t n, const struct recent_entry *place);
+
+struct recent_chunk;
+
+struct recent {
+	struct recent_chunk **chunks;
+	size_t chunk_count, chunk_room;
+	uint64_t count; /* entries */
+};
+
+/* Return: 1; 0: it is there already; -ENOMEM, and nothing has changed. */
+int recent_add(struct recent *r, const struct recent_entry *entry);
+/* Return: whether it was there. */
+bool recent_remove(struct recent *r, const struct recent_entry *entry);
+/* The first entry behind that place; NULL: there is none. Valid until the next change. */
+const struct recent_entry *recent_after(const struct recent *r, const struct recent_entry *place);
+/* Removes all. */
+void recent_clear(struct recent *r);
