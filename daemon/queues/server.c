@@ -233,6 +233,8 @@ static int store_ready(sd_event_source *source, int fd, uint32_t events, void *u
 	(void)source;
 	(void)fd;
 	(void)events;
+	/* First: a store that has failed recovers once somebody has looked. */
+	say_store(s);
 	s->store->ops->process(s->store);
 	server_wants_turn(s);
 	return 0;
