@@ -141,7 +141,7 @@ static void change_store(void)
 		{STORE_FAILED, -EINPROGRESS},
 		{STORE_OK, -ENOMEM},
 	};
-	size_t kind = dice_below(&dice, sizeof(kinds) / sizeof(kinds[0]));
+	size_t kind = (size_t)dice_below(&dice, sizeof(kinds) / sizeof(kinds[0]));
 
 	w.store.state = kinds[kind].state;
 	w.store.commit_error = kinds[kind].error;
@@ -169,7 +169,7 @@ static void step(void)
 	case 2:
 		if (!dice_once_in(&dice, 80))
 			break;
-		world_restart(&w, dice_below(&dice, 4));
+		world_restart(&w, (size_t)dice_below(&dice, 4));
 		for (size_t i = 0; i < SENDERS; i++)
 			lose(&senders[i]);
 		break;
