@@ -208,8 +208,7 @@ void client_note_unsure(struct broker *b, const uint8_t token[static STORE_TOKEN
 		b->unsure_count++;
 }
 
-/* Whether a put of that token may be stored though it was not answered. */
-static bool is_unsure(const struct broker *b, const uint8_t token[static STORE_TOKEN_SIZE])
+bool client_is_unsure(const struct broker *b, const uint8_t token[static STORE_TOKEN_SIZE])
 {
 	for (unsigned int i = 0; i < b->unsure_count && i < BROKER_UNSURE; i++)
 		if (!memcmp(b->unsure[i], token, STORE_TOKEN_SIZE))
@@ -222,7 +221,7 @@ static bool is_unsure(const struct broker *b, const uint8_t token[static STORE_T
 static void answer_unknown(struct broker *b, struct client *client, const struct proto_header *h)
 {
 	const char *why;
-	bool away = h->cursor == 1 && !is_unsure(b, client->token) &&
+	bool away = h->cursor == 1 && !client_is_unsure(b, client->token) &&
 		b->store->ops->state(b->store, &why) == STORE_AWAY;
 	const struct proto_queue_stored unknown = {
 		.status = away ? PROTO_Q_STORE_AWAY : PROTO_Q_STORE_UNKNOWN};

@@ -141,10 +141,22 @@ static void forget_answer(struct broker *b, const struct change *change)
 		change->wake->unsure = true;
 }
 
+/* A put that is refused may be one that was sent before, of which nobody knows whether it stands. */
+static uint32_t refusal_for(const struct broker *b, const struct change *change, uint32_t refusal)
+{
+	const struct request *request = change->request;
+
+	if (refusal != PROTO_Q_STORE_FAILED && refusal != PROTO_Q_STORE_AWAY)
+		return refusal;
+	return request && request->is_put && client_is_unsure(b, request->put.token)
+		? PROTO_Q_STORE_UNKNOWN
+		: refusal;
+}
+
 static void answered(struct broker *b, struct change *change, uint32_t refusal)
 {
 	const struct store_change *c = &change->c;
-	uint32_t status = refusal ? refusal : c->status;
+	uint32_t status = refusal ? refusal_for(b, change, refusal) : c->status;
 	struct user *user = change->wake ? change->wake->lane->queue->user : NULL;
 
 	if (!status && change->wake && !change->missed)

@@ -390,6 +390,9 @@ struct user *user_get(struct broker *b, uint32_t uid); /* or a new one; NULL: no
 void clients_find_puts(struct broker *b);
 /* A put of that token was sent to the store, and nobody knows whether it stands. */
 void client_note_unsure(struct broker *b, const uint8_t token[static STORE_TOKEN_SIZE]);
+
+/* Whether a put of that token may be stored though it was not answered. */
+bool client_is_unsure(const struct broker *b, const uint8_t token[static STORE_TOKEN_SIZE]);
 /* Whether a put packet is to be stored. If not, it was answered, or the client ends. */
 bool client_takes_put(struct broker *b, struct client *client, const struct proto_header *h);
 /* Less of what it asked for waits: its clients may be read from again. */
