@@ -117,12 +117,28 @@ static void woken(void *userdata)
 	server_wants_turn(userdata);
 }
 
+static void say_failure(struct server *s)
+{
+	const struct store_ops *ops = s->store->ops;
+	const char *why = ops->failure ? ops->failure(s->store) : NULL;
+
+	if (!why)
+		return;
+	log_print(s->log, LOG_CRIT,
+		"the store has failed (%s): nothing is stored until it has been read from the disk "
+		"again and written to a new file; check the disk",
+		why);
+	s->said = STORE_FAILED;
+}
+
 /* Says once what has become of the store. */
 static void say_store(struct server *s)
 {
 	const char *why;
-	enum store_state state = s->store->ops->state(s->store, &why);
+	enum store_state state;
 
+	say_failure(s);
+	state = s->store->ops->state(s->store, &why);
 	if (state == s->said)
 		return;
 	s->said = state;
@@ -137,11 +153,7 @@ static void say_store(struct server *s)
 	case STORE_AWAY:
 		log_print(s->log, LOG_WARNING, "the store cannot be reached: %s", why);
 		break;
-	case STORE_FAILED:
-		log_print(s->log, LOG_CRIT,
-			"the store has failed (%s): nothing is stored until it has been read from "
-			"the disk again and written to a new file; check the disk",
-			why);
+	case STORE_FAILED: /* say_failure() */
 		break;
 	}
 }
@@ -233,8 +245,6 @@ static int store_ready(sd_event_source *source, int fd, uint32_t events, void *u
 	(void)source;
 	(void)fd;
 	(void)events;
-	/* First: a store that has failed recovers once somebody has looked. */
-	say_store(s);
 	s->store->ops->process(s->store);
 	server_wants_turn(s);
 	return 0;

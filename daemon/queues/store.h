@@ -212,6 +212,11 @@ struct store_ops {
 	/* ret_why: a sentence; valid until the next call of process(). */
 	enum store_state (*state)(const struct store *s, const char **ret_why);
 
+	/* Why a write or a sync failed, once for each failure, also if the store has recovered
+	 * meanwhile; valid until the next call. NULL: no failure was left untold. NULL instead of
+	 * the function: the store has no state STORE_FAILED. */
+	const char *(*failure)(struct store *s);
+
 	/* -EBUSY: one is under way. The commit and all that it points to stay untouched until
 	 * done(). */
 	int (*commit)(

@@ -23,10 +23,8 @@
 #include "sqlite_jobs.h"
 #include "sqlite_log.h"
 
-/* Microseconds. The first attempt to recover is made as soon as the loop has looked at the state, so
- * that no failure stays unsaid, or after RECOVER_FIRST_US. The next ones are made after
- * RECOVER_AGAIN_US, and each span is double the one before, up to RECOVER_MOST_US. */
-#define RECOVER_FIRST_US UINT64_C(1000000)
+/* After a failure: how long until recovery is tried, again and again; each span is double the one
+ * before, up to the second. The first try is made at once. Microseconds. */
 #define RECOVER_AGAIN_US UINT64_C(10000000)
 #define RECOVER_MOST_US	 UINT64_C(600000000)
 
@@ -41,17 +39,16 @@ struct store_sqlite {
 	char *path;
 	int event;
 	pthread_t thread;
-	uint64_t recover_span; /* the thread's */
-	bool committing;       /* the loop's: a commit is on its way or at work */
-	char said[256];	       /* the loop's: what state() has told */
-	pthread_mutex_t lock;  /* guards what follows */
+	uint64_t recover_at, recover_span; /* the thread's; CLOCK_MONOTONIC */
+	bool committing;		   /* the loop's: a commit is on its way or at work */
+	char said[256], told[256];	   /* the loop's: what state() and failure() have told */
+	pthread_mutex_t lock;		   /* guards what follows */
 	pthread_cond_t wake;
 	struct jobs waiting, done;
 	bool ending;
 	enum store_state state;
-	bool seen;	     /* the loop has looked at the state since the store failed */
-	uint64_t recover_at; /* CLOCK_MONOTONIC */
 	char why[256];
+	char failure[256]; /* that failure() has not told yet; empty: none */
 };
 
 static struct store_sqlite *of(struct store *s)
@@ -113,6 +110,8 @@ static void set_state(struct store_sqlite *s, enum store_state state, const char
 	pthread_mutex_lock(&s->lock);
 	changed = s->state != state;
 	s->state = state;
+	if (changed && state == STORE_FAILED)
+		snprintf(s->failure, sizeof(s->failure), "%s", why);
 	snprintf(s->why, sizeof(s->why), "%s", why);
 	pthread_mutex_unlock(&s->lock);
 	if (changed)
@@ -131,10 +130,7 @@ static bool has_failed(struct store_sqlite *s)
 
 static void fail(struct store_sqlite *s, const char *why)
 {
-	pthread_mutex_lock(&s->lock);
-	s->seen = false;
-	s->recover_at = sqlite_log_now() + RECOVER_FIRST_US;
-	pthread_mutex_unlock(&s->lock);
+	s->recover_at = 0;
 	s->recover_span = RECOVER_AGAIN_US;
 	set_state(s, STORE_FAILED, why);
 }
@@ -179,30 +175,19 @@ static void run_job(struct store_sqlite *s, struct job *job)
 		job->error = -EINPROGRESS;
 }
 
-static bool may_recover(struct store_sqlite *s)
-{
-	bool may;
-
-	pthread_mutex_lock(&s->lock);
-	may = sqlite_log_now() >= s->recover_at;
-	pthread_mutex_unlock(&s->lock);
-	return may;
-}
-
 static bool recover(struct store_sqlite *s)
 {
+	uint64_t now = sqlite_log_now();
 	char *why = NULL;
 	int r;
 
-	if (!may_recover(s))
+	if (now < s->recover_at)
 		return false;
 	r = sqlite_recover(&s->q, &why);
 	if (!r) {
 		set_state(s, STORE_OK, "");
 	} else {
-		pthread_mutex_lock(&s->lock);
-		s->recover_at = sqlite_log_now() + s->recover_span;
-		pthread_mutex_unlock(&s->lock);
+		s->recover_at = now + s->recover_span;
 		if (s->recover_span < RECOVER_MOST_US)
 			s->recover_span *= 2;
 		if (why)
@@ -473,15 +458,21 @@ static enum store_state sqlite_store_state(const struct store *store, const char
 
 	pthread_mutex_lock(&s->lock);
 	state = s->state;
-	if (state == STORE_FAILED && !s->seen) {
-		s->seen = true;
-		s->recover_at = 0;
-		pthread_cond_signal(&s->wake);
-	}
 	memcpy(s->said, s->why, sizeof(s->said));
 	pthread_mutex_unlock(&s->lock);
 	*ret_why = s->said;
 	return state;
+}
+
+static const char *sqlite_store_failure(struct store *store)
+{
+	struct store_sqlite *s = of(store);
+
+	pthread_mutex_lock(&s->lock);
+	memcpy(s->told, s->failure, sizeof(s->told));
+	s->failure[0] = '\0';
+	pthread_mutex_unlock(&s->lock);
+	return s->told[0] ? s->told : NULL;
 }
 
 static void store_free(struct store_sqlite *s)
@@ -523,6 +514,7 @@ static const struct store_ops ops = {
 	.get_fd = sqlite_store_get_fd,
 	.process = sqlite_store_process,
 	.state = sqlite_store_state,
+	.failure = sqlite_store_failure,
 	.commit = sqlite_store_commit,
 	.open_queue = sqlite_store_open_queue,
 	.ref_queue = sqlite_store_ref_queue,
