@@ -615,8 +615,8 @@ static void fails_and_recovers(void **state)
 				last = c.id;
 				continue;
 			}
-			/* The transaction as a whole may be on the disk: nobody has looked yet. But if
-			 * a merge met the fault before it, it was not tried. */
+			/* The transaction as a whole may be on the disk: nobody has looked yet. If
+			 * a merge met the fault before, it was not tried. */
 			assert_true(r == -EINPROGRESS || r == -EIO);
 			unsure += r == -EINPROGRESS;
 			assert_true(ask_state(store, STORE_OK));

@@ -141,7 +141,7 @@ static void forget_answer(struct broker *b, const struct change *change)
 		change->wake->unsure = true;
 }
 
-/* A put that is refused may be one that was sent before, of which nobody knows whether it stands. */
+/* A put that is refused may have been sent before, and then nobody knows whether it stands. */
 static uint32_t refusal_for(const struct broker *b, const struct change *change, uint32_t refusal)
 {
 	const struct request *request = change->request;
