@@ -239,12 +239,26 @@ void client_open(struct clients *clients, uint32_t session, int fd)
 	clients->by_session[session] = (struct client){.fd = fd};
 }
 
-/* Return: PROTO_OK, or why timerd takes no client of that user. */
-static enum proto_status check_user(const struct clients *clients, uint32_t uid)
+struct limits_own client_own_limits(const struct clients *clients, int fd, uint32_t uid)
+{
+	struct config_who who = {.uid = uid, .gids = clients->gids};
+
+	if (clients->config->has_groups)
+		who.gid_count = peer_get_groups(fd, clients->gids);
+	return (struct limits_own){
+		.max_timers = (uint32_t)config_own(clients->config, &who, OWN_MAX_TIMERS),
+		.max_clients = (uint32_t)config_own(clients->config, &who, OWN_MAX_CLIENTS),
+	};
+}
+
+/* Return: PROTO_OK, or why timerd takes no client of that user. ret_own: its own limits. */
+static enum proto_status check_user(
+	const struct clients *clients, int fd, uint32_t uid, struct limits_own *ret_own)
 {
 	if (meter_is_out(&clients->meter, uid))
 		return PROTO_E_SLOW_SOCKETS;
-	return worker_may_connect(clients->worker, uid);
+	*ret_own = client_own_limits(clients, fd, uid);
+	return worker_may_connect(clients->worker, uid, ret_own);
 }
 
 void client_refuse(struct clients *clients, int fd, enum proto_status status, const struct now *now)
@@ -282,18 +296,20 @@ bool client_accept(struct clients *clients, int fd, const struct now *now)
 	char comm[PROTO_COMM_MAX] = {0};
 	enum proto_status status;
 	uint32_t uid, session;
+	struct limits_own own = {0};
 	struct peer peer;
 	pid_t pid;
 
 	/* In a flood most clients are refused, so that check comes first and costs little. */
-	status = peer_get(&clients->peer_rules, fd, &uid, &pid) < 0 ? PROTO_E_NOBODY
-								    : check_user(clients, uid);
+	status = PROTO_E_NOBODY;
+	if (peer_get(&clients->peer_rules, fd, &uid, &pid) == 0)
+		status = check_user(clients, fd, uid, &own);
 	if (status) {
 		client_refuse(clients, fd, status, now);
 		return false;
 	}
 	read_comm(pid, comm);
-	peer = (struct peer){uid, (uint32_t)pid, seqpacket_cookie(fd), comm};
+	peer = (struct peer){uid, (uint32_t)pid, seqpacket_cookie(fd), comm, own};
 	status = worker_connect(clients->worker, &peer, now, &session);
 	if (status) {
 		client_refuse(clients, fd, status, now);

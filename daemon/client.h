@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "config.h"
 #include "fdstore_queue.h"
 #include "log.h"
 #include "meter.h"
@@ -46,6 +47,9 @@ struct clients {
 	uint8_t *in, *out;     /* one packet each */
 	struct fdstore_queue fdstore_queue;
 	struct peer_rules peer_rules;
+	const struct config *config; /* borrowed: rules for users and groups */
+	uint32_t relimit_next; /* the first session that may have limits of an earlier config */
+	uint32_t *gids;	       /* PEER_GROUPS_MAX: of one client */
 };
 
 /*

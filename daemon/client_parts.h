@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "limits.h"
 #include "turns.h"
 
 struct client;
@@ -15,6 +16,9 @@ struct clients;
 /* Sends one packet, and counts its unread bytes and the time of the call.
  * Return: 0, or a negative errno. */
 int client_send(struct clients *clients, uint32_t session, const void *packet, size_t size);
+
+/* The limits that the rules give to the client of a connection. */
+struct limits_own client_own_limits(const struct clients *clients, int fd, uint32_t uid);
 
 /* The queue of sessions to be read from. */
 struct turns client_turns(struct clients *clients);

@@ -14,7 +14,7 @@
 #include "seqpacket.h"
 
 int clients_init(struct clients *clients, struct worker *worker, struct log *log,
-	struct fdstore *store, int epoll, uint64_t epoll_data)
+	const struct config *config, struct fdstore *store, int epoll, uint64_t epoll_data)
 {
 	int r;
 	uint32_t count = worker->arena.header->max_clients + 2;
@@ -30,9 +30,13 @@ int clients_init(struct clients *clients, struct worker *worker, struct log *log
 		.in = malloc(PROTO_PACKET_MAX),
 		.out = malloc(PROTO_PACKET_MAX),
 		.peer_rules = peer_read_rules(),
+		.config = config,
+		.relimit_next = UINT32_MAX,
+		.gids = calloc(PEER_GROUPS_MAX, sizeof(*clients->gids)),
 	};
 	r = fdstore_queue_init(&clients->fdstore_queue, store, worker, count);
-	if (!clients->by_session || !clients->turns_by_user || !clients->in || !clients->out)
+	if (!clients->by_session || !clients->turns_by_user || !clients->in || !clients->out ||
+		!clients->gids)
 		return -ENOMEM;
 	return r;
 }
@@ -65,6 +69,35 @@ bool clients_cut_off_next(struct clients *clients)
 	return clients->cut_off_pending;
 }
 
+void clients_relimit(struct clients *clients, const struct config *config)
+{
+	clients->config = config;
+	clients->relimit_next = ARENA_OWN_SESSION + 1;
+}
+
+static void relimit(struct clients *clients, uint32_t session)
+{
+	struct limits_own own = client_own_limits(clients, clients->by_session[session].fd,
+		clients->worker->arena.sessions[session].uid);
+
+	worker_set_own(clients->worker, session, &own);
+}
+
+/* How many clients one call gives their limits: each takes two system calls. */
+#define RELIMIT_SLICE 64
+
+bool clients_relimit_next(struct clients *clients)
+{
+	uint32_t top = clients->worker->arena.header->sessions_top;
+
+	for (int i = 0; clients->relimit_next <= top && i < RELIMIT_SLICE; i++) {
+		if (clients->by_session[clients->relimit_next].fd)
+			relimit(clients, clients->relimit_next);
+		clients->relimit_next++;
+	}
+	return clients->relimit_next <= top;
+}
+
 void clients_close(struct clients *clients)
 {
 	struct proto_going_away going = {.reason = PROTO_STOPPING};
@@ -88,6 +121,7 @@ void clients_close(struct clients *clients)
 	fdstore_queue_free(&clients->fdstore_queue);
 	free(clients->by_session);
 	free(clients->turns_by_user);
+	free(clients->gids);
 	free(clients->in);
 	free(clients->out);
 	*clients = (struct clients){0};
@@ -179,6 +213,8 @@ void clients_adopt(struct clients *clients)
 			client_close(clients, session);
 		else
 			worker_resume(clients->worker, session);
+		if (clients->by_session[session].fd)
+			relimit(clients, session);
 	}
 	log_print(clients->log, dropped ? LOG_WARNING : LOG_INFO,
 		"adopted %u sessions and %u timers; %llu records were damaged and dropped",

@@ -6,10 +6,17 @@
 
 #include "client.h"
 
-/* Allocates the table, one entry for each possible session, and the two packet buffers.
+/* Allocates the table, one entry for each possible session, and the packet buffers. config,
  * epoll_data: see struct clients. Return: 0, -ENOMEM; clients_close() in either case. */
 int clients_init(struct clients *clients, struct worker *worker, struct log *log,
-	struct fdstore *store, int epoll, uint64_t epoll_data);
+	const struct config *config, struct fdstore *store, int epoll, uint64_t epoll_data);
+
+/* Puts other rules for users and groups in force: for new clients at once, for the others by
+ * clients_relimit_next(). */
+void clients_relimit(struct clients *clients, const struct config *config);
+
+/* Gives some clients the limits of new rules. Return: whether there may be more such clients. */
+bool clients_relimit_next(struct clients *clients);
 
 /*
  * After worker_adopt(): joins each connection that an earlier process stored with its session, and

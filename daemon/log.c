@@ -33,9 +33,6 @@
 
 #define LINE_MAX_BYTES 512
 
-static const char *const level_names[] = {
-	"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"};
-
 void log_init(struct log *log, int level)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
@@ -48,17 +45,6 @@ void log_init(struct log *log, int level)
 	if (stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
 		fstat(STDERR_FILENO, &st) == 0)
 		log->journal = st.st_dev == dev && st.st_ino == ino;
-}
-
-int log_parse_level(const char *name)
-{
-	for (int i = 0; i <= LOG_DEBUG; i++) {
-		char digit[2] = {(char)('0' + i), 0};
-
-		if (!strcmp(name, level_names[i]) || !strcmp(name, digit))
-			return i;
-	}
-	return !strcmp(name, "error") ? LOG_ERR : -EINVAL;
 }
 
 /* Whether a write would neither block nor raise SIGPIPE: the reader may have stopped or gone. */

@@ -41,9 +41,6 @@ struct log {
 /* Checks where standard error leads. Sets the name "timerd"; another program then sets its own. */
 void log_init(struct log *log, int level);
 
-/* name: "emerg" … "debug" or "0" … "7". Return: the level; -EINVAL: no such level. */
-int log_parse_level(const char *name);
-
 /* The client that a message is about. */
 struct log_about {
 	uint32_t uid, pid;

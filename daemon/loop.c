@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -22,6 +23,7 @@ enum source {
 	SOURCE_ALARM = 1,    /* + clock */
 	SOURCE_LISTENER = 2, /* + number */
 	SOURCE_SIGNALS = 3,
+	SOURCE_RELOAD = 4,
 };
 
 #define SOURCE(source) ((uint64_t)(source) << 32)
@@ -44,6 +46,9 @@ enum source {
 #define SLICE_BYTES	   (4 * PROTO_PACKET_MAX)
 #define PACKET_EXTRA_BYTES 4096
 
+/* When a message to systemd is sent again, without a watchdog. Microseconds. */
+#define RETRY_US 1000000
+
 static int open_signals(struct loop *loop)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = SOURCE(SOURCE_SIGNALS)};
@@ -55,10 +60,19 @@ static int open_signals(struct loop *loop)
 	sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
+	/* Whoever started timerd may ignore it, as nohup(1) does: then it would not arrive. */
+	signal(SIGHUP, SIG_DFL);
 	loop->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (loop->signals < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->signals, &event) < 0)
 		return -errno;
 	return 0;
+}
+
+static int watch_reload(struct loop *loop)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = SOURCE(SOURCE_RELOAD)};
+
+	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->reload.fd, &event) < 0 ? -errno : 0;
 }
 
 /* Takes one descriptor that systemd passed: a listener, or what an earlier process stored. Anything
@@ -153,8 +167,8 @@ static int start_worker(struct loop *loop, const struct worker_config *asked)
 	if (r < 0)
 		return r;
 	population_init(&loop->population, loop->log, loop->block, loop->block_size);
-	r = clients_init(&loop->clients, &loop->worker, loop->log, &loop->fdstore, loop->epoll,
-		SOURCE(SOURCE_CLIENT));
+	r = clients_init(&loop->clients, &loop->worker, loop->log, loop->setup->config,
+		&loop->fdstore, loop->epoll, SOURCE(SOURCE_CLIENT));
 	if (r < 0)
 		return r;
 	if (adopted) {
@@ -176,11 +190,12 @@ static void start_watchdog(struct loop *loop)
 			loop->watchdog_timeout / 2, &loop->now);
 }
 
-int loop_init(struct loop *loop, struct log *log, const struct worker_config *config)
+int loop_init(struct loop *loop, struct log *log, const struct worker_config *config,
+	struct setup *setup, const struct reload *reload)
 {
 	int r, error;
 
-	*loop = (struct loop){.log = log, .signals = -1};
+	*loop = (struct loop){.log = log, .signals = -1, .setup = setup, .reload = *reload};
 	listener_init(&loop->listener);
 	fdstore_init(&loop->fdstore);
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -190,6 +205,8 @@ int loop_init(struct loop *loop, struct log *log, const struct worker_config *co
 	loop->now = alarm_now();
 	if (r == 0)
 		r = open_signals(loop);
+	if (r == 0)
+		r = watch_reload(loop);
 	if (r == 0)
 		r = inherit(loop);
 	if (r == 0)
@@ -210,21 +227,76 @@ static bool send_status(struct loop *loop, const char *news)
 	if (!fdstore_has_room(&loop->fdstore, 0))
 		return false;
 	sd_notifyf(0, "%sSTATUS=%u clients, %u timers%s", news, h->clients, h->timers,
-		loop->notice ?: "");
+		loop->setup->notice);
 	return true;
 }
 
-/* Sends a keep-alive to systemd's watchdog. Other processes can fill systemd's queue for a moment,
- * and the timeout allows for two keep-alives only, so one that finds no room is retried soon. */
+/* Other processes can fill systemd's queue for a moment. */
+static void retry_soon(struct loop *loop)
+{
+	uint64_t delay = loop->watchdog_timeout ? loop->watchdog_timeout / 16 : RETRY_US;
+
+	if (!loop->retry_scheduled)
+		worker_start_internal(&loop->worker, WORKER_WATCHDOG_AGAIN, delay, 0, &loop->now);
+	loop->retry_scheduled = true;
+}
+
+/* Sends a keep-alive to systemd's watchdog. Its timeout allows for two keep-alives only. */
 static void keep_alive(struct loop *loop, unsigned int fired)
 {
 	if (fired & WORKER_WATCHDOG_AGAIN)
 		loop->retry_scheduled = false;
-	if (send_status(loop, "WATCHDOG=1\n") || loop->retry_scheduled)
+	if (!send_status(loop, "WATCHDOG=1\n"))
+		retry_soon(loop);
+}
+
+/* SIGHUP: see systemd.service(5), Type=notify-reload, for what systemd is told. */
+static void begin_reload(struct loop *loop)
+{
+	const struct arena_header *h = loop->worker.arena.header;
+	char news[64];
+	int r;
+
+	log_print(loop->log, LOG_INFO,
+		"SIGHUP: reading the configuration again; %u clients, %u timers", h->clients,
+		h->timers);
+	snprintf(news, sizeof(news), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\n",
+		alarm_now().at[PROTO_CLOCK_MONOTONIC]);
+	send_status(loop, news);
+	loop->reloading = true;
+	r = reload_start(&loop->reload);
+	if (r < 0)
+		log_print(loop->log, LOG_ERR, "not reloaded: %s", strerror(-r));
+}
+
+static void apply_reload(struct loop *loop)
+{
+	struct config *config, *former;
+	int r = reload_take(&loop->reload, &config);
+
+	if (r < 0)
+		log_print(loop->log, LOG_ERR, "not reloaded: %s", strerror(-r));
+	if (r <= 0)
 		return;
-	worker_start_internal(
-		&loop->worker, WORKER_WATCHDOG_AGAIN, loop->watchdog_timeout / 16, 0, &loop->now);
-	loop->retry_scheduled = true;
+	former = setup_reload(loop->setup, config);
+	worker_set_limits(&loop->worker, &loop->setup->limits, loop->setup->warnings);
+	clients_relimit(&loop->clients, loop->setup->config);
+	config_free(former);
+}
+
+/* Brings a reload to its end, a slice of the clients in each turn. Return: whether to go on at
+ * once. */
+static bool continue_reload(struct loop *loop)
+{
+	if (clients_relimit_next(&loop->clients))
+		return true;
+	if (!loop->reloading || loop->reload.job || loop->retry_scheduled)
+		return false;
+	if (send_status(loop, "READY=1\n"))
+		loop->reloading = false;
+	else
+		retry_soon(loop);
+	return false;
 }
 
 static void handle_signal(struct loop *loop)
@@ -234,12 +306,7 @@ static void handle_signal(struct loop *loop)
 	if (read(loop->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP) {
-		const struct arena_header *h = loop->worker.arena.header;
-
-		send_status(loop, "");
-		log_print(loop->log, LOG_INFO,
-			"SIGHUP: timerd has no configuration to reload; %u clients, %u timers",
-			h->clients, h->timers);
+		begin_reload(loop);
 		return;
 	}
 	log_print(loop->log, LOG_INFO, "%s: stopping",
@@ -315,6 +382,9 @@ static void dispatch(struct loop *loop, const struct epoll_event *event)
 		break;
 	case SOURCE_LISTENER:
 		loop->listeners_ready |= 1u << which;
+		break;
+	case SOURCE_RELOAD:
+		apply_reload(loop);
 		break;
 	default:
 		handle_signal(loop);
@@ -477,6 +547,7 @@ static int turn(struct loop *loop)
 	loop->busy = serve(loop);
 	loop->busy = clients_cut_off_next(&loop->clients) || loop->busy ||
 		loop->clients.turns.first;
+	loop->busy = continue_reload(loop) || loop->busy;
 	meter_slice_end(&loop->clients.meter, meter_clock());
 	return prepare_sleep(loop);
 }
@@ -507,6 +578,7 @@ void loop_close(struct loop *loop)
 	listener_close(&loop->listener);
 	clients_close(&loop->clients);
 	fdstore_close(&loop->fdstore);
+	reload_close(&loop->reload);
 	alarm_close(&loop->alarm);
 	if (loop->block)
 		munmap(loop->block, loop->block_size);

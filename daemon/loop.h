@@ -19,6 +19,8 @@
 #include "clients.h"
 #include "listener.h"
 #include "population.h"
+#include "reload.h"
+#include "setup.h"
 
 struct loop {
 	int epoll, signals;
@@ -32,10 +34,12 @@ struct loop {
 	size_t block_size;
 	struct population population;
 	struct now now;
-	const char *notice;	      /* borrowed: follows the counts in the status; NULL: none */
+	struct setup *setup; /* borrowed */
+	struct reload reload;
 	unsigned int listeners_ready; /* those with waiting connections, a bit each */
 	uint64_t watchdog_timeout;    /* microseconds; 0: systemd has no watchdog for us */
 	bool retry_scheduled;	      /* WORKER_WATCHDOG_AGAIN will fire */
+	bool reloading;		      /* systemd waits for the end of a reload */
 	bool watches_listeners;	      /* epoll reports waiting connections */
 	bool busy;		      /* there is more work: the next turn must not sleep */
 	bool near;		      /* see alarm_near() */
@@ -46,9 +50,11 @@ struct loop {
  * Takes the descriptors that systemd passed, adopts the state of an earlier process or starts with
  * an empty one, and blocks SIGTERM, SIGINT and SIGHUP to receive them in the loop. If systemd
  * passed no listener, the caller opens one next.
+ *   reload: taken over. setup: borrowed.
  * Return: 0, or a negative errno after it was logged. loop_close() in either case.
  */
-int loop_init(struct loop *loop, struct log *log, const struct worker_config *config);
+int loop_init(struct loop *loop, struct log *log, const struct worker_config *config,
+	struct setup *setup, const struct reload *reload);
 
 /* Serves until SIGTERM or SIGINT. Return: 0, or a negative errno after it was logged. */
 int loop_run(struct loop *loop);

@@ -2,6 +2,7 @@
 /*
  * timerd: parses the arguments, opens the socket and runs the loop.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,30 @@
 enum {
 	EXIT_USAGE = 2,
 };
+
+static void print_help(void)
+{
+	printf("timerd [OPTION...]\n"
+	       "\n"
+	       "The timer service: wakes processes at the times they ask for. See timerd(8).\n"
+	       "\n"
+	       "  --config PATH               read PATH instead of the usual file\n"
+	       "  --socket PATH               listen at PATH, if systemd passes no socket\n"
+	       "  --user                      a user's instance: $XDG_RUNTIME_DIR/%s\n"
+	       "  --max-timers N              timers in all (%d)\n"
+	       "  --max-timers-per-user N     timers of one user (%d)\n"
+	       "  --max-clients N             clients in all (%d)\n"
+	       "  --max-clients-per-user N    clients of one user (%d)\n"
+	       "  --log-level LEVEL           emerg … debug, or 0 … 7 (info)\n"
+	       "  --check                     check the options and the file, and exit\n"
+	       "  --version                   print the version\n"
+	       "  -h, --help                  print this help\n"
+	       "\n"
+	       "Only the totals apply to root. The default socket is %s\n"
+	       "timerd.conf(5) can set the same; options go before it.\n",
+		PROTO_SOCKET_USER, LIMITS_TIMERS, LIMITS_TIMERS_PER_USER, LIMITS_CLIENTS,
+		LIMITS_CLIENTS_PER_USER, PROTO_SOCKET_SYSTEM);
+}
 
 /* Opens the standard streams that are closed, so that no other descriptor gets their numbers. */
 static void open_standard(void)
@@ -39,50 +64,48 @@ static uint64_t choose_instance(const struct now *now)
 	return instance;
 }
 
-/* Logs the complaints about options. Return: how many there are. */
-static unsigned int log_complaints(struct log *log, const struct options *o)
-{
-	for (unsigned int i = 0; i < o->complaints && i < OPTIONS_COMPLAINTS_MAX; i++)
-		log_print(log, LOG_ERR, "bad option, its default holds: %s", o->complaint[i]);
-	if (o->complaints > OPTIONS_COMPLAINTS_MAX)
-		log_print(log, LOG_ERR, "bad options, their defaults hold: %u more",
-			o->complaints - OPTIONS_COMPLAINTS_MAX);
-	return o->complaints;
-}
-
-/* What systemctl status shows after the counts. Return: the text; "": all options and limits
- * apply. */
-static const char *notice_of(
-	const struct options *o, unsigned int warnings, char *buffer, size_t size)
-{
-	if (!warnings)
-		return "";
-	if (!o->complaints)
-		return "; a limit is lowered: see the log";
-	snprintf(buffer, size, "; bad option, its default holds: %s", o->complaint[0]);
-	return buffer;
-}
-
 /* Makes the socket, as systemd has passed none. ret_status: set to EXIT_USAGE after a bad option.
  * Return: 0, or a negative errno after a line that says why. */
-static int make_socket(struct loop *loop, struct log *log, struct options *o, int *ret_status)
+static int make_socket(struct loop *loop, struct setup *setup, int *ret_status)
 {
+	bool user = setup->options->user;
 	const char *path;
-	int r = options_socket(o, &path);
+	int r = setup_socket(setup, &path);
 
 	if (r < 0) {
 		*ret_status = EXIT_USAGE;
 		return r;
 	}
 	return listener_open(
-		&loop->listener, log, path, o->user ? 0600 : 0666, o->user ? 0700 : 0755);
+		&loop->listener, setup->log, path, user ? 0600 : 0666, user ? 0700 : 0755);
 }
 
-static int run(struct options *o)
+/* Loads the configuration. Return: 0, or a negative errno after it was logged; reload_close() in
+ * either case. */
+static int load(
+	struct log *log, const struct options *o, struct reload *reload, struct config **ret)
+{
+	struct config_source source = {0};
+	int r = config_find(o->config, o->user, &source), error = reload_init(reload, &source);
+
+	if (r == 0)
+		r = error;
+	if (r == 0)
+		r = reload_first(reload, ret);
+	if (r < 0)
+		log_print(log, LOG_ERR, "cannot start: %s", strerror(-r));
+	else if (reload->job)
+		log_print(log, LOG_WARNING,
+			"the look-up of users takes long: limits by name apply when it ends");
+	return r;
+}
+
+/* Serves with these settings. Return: the exit status. */
+static int serve(struct setup *setup, const struct reload *reload)
 {
 	struct now now = alarm_now();
-	struct worker_config config = {
-		.limits = o->limits,
+	const struct worker_config config = {
+		.limits = setup->limits,
 		/* The layout of the arena does not depend on the options, so that the next process
 		 * can adopt it with other options. */
 		.room_timers = ARENA_TIMERS_MAX,
@@ -90,22 +113,16 @@ static int run(struct options *o)
 		.pid = (uint32_t)getpid(),
 		.instance = choose_instance(&now),
 		.version = TIMERD_VERSION,
+		.warnings = setup->warnings,
 	};
-	char notice[OPTIONS_COMPLAINT_MAX + 64];
 	int r, status = EXIT_FAILURE;
 	static struct loop loop;
-	struct log log;
 
-	open_standard();
-	log_init(&log, o->log_level);
-	config.warnings = log_complaints(&log, o);
-	config.warnings += resources_fit(&log, &config.limits);
-	r = loop_init(&loop, &log, &config);
-	loop.notice = notice_of(o, config.warnings, notice, sizeof(notice));
+	r = loop_init(&loop, setup->log, &config, setup, reload);
 	if (r == 0 && !loop.listener.count)
-		r = make_socket(&loop, &log, o, &status);
+		r = make_socket(&loop, setup, &status);
 	if (r >= 0) {
-		log_print(&log, LOG_INFO, "timerd %s serves %s", TIMERD_VERSION,
+		log_print(setup->log, LOG_INFO, "timerd %s serves %s", TIMERD_VERSION,
 			loop.listener.path ? loop.listener.path : "the socket from systemd");
 		r = loop_run(&loop);
 	}
@@ -113,33 +130,77 @@ static int run(struct options *o)
 	return r < 0 ? status : EXIT_SUCCESS;
 }
 
-/* --check: checks the options without a start. Return: the exit status. */
-static int check(struct options *o)
+static int run(const struct options *o)
+{
+	struct config *config;
+	struct reload reload;
+	struct setup setup;
+	struct log log;
+	int status;
+
+	open_standard();
+	log_init(&log, LOG_INFO);
+	if (load(&log, o, &reload, &config) < 0) {
+		reload_close(&reload);
+		return EXIT_FAILURE;
+	}
+	setup_start(&setup, &log, o, config);
+	status = serve(&setup, &reload);
+	setup_close(&setup);
+	return status;
+}
+
+/* Prints what is wrong with the socket's path. Return: 0, -EINVAL. */
+static int check_socket(struct setup *setup)
 {
 	const char *path;
-	struct log log;
 
-	if (options_socket(o, &path) < 0)
-		return EXIT_USAGE;
-	if (!*path || strlen(path) >= sizeof(o->path)) {
-		fprintf(stderr, "timerd: --socket: '%s' is empty or longer than %zu bytes\n", path,
-			sizeof(o->path) - 1);
-		return EXIT_USAGE;
-	}
-	log_init(&log, LOG_INFO);
-	resources_fit(&log, &o->limits);
-	return EXIT_SUCCESS;
+	if (setup_socket(setup, &path) < 0)
+		return -EINVAL;
+	if (*path && strlen(path) < sizeof(setup->path))
+		return 0;
+	fprintf(stderr, "timerd: --socket: '%s' is empty or longer than %zu bytes\n", path,
+		sizeof(setup->path) - 1);
+	return -EINVAL;
 }
+
+/* --check: checks the options and the file without a start. Return: the exit status. */
+static int check(const struct options *o)
+{
+	struct config_source source = {0};
+	struct config *config;
+	struct setup setup;
+	struct log log;
+	int status = EXIT_SUCCESS;
+
+	log_init(&log, LOG_INFO);
+	if (config_find(o->config, o->user, &source) < 0 ||
+		config_load(&config, &source, CONFIG_LOOK_UP_NAMES) < 0) {
+		fprintf(stderr, "timerd: out of memory\n");
+		return EXIT_FAILURE;
+	}
+	setup_start(&setup, &log, o, config);
+	if (config->complaints)
+		status = EXIT_FAILURE;
+	if (check_socket(&setup) < 0)
+		status = EXIT_USAGE;
+	setup_close(&setup);
+	free(source.path);
+	return status;
+}
+
+static const struct options_program program = {
+	.name = "timerd",
+	.settings = settings_timerd,
+	.count = TIMERD_SETTINGS,
+	.print_help = print_help,
+};
 
 int main(int argc, char **argv)
 {
 	struct options o;
-	const char *path;
-	int r = options_parse(&o, argc, argv);
+	int r = options_parse(&o, &program, argc, argv);
 
-	/* Whether a service needs a path is known only later: systemd may pass a socket. */
-	if (r == 0 && !o.service && !o.check)
-		r = options_socket(&o, &path);
 	if (r < 0)
 		return EXIT_USAGE;
 	if (r > 0)

@@ -80,3 +80,17 @@ int peer_get(const struct peer_rules *rules, int fd, uint32_t *ret_uid, pid_t *r
 	*ret_pid = pid;
 	return 0;
 }
+
+size_t peer_get_groups(int fd, uint32_t *ret)
+{
+	socklen_t size = (PEER_GROUPS_MAX - 1) * sizeof(gid_t);
+	struct ucred ucred;
+	socklen_t ucred_size = sizeof(ucred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &ucred_size) < 0)
+		return 0;
+	ret[0] = ucred.gid;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, ret + 1, &size) < 0)
+		size = 0;
+	return 1 + size / sizeof(gid_t);
+}

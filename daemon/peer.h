@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,3 +25,11 @@ int peer_get(const struct peer_rules *rules, int fd, uint32_t *ret_uid, pid_t *r
 
 /* The same without the rules: the uid may be the overflow uid. Return: 0, or a negative errno. */
 int peer_get_unchecked(int fd, uint32_t *ret_uid, pid_t *ret_pid);
+
+/* More groups of one process than Linux allows (NGROUPS_MAX). */
+#define PEER_GROUPS_MAX 65537
+
+/* The groups of the process that connected: the primary one, then the others, as they were then.
+ *   ret: PEER_GROUPS_MAX of them.
+ * Return: how many; 0: the kernel does not say. */
+size_t peer_get_groups(int fd, uint32_t *ret);

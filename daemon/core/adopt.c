@@ -71,6 +71,7 @@ static void renew_session(struct arena *arena, uint32_t session)
 	s->user = limits_adopt_client(arena, s->uid);
 	sessions_link_user(arena, session);
 	s->held = 0;
+	s->max_timers = 0;
 	s->cancelled_first = s->cancelled_last = 0;
 	s->ready = (struct turns_link){0};
 	s->hello_timer = 0;

@@ -135,7 +135,8 @@ struct session {
 	uint32_t uid, pid;
 
 	/* derived */
-	uint32_t held; /* number of timers */
+	uint32_t held;	     /* number of timers */
+	uint32_t max_timers; /* of its user, by a rule for that user or group; 0: no rule says */
 
 	/* persistent */
 	uint64_t serial; /* of the last applied request: writing it commits the packet */

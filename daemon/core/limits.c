@@ -178,11 +178,13 @@ void limits_return_client(struct arena *arena, uint32_t user, uint32_t timers)
 }
 
 enum proto_status limits_check_timer(
-	const struct arena *arena, const struct limits *limits, uint32_t user, uint32_t pending)
+	const struct arena *arena, const struct limits *limits, uint32_t session, uint32_t pending)
 {
-	const struct user *u = &arena->users[user];
+	const struct session *s = &arena->sessions[session];
+	const struct user *u = &arena->users[s->user];
+	uint32_t most = s->max_timers ? s->max_timers : limits->max_timers_per_user;
 
-	if (u->uid != 0 && u->timers + pending >= limits->max_timers_per_user)
+	if (u->uid != 0 && u->timers + pending >= most)
 		return PROTO_E_TIMERS_USER;
 	if (arena->header->timers + pending >= limits->max_timers)
 		return PROTO_E_TIMERS;

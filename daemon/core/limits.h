@@ -14,10 +14,20 @@
 
 #include "arena.h"
 
-/* Set by the options of the command line. */
+/* Set by the command line and the configuration file. */
 struct limits {
 	uint32_t max_timers, max_timers_per_user;
 	uint32_t max_clients, max_clients_per_user;
+};
+
+/*
+ * The limits that the configuration file gives to one user, or to the members of a group. The shell
+ * knows whom they are for, and passes them with each client. They stand in place of those per user,
+ * and so they never bind root. A client is judged by its own limits and by what all clients of its
+ * user hold, since two processes of one user can be in different groups.
+ */
+struct limits_own {
+	uint32_t max_timers, max_clients; /* 0: as for every user */
 };
 
 #define LIMITS_TIMERS		4000000 /* untouched memory costs nothing */
@@ -26,6 +36,18 @@ struct limits {
 #define LIMITS_CLIENTS_PER_USER 64
 /* The clients of max_clients that are reserved for root: a sixteenth, at most this many. */
 #define LIMITS_ROOT_RESERVE 8
+
+/* The limits for a client: those of everybody with its own in place. */
+static inline struct limits limits_with(const struct limits *limits, const struct limits_own *own)
+{
+	struct limits result = *limits;
+
+	if (own->max_timers)
+		result.max_timers_per_user = own->max_timers;
+	if (own->max_clients)
+		result.max_clients_per_user = own->max_clients;
+	return result;
+}
 
 /* Whether the limits allow one more client of uid. O(1) expected. Return: PROTO_OK,
  * PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER. */
@@ -58,10 +80,10 @@ static inline struct tally *limits_tally(const struct arena *arena, uint32_t ses
 	return &arena->users[arena->sessions[session].user].tally;
 }
 
-/* Whether the limits allow the user one more timer. pending: new timers that are not counted yet.
- * Return: PROTO_OK, PROTO_E_TIMERS, PROTO_E_TIMERS_USER. */
+/* Whether the limits allow the user of this session one more timer. pending: new timers that are
+ * not counted yet. Return: PROTO_OK, PROTO_E_TIMERS, PROTO_E_TIMERS_USER. */
 enum proto_status limits_check_timer(
-	const struct arena *arena, const struct limits *limits, uint32_t user, uint32_t pending);
+	const struct arena *arena, const struct limits *limits, uint32_t session, uint32_t pending);
 
 /* Counts n timers more; counts n timers fewer. */
 void limits_take_timers(struct arena *arena, uint32_t user, uint32_t n);

@@ -85,8 +85,7 @@ static void check_record(struct worker *w, uint32_t session, const void *packet,
 	status = check(w, &r, now, &due);
 
 	if (!status)
-		status = limits_check_timer(
-			arena, &w->config.limits, arena->sessions[session].user, batch->accepted);
+		status = limits_check_timer(arena, &w->config.limits, session, batch->accepted);
 	batch->status[batch->n++] = status;
 	if (status)
 		return;

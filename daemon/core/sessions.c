@@ -121,6 +121,7 @@ uint32_t sessions_open(struct arena *arena, uint32_t user, const struct peer *pe
 	ARENA_WRITE(s->uid, peer->uid);
 	ARENA_WRITE(s->pid, peer->pid);
 	ARENA_WRITE(s->socket, peer->socket);
+	s->max_timers = peer->own.max_timers;
 	for (size_t i = 0; i < sizeof(s->comm) && peer->comm[i]; i++)
 		s->comm[i] = peer->comm[i];
 	ARENA_WRITE(s->born, arena->header->sequence);

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "limits.h"
 #include "timer_state.h"
 
 /* Opens the daemon's own session, ARENA_OWN_SESSION. Call it once, after arena_init() or
@@ -25,6 +26,7 @@ struct peer {
 	uint32_t uid, pid;
 	uint64_t socket;  /* SO_COOKIE: unique among all sockets of this boot */
 	const char *comm; /* the command's name, zero-terminated or PROTO_COMM_MAX bytes */
+	struct limits_own own;
 };
 
 /* Opens a session that waits for its hello. The caller has counted the client with

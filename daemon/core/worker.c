@@ -130,17 +130,31 @@ void worker_refused_client(struct worker *w, uint32_t uid)
 	limits_count_refused_client(&w->arena, uid);
 }
 
-enum proto_status worker_may_connect(const struct worker *w, uint32_t uid)
+enum proto_status worker_may_connect(
+	const struct worker *w, uint32_t uid, const struct limits_own *own)
 {
-	return limits_check_client(&w->arena, &w->config.limits, uid);
+	struct limits limits = limits_with(&w->config.limits, own);
+
+	return limits_check_client(&w->arena, &limits, uid);
+}
+
+void worker_set_limits(struct worker *w, const struct limits *limits, uint32_t warnings)
+{
+	w->config.limits = *limits;
+	w->config.warnings = warnings;
+}
+
+void worker_set_own(struct worker *w, uint32_t session, const struct limits_own *own)
+{
+	w->arena.sessions[session].max_timers = own->max_timers;
 }
 
 enum proto_status worker_connect(
 	struct worker *w, const struct peer *peer, const struct now *now, uint32_t *ret_session)
 {
+	struct limits limits = limits_with(&w->config.limits, &peer->own);
 	uint32_t user = 0, session;
-	enum proto_status status = limits_take_client(
-		&w->arena, &w->config.limits, peer->uid, &user);
+	enum proto_status status = limits_take_client(&w->arena, &limits, peer->uid, &user);
 
 	if (status) {
 		worker_refused_client(w, peer->uid);

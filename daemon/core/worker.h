@@ -75,7 +75,15 @@ size_t worker_unsent_answer(const struct worker *w, uint32_t *ret_session, const
 
 /* Whether the limits allow a client of this user now. The shell asks before it does the costlier
  * work of identifying the process. Return: as worker_connect(). */
-enum proto_status worker_may_connect(const struct worker *w, uint32_t uid);
+enum proto_status worker_may_connect(
+	const struct worker *w, uint32_t uid, const struct limits_own *own);
+
+/* Puts other limits in force. Who holds more than they allow keeps it. The arena must have room for
+ * them: see worker_config. */
+void worker_set_limits(struct worker *w, const struct limits *limits, uint32_t warnings);
+
+/* Puts other limits in force for the client of one session. */
+void worker_set_own(struct worker *w, uint32_t session, const struct limits_own *own);
 
 /*
  * Opens a session for a new client, which must send its hello within PROTO_HELLO_TIMEOUT_US.

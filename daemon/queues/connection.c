@@ -234,6 +234,29 @@ static const char *refusal_text(uint32_t status)
 	}
 }
 
+/* The limits of this user. fd: a connection of the user, for its groups; -1: there is none. */
+static struct broker_own own_limits(const struct server *s, int fd, uint32_t uid)
+{
+	const struct config *config = s->setup->config;
+	struct config_who who = {.uid = uid, .gids = s->gids};
+
+	if (config->has_groups && fd >= 0)
+		who.gid_count = peer_get_groups(fd, s->gids);
+	return (struct broker_own){
+		.max_timers = (uint32_t)config_own(config, &who, OWN_MAX_QUEUE_TIMERS),
+		.max_clients = (uint32_t)config_own(config, &who, OWN_MAX_QUEUE_CLIENTS),
+		.max_bytes = config_own(config, &who, OWN_MAX_QUEUE_BYTES),
+	};
+}
+
+struct broker_own connections_own(void *userdata, uint32_t client, uint32_t uid)
+{
+	struct server *s = userdata;
+	const struct connection *c = client ? connection_of(s, client) : NULL;
+
+	return own_limits(s, c ? c->fd : -1, uid);
+}
+
 static void accept_one(struct server *s, int fd)
 {
 	struct connection *c = calloc(1, sizeof(*c));
@@ -242,7 +265,8 @@ static void accept_one(struct server *s, int fd)
 	int r = c ? peer_get(&s->peers, fd, &uid, &pid) : -ENOMEM;
 
 	if (r == 0)
-		status = broker_connect(s->broker, uid, &client);
+		status = broker_connect(
+			s->broker, uid, own_limits(s, fd, uid).max_clients, &client);
 	else if (r == -EPERM)
 		status = PROTO_E_NOBODY;
 	if (status) {

@@ -19,6 +19,7 @@ void connections_close(struct server *s);
 int connections_send(void *userdata, uint32_t client, const void *packet, size_t size);
 void connection_resume(void *userdata, uint32_t client);
 void connection_end(void *userdata, uint32_t client);
+struct broker_own connections_own(void *userdata, uint32_t client, uint32_t uid);
 
 /* Of server.c: reads the clocks; has a turn come. */
 const struct broker_now *server_now(struct server *s);

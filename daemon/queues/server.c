@@ -264,8 +264,9 @@ static int add_listener(struct server *s, int fd)
 }
 
 /* Takes systemd's sockets, or makes one. */
-static int open_listeners(struct server *s, const struct server_options *options)
+static int open_listeners(struct server *s)
 {
+	bool user = s->setup->options->user;
 	int n = sd_listen_fds(true), r = 0, fd;
 
 	if (n < 0)
@@ -284,8 +285,8 @@ static int open_listeners(struct server *s, const struct server_options *options
 	}
 	if (n > 0 || r < 0)
 		return r;
-	fd = socket_file_make(&s->file, s->log, options->socket, options->user ? 0600 : 0666,
-		options->user ? 0700 : 0755);
+	fd = socket_file_make(
+		&s->file, s->log, s->setup->socket, user ? 0600 : 0666, user ? 0700 : 0755);
 	if (fd < 0)
 		return fd;
 	if (listen(fd, BACKLOG) < 0)
@@ -302,10 +303,11 @@ static uint64_t choose_instance(void)
 	return instance;
 }
 
-static int open_broker(struct server *s, const struct server_options *options)
+static int open_broker(struct server *s)
 {
+	uint32_t max_clients = s->setup->limits.max_clients;
 	struct broker_config config = {
-		.limits = options->limits,
+		.limits = s->setup->limits,
 		.pid = (uint32_t)getpid(),
 		.instance = choose_instance(),
 		.started = s->now.real,
@@ -319,12 +321,14 @@ static int open_broker(struct server *s, const struct server_options *options)
 		.send = connections_send,
 		.resume = connection_resume,
 		.end = connection_end,
+		.own = connections_own,
 		.userdata = s,
 	};
-	s->connections = calloc(options->limits.max_clients, sizeof(struct connection *));
-	s->connection_count = options->limits.max_clients;
+	s->connections = calloc(max_clients, sizeof(struct connection *));
+	s->connection_count = max_clients;
 	s->in = malloc(PROTO_PACKET_MAX);
-	if (!s->connections || !s->in)
+	s->gids = calloc(PEER_GROUPS_MAX, sizeof(*s->gids));
+	if (!s->connections || !s->in || !s->gids)
 		return -ENOMEM;
 	return broker_new(&s->broker, &config, s->store, &s->outlet);
 }
@@ -344,6 +348,60 @@ static int start_clocks(struct server *s, const struct clocks_stored *stored, ui
 	return 0;
 }
 
+/* Tells the service manager that a reload has ended: see systemd.service(5), Type=notify-reload. */
+static void end_reload(struct server *s)
+{
+	if (s->reloading && !s->reload->job)
+		sd_notify(0, "READY=1");
+	s->reloading = s->reloading && s->reload->job;
+}
+
+static int hung_up(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	struct server *s = userdata;
+	int r;
+
+	(void)source;
+	(void)info;
+	log_print(s->log, LOG_INFO, "SIGHUP: reading the configuration again");
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)read_clock(CLOCK_MONOTONIC));
+	s->reloading = true;
+	r = reload_start(s->reload);
+	if (r < 0)
+		log_print(s->log, LOG_ERR, "not reloaded: %s", strerror(-r));
+	end_reload(s);
+	return 0;
+}
+
+static int reloaded(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct server *s = userdata;
+	struct config *config;
+	int r = reload_take(s->reload, &config);
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	if (r > 0) {
+		queue_setup_reload(s->setup, config);
+		broker_set_limits(s->broker, &s->setup->limits);
+	} else if (r < 0) {
+		log_print(s->log, LOG_ERR, "not reloaded: %s", strerror(-r));
+	}
+	end_reload(s);
+	return 0;
+}
+
+static int add_reload(struct server *s)
+{
+	int r = sd_event_add_signal(s->event, NULL, SIGHUP, hung_up, s);
+
+	if (r >= 0)
+		r = sd_event_add_io(s->event, NULL, s->reload->fd, EPOLLIN, reloaded, s);
+	return r;
+}
+
 static int add_sources(struct server *s)
 {
 	sigset_t signals;
@@ -352,11 +410,16 @@ static int add_sources(struct server *s)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
 		return -errno;
+	/* Whoever started timerqd may ignore it, as nohup(1) does: then it would not arrive. */
+	signal(SIGHUP, SIG_DFL);
 	r = sd_event_add_signal(s->event, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
 		r = sd_event_add_signal(s->event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = add_reload(s);
 	if (r >= 0)
 		r = sd_event_add_io(s->event, &s->store_source, s->store->ops->get_fd(s->store),
 			EPOLLIN, store_ready, s);
@@ -370,26 +433,33 @@ static int add_sources(struct server *s)
 	return r;
 }
 
-int server_init(struct server *s, struct log *log, const struct server_options *options,
+int server_init(struct server *s, struct queue_setup *setup, struct reload *reload,
 	struct store *store, const struct clocks_stored *stored)
 {
+	struct log *log = setup->log;
 	int r;
 
-	*s = (struct server){.log = log, .store = store, .peers = peer_read_rules()};
+	*s = (struct server){
+		.log = log,
+		.setup = setup,
+		.reload = reload,
+		.store = store,
+		.peers = peer_read_rules(),
+	};
 	socket_file_init(&s->file);
 	r = sd_event_default(&s->event);
 	if (r >= 0)
-		r = start_clocks(s, stored, options->clock_patience);
+		r = start_clocks(s, stored, setup->clock_patience);
 	if (r >= 0)
-		r = open_broker(s, options);
+		r = open_broker(s);
 	if (r >= 0)
 		r = add_sources(s);
 	if (r >= 0)
-		r = wakeups_init(&s->wakeups, s->event, log, options->timerd, woken, s);
+		r = wakeups_init(&s->wakeups, s->event, log, setup->timerd, woken, s);
 	if (r >= 0)
 		r = sd_event_set_watchdog(s->event, true);
 	if (r >= 0)
-		r = open_listeners(s, options);
+		r = open_listeners(s);
 	if (r < 0 && r != -EADDRINUSE && r != -EINVAL)
 		log_print(log, LOG_ERR, "cannot start: %s", strerror(-r));
 	return r < 0 ? r : 0;
@@ -448,4 +518,5 @@ void server_close(struct server *s)
 	sd_event_unref(s->event);
 	free(s->connections);
 	free(s->in);
+	free(s->gids);
 }

@@ -13,24 +13,20 @@
 
 #include "../log.h"
 #include "../peer.h"
+#include "../reload.h"
 #include "../socket_file.h"
 #include "core/broker.h"
+#include "queue_setup.h"
 #include "wakeups.h"
 
 #define SERVER_LISTENERS 8
-
-struct server_options {
-	const char *socket; /* where to listen if systemd passes no socket */
-	const char *timerd; /* timerd's socket; NULL: as libtoytimer finds it */
-	struct broker_limits limits;
-	uint64_t clock_patience; /* microseconds */
-	bool user;		 /* a user's own instance: others cannot connect */
-};
 
 struct connection;
 
 struct server {
 	struct log *log;
+	struct queue_setup *setup; /* borrowed */
+	struct reload *reload;	   /* borrowed */
 	sd_event *event;
 	struct store *store;
 	struct broker *broker;
@@ -45,15 +41,17 @@ struct server {
 	struct connection **connections; /* by the broker's client number - 1 */
 	uint32_t connection_count;
 	sd_event_source *serve, *real, *store_source;
+	bool reloading;	       /* the service manager waits for the end of a reload */
+	uint32_t *gids;	       /* PEER_GROUPS_MAX: of one client */
 	enum store_state said; /* the store's state that was logged last */
 	bool impatience_said;
 	bool clock_off_said;
 	uint8_t *in; /* one packet */
 };
 
-/* store: taken over. stored: what it said about the clocks. Return: 0, or a negative errno after it
- * was logged; server_close() in either case. */
-int server_init(struct server *s, struct log *log, const struct server_options *options,
+/* setup, reload: borrowed. store: taken over. stored: what it said about the clocks. Return: 0, or
+ * a negative errno after it was logged; server_close() in either case. */
+int server_init(struct server *s, struct queue_setup *setup, struct reload *reload,
 	struct store *store, const struct clocks_stored *stored);
 
 /* Serves until SIGTERM or SIGINT. Return: 0, or a negative errno after it was logged. */

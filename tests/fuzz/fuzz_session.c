@@ -73,7 +73,7 @@ static void handle(struct fuzz *f, unsigned int who, const void *packet, size_t 
 
 static void connect(struct fuzz *f, unsigned int who)
 {
-	struct peer peer = {who ? EXERCISE_UID : 0, 7, ++f->sockets, "fuzz"};
+	struct peer peer = {who ? EXERCISE_UID : 0, 7, ++f->sockets, "fuzz", {0}};
 
 	if (f->sessions[who])
 		worker_disconnect(&f->e.worker, f->sessions[who]);

@@ -79,7 +79,7 @@ static uint64_t serial_of(const struct exercise *e, uint32_t session)
 
 static void connect(struct exercise *e, uint32_t uid)
 {
-	struct peer peer = {uid, 7, dice_any(&e->dice), "exercise"};
+	struct peer peer = {uid, 7, dice_any(&e->dice), "exercise", {0}};
 	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
 	struct codec_writer writer;
 	uint8_t bytes[64];

@@ -101,7 +101,7 @@ static void note_blocked(struct world *w, struct socket *socket, bool drain, enu
 
 static void accept_socket(struct world *w, struct socket *socket)
 {
-	struct peer peer = {socket->uid, socket->pid, socket->cookie, MODEL_COMM};
+	struct peer peer = {socket->uid, socket->pid, socket->cookie, MODEL_COMM, {0}};
 	enum proto_status expected = model_connect(&w->model, socket->uid), status;
 	uint32_t session = 0;
 	bool gone;

@@ -1038,7 +1038,7 @@ static void attack(struct proto_header header, size_t size, bool greeted, uint32
 		for (c = w.clients; c->connected; c++)
 			;
 		*c = (struct world_client){.connected = true};
-		assert_int_equal(broker_connect(w.b, 1000, &c->number), PROTO_OK);
+		assert_int_equal(broker_connect(w.b, 1000, 0, &c->number), PROTO_OK);
 	}
 	assert_int_equal(world_send_bytes(&w, c, packet, size), 1);
 	assert_true(c->ended);

@@ -40,6 +40,8 @@
 #define SLICES 2
 
 static struct loop loop;
+static const struct options options;
+static struct setup settings; /* of no file and no option */
 static struct log log_;
 static char folder[] = "/tmp/test_loop.XXXXXX", path[64];
 static pthread_t thread;
@@ -192,8 +194,11 @@ static void turn(void)
 
 static int setup(void **state)
 {
-	const struct worker_config config = {
+	const struct worker_config worker = {
 		.limits = {50000, 40000, 100, 50}, .instance = 1, .version = "test"};
+	const struct config_source no_file = {0};
+	struct config *config;
+	struct reload reload;
 
 	(void)state;
 	offset = packets = accepts_that_fail = 0;
@@ -205,7 +210,10 @@ static int setup(void **state)
 	strcpy(folder, "/tmp/test_loop.XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/socket", folder);
-	assert_int_equal(loop_init(&loop, &log_, &config), 0);
+	assert_int_equal(reload_init(&reload, &no_file), 0);
+	assert_int_equal(reload_first(&reload, &config), 0);
+	setup_start(&settings, &log_, &options, config);
+	assert_int_equal(loop_init(&loop, &log_, &worker, &settings, &reload), 0);
 	assert_int_equal(listener_open(&loop.listener, &log_, path, 0600, 0700), 0);
 	assert_int_equal(pthread_create(&thread, NULL, run, NULL), 0);
 	wait_for_loop();
@@ -220,6 +228,7 @@ static int teardown(void **state)
 	turn();
 	pthread_join(thread, NULL);
 	loop_close(&loop);
+	setup_close(&settings);
 	rmdir(folder);
 	return 0;
 }

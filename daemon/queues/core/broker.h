@@ -53,6 +53,13 @@ struct broker_limits {
 #define BROKER_CLIENTS		4096
 #define BROKER_CLIENTS_PER_USER 64
 
+/* The limits that the configuration file gives to one user, or to the members of a group, in place
+ * of those for every user. */
+struct broker_own {
+	uint32_t max_timers, max_clients; /* 0: as for every user */
+	uint64_t max_bytes;
+};
+
 /* Where packets go. */
 struct broker_outlet {
 	/* Return: 0; -EAGAIN: the client has to read first, then broker_writable(); another
@@ -63,6 +70,9 @@ struct broker_outlet {
 	void (*resume)(void *userdata, uint32_t client);
 	/* The client is to be disconnected. NULL: its packets' handlers say it alone. */
 	void (*end)(void *userdata, uint32_t client);
+	/* The limits of the user `uid`. client: a client of this user, which has its groups; 0:
+	 * none. NULL: no user has own limits. */
+	struct broker_own (*own)(void *userdata, uint32_t client, uint32_t uid);
 	void *userdata;
 };
 
@@ -92,8 +102,12 @@ int broker_new(struct broker **ret, const struct broker_config *config, struct s
 	const struct broker_outlet *outlet);
 struct broker *broker_free(struct broker *b);
 
-/* A client has connected. Return: PROTO_OK and its number, from 1; or why it is refused. */
-uint32_t broker_connect(struct broker *b, uint32_t uid, uint32_t *ret_client);
+/* A client has connected. max_clients: its user's own limit; 0: none. Return: PROTO_OK and its
+ * number, from 1; or why it is refused. */
+uint32_t broker_connect(struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client);
+
+/* Puts other limits in force, except for max_clients. Who holds more than they allow keeps it. */
+void broker_set_limits(struct broker *b, const struct broker_limits *limits);
 
 /* It has gone: what it had not acknowledged goes back; its oldest wake's attempt is counted. */
 void broker_disconnect(struct broker *b, uint32_t client, const struct broker_now *now);

@@ -77,15 +77,24 @@ void user_resume(struct user *user)
 	}
 }
 
-uint32_t broker_connect(struct broker *b, uint32_t uid, uint32_t *ret_client)
+void broker_set_limits(struct broker *b, const struct broker_limits *limits)
 {
+	uint32_t max_clients = b->config.limits.max_clients; /* tables have this size */
+
+	b->config.limits = *limits;
+	b->config.limits.max_clients = max_clients;
+}
+
+uint32_t broker_connect(struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client)
+{
+	uint32_t most = max_clients ? max_clients : b->config.limits.max_clients_per_user;
 	struct user *user = user_get(b, uid);
 	struct client *client;
 	uint32_t number = 0;
 
 	if (b->clients_connected >= b->config.limits.max_clients)
 		return PROTO_E_CLIENTS;
-	if (uid != 0 && user && user->client_count >= b->config.limits.max_clients_per_user)
+	if (uid != 0 && user && user->client_count >= most)
 		return PROTO_E_CLIENTS_USER;
 	while (number < b->client_count && b->clients[number])
 		number++;

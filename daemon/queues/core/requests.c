@@ -146,6 +146,22 @@ static struct change *add_change(struct broker *b, struct request *request, uint
 	return change;
 }
 
+/* The limits for the owner of a queue; none for root. */
+static void limit_put(struct broker *b, struct change *change, uint32_t owner)
+{
+	const struct client *client = change->request->client;
+	struct broker_own own = {0};
+
+	if (owner == 0)
+		return;
+	if (b->outlet->own)
+		own = b->outlet->own(
+			b->outlet->userdata, client->uid == owner ? client->number : 0, owner);
+	change->c.limit_timers = own.max_timers ? own.max_timers
+						: b->config.limits.max_timers_per_user;
+	change->c.limit_bytes = own.max_bytes ? own.max_bytes : b->config.limits.max_bytes_per_user;
+}
+
 static void fill_put(struct broker *b, struct change *change, const struct queue_codec_packet *p,
 	const struct proto_queue_put *put, uint64_t due)
 {
@@ -167,10 +183,7 @@ static void fill_put(struct broker *b, struct change *change, const struct queue
 	t->key = queue_codec_bytes(p, put->data);
 	t->payload = t->key + put->key_size;
 	change->c.keep = put->flags & PROTO_QUEUE_KEEP;
-	if (opened->uid != 0) {
-		change->c.limit_timers = b->config.limits.max_timers_per_user;
-		change->c.limit_bytes = b->config.limits.max_bytes_per_user;
-	}
+	limit_put(b, change, opened->uid);
 }
 
 static uint32_t put_record(
