@@ -15,9 +15,11 @@
 #   make coverage   which code the tests reach: build/coverage/report
 #   make install    install; PREFIX=DIR: below DIR instead of /usr/local, without root if you may
 #                   write there; DESTDIR=DIR: for packages, changes nothing in the running system
+#   make deb        Debian packages, in build/deb
+#   make check-deb  install, upgrade, remove and purge these packages in a machine of their own
 #   make uninstall  remove what the last `make install` of this clone installed
-.PHONY: all check check-threads demo bench fuzz faults vm cross coverage install uninstall packages-build \
-	packages-test packages-vm packages-bench packages-cross
+.PHONY: all check check-threads demo bench fuzz faults vm cross coverage install uninstall deb check-deb \
+	packages-build packages-test packages-vm packages-bench packages-cross packages-deb
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -70,6 +72,12 @@ coverage: packages-build packages-test
 bench: packages-build packages-bench all
 	@tests/bench/run build
 
+deb: packages-build packages-deb
+	@packaging/build-deb
+
+check-deb: packages-test deb
+	@tests/system/run build packages
+
 install: packages-build
 	@tests/relook build
 	@$(MAKE) --no-print-directory all
@@ -107,7 +115,7 @@ uninstall:
 	}
 
 # Asks dpkg which packages are missing, and installs only those: the second time needs no network.
-packages-build packages-test packages-vm packages-bench packages-cross:
+packages-build packages-test packages-vm packages-bench packages-cross packages-deb:
 	@command -v dpkg-query >/dev/null || { echo "this is not Debian: install the packages in .packages yourself"; exit; }; \
 	missing=$$(comm -23 <(sed -n 's/^$(@:packages-%=%): *//p' .packages | tr ' ' '\n' | sort -u) \
 		<(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' | \
