@@ -181,6 +181,24 @@ int64_t postgres_run(const char *format, ...)
 	return value;
 }
 
+void postgres_drop_schema(void)
+{
+	for (unsigned int tries = 1;; tries++) {
+		PGconn *c = PQconnectdb(postgres.uri);
+		PGresult *r = PQexec(c,
+			"SET client_min_messages = warning;"
+			" DROP SCHEMA IF EXISTS timerd CASCADE");
+		bool dropped = PQresultStatus(r) == PGRES_COMMAND_OK;
+
+		if (!dropped && tries == 20)
+			fail_msg("%s", PQerrorMessage(c));
+		PQclear(r);
+		PQfinish(c);
+		if (dropped)
+			return;
+	}
+}
+
 static void migrate(const char *timerqd)
 {
 	int status;

@@ -393,7 +393,7 @@ static void test_schema_versions(void **state)
 
 	(void)state;
 	queues_kill(&a);
-	postgres_run("DROP SCHEMA timerd CASCADE");
+	postgres_drop_schema();
 	expect_refusal(postgres.uri, "--migrate");
 	run_sql(sql);
 	free(sql);
@@ -417,7 +417,7 @@ static void test_schema_versions(void **state)
 	toytimer_queue_unref(q);
 	postgres_run("UPDATE timerd.meta SET version = 99");
 	expect_refusal(postgres.uri, "newer timerqd");
-	postgres_run("DROP SCHEMA timerd CASCADE");
+	postgres_drop_schema();
 }
 
 /* Hosts migrate at once: each ends well, and it is done once. */
@@ -428,7 +428,7 @@ static void test_migrations_at_once(void **state)
 
 	(void)state;
 	queues_kill(&a);
-	postgres_run("DROP SCHEMA IF EXISTS timerd CASCADE");
+	postgres_drop_schema();
 	fflush(NULL);
 	for (size_t i = 0; i < 4; i++) {
 		pids[i] = fork();

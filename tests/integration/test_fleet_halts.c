@@ -219,7 +219,7 @@ static void test_no_fence(void **state)
 		     "'r.owner = in_owner AND r.term = q_term[r.ord]', 'true'); END$$");
 	assert_int_equal(acknowledge_late(), 0);
 	/* Another test gets the real one. */
-	postgres_run("DROP SCHEMA timerd CASCADE");
+	postgres_drop_schema();
 }
 
 /* Whether host a has said so in its log. */
