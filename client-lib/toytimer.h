@@ -36,19 +36,28 @@
  * Cost: a call that waits for an answer takes one packet to the daemon and one back. Calls that
  * queue take no system call until a packet is full.
  *
- * Errors that several functions share: -EDQUOT       the limit of timers of a user
- * (--max-timers-per-user) -ENOSPC       the limit of timers in all (--max-timers) -EUSERS       the
- * limit of clients of a user (--max-clients-per-user) -ENFILE       the limit of clients in all
- * (--max-clients) -EMFILE       out of file descriptors or memory, here or in the daemon -EPERM
- * the daemon does not hold CAP_WAKE_ALARM -EOPNOTSUPP   monotonic cannot wake the system -EACCES
- * only root may do that, or the daemon does not serve this user -ENOENT       no such timer: gone,
- * never was, or not yours -EINVAL       an argument is out of its domain -ERANGE       the instant
- * is past the end of the clock; timerfd_settime() would shorten a relative due, this library
- * refuses it -ECONNREFUSED timerd cannot be reached; with an open handle: not within its timeout
- * -ETIMEDOUT    no answer within the handle's timeout -EPROTO       the daemon and this library do
- * not understand each other -ENOMEM       out of memory -ECHILD       the handle belongs to the
- * parent process -EBUSY        from within a callback: toytimer_process() and toytimer_run()
- * -ENOSYS       the daemon is of an older version and does not know this call or flag
+ * Errors that several functions share:
+ *
+ *   -EDQUOT        the limit of timers of a user (--max-timers-per-user)
+ *   -ENOSPC        the limit of timers in all (--max-timers)
+ *   -EUSERS        the limit of clients of a user (--max-clients-per-user)
+ *   -ENFILE        the limit of clients in all (--max-clients)
+ *   -EMFILE        out of file descriptors or memory, here or in the daemon
+ *   -EPERM         the daemon does not hold CAP_WAKE_ALARM
+ *   -EOPNOTSUPP    monotonic cannot wake the system
+ *   -EACCES        only root may do that, or the daemon does not serve this user
+ *   -ENOENT        no such timer: gone, never was, or not yours
+ *   -EINVAL        an argument is out of its domain
+ *   -ERANGE        the instant is past the end of the clock; timerfd_settime() would shorten a
+ *                  relative due, this library refuses it
+ *   -ECONNREFUSED  timerd cannot be reached; with an open handle: not within its timeout
+ *   -ETIMEDOUT     no answer within the handle's timeout
+ *   -EPROTO        the daemon and this library do not understand each other
+ *   -ENOMEM        out of memory
+ *   -ECHILD        the handle belongs to the parent process
+ *   -EBUSY         from within a callback: toytimer_process() and toytimer_run()
+ *   -ENOSYS        the daemon is of an older version and does not know this call or flag
+ *
  * toytimer_strerror() returns a sentence for each. toytimer_get_error() returns a sentence that
  * says which argument of the last call was invalid.
  *
