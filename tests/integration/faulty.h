@@ -26,8 +26,7 @@ struct faulty {
 void faulty_init(struct faulty *f, bool managed);
 void faulty_clean(struct faulty *f);
 
-/* Starts it, with the plan as it is armed. Return: FAULTY_SERVES once it does, or its exit status.
- * */
+/* Starts it with the plan as it is armed. Return: FAULTY_SERVES, or its exit status. */
 int faulty_start(struct faulty *f);
 
 /* SIGTERM. Return: its exit status, 128 + n if signal n ended it. The plan is disarmed first. */

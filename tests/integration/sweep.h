@@ -11,8 +11,7 @@
 
 #include "fault.h"
 
-/* Nothing may be missing from the chain of its wakes, nor from the list of what it has registered.
- * */
+/* Nothing may be missing from its chain of wakes, nor from the list of what it has registered. */
 struct client {
 	toytimer *t;
 	uint64_t due; /* of the wake that comes next; 0: any */

@@ -82,8 +82,7 @@ static uint64_t take_other(struct wire *w)
 	return wake.due + wake.late;
 }
 
-/* Wakes that came before the stop; then one for all that were missed, and the next is one of many.
- * */
+/* Wakes from before the stop, then one for all that were missed, and then one of many again. */
 static uint64_t take_every(uint64_t stopped)
 {
 	struct proto_wake wake;
