@@ -3,13 +3,13 @@
  * timerd: parses the arguments, opens the socket and runs the loop.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "log.h"
 #include "loop.h"
 #include "options.h"
@@ -43,18 +43,6 @@ static void print_help(void)
 		LIMITS_CLIENTS_PER_USER, PROTO_SOCKET_SYSTEM);
 }
 
-/* Opens the standard streams that are closed, so that no other descriptor gets their numbers. */
-static void open_standard(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		close(fd);
-}
-
 static uint64_t choose_instance(const struct now *now)
 {
 	uint64_t instance;
@@ -78,26 +66,6 @@ static int make_socket(struct loop *loop, struct setup *setup, int *ret_status)
 	}
 	return listener_open(
 		&loop->listener, setup->log, path, user ? 0600 : 0666, user ? 0700 : 0755);
-}
-
-/* Loads the configuration. Return: 0, or a negative errno after it was logged; reload_close() in
- * either case. */
-static int load(
-	struct log *log, const struct options *o, struct reload *reload, struct config **ret)
-{
-	struct config_source source = {0};
-	int r = config_find(o->config, o->user, &source), error = reload_init(reload, &source);
-
-	if (r == 0)
-		r = error;
-	if (r == 0)
-		r = reload_first(reload, ret);
-	if (r < 0)
-		log_print(log, LOG_ERR, "cannot start: %s", strerror(-r));
-	else if (reload->job)
-		log_print(log, LOG_WARNING,
-			"the look-up of users takes long: limits by name apply when it ends");
-	return r;
 }
 
 /* Serves with these settings. Return: the exit status. */
@@ -138,9 +106,9 @@ static int run(const struct options *o)
 	struct log log;
 	int status;
 
-	open_standard();
+	descriptors_open_standard();
 	log_init(&log, LOG_INFO);
-	if (load(&log, o, &reload, &config) < 0) {
+	if (reload_open(&reload, &log, o->config, o->user, &config) < 0) {
 		reload_close(&reload);
 		return EXIT_FAILURE;
 	}

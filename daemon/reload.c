@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -22,13 +23,6 @@ struct reload_job {
 	struct config *config;
 	int result;
 };
-
-int reload_init(struct reload *reload, const struct config_source *source)
-{
-	*reload = (struct reload){.source = *source};
-	reload->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return reload->fd < 0 ? -errno : 0;
-}
 
 static void *load(void *user)
 {
@@ -80,27 +74,6 @@ static void wait_for_result(const struct reload *reload, int timeout)
 		poll(&fd, 1, timeout);
 }
 
-int reload_first(struct reload *reload, struct config **ret)
-{
-	struct config *whole;
-	int r = config_load(ret, &reload->source, CONFIG_SKIP_NAMES);
-
-	if (r < 0 || !(*ret)->has_names)
-		return r;
-	r = reload_start(reload);
-	if (r == 0) {
-		wait_for_result(reload, FIRST_MS);
-		r = reload_take(reload, &whole);
-	}
-	if (r < 0) {
-		*ret = config_free(*ret);
-	} else if (r > 0) {
-		config_free(*ret);
-		*ret = whole;
-	}
-	return r < 0 ? r : 0;
-}
-
 int reload_take(struct reload *reload, struct config **ret)
 {
 	struct reload_job *job = reload->job;
@@ -123,6 +96,45 @@ int reload_take(struct reload *reload, struct config **ret)
 		reload->again = false;
 		r = reload_start(reload);
 	}
+	return r;
+}
+
+/* The first load: see reload_open(). */
+static int load_first(struct reload *reload, struct config **ret)
+{
+	struct config *whole;
+	int r = config_load(ret, &reload->source, CONFIG_SKIP_NAMES);
+
+	if (r < 0 || !(*ret)->has_names)
+		return r;
+	r = reload_start(reload);
+	if (r == 0) {
+		wait_for_result(reload, FIRST_MS);
+		r = reload_take(reload, &whole);
+	}
+	if (r < 0) {
+		*ret = config_free(*ret);
+	} else if (r > 0) {
+		config_free(*ret);
+		*ret = whole;
+	}
+	return r < 0 ? r : 0;
+}
+
+int reload_open(
+	struct reload *reload, struct log *log, const char *path, bool user, struct config **ret)
+{
+	int r;
+
+	*reload = (struct reload){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	r = reload->fd < 0 ? -errno : config_find(path, user, &reload->source);
+	if (r == 0)
+		r = load_first(reload, ret);
+	if (r < 0)
+		log_print(log, LOG_ERR, "cannot start: %s", strerror(-r));
+	else if (reload->job)
+		log_print(log, LOG_WARNING,
+			"the look-up of users takes long: limits by name apply when it ends");
 	return r;
 }
 

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "config.h"
+#include "log.h"
 
 struct reload_job;
 
@@ -19,14 +20,14 @@ struct reload {
 	bool again;		/* asked for while one was under way */
 };
 
-/* source: taken over. Return: 0, or a negative errno; reload_close() in either case. */
-int reload_init(struct reload *reload, const struct config_source *source);
-
-/* Loads for the first time. It does not wait for long look-ups: clients of an earlier process wait
- * for their wakes. If one takes long, `ret` lacks the rules with names, and a load is under way.
+/* Finds the files and loads them for the first time. It does not wait for long look-ups: clients of
+ * an earlier process wait for their wakes. If one takes long, `ret` lacks the rules with names, a
+ * load is under way, and the log says so.
+ *   path, user: see config_find().
  *   ret: config_free() it.
- * Return: 0, or a negative errno. */
-int reload_first(struct reload *reload, struct config **ret);
+ * Return: 0, or a negative errno, which is logged; reload_close() in either case. */
+int reload_open(
+	struct reload *reload, struct log *log, const char *path, bool user, struct config **ret);
 
 /* Starts to load. While one load is under way, another follows it. Return: 0, or a negative
  * errno. */

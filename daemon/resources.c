@@ -13,8 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
+
+#include "descriptors.h"
 
 /* Descriptors that belong to no client: standard streams, epoll, signals, five clocks, listeners
  * and some spare ones. */
@@ -120,21 +121,17 @@ uint64_t resources_memory(const char *groups, const char *root)
 
 static bool fit_descriptors(struct log *log, struct limits *limits)
 {
-	struct rlimit limit;
+	unsigned long long allowed = descriptors_raise();
 	uint32_t fit = 1;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+	if (allowed >= (unsigned long long)limits->max_clients + OTHER_DESCRIPTORS)
 		return false;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_max >= (rlim_t)limits->max_clients + OTHER_DESCRIPTORS)
-		return false;
-	if (limit.rlim_max > OTHER_DESCRIPTORS)
-		fit = (uint32_t)(limit.rlim_max - OTHER_DESCRIPTORS);
+	if (allowed > OTHER_DESCRIPTORS)
+		fit = (uint32_t)(allowed - OTHER_DESCRIPTORS);
 	log_print(log, LOG_WARNING,
 		"%llu descriptors are allowed (RLIMIT_NOFILE): "
 		"--max-clients is lowered from %u to %u",
-		(unsigned long long)limit.rlim_max, limits->max_clients, fit);
+		allowed, limits->max_clients, fit);
 	limits->max_clients = fit;
 	return true;
 }

@@ -3,14 +3,13 @@
  * timerqd: its arguments, its store, and from them the server.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../descriptors.h"
 #include "../options.h"
 #include "../reload.h"
 #include "queue_setup.h"
@@ -53,28 +52,6 @@ static void print_help(void)
 		BROKER_TIMERS_PER_USER, (unsigned long long)(BROKER_BYTES_PER_USER >> 20),
 		BROKER_CLIENTS, BROKER_CLIENTS_PER_USER, PROTO_QUEUE_SOCKET_SYSTEM,
 		QUEUE_SETUP_STATE, PROTO_QUEUE_SOCKET_USER);
-}
-
-/* Standard input, output and error are open, so that no other descriptor gets their numbers. */
-static void open_standard(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		close(fd);
-}
-
-static void raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Makes the folder and those above it that are missing, for this user alone. */
@@ -140,26 +117,6 @@ static int open_store(
 		      : open_file(setup->log, setup->state, ret, ret_clocks);
 }
 
-/* Loads the configuration. Return: 0, or a negative errno after it was logged; reload_close() in
- * either case. */
-static int load(
-	struct log *log, const struct options *o, struct reload *reload, struct config **ret)
-{
-	struct config_source source = {0};
-	int r = config_find(o->config, o->user, &source), error = reload_init(reload, &source);
-
-	if (r == 0)
-		r = error;
-	if (r == 0)
-		r = reload_first(reload, ret);
-	if (r < 0)
-		log_print(log, LOG_ERR, "cannot start: %s", strerror(-r));
-	else if (reload->job)
-		log_print(log, LOG_WARNING,
-			"the look-up of users takes long: limits by name apply when it ends");
-	return r;
-}
-
 /* Serves with these settings. Return: the exit status. */
 static int serve(struct queue_setup *setup, struct reload *reload)
 {
@@ -188,12 +145,12 @@ static int run(const struct options *o)
 	struct log log;
 	int status;
 
-	open_standard();
+	descriptors_open_standard();
 	umask(077); /* what is stored is nobody else's to read */
 	log_init(&log, LOG_INFO);
 	log.name = "timerqd";
-	raise_descriptors();
-	if (load(&log, o, &reload, &config) < 0) {
+	descriptors_raise();
+	if (reload_open(&reload, &log, o->config, o->user, &config) < 0) {
 		reload_close(&reload);
 		return EXIT_FAILURE;
 	}

@@ -196,7 +196,6 @@ static int setup(void **state)
 {
 	const struct worker_config worker = {
 		.limits = {50000, 40000, 100, 50}, .instance = 1, .version = "test"};
-	const struct config_source no_file = {0};
 	struct config *config;
 	struct reload reload;
 
@@ -210,8 +209,8 @@ static int setup(void **state)
 	strcpy(folder, "/tmp/test_loop.XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/socket", folder);
-	assert_int_equal(reload_init(&reload, &no_file), 0);
-	assert_int_equal(reload_first(&reload, &config), 0);
+	assert_int_equal(reload_open(&reload, &log_, "/dev/null", false, &config), 0);
+	assert_int_equal(config->complaints, 0);
 	setup_start(&settings, &log_, &options, config);
 	assert_int_equal(loop_init(&loop, &log_, &worker, &settings, &reload), 0);
 	assert_int_equal(listener_open(&loop.listener, &log_, path, 0600, 0700), 0);
