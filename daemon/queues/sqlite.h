@@ -132,6 +132,9 @@ struct sqlite_due {
  * synced. Return: 0; or a negative errno, with *ret_why set.
  */
 int sqlite_open(struct sqlite *q, char **ret_why);
+/* What a failed result of an open file says. Return: -ENOSPC: there is no space, and what was to be
+ * written was not; -ENOMEM: the same of memory; -EIO: what is on disk is not known. */
+int sqlite_errno(const struct sqlite *q, int result);
 /* Has q told of each transaction in the log. */
 void sqlite_hook(struct sqlite *q);
 /* Writes nothing. */

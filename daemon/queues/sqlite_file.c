@@ -341,6 +341,7 @@ static int open_db(struct sqlite *q, char **ret_why)
 	return r;
 }
 
+/* Why the file cannot be opened. */
 static int errno_of(int result)
 {
 	switch (result & 0xff) {
@@ -377,6 +378,29 @@ static const char *advice(int error)
 	default:
 		return "";
 	}
+}
+
+/* Whether the last failed write, to the log or the file, exceeded a quota. SQLite tells of a disk
+ * that is full only, and keeps no errno of a failed commit. */
+static bool exceeds_quota(sqlite3 *db)
+{
+	sqlite3_file *log = NULL;
+	int in_log = 0, in_file = 0;
+
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &in_file);
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	if (log && log->pMethods)
+		log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &in_log);
+	return in_file == EDQUOT || in_log == EDQUOT;
+}
+
+int sqlite_errno(const struct sqlite *q, int result)
+{
+	if ((result & 0xff) == SQLITE_FULL)
+		return -ENOSPC;
+	if (result == SQLITE_IOERR_WRITE && q->db && exceeds_quota(q->db))
+		return -ENOSPC;
+	return (result & 0xff) == SQLITE_NOMEM || result == SQLITE_IOERR_NOMEM ? -ENOMEM : -EIO;
 }
 
 static int note_log(void *userdata, sqlite3 *db, const char *name, int pages)

@@ -77,31 +77,6 @@ static struct job *pop(struct jobs *jobs)
 	return job;
 }
 
-/* Whether the last failed write, to the log or the file, exceeded a quota. SQLite tells of a disk
- * that is full only, and keeps no errno of a failed commit. */
-static bool exceeds_quota(sqlite3 *db)
-{
-	sqlite3_file *log = NULL;
-	int in_log = 0, in_file = 0;
-
-	sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &in_file);
-	sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-	if (log && log->pMethods)
-		log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &in_log);
-	return in_file == EDQUOT || in_log == EDQUOT;
-}
-
-/* What a result says: -ENOSPC: there is no space, and what was to be written was not; -ENOMEM: the
- * same of memory; -EIO: what is on disk is not known. */
-static int errno_of(const struct store_sqlite *s, int result)
-{
-	if ((result & 0xff) == SQLITE_FULL)
-		return -ENOSPC;
-	if (result == SQLITE_IOERR_WRITE && s->q.db && exceeds_quota(s->q.db))
-		return -ENOSPC;
-	return (result & 0xff) == SQLITE_NOMEM || result == SQLITE_IOERR_NOMEM ? -ENOMEM : -EIO;
-}
-
 /* The loop looks at the state when the descriptor says so. */
 static void set_state(struct store_sqlite *s, enum store_state state, const char *why)
 {
@@ -139,7 +114,7 @@ static void fail(struct store_sqlite *s, const char *why)
  */
 static int note(struct store_sqlite *s, int result, bool wrote)
 {
-	int error = result ? errno_of(s, result) : 0;
+	int error = result ? sqlite_errno(&s->q, result) : 0;
 	const char *why = sqlite3_errstr(result); /* the connection tells of the rollback */
 
 	if (error == -ENOSPC)
