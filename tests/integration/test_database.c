@@ -22,56 +22,11 @@
 #include <unistd.h>
 
 #include "database.h"
+#include "jobs.h"
 #include "pg_proxy.h"
 #include "queues.h"
 
-#define LOG 64
-
 static struct test_queues a, b;
-
-struct log {
-	toytimer_wake_ref refs[LOG];
-	size_t n;
-};
-
-static int note_wake(toytimer_queue *q, const toytimer_wake *w, void *userdata)
-{
-	struct log *log = userdata;
-
-	(void)q;
-	assert_true(log->n < LOG);
-	log->refs[log->n++] = w->ref;
-	return 0;
-}
-
-static toytimer_queue *open_queue(const struct test_queues *d)
-{
-	toytimer_queue *q = NULL;
-
-	assert_int_equal(toytimer_queue_open(&q, d->socket, 0), 0);
-	return q;
-}
-
-static void consume(toytimer_queue *q, struct log *log)
-{
-	const toytimer_queue_consumer c = {.window = 10, .handler = note_wake, .userdata = log};
-
-	assert_int_equal(toytimer_queue_consume(q, "jobs", &c), 0);
-}
-
-/* Processes until so many wakes are noted, or for so long, milliseconds. */
-static void process(toytimer_queue *q, const struct log *log, size_t n, uint64_t ms)
-{
-	uint64_t until = toytimer_now(TOYTIMER_BOOTTIME) + ms * 1000;
-
-	while (log->n < n && toytimer_now(TOYTIMER_BOOTTIME) < until) {
-		int r = toytimer_queue_process(q);
-
-		assert_true(r >= 0);
-		if (r == 0)
-			assert_true(toytimer_queue_wait(q, 10000) >= 0);
-	}
-}
 
 static int put(toytimer_queue *q, uint64_t after)
 {
@@ -92,11 +47,6 @@ static void put_soon(toytimer_queue *q, uint64_t after)
 			usleep(100000);
 	}
 	assert_int_equal(r, 0);
-}
-
-static int64_t rows(void)
-{
-	return postgres_run("SELECT count(*) FROM timerd.timers");
 }
 
 static int set_up(void **state)
@@ -124,27 +74,27 @@ static int tear_down(void **state)
 /* A host that does not own the queue stores into it, and the owner delivers. */
 static void test_any_host_registers(void **state)
 {
-	toytimer_queue *owner = open_queue(&a), *other;
-	struct log log = {0}, standby = {0};
+	toytimer_queue *owner = jobs_open(&a), *other;
+	struct jobs_log log = {0}, standby = {0};
 
 	(void)state;
 	start_b();
-	other = open_queue(&b);
-	consume(owner, &log);
+	other = jobs_open(&b);
+	jobs_consume(owner, &log);
 	assert_int_equal(put(owner, 0), 0);
-	process(owner, &log, 1, 20000);
+	jobs_process(owner, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
 	assert_true(log.refs[0].term > 0);
-	consume(other, &standby);
+	jobs_consume(other, &standby);
 	assert_int_equal(put(other, 0), 0);
-	process(owner, &log, 2, 20000);
+	jobs_process(owner, &log, 2, 20000);
 	assert_int_equal(log.n, 2);
 	assert_int_equal(log.refs[1].term, log.refs[0].term);
-	process(other, &standby, 1, 500);
+	jobs_process(other, &standby, 1, 500);
 	assert_int_equal(standby.n, 0);
 	/* A clean stop hands the queue over. */
 	assert_int_equal(queues_stop(&a), 0);
-	process(other, &standby, 2, 20000);
+	jobs_process(other, &standby, 2, 20000);
 	assert_int_equal(standby.n, 2);
 	assert_true(standby.refs[0].term > log.refs[0].term);
 	toytimer_queue_unref(owner);
@@ -155,29 +105,29 @@ static void test_any_host_registers(void **state)
  * the queue: nothing comes of it. */
 static void test_frozen_owner(void **state)
 {
-	toytimer_queue *q = open_queue(&a), *other;
-	struct log log = {0}, others = {0};
+	toytimer_queue *q = jobs_open(&a), *other;
+	struct jobs_log log = {0}, others = {0};
 
 	(void)state;
 	start_b();
-	other = open_queue(&b);
+	other = jobs_open(&b);
 	assert_int_equal(put(q, 0), 0);
-	consume(q, &log);
-	process(q, &log, 1, 20000);
+	jobs_consume(q, &log);
+	jobs_process(q, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
-	consume(other, &others);
+	jobs_consume(other, &others);
 	assert_int_equal(kill(a.pid, SIGSTOP), 0);
 	assert_int_equal(toytimer_queue_ack_async(q, &log.refs[0]), 0);
 	assert_int_equal(toytimer_queue_flush(q), 0);
-	process(other, &others, 1, 20000);
+	jobs_process(other, &others, 1, 20000);
 	assert_int_equal(others.n, 1);
 	assert_int_equal(others.refs[0].id, log.refs[0].id);
 	assert_true(others.refs[0].term > log.refs[0].term);
 	assert_int_equal(kill(a.pid, SIGCONT), 0);
-	process(q, &log, 2, 1500);
-	assert_int_equal(rows(), 1);
+	jobs_process(q, &log, 2, 1500);
+	assert_int_equal(jobs_rows(), 1);
 	assert_int_equal(toytimer_queue_ack(other, &others.refs[0]), 0);
-	assert_int_equal(rows(), 0);
+	assert_int_equal(jobs_rows(), 0);
 	toytimer_queue_unref(q);
 	toytimer_queue_unref(other);
 }
@@ -185,18 +135,18 @@ static void test_frozen_owner(void **state)
 /* Refused by name or stored; then all goes on, and what was answered is there. */
 static void test_database_restarts(void **state)
 {
-	toytimer_queue *q = open_queue(&a);
-	struct log log = {0};
+	toytimer_queue *q = jobs_open(&a);
+	struct jobs_log log = {0};
 
 	(void)state;
-	consume(q, &log);
+	jobs_consume(q, &log);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(put(q, 3600000000), 0);
 	postgres_restart();
 	put_soon(q, 0);
-	process(q, &log, 1, 20000);
+	jobs_process(q, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
-	assert_int_equal(rows(), 4);
+	assert_int_equal(jobs_rows(), 4);
 	toytimer_queue_unref(q);
 }
 
@@ -215,7 +165,7 @@ static void test_connections_are_killed(void **state)
 {
 	const toytimer_queue_timer t = {
 		.due = 3600000000, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
-	toytimer_queue *q = open_queue(&a);
+	toytimer_queue *q = jobs_open(&a);
 	int counts[2] = {0};
 
 	(void)state;
@@ -230,7 +180,7 @@ static void test_connections_are_killed(void **state)
 	}
 	assert_int_equal(toytimer_queue_run(q), 0);
 	assert_int_equal(counts[0] + counts[1], 800);
-	assert_int_equal(rows(), counts[0]);
+	assert_int_equal(jobs_rows(), counts[0]);
 	assert_true(counts[0] > 0);
 	put_soon(q, 3600000000);
 	toytimer_queue_unref(q);
@@ -240,7 +190,7 @@ static void test_connections_are_killed(void **state)
 static void test_lock_is_held(void **state)
 {
 	PGconn *c = PQconnectdb(postgres.uri);
-	toytimer_queue *q = open_queue(&a);
+	toytimer_queue *q = jobs_open(&a);
 
 	(void)state;
 	assert_int_equal(put(q, 3600000000), 0);
@@ -249,7 +199,7 @@ static void test_lock_is_held(void **state)
 	assert_int_equal(put(q, 3600000000), -EHOSTUNREACH);
 	PQclear(PQexec(c, "ROLLBACK"));
 	put_soon(q, 3600000000);
-	assert_int_equal(rows(), 2);
+	assert_int_equal(jobs_rows(), 2);
 	PQfinish(c);
 	toytimer_queue_unref(q);
 }
@@ -259,13 +209,13 @@ static void test_lock_is_held(void **state)
 static void test_insert_held_open(void **state)
 {
 	PGconn *c = PQconnectdb(postgres.uri);
-	toytimer_queue *q = open_queue(&a);
-	struct log log = {0};
+	toytimer_queue *q = jobs_open(&a);
+	struct jobs_log log = {0};
 
 	(void)state;
-	consume(q, &log);
+	jobs_consume(q, &log);
 	assert_int_equal(put(q, 0), 0);
-	process(q, &log, 1, 20000);
+	jobs_process(q, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
 	PQclear(PQexec(c, "BEGIN"));
 	PQclear(PQexec(c,
@@ -274,12 +224,12 @@ static void test_insert_held_open(void **state)
 		" FROM timerd.queues"));
 	PQclear(PQexec(
 		c, "INSERT INTO timerd.counts SELECT number, 99, 1, 0, 0, 1 FROM timerd.queues"));
-	process(q, &log, 2, 2500);
+	jobs_process(q, &log, 2, 2500);
 	assert_int_equal(put(q, 0), 0);
-	process(q, &log, 2, 20000);
+	jobs_process(q, &log, 2, 20000);
 	assert_int_equal(log.n, 2);
 	PQclear(PQexec(c, "COMMIT"));
-	process(q, &log, 3, 20000);
+	jobs_process(q, &log, 3, 20000);
 	assert_int_equal(log.n, 3);
 	PQfinish(c);
 	toytimer_queue_unref(q);
@@ -295,7 +245,7 @@ static void test_answer_is_lost(void **state)
 	queues_kill(&a);
 	pg_proxy_start(&proxy, postgres.folder);
 	queues_start(&a, "--store", proxy.uri, NULL);
-	q = open_queue(&a);
+	q = jobs_open(&a);
 	assert_int_equal(put(q, 3600000000), 0);
 	for (int i = 1; i <= 3; i++) {
 		uint64_t reconnects = toytimer_queue_get_reconnects(q);
@@ -303,7 +253,7 @@ static void test_answer_is_lost(void **state)
 		pg_proxy_swallow(&proxy);
 		put_soon(q, 3600000000);
 		assert_true(toytimer_queue_get_reconnects(q) > reconnects);
-		assert_int_equal(rows(), 1 + i);
+		assert_int_equal(jobs_rows(), 1 + i);
 	}
 	toytimer_queue_unref(q);
 	queues_kill(&a);
@@ -408,10 +358,10 @@ static void test_schema_versions(void **state)
 	assert_int_equal(
 		postgres_run("SELECT bytes FROM timerd.users WHERE uid = %u", geteuid()), 3);
 	queues_start(&a, NULL);
-	q = open_queue(&a);
+	q = jobs_open(&a);
 	assert_int_equal(toytimer_queue_get_status(q, &status), 0);
 	assert_int_equal(put(q, 3600000000), 0);
-	assert_int_equal(rows(), 2);
+	assert_int_equal(jobs_rows(), 2);
 	assert_int_equal(toytimer_queue_get_status(q, &status), 0);
 	assert_int_equal(status.timers, 2);
 	toytimer_queue_unref(q);
@@ -470,7 +420,7 @@ static void test_refusals(void **state)
 static void test_refuses_by_clock(void **state)
 {
 	toytimer_queue_timer t = {.due = 1000000, .flags = TOYTIMER_RELATIVE};
-	toytimer_queue *q = open_queue(&a);
+	toytimer_queue *q = jobs_open(&a);
 
 	(void)state;
 	t.clock = TOYTIMER_MONOTONIC;
@@ -478,7 +428,7 @@ static void test_refuses_by_clock(void **state)
 	t.clock = TOYTIMER_REALTIME;
 	t.flags |= TOYTIMER_WAKE_SYSTEM;
 	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), -EOPNOTSUPP);
-	assert_int_equal(rows(), 0);
+	assert_int_equal(jobs_rows(), 0);
 	toytimer_queue_unref(q);
 }
 

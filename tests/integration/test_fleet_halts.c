@@ -22,76 +22,20 @@
 #include <unistd.h>
 
 #include "database.h"
+#include "jobs.h"
 #include "queues.h"
 
 #define LEASE_US 2000000
-#define LOG	 16
 #define SECOND	 UINT64_C(1000000)
 
 static struct test_queues a, b;
 static char halt_file[64];
-
-struct log {
-	toytimer_wake_ref refs[LOG];
-	uint64_t late[LOG];
-	size_t n;
-};
-
-static int note_wake(toytimer_queue *q, const toytimer_wake *w, void *userdata)
-{
-	struct log *log = userdata;
-
-	(void)q;
-	assert_true(log->n < LOG);
-	log->late[log->n] = w->late;
-	log->refs[log->n++] = w->ref;
-	return 0;
-}
-
-static toytimer_queue *open_queue(const struct test_queues *d)
-{
-	toytimer_queue *q = NULL;
-
-	assert_int_equal(toytimer_queue_open(&q, d->socket, 0), 0);
-	return q;
-}
-
-static void consume(toytimer_queue *q, struct log *log)
-{
-	const toytimer_queue_consumer c = {.window = 10, .handler = note_wake, .userdata = log};
-
-	assert_int_equal(toytimer_queue_consume(q, "jobs", &c), 0);
-}
-
-static uint64_t now(void)
-{
-	return toytimer_now(TOYTIMER_BOOTTIME);
-}
-
-/* Processes until so many wakes are noted, or for so long, milliseconds. */
-static void process(toytimer_queue *q, const struct log *log, size_t n, uint64_t ms)
-{
-	uint64_t until = now() + ms * 1000;
-
-	while (log->n < n && now() < until) {
-		int r = toytimer_queue_process(q);
-
-		assert_true(r >= 0);
-		if (r == 0)
-			assert_true(toytimer_queue_wait(q, 10000) >= 0);
-	}
-}
 
 static void put(toytimer_queue *q, enum toytimer_clock clock, unsigned int flags, uint64_t due)
 {
 	const toytimer_queue_timer t = {.due = due, .flags = flags, .clock = clock};
 
 	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), 0);
-}
-
-static int64_t rows(void)
-{
-	return postgres_run("SELECT count(*) FROM timerd.timers");
 }
 
 static void start(struct test_queues *d)
@@ -137,19 +81,19 @@ static int tear_down(void **state)
 static void test_halted_before_send(void **state)
 {
 	toytimer_queue *q, *other;
-	struct log log = {0}, others = {0};
+	struct jobs_log log = {0}, others = {0};
 	int status;
 
 	(void)state;
 	start_preloaded("TEST_HALT", halt_file);
 	start(&b);
-	q = open_queue(&a);
-	other = open_queue(&b);
-	consume(q, &log);
+	q = jobs_open(&a);
+	other = jobs_open(&b);
+	jobs_consume(q, &log);
 	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
-	process(q, &log, 1, 20000);
+	jobs_process(q, &log, 1, 20000);
 	assert_int_equal(toytimer_queue_ack(q, &log.refs[0]), 0);
-	consume(other, &others);
+	jobs_consume(other, &others);
 	close(open(halt_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 	put(other, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
 	for (int ms = 0; waitpid(a.pid, &status, WUNTRACED | WNOHANG) == 0; ms += 10) {
@@ -157,19 +101,19 @@ static void test_halted_before_send(void **state)
 		usleep(10000);
 	}
 	assert_true(WIFSTOPPED(status));
-	process(other, &others, 1, 20000);
+	jobs_process(other, &others, 1, 20000);
 	assert_int_equal(others.n, 1);
 	assert_true(others.refs[0].term > log.refs[0].term);
 	assert_int_equal(kill(a.pid, SIGCONT), 0);
-	process(q, &log, 2, 20000);
+	jobs_process(q, &log, 2, 20000);
 	assert_int_equal(log.n, 2);
 	assert_int_equal(log.refs[1].id, others.refs[0].id);
 	assert_int_equal(log.refs[1].number, others.refs[0].number);
 	assert_int_equal(log.refs[1].term, log.refs[0].term);
 	assert_int_not_equal(toytimer_queue_ack(q, &log.refs[1]), 0);
-	assert_int_equal(rows(), 1);
+	assert_int_equal(jobs_rows(), 1);
 	assert_int_equal(toytimer_queue_ack(other, &others.refs[0]), 0);
-	assert_int_equal(rows(), 0);
+	assert_int_equal(jobs_rows(), 0);
 	toytimer_queue_unref(q);
 	toytimer_queue_unref(other);
 }
@@ -179,26 +123,26 @@ static void test_halted_before_send(void **state)
 static int64_t acknowledge_late(void)
 {
 	toytimer_queue *q, *other;
-	struct log log = {0}, others = {0};
+	struct jobs_log log = {0}, others = {0};
 	int64_t left;
 
 	start(&a);
 	start(&b);
-	q = open_queue(&a);
-	other = open_queue(&b);
-	consume(q, &log);
+	q = jobs_open(&a);
+	other = jobs_open(&b);
+	jobs_consume(q, &log);
 	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
-	process(q, &log, 1, 20000);
+	jobs_process(q, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
-	consume(other, &others);
+	jobs_consume(other, &others);
 	assert_int_equal(kill(a.pid, SIGSTOP), 0);
 	assert_int_equal(toytimer_queue_ack_async(q, &log.refs[0]), 0);
 	assert_int_equal(toytimer_queue_flush(q), 0);
-	process(other, &others, 1, 20000);
+	jobs_process(other, &others, 1, 20000);
 	assert_int_equal(others.n, 1);
 	assert_int_equal(kill(a.pid, SIGCONT), 0);
-	process(q, &log, 2, 1500);
-	left = rows();
+	jobs_process(q, &log, 2, 1500);
+	left = jobs_rows();
 	toytimer_queue_unref(q);
 	toytimer_queue_unref(other);
 	return left;
@@ -239,26 +183,26 @@ static bool says(const char *what)
 /* Dues are the database's: a host whose clock is an hour off fires at the same instant. */
 static void fire_with_clock_off(const char *off)
 {
-	struct log log = {0};
+	struct jobs_log log = {0};
 	toytimer_queue *q;
 	uint64_t due;
 
 	start_preloaded("TEST_CLOCK_OFF", off);
-	q = open_queue(&a);
-	consume(q, &log);
+	q = jobs_open(&a);
+	jobs_consume(q, &log);
 	due = toytimer_now(TOYTIMER_REALTIME) + 2 * SECOND;
 	put(q, TOYTIMER_REALTIME, 0, due);
-	process(q, &log, 1, 30000);
+	jobs_process(q, &log, 1, 30000);
 	assert_int_equal(log.n, 1);
 	assert_in_range(toytimer_now(TOYTIMER_REALTIME), due, due + 20 * SECOND);
 	assert_true(log.late[0] < 20 * SECOND);
 	assert_int_equal(toytimer_queue_ack(q, &log.refs[0]), 0);
 	/* A span of elapsed time, too. */
-	due = now() + SECOND;
+	due = toytimer_now(TOYTIMER_BOOTTIME) + SECOND;
 	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, SECOND);
-	process(q, &log, 2, 30000);
+	jobs_process(q, &log, 2, 30000);
 	assert_int_equal(log.n, 2);
-	assert_in_range(now(), due, due + 20 * SECOND);
+	assert_in_range(toytimer_now(TOYTIMER_BOOTTIME), due, due + 20 * SECOND);
 	assert_true(says("ms off the database's"));
 	toytimer_queue_unref(q);
 }
