@@ -261,28 +261,37 @@ static void take_cancels(struct session *s, struct call *call)
 	call_finish(call, 0);
 }
 
-/* The caller has reserved room for one event. */
-static void take_rearmed(struct session *s, struct call *call)
+/* The caller has reserved room for one event. Return: 0 or a negative errno. */
+static int take_rearmed(struct session *s, const struct rearm_item *item, bool asynchronous,
+	const struct proto_registered *answer)
 {
-	struct timer *timer = registry_find(&s->timers, call->rearm.timer);
-	struct proto_registered answer;
-	bool held;
-	int error;
+	struct timer *timer = registry_find(&s->timers, item->timer);
+	int error = text_errno(s->connection.header.status ?: answer->status);
+	bool held = timer && timer->state == TIMER_HELD && timer->id == item->record.id;
 
-	get(s, 0, &answer, sizeof(answer));
-	error = text_errno(s->connection.header.status ?: answer.status);
-	held = timer && timer->state == TIMER_HELD && timer->id == call->rearm.record.id;
-	if (!error && held && answer.id == timer->id)
-		registry_rearm(timer, &call->rearm.record);
+	if (!error && held && answer->id == timer->id)
+		registry_rearm(timer, &item->record);
 	/* -ENOENT needs no event here: the timer has ended, and its last event says so. */
-	if (error && error != -ENOENT && held && call->asynchronous && timer->handler &&
-		!timer->released)
+	if (error && error != -ENOENT && held && asynchronous && timer->handler && !timer->released)
 		events_push(&s->events, timer,
 			&(struct event){
-				.timer = call->rearm.timer,
+				.timer = item->timer,
 				.type = TOYTIMER_REFUSED,
 				.error = error,
 			});
+	return error;
+}
+
+/* The caller has reserved room for an event for each record. */
+static void take_rearms(struct session *s, struct call *call)
+{
+	struct proto_registered answer;
+	int error = 0;
+
+	for (uint32_t i = 0; i < call->n; i++) {
+		get(s, i, &answer, sizeof(answer));
+		error = take_rearmed(s, &call->rearms[i], call->asynchronous, &answer);
+	}
 	call_finish(call, error);
 }
 
@@ -369,7 +378,7 @@ static int take_answer(struct session *s)
 	if (opcode == PROTO_REGISTER)
 		return take_registered_all(s, request);
 
-	if (opcode == PROTO_REARM && events_reserve(&s->events, &s->timers, 1) < 0)
+	if (opcode == PROTO_REARM && events_reserve(&s->events, &s->timers, header->count) < 0)
 		return -ENOMEM;
 
 	call = request->call;
@@ -379,7 +388,7 @@ static int take_answer(struct session *s)
 		take_cancels(s, call);
 		break;
 	case PROTO_REARM:
-		take_rearmed(s, call);
+		take_rearms(s, call);
 		break;
 	case PROTO_LIST:
 	case PROTO_LIST_MATCHING:

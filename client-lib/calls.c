@@ -12,9 +12,6 @@
 #include "requests.h"
 #include "text.h"
 
-/* The library sends asynchronous calls when this many are queued. */
-#define QUEUED_MAX 64
-
 static void detach_call(struct toytimer *t, void *userdata)
 {
 	requests_detach(&t->session, userdata);
@@ -66,7 +63,7 @@ int call_await_ids(
 
 void call_send_when_many(struct toytimer *t)
 {
-	if (t->session.requests.calls && t->session.requests.calls % QUEUED_MAX == 0)
+	if (requests_many(&t->session.requests))
 		(void)handle_pump(t, false);
 }
 

@@ -35,21 +35,6 @@ static struct timer *find_rearmable(struct toytimer *t, uint64_t name)
 	return timer && dispatch_is_last_of(&t->session, timer) ? timer : call_find_timer(t, name);
 }
 
-/* A call that re-arms a timer. Without an id, requests_send() fills it in. Return: NULL if out of
- * memory. */
-static struct call *new_rearm(
-	const struct timer *timer, uint64_t name, const struct proto_rearm *record)
-{
-	struct call *call = call_new(PROTO_REARM, 0);
-
-	if (!call)
-		return NULL;
-	call->rearm.timer = name;
-	call->rearm.record = *record;
-	call->rearm.record.id = timer->state == TIMER_HELD ? timer->id : 0;
-	return call;
-}
-
 static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration *r)
 {
 	struct timer *timer = find_rearmable(t, name);
@@ -74,9 +59,10 @@ static int rearm(struct toytimer *t, uint64_t name, const toytimer_registration 
 		registry_rearm(timer, &record);
 		return 0;
 	}
-	call = new_rearm(timer, name, &record);
+	call = call_new(PROTO_REARM, 1);
 	if (!call)
 		return -ENOMEM;
+	call->rearms[0] = requests_rearm_item(&t->session, timer, &record);
 	error = call_ask(t, call, deadline);
 	if (error < 0)
 		return error;
@@ -89,7 +75,6 @@ static int rearm_async(struct toytimer *t, uint64_t name, const toytimer_registr
 {
 	struct timer *timer = find_rearmable(t, name);
 	struct proto_rearm record;
-	struct call *call;
 	int error;
 
 	if (!timer || (timer->state == TIMER_ENDED && !timer->released))
@@ -105,12 +90,9 @@ static int rearm_async(struct toytimer *t, uint64_t name, const toytimer_registr
 		registry_rearm(timer, &record);
 		return 0;
 	}
-	call = new_rearm(timer, name, &record);
-	if (!call)
-		return -ENOMEM;
-	call->detached = true;
-	call->asynchronous = true;
-	requests_queue(&t->session, call);
+	error = requests_queue_rearm(&t->session, timer, &record);
+	if (error < 0)
+		return error;
 	call_send_when_many(t);
 	return 0;
 }

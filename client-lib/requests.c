@@ -7,8 +7,11 @@
 #include "dispatch.h"
 #include "requests.h"
 
-/* How many asynchronous cancellations share a packet. */
-#define CANCELS_SHARED 64
+/* The room of a new asynchronous call. It grows up to a full packet. */
+#define ITEMS_MIN 16
+
+/* The library sends asynchronous calls when this many are queued. */
+#define CALLS_MANY 64
 
 static void append(struct requests *q, struct call *call)
 {
@@ -51,21 +54,46 @@ void requests_destroy(struct requests *q)
 	requests_init(q);
 }
 
+static size_t item_size(uint16_t opcode)
+{
+	return opcode == PROTO_CANCEL ? sizeof(struct cancel_item) : sizeof(struct rearm_item);
+}
+
+static size_t items_max(uint16_t opcode)
+{
+	return opcode == PROTO_CANCEL ? CANCELS_MAX : REARMS_MAX;
+}
+
 struct call *call_new(uint16_t opcode, size_t n)
 {
-	struct call *call = calloc(1, sizeof(*call) + n * sizeof(call->cancels[0]));
+	struct call *call = calloc(1, sizeof(*call));
 
-	if (call) {
-		call->opcode = opcode;
-		call->n = call->room = n;
+	if (!call)
+		return NULL;
+	call->opcode = opcode;
+	call->n = call->room = n;
+	if (n) {
+		call->items = calloc(n, item_size(opcode));
+		if (!call->items)
+			return call_free(call);
 	}
 	return call;
 }
 
 struct call *call_free(struct call *call)
 {
-	if (call && (call->opcode == PROTO_LIST || call->opcode == PROTO_LIST_MATCHING))
+	if (!call)
+		return NULL;
+	switch (call->opcode) {
+	case PROTO_CANCEL:
+	case PROTO_REARM:
+		free(call->items);
+		break;
+	case PROTO_LIST:
+	case PROTO_LIST_MATCHING:
 		free(call->page.records);
+		break;
+	}
 	free(call);
 	return NULL;
 }
@@ -99,18 +127,46 @@ void requests_detach(struct session *s, struct call *call)
 		}
 }
 
-int requests_queue_cancel(struct session *s, const struct timer *timer)
+/* Makes room for one more item. Return: 0 or -ENOMEM. */
+static int add_room(struct call *call)
+{
+	size_t max = items_max(call->opcode), room = call->room < max / 2 ? call->room * 2 : max;
+	void *items;
+
+	if (call->n < call->room)
+		return 0;
+	items = reallocarray(call->items, room, item_size(call->opcode));
+	if (!items)
+		return -ENOMEM;
+	call->items = items;
+	call->room = room;
+	return 0;
+}
+
+/* An asynchronous call with room for one more item: the last one in the queue, or a new one.
+ * Return: NULL if out of memory. */
+static struct call *shared_call(struct session *s, uint16_t opcode)
 {
 	struct call *call = s->requests.last;
 
-	if (!call || call->opcode != PROTO_CANCEL || !call->detached || call->n == call->room) {
-		call = call_new(PROTO_CANCEL, CANCELS_SHARED);
-		if (!call)
-			return -ENOMEM;
-		call->n = 0;
-		call->detached = true;
-		requests_queue(s, call);
-	}
+	if (call && call->opcode == opcode && call->asynchronous && call->n < items_max(opcode))
+		return add_room(call) == 0 ? call : NULL;
+	call = call_new(opcode, ITEMS_MIN);
+	if (!call)
+		return NULL;
+	call->n = 0;
+	call->detached = true;
+	call->asynchronous = true;
+	requests_queue(s, call);
+	return call;
+}
+
+int requests_queue_cancel(struct session *s, const struct timer *timer)
+{
+	struct call *call = shared_call(s, PROTO_CANCEL);
+
+	if (!call)
+		return -ENOMEM;
 	call->cancels[call->n++] = (struct cancel_item){
 		.timer = registry_name(&s->timers, timer),
 		.id = timer->id,
@@ -118,12 +174,44 @@ int requests_queue_cancel(struct session *s, const struct timer *timer)
 	return 0;
 }
 
+struct rearm_item requests_rearm_item(
+	const struct session *s, const struct timer *timer, const struct proto_rearm *record)
+{
+	struct rearm_item item = {
+		.timer = registry_name(&s->timers, timer),
+		.record = *record,
+	};
+
+	item.record.id = timer->state == TIMER_HELD ? timer->id : 0;
+	return item;
+}
+
+int requests_queue_rearm(
+	struct session *s, const struct timer *timer, const struct proto_rearm *record)
+{
+	struct call *call = shared_call(s, PROTO_REARM);
+
+	if (!call)
+		return -ENOMEM;
+	call->rearms[call->n++] = requests_rearm_item(s, timer, record);
+	return 0;
+}
+
+bool requests_many(const struct requests *q)
+{
+	const struct call *last = q->last;
+
+	return last &&
+		(last->n == items_max(last->opcode) ||
+			(last->n == 1 && q->calls % CALLS_MANY == 0));
+}
+
 void requests_forget_rearms(struct session *s, uint64_t timer)
 {
 	for (struct call *call = s->requests.first; call; call = call->next)
-		if (call->opcode == PROTO_REARM && call->rearm.timer == timer &&
-			!call->rearm.record.id)
-			call->rearm.timer = 0;
+		for (size_t i = call->resolved; call->opcode == PROTO_REARM && i < call->n; i++)
+			if (call->rearms[i].timer == timer && !call->rearms[i].record.id)
+				call->rearms[i].timer = 0;
 }
 
 static struct request *add_request(struct session *s, uint16_t opcode)
@@ -190,11 +278,20 @@ static void write_registrations(struct session *s, const struct request *request
 	s->connection.out_size = codec_end(&w, 0);
 }
 
+static void write_rearm(struct session *s, const struct rearm_item *item, struct codec_writer *w)
+{
+	const struct timer *timer = registry_find(&s->timers, item->timer);
+	struct proto_rearm record = item->record;
+
+	if (timer)
+		record.flags |= clock_offsets_send(
+			&s->offsets, timer->clock, record.due, &record.due);
+	codec_put(w, &record, sizeof(record));
+}
+
 static void write_call(struct session *s, struct request *request)
 {
 	struct call *call = request->call;
-	const struct timer *timer;
-	struct proto_rearm rearm;
 	struct proto_list list = {0};
 	struct codec_writer w;
 	uint64_t cursor = 0;
@@ -207,12 +304,8 @@ static void write_call(struct session *s, struct request *request)
 				sizeof(struct proto_cancel));
 		break;
 	case PROTO_REARM:
-		rearm = call->rearm.record;
-		timer = registry_find(&s->timers, call->rearm.timer);
-		if (timer)
-			rearm.flags |= clock_offsets_send(
-				&s->offsets, timer->clock, rearm.due, &rearm.due);
-		codec_put(&w, &rearm, sizeof(rearm));
+		for (size_t i = 0; i < call->n; i++)
+			write_rearm(s, &call->rearms[i], &w);
 		break;
 	case PROTO_LIST:
 		if (call->page.match.flags & PROTO_MATCH_EVERYBODY)
@@ -262,6 +355,27 @@ int requests_resume(struct session *s, uint64_t serial)
 	return 0;
 }
 
+/* Fills in the ids of re-armings. Return: whether none must wait for the answer to its timer's
+ * registration. */
+static bool resolve_rearms(struct session *s, struct call *call)
+{
+	for (; call->resolved < call->n; call->resolved++) {
+		struct rearm_item *item = &call->rearms[call->resolved];
+		const struct timer *timer;
+
+		if (item->record.id)
+			continue;
+		timer = registry_find(&s->timers, item->timer);
+		if (timer && timer->state == TIMER_SENT)
+			return false;
+		if (timer && timer->state == TIMER_HELD && !timer->released)
+			item->record.id = timer->id;
+		else
+			item->timer = 0;
+	}
+	return true;
+}
+
 /*
  * The first call if it may be sent now, otherwise NULL. All registrations that were queued before
  * the call must be sent, and a re-arming needs the timer's id. The call goes before all
@@ -270,17 +384,11 @@ int requests_resume(struct session *s, uint64_t serial)
 static struct call *next_call(struct session *s)
 {
 	struct call *call = s->requests.first;
-	const struct timer *timer;
 
 	if (!call ||
 		(s->timers.unsent_count && s->timers.queued - s->timers.unsent_count < call->after))
 		return NULL;
-	if (call->opcode == PROTO_REARM && !call->rearm.record.id) {
-		timer = registry_find(&s->timers, call->rearm.timer);
-		if (timer && timer->state == TIMER_SENT)
-			return NULL;
-	}
-	return call;
+	return call->opcode != PROTO_REARM || resolve_rearms(s, call) ? call : NULL;
 }
 
 bool requests_ready(struct session *s)
@@ -291,22 +399,26 @@ bool requests_ready(struct session *s)
 				(s->timers.unsent_count || next_call(s))));
 }
 
-/* Checks a call before it is sent, and fills in the id of a re-arming. Return: 0: send it; a
- * negative
- * errno: the result of the call. */
+/* Removes the re-armings whose timers have ended. */
+static void drop_ended(struct call *call)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < call->n; i++)
+		if (call->rearms[i].timer)
+			call->rearms[n++] = call->rearms[i];
+	call->n = call->resolved = n;
+}
+
+/* Checks a call before it is sent. Return: 0: send it; a negative errno: the result of the call. */
 static int check_call(struct session *s, struct call *call)
 {
-	const struct timer *timer;
-
 	if (!requests_supports(s, call->opcode))
 		return -ENOSYS;
-	if (call->opcode != PROTO_REARM || call->rearm.record.id)
+	if (call->opcode != PROTO_REARM)
 		return 0;
-	timer = registry_find(&s->timers, call->rearm.timer);
-	if (!timer || timer->state != TIMER_HELD || timer->released)
-		return -ENOENT;
-	call->rearm.record.id = timer->id;
-	return 0;
+	drop_ended(call);
+	return call->n ? 0 : -ENOENT;
 }
 
 static void send_next_call(struct session *s, struct call *call)
@@ -391,17 +503,22 @@ static void cancels_lost(struct session *s, struct call *call)
 	call_finish(call, 0);
 }
 
-static void rearm_lost(struct session *s, struct call *call)
+/* The library registers the timers again, with the new values. */
+static void rearms_lost(struct session *s, struct call *call)
 {
-	struct timer *timer = registry_find(&s->timers, call->rearm.timer);
+	bool known = false;
 
-	bool known = timer &&
-		(call->rearm.record.id
-				? timer->state == TIMER_HELD && timer->id == call->rearm.record.id
-				: timer->state == TIMER_SENT || timer->state == TIMER_HELD);
+	for (size_t i = 0; i < call->n; i++) {
+		const struct rearm_item *item = &call->rearms[i];
+		struct timer *timer = registry_find(&s->timers, item->timer);
 
-	if (known)
-		registry_rearm(timer, &call->rearm.record);
+		known = timer &&
+			(item->record.id
+					? timer->state == TIMER_HELD && timer->id == item->record.id
+					: timer->state == TIMER_SENT || timer->state == TIMER_HELD);
+		if (known)
+			registry_rearm(timer, &item->record);
+	}
 	call_finish(call, known ? 0 : -ENOENT);
 }
 
@@ -412,7 +529,7 @@ static void call_lost(struct session *s, struct call *call)
 		cancels_lost(s, call);
 		return;
 	case PROTO_REARM:
-		rearm_lost(s, call);
+		rearms_lost(s, call);
 		return;
 	case PROTO_LIST:
 	case PROTO_LIST_MATCHING:

@@ -19,7 +19,8 @@
 void requests_init(struct requests *q);
 void requests_destroy(struct requests *q);
 
-/* Allocates a call with room for n cancel items. Return: NULL if out of memory. */
+/* Allocates a call with n zeroed items. Only a PROTO_CANCEL and a PROTO_REARM have items. Return:
+ * NULL if out of memory. */
 struct call *call_new(uint16_t opcode, size_t n);
 
 /* Frees a call that is in no queue. Returns NULL. */
@@ -31,9 +32,19 @@ void call_finish(struct call *call, int result);
 /* Queues a call. It is sent after all registrations that are queued now. */
 void requests_queue(struct session *s, struct call *call);
 
-/* Queues the asynchronous cancellation of a HELD timer. Consecutive ones share a packet. Return: 0
- * or -ENOMEM. */
+/* Queue the asynchronous cancellation of a HELD timer, or the re-arming of a SENT or HELD one.
+ * Consecutive ones of one kind share a packet. Return: 0 or -ENOMEM. */
 int requests_queue_cancel(struct session *s, const struct timer *timer);
+int requests_queue_rearm(
+	struct session *s, const struct timer *timer, const struct proto_rearm *record);
+
+/* A re-arming of this timer. Its id is filled in later if the daemon has not answered yet. */
+struct rearm_item requests_rearm_item(
+	const struct session *s, const struct timer *timer, const struct proto_rearm *record);
+
+/* After an asynchronous call was queued: whether it is time to send. A packet is full, or many are
+ * queued. */
+bool requests_many(const struct requests *q);
 
 /* The timer will get a new id. Makes queued re-armings without an id fail: they are for the former
  * id. */

@@ -22,6 +22,7 @@
 
 /* The answer must fit into a packet as well as the request. */
 #define CANCELS_MAX PROTO_RECORDS_MAX(struct proto_cancel_answer)
+#define REARMS_MAX  PROTO_RECORDS_MAX(struct proto_rearm)
 
 /* Blocking registrations: who waits for their answers. On the waiting thread's stack. */
 struct batch {
@@ -34,23 +35,30 @@ struct batch {
 struct cancel_item {
 	uint64_t timer; /* 0: known by its id alone */
 	uint64_t id;
-	size_t index; /* of it at the caller */
+	size_t index; /* in the caller's arrays */
 	int error;
 };
 
+struct rearm_item {
+	uint64_t timer;		   /* 0: the timer has ended, the item is not sent */
+	struct proto_rearm record; /* id 0: not known yet */
+};
+
+/* A request, except for a registration. A PROTO_CANCEL or a PROTO_REARM has several items. */
 struct call {
 	struct call *next; /* requests::first */
-	uint64_t after;	   /* to be sent when so many registrations were, see registry::queued */
+	uint64_t after;	   /* is sent after this many registrations, see registry::queued */
 	uint16_t opcode;
 	bool done;
-	bool detached;	   /* nobody waits: it is freed with its answer */
-	bool asynchronous; /* of a re-arming: its refusal becomes an event */
-	int result;	   /* of the request as a whole */
+	bool detached;	   /* nobody waits for the answer, which frees the call */
+	bool asynchronous; /* nobody has ever waited: a refusal becomes an event */
+	int result;	   /* of the whole request, or of its last re-arming */
+	size_t n, room;	   /* items */
+	size_t resolved;   /* items of a PROTO_REARM that need no answer before they are sent */
 	union {
-		struct {
-			uint64_t timer;		   /* 0: its last wake has won */
-			struct proto_rearm record; /* id 0: to be filled in from the timer */
-		} rearm;
+		void *items;
+		struct cancel_item *cancels;
+		struct rearm_item *rearms;
 		/* One page of a listing, or of a cancelling by user and label. */
 		struct {
 			struct proto_match match;
@@ -60,9 +68,6 @@ struct call {
 		} page;
 		struct proto_status_answer status;
 	};
-	size_t n;    /* cancels; 0 but for PROTO_CANCEL */
-	size_t room; /* for cancels */
-	struct cancel_item cancels[];
 };
 
 struct request {

@@ -101,10 +101,11 @@ static void test_refused_rearm_is_an_event(void **state)
 	recorder_clear(&recorder);
 }
 
-/* What a re-arming that waited for the registration's answer asks for, and how often. */
+/* The ids of re-armings that wait for the answer to a registration, and how many packets hold them.
+ */
 struct waited {
 	uint64_t ids[2];
-	int rearms;
+	int rearms, packets;
 };
 
 static void *answer_late(void *userdata)
@@ -117,13 +118,16 @@ static void *answer_late(void *userdata)
 	if (peer_greet(p)) {
 		/* Nothing comes before the answer. */
 		pfd.fd = p->fd;
-		waited->rearms += 100 * poll(&pfd, 1, 20);
+		waited->packets += 100 * poll(&pfd, 1, 20);
 		peer_say_registered(p, p->header.serial, 1, ID);
 	}
 	while (waited->rearms < 2 && peer_receive(p) && p->header.opcode == PROTO_REARM) {
-		codec_get(p->in, &p->header, 0, &record, sizeof(record));
-		waited->ids[waited->rearms++] = record.id;
-		peer_say(p, PROTO_REARM | PROTO_ANSWER, p->header.serial, 1,
+		waited->packets++;
+		for (uint32_t i = 0; i < p->header.count && waited->rearms < 2; i++) {
+			codec_get(p->in, &p->header, i, &record, sizeof(record));
+			waited->ids[waited->rearms++] = record.id;
+		}
+		peer_say(p, PROTO_REARM | PROTO_ANSWER, p->header.serial, p->header.count,
 			&(struct proto_registered){.id = ID});
 	}
 	peer_say_wake(p, p->registered.cookie, 1, PROTO_WAKE_LAST);
@@ -155,8 +159,85 @@ static void test_rearm_waits_for_the_id(void **state)
 	toytimer_unref(t);
 	pthread_join(thread, NULL);
 	assert_int_equal(waited.rearms, 2);
+	assert_int_equal(waited.packets, 1);
 	assert_int_equal(waited.ids[0], ID);
 	assert_int_equal(waited.ids[1], ID);
+	recorder_clear(&recorder);
+}
+
+/* More re-armings than two packets hold. The daemon refuses each FAULTYth. */
+#define REARMS 4000
+#define REARM_PACKETS                                           \
+	((REARMS + PROTO_RECORDS_MAX(struct proto_rearm) - 1) / \
+		PROTO_RECORDS_MAX(struct proto_rearm))
+#define FAULTY 1000
+
+/* What a daemon receives that answers each packet of many records. */
+struct counted {
+	uint32_t packets, records, misplaced;
+};
+
+/* Answers registrations and re-armings. The ids are 1, 2, 3 ... */
+static void say_each(struct peer *p, struct counted *counted)
+{
+	struct proto_rearm record;
+	struct codec_writer w;
+
+	codec_begin(&w, p->out, p->header.opcode | PROTO_ANSWER, p->header.serial);
+	for (uint32_t i = 0; i < p->header.count; i++) {
+		struct proto_registered answer = {.id = ++counted->records};
+
+		if (p->header.opcode == PROTO_REARM) {
+			codec_get(p->in, &p->header, i, &record, sizeof(record));
+			counted->misplaced += record.id != answer.id;
+			answer.status = answer.id % FAULTY == 0 ? PROTO_E_RANGE : PROTO_OK;
+		}
+		codec_put(&w, &answer, sizeof(answer));
+	}
+	counted->packets++;
+	peer_send(p, codec_end(&w, 0));
+}
+
+static void *count_packets(void *userdata)
+{
+	struct counted registered = {0}, *rearmed = userdata;
+	struct peer *p = peer_accept();
+
+	if (peer_receive(p))
+		say_hello(p, 0);
+	while (peer_receive(p))
+		say_each(p, p->header.opcode == PROTO_REARM ? rearmed : &registered);
+	peer_end(p, false);
+	return NULL;
+}
+
+/* The registrations wait for their answers, so that the re-armings first have no id. */
+static void test_asynchronous_rearms_share_packets(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, 3600 * S);
+	struct counted rearmed = {0};
+	pthread_t thread = play(count_packets, &rearmed);
+	toytimer *t = open_handle();
+	static uint64_t timers[REARMS];
+
+	(void)state;
+	for (size_t i = 0; i < REARMS; i++)
+		assert_int_equal(toytimer_register_async(t, &r, &timers[i]), 0);
+	assert_int_equal(toytimer_flush(t), 0);
+	for (size_t i = 0; i < REARMS; i++)
+		assert_int_equal(toytimer_rearm_async(t, timers[i], &r), 0);
+	recorder_await(&recorder, t, REARMS / FAULTY);
+	for (size_t i = 0; i < REARMS / FAULTY; i++) {
+		assert_int_equal(recorder.events[i].type, TOYTIMER_REFUSED);
+		assert_int_equal(recorder.events[i].error, -ERANGE);
+		assert_int_equal(recorder.events[i].timer, timers[(i + 1) * FAULTY - 1]);
+	}
+	toytimer_unref(t);
+	pthread_join(thread, NULL);
+	assert_int_equal(rearmed.records, REARMS);
+	assert_int_equal(rearmed.misplaced, 0);
+	assert_int_equal(rearmed.packets, REARM_PACKETS);
 	recorder_clear(&recorder);
 }
 
@@ -436,6 +517,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused_rearm_is_an_event),
 		cmocka_unit_test(test_rearm_waits_for_the_id),
+		cmocka_unit_test(test_asynchronous_rearms_share_packets),
 		cmocka_unit_test(test_clock_set_is_an_event),
 		cmocka_unit_test(test_old_daemon_is_not_asked),
 		cmocka_unit_test(test_flag_is_refused_by_an_older_daemon),
