@@ -49,6 +49,12 @@ skip() {
 	echo "ok $((passed + failed)) - $1 # SKIP $2"
 }
 
+# hide_proc: a command for `sh -c`, in a mount namespace: hides /proc. The sanitizers read their options
+# in /proc/self/environ, and the leak sanitizer ends a program without /proc with an error.
+# shellcheck disable=SC2016,SC2034
+hide_proc='mount -t tmpfs none /proc && { [ -z "$ASAN_OPTIONS" ] || { mkdir /proc/self &&
+	printf "ASAN_OPTIONS=%s:detect_leaks=0\\0" "$ASAN_OPTIONS" >/proc/self/environ; }; }'
+
 # run ARGUMENT...: runs toytimerctl to its end, or for $limit seconds, which is status 124. Sets
 # out, err, status. --foreground: else timeout(1) sends a SIGCONT after its SIGTERM, and the leak
 # sanitizer, which stops the process as it ends, may wait for that for ever.
