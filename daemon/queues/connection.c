@@ -67,6 +67,8 @@ static void connection_free(struct connection *c)
 
 static void end(struct connection *c)
 {
+	if (!c->ended)
+		c->server->ended_count++;
 	c->ended = true;
 	sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
 	server_wants_turn(c->server);
@@ -300,11 +302,12 @@ int connections_accept(sd_event_source *source, int fd, uint32_t events, void *u
 
 void connections_reap(struct server *s)
 {
-	for (uint32_t i = 0; i < s->connection_count; i++) {
+	for (uint32_t i = 0; s->ended_count && i < s->connection_count; i++) {
 		struct connection *c = s->connections[i];
 
 		if (!c || !c->ended)
 			continue;
+		s->ended_count--;
 		broker_disconnect(s->broker, c->client, &s->now);
 		connection_free(c);
 	}

@@ -40,6 +40,7 @@ struct server {
 	unsigned int listener_count;
 	struct connection **connections; /* by the broker's client number - 1 */
 	uint32_t connection_count;
+	uint32_t ended_count; /* of connections, until connections_reap() */
 	sd_event_source *serve, *real, *store_source;
 	bool reloading;	       /* the service manager waits for the end of a reload */
 	uint32_t *gids;	       /* PEER_GROUPS_MAX: of one client */
