@@ -183,6 +183,15 @@ static int set_one(struct wakeups *w, unsigned int i)
 	return 0;
 }
 
+/* A timer that waits for others (slack without end) may come too early: it is then set anew. So it
+ * is not moved back, which each commit would ask for. */
+static bool is_early_enough(const struct wakeups *w, unsigned int i)
+{
+	return w->wanted[i] == w->set[i] ||
+		(kinds[i].slack == TOYTIMER_FOREVER && w->timers[i] && w->set[i] < w->wanted[i] &&
+			w->wanted[i] != PROTO_FOREVER);
+}
+
 int wakeups_flush(struct wakeups *w)
 {
 	int r = 0;
@@ -190,7 +199,7 @@ int wakeups_flush(struct wakeups *w)
 	if (!w->t)
 		return 0;
 	for (unsigned int i = 0; i < WAKEUPS && r >= 0; i++)
-		if (w->wanted[i] != w->set[i])
+		if (!is_early_enough(w, i))
 			r = set_one(w, i);
 	return r < 0 ? r : toytimer_flush(w->t);
 }

@@ -282,7 +282,7 @@ bool broker_holds_timers(const struct broker *b)
 
 uint64_t broker_next_aside(const struct broker *b)
 {
-	if (!broker_holds_timers(b) || state_of_store(b) != STORE_OK || b->commit_under_way)
+	if (!broker_holds_timers(b) || state_of_store(b) != STORE_OK)
 		return PROTO_FOREVER;
 	return b->clocks_real + CLOCKS_US;
 }
