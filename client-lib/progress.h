@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 struct progress {
-	atomic_uint count; /* of progress, modulo 2^32 */
+	atomic_uint count;   /* of progress, modulo 2^32 */
+	atomic_uint waiting; /* threads in progress_wait(): without one no system call is needed */
 };
 
 /* Returns the count to pass to progress_wait(). Call it with the lock that guards the awaited

@@ -252,10 +252,22 @@ static struct queue_request **next_unsent(struct toytimer_queue *q)
 	return at;
 }
 
+/* Keeps as much memory as the packet needs. It is copied: realloc() would shrink a mapping, and
+ * each packet would cost three system calls. Once a mapping was freed, glibc takes the next buffers
+ * from the heap (M_MMAP_THRESHOLD in mallopt(3)). */
+static void shrink(struct queue_request *r)
+{
+	uint8_t *less = malloc(r->size);
+
+	if (!less)
+		return;
+	memcpy(less, r->packet, r->size);
+	free(r->packet);
+	r->packet = less;
+}
+
 static void end(struct toytimer_queue *q, struct queue_request *r)
 {
-	uint8_t *less;
-
 	if (r->ended)
 		return;
 	if (q->filling_put == r)
@@ -266,8 +278,7 @@ static void end(struct toytimer_queue *q, struct queue_request *r)
 		r->cursor = r->number = ++q->number;
 	r->size = queue_codec_end(&r->writer, r->cursor);
 	r->ended = true;
-	less = reallocarray(r->packet, r->size, 1);
-	r->packet = less ?: r->packet;
+	shrink(r);
 }
 
 /* Where a request says that its due is a span, and where the due is. */
