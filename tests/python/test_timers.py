@@ -29,6 +29,22 @@ class Waking(AsyncCase):
             self.assertEqual((wake.overruns, len(t)), (0, 0))
 
     @asynchronous
+    async def test_a_lone_wake_waits_for_one_call_of_the_library(self):
+        async with toytimer.open() as t:
+            handle = t._session.handle
+            process, calls = handle.process, []
+
+            def counted(address):
+                calls.append(process(address))
+                return calls[-1]
+            handle.process = counted
+            timer = t.register(0.5)
+            await until(lambda: calls)  # the daemon has answered
+            calls.clear()
+            await timer
+            self.assertEqual(calls, [1])
+
+    @asynchronous
     async def test_sleep_takes_every_kind_of_time(self):
         async with toytimer.open() as t:
             begin = time.time()

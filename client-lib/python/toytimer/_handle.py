@@ -17,6 +17,7 @@ import ctypes
 import itertools
 import os
 import threading
+from collections import deque
 from ctypes import string_at
 from typing import Callable, NamedTuple
 
@@ -24,7 +25,7 @@ from . import errors
 from ._library import FOREVER, HANDLER, Event, QueueStored, QueueWake, quick, slow
 from ._values import microseconds
 
-_inboxes: dict[int, list] = {}  # address of a C handle -> (token, event)s
+_inboxes: dict[int, deque] = {}  # address of a C handle -> (token, event)s
 next_token = itertools.count(1).__next__
 
 
@@ -92,7 +93,7 @@ class Handle:
         self.address = address
         self.pid = os.getpid()
         self.closed = False
-        self.inbox: list[tuple[int, tuple]] = []
+        self.inbox: deque[tuple[int, tuple]] = deque()
         self._users = 0
         # Reentrant: the garbage collector may run a finalizer that uses the handle at any time.
         self._lock = threading.RLock()

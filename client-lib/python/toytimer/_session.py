@@ -64,17 +64,34 @@ class Session:
             self.handle.flush(self.handle.address)
 
     def _ready(self) -> None:
+        """
+        Handles the first event. The task that it wakes runs before the rest is looked at: a lone wake
+        would wait for a call that finds nothing.
+        """
+        result = self.handle.process(self.handle.address)
+        if result > 0:
+            self._deliver()
+            self.loop.call_soon(self._process_rest)
+        else:
+            self._end_turn(result)
+
+    def _process_rest(self) -> None:
         handle = self.handle
+        if handle.closed:
+            return
         result = 1
         for _ in range(BURST):
             result = handle.process(handle.address)
             if result <= 0:
                 break
         self._deliver()
+        self._end_turn(result)
+
+    def _end_turn(self, result: int) -> None:
         self._note_progress()
         # Without memory the event stays where it is. Any other error would repeat for ever.
-        if result < 0 and result != -errno.ENOMEM and not handle.closed:
-            self.loop.remove_reader(handle.fd)
+        if result < 0 and result != -errno.ENOMEM:
+            self.loop.remove_reader(self.handle.fd)
             self._fail(self._error(result))
 
     async def progress(self) -> None:
@@ -91,9 +108,8 @@ class Session:
 
     def _deliver(self) -> None:
         inbox = self.handle.inbox
-        events = inbox[:]
-        inbox.clear()
-        for token, event in events:
+        while inbox:
+            token, event = inbox.popleft()
             target = self.targets.get(token)
             if target is not None and target.receive(event):  # it was the last one
                 self.targets.pop(token, None)

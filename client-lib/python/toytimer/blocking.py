@@ -172,9 +172,8 @@ class _Session:
             raise self._error(result)
 
     def _deliver(self) -> None:
-        events = self.handle.inbox[:]
-        self.handle.inbox.clear()
-        for token, event in events:
+        while self.handle.inbox:
+            token, event = self.handle.inbox.popleft()
             inbox = self.inboxes.get(token)
             if inbox is not None:
                 inbox.receive(event)
