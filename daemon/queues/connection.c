@@ -20,7 +20,7 @@ struct unsent {
 };
 
 struct connection {
-	struct server *server;
+	struct connections *all;
 	int fd;
 	uint32_t client;
 	sd_event_source *source;
@@ -29,9 +29,26 @@ struct connection {
 	bool ended;
 };
 
-static struct connection *connection_of(struct server *s, uint32_t client)
+int connections_init(struct connections *cs, uint32_t max_clients)
 {
-	return s->connections[client - 1];
+	cs->peers = peer_read_rules();
+	cs->at = calloc(max_clients, sizeof(struct connection *));
+	cs->room = max_clients;
+	cs->in = malloc(PROTO_PACKET_MAX);
+	cs->gids = calloc(PEER_GROUPS_MAX, sizeof(*cs->gids));
+	return cs->at && cs->in && cs->gids ? 0 : -ENOMEM;
+}
+
+void connections_free(struct connections *cs)
+{
+	free(cs->at);
+	free(cs->in);
+	free(cs->gids);
+}
+
+static struct connection *connection_of(const struct connections *cs, uint32_t client)
+{
+	return cs->at[client - 1];
 }
 
 /* Has the loop watch for what the connection may do now. */
@@ -39,7 +56,7 @@ static void watch(struct connection *c)
 {
 	uint32_t events = EPOLLRDHUP;
 
-	if (!c->first && !c->ended && broker_reads(c->server->broker, c->client))
+	if (!c->first && !c->ended && broker_reads(c->all->broker, c->client))
 		events |= EPOLLIN;
 	if (c->first || c->wake_refused)
 		events |= EPOLLOUT;
@@ -61,17 +78,22 @@ static void connection_free(struct connection *c)
 	for (uint8_t byte; recv(c->fd, &byte, 1, MSG_DONTWAIT) > 0;)
 		;
 	close(c->fd);
-	c->server->connections[c->client - 1] = NULL;
+	c->all->at[c->client - 1] = NULL;
 	free(c);
+}
+
+static void wants_turn(const struct connections *cs)
+{
+	cs->wants_turn(cs->userdata);
 }
 
 static void end(struct connection *c)
 {
 	if (!c->ended)
-		c->server->ended_count++;
+		c->all->ended_count++;
 	c->ended = true;
 	sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
-	server_wants_turn(c->server);
+	wants_turn(c->all);
 }
 
 static int send_packet(int fd, const void *packet, size_t size)
@@ -124,7 +146,7 @@ int connections_send(void *userdata, uint32_t client, const void *packet, size_t
 	return r;
 }
 
-void connection_resume(void *userdata, uint32_t client)
+void connections_resume(void *userdata, uint32_t client)
 {
 	struct connection *c = connection_of(userdata, client);
 
@@ -132,7 +154,7 @@ void connection_resume(void *userdata, uint32_t client)
 		watch(c);
 }
 
-void connection_end(void *userdata, uint32_t client)
+void connections_end(void *userdata, uint32_t client)
 {
 	struct connection *c = connection_of(userdata, client);
 
@@ -159,24 +181,24 @@ static void flush(struct connection *c)
 		free(unsent);
 	}
 	c->wake_refused = false;
-	broker_writable(c->server->broker, c->client);
-	server_wants_turn(c->server);
+	broker_writable(c->all->broker, c->client);
+	wants_turn(c->all);
 }
 
 static void read_packets(struct connection *c)
 {
-	struct server *s = c->server;
+	struct connections *cs = c->all;
 
 	for (int i = 0; i < READ_SLICE && !c->ended && !c->first; i++) {
 		ssize_t n;
 		int r;
 
-		if (!broker_reads(s->broker, c->client))
+		if (!broker_reads(cs->broker, c->client))
 			return;
 		/* A peer that is gone with something unread: the error comes first, and then what
 		 * it sent before, which may be acknowledgements. */
 		do
-			n = recv(c->fd, s->in, PROTO_PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
+			n = recv(c->fd, cs->in, PROTO_PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
 		while (n < 0 && errno == ECONNRESET);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -184,8 +206,8 @@ static void read_packets(struct connection *c)
 			end(c);
 			return;
 		}
-		r = broker_handle(s->broker, c->client, s->in, (size_t)n, server_now(s));
-		server_wants_turn(s);
+		r = broker_handle(cs->broker, c->client, cs->in, (size_t)n, cs->now(cs->userdata));
+		wants_turn(cs);
 		if (r)
 			end(c);
 	}
@@ -237,13 +259,13 @@ static const char *refusal_text(uint32_t status)
 }
 
 /* The limits of this user. fd: a connection of the user, for its groups; -1: there is none. */
-static struct broker_own own_limits(const struct server *s, int fd, uint32_t uid)
+static struct broker_own own_limits(const struct connections *cs, int fd, uint32_t uid)
 {
-	const struct config *config = s->setup->config;
-	struct config_who who = {.uid = uid, .gids = s->gids};
+	const struct config *config = cs->setup->config;
+	struct config_who who = {.uid = uid, .gids = cs->gids};
 
 	if (config->has_groups && fd >= 0)
-		who.gid_count = peer_get_groups(fd, s->gids);
+		who.gid_count = peer_get_groups(fd, cs->gids);
 	return (struct broker_own){
 		.max_timers = (uint32_t)config_own(config, &who, OWN_MAX_QUEUE_TIMERS),
 		.max_clients = (uint32_t)config_own(config, &who, OWN_MAX_QUEUE_CLIENTS),
@@ -253,40 +275,40 @@ static struct broker_own own_limits(const struct server *s, int fd, uint32_t uid
 
 struct broker_own connections_own(void *userdata, uint32_t client, uint32_t uid)
 {
-	struct server *s = userdata;
-	const struct connection *c = client ? connection_of(s, client) : NULL;
+	struct connections *cs = userdata;
+	const struct connection *c = client ? connection_of(cs, client) : NULL;
 
-	return own_limits(s, c ? c->fd : -1, uid);
+	return own_limits(cs, c ? c->fd : -1, uid);
 }
 
-static void accept_one(struct server *s, int fd)
+static void accept_one(struct connections *cs, int fd)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	uint32_t uid = 0, client = 0, status = PROTO_E_DESCRIPTORS;
 	pid_t pid;
-	int r = c ? peer_get(&s->peers, fd, &uid, &pid) : -ENOMEM;
+	int r = c ? peer_get(&cs->peers, fd, &uid, &pid) : -ENOMEM;
 
 	if (r == 0)
 		status = broker_connect(
-			s->broker, uid, own_limits(s, fd, uid).max_clients, &client);
+			cs->broker, uid, own_limits(cs, fd, uid).max_clients, &client);
 	else if (r == -EPERM)
 		status = PROTO_E_NOBODY;
 	if (status) {
-		log_print(s->log, LOG_DEBUG, "client refused: %s", refusal_text(status));
+		log_print(cs->log, LOG_DEBUG, "client refused: %s", refusal_text(status));
 		refuse(fd, status, refusal_text(status));
 		free(c);
 		return;
 	}
-	*c = (struct connection){.server = s, .fd = fd, .client = client};
-	s->connections[client - 1] = c;
-	r = sd_event_add_io(s->event, &c->source, fd, EPOLLIN | EPOLLRDHUP, connection_event, c);
+	*c = (struct connection){.all = cs, .fd = fd, .client = client};
+	cs->at[client - 1] = c;
+	r = sd_event_add_io(cs->event, &c->source, fd, EPOLLIN | EPOLLRDHUP, connection_event, c);
 	if (r < 0)
 		end(c);
 }
 
 int connections_accept(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
-	struct server *s = userdata;
+	struct connections *cs = userdata;
 
 	(void)source;
 	(void)events;
@@ -295,25 +317,25 @@ int connections_accept(sd_event_source *source, int fd, uint32_t events, void *u
 
 		if (peer < 0)
 			return 0;
-		accept_one(s, peer);
+		accept_one(cs, peer);
 	}
 	return 0;
 }
 
-void connections_reap(struct server *s)
+void connections_reap(struct connections *cs, const struct broker_now *now)
 {
-	for (uint32_t i = 0; s->ended_count && i < s->connection_count; i++) {
-		struct connection *c = s->connections[i];
+	for (uint32_t i = 0; cs->ended_count && i < cs->room; i++) {
+		struct connection *c = cs->at[i];
 
 		if (!c || !c->ended)
 			continue;
-		s->ended_count--;
-		broker_disconnect(s->broker, c->client, &s->now);
+		cs->ended_count--;
+		broker_disconnect(cs->broker, c->client, now);
 		connection_free(c);
 	}
 }
 
-void connections_close(struct server *s)
+void connections_close(struct connections *cs)
 {
 	struct proto_going_away going = {.reason = PROTO_STOPPING};
 	uint8_t packet[sizeof(struct proto_header) + sizeof(going)];
@@ -323,8 +345,8 @@ void connections_close(struct server *s)
 	codec_begin(&w, packet, PROTO_GOING_AWAY, 0);
 	codec_put(&w, &going, sizeof(going));
 	size = codec_end(&w, 0);
-	for (uint32_t i = 0; s->connections && i < s->connection_count; i++) {
-		struct connection *c = s->connections[i];
+	for (uint32_t i = 0; cs->at && i < cs->room; i++) {
+		struct connection *c = cs->at[i];
 
 		if (!c)
 			continue;

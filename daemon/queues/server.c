@@ -16,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "connection.h"
-
 /* More may wait: /proc/sys/net/core/somaxconn bounds it. */
 #define BACKLOG 4096
 
@@ -85,8 +83,9 @@ static void read_fleet_clock(struct server *s, uint64_t real)
 		(long long)(c.host_off / 1000));
 }
 
-const struct broker_now *server_now(struct server *s)
+static const struct broker_now *read_now(void *userdata)
 {
+	struct server *s = userdata;
 	struct clocks_reading kernel = read_clocks(s);
 	bool believed;
 
@@ -107,14 +106,11 @@ const struct broker_now *server_now(struct server *s)
 	return &s->now;
 }
 
-void server_wants_turn(struct server *s)
+static void want_turn(void *userdata)
 {
-	sd_event_source_set_enabled(s->serve, SD_EVENT_ONESHOT);
-}
+	struct server *s = userdata;
 
-static void woken(void *userdata)
-{
-	server_wants_turn(userdata);
+	sd_event_source_set_enabled(s->serve, SD_EVENT_ONESHOT);
 }
 
 static void say_failure(struct server *s)
@@ -162,7 +158,7 @@ static int timed_turn(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	(void)source;
 	(void)usec;
-	server_wants_turn(userdata);
+	want_turn(userdata);
 	return 0;
 }
 
@@ -224,14 +220,14 @@ static int arm(struct server *s)
 static int take_turn(sd_event_source *source, void *userdata)
 {
 	struct server *s = userdata;
-	bool more = broker_serve(s->broker, server_now(s));
+	bool more = broker_serve(s->broker, read_now(s));
 	int r;
 
 	(void)source;
-	connections_reap(s);
+	connections_reap(&s->connections, &s->now);
 	say_store(s);
 	if (more)
-		server_wants_turn(s);
+		want_turn(s);
 	r = arm(s);
 	if (r < 0)
 		log_print(s->log, LOG_WARNING, "timerd: %s", strerror(-r));
@@ -246,7 +242,7 @@ static int store_ready(sd_event_source *source, int fd, uint32_t events, void *u
 	(void)fd;
 	(void)events;
 	s->store->ops->process(s->store);
-	server_wants_turn(s);
+	want_turn(s);
 	return 0;
 }
 
@@ -257,7 +253,7 @@ static int add_listener(struct server *s, int fd)
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
-	r = sd_event_add_io(s->event, NULL, fd, EPOLLIN, connections_accept, s);
+	r = sd_event_add_io(s->event, NULL, fd, EPOLLIN, connections_accept, &s->connections);
 	if (r >= 0)
 		s->listeners[s->listener_count++] = fd;
 	return r;
@@ -303,9 +299,22 @@ static uint64_t choose_instance(void)
 	return instance;
 }
 
+static int open_connections(struct server *s)
+{
+	s->connections = (struct connections){
+		.event = s->event,
+		.log = s->log,
+		.setup = s->setup,
+		.now = read_now,
+		.wants_turn = want_turn,
+		.userdata = s,
+	};
+	return connections_init(&s->connections, s->setup->limits.max_clients);
+}
+
 static int open_broker(struct server *s)
 {
-	uint32_t max_clients = s->setup->limits.max_clients;
+	const struct peer_rules *peers = &s->connections.peers;
 	struct broker_config config = {
 		.limits = s->setup->limits,
 		.pid = (uint32_t)getpid(),
@@ -313,24 +322,21 @@ static int open_broker(struct server *s)
 		.started = s->now.real,
 		/* timerd says no to each that it cannot do. */
 		.can_wake_system = !s->store->ops->fleet,
-		.overflow_uid = s->peers.overflow_is_nobody ? s->peers.overflow_uid : 0,
+		.overflow_uid = peers->overflow_is_nobody ? peers->overflow_uid : 0,
 		.version = TIMERD_VERSION,
 	};
+	int r;
 
 	s->outlet = (struct broker_outlet){
 		.send = connections_send,
-		.resume = connection_resume,
-		.end = connection_end,
+		.resume = connections_resume,
+		.end = connections_end,
 		.own = connections_own,
-		.userdata = s,
+		.userdata = &s->connections,
 	};
-	s->connections = calloc(max_clients, sizeof(struct connection *));
-	s->connection_count = max_clients;
-	s->in = malloc(PROTO_PACKET_MAX);
-	s->gids = calloc(PEER_GROUPS_MAX, sizeof(*s->gids));
-	if (!s->connections || !s->in || !s->gids)
-		return -ENOMEM;
-	return broker_new(&s->broker, &config, s->store, &s->outlet);
+	r = broker_new(&s->broker, &config, s->store, &s->outlet);
+	s->connections.broker = s->broker;
+	return r;
 }
 
 static int start_clocks(struct server *s, const struct clocks_stored *stored, uint64_t patience)
@@ -344,7 +350,7 @@ static int start_clocks(struct server *s, const struct clocks_stored *stored, ui
 	s->clocks.believed = false;
 	kernel = read_clocks(s);
 	clocks_start(&s->clocks, stored, boot.bytes, patience, &kernel);
-	server_now(s);
+	read_now(s);
 	return 0;
 }
 
@@ -444,18 +450,19 @@ int server_init(struct server *s, struct queue_setup *setup, struct reload *relo
 		.setup = setup,
 		.reload = reload,
 		.store = store,
-		.peers = peer_read_rules(),
 	};
 	socket_file_init(&s->file);
 	r = sd_event_default(&s->event);
 	if (r >= 0)
 		r = start_clocks(s, stored, setup->clock_patience);
 	if (r >= 0)
+		r = open_connections(s);
+	if (r >= 0)
 		r = open_broker(s);
 	if (r >= 0)
 		r = add_sources(s);
 	if (r >= 0)
-		r = wakeups_init(&s->wakeups, s->event, log, setup->timerd, woken, s);
+		r = wakeups_init(&s->wakeups, s->event, log, setup->timerd, want_turn, s);
 	if (r >= 0)
 		r = sd_event_set_watchdog(s->event, true);
 	if (r >= 0)
@@ -489,7 +496,7 @@ static void finish(struct server *s)
 		s->store->ops->state(s->store, &why) == STORE_OK) {
 		poll(&store, 1, STOP_LOOK_MS);
 		s->store->ops->process(s->store);
-		broker_serve(s->broker, server_now(s));
+		broker_serve(s->broker, read_now(s));
 	}
 }
 
@@ -501,12 +508,12 @@ void server_close(struct server *s)
 		sd_event_source_set_enabled(s->serve, SD_EVENT_OFF);
 	if (s->broker)
 		finish(s);
-	connections_close(s);
+	connections_close(&s->connections);
 	socket_file_remove(&s->file);
 	for (unsigned int i = 0; i < s->listener_count; i++)
 		close(s->listeners[i]);
 	wakeups_close(&s->wakeups);
-	server_now(s);
+	read_now(s);
 	clocks = s->now.clocks;
 	clocks.clean = true;
 	sd_event_source_disable_unref(s->serve);
@@ -516,7 +523,5 @@ void server_close(struct server *s)
 	s->store->ops->close(s->store, &clocks);
 	broker_free(s->broker);
 	sd_event_unref(s->event);
-	free(s->connections);
-	free(s->in);
-	free(s->gids);
+	connections_free(&s->connections);
 }

@@ -2,26 +2,24 @@
 /*
  * The shell of timerqd: an event loop of libsystemd around the broker, the store, and timerd.
  *
- * A turn reads the clocks, hands packets to the broker, and has it serve. The broker's answers and
- * wakes go to sockets that never block: an answer that finds no room is kept until its client has
- * read, and while one is kept nothing more is read from that client; a wake that finds no room
- * stays in the broker.
+ * A turn reads the clocks, hands packets to the broker, and has the broker serve. The broker's
+ * answers and wakes go to the connections (connection.h).
+ *
+ * All functions belong to the thread of the event loop.
  */
 #pragma once
 
 #include <systemd/sd-event.h>
 
 #include "../log.h"
-#include "../peer.h"
 #include "../reload.h"
 #include "../socket_file.h"
+#include "connection.h"
 #include "core/broker.h"
 #include "queue_setup.h"
 #include "wakeups.h"
 
 #define SERVER_LISTENERS 8
-
-struct connection;
 
 struct server {
 	struct log *log;
@@ -33,21 +31,16 @@ struct server {
 	struct broker_outlet outlet;
 	struct clocks clocks;
 	struct broker_now now;
-	struct peer_rules peers;
 	struct wakeups wakeups;
 	struct socket_file file;
 	int listeners[SERVER_LISTENERS];
 	unsigned int listener_count;
-	struct connection **connections; /* by the broker's client number - 1 */
-	uint32_t connection_count;
-	uint32_t ended_count; /* of connections, until connections_reap() */
+	struct connections connections;
 	sd_event_source *serve, *real, *store_source;
 	bool reloading;	       /* the service manager waits for the end of a reload */
-	uint32_t *gids;	       /* PEER_GROUPS_MAX: of one client */
 	enum store_state said; /* the store's state that was logged last */
 	bool impatience_said;
 	bool clock_off_said;
-	uint8_t *in; /* one packet */
 };
 
 /* setup, reload: borrowed. store: taken over. stored: what it said about the clocks. Return: 0, or
