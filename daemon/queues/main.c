@@ -16,6 +16,7 @@
 #include "server.h"
 #include "store_module.h"
 #include "store_sqlite.h"
+#include "store_sqlite_folder.h"
 
 enum {
 	EXIT_USAGE = 2,

@@ -6,6 +6,7 @@
  *   postgres_commit     one transaction: changes as arrays, and what became of them
  *   postgres_reads      load, list, queues, puts, purge
  *   postgres_leases     the rounds, and the database's clock
+ *   postgres_timer      when the store has to be called though nothing arrives
  *   postgres_link       a connection and its jobs
  *   postgres_queues     names and numbers
  *   postgres_schema     the tables and functions, and their versions
@@ -78,41 +79,3 @@ static inline uint64_t pg_term_of(const struct pg_queue *queue)
 
 	return has ? queue->lease.term : 0;
 }
-
-/* store_postgres.c */
-
-/* Sends what can be sent, and sets the timer. */
-void pg_flush(struct store_postgres *s, struct pg_link *l);
-
-/* postgres_commit.c */
-
-int pg_commit(struct store *store, struct store_commit *commit);
-
-/* postgres_reads.c */
-
-int pg_find_puts(struct store *store, const uint8_t *token, struct store_reader *r);
-int pg_load(struct store *store, uint32_t queue, unsigned int clock, uint64_t ready, uint64_t id,
-	uint64_t until, size_t n, struct store_reader *r);
-int pg_list(struct store *store, uint32_t queue, bool parked, const struct store_position *after,
-	size_t n, struct store_reader *r);
-int pg_list_queues(struct store *store, uint32_t uid, uint32_t after, size_t n,
-	const uint64_t now[static PROTO_CLOCKS], struct store_reader *r);
-int pg_purge(struct store *store, uint32_t queue, bool parked, size_t n, struct store_reader *r);
-/* Reads what all users hold. */
-void pg_read_usage(struct store_postgres *s);
-
-/* postgres_leases.c */
-
-extern const struct store_fleet pg_fleet;
-
-/* The control connection is ready, or was lost. */
-void pg_leases_changed(void *userdata, bool ready);
-/* Another host has released a lease. */
-void pg_leases_notified(void *userdata);
-/* Begins a round if it is time. */
-void pg_leases_run(struct store_postgres *s);
-uint64_t pg_leases_next(const struct store_postgres *s);
-/* Gives up all leases: a clean stop. */
-void pg_leases_release(struct store_postgres *s);
-/* A change found that another host owns the queue now. */
-void pg_leases_fenced(struct store_postgres *s, struct pg_queue *queue, uint64_t term);

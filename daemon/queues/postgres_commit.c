@@ -7,12 +7,15 @@
  * The statement takes acknowledgements first, then puts, then the rest. Where the order of two
  * changes matters, because they name the same key or id, it is told to take all of them one by one.
  */
+#include "postgres_commit.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "postgres.h"
+#include "postgres_leases.h"
+#include "postgres_timer.h"
 
 /* How long a token is remembered, microseconds, and how often old ones are looked for. */
 #define PUTS_KEPT_US   (UINT64_C(24) * 3600 * 1000000)
@@ -591,6 +594,6 @@ int pg_commit(struct store *store, struct store_commit *commit)
 		return r;
 	}
 	s->committing = true;
-	pg_flush(s, &s->data);
+	pg_timer_flush(s, &s->data);
 	return 0;
 }

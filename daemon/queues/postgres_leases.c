@@ -4,11 +4,13 @@
  * says which queues of this host were changed through other hosts, and what the database's clock
  * says. So an idle host makes one statement a second, however many queues it has.
  */
+#include "postgres_leases.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "postgres.h"
+#include "postgres_timer.h"
 
 /* Between two looks at queues that this host owns, and at the clock if it owns none.
  * Microseconds. */
@@ -220,18 +222,6 @@ static void begin_round(struct store_postgres *s, uint64_t now)
 	}
 }
 
-uint64_t pg_leases_next(const struct store_postgres *s)
-{
-	uint64_t next = leases_next(&s->leases), give_up = leases_give_up(&s->leases);
-
-	if (s->control.state != PG_LINK_READY)
-		return UINT64_MAX;
-	if (s->round_under_way)
-		return give_up;
-	next = next < s->poll_at ? next : s->poll_at;
-	return next > s->round_again ? next : s->round_again;
-}
-
 void pg_leases_run(struct store_postgres *s)
 {
 	uint64_t now = pg_now();
@@ -243,10 +233,10 @@ void pg_leases_run(struct store_postgres *s)
 			pg_link_break(&s->control, "the database does not answer");
 		return;
 	}
-	if (now < pg_leases_next(s))
+	if (now < pg_timer_next_round(s))
 		return;
 	begin_round(s, now);
-	pg_flush(s, &s->control);
+	pg_timer_flush(s, &s->control);
 }
 
 void pg_leases_changed(void *userdata, bool ready)
@@ -313,7 +303,7 @@ static void fleet_want(struct store *store, uint32_t number, bool wanted)
 	else
 		lease_unwant(&s->leases, &queue->lease);
 	pg_leases_run(s);
-	pg_flush(s, &s->control);
+	pg_timer_flush(s, &s->control);
 }
 
 static bool fleet_delivers(

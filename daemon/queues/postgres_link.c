@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "postgres_schema.h"
 #include "postgres_values.h"
 
 /* How long a database is silent before it is away, how long an attempt to connect takes at most,

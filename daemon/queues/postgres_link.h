@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "postgres_schema.h"
+
 /* How a job ended, beside 0. */
 #define PG_AWAY	   (-ENOTCONN)	  /* it was not sent */
 #define PG_UNKNOWN (-EINPROGRESS) /* it was sent, and the connection broke before the answer */
@@ -44,13 +46,6 @@ enum pg_link_state {
 	PG_LINK_CONNECTING,
 	PG_LINK_GREETING, /* connected: it is asked whether it fits */
 	PG_LINK_READY,
-};
-
-/* What a database answered to the first questions. */
-struct pg_greeting {
-	uint64_t lease, margin; /* microseconds */
-	uint64_t timeline;	/* of this server; never 0 */
-	int64_t clock_off;	/* the host's wall clock - the database's, microseconds */
 };
 
 struct pg_link {

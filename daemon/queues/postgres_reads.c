@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads, and purge, which is answered in the same way. Rows point into libpq's result while they
  * are handed out. */
+#include "postgres_reads.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "postgres.h"
+#include "postgres_timer.h"
 
 /* Bytes of keys and payloads in one answer to load(). */
 #define LOAD_BYTES 4194304
@@ -410,7 +412,7 @@ static int submit(struct read_job *j)
 	if (r)
 		free(j);
 	else
-		pg_flush(s, &s->data);
+		pg_timer_flush(s, &s->data);
 	return r;
 }
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "postgres_link.h"
 #include "postgres_values.h"
 
 /* Each version's step from the one before. */

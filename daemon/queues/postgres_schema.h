@@ -5,11 +5,17 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The version that this timerqd reads and writes. */
 #define SCHEMA_VERSION 2
 
-struct pg_greeting;
+/* What a database answered to the first questions. */
+struct pg_greeting {
+	uint64_t lease, margin; /* microseconds */
+	uint64_t timeline;	/* of this server; never 0 */
+	int64_t clock_off;	/* the host's wall clock - the database's, microseconds */
+};
 
 /* The first question to each connection. */
 extern const char schema_greeting[];

@@ -5,10 +5,16 @@
  * A change that is refused changes nothing and gets a status. An error of SQLite ends the whole
  * transaction, and everything is as before it: rows, indexes and counts.
  */
-#include "sqlite.h"
+#include "sqlite_changes.h"
 
 #include <errno.h>
 #include <string.h>
+
+#include "sqlite_index.h"
+#include "sqlite_meta.h"
+#include "sqlite_puts.h"
+#include "sqlite_rows.h"
+#include "sqlite_schema.h"
 
 /* Finds the waiting timer that a change names, by key or by id. SQLITE_ROW; SQLITE_DONE: there is
  * none in that queue. */

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The SQLite file: what is refused, how it is opened, its schema, and its statements.
+ * The SQLite file: which files are refused, and how a file is opened and closed.
  *
  * The file is looked at before SQLite opens it, because a file that is refused stays as it was, log
  * included. One connection, locked exclusively: two connections are where SQLite's log had a bug
  * (before 3.51.3), and an exclusive lock keeps the log's index in memory. Each setting that a
  * promise rests on is read back after it is set.
  */
-#include "sqlite.h"
+#include "sqlite_file.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "sqlite_index.h"
 #include "sqlite_log.h"
+#include "sqlite_meta.h"
+#include "sqlite_schema.h"
 
 const struct sqlite_tuning sqlite_tuning_default = {
 	.recent_max = 65536,
@@ -23,141 +26,6 @@ const struct sqlite_tuning sqlite_tuning_default = {
 	.receipts_max = UINT64_C(16) << 20,
 	.check_pages = 4096,
 };
-
-/* The indexes, in blocks: see sqlite_blocks.h. */
-#define INDEXES                                                                                   \
-	"CREATE TABLE due (lane INTEGER NOT NULL, value INTEGER NOT NULL, id INTEGER NOT NULL, "  \
-	"entries BLOB NOT NULL, PRIMARY KEY (lane, value, id)) WITHOUT ROWID;"                    \
-	"CREATE TABLE keys (lane INTEGER NOT NULL, value INTEGER NOT NULL, id INTEGER NOT NULL, " \
-	"entries BLOB NOT NULL, PRIMARY KEY (lane, value, id)) WITHOUT ROWID;"
-
-/* Few timers wake the machine, and a load has to know the next one of a lane. 2: PROTO_WAKE_SYSTEM.
- * The condition stands in the query as it stands here, or SQLite does not use the index. */
-#define WAKE_SYSTEM "flags & 2"
-#define WAKE_SYSTEM_INDEX \
-	"CREATE INDEX wake_system ON timers (queue, clock, ready) WHERE " WAKE_SYSTEM ";"
-static_assert(PROTO_WAKE_SYSTEM == 2, "WAKE_SYSTEM");
-
-/* The schema as sqlite3(1) shows it. timerqd(8) explains each column. */
-static const char schema[] =
-	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-	"CREATE TABLE queues (number INTEGER PRIMARY KEY, uid INTEGER NOT NULL,"
-	" name TEXT NOT NULL, timers INTEGER NOT NULL, parked INTEGER NOT NULL,"
-	" bytes INTEGER NOT NULL);"
-	"CREATE TABLE timers (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL,"
-	" clock INTEGER NOT NULL, flags INTEGER NOT NULL, due INTEGER NOT NULL,"
-	" ready INTEGER NOT NULL, slack INTEGER, every INTEGER NOT NULL, max_late INTEGER,"
-	" count INTEGER NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL,"
-	" max_attempts INTEGER NOT NULL, revived INTEGER, label TEXT, key TEXT, payload BLOB);"
-	"CREATE INDEX revived ON timers (revived) WHERE revived IS NOT NULL;" WAKE_SYSTEM_INDEX
-	"CREATE TABLE parked (queue INTEGER NOT NULL, id INTEGER NOT NULL,"
-	" number INTEGER NOT NULL, clock INTEGER NOT NULL, flags INTEGER NOT NULL,"
-	" due INTEGER NOT NULL, slack INTEGER, every INTEGER NOT NULL, count INTEGER NOT NULL,"
-	" attempt INTEGER NOT NULL, label TEXT, key TEXT, payload BLOB,"
-	" max_attempts INTEGER NOT NULL DEFAULT 0,"
-	" PRIMARY KEY (queue, id, number)) WITHOUT ROWID;" INDEXES
-	"CREATE TABLE puts (token BLOB NOT NULL, slot INTEGER NOT NULL, serial INTEGER NOT NULL,"
-	" stored INTEGER NOT NULL, answers BLOB NOT NULL,"
-	" PRIMARY KEY (token, slot)) WITHOUT ROWID;";
-
-#define TEXT_OF(x) #x
-#define TEXT(x)	   TEXT_OF(x)
-static const char identity[] = "PRAGMA application_id = " TEXT(
-	SQLITE_STORE_ID) "; PRAGMA user_version = " TEXT(SQLITE_STORE_VERSION);
-
-/* What makes a file of each older version one of the next. */
-static const char *const upgrades[SQLITE_STORE_VERSION] = {
-	[1] = "ALTER TABLE parked ADD COLUMN max_attempts INTEGER NOT NULL DEFAULT 0;"
-	      "DELETE FROM puts;" /* their tokens named no user */
-	WAKE_SYSTEM_INDEX
-	      /* The indexes are made anew from the rows. */
-	      "DROP TABLE due; DROP TABLE keys;" INDEXES
-	      "UPDATE meta SET value = zeroblob(8) WHERE name IN ('indexed_due', 'indexed_keys')",
-};
-
-/* In the order of sqlite_column_timer(). */
-#define TIMER_COLUMNS                                                                           \
-	"id, queue, clock, flags, due, ready, slack, every, max_late, count, number, attempt, " \
-	"max_attempts, revived, label, key, payload"
-#define PARKED_COLUMNS                                                                    \
-	"id, queue, clock, flags, due, due, slack, every, NULL, count, number, attempt, " \
-	"max_attempts, NULL, label, key, payload"
-
-static const char *const texts[SQL_STATEMENTS] = {
-	[SQL_BEGIN] = "BEGIN IMMEDIATE",
-	[SQL_COMMIT] = "COMMIT",
-	[SQL_ROLLBACK] = "ROLLBACK",
-	[SQL_INSERT] = "INSERT INTO timers (" TIMER_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
-		       "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-	[SQL_FIND] = "SELECT " TIMER_COLUMNS " FROM timers WHERE id = ?1",
-	[SQL_FIND_REVIVED] = "SELECT id FROM timers WHERE revived = ?1 LIMIT 1",
-	[SQL_FIND_WAKE_SYSTEM] = "SELECT ready FROM timers WHERE " WAKE_SYSTEM " AND queue = ?1 "
-				 "AND clock = ?2 AND (ready, id) > (?3, ?4) ORDER BY ready, id "
-				 "LIMIT 1",
-	[SQL_DELETE] = "DELETE FROM timers WHERE id = ?1",
-	[SQL_DELETE_KNOWN] = "DELETE FROM timers WHERE id = ?1 AND queue = ?2 AND number = ?3 AND "
-			     "ready = ?4",
-	[SQL_UPDATE] = "UPDATE timers SET due = ?2, ready = ?3, slack = ?4, every = ?5, "
-		       "count = ?6, number = ?7, attempt = ?8 WHERE id = ?1",
-	[SQL_PARKED_INSERT] = "INSERT OR REPLACE INTO parked (queue, id, number, clock, flags, "
-			      "due, slack, every, count, attempt, label, key, payload, "
-			      "max_attempts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
-			      "?12, ?13, ?14)",
-	[SQL_PARKED_FIND] = "SELECT " PARKED_COLUMNS " FROM parked WHERE queue = ?1 AND id = ?2 "
-			    "LIMIT 1",
-	[SQL_PARKED_DELETE] = "DELETE FROM parked WHERE queue = ?1 AND id = ?2 AND number = ?3",
-	[SQL_PARKED_AFTER] = "SELECT " PARKED_COLUMNS " FROM parked WHERE queue = ?1 AND "
-			     "(id, number) > (?2, ?3) ORDER BY id, number LIMIT ?4",
-	[SQL_PUT_WRITE] = "INSERT OR REPLACE INTO puts VALUES (?1, ?2, ?3, ?4, ?5)",
-	[SQL_PUT_SIZE] = "SELECT length(answers) FROM puts WHERE token = ?1 AND slot = ?2",
-	[SQL_PUTS_SIZE] = "SELECT count(*), sum(length(answers)) FROM puts WHERE token BETWEEN ?1 "
-			  "AND ?2",
-	[SQL_PUTS_OLDEST] = "SELECT stored, length(answers) FROM puts WHERE token BETWEEN ?1 AND "
-			    "?2 ORDER BY stored",
-	[SQL_PUTS_FORGET] = "DELETE FROM puts WHERE token BETWEEN ?1 AND ?2 AND stored <= ?3",
-	[SQL_PUTS_OF_TOKEN] = "SELECT serial, answers FROM puts WHERE token = ?1 ORDER BY serial",
-	[SQL_PUTS_EXPIRE] = "DELETE FROM puts WHERE stored < ?1",
-	[SQL_META_WRITE] = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
-	[SQL_QUEUE_WRITE] = "INSERT OR REPLACE INTO queues VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-	[SQL_QUEUE_DELETE] = "DELETE FROM queues WHERE number = ?1",
-};
-
-sqlite3_stmt *sqlite_use(struct sqlite *q, enum sqlite_statement statement)
-{
-	sqlite3_reset(q->statements[statement]);
-	return q->statements[statement];
-}
-
-int sqlite_finish(sqlite3_stmt *statement)
-{
-	int r = sqlite3_step(statement);
-	int end;
-
-	while (r == SQLITE_ROW)
-		r = sqlite3_step(statement);
-	end = sqlite3_reset(statement);
-	return r == SQLITE_DONE ? end : r;
-}
-
-int sqlite_run(struct sqlite *q, enum sqlite_statement statement)
-{
-	return sqlite_finish(sqlite_use(q, statement));
-}
-
-/* Reads the one number that a statement answers. */
-static int read_number(struct sqlite *q, const char *text, int64_t *ret)
-{
-	sqlite3_stmt *s;
-	int r = sqlite3_prepare_v2(q->db, text, -1, &s, NULL);
-
-	if (r)
-		return r;
-	r = sqlite3_step(s);
-	if (r == SQLITE_ROW)
-		*ret = sqlite3_column_int64(s, 0);
-	sqlite3_finalize(s);
-	return r == SQLITE_ROW ? SQLITE_OK : r;
-}
 
 /* Sets what the promises rest on, and reads back what SQLite may refuse. */
 static int configure(struct sqlite *q, char **ret_why)
@@ -182,7 +50,7 @@ static int configure(struct sqlite *q, char **ret_why)
 	if (!r)
 		r = sqlite3_exec(q->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
 	if (!r)
-		r = read_number(q, "PRAGMA synchronous", &synchronous);
+		r = sqlite_read_number(q, "PRAGMA synchronous", &synchronous);
 	if (!r && (!wal || synchronous != 2)) {
 		*ret_why = sqlite3_mprintf("SQLite does not keep a synchronous log here");
 		return SQLITE_ERROR;
@@ -198,40 +66,8 @@ static int create(struct sqlite *q)
 		return SQLITE_ERROR;
 	r = sqlite3_exec(q->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 	if (!r)
-		r = sqlite3_exec(q->db, schema, NULL, NULL, NULL);
-	if (!r)
-		r = sqlite3_exec(q->db, identity, NULL, NULL, NULL);
+		r = sqlite_schema_make(q);
 	return r;
-}
-
-/* Brings a file of an older version up to date, in one transaction. */
-static int upgrade(struct sqlite *q)
-{
-	int64_t version = 0;
-	int r = read_number(q, "PRAGMA user_version", &version);
-
-	if (r || version == SQLITE_STORE_VERSION)
-		return r;
-	if (version < 1 || version > SQLITE_STORE_VERSION)
-		return SQLITE_CORRUPT;
-	r = sqlite3_exec(q->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-	for (; !r && version < SQLITE_STORE_VERSION; version++)
-		r = sqlite3_exec(q->db, upgrades[version], NULL, NULL, NULL);
-	if (!r)
-		r = sqlite3_exec(q->db, identity, NULL, NULL, NULL);
-	return r ? r : sqlite3_exec(q->db, "COMMIT", NULL, NULL, NULL);
-}
-
-static int prepare(struct sqlite *q)
-{
-	int r = SQLITE_OK;
-
-	for (int i = 0; i < SQL_STATEMENTS && !r; i++)
-		r = sqlite3_prepare_v3(
-			q->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &q->statements[i], NULL);
-	if (!r)
-		r = sqlite_blocks_open(&q->due, q->db, "due");
-	return r ? r : sqlite_blocks_open(&q->keys, q->db, "keys");
 }
 
 static int write_first(struct sqlite *q)
@@ -287,7 +123,7 @@ static int check(struct sqlite *q, const char *text, char **ret_why)
 static int check_pages(struct sqlite *q, char **ret_why)
 {
 	int64_t pages = 0;
-	int r = read_number(q, "PRAGMA page_count", &pages);
+	int r = sqlite_read_number(q, "PRAGMA page_count", &pages);
 
 	if (r)
 		return r;
@@ -301,10 +137,10 @@ static int check_pages(struct sqlite *q, char **ret_why)
 static int is_fresh(struct sqlite *q, bool *ret)
 {
 	int64_t tables = 0, application = 0;
-	int r = read_number(q, "SELECT count(*) FROM sqlite_schema", &tables);
+	int r = sqlite_read_number(q, "SELECT count(*) FROM sqlite_schema", &tables);
 
 	if (!r)
-		r = read_number(q, "PRAGMA application_id", &application);
+		r = sqlite_read_number(q, "PRAGMA application_id", &application);
 	*ret = !tables && !application;
 	return r;
 }
@@ -329,9 +165,9 @@ static int open_db(struct sqlite *q, char **ret_why)
 	if (!r && fresh)
 		r = create(q);
 	else if (!r)
-		r = check_pages(q, ret_why) ?: upgrade(q);
+		r = check_pages(q, ret_why) ?: sqlite_schema_upgrade(q);
 	if (!r)
-		r = prepare(q);
+		r = sqlite_prepare(q);
 	if (!r && fresh)
 		r = write_first(q);
 	if (!r)
@@ -481,13 +317,8 @@ int sqlite_open(struct sqlite *q, char **ret_why)
 
 void sqlite_close(struct sqlite *q)
 {
-	for (int i = 0; i < SQL_STATEMENTS; i++) {
-		sqlite3_finalize(q->statements[i]);
-		q->statements[i] = NULL;
-	}
+	sqlite_unprepare(q);
 	q->has_inserted = false;
-	sqlite_blocks_close(&q->due);
-	sqlite_blocks_close(&q->keys);
 	sqlite3_close(q->db);
 	q->db = NULL;
 	recent_clear(&q->recent_due);

@@ -6,9 +6,12 @@
  * were in memory when the process ended, up to `read_again`, may be on disk as well: a merge was
  * under way. So an entry may be in both parts, and is then the same in both.
  */
-#include "sqlite.h"
+#include "sqlite_index.h"
 
 #include <string.h>
+
+#include "sqlite_meta.h"
+#include "sqlite_schema.h"
 
 /* Multilinear hashing with a secret seed (Lemire and Kaser, Strongly Universal String Hashing is
  * Fast, 2014): a user cannot make keys that collide. */

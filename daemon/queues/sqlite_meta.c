@@ -2,9 +2,11 @@
 /*
  * Table meta: single values by name. Numbers are little-endian, so that the file can move.
  */
+#include "sqlite_meta.h"
+
 #include <string.h>
 
-#include "sqlite.h"
+#include "sqlite_schema.h"
 
 int sqlite_write_meta(struct sqlite *q, const char *name, const void *value, size_t size)
 {

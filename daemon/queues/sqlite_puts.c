@@ -7,9 +7,11 @@
  * user's receipts have a bound, too: beyond it the oldest half goes. What goes is far older
  * than any put that is under way.
  */
+#include "sqlite_puts.h"
+
 #include <string.h>
 
-#include "sqlite.h"
+#include "sqlite_schema.h"
 
 /* How long a receipt is kept, microseconds, and how often old ones are looked for. */
 #define KEPT_US	  (UINT64_C(24) * 3600 * 1000000)

@@ -2,10 +2,15 @@
 /*
  * Reads of the store: what SQLite lends for a step is copied into the job.
  */
+#include "sqlite_reads.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "sqlite_jobs.h"
+#include "sqlite_index.h"
+#include "sqlite_puts.h"
+#include "sqlite_rows.h"
+#include "sqlite_schema.h"
 
 /* Bytes of keys and payloads in one answer to load(). */
 #define LOAD_BYTES ((size_t)4 << 20)

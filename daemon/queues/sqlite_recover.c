@@ -11,6 +11,8 @@
  *
  * So it is right to put the new file in place first, and to remove the log then.
  */
+#include "sqlite_recover.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sqlite.h"
+#include "sqlite_file.h"
 #include "sqlite_log.h"
 
 static void drop_cache(const char *path)

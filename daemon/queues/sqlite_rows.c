@@ -3,9 +3,12 @@
  * Rows of timers and of parked wakes, each with its entries in the indexes and its share in its
  * queue's counts. Nobody else writes these tables.
  */
-#include "sqlite.h"
+#include "sqlite_rows.h"
 
 #include <string.h>
+
+#include "sqlite_index.h"
+#include "sqlite_schema.h"
 
 /* PROTO_FOREVER is NULL in the file. What is greater than INT64_MAX was refused before. */
 static void bind_span(sqlite3_stmt *s, int column, uint64_t span)

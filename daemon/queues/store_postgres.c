@@ -14,8 +14,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "postgres.h"
-#include "postgres_schema.h"
+#include "postgres_commit.h"
+#include "postgres_leases.h"
+#include "postgres_reads.h"
+#include "postgres_timer.h"
 #include "store_module.h"
 
 /* How long a start waits for the database; then it is away. And a clean stop for the release of its
@@ -25,36 +27,6 @@
 
 /* How long what is known of the users' holdings suits a status. Microseconds. */
 #define USAGE_US UINT64_C(1000000)
-
-static uint64_t next_of(const struct store_postgres *s)
-{
-	uint64_t next = pg_link_next(&s->data), other = pg_link_next(&s->control);
-
-	next = other < next ? other : next;
-	other = pg_leases_next(s);
-	return other < next ? other : next;
-}
-
-static void arm(struct store_postgres *s)
-{
-	uint64_t next = next_of(s);
-	struct itimerspec at = {0};
-
-	if (next == s->armed)
-		return;
-	s->armed = next;
-	if (next != UINT64_MAX) {
-		at.it_value.tv_sec = (time_t)(next / 1000000);
-		at.it_value.tv_nsec = (long)(next % 1000000) * 1000 + 1;
-	}
-	timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &at, NULL);
-}
-
-void pg_flush(struct store_postgres *s, struct pg_link *l)
-{
-	pg_link_send(l);
-	arm(s);
-}
 
 static void pg_process(struct store *store)
 {
@@ -72,7 +44,7 @@ static void pg_process(struct store *store)
 	if (s->usage_asked && s->data.state == PG_LINK_READY &&
 		pg_now() >= s->usage_read + USAGE_US)
 		pg_read_usage(s);
-	arm(s);
+	pg_timer_arm(s);
 }
 
 static int pg_get_fd(const struct store *store)

@@ -20,8 +20,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "sqlite_jobs.h"
+#include "sqlite_changes.h"
+#include "sqlite_file.h"
+#include "sqlite_index.h"
 #include "sqlite_log.h"
+#include "sqlite_meta.h"
+#include "sqlite_reads.h"
+#include "sqlite_recover.h"
 
 /* After a failure: how long until recovery is tried, again and again; each span is double the one
  * before, up to the second. The first try is made at once. Microseconds. */

@@ -18,10 +18,3 @@ struct sqlite_tuning;
  */
 int store_sqlite_open(struct store **ret, const char *path, const struct sqlite_host *host,
 	const struct sqlite_tuning *tuning, struct clocks_stored *ret_clocks, char **ret_why);
-
-/*
- * Checks the folder of a store: it must be ours, writable by nobody else, and not on a network file
- * system, whose locks and syncs are not to be relied on.
- *   ret_why: as above. Return: 0, or a negative errno.
- */
-int store_sqlite_check_folder(const char *folder, char **ret_why);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+#include "store_sqlite_folder.h"
+
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-#include "store_sqlite.h"
 
 /* Types of file systems on other machines, from linux/magic.h and its users. */
 static bool is_remote(long type)

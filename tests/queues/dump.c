@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "sqlite_index.h"
+
 #define QUEUES 16
 
 uint64_t dump_mix(uint64_t value)

@@ -23,6 +23,10 @@
 #include "disk.h"
 #include "dump.h"
 #include "fresh.h"
+#include "sqlite_changes.h"
+#include "sqlite_file.h"
+#include "sqlite_index.h"
+#include "sqlite_recover.h"
 
 #define CHANGES_MAX 12
 #define IDS_MAX	    4096

@@ -22,6 +22,7 @@
 #include "ask.h"
 #include "sqlite.h"
 #include "store_sqlite.h"
+#include "store_sqlite_folder.h"
 
 static char folder[32], db[64], wal[64];
 

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#include "postgres_timer.h"
+
+#include <sys/timerfd.h>
+
+uint64_t pg_timer_next_round(const struct store_postgres *s)
+{
+	uint64_t next = leases_next(&s->leases), give_up = leases_give_up(&s->leases);
+
+	if (s->control.state != PG_LINK_READY)
+		return UINT64_MAX;
+	if (s->round_under_way)
+		return give_up;
+	next = next < s->poll_at ? next : s->poll_at;
+	return next > s->round_again ? next : s->round_again;
+}
+
+static uint64_t next_of(const struct store_postgres *s)
+{
+	uint64_t next = pg_link_next(&s->data), other = pg_link_next(&s->control);
+
+	next = other < next ? other : next;
+	other = pg_timer_next_round(s);
+	return other < next ? other : next;
+}
+
+void pg_timer_arm(struct store_postgres *s)
+{
+	uint64_t next = next_of(s);
+	struct itimerspec at = {0};
+
+	if (next == s->armed)
+		return;
+	s->armed = next;
+	if (next != UINT64_MAX) {
+		at.it_value.tv_sec = (time_t)(next / 1000000);
+		at.it_value.tv_nsec = (long)(next % 1000000) * 1000 + 1;
+	}
+	timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+void pg_timer_flush(struct store_postgres *s, struct pg_link *l)
+{
+	pg_link_send(l);
+	pg_timer_arm(s);
+}
