@@ -50,7 +50,8 @@ void connections_free(struct connections *cs);
 int connections_accept(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
 /* Disconnects the clients whose connections have ended. It comes between two turns, since the
- * broker may not lose a client while it serves. now: the last reading. O(1) if none has ended, else O(room). */
+ * broker may not lose a client while it serves. now: the last reading. O(1) if none has ended, else
+ * O(room). */
 void connections_reap(struct connections *cs, const struct broker_now *now);
 
 /* Tells all clients that timerqd stops, and closes their connections. The broker still knows them.

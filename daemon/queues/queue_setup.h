@@ -8,7 +8,7 @@
 
 #include "../config.h"
 #include "../options.h"
-#include "core/broker.h"
+#include "core/broker_types.h"
 
 #define QUEUE_SETUP_STATE "/var/lib/timerd"
 

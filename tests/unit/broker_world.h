@@ -7,6 +7,9 @@
 
 #include "queue_codec.h"
 #include "store_memory.h"
+#include "broker.h"
+#include "lanes.h"
+#include "queues.h"
 #include "state.h"
 
 #define WORLD_CLIENTS 20

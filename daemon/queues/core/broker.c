@@ -2,9 +2,23 @@
 /*
  * The broker's life, its turn, and the instants that it waits for.
  */
+#include "broker.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
+#include "clients.h"
+#include "commits.h"
+#include "consumers.h"
+#include "fleet.h"
+#include "heap.h"
+#include "lanes.h"
+#include "list.h"
+#include "outcomes.h"
+#include "packets.h"
+#include "puts.h"
+#include "queues.h"
+#include "requests.h"
 #include "state.h"
 
 int broker_new(struct broker **ret, const struct broker_config *config, struct store *store,
@@ -27,7 +41,7 @@ int broker_new(struct broker **ret, const struct broker_config *config, struct s
 	b->config = *config;
 	b->store = store;
 	b->outlet = outlet;
-	queues_watch_fleet(b);
+	fleet_watch(b);
 	*ret = b;
 	return 0;
 }
@@ -94,12 +108,53 @@ struct broker *broker_free(struct broker *b)
 	return NULL;
 }
 
+uint32_t broker_connect(struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client)
+{
+	return client_connect(b, uid, max_clients, ret_client);
+}
+
+void broker_set_limits(struct broker *b, const struct broker_limits *limits)
+{
+	uint32_t max_clients = b->config.limits.max_clients; /* tables have this size */
+
+	b->config.limits = *limits;
+	b->config.limits.max_clients = max_clients;
+}
+
+static struct client *client_of(const struct broker *b, uint32_t number)
+{
+	return b->clients[number - 1];
+}
+
+void broker_disconnect(struct broker *b, uint32_t client, const struct broker_now *now)
+{
+	b->now = *now;
+	client_disconnect(b, client_of(b, client));
+}
+
+bool broker_reads(const struct broker *b, uint32_t client)
+{
+	return client_may_ask(client_of(b, client));
+}
+
+int broker_handle(struct broker *b, uint32_t client, const void *packet, size_t size,
+	const struct broker_now *now)
+{
+	b->now = *now;
+	return packets_handle(b, client_of(b, client), packet, size);
+}
+
+void broker_writable(struct broker *b, uint32_t client)
+{
+	client_writable(client_of(b, client));
+}
+
 bool broker_serve(struct broker *b, const struct broker_now *now)
 {
 	bool more;
 
 	b->now = *now;
-	clients_find_puts(b);
+	puts_find(b);
 	more = wakes_take_overdue(b);
 	more = queues_look(b) || more;
 	more = consumers_deliver(b) || more;
@@ -135,4 +190,17 @@ uint64_t broker_next_real(const struct broker *b)
 bool broker_idle(const struct broker *b)
 {
 	return !b->first && !b->commit_under_way;
+}
+
+bool broker_holds_timers(const struct broker *b)
+{
+	struct store_usage usage;
+
+	b->store->ops->usage(b->store, PROTO_QUEUE_OWN, &usage);
+	return usage.timers > 0;
+}
+
+uint64_t broker_next_aside(const struct broker *b)
+{
+	return broker_holds_timers(b) ? commits_next_aside(b) : PROTO_FOREVER;
 }

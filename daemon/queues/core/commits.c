@@ -7,10 +7,16 @@
  * in it would have it fail. Where the store has failed otherwise, what was said of wakes waits, and
  * everything else is refused: nothing is answered as stored.
  */
+#include "commits.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
-#include "state.h"
+#include "lanes.h"
+#include "outcomes.h"
+#include "puts.h"
+#include "queue_table.h"
+#include "requests.h"
 
 /* Changes of one transaction: a few milliseconds of work, so that the next one is not far. */
 #define CHANGES_MAX 16384
@@ -19,20 +25,6 @@
  * set by more than this. Nobody is woken for it. Microseconds. */
 #define CLOCKS_US UINT64_C(60000000)
 #define SET_US	  INT64_C(1000000)
-
-struct change *commits_add(struct broker *b, enum store_change_type type)
-{
-	struct change *change = calloc(1, sizeof(*change));
-
-	if (!change)
-		return NULL;
-	change->c.type = type;
-	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
-		change->c.now[i] = b->now.at[i] + b->now.wide;
-	*(b->last ? &b->last->next : &b->first) = change;
-	b->last = change;
-	return change;
-}
 
 static enum store_state state_of_store(const struct broker *b)
 {
@@ -130,7 +122,7 @@ static void forget_answer(struct broker *b, const struct change *change)
 	const struct request *request = change->request;
 
 	if (request && request->is_put)
-		client_note_unsure(b, request->put.token);
+		puts_note_unsure(b, request->put.token);
 	if (request && request->is_put && request->client && !request->client->closing) {
 		request->client->closing = true;
 		if (b->outlet->end)
@@ -148,7 +140,7 @@ static uint32_t refusal_for(const struct broker *b, const struct change *change,
 
 	if (refusal != PROTO_Q_STORE_FAILED && refusal != PROTO_Q_STORE_AWAY)
 		return refusal;
-	return request && request->is_put && client_is_unsure(b, request->put.token)
+	return request && request->is_put && puts_are_unsure(b, request->put.token)
 		? PROTO_Q_STORE_UNKNOWN
 		: refusal;
 }
@@ -272,17 +264,9 @@ static int64_t wall_offset(const struct broker *b)
 	return (int64_t)(b->now.at[PROTO_CLOCK_REALTIME] - b->now.real);
 }
 
-bool broker_holds_timers(const struct broker *b)
+uint64_t commits_next_aside(const struct broker *b)
 {
-	struct store_usage usage;
-
-	b->store->ops->usage(b->store, PROTO_QUEUE_OWN, &usage);
-	return usage.timers > 0;
-}
-
-uint64_t broker_next_aside(const struct broker *b)
-{
-	if (!broker_holds_timers(b) || state_of_store(b) != STORE_OK)
+	if (state_of_store(b) != STORE_OK)
 		return PROTO_FOREVER;
 	return b->clocks_real + CLOCKS_US;
 }

@@ -5,11 +5,19 @@
  * Turns go round by user, then by the user's queues, then by the queue's consumers: a user with
  * thousands of queues delays another user's wakes by one packet a round.
  */
+#include "consumers.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "state.h"
+#include "heap.h"
+#include "lanes.h"
+#include "list.h"
+#include "outcomes.h"
+#include "queue_table.h"
+#include "queues.h"
+#include "windows.h"
 
 #define CONSUMER_OF(l) LINK_OWNER(l, struct consumer, of_queue)
 
@@ -18,35 +26,6 @@
 
 /* Packets to one queue before the next user has its turn. */
 #define QUEUE_PACKETS 4
-
-static bool has_room(const struct consumer *c)
-{
-	return c->used < c->window && !c->client->blocked && !c->client->closing;
-}
-
-void consumer_update(struct consumer *c)
-{
-	struct link *list = has_room(c) ? &c->queue->with_room : &c->queue->full;
-
-	link_move(list, &c->of_queue);
-	queue_touch(c->queue);
-}
-
-void consumers_update(struct client *client)
-{
-	for (struct consumer *c = client->consumers; c; c = c->next_of_client)
-		consumer_update(c);
-}
-
-void consumer_arm(struct broker *b, struct consumer *c)
-{
-	const struct wake *oldest = LINK_OWNER(c->unacked.next, struct wake, link);
-	bool waits = c->ack_within && !link_is_empty(&c->unacked);
-
-	/* Both are at most INT64_MAX. */
-	heap_set(&b->overdue, &c->overdue,
-		waits ? oldest->sent_real + c->ack_within : PROTO_FOREVER);
-}
 
 /* The consumer that comes next for a wake: not the one that let it become overdue, if there is
  * another. NULL: none has room. */
@@ -134,8 +113,8 @@ static void delivered(struct broker *b, struct consumer *c, struct wake **wakes,
 	c->queue->unacked += n;
 	BROKER_COUNT(b, c->queue->user, unacked, n);
 	BROKER_COUNT(b, c->queue->user, delivered, n);
-	consumer_update(c);
-	consumer_arm(b, c);
+	window_update(c);
+	window_arm(b, c);
 }
 
 /* One packet to one consumer of the queue. Return: whether the queue may have more. */
@@ -163,7 +142,7 @@ static bool deliver_packet(struct broker *b, struct queue *queue)
 		c->client->closing = true;
 	for (uint32_t i = 0; i < n; i++)
 		lane_add(b, wakes[i]->lane, &wakes[i]->t, wakes[i]);
-	consumers_update(c->client);
+	windows_update(c->client);
 	return true; /* another consumer may have room */
 }
 
@@ -233,7 +212,7 @@ uint32_t consumer_attach(
 	if (queue->consumers == 1 && b->store->ops->fleet)
 		b->store->ops->fleet->want(b->store, queue->number, true);
 	b->consumer_count++;
-	consumer_update(c);
+	window_update(c);
 	return PROTO_OK;
 }
 

@@ -7,10 +7,14 @@
  * the horizon and will be found by a later load. The store's results come in the order in which
  * they took effect (store.h), so a load has seen exactly the changes that were answered before it.
  */
+#include "lanes.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "state.h"
+#include "heap.h"
+#include "list.h"
+#include "queue_table.h"
 
 #define WAKE_OF(l) LINK_OWNER(l, struct wake, link)
 

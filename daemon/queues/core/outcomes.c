@@ -13,9 +13,17 @@
  * A reschedule gives the row another number, so nothing that was said of the wake before can be
  * meant for the one after it.
  */
+#include "outcomes.h"
+
 #include <stdlib.h>
 
-#include "state.h"
+#include "changes.h"
+#include "heap.h"
+#include "lanes.h"
+#include "list.h"
+#include "opened.h"
+#include "queue_table.h"
+#include "windows.h"
 
 #define WAKE_OF(l) LINK_OWNER(l, struct wake, link)
 
@@ -58,7 +66,7 @@ static void end_unacked(struct broker *b, struct wake *wake)
 	link_remove(&wake->link);
 	wake->lane->queue->unacked--;
 	BROKER_COUNT(b, wake->lane->queue->user, unacked, (uint64_t)-1);
-	consumer_arm(b, wake->consumer);
+	window_arm(b, wake->consumer);
 }
 
 void wake_leave_window(struct wake *wake)
@@ -71,7 +79,7 @@ void wake_leave_window(struct wake *wake)
 	if (wake->state == WAKE_CHANGING)
 		link_move(&wake->lane->queue->changing, &wake->link);
 	c->used--;
-	consumer_update(c);
+	window_update(c);
 }
 
 void wake_give_back(struct broker *b, struct wake *wake)
@@ -94,7 +102,7 @@ void wake_give_back(struct broker *b, struct wake *wake)
 static struct change *change_row(struct broker *b, struct wake *wake, enum store_change_type type)
 {
 	struct queue *queue = wake->lane->queue;
-	struct change *change = commits_add(b, type);
+	struct change *change = changes_add(b, type);
 
 	if (!change)
 		return NULL;

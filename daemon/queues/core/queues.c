@@ -4,9 +4,15 @@
  * at those whose first wake has become ready (heaps of lanes say which), at no others: thousands of
  * queues that wait cost nothing.
  */
+#include "queues.h"
+
 #include <stdlib.h>
 
-#include "state.h"
+#include "heap.h"
+#include "lanes.h"
+#include "list.h"
+#include "queue_table.h"
+#include "users.h"
 
 #define WAKE_OF(l) LINK_OWNER(l, struct wake, link)
 
@@ -16,43 +22,6 @@
 /* Missed wakes of a queue whose change is not stored yet. A store that stores nothing must not make
  * them fill the memory. */
 #define MISSING_MAX BROKER_BACKLOG
-
-struct queue *queue_find(const struct broker *b, uint32_t number)
-{
-	struct queue *queue = b->queue_room ? b->queues[number & (b->queue_room - 1)] : NULL;
-
-	while (queue && queue->number != number)
-		queue = queue->next;
-	return queue;
-}
-
-static void enter(struct broker *b, struct queue *queue)
-{
-	struct queue **slot = &b->queues[queue->number & (b->queue_room - 1)];
-
-	queue->next = *slot;
-	*slot = queue;
-}
-
-static bool grow(struct broker *b)
-{
-	size_t before = b->queue_room, room = before ? 2 * before : 64;
-	struct queue **old = b->queues, **queues = calloc(room, sizeof(*queues));
-
-	if (!queues)
-		return before > 0;
-	b->queues = queues;
-	b->queue_room = room;
-	for (size_t i = 0; i < before; i++)
-		while (old[i]) {
-			struct queue *queue = old[i];
-
-			old[i] = queue->next;
-			enter(b, queue);
-		}
-	free(old);
-	return true;
-}
 
 /* So that setting an instant never fails. */
 static bool reserve_heaps(struct broker *b)
@@ -74,7 +43,7 @@ struct queue *queue_get(struct broker *b, uint32_t number, uint32_t uid)
 	if (queue)
 		return queue;
 	user = user_get(b, uid);
-	if (!user || !reserve_heaps(b) || (b->queue_count >= b->queue_room && !grow(b)))
+	if (!user || !reserve_heaps(b) || !queue_table_reserve(b))
 		return NULL;
 	queue = calloc(1, sizeof(*queue));
 	if (!queue)
@@ -93,15 +62,9 @@ struct queue *queue_get(struct broker *b, uint32_t number, uint32_t uid)
 	link_insert(&b->all_queues, &queue->all);
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
 		lane_init(&queue->lanes[i], queue, i);
-	enter(b, queue);
+	queue_table_enter(b, queue);
 	b->queue_count++;
 	return queue;
-}
-
-void queue_touch(struct queue *queue)
-{
-	if (link_is_empty(&queue->dirty))
-		link_insert(&queue->broker->dirty, &queue->dirty);
 }
 
 bool queue_is_open(const struct queue *queue)
@@ -277,76 +240,9 @@ bool queue_may_deliver(const struct broker *b, const struct queue *queue)
 			term == queue->term);
 }
 
-/* Another host serves the queue, or may do so: its consumers here are told, and come again. */
-static void lose(struct broker *b, struct queue *queue)
-{
-	queue->held = false;
-	queue->term = 0;
-	while (queue->consumers) {
-		struct link *list = link_is_empty(&queue->with_room) ? &queue->full
-								     : &queue->with_room;
-		struct consumer *c = LINK_OWNER(list->next, struct consumer, of_queue);
-		struct client *client = c->client;
-		struct proto_queue_lost lost = {.queue = c->number};
-		struct queue_codec_writer w;
-		bool last = queue->consumers == 1;
-
-		queue_codec_begin(&w, b->out, PROTO_QUEUE_LOST, 0);
-		queue_codec_put(&w, &lost);
-		/* The queue may be freed with its last consumer. */
-		consumer_detach(b, c, false);
-		send_out(b, client, queue_codec_end(&w, 0));
-		if (last)
-			return;
-	}
-}
-
-static void lease_changed(void *userdata, uint32_t number, bool held, uint64_t term)
-{
-	struct broker *b = userdata;
-	struct queue *queue = queue_find(b, number);
-
-	if (!queue)
-		return;
-	if (queue->held && (!held || queue->term != term))
-		lose(b, queue);
-	queue = queue_find(b, number);
-	if (!queue || !held || !queue->consumers)
-		return;
-	queue->held = true;
-	queue->term = term;
-	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
-		lane_reset(b, &queue->lanes[i]);
-}
-
-static void rows_changed(void *userdata, uint32_t number)
-{
-	struct broker *b = userdata;
-
-	if (number) {
-		wakes_purged(b, number);
-		return;
-	}
-	LINK_FOR_EACH(at, &b->all_queues)
-	wakes_purged(b, LINK_OWNER(at, struct queue, all)->number);
-}
-
-void queues_watch_fleet(struct broker *b)
-{
-	const struct store_watcher watcher = {
-		.lease = lease_changed, .changed = rows_changed, .userdata = b};
-
-	if (b->store->ops->fleet)
-		b->store->ops->fleet->watch(b->store, &watcher);
-}
-
 void queue_free(struct broker *b, struct queue *queue)
 {
-	struct queue **at = &b->queues[queue->number & (b->queue_room - 1)];
-
-	while (*at != queue)
-		at = &(*at)->next;
-	*at = queue->next;
+	queue_table_remove(b, queue);
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
 		heap_set(&b->retries, &queue->lanes[i].retry, PROTO_FOREVER);
 	link_remove(&queue->dirty);

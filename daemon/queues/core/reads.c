@@ -2,11 +2,19 @@
 /*
  * Packets that only read, and purge, which is answered in the same way: by the store, a page each.
  */
+#include "reads.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "state.h"
+#include "answers.h"
+#include "clients.h"
+#include "lanes.h"
+#include "opened.h"
+#include "outcomes.h"
+#include "queue_table.h"
+#include "requests.h"
 
 /* Rows and queues in one page of an answer: with the longest keys and names they fit. */
 #define LIST_PAGE   400
@@ -124,7 +132,7 @@ static void rows_listed(struct store_reader *r, const struct store_timer *rows, 
 		};
 	}
 	client->position_cursor = more && n ? client->position_cursor + 1 : 0;
-	send_out(b, client, queue_codec_end(&w, client->position_cursor));
+	answer_send(b, client, queue_codec_end(&w, client->position_cursor));
 	b->outlet->resume(b->outlet->userdata, client->number);
 }
 
@@ -187,7 +195,7 @@ static void queues_listed(
 	w.header.status = (uint16_t)refusal_of(b, error);
 	for (size_t i = 0; i < n; i++)
 		write_queue(b, &queues[i], &w);
-	send_out(b, client, queue_codec_end(&w, more && n ? queues[n - 1].number : 0));
+	answer_send(b, client, queue_codec_end(&w, more && n ? queues[n - 1].number : 0));
 	b->outlet->resume(b->outlet->userdata, client->number);
 }
 
@@ -269,7 +277,7 @@ static uint32_t start(struct broker *b, struct client *client, const struct queu
 	return start_reading(b, client, p, &list);
 }
 
-int handle_reading(struct broker *b, struct client *client, const void *packet, size_t size,
+int reads_handle(struct broker *b, struct client *client, const void *packet, size_t size,
 	const struct queue_codec_packet *p)
 {
 	struct queue_codec_writer w;
@@ -295,11 +303,11 @@ int handle_reading(struct broker *b, struct client *client, const void *packet, 
 	}
 	answer_begin(b, &w, p->header.opcode, p->header.serial);
 	w.header.status = (uint16_t)status;
-	send_out(b, client, queue_codec_end(&w, 0));
+	answer_send(b, client, queue_codec_end(&w, 0));
 	return client->closing;
 }
 
-int handle_status(struct broker *b, struct client *client, const struct proto_header *h)
+int reads_status(struct broker *b, struct client *client, const struct proto_header *h)
 {
 	/* Root sees everybody's, a user its own. */
 	const struct counts *counts = client->uid ? &client->user->counts : &b->counts;
@@ -329,6 +337,6 @@ int handle_status(struct broker *b, struct client *client, const struct proto_he
 		answer.version[i] = b->config.version[i];
 	answer_begin(b, &w, PROTO_QUEUE_STATUS, h->serial);
 	queue_codec_put(&w, &answer);
-	send_out(b, client, queue_codec_end(&w, 0));
+	answer_send(b, client, queue_codec_end(&w, 0));
 	return client->closing;
 }

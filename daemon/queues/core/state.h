@@ -1,21 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker's state, for the files of this folder alone.
+ * The broker's state, for the files of this folder alone. No file but broker.c is called from
+ * outside. Each file uses the files that stand before it:
  *
  *   list, heap   containers
+ *   answers      packets to a client
+ *   changes      changes that the next commit will hold
+ *   opened       the queues that a client has opened
+ *   queue_table  the queues in memory by number, and which of them changed
+ *   users        users, and their clients
+ *   windows      whether a consumer has room, and when its oldest wake is overdue
  *   lanes        wakes in memory, in the order of their lane
- *   queues       which queues have something to do, and when
- *   consumers    windows and deliveries
+ *   requests     packets that wait for the store, and their answers
  *   outcomes     what becomes of a delivered wake
+ *   queues       which queues have something to do, and when
+ *   consumers    attaching, detaching, and deliveries
+ *   clients      connections, and what each may have waiting
+ *   fleet        leases that come and go
+ *   puts         puts that are sent again after a connection broke
  *   commits      changes gathered into transactions of the store
- *   requests     packets that change something, and their answers
- *   reads        packets that only read
- *   clients      connections: hello, turns, what each may have waiting
+ *   batches      packets of records that change something
+ *   reads        packets that only read, and purges
+ *   packets      a client's packet: whether it may come now, and which file handles it
  *   broker       the turn
+ *
+ * Nothing here is thread-safe. Times are in microseconds.
  */
 #pragma once
 
-#include "broker.h"
+#include "broker_types.h"
 #include "heap.h"
 #include "list.h"
 
@@ -241,159 +254,3 @@ struct broker {
 		(b)->counts.what += (n);    \
 		(user)->counts.what += (n); \
 	} while (0)
-
-/* lanes.c */
-
-/* A wake with its row's bytes copied, in no lane; NULL: no memory. */
-struct wake *wake_new(struct broker *b, struct lane *lane, const struct store_timer *t);
-/* The wake is in no list. */
-void wake_free(struct broker *b, struct wake *wake);
-/* The wake in memory of this row that stands; NULL: none. */
-struct wake *wake_find(const struct broker *b, uint64_t id);
-/* The wake that clients know by this name, with that consumer, gone or not; NULL: none. */
-struct wake *wake_find_unacked(
-	const struct broker *b, const struct consumer *consumer, uint64_t timer, uint32_t number);
-void lane_init(struct lane *lane, struct queue *queue, unsigned int clock);
-/* A row of the lane has come to be, or has moved: it is kept if it lies within the horizon, and
- * else noted as what comes next. wake: what it is in memory as, in no list; NULL: none. */
-void lane_add(struct broker *b, struct lane *lane, const struct store_timer *t, struct wake *wake);
-/* Whether such a row lies within the horizon: it is in memory, or has to come there. */
-bool lane_reaches(const struct lane *lane, uint64_t ready, uint64_t id);
-/* There is such a row behind the horizon. flags: PROTO_WAKE_SYSTEM. */
-void lane_note_behind(struct lane *lane, uint64_t ready, uint8_t flags);
-/* A row behind the horizon may have gone, or have moved. */
-void lane_look_behind(struct lane *lane);
-/* Takes a loaded wake out of its lane. */
-void lane_remove(struct lane *lane, struct wake *wake);
-/* Forgets what is loaded: it is read again from the lane's start. */
-void lane_reset(struct broker *b, struct lane *lane);
-/* Starts a load if the lane has too little in memory. */
-void lane_refill(struct broker *b, struct lane *lane);
-/* The first wake of the lane, if it is ready; NULL: none is. */
-struct wake *lane_ready(const struct broker *b, const struct lane *lane);
-
-/* queues.c */
-
-/* What the store of a fleet tells. */
-void queues_watch_fleet(struct broker *b);
-/* Whether a wake of the queue may be sent now. */
-bool queue_may_deliver(const struct broker *b, const struct queue *queue);
-/* The queue in memory of that number; NULL: none is. */
-struct queue *queue_find(const struct broker *b, uint32_t number);
-struct queue *queue_get(struct broker *b, uint32_t number, uint32_t uid); /* or a new one; NULL */
-/* Something of it has changed: the next turn looks at it. */
-void queue_touch(struct queue *queue);
-/* It has no consumer: forgets what is loaded, and frees it once nothing is under way for it. */
-void queue_release(struct broker *b, struct queue *queue);
-void queue_free(struct broker *b, struct queue *queue);
-/* Looks at a slice of the queues that changed or whose time has come. Return: whether there are
- * more. */
-bool queues_look(struct broker *b);
-/* Of the lanes' first wakes the one that has been ready for longest; NULL: none is ready, or an
- * older one is being read. */
-struct wake *queue_oldest(const struct broker *b, const struct queue *queue);
-/* Whether the queue may deliver, as far as its consumers go. */
-bool queue_is_open(const struct queue *queue);
-/* Gives the queue a turn. */
-void queue_activate(struct broker *b, struct queue *queue);
-
-/* consumers.c */
-
-/* Delivers a slice of what is due: turns go round by user, then by queue. Return: whether there is
- * more. */
-bool consumers_deliver(struct broker *b);
-uint32_t consumer_attach(
-	struct client *client, const struct proto_queue_consume *request, struct broker *b);
-/* count: the oldest unacknowledged wake's attempt is counted. */
-void consumer_detach(struct broker *b, struct consumer *consumer, bool count);
-/* Its window, or its client's socket, has changed. */
-void consumer_update(struct consumer *c);
-/* The same for all consumers of a client. */
-void consumers_update(struct client *client);
-/* Sets when its oldest wake is overdue. */
-void consumer_arm(struct broker *b, struct consumer *c);
-
-/* outcomes.c */
-
-uint64_t wake_late(const struct broker *b, const struct wake *wake);
-uint64_t wake_overruns(const struct broker *b, const struct wake *wake);
-/* The due of the wake that follows one that stands for so many further periods; PROTO_FOREVER: none
- * follows. */
-uint64_t wake_next_due(const struct wake *wake, uint64_t overruns);
-bool wake_is_too_late(const struct broker *b, const struct wake *wake);
-/* What becomes of a loaded wake that is too late. Return: false: no memory, it stays. */
-bool wake_miss(struct broker *b, struct wake *wake);
-/* The wake goes back, as if it had not been delivered. */
-void wake_give_back(struct broker *b, struct wake *wake);
-/* An attempt failed: the wake comes again from `ready` on, or is parked. Return: the change; NULL:
- * no memory, and the wake is unacknowledged as before. */
-struct change *wake_count_attempt(struct broker *b, struct wake *wake, uint64_t ready);
-/* The wake fills nobody's window any more. */
-void wake_leave_window(struct wake *wake);
-/* What a client says of a wake that it has. Return: PROTO_OK and the change under way, or why not.
- */
-uint32_t wake_ack(struct broker *b, struct client *client, const struct proto_queue_ack *ack,
-	struct request *request, uint32_t record);
-uint32_t wake_retry(struct broker *b, struct client *client, const struct proto_queue_retry *retry,
-	struct request *request, uint32_t record);
-/* Takes a slice of the wakes back that consumers have had for longer than they may. Return: whether
- * there are more. */
-bool wakes_take_overdue(struct broker *b);
-/* A change of a wake's row is stored, or was refused since the row is not there. */
-void wake_changed(struct broker *b, struct change *change);
-/* The row of that id went, or is another wake's now. Return: whether it was in memory. */
-bool wake_row_gone(struct broker *b, uint64_t id);
-/* The same for the revived wakes of a timer. */
-void wakes_revived_gone(struct broker *b, struct queue *queue, uint64_t timer);
-/* Rows of a queue went, nobody knows which. */
-void wakes_purged(struct broker *b, uint32_t queue);
-
-/* commits.c */
-
-/* A change that the next commit will hold; NULL: no memory. The caller fills it in. */
-struct change *commits_add(struct broker *b, enum store_change_type type);
-void commits_begin(struct broker *b);
-
-/* requests.c */
-
-struct request *request_new(struct client *client, const struct queue_codec_packet *p,
-	const void *packet, size_t size); /* NULL: no memory */
-void request_free(struct request *request);
-/* One change of the request was answered. */
-void request_changed(struct broker *b, struct change *change, uint32_t status);
-int handle_batch(struct broker *b, struct client *client, const void *packet, size_t size,
-	const struct queue_codec_packet *p);
-/* The client's number of a queue; NULL: it has none. */
-struct opened *opened_of(const struct client *client, uint32_t number);
-/* Gives a reference back. Return: NULL. */
-struct opened_list *opened_unref(struct opened_list *opened);
-
-/* reads.c */
-
-/* A list, a purge or a listing of queues: one at a time for each client. */
-int handle_reading(struct broker *b, struct client *client, const void *packet, size_t size,
-	const struct queue_codec_packet *p);
-int handle_status(struct broker *b, struct client *client, const struct proto_header *h);
-
-/* clients.c */
-
-void send_out(struct broker *b, struct client *client, size_t size);
-void send_error(struct broker *b, struct client *client, uint32_t status, uint64_t serial,
-	const char *text);
-void answer_begin(struct broker *b, struct queue_codec_writer *w, uint16_t opcode, uint64_t serial);
-/* One record of struct proto_queue_done. */
-void answer_done(struct broker *b, struct client *client, const struct proto_header *h, uint64_t id,
-	uint32_t status, uint64_t cursor);
-void client_free(struct broker *b, struct client *client);
-struct user *user_get(struct broker *b, uint32_t uid); /* or a new one; NULL: no memory */
-/* Asks the store for earlier puts of clients that have said hello. */
-void clients_find_puts(struct broker *b);
-/* A put of that token was sent to the store, and nobody knows whether it stands. */
-void client_note_unsure(struct broker *b, const uint8_t token[static STORE_TOKEN_SIZE]);
-
-/* Whether a put of that token may be stored though it was not answered. */
-bool client_is_unsure(const struct broker *b, const uint8_t token[static STORE_TOKEN_SIZE]);
-/* Whether a put packet is to be stored. If not, it was answered, or the client ends. */
-bool client_takes_put(struct broker *b, struct client *client, const struct proto_header *h);
-/* Less of what it asked for waits: its clients may be read from again. */
-void user_resume(struct user *user);

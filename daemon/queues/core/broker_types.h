@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the shell gives to the broker: limits, an outlet for packets, and readings of the clocks.
+ */
+#pragma once
+
+#include "../store.h"
+#include "clocks.h"
+#include "queue_codec.h"
+
+/* Rows of a lane that are kept in memory ahead of their due, and bytes of their keys and payloads;
+ * and the same where a backlog is due already. */
+#ifndef BROKER_AHEAD /* tests make it small, so that little is much */
+#	define BROKER_AHEAD   256
+#	define BROKER_BACKLOG 4096
+#endif
+#define BROKER_AHEAD_BYTES   ((size_t)256 << 10)
+#define BROKER_BACKLOG_BYTES ((size_t)8 << 20)
+
+/* Bytes that one user's clients may have waiting for the store, with what they take in here. */
+#define BROKER_PENDING_PER_USER ((size_t)32 << 20)
+
+/* How long a store that has failed, or has no space, is left alone, microseconds. */
+#define BROKER_RETRY_US UINT64_C(1000000)
+
+struct broker_limits {
+	uint32_t max_timers_per_user;
+	uint64_t max_bytes_per_user;
+	uint32_t max_clients, max_clients_per_user; /* root is bound by the total alone */
+};
+
+/* Defaults: see timerqd(8). */
+#define BROKER_TIMERS_PER_USER	100000
+#define BROKER_BYTES_PER_USER	(UINT64_C(256) << 20)
+#define BROKER_CLIENTS		4096
+#define BROKER_CLIENTS_PER_USER 64
+
+/* The limits that the configuration file gives to one user, or to the members of a group, in place
+ * of those for every user. */
+struct broker_own {
+	uint32_t max_timers, max_clients; /* 0: as for every user */
+	uint64_t max_bytes;
+};
+
+/* Where packets go. */
+struct broker_outlet {
+	/* Return: 0; -EAGAIN: the client has to read first, and broker_writable() follows; another
+	 * negative errno: the client has gone, and the shell will disconnect it. */
+	int (*send)(void *userdata, uint32_t client, const void *packet, size_t size);
+	/* A packet came back from the store, or room became free: the client may be read from. */
+	void (*resume)(void *userdata, uint32_t client);
+	/* The client is to be disconnected. NULL: its packets' handlers say it alone. */
+	void (*end)(void *userdata, uint32_t client);
+	/* The limits of the user `uid`. client: a client of this user, which has its groups; 0:
+	 * none. NULL: no user has own limits. */
+	struct broker_own (*own)(void *userdata, uint32_t client, uint32_t uid);
+	void *userdata;
+};
+
+struct broker_config {
+	struct broker_limits limits;
+	uint32_t pid;
+	uint64_t instance; /* names this life of timerqd */
+	uint64_t started;  /* real boottime */
+	bool can_wake_system;
+	uint32_t overflow_uid; /* it owns no queue; 0: it is a user like any other */
+	const char *version;   /* kept, not copied */
+};
+
+/* One reading: the clocks of durable timers, and one that no reboot and no setting concerns. */
+struct broker_now {
+	uint64_t at[PROTO_CLOCKS];
+	uint64_t wide; /* how much later it may be: spans count from there. 0 on one host */
+	bool held[PROTO_CLOCKS];
+	uint64_t real;		     /* the kernel's boottime */
+	struct clocks_stored clocks; /* to be stored with the next commit */
+};

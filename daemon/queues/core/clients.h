@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients: how they come and go, and how much each may have waiting. */
+#pragma once
+
+#include "state.h"
+
+/* As broker_connect(). */
+uint32_t client_connect(struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client);
+
+/* As broker_disconnect(). */
+void client_disconnect(struct broker *b, struct client *client);
+
+/* Frees a client that has no consumers and for which the store reads nothing. Its requests go on.
+ */
+void client_free(struct broker *b, struct client *client);
+
+/* As broker_reads(). */
+bool client_may_ask(const struct client *client);
+
+/* As broker_writable(). */
+void client_writable(struct client *client);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The queues in memory, by the store's number, and the list of those that the next turn looks at.
+ */
+#pragma once
+
+#include "state.h"
+
+/* The queue in memory of that number; NULL: none is. O(1). */
+struct queue *queue_find(const struct broker *b, uint32_t number);
+
+/* Makes room for one more queue. Return: false: no memory, and there is no table yet. */
+bool queue_table_reserve(struct broker *b);
+
+/* Enters a queue, for which there is room; takes it out. */
+void queue_table_enter(struct broker *b, struct queue *queue);
+void queue_table_remove(struct broker *b, struct queue *queue);
+
+/* Something of the queue has changed: the next turn looks at it. O(1). */
+void queue_touch(struct queue *queue);

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Users: they are never forgotten while the broker lives, and are no more than there are uids. */
+#pragma once
+
+#include "state.h"
+
+/* The user of that uid, or a new one. Return: NULL: no memory. */
+struct user *user_get(struct broker *b, uint32_t uid);
+
+/* Fewer bytes of the user's requests wait: the shell may read from the user's clients again. */
+void user_resume(struct user *user);
