@@ -122,13 +122,9 @@ static int end_consuming(
 		q->consumers += use->attached;
 		return 0;
 	}
-	next = queue_request_new(PROTO_QUEUE_DETACH);
-	if (!next || !queue_request_slot(next)) {
-		queue_request_free(next);
+	next = queue_request_one(PROTO_QUEUE_DETACH, &detach, NULL);
+	if (!next)
 		return -ENOMEM;
-	}
-	queue_codec_put(&next->writer, &detach);
-	next->count = 1;
 	queue_request_queue(q, next);
 	return 0;
 }

@@ -134,25 +134,24 @@ int queue_leave(struct toytimer_queue *q, int r)
 	return r;
 }
 
-int queue_ask(struct toytimer_queue *q, uint16_t opcode, const void *record, const char *key,
-	uint64_t deadline, struct queue_result *ret)
+int queue_ask_one(struct toytimer_queue *q, struct queue_request *r, uint64_t deadline,
+	struct queue_result *ret)
 {
 	struct queue_batch batch = {.pending = 1, .results = ret};
-	struct queue_request *r = queue_request_new(opcode);
 	int error;
 
-	if (!r || !queue_request_slot(r)) {
-		queue_request_free(r);
-		return -ENOMEM;
-	}
-	if (key)
-		queue_codec_add_bytes(&r->writer, key, strlen(key));
-	queue_codec_put(&r->writer, record);
 	r->slots[0].batch = &batch;
-	r->count = 1;
 	queue_request_queue(q, r);
 	error = queue_await(q, &batch, deadline);
 	return error ?: ret->error;
+}
+
+int queue_ask(struct toytimer_queue *q, uint16_t opcode, const void *record, const char *key,
+	uint64_t deadline, struct queue_result *ret)
+{
+	struct queue_request *r = queue_request_one(opcode, record, key);
+
+	return r ? queue_ask_one(q, r, deadline, ret) : -ENOMEM;
 }
 
 static int check_key(const char *key)
@@ -224,19 +223,14 @@ _public_ int toytimer_queue_revive(toytimer_queue *q, const char *queue, uint64_
 static int ask_page(struct toytimer_queue *q, uint16_t opcode, const void *record, uint64_t cursor,
 	uint64_t deadline, struct queue_batch *ret)
 {
-	struct queue_request *r = queue_request_new(opcode);
+	struct queue_request *r = queue_request_one(opcode, record, NULL);
 	int error;
 
 	*ret = (struct queue_batch){.pending = 1};
-	if (!r || !queue_request_slot(r)) {
-		queue_request_free(r);
+	if (!r)
 		return -ENOMEM;
-	}
-	if (record)
-		queue_codec_put(&r->writer, record);
 	r->cursor = cursor;
 	r->slots[0].batch = ret;
-	r->count = 1;
 	queue_request_queue(q, r);
 	error = queue_await(q, ret, deadline);
 	return error ?: ret->reply_error;
@@ -259,16 +253,13 @@ _public_ int toytimer_queue_purge(
 	while (r == 0 && cursor) {
 		struct queue_result result = {0};
 		struct queue_batch batch = {.pending = 1, .results = &result};
-		struct queue_request *request = queue_request_new(PROTO_QUEUE_PURGE);
+		struct queue_request *request = queue_request_one(PROTO_QUEUE_PURGE, &list, NULL);
 
-		if (!request || !queue_request_slot(request)) {
-			queue_request_free(request);
+		if (!request) {
 			r = -ENOMEM;
 			break;
 		}
-		queue_codec_put(&request->writer, &list);
 		request->slots[0].batch = &batch;
-		request->count = 1;
 		queue_request_queue(q, request);
 		r = queue_await(q, &batch, handle_deadline(&q->base)) ?: result.error;
 		n += result.id;

@@ -27,14 +27,10 @@ static int attach(struct toytimer_queue *q, uint32_t number,
 
 	if (use->consumed)
 		return -EALREADY;
-	r = queue_request_new(PROTO_QUEUE_CONSUME);
-	if (!r || !queue_request_slot(r)) {
-		queue_request_free(r);
+	r = queue_request_one(PROTO_QUEUE_CONSUME, &record, NULL);
+	if (!r)
 		return -ENOMEM;
-	}
-	queue_codec_put(&r->writer, &record);
 	r->slots[0].batch = &batch;
-	r->count = 1;
 	r->consuming = number;
 	use->consumed = true;
 	use->consumer = *consumer;
@@ -83,6 +79,7 @@ _public_ int toytimer_queue_consume(
 _public_ int toytimer_queue_detach(toytimer_queue *q, const char *queue)
 {
 	struct proto_queue_detach record = {0};
+	struct queue_request *request;
 	struct queue_result result;
 	uint64_t deadline;
 	int r = queue_enter(q, queue, &deadline, &record.queue);
@@ -91,13 +88,18 @@ _public_ int toytimer_queue_detach(toytimer_queue *q, const char *queue)
 		return r;
 	if (!q->uses[record.queue - 1].attached)
 		return queue_leave(q, -ENOTCONN);
+	request = queue_request_one(PROTO_QUEUE_DETACH, &record, NULL);
+	if (!request)
+		return queue_leave(q, -ENOMEM);
 	/* From now on no wake of it is handed out, whatever becomes of the request. */
 	q->uses[record.queue - 1].consumed = q->uses[record.queue - 1].attached = false;
 	q->consumers--;
 	helds_forget_queue(&q->helds, record.queue);
-	if (q->base.session.connection.state != CONNECTION_UP)
+	if (q->base.session.connection.state != CONNECTION_UP) {
+		queue_request_free(request);
 		return queue_leave(q, 0);
-	r = queue_ask(q, PROTO_QUEUE_DETACH, &record, NULL, deadline, &result);
+	}
+	r = queue_ask_one(q, request, deadline, &result);
 	return queue_leave(q, r == -ENOTCONN ? 0 : r);
 }
 

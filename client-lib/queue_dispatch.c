@@ -39,22 +39,26 @@ int queue_ack_later(struct toytimer_queue *q, const toytimer_wake_ref *wake)
 	return 0;
 }
 
-/* Whether the wake is one that the application has or had: see queue_held.h. Else it is noted. */
-static bool is_repeat(struct toytimer_queue *q, const toytimer_wake_ref *ref)
+/* Whether the program has the wake or had it: see queue_held.h. A new wake is noted. Return: 1: the
+ * wake is new, 0: it is a repeat, or -ENOMEM: a repeat cannot be acknowledged yet. */
+static int note_wake(struct toytimer_queue *q, const toytimer_wake_ref *ref)
 {
 	struct held *held = helds_find(&q->helds, ref);
 	bool repeat = held;
+	int r = 0;
 
 	if (!held)
 		held = helds_add(&q->helds, ref);
 	if (!held) /* a repeat will not be recognised */
-		return false;
+		return 1;
 	held->ref.term = ref->term;
 	held->connection = q->base.session.connection.times;
-	/* Without memory it stays with this consumer, unacknowledged, until the next connection. */
-	if (held->state == HELD_ACKED && queue_ack_later(q, ref) == 0)
-		helds_set_state(&q->helds, held, HELD_ACKING);
-	return repeat;
+	if (held->state == HELD_ACKED) {
+		r = queue_ack_later(q, ref);
+		if (r == 0)
+			helds_set_state(&q->helds, held, HELD_ACKING);
+	}
+	return r ?: !repeat;
 }
 
 /* The strings of a wake, terminated, and what its handler needs. */
@@ -76,8 +80,8 @@ static int hand_out_wake(struct toytimer *t, void *argument)
 	return h->handler(h->q, &h->wake, h->userdata);
 }
 
-/* Return: whether the wake is to be handed out. */
-static bool prepare(
+/* Return: 1: hand out the wake, 0: skip it, or -ENOMEM: try again later. */
+static int prepare(
 	struct toytimer_queue *q, const struct queue_wakes *wakes, uint32_t i, struct handing *ret)
 {
 	const struct queue_use *use;
@@ -86,7 +90,7 @@ static bool prepare(
 
 	queue_codec_get(&wakes->packet, i, &w);
 	if (w.queue < 1 || w.queue > q->use_count || w.key_size > PROTO_QUEUE_KEY_MAX)
-		return false;
+		return 0;
 	use = &q->uses[w.queue - 1];
 	data = queue_codec_bytes(&wakes->packet, w.data);
 	*ret = (struct handing){
@@ -118,7 +122,7 @@ static bool prepare(
 	ret->wake.queue = ret->queue;
 	ret->wake.label = ret->label;
 	ret->wake.key = ret->key;
-	return use->consumed && wakes->number > use->since && !is_repeat(q, &ret->wake.ref);
+	return use->consumed && wakes->number > use->since ? note_wake(q, &ret->wake.ref) : 0;
 }
 
 static int hand_out_completion(struct toytimer *t, void *argument)
@@ -149,8 +153,12 @@ int queue_dispatch(struct toytimer *t, int *ret_result)
 	while (queue_has_event(&t->session)) {
 		struct queue_wakes *wakes = q->wakes;
 		struct handing h;
+		int r = prepare(q, wakes, wakes->given, &h);
 
-		if (prepare(q, wakes, wakes->given++, &h))
+		if (r < 0)
+			return r;
+		wakes->given++;
+		if (r > 0)
 			return handler_call(t, 0, hand_out_wake, &h, ret_result);
 	}
 	return 0;

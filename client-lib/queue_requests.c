@@ -104,6 +104,20 @@ struct queue_request *queue_request_free(struct queue_request *r)
 	return NULL;
 }
 
+struct queue_request *queue_request_one(uint16_t opcode, const void *record, const char *key)
+{
+	struct queue_request *r = queue_request_new(opcode);
+
+	if (!r || !queue_request_slot(r))
+		return queue_request_free(r);
+	if (key)
+		queue_codec_add_bytes(&r->writer, key, strlen(key));
+	if (record)
+		queue_codec_put(&r->writer, record);
+	r->count = 1;
+	return r;
+}
+
 struct queue_slot *queue_request_slot(struct queue_request *r)
 {
 	if (r->count == r->room) {
@@ -141,8 +155,11 @@ int queue_filling(
 	if (opcode == PROTO_QUEUE_PUT && q->unsent.length >= QUEUE_UNSENT_MAX)
 		return -EAGAIN;
 	*ret = queue_request_new(opcode);
-	if (!*ret)
+	/* Its first slot has memory now: a packet without a record would end the connection. */
+	if (!*ret || !queue_request_slot(*ret)) {
+		*ret = queue_request_free(*ret);
 		return -ENOMEM;
+	}
 	*filling = *ret;
 	queue_request_queue(q, *ret);
 	return 0;
@@ -176,8 +193,10 @@ void queue_batch_detach(struct toytimer_queue *q, struct queue_batch *batch)
 	for (r = q->sent.first; r; r = r->next)
 		forget(r, batch);
 	while ((r = *at)) {
-		/* A put that was sent before may be stored: it stays, for its number. */
-		if (forget(r, batch) && !is_wanted(r) && !r->number) {
+		/* A put that was sent before may be stored: it stays, for its number. A detaching
+		 * stays too: the library has forgotten the consumer. */
+		if (forget(r, batch) && !is_wanted(r) && !r->number &&
+			r->opcode != PROTO_QUEUE_DETACH) {
 			list_remove(&q->unsent, at);
 			queue_request_free(r);
 		} else {
@@ -396,16 +415,12 @@ static int begin_consume(struct toytimer_queue *q, uint32_t i, struct queue_requ
 		.max_attempts = c->max_attempts,
 		.ack_within = c->ack_within,
 	};
-	struct queue_request *r = queue_request_new(PROTO_QUEUE_CONSUME);
+	struct queue_request *r = queue_request_one(PROTO_QUEUE_CONSUME, &consume, NULL);
 
-	if (!r || !queue_request_slot(r)) {
-		queue_request_free(r);
+	if (!r)
 		return -ENOMEM;
-	}
 	r->internal = true;
 	r->slots[0].index = i;
-	r->count = 1;
-	queue_codec_put(&r->writer, &consume);
 	*ret = r;
 	return 0;
 }

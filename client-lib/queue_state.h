@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state of a handle of durable queues, beside handle.h. handle.h is about threads, reconnecting
- * and the calls of handlers.
+ * The state of a handle of durable queues. handle.h has what both kinds of handles share: threads,
+ * reconnecting and the calls of handlers.
  *
- *   queue_handle.c    the handle's life queue_requests.c  what is asked of timerqd: gathered into
- *     packets, sent, sent again queue_events.c    wakes and answers that wait to be handed out
- *     queue_answers.c   what timerqd says queue_dispatch.c  wakes and answers handed out
- *     queue_held.c      wakes that are remembered queue_put.c, queue_consume.c, queue_calls.c  the
- *     calls
+ * queue_handle.c: opens and frees a handle.
+ * queue_requests.c: collects requests in packets, sends them, and sends them again after a loss.
+ * queue_answers.c: applies the packets of timerqd.
+ * queue_events.c: wakes and answers that wait for their handlers.
+ * queue_dispatch.c: calls these handlers.
+ * queue_held.c: remembers wakes, to recognise repeated ones.
+ * queue_put.c, queue_consume.c, queue_calls.c: the public calls.
  */
 #pragma once
 
@@ -16,64 +18,64 @@
 #include "queue_held.h"
 #include "toytimer-queue.h"
 
-/* Put packets in flight, and packets that wait, at most. */
+/* At most this many packets of puts are in flight, and this many packets wait. */
 #define QUEUE_PUTS_MAX	 64
 #define QUEUE_UNSENT_MAX 64
 
-/* One record's answer. */
+/* The answer to one record. */
 struct queue_result {
 	int error;
-	uint32_t status; /* that the error stands for */
+	uint32_t status; /* of the daemon; `error` is its errno */
 	uint32_t flags;
 	uint64_t id, due;
 };
 
-/* A blocking call: who waits for answers. On the waiting thread's stack. */
+/* A blocking call that waits for answers. It is on the stack of the waiting thread. */
 struct queue_batch {
-	size_t pending;		      /* records */
+	size_t pending;		      /* records without an answer */
 	struct queue_result *results; /* by queue_slot::index */
 	uint64_t cursor;	      /* of the last answer */
-	uint8_t *reply; /* a listing's or status's whole answer; the caller frees it */
+	uint8_t *reply; /* the answer packet of a listing or a status; the caller frees it */
 	size_t reply_size;
 	int reply_error;
 };
 
-/* Whose a record is. */
+/* What the answer to one record is for. */
 struct queue_slot {
-	struct queue_batch *batch; /* NULL: nobody waits */
-	size_t index;
-	struct queue_completion *completion; /* of an asynchronous put with a handler; its own */
-	toytimer_wake_ref wake;		     /* acknowledge, retry */
+	struct queue_batch *batch;	     /* the call that waits, or NULL */
+	size_t index;			     /* in queue_batch::results */
+	struct queue_completion *completion; /* an asynchronous put with a handler; owned */
+	toytimer_wake_ref wake;		     /* the wake that the record acknowledges, or id 0 */
 };
 
-/* A queue of this handle; its number is its place + 1. */
+/* A queue that this handle uses. Its number is its index + 1. */
 struct queue_use {
 	char name[TOYTIMER_QUEUE_NAME_MAX + 1];
-	char given[2 * TOYTIMER_QUEUE_NAME_MAX + 1]; /* USER/NAME, for wakes to show */
-	uint32_t uid;				     /* PROTO_QUEUE_OWN: ours */
-	bool consumed;				     /* a consumer is attached, or being so */
-	bool attached;				     /* to be attached again after a loss */
-	uint64_t since; /* earlier packets of wakes are of a consumer that was detached */
+	char given[2 * TOYTIMER_QUEUE_NAME_MAX + 1]; /* the name as the program gave it */
+	uint32_t uid;				     /* PROTO_QUEUE_OWN: this user's */
+	bool consumed;	/* the program wants wakes: a consumer is attached, or a request is sent */
+	bool attached;	/* timerqd has accepted the consumer; it is attached again after a loss */
+	uint64_t since; /* packets of wakes up to this number are for an earlier consumer */
 	toytimer_queue_consumer consumer;
 };
 
-/* A packet, from when it is begun until it is answered. */
+/* A packet, from its first record until its answer. */
 struct queue_request {
 	struct queue_request *next;
 	struct queue_codec_writer writer;
 	uint16_t opcode;
-	bool ended;	 /* no record comes to it any more */
-	bool internal;	 /* of this connection alone: it is made again for the next */
-	uint64_t serial; /* under which it was sent last */
-	uint64_t number; /* of a put */
+	bool ended;	 /* takes no further record */
+	bool internal;	 /* belongs to this connection; the next one gets a new packet */
+	uint64_t serial; /* of the last time that it was sent */
+	uint64_t number; /* of a packet of puts: stays the same when it is sent again */
 	uint64_t cursor;
-	uint64_t counted; /* CLOCK_BOOTTIME from which its spans count */
+	uint64_t counted; /* its spans count from this instant of CLOCK_BOOTTIME */
 	size_t size;	  /* of the packet, once ended */
 	uint8_t *packet;  /* queue_codec_begin()'s buffer */
 	struct queue_slot *slots;
 	uint32_t count, room;
-	struct queue_use *opening; /* a queue that gets its number by it; owned */
-	uint32_t consuming;	   /* the number of a queue that is attached by it; 0: none */
+	struct queue_use *opening; /* the queue that it opens; owned */
+	uint32_t consuming;	   /* the number of the queue that it attaches; 0: none */
 };
 
 struct queue_list {
@@ -84,9 +86,9 @@ struct queue_list {
 /* A packet of wakes. */
 struct queue_wakes {
 	struct queue_wakes *next;
-	uint64_t number; /* from 1, of all packets of the handle */
-	uint32_t given;	 /* how many of it are handed out */
-	bool stale;	 /* its connection is gone: the wakes come again */
+	uint64_t number; /* counts the packets of the handle, from 1 */
+	uint32_t given;	 /* wakes of it that are handed out or skipped */
+	bool stale;	 /* its connection has ended; timerqd sends the wakes again */
 	struct queue_codec_packet packet;
 	uint8_t bytes[];
 };
@@ -107,11 +109,10 @@ struct toytimer_queue {
 	uint32_t use_count, use_room;
 	struct queue_list unsent, sent;
 	unsigned int sent_puts;
-	struct queue_request *filling_put,
-		*filling_ack; /* at the end of `unsent` or in its midst */
-	size_t handlers;      /* of asynchronous puts that are still to be called */
+	struct queue_request *filling_put, *filling_ack; /* in `unsent`: take further records */
+	size_t handlers;				 /* of asynchronous puts, not called yet */
 	struct queue_wakes *wakes, **wakes_end;
-	uint64_t wakes_packets; /* so far */
+	uint64_t wakes_packets; /* received so far */
 	struct queue_completion *completions, **completions_end;
 	struct helds helds;
 	uint32_t consumers;
@@ -135,30 +136,38 @@ void queue_lists_destroy(struct toytimer_queue *q);
 struct queue_request *queue_request_new(uint16_t opcode);
 struct queue_request *queue_request_free(struct queue_request *r);
 
-/* Room for one more slot. Return: NULL: out of memory. It counts once its record is added. */
+/* A packet of one record, with a key in its area unless `key` is NULL. record may be NULL. Return:
+ * NULL if out of memory. */
+struct queue_request *queue_request_one(uint16_t opcode, const void *record, const char *key);
+
+/* Makes room for one more slot. The caller increments `count` after it has added the record.
+ * Return: NULL if out of memory. */
 struct queue_slot *queue_request_slot(struct queue_request *r);
 
-/* Appends it to what is to be sent. */
+/* Appends a packet to `unsent`. */
 void queue_request_queue(struct toytimer_queue *q, struct queue_request *r);
 
-/* The packet that asynchronous records are gathered in, with room for a record with so many bytes
- * in the area. Return: 0, -ENOMEM; -EAGAIN: too much waits. */
+/* The packet that collects asynchronous records. It has room for a record with that many bytes in
+ * its area. The caller adds a record: to a new packet, that cannot fail. Return: 0, -ENOMEM, or
+ * -EAGAIN: too many packets wait. */
 int queue_filling(
 	struct toytimer_queue *q, uint16_t opcode, size_t bytes, struct queue_request **ret);
 
-/* Nobody waits for the batch any more. What was not sent for it alone is not sent. */
+/* The caller stops waiting for a batch. Drops the unsent packets that nobody else waits for, except
+ * for puts that were sent before, and for detaching. */
 void queue_batch_detach(struct toytimer_queue *q, struct queue_batch *batch);
 
 /* Waits until the batch is answered. Return: 0, or a negative errno; then the batch is detached.
  */
 int queue_await(struct toytimer_queue *q, struct queue_batch *batch, uint64_t deadline);
 
-/* The oldest in flight with that serial, taken out of the list; NULL: none has it. */
+/* Finds the packet in flight with that serial, or NULL. queue_sent_take() takes it off the list.
+ */
 struct queue_request *queue_sent_take(struct toytimer_queue *q, uint64_t serial, uint16_t opcode);
 struct queue_request *queue_sent_find(struct toytimer_queue *q, uint64_t serial, uint16_t opcode);
 
-/* The connection is up: what opens the queues and attaches the consumers again goes first. Return:
- * 0 or -ENOMEM, nothing done. */
+/* The connection is up. Queues, before all others, the packets that open the queues and attach the
+ * consumers again. Return: 0, or -ENOMEM: nothing is queued. */
 int queue_begin(struct toytimer_queue *q);
 
 void queue_send(struct session *s);
@@ -166,7 +175,7 @@ bool queue_ready(struct session *s);
 bool queue_awaits(const struct session *s);
 void queue_lost(struct session *s);
 
-/* All puts up to this number are answered. */
+/* The number up to which all puts are answered. */
 uint64_t queue_puts_answered(const struct toytimer_queue *q);
 
 /* queue_answers.c */
@@ -175,7 +184,8 @@ int queue_take(struct session *s);
 
 /* queue_events.c */
 
-/* Gives a record's answer to whoever waits for it. */
+/* Passes the answer to a record on: to the waiting call, to the handler of the put, or to the
+ * remembered wake. */
 void queue_settle(
 	struct toytimer_queue *q, struct queue_slot *slot, const struct queue_result *result);
 
@@ -192,17 +202,21 @@ int queue_ack_later(struct toytimer_queue *q, const toytimer_wake_ref *wake);
 
 /* queue_calls.c */
 
-/* The number of a queue, which is opened first where this handle has not used it yet: that waits.
+/* The number of a queue. The first use of a queue by this handle opens it, and waits for timerqd.
  * The lock is held. Return: 0 or a negative errno; -ECHILD without the lock. */
 int queue_number(struct toytimer_queue *q, const char *queue, uint64_t deadline, uint32_t *ret);
 
-/* Enters the handle, and finds the queue. Return: 0 with the lock; a negative errno without. */
+/* Takes the lock and finds the queue. Return: 0 with the lock; a negative errno without. */
 int queue_enter(
 	struct toytimer_queue *q, const char *queue, uint64_t *ret_deadline, uint32_t *ret_number);
 int queue_leave(struct toytimer_queue *q, int r);
 
-/* Asks one record, with a key in the area where there is one. `record` has the key's offset filled
- * in by the caller, 0. Return: 0: *ret is the answer; a negative errno. */
+/* Sends a packet of one record, and waits for the answer. The handle owns the packet from now on.
+ * Return: 0: *ret is the answer; a negative errno. */
+int queue_ask_one(struct toytimer_queue *q, struct queue_request *r, uint64_t deadline,
+	struct queue_result *ret);
+
+/* The same with a new packet, see queue_request_one(). */
 int queue_ask(struct toytimer_queue *q, uint16_t opcode, const void *record, const char *key,
 	uint64_t deadline, struct queue_result *ret);
 
