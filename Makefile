@@ -10,6 +10,7 @@
 #   make fuzz       search for input that causes a failure; FUZZ_SECONDS=60 for each target
 #   make faults     tests in which each system or library call fails, at each of its uses
 #   make vm         boot a machine, suspend it, set its clocks, and cut its power 500 times
+#   make soak       three hosts of a fleet under faults, for 20 minutes
 #   make check-threads  tests of the library under the thread sanitizer
 #   make cross      unit tests on i386, aarch64, s390x and musl
 #   make coverage   which code the tests reach: build/coverage/report
@@ -18,7 +19,7 @@
 #   make deb        Debian packages, in build/deb
 #   make check-deb  install, upgrade, remove and purge these packages in a machine of their own
 #   make uninstall  remove what the last `make install` of this clone installed
-.PHONY: all check check-threads demo bench fuzz faults vm cross coverage install uninstall deb check-deb \
+.PHONY: all check check-threads demo bench fuzz faults soak vm cross coverage install uninstall deb check-deb \
 	packages-build packages-test packages-vm packages-bench packages-cross packages-deb
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -52,6 +53,11 @@ faults: packages-build packages-test
 	@tests/relook build
 	@$(MAKE) --no-print-directory all
 	@meson test -C build --suite fault
+
+soak: packages-build packages-test
+	@tests/relook build
+	@$(MAKE) --no-print-directory all
+	@meson test -C build --benchmark test_fleet_soak --verbose
 
 check-threads: packages-build packages-test
 	@tests/threads

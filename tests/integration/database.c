@@ -181,6 +181,20 @@ int64_t postgres_run(const char *format, ...)
 	return value;
 }
 
+void postgres_print(const char *sql)
+{
+	PGconn *c = PQconnectdb(postgres.uri);
+	PGresult *r = PQexec(c, sql);
+	PQprintOpt how = {.header = 1, .fieldSep = (char[]){" | "}};
+
+	if (PQresultStatus(r) == PGRES_TUPLES_OK)
+		PQprint(stderr, r, &how);
+	else
+		fprintf(stderr, "%s: %s", sql, PQerrorMessage(c));
+	PQclear(r);
+	PQfinish(c);
+}
+
 void postgres_drop_schema(void)
 {
 	for (unsigned int tries = 1;; tries++) {

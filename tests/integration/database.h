@@ -35,6 +35,9 @@ void postgres_reset(const char *timerqd, uint64_t lease);
 /* Runs SQL. Return: the first column of the first row as a number; 0: none. */
 int64_t postgres_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Prints the rows of a query to standard error, to help to find a failure. */
+void postgres_print(const char *sql);
+
 /* Drops the schema. It is tried again while statements of a timerqd that was killed still run: one
  * of both loses a deadlock. */
 void postgres_drop_schema(void);

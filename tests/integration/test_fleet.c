@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_fleet [--soak] [SECONDS [SEED]]   (25 s)
+ * test_fleet [--soak] [SECONDS [SEED]]   (a minute; --soak: 20 minutes)
  *
  * Three timerqd play three hosts: each has its own timerd, its own sockets, and its own way to the
  * database. Sixty clients put into thirty queues and consume them, while hosts are killed, stopped,
@@ -37,6 +37,7 @@
 #include "cutter.h"
 #include "database.h"
 #include "queues.h"
+#include "watchdog.h"
 
 #define HOSTS	  3
 #define QUEUES	  30
@@ -47,6 +48,9 @@
 #define TERMS	  65536u
 #define LEASE_US  3000000
 #define DRAIN_S	  120
+
+/* Longer than all that may take long on a busy machine. */
+#define STANDSTILL_S 60
 
 struct entry {
 	atomic_bool stored, ack_asked;
@@ -63,6 +67,7 @@ struct received {
 struct ledger {
 	atomic_uint next;  /* the timer that is put next */
 	atomic_uint wakes; /* entries of `received` */
+	atomic_uint steps; /* of the test itself, for its watchdog */
 	atomic_bool putters_stop, stop;
 	atomic_uint wrong;
 	atomic_uchar host_of[TERMS]; /* of a term; host + 1; 0: not known */
@@ -74,7 +79,8 @@ static struct ledger *ledger;
 static struct test_queues hosts[HOSTS];
 static struct cutter cutters[HOSTS];
 static pid_t clients[CLIENTS];
-static unsigned int seconds = 25, seed;
+static struct watchdog watchdog;
+static unsigned int seconds = 60, seed;
 
 static void wrong(const char *what, unsigned int i)
 {
@@ -295,6 +301,7 @@ static void disturb(unsigned int turn)
 		kill_host, freeze_host, cut_host, stop_host, cut_host, freeze_host};
 
 	ways[turn % 6](dice(HOSTS));
+	atomic_fetch_add(&ledger->steps, 1);
 	usleep(dice(1000000));
 }
 
@@ -361,6 +368,38 @@ static void check_ledger(void)
 	assert_int_equal(atomic_load(&ledger->wrong), 0);
 }
 
+/* The watchdog's. */
+
+static uint64_t progress(void)
+{
+	return (uint64_t)atomic_load(&ledger->next) + atomic_load(&ledger->wakes) +
+		atomic_load(&ledger->steps);
+}
+
+static void say_state(void)
+{
+	char command[512];
+
+	fprintf(stderr, "%u timers, %u wakes, %u steps; putters %s, consumers %s\n",
+		atomic_load(&ledger->next), atomic_load(&ledger->wakes),
+		atomic_load(&ledger->steps), atomic_load(&ledger->putters_stop) ? "stop" : "run",
+		atomic_load(&ledger->stop) ? "stop" : "run");
+	for (unsigned int h = 0; h < HOSTS; h++) {
+		fprintf(stderr, "== host %u, timerqd %d, cutter %d\n", h, (int)hosts[h].pid,
+			(int)cutters[h].pid);
+		snprintf(command, sizeof(command),
+			"timeout 10 '%s' --queue-socket '%s' status --queues >&2;"
+			" tail -n 20 '%s' >&2",
+			daemon_binary("TOYTIMERCTL_BINARY"), hosts[h].socket, hosts[h].timerd.log);
+		if (system(command))
+			fprintf(stderr, "(no answer)\n");
+	}
+	postgres_print("SELECT pid, state, wait_event_type, wait_event, query_start, query"
+		       " FROM pg_stat_activity WHERE backend_type = 'client backend'");
+	postgres_print("SELECT number, name, owner, term, beat, (SELECT count(*) FROM"
+		       " timerd.timers WHERE queue = number) AS timers FROM timerd.queues");
+}
+
 /* All hosts run: what is stored is delivered, and acknowledged. */
 static void drain(void)
 {
@@ -369,6 +408,10 @@ static void drain(void)
 	for (int i = 0; rows && i < DRAIN_S * 5; i++) {
 		usleep(200000);
 		rows = postgres_run("SELECT count(*) FROM timerd.timers");
+	}
+	if (rows) {
+		say_state();
+		watchdog_print_processes(getpid());
 	}
 	assert_int_equal(rows, 0);
 }
@@ -384,12 +427,14 @@ static int begin(void **state)
 		cutter_start(&cutters[h], postgres.folder);
 		start_host(h);
 	}
+	watchdog_start(&watchdog, progress, STANDSTILL_S, say_state);
 	return 0;
 }
 
 static int end(void **state)
 {
 	(void)state;
+	watchdog_stop(&watchdog);
 	for (unsigned int i = 0; i < CLIENTS; i++)
 		if (clients[i]) {
 			kill(clients[i], SIGKILL);
