@@ -183,9 +183,15 @@ int64_t postgres_run(const char *format, ...)
 
 void postgres_print(const char *sql)
 {
-	PGconn *c = PQconnectdb(postgres.uri);
-	PGresult *r = PQexec(c, sql);
 	PQprintOpt how = {.header = 1, .fieldSep = (char[]){" | "}};
+	char uri[sizeof(postgres.uri) + 32];
+	PGresult *r;
+	PGconn *c;
+
+	/* The server may be what hangs. */
+	snprintf(uri, sizeof(uri), "%s&connect_timeout=5", postgres.uri);
+	c = PQconnectdb(uri);
+	r = PQexec(c, sql);
 
 	if (PQresultStatus(r) == PGRES_TUPLES_OK)
 		PQprint(stderr, r, &how);
