@@ -250,6 +250,8 @@ static void job_result(struct pg_link *l, struct pg_job *job, const PGresult *r)
 		break;
 	case PGRES_PIPELINE_SYNC:
 		finish(l, pop(&l->sent), job->error);
+		if (l->sent.first)
+			l->sent.first->awaited = pg_now();
 		break;
 	case PGRES_PIPELINE_ABORTED:
 		break;
@@ -317,7 +319,7 @@ static bool send_job(struct pg_link *l, struct pg_job *job)
 {
 	struct pg_parameters none = {0};
 
-	job->sent = pg_now();
+	job->sent = job->awaited = pg_now();
 	job->results = 0;
 	job->error = 0;
 	return pg_send(l->c, l->settings, &none) && job->send(job, l->c) && PQpipelineSync(l->c);
@@ -351,10 +353,11 @@ static void hear(struct pg_link *l)
 		l->notified(l->userdata);
 }
 
-/* When the answer to the first job is overdue: the server's own limit comes before. */
+/* When the answer to the first job is overdue: the server's own limit comes before. Each job has
+ * that limit to itself, however long those before it took. */
 static uint64_t overdue_at(const struct pg_link *l)
 {
-	return l->sent.first ? l->sent.first->sent + l->greeting.lease / 3 + 500000 : UINT64_MAX;
+	return l->sent.first ? l->sent.first->awaited + l->greeting.lease / 3 + 500000 : UINT64_MAX;
 }
 
 void pg_link_send(struct pg_link *l)
@@ -423,7 +426,6 @@ int pg_link_submit(struct pg_link *l, struct pg_job *job)
 {
 	if (pg_link_is_away(l))
 		return PG_AWAY;
-	job->queued = pg_now();
 	push(&l->waiting, job);
 	return 0;
 }

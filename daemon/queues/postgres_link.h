@@ -34,7 +34,8 @@ struct pg_job {
 	void (*end)(struct pg_job *job, int error);
 	unsigned int results;
 	int error;
-	uint64_t queued, sent; /* CLOCK_BOOTTIME */
+	/* CLOCK_BOOTTIME. awaited: since when no job before it is under way. */
+	uint64_t sent, awaited;
 };
 
 struct pg_jobs {

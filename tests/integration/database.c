@@ -159,9 +159,21 @@ void postgres_stop(void)
 	postgres = (struct test_postgres){0};
 }
 
+/* A test fails, and does not hang, if the server does not answer. */
+static PGconn *connect_bounded(void)
+{
+	char uri[sizeof(postgres.uri) + 32];
+	PGconn *c;
+
+	snprintf(uri, sizeof(uri), "%s&connect_timeout=20", postgres.uri);
+	c = PQconnectdb(uri);
+	PQclear(PQexec(c, "SET client_min_messages = warning; SET statement_timeout = '60s'"));
+	return c;
+}
+
 int64_t postgres_run(const char *format, ...)
 {
-	PGconn *c = PQconnectdb(postgres.uri);
+	PGconn *c = connect_bounded();
 	int64_t value = 0;
 	char sql[4096];
 	PGresult *r;
@@ -170,7 +182,6 @@ int64_t postgres_run(const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(sql, sizeof(sql), format, ap);
 	va_end(ap);
-	PQclear(PQexec(c, "SET client_min_messages = warning"));
 	r = PQexec(c, sql);
 	if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK)
 		fail_msg("%s: %s", sql, PQerrorMessage(c));
@@ -184,14 +195,8 @@ int64_t postgres_run(const char *format, ...)
 void postgres_print(const char *sql)
 {
 	PQprintOpt how = {.header = 1, .fieldSep = (char[]){" | "}};
-	char uri[sizeof(postgres.uri) + 32];
-	PGresult *r;
-	PGconn *c;
-
-	/* The server may be what hangs. */
-	snprintf(uri, sizeof(uri), "%s&connect_timeout=5", postgres.uri);
-	c = PQconnectdb(uri);
-	r = PQexec(c, sql);
+	PGconn *c = connect_bounded();
+	PGresult *r = PQexec(c, sql);
 
 	if (PQresultStatus(r) == PGRES_TUPLES_OK)
 		PQprint(stderr, r, &how);
@@ -204,10 +209,8 @@ void postgres_print(const char *sql)
 void postgres_drop_schema(void)
 {
 	for (unsigned int tries = 1;; tries++) {
-		PGconn *c = PQconnectdb(postgres.uri);
-		PGresult *r = PQexec(c,
-			"SET client_min_messages = warning;"
-			" DROP SCHEMA IF EXISTS timerd CASCADE");
+		PGconn *c = connect_bounded();
+		PGresult *r = PQexec(c, "DROP SCHEMA IF EXISTS timerd CASCADE");
 		bool dropped = PQresultStatus(r) == PGRES_COMMAND_OK;
 
 		if (!dropped && tries == 20)
@@ -239,6 +242,9 @@ static void migrate(const char *timerqd)
 
 void postgres_reset(const char *timerqd, uint64_t lease)
 {
+	/* A test that failed may have left a transaction open, and its locks with it. */
+	postgres_run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+		     " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
 	if (!postgres_run("SELECT (to_regclass('timerd.users') IS NOT NULL)::integer"))
 		migrate(timerqd);
 	postgres_run("TRUNCATE timerd.timers, timerd.parked, timerd.queues, timerd.puts,"

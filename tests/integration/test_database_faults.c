@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_database_faults [--soak]
+ *
+ * timerqd on a PostgreSQL whose disk is full, whose tables somebody else locks (--soak: for a
+ * minute), or that has to keep dead rows for somebody's long transaction. What cannot be stored is
+ * refused by name, and then all goes on.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <toytimer-queue.h>
+#include <unistd.h>
+
+#include "database.h"
+#include "jobs.h"
+#include "queues.h"
+
+#define SECOND	 UINT64_C(1000000)
+#define HOUR	 (3600 * SECOND)
+#define LEASE_US (5 * SECOND) /* as queues.c has it */
+
+/* A lock outlasts a lease and a poll. */
+static unsigned int lock_seconds = 7;
+
+static struct test_queues a;
+
+static int put_payload(toytimer_queue *q, uint64_t after, const void *payload, size_t size)
+{
+	const toytimer_queue_timer t = {
+		.due = after,
+		.flags = TOYTIMER_RELATIVE,
+		.clock = TOYTIMER_BOOTTIME,
+		.payload = payload,
+		.payload_size = size,
+	};
+
+	return toytimer_queue_put(q, "jobs", &t, NULL);
+}
+
+static int put(toytimer_queue *q, uint64_t after)
+{
+	return put_payload(q, after, NULL, 0);
+}
+
+static void put_soon(toytimer_queue *q, uint64_t after)
+{
+	int r = -1;
+
+	for (int i = 0; r && i < 200; i++) {
+		r = put(q, after);
+		if (r)
+			usleep(100000);
+	}
+	assert_int_equal(r, 0);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	queues_start(&a, NULL);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	queues_clean(&a);
+	return 0;
+}
+
+static uint32_t store_state(toytimer_queue *q)
+{
+	toytimer_queue_status status;
+
+	assert_int_equal(toytimer_queue_get_status(q, &status), 0);
+	return (uint32_t)status.store;
+}
+
+/* A disk of 4 MB for the timers' table. Return: whether it can be mounted here. */
+static bool move_to_small_disk(char folder[static 96])
+{
+	char options[64];
+	struct stat server;
+
+	snprintf(folder, 96, "%s/small", postgres.folder);
+	assert_int_equal(stat(postgres.folder, &server), 0);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	snprintf(options, sizeof(options), "size=4m,mode=700,uid=%u,gid=%u", server.st_uid,
+		server.st_gid);
+	if (mount("tmpfs", folder, "tmpfs", 0, options) < 0) {
+		rmdir(folder);
+		return false;
+	}
+	postgres_run("CREATE TABLESPACE small LOCATION '%s'", folder);
+	postgres_run("ALTER TABLE timerd.timers SET TABLESPACE small");
+	return true;
+}
+
+/* Puts timers of an hour until one is refused. Return: how many were stored. */
+static unsigned int fill(toytimer_queue *q)
+{
+	static uint8_t payload[TOYTIMER_QUEUE_PAYLOAD_MAX];
+	unsigned int n = 0;
+	int r;
+
+	for (size_t i = 0; i < sizeof(payload); i++)
+		payload[i] = (uint8_t)rand(); /* which PostgreSQL cannot compress */
+	while ((r = put_payload(q, HOUR, payload, sizeof(payload))) == 0)
+		n++;
+	assert_int_equal(r, -ENOSPC);
+	return n;
+}
+
+/* What is there is delivered and acknowledged; what is new is refused until there is room. */
+static void test_disk_is_full(void **state)
+{
+	toytimer_queue *q = jobs_open(&a);
+	struct jobs_log log = {0};
+	char folder[96];
+	unsigned int n;
+
+	(void)state;
+	if (geteuid() != 0 || !move_to_small_disk(folder)) {
+		print_message("needs root, to mount a small disk\n");
+		toytimer_queue_unref(q);
+		skip();
+	}
+	jobs_consume(q, &log);
+	assert_int_equal(put(q, 0), 0);
+	jobs_process(q, &log, 1, 20000);
+	assert_int_equal(put(q, 5 * SECOND), 0);
+	n = fill(q);
+	assert_true(n > 10);
+	assert_int_equal(store_state(q), TOYTIMER_QUEUE_STORE_FULL);
+	assert_int_equal(put_payload(q, HOUR, "more", 4), -ENOSPC);
+	assert_int_equal(toytimer_queue_ack(q, &log.refs[0]), 0);
+	jobs_process(q, &log, 2, 20000);
+	assert_int_equal(log.n, 2);
+	assert_int_equal(toytimer_queue_ack(q, &log.refs[1]), 0);
+	assert_int_equal(jobs_rows(), n);
+	assert_int_equal(toytimer_queue_purge(q, "jobs", 0, NULL), 0);
+	assert_int_equal(jobs_rows(), 0);
+	assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT, "size=16m"), 0);
+	put_soon(q, 0);
+	jobs_process(q, &log, 3, 20000);
+	assert_int_equal(log.n, 3);
+	assert_int_equal(store_state(q), TOYTIMER_QUEUE_STORE_OK);
+	assert_int_equal(jobs_rows(), 1);
+	toytimer_queue_unref(q);
+	queues_kill(&a);
+	postgres_drop_schema();
+	postgres_run("DROP TABLESPACE small");
+	umount2(folder, MNT_DETACH);
+}
+
+/* Locks a table, and waits for as long as it is held. */
+static void wait_locked(PGconn *c, const char *table, toytimer_queue *q, const struct jobs_log *log)
+{
+	uint64_t until = toytimer_now(TOYTIMER_BOOTTIME) + lock_seconds * SECOND;
+	char lock[96];
+	PGresult *r;
+
+	snprintf(lock, sizeof(lock), "BEGIN; LOCK TABLE timerd.%s IN ACCESS EXCLUSIVE MODE", table);
+	r = PQexec(c, lock);
+	if (PQresultStatus(r) != PGRES_COMMAND_OK)
+		fail_msg("%s", PQerrorMessage(c));
+	PQclear(r);
+	while (toytimer_now(TOYTIMER_BOOTTIME) < until) {
+		uint64_t began = toytimer_now(TOYTIMER_BOOTTIME);
+
+		assert_int_equal(put(q, HOUR), -EHOSTUNREACH);
+		assert_true(toytimer_now(TOYTIMER_BOOTTIME) < began + 4 * LEASE_US);
+		jobs_process(q, log, log->n + 1, 500);
+	}
+}
+
+/* Somebody locks a table for longer than a lease: registering is refused by name, in time. Nothing
+ * is delivered once the lease is over that cannot be renewed. Then all goes on. */
+static void hold_lock(const char *table, size_t delivered)
+{
+	PGconn *c = PQconnectdb(postgres.uri);
+	toytimer_queue *q = jobs_open(&a);
+	struct jobs_log log = {0};
+
+	jobs_consume(q, &log);
+	assert_int_equal(put(q, 0), 0);
+	jobs_process(q, &log, 1, 20000);
+	/* The next poll may read the queue again: the first put can have been stored before this
+	 * host knew that it has the lease. */
+	jobs_process(q, &log, 2, 2500);
+	/* Loaded before the lock, and due once a lease has passed. */
+	assert_int_equal(put(q, LEASE_US), 0);
+	wait_locked(c, table, q, &log);
+	assert_int_equal(log.n, delivered);
+	PQclear(PQexec(c, "ROLLBACK"));
+	put_soon(q, HOUR);
+	jobs_process(q, &log, 2, 20000);
+	assert_int_equal(log.n, 2);
+	assert_int_equal(toytimer_queue_ack(q, &log.refs[0]), 0);
+	assert_int_equal(toytimer_queue_ack(q, &log.refs[1]), 0);
+	assert_int_equal(jobs_rows(), 1);
+	PQfinish(c);
+	toytimer_queue_unref(q);
+}
+
+static void test_timers_are_locked(void **state)
+{
+	(void)state;
+	hold_lock("timers", 2);
+}
+
+static void test_queues_are_locked(void **state)
+{
+	(void)state;
+	hold_lock("queues", 1);
+}
+
+/* Acknowledges each wake. */
+static int acknowledge(toytimer_queue *q, const toytimer_wake *w, void *userdata)
+{
+	unsigned int *n = userdata;
+
+	++*n;
+	assert_int_equal(toytimer_queue_ack_async(q, &w->ref), 0);
+	return 0;
+}
+
+#define CHURN 500
+
+/* Puts so many timers that are due, and waits until all are acknowledged and gone. */
+static void churn(toytimer_queue *q, unsigned int *acknowledged)
+{
+	unsigned int until = *acknowledged + CHURN;
+	const toytimer_queue_timer t = {
+		.flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME, .payload = "churn"};
+
+	for (unsigned int i = 0; i < CHURN; i++)
+		assert_int_equal(toytimer_queue_put_async(q, "jobs", &t, NULL, NULL), 0);
+	for (int ms = 0; (*acknowledged < until || jobs_rows()) && ms < 20000; ms += 10) {
+		while (toytimer_queue_process(q) > 0)
+			;
+		assert_true(toytimer_queue_wait(q, 10000) >= 0);
+	}
+	assert_int_equal(*acknowledged, until);
+	assert_int_equal(jobs_rows(), 0);
+}
+
+/* Somebody's transaction keeps all dead rows, and no vacuum removes them. */
+static void test_dead_rows_are_kept(void **state)
+{
+	PGconn *c = PQconnectdb(postgres.uri);
+	toytimer_queue *q = jobs_open(&a);
+	unsigned int acknowledged = 0;
+	const toytimer_queue_consumer consumer = {
+		.window = 100, .handler = acknowledge, .userdata = &acknowledged};
+
+	(void)state;
+	assert_int_equal(toytimer_queue_consume(q, "jobs", &consumer), 0);
+	PQclear(PQexec(c, "BEGIN ISOLATION LEVEL REPEATABLE READ"));
+	PQclear(PQexec(c, "SELECT count(*) FROM timerd.timers"));
+	for (int i = 0; i < 6; i++) {
+		churn(q, &acknowledged);
+		postgres_run("VACUUM timerd.timers");
+	}
+	/* They are there. */
+	assert_true(postgres_run("SELECT pg_relation_size('timerd.timers')") > 5 * CHURN * 80);
+	PQclear(PQexec(c, "ROLLBACK"));
+	postgres_run("VACUUM timerd.timers");
+	assert_int_equal(postgres_run("SELECT pg_relation_size('timerd.timers')"), 0);
+	churn(q, &acknowledged);
+	PQfinish(c);
+	toytimer_queue_unref(q);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_disk_is_full),
+		TEST(test_timers_are_locked),
+		TEST(test_queues_are_locked),
+		TEST(test_dead_rows_are_kept),
+	};
+	int failed;
+
+	if (argc > 1 && strcmp(argv[1], "--soak") == 0)
+		lock_seconds = 60;
+	/* What is mounted here goes with this process. */
+	if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0)
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+	if (!queues_begin())
+		return 77;
+	cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	queues_end();
+	return failed;
+}
