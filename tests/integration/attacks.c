@@ -15,6 +15,7 @@
 
 /* More than a backlog has, and how many watches the sockets have to get a call above 2 ms. */
 #define WAITING	      4200
+#define BURST	      200 /* connections, before the re-armings go on */
 #define EPOLL_CLIENTS 8
 #define EPOLL_DUPS    1000
 #define EPOLL_SETS    90
@@ -44,7 +45,8 @@ static void send_packet(struct wire *w)
 		w->serial--;
 }
 
-static void send_rearm(unsigned int i)
+/* near: the timers are due at once and again each microsecond; otherwise never in this test. */
+static void send_rearm(unsigned int i, bool near)
 {
 	struct wire *w = &wires[i];
 
@@ -52,22 +54,22 @@ static void send_rearm(unsigned int i)
 	for (size_t k = 0; k < PROTO_RECORDS_MAX(struct proto_rearm); k++)
 		wire_put(w,
 			&(struct proto_rearm){.id = ids[i][k % TIMERS],
-				.due = k % 300,
-				.every = 1,
+				.due = near ? k % 300 : HOUR + k * 1000,
+				.every = near,
 				.flags = PROTO_RELATIVE});
 	send_packet(w);
 }
 
-static void start_rearming(const char *path)
+static void start_rearming(const char *path, bool near)
 {
 	for (unsigned int i = 0; i < ATTACK_CLIENTS; i++)
 		open_with_timers(path, i);
 	for (unsigned int i = 0; i < ATTACK_CLIENTS; i++)
 		for (int k = 0; k < IN_FLIGHT; k++)
-			send_rearm(i);
+			send_rearm(i, near);
 }
 
-static void go_on_rearming(void)
+static void go_on_rearming(bool near)
 {
 	for (unsigned int i = 0; i < ATTACK_CLIENTS; i++) {
 		struct proto_header header;
@@ -76,16 +78,16 @@ static void go_on_rearming(void)
 		while (recv(w->fd, w->in, sizeof(w->in), MSG_DONTWAIT) >= (ssize_t)sizeof(header)) {
 			memcpy(&header, w->in, sizeof(header));
 			if (header.opcode & PROTO_ANSWER)
-				send_rearm(i);
+				send_rearm(i, near);
 		}
 	}
 }
 
 void attack_rearm(const char *path)
 {
-	start_rearming(path);
+	start_rearming(path, true);
 	for (;;)
-		go_on_rearming();
+		go_on_rearming(true);
 }
 
 /* Without waiting. Return: the socket, -1: there is no place. */
@@ -116,40 +118,32 @@ void attack_refusals(const char *path)
 	}
 }
 
-/* Fills the backlog for ever: timerd refuses the connections, and each refusal makes room for the
- * next one. */
-static void fill_backlog(const char *path)
+/* Fills the backlog: timerd refuses the connections, and each refusal makes room for the next one. */
+static void fill_backlog(const char *path, int fds[static WAITING], unsigned int *n)
+{
+	for (int i = 0, fd; i < BURST && (fd = connect_more(path)) >= 0; i++) {
+		fds[(*n)++] = fd;
+		/* timerd has refused the older half, unless nothing moves. */
+		if (*n < WAITING)
+			continue;
+		for (unsigned int k = 0; k < WAITING / 2; k++)
+			close(fds[k]);
+		memmove(fds, fds + WAITING / 2, WAITING / 2 * sizeof(*fds));
+		*n = WAITING / 2;
+	}
+}
+
+/* One process, that never sleeps: so each place in the backlog is taken as soon as it is free. */
+void attack_backlog(const char *path)
 {
 	static int fds[WAITING];
 	unsigned int n = 0;
 
+	start_rearming(path, false); /* before the backlog is full */
 	for (;;) {
-		int fd = connect_more(path);
-
-		if (fd < 0)
-			usleep(100); /* it is full */
-		else
-			fds[n++] = fd;
-		/* timerd has refused the older half, unless nothing moves. */
-		if (n < WAITING)
-			continue;
-		for (unsigned int i = 0; i < WAITING / 2; i++)
-			close(fds[i]);
-		memmove(fds, fds + WAITING / 2, sizeof(fds) / 2);
-		n = WAITING / 2;
+		fill_backlog(path, fds, &n);
+		go_on_rearming(false);
 	}
-}
-
-void attack_backlog(const char *path)
-{
-	pid_t filler;
-
-	start_rearming(path); /* before the backlog is full */
-	filler = wire_fork();
-	if (filler == 0)
-		fill_backlog(path);
-	for (;;)
-		go_on_rearming();
 }
 
 /* Each pair of instructions walks the whole packet as netlink attributes: so the ids of the

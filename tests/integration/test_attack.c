@@ -240,7 +240,7 @@ static void need_root(void)
 	skip();
 }
 
-static void test_floods(void **state)
+static void test_wakes_come_while_others_flood(void **state)
 {
 	pid_t silent;
 
@@ -303,7 +303,7 @@ static void let_go(void)
 		kill(holders[i], SIGKILL);
 }
 
-static void test_held(void **state)
+static void test_wakes_come_while_ten_thousand_are_connected(void **state)
 {
 	unsigned int n = held_clients() / HELD_PROCESSES * HELD_PROCESSES;
 	uint64_t since;
@@ -369,7 +369,7 @@ static void expect_punctual(const char *meanwhile, void (*what)(void))
 		(unsigned long long)report.p99, (unsigned long long)report.bare_p99);
 }
 
-static void test_users_apart(void **state)
+static void test_one_user_hardly_delays_another(void **state)
 {
 	(void)state;
 	need_root();
@@ -414,7 +414,7 @@ static void expect_to_open(const char *who, uid_t uid, bool by_retries)
 	assert_in_range(took, 0, OPEN_MAX_US);
 }
 
-static void test_backlog(void **state)
+static void test_a_full_backlog_keeps_nobody_out(void **state)
 {
 	pid_t pid;
 
@@ -482,7 +482,7 @@ static void need_log(void)
 		skip();
 }
 
-static void test_slow_filter(void **state)
+static void test_a_slow_filter_cuts_its_user_off(void **state)
 {
 	pid_t root;
 	int status;
@@ -506,7 +506,7 @@ static void test_slow_filter(void **state)
 	join_attacker(connect_again);
 }
 
-static void test_slow_epoll(void **state)
+static void test_slow_epoll_sets_cut_their_user_off(void **state)
 {
 	struct rlimit limit = {20000, 20000};
 
@@ -535,12 +535,13 @@ static int after_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_floods, after_each),
-		cmocka_unit_test_teardown(test_held, after_each),
-		cmocka_unit_test_teardown(test_users_apart, after_each),
-		cmocka_unit_test_teardown(test_backlog, after_each),
-		cmocka_unit_test_teardown(test_slow_filter, after_each),
-		cmocka_unit_test_teardown(test_slow_epoll, after_each),
+		cmocka_unit_test_teardown(test_wakes_come_while_others_flood, after_each),
+		cmocka_unit_test_teardown(
+			test_wakes_come_while_ten_thousand_are_connected, after_each),
+		cmocka_unit_test_teardown(test_one_user_hardly_delays_another, after_each),
+		cmocka_unit_test_teardown(test_a_full_backlog_keeps_nobody_out, after_each),
+		cmocka_unit_test_teardown(test_a_slow_filter_cuts_its_user_off, after_each),
+		cmocka_unit_test_teardown(test_slow_epoll_sets_cut_their_user_off, after_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
