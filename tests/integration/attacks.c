@@ -118,7 +118,7 @@ void attack_refusals(const char *path)
 	}
 }
 
-/* Fills the backlog: timerd refuses the connections, and each refusal makes room for the next one. */
+/* Fills the backlog: timerd refuses the connections, and each refusal makes room for another. */
 static void fill_backlog(const char *path, int fds[static WAITING], unsigned int *n)
 {
 	for (int i = 0, fd; i < BURST && (fd = connect_more(path)) >= 0; i++) {

@@ -69,7 +69,7 @@ static void cancel_one(void)
 	toytimer_unref(t);
 }
 
-static void test_examples(void **state)
+static void test_each_example_does_as_its_page_says(void **state)
 {
 	char *examples = strdup(daemon_binary("EXAMPLES")), *rest = examples, *program;
 	size_t lines, wakes, n = 0;
@@ -99,7 +99,7 @@ static void test_examples(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_each_example_does_as_its_page_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

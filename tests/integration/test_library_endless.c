@@ -64,7 +64,7 @@ static int ignore(const toytimer_listed *listed, void *userdata)
 	return 0;
 }
 
-static void test_endless_listing(void **state)
+static void test_an_endless_listing_is_ended(void **state)
 {
 	static const struct listing listings[] = {
 		{.records = 1, .step = 0, .asked_max = 2},
@@ -91,7 +91,7 @@ static void test_endless_listing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_endless_listing),
+		cmocka_unit_test(test_an_endless_listing_is_ended),
 	};
 
 	return cmocka_run_group_tests(tests, peer_start, peer_stop);

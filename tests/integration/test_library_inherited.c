@@ -115,7 +115,7 @@ static void change_folder(const struct program *p)
 	toytimer_unref(t);
 }
 
-static void test_relative_path(void **state)
+static void test_a_relative_path_outlives_chdir(void **state)
 {
 	(void)state;
 	over_a_restart(change_folder);
@@ -156,7 +156,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_closed_standard_descriptors),
-		cmocka_unit_test(test_relative_path),
+		cmocka_unit_test(test_a_relative_path_outlives_chdir),
 		cmocka_unit_test(test_relative_path_in_a_deep_folder),
 	};
 

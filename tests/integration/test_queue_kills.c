@@ -275,7 +275,7 @@ static void check_ledger(void)
 
 static unsigned int kills = 200, first_seed;
 
-static void test_kills(void **state)
+static void test_no_timer_is_lost_over_kills(void **state)
 {
 	unsigned int seed = first_seed;
 	pid_t clients[CLIENTS];
@@ -310,7 +310,7 @@ static void test_kills(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kills),
+		cmocka_unit_test(test_no_timer_is_lost_over_kills),
 	};
 
 	if (argc > 1)

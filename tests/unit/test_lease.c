@@ -61,7 +61,7 @@ static void take(uint64_t sent, uint64_t term)
 	assert_int_equal(h.a.term, term);
 }
 
-static void test_config(void **state)
+static void test_spans_follow_from_the_length_of_a_lease(void **state)
 {
 	struct lease_config config = lease_config_of(LEASE_LENGTH_US);
 
@@ -82,7 +82,7 @@ static void test_nothing_to_ask(void **state)
 }
 
 /* A free lease is taken by the first question, and one round is under way at a time. */
-static void test_take_free(void **state)
+static void test_a_free_lease_is_taken_at_once(void **state)
 {
 	(void)state;
 	lease_want(&h.ls, &h.a);
@@ -103,7 +103,7 @@ static void test_take_free(void **state)
 	assert_false(leases_gone(&h.ls));
 }
 
-static void test_renewals(void **state)
+static void test_a_lease_ends_with_its_third_lost_renewal(void **state)
 {
 	uint64_t at = START;
 
@@ -130,7 +130,7 @@ static void test_renewals(void **state)
 	assert_true(lease_delivers(&h.a, at + 5 * SECOND));
 }
 
-static void test_renewal_fails(void **state)
+static void test_a_refused_renewal_makes_a_standby(void **state)
 {
 	(void)state;
 	take(START, 7);
@@ -144,7 +144,7 @@ static void test_renewal_fails(void **state)
 }
 
 /* Another host's lease: a look each second, and a take once it stood still for a lease. */
-static void test_take_over(void **state)
+static void test_a_silent_owner_is_replaced_after_a_lease(void **state)
 {
 	uint64_t at = START, seen;
 
@@ -163,7 +163,7 @@ static void test_take_over(void **state)
 }
 
 /* Each beat begins the wait anew; the take names what was seen, and may come too late. */
-static void test_beats(void **state)
+static void test_an_owner_that_beats_is_not_replaced(void **state)
 {
 	uint64_t at = START;
 
@@ -183,7 +183,7 @@ static void test_beats(void **state)
 }
 
 /* What is found released by a take that came too late is asked for at once. */
-static void test_released_meanwhile(void **state)
+static void test_a_lease_released_meanwhile_is_taken(void **state)
 {
 	(void)state;
 	lease_want(&h.ls, &h.a);
@@ -194,7 +194,7 @@ static void test_released_meanwhile(void **state)
 }
 
 /* A row that cannot be taken although it is free (it is locked) makes no busy loop. */
-static void test_no_busy_loop(void **state)
+static void test_a_locked_row_makes_no_busy_loop(void **state)
 {
 	(void)state;
 	lease_want(&h.ls, &h.a);
@@ -202,7 +202,7 @@ static void test_no_busy_loop(void **state)
 	assert_int_equal(leases_next(&h.ls), START + SECOND);
 }
 
-static void test_hint(void **state)
+static void test_a_hint_brings_the_next_look_at_once(void **state)
 {
 	(void)state;
 	lease_want(&h.ls, &h.a);
@@ -214,7 +214,7 @@ static void test_hint(void **state)
 	assert_int_not_equal(leases_next(&h.ls), 0);
 }
 
-static void test_release(void **state)
+static void test_an_unwanted_lease_is_released(void **state)
 {
 	(void)state;
 	take(START, 7);
@@ -228,7 +228,7 @@ static void test_release(void **state)
 }
 
 /* A release without an answer may still run. So the host asks again, and takes a new term. */
-static void test_release_unanswered(void **state)
+static void test_an_unanswered_release_is_asked_again(void **state)
 {
 	(void)state;
 	take(START, 7);
@@ -245,7 +245,7 @@ static void test_release_unanswered(void **state)
 }
 
 /* A take without an answer: the row is found to be this host's, and taken under a new term. */
-static void test_take_unanswered(void **state)
+static void test_a_lease_taken_without_an_answer_is_taken_anew(void **state)
 {
 	(void)state;
 	lease_want(&h.ls, &h.a);
@@ -260,7 +260,7 @@ static void test_take_unanswered(void **state)
 }
 
 /* The same, and the consumer has left: the row is looked at, and released. */
-static void test_take_unanswered_and_left(void **state)
+static void test_an_unwanted_lease_is_released_after_a_lost_answer(void **state)
 {
 	(void)state;
 	lease_want(&h.ls, &h.a);
@@ -276,7 +276,7 @@ static void test_take_unanswered_and_left(void **state)
 }
 
 /* The last consumer leaves while a take is under way. */
-static void test_left_during_take(void **state)
+static void test_a_lease_left_while_it_is_taken_is_released(void **state)
 {
 	(void)state;
 	lease_want(&h.ls, &h.a);
@@ -289,7 +289,7 @@ static void test_left_during_take(void **state)
 	assert_int_equal(h.a.state, LEASE_NONE);
 }
 
-static void test_left_standby(void **state)
+static void test_a_standby_leaves_without_asking(void **state)
 {
 	(void)state;
 	lease_want(&h.ls, &h.a);
@@ -300,7 +300,7 @@ static void test_left_standby(void **state)
 }
 
 /* The fence did not match. Only of the term that is held. */
-static void test_lost(void **state)
+static void test_a_lease_is_lost_under_its_own_term_only(void **state)
 {
 	(void)state;
 	take(START, 7);
@@ -317,7 +317,7 @@ static void test_lost(void **state)
 }
 
 /* All leases are renewed by one round, with the looks where both are due. */
-static void test_one_round(void **state)
+static void test_one_round_asks_for_all_leases(void **state)
 {
 	unsigned int rounds = 0;
 	uint64_t at = START;
@@ -341,7 +341,7 @@ static void test_one_round(void **state)
 }
 
 /* Another server took over, which may have lost commits: nothing is taken for a lease. */
-static void test_failover(void **state)
+static void test_a_failover_makes_a_standby_wait_a_whole_lease(void **state)
 {
 	uint64_t at = START + 20 * SECOND;
 
@@ -364,7 +364,7 @@ static void test_failover(void **state)
 
 /* A lease whose time is over at a failover is not renewed: somebody may have taken it in what was
  * lost. One whose time runs is renewed. */
-static void test_failover_of_held(void **state)
+static void test_a_failover_ends_a_held_lease(void **state)
 {
 	(void)state;
 	take(START, 7);
@@ -382,26 +382,27 @@ static void test_failover_of_held(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_config, setup),
+		cmocka_unit_test_setup(test_spans_follow_from_the_length_of_a_lease, setup),
 		cmocka_unit_test_setup(test_nothing_to_ask, setup),
-		cmocka_unit_test_setup(test_take_free, setup),
-		cmocka_unit_test_setup(test_renewals, setup),
-		cmocka_unit_test_setup(test_renewal_fails, setup),
-		cmocka_unit_test_setup(test_take_over, setup),
-		cmocka_unit_test_setup(test_beats, setup),
-		cmocka_unit_test_setup(test_released_meanwhile, setup),
-		cmocka_unit_test_setup(test_no_busy_loop, setup),
-		cmocka_unit_test_setup(test_hint, setup),
-		cmocka_unit_test_setup(test_release, setup),
-		cmocka_unit_test_setup(test_release_unanswered, setup),
-		cmocka_unit_test_setup(test_take_unanswered, setup),
-		cmocka_unit_test_setup(test_take_unanswered_and_left, setup),
-		cmocka_unit_test_setup(test_left_during_take, setup),
-		cmocka_unit_test_setup(test_left_standby, setup),
-		cmocka_unit_test_setup(test_lost, setup),
-		cmocka_unit_test_setup(test_one_round, setup),
-		cmocka_unit_test_setup(test_failover, setup),
-		cmocka_unit_test_setup(test_failover_of_held, setup),
+		cmocka_unit_test_setup(test_a_free_lease_is_taken_at_once, setup),
+		cmocka_unit_test_setup(test_a_lease_ends_with_its_third_lost_renewal, setup),
+		cmocka_unit_test_setup(test_a_refused_renewal_makes_a_standby, setup),
+		cmocka_unit_test_setup(test_a_silent_owner_is_replaced_after_a_lease, setup),
+		cmocka_unit_test_setup(test_an_owner_that_beats_is_not_replaced, setup),
+		cmocka_unit_test_setup(test_a_lease_released_meanwhile_is_taken, setup),
+		cmocka_unit_test_setup(test_a_locked_row_makes_no_busy_loop, setup),
+		cmocka_unit_test_setup(test_a_hint_brings_the_next_look_at_once, setup),
+		cmocka_unit_test_setup(test_an_unwanted_lease_is_released, setup),
+		cmocka_unit_test_setup(test_an_unanswered_release_is_asked_again, setup),
+		cmocka_unit_test_setup(test_a_lease_taken_without_an_answer_is_taken_anew, setup),
+		cmocka_unit_test_setup(
+			test_an_unwanted_lease_is_released_after_a_lost_answer, setup),
+		cmocka_unit_test_setup(test_a_lease_left_while_it_is_taken_is_released, setup),
+		cmocka_unit_test_setup(test_a_standby_leaves_without_asking, setup),
+		cmocka_unit_test_setup(test_a_lease_is_lost_under_its_own_term_only, setup),
+		cmocka_unit_test_setup(test_one_round_asks_for_all_leases, setup),
+		cmocka_unit_test_setup(test_a_failover_makes_a_standby_wait_a_whole_lease, setup),
+		cmocka_unit_test_setup(test_a_failover_ends_a_held_lease, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,7 +136,7 @@ static void decode_records(const struct vector *v, const struct queue_codec_pack
 }
 
 /* A copy that ends where the packet ends, so that a sanitizer sees a byte read too many. */
-static void test_decode(void **state)
+static void test_golden_packets_are_read(void **state)
 {
 	(void)state;
 	FOR_EACH_VECTOR(v)
@@ -162,7 +162,7 @@ static void test_decode(void **state)
 	}
 }
 
-static void test_encode(void **state)
+static void test_golden_packets_are_written(void **state)
 {
 	static _Alignas(8) uint8_t buffer[QUEUE_CODEC_BUFFER];
 
@@ -192,7 +192,7 @@ static void test_encode(void **state)
 }
 
 /* Every kind of packet, every fault and every refusal that the codec knows has a golden packet. */
-static void test_coverage(void **state)
+static void test_each_opcode_fault_and_refusal_has_a_golden_packet(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < n_queue_forms; i++) {
@@ -219,7 +219,7 @@ static void test_coverage(void **state)
 	}
 }
 
-static void test_truncated(void **state)
+static void test_a_truncated_packet_is_a_fault(void **state)
 {
 	(void)state;
 	FOR_EACH_VECTOR(v)
@@ -273,7 +273,7 @@ static void read_if_accepted(const uint8_t *packet, size_t size, enum codec_send
 	}
 }
 
-static void test_corrupted(void **state)
+static void test_a_changed_byte_never_leads_outside_the_packet(void **state)
 {
 	(void)state;
 	FOR_EACH_VECTOR(v)
@@ -296,7 +296,7 @@ static void test_corrupted(void **state)
 	}
 }
 
-static void test_full(void **state)
+static void test_a_full_packet_holds_what_the_form_says(void **state)
 {
 	static _Alignas(8) uint8_t buffer[QUEUE_CODEC_BUFFER];
 	static const union record zeroes;
@@ -325,7 +325,7 @@ static void test_full(void **state)
 }
 
 /* The area and the records share a packet to its last byte. */
-static void test_area_fits(void **state)
+static void test_records_and_area_share_a_packet_to_its_last_byte(void **state)
 {
 	static _Alignas(8) uint8_t buffer[QUEUE_CODEC_BUFFER];
 	static const uint8_t bytes[PROTO_PACKET_MAX];
@@ -363,7 +363,7 @@ static void test_requests_are_answered(void **state)
 			assert_string_equal(queue_codec_opcode_name((uint16_t)opcode), "unknown");
 }
 
-static void test_names(void **state)
+static void test_a_queue_name_is_checked_byte_by_byte(void **state)
 {
 	char name[PROTO_QUEUE_NAME_MAX + 1];
 
@@ -382,7 +382,7 @@ static void test_names(void **state)
 	}
 }
 
-static void test_keys(void **state)
+static void test_a_key_is_checked_byte_by_byte(void **state)
 {
 	static const char *const bad[] = {"a\nb", "\x1b[2J", "\x7f", "\xc2\x85", "\xff", "\xc3",
 		"\xed\xa0\x80", "\xc0\x80", "\xf4\x90\x80\x80"};
@@ -408,16 +408,18 @@ static void test_keys(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_coverage, say_which),
-		cmocka_unit_test_teardown(test_decode, say_which),
-		cmocka_unit_test_teardown(test_encode, say_which),
-		cmocka_unit_test_teardown(test_truncated, say_which),
-		cmocka_unit_test_teardown(test_corrupted, say_which),
-		cmocka_unit_test(test_full),
-		cmocka_unit_test(test_area_fits),
+		cmocka_unit_test_teardown(
+			test_each_opcode_fault_and_refusal_has_a_golden_packet, say_which),
+		cmocka_unit_test_teardown(test_golden_packets_are_read, say_which),
+		cmocka_unit_test_teardown(test_golden_packets_are_written, say_which),
+		cmocka_unit_test_teardown(test_a_truncated_packet_is_a_fault, say_which),
+		cmocka_unit_test_teardown(
+			test_a_changed_byte_never_leads_outside_the_packet, say_which),
+		cmocka_unit_test(test_a_full_packet_holds_what_the_form_says),
+		cmocka_unit_test(test_records_and_area_share_a_packet_to_its_last_byte),
 		cmocka_unit_test(test_requests_are_answered),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_a_queue_name_is_checked_byte_by_byte),
+		cmocka_unit_test(test_a_key_is_checked_byte_by_byte),
 	};
 	int failed;
 

@@ -554,7 +554,7 @@ static void run(uint64_t steps)
 	world_end(&w);
 }
 
-static void test_model(void **state)
+static void test_the_broker_does_as_the_model(void **state)
 {
 	const char *steps = getenv("TIMERD_TEST_STEPS");
 
@@ -569,7 +569,7 @@ static void test_model(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_model)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_broker_does_as_the_model)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,7 +192,7 @@ static void step(void)
 	}
 }
 
-static void test_puts_once(void **state)
+static void test_a_put_sent_again_is_stored_once(void **state)
 {
 	(void)state;
 	dice = dice_new("test_queue_puts", 4);
@@ -232,7 +232,7 @@ static void test_puts_once(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_puts_once)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_put_sent_again_is_stored_once)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
