@@ -94,6 +94,8 @@ static int print_stored(FILE *out, const struct queue_put *put, const toytimer_r
 			output_json_add(&object, "kept", json_true());
 		return output_json(out, object) < 0 ? -1 : output_flush(out);
 	}
+	if (stored->kept)
+		output_error("--key %s: exists, and is kept as it is", output_word(put->key));
 	if (r->clock != TOYTIMER_REALTIME)
 		wall = clock_after(toytimer_now(TOYTIMER_REALTIME), left);
 	when_format_timestamp(timestamp, sizeof(timestamp), wall, WHEN_LOCAL);
