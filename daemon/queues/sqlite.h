@@ -35,6 +35,9 @@ struct sqlite_tuning {
 	uint64_t receipts_max;
 	/* All pages of a file up to this size are checked at a start. */
 	uint32_t check_pages;
+	/* After a failure the store is recovered at once; if that fails, so many microseconds
+	 * later. Each further span is double the one before, up to 60 times the first. */
+	uint64_t recover_us;
 };
 
 /* 65536 entries take 2 MB. With a million timers at random, a merge then adds seven of them to each

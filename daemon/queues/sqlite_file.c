@@ -25,6 +25,7 @@ const struct sqlite_tuning sqlite_tuning_default = {
 	.log_max = 16384,
 	.receipts_max = UINT64_C(16) << 20,
 	.check_pages = 4096,
+	.recover_us = UINT64_C(10000000),
 };
 
 /* Sets what the promises rest on, and reads back what SQLite may refuse. */

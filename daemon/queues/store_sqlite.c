@@ -28,10 +28,8 @@
 #include "sqlite_reads.h"
 #include "sqlite_recover.h"
 
-/* After a failure: how long until recovery is tried, again and again; each span is double the one
- * before, up to the second. The first try is made at once. Microseconds. */
-#define RECOVER_AGAIN_US UINT64_C(10000000)
-#define RECOVER_MOST_US	 UINT64_C(600000000)
+/* The longest span between two attempts to recover, in sqlite_tuning.recover_us. */
+#define RECOVER_MOST 60
 
 struct jobs {
 	struct job *first, *last;
@@ -111,7 +109,7 @@ static bool has_failed(struct store_sqlite *s)
 static void fail(struct store_sqlite *s, const char *why)
 {
 	s->recover_at = 0;
-	s->recover_span = RECOVER_AGAIN_US;
+	s->recover_span = s->q.tuning.recover_us;
 	set_state(s, STORE_FAILED, why);
 }
 
@@ -168,8 +166,9 @@ static bool recover(struct store_sqlite *s)
 		set_state(s, STORE_OK, "");
 	} else {
 		s->recover_at = now + s->recover_span;
-		if (s->recover_span < RECOVER_MOST_US)
-			s->recover_span *= 2;
+		s->recover_span *= 2;
+		if (s->recover_span > RECOVER_MOST * s->q.tuning.recover_us)
+			s->recover_span = RECOVER_MOST * s->q.tuning.recover_us;
 		if (why)
 			set_state(s, STORE_FAILED, why);
 	}

@@ -54,6 +54,7 @@ static const struct sqlite_tuning tuning = {
 	.log_max = 60,
 	.receipts_max = 3000,
 	.check_pages = UINT32_MAX,
+	.recover_us = 10000000,
 };
 
 struct held {

@@ -80,6 +80,7 @@ static const struct sqlite_tuning tuning = {
 	.log_max = 40,
 	.receipts_max = 20000,
 	.check_pages = UINT32_MAX,
+	.recover_us = 10000000,
 };
 
 static void begin(void)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "ask.h"
@@ -41,13 +42,17 @@ static const struct sqlite_tuning tuning = {
 	.log_max = 12,
 	.receipts_max = 300,
 	.check_pages = UINT32_MAX,
+	.recover_us = 10000000,
 };
 
-static bool begin(void)
+/* The same, and a disk that is well again is noticed soon. */
+static struct sqlite_tuning patient;
+
+static bool begin_as(const struct sqlite_tuning *how)
 {
 	struct clocks_stored clocks;
 	char *why = NULL;
-	int r = store_sqlite_open(&store, "/queues.db", &disk.host, &tuning, &clocks, &why);
+	int r = store_sqlite_open(&store, "/queues.db", &disk.host, how, &clocks, &why);
 
 	free(why);
 	if (r) {
@@ -56,6 +61,11 @@ static bool begin(void)
 	}
 	assert_int_equal(store->ops->open_queue(store, 7, "mail", &queue), 0);
 	return true;
+}
+
+static bool begin(void)
+{
+	return begin_as(&tuning);
 }
 
 /* What a transaction was answered about one timer. */
@@ -230,6 +240,45 @@ static void recovering(void **state)
 			}
 }
 
+static enum store_state state_of_store(void)
+{
+	const char *why;
+
+	return store->ops->state(store, &why);
+}
+
+/* The sync fails, and so does each recovery, until the disk is well: then the same life goes on. */
+static void recovering_at_last(void **state)
+{
+	const struct timespec while_it_fails = {.tv_nsec = 20000000}, soon = {.tv_nsec = 1000000};
+
+	(void)state;
+	erase();
+	patient = tuning;
+	patient.recover_us = 1000;
+	assert_true(begin_as(&patient));
+	put(0);
+	assert_int_equal(fates[0], STORED);
+	disk_fail(&disk, DISK_SYNC, 1, UINT64_MAX / 2, DISK_EIO);
+	put(1);
+	assert_int_equal(fates[1], UNKNOWN);
+	nanosleep(&while_it_fails, NULL);
+	assert_int_equal(state_of_store(), STORE_FAILED);
+	put(2);
+	assert_int_equal(fates[2], ABSENT);
+	disk_heal(&disk);
+	for (int i = 0; i < 10000 && state_of_store() != STORE_OK; i++)
+		nanosleep(&soon, NULL);
+	assert_int_equal(state_of_store(), STORE_OK);
+	check_waiting();
+	put(3);
+	assert_int_equal(fates[3], STORED);
+	store->ops->close(store, NULL);
+	assert_true(begin());
+	check_waiting();
+	store->ops->close(store, NULL);
+}
+
 #define SWEEP(name, call, error, times)    \
 	static void name(void **state)     \
 	{                                  \
@@ -287,6 +336,7 @@ int main(void)
 		TEST(asking_for_a_name),
 		TEST(removing),
 		TEST(recovering),
+		TEST(recovering_at_last),
 	};
 
 	return cmocka_run_group_tests_name("store faults", tests, NULL, NULL);
