@@ -33,6 +33,25 @@ static void timers(void)
 	MEMBER(Registration, toytimer_registration, handler);
 	MEMBER(Registration, toytimer_registration, userdata);
 	MEMBER(Registration, toytimer_registration, reserved);
+	WHOLE(Match, toytimer_match);
+	MEMBER(Match, toytimer_match, flags);
+	MEMBER(Match, toytimer_match, uid);
+	MEMBER(Match, toytimer_match, label);
+	MEMBER(Match, toytimer_match, reserved);
+	WHOLE(Listed, toytimer_listed);
+	MEMBER(Listed, toytimer_listed, id);
+	MEMBER(Listed, toytimer_listed, label);
+	MEMBER(Listed, toytimer_listed, clock);
+	MEMBER(Listed, toytimer_listed, flags);
+	MEMBER(Listed, toytimer_listed, due);
+	MEMBER(Listed, toytimer_listed, left);
+	MEMBER(Listed, toytimer_listed, slack);
+	MEMBER(Listed, toytimer_listed, every);
+	MEMBER(Listed, toytimer_listed, count);
+	MEMBER(Listed, toytimer_listed, fired);
+	MEMBER(Listed, toytimer_listed, uid);
+	MEMBER(Listed, toytimer_listed, pid);
+	MEMBER(Listed, toytimer_listed, comm);
 }
 
 static void puts_and_wakes(void)

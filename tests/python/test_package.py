@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from pathlib import Path
 
 import daemons
 from daemons import PACKAGE
@@ -21,6 +22,29 @@ from toytimer import _library
 LAYOUTS = sys.argv.pop(1)
 HAS_PIP = subprocess.run(['/usr/bin/python3', '-c', 'import setuptools, pip, wheel'], check=False,
                          stderr=subprocess.DEVNULL).returncode == 0
+MYPY = shutil.which('mypy')
+# What a user writes: mypy must know the type of everything here.
+USE = '''
+import toytimer
+
+async def main() -> tuple[float, int, bytes]:
+    async with toytimer.open() as t:
+        late: float = (await t.sleep(0.5, slack=0.1)).late
+        async for wake in t.every(1, count=3):
+            late += wake.late
+        n: int = len(t)
+    async with toytimer.queue("mail") as q:
+        stored = await q.put("hello", 3600, key="greeting")
+        n += stored.id
+        async for message in q.consume(window=10):
+            await message.ack()
+            return late, n, message.payload
+    with toytimer.open() as b:
+        reveal_type(b)
+        reveal_type(b.sleep(1))
+        b.sleeep(1)
+    return late, n, b""
+'''
 
 
 class Package(unittest.TestCase):
@@ -56,12 +80,31 @@ class Package(unittest.TestCase):
             installed = set(os.listdir(f'{folder}/target/toytimer'))
             sources = set(os.listdir(PACKAGE / 'toytimer'))
             self.assertIn('py.typed', installed)
+            self.assertEqual(len(list(Path(f'{folder}/target').glob('toytimer-*.dist-info'))), 1)
             self.assertEqual(installed - {'__pycache__'}, sources - {'__pycache__'})
             result = subprocess.run(
                 ['/usr/bin/python3', '-c', 'import toytimer; print(toytimer.__file__)'],
                 cwd='/', env={**os.environ, 'PYTHONPATH': f'{folder}/target'}, text=True,
                 stdout=subprocess.PIPE, check=True)
             self.assertTrue(result.stdout.startswith(f'{folder}/target/'), result.stdout)
+
+    @unittest.skipUnless(MYPY, 'no mypy')
+    def test_types(self):
+        """mypy finds nothing in the package, and only what is wrong in the program of a user."""
+        with tempfile.TemporaryDirectory() as folder:
+            with open(f'{folder}/use.py', 'w', encoding='utf-8') as file:
+                file.write(USE)
+            # mypy 1.0 does not know os.eventfd, which later versions do.
+            result = subprocess.run(
+                [MYPY, '--strict', '--no-warn-unused-ignores', '--enable-incomplete-feature=Unpack',
+                 '--cache-dir=/dev/null', PACKAGE / 'toytimer', 'use.py'],
+                cwd=folder, env={**os.environ, 'MYPYPATH': str(PACKAGE)}, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, text=True, check=False, timeout=100)
+        handle, wake, wrong, count = result.stdout.splitlines()
+        self.assertTrue(handle.endswith('Revealed type is "toytimer.blocking.Timers"'), handle)
+        self.assertIn('toytimer._values.Wake', wake)
+        self.assertIn('has no attribute "sleeep"', wrong)
+        self.assertTrue(count.startswith('Found 1 error'), count)
 
     def test_every_public_name_is_described(self):
         import toytimer

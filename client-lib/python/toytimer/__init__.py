@@ -28,18 +28,19 @@ from typing import Any, Callable, Generator, Generic, TypeVar
 from . import _queue_calls, aio, aio_queue, blocking
 from ._handle import Handle, open_queues, open_timers
 from ._queue_calls import Listed, QueueWake, Stored
+from ._timer_calls import ListedTimer
 from ._values import Clock, Span, Wake, When
 from .errors import (CancelledByOtherError, ClosedError, DeniedError, Error, ForkedError,
                      InvalidError, LimitError, NoAnswerError, NoSuchTimerError, UnreachableError)
 
 __all__ = [
     "CancelledByOtherError", "Clock", "ClosedError", "DeniedError", "Error", "ForkedError",
-    "InvalidError", "LimitError", "Listed", "NoAnswerError", "NoSuchTimerError", "QueueWake", "Span",
-    "Stored", "UnreachableError", "Wake", "When", "aio", "aio_queue", "blocking", "open", "queue",
+    "InvalidError", "LimitError", "Listed", "ListedTimer", "NoAnswerError", "NoSuchTimerError",
+    "QueueWake", "Span", "Stored", "UnreachableError", "Wake", "When", "aio", "aio_queue", "blocking", "open", "queue",
 ]
 
-A = TypeVar("A", aio.Timers, aio_queue.Queue)
-B = TypeVar("B", blocking.Timers, blocking.Queue)
+A = TypeVar("A", bound="aio.Timers | aio_queue.Queue")
+B = TypeVar("B", bound="blocking.Timers | blocking.Queue")
 
 
 class Opening(Generic[A, B]):

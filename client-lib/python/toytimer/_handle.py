@@ -19,13 +19,15 @@ import os
 import threading
 from collections import deque
 from ctypes import string_at
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from . import errors
 from ._library import FOREVER, HANDLER, Event, QueueStored, QueueWake, quick, slow
 from ._values import microseconds
 
-_inboxes: dict[int, deque] = {}  # address of a C handle -> (token, event)s
+T = TypeVar("T")
+
+_inboxes: dict[int, deque[tuple[int, Any]]] = {}  # address of a C handle -> (token, event)s
 next_token = itertools.count(1).__next__
 
 
@@ -53,22 +55,22 @@ class WakeResult(NamedTuple):
     payload: bytes
 
 
-@HANDLER
-def on_event(handle, event, token):
+@HANDLER  # type: ignore[misc]
+def on_event(handle: int, event: int, token: int) -> int:
     e = Event.from_address(event)
     _inboxes[handle].append((token, (e.type, e.error, e.due, e.late, e.overruns, e.last)))
     return 0
 
 
-@HANDLER
-def on_stored(handle, stored, token):
+@HANDLER  # type: ignore[misc]
+def on_stored(handle: int, stored: int, token: int) -> int:
     s = QueueStored.from_address(stored)
     _inboxes[handle].append((token, StoredResult(s.error, s.replaced, s.kept, s.id, s.due)))
     return 0
 
 
-@HANDLER
-def on_wake(handle, wake, token):
+@HANDLER  # type: ignore[misc]
+def on_wake(handle: int, wake: int, token: int) -> int:
     w = QueueWake.from_address(wake)
     ref = w.ref
     _inboxes[handle].append((token, WakeResult(
@@ -93,7 +95,7 @@ class Handle:
         self.address = address
         self.pid = os.getpid()
         self.closed = False
-        self.inbox: deque[tuple[int, tuple]] = deque()
+        self.inbox: deque[tuple[int, Any]] = deque()
         self._users = 0
         # Reentrant: the garbage collector may run a finalizer that uses the handle at any time.
         self._lock = threading.RLock()
@@ -118,6 +120,11 @@ class Handle:
             last = self.closed and not self._users
         if last:
             self._free()
+
+    def run(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Runs a call that waits for the daemon, in a thread that may wait."""
+        with self as address:
+            return call(address, *arguments)
 
     def close(self) -> None:
         """Ends the session, as soon as no thread is in a call. Does nothing the second time."""

@@ -18,11 +18,14 @@ from pathlib import Path
 SONAME = "libtoytimer.so.0"
 RELATIVE = 1 << 0
 WAKE_SYSTEM = 1 << 1
+TELL_CLOCK_SET = 1 << 2
 KEEP = 1 << 4
 QUEUE_USER = 1 << 0
 LIST_PARKED = 1 << 0
+MATCH_USER = 1 << 0
+MATCH_EVERYBODY = 1 << 1
 FOREVER = 2**64 - 1
-WOKEN, CANCELLED, REFUSED = 1, 2, 3
+WOKEN, CANCELLED, REFUSED, CLOCK_SET = 1, 2, 3, 4
 
 
 class Event(Structure):
@@ -34,6 +37,18 @@ class Registration(Structure):
     _fields_ = [("due", c_uint64), ("slack", c_uint64), ("every", c_uint64), ("count", c_uint32),
                 ("clock", c_int), ("flags", c_uint), ("label", c_char_p), ("handler", c_void_p),
                 ("userdata", c_void_p), ("reserved", c_uint64 * 2)]
+
+
+class Listed(Structure):
+    _fields_ = [("id", c_uint64), ("label", c_char_p), ("clock", c_int), ("flags", c_uint),
+                ("due", c_uint64), ("left", ctypes.c_int64), ("slack", c_uint64),
+                ("every", c_uint64), ("count", c_uint32), ("fired", c_uint32), ("uid", c_uint32),
+                ("pid", c_uint32), ("comm", c_char_p)]
+
+
+class Match(Structure):
+    _fields_ = [("flags", c_uint), ("uid", c_uint32), ("label", c_char_p),
+                ("reserved", c_uint64 * 2)]
 
 
 class QueueTimer(Structure):
@@ -75,7 +90,8 @@ class QueueListed(Structure):
 # toytimer_handler, toytimer_wake_handler and toytimer_queue_put_handler, which differ in the type of
 # the second argument. It stays an address here, which is cheaper to receive than a pointer object.
 HANDLER = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p)
-LIST_HANDLER = CFUNCTYPE(c_int, POINTER(QueueListed), c_void_p)
+LIST_HANDLER = CFUNCTYPE(c_int, POINTER(Listed), c_void_p)
+QUEUE_LIST_HANDLER = CFUNCTYPE(c_int, POINTER(QueueListed), c_void_p)
 
 _PROTOTYPES = {
     "toytimer_open": (c_int, POINTER(c_void_p), c_char_p),
@@ -90,6 +106,12 @@ _PROTOTYPES = {
     "toytimer_register_many": (c_int, c_void_p, c_void_p, c_size_t, POINTER(c_uint64),
                                POINTER(c_int)),
     "toytimer_cancel_async": (c_int, c_void_p, c_uint64),
+    "toytimer_rearm": (c_int, c_void_p, c_uint64, POINTER(Registration)),
+    "toytimer_rearm_async": (c_int, c_void_p, c_uint64, POINTER(Registration)),
+    "toytimer_get_timer": (c_int, c_void_p, c_uint64, POINTER(c_uint64), POINTER(c_uint64)),
+    "toytimer_cancel_id": (c_int, c_void_p, c_uint64),
+    "toytimer_cancel_matching": (c_int, c_void_p, POINTER(Match), POINTER(c_uint64)),
+    "toytimer_list_matching": (c_int, c_void_p, POINTER(Match), LIST_HANDLER, c_void_p),
     "toytimer_count": (c_size_t, c_void_p),
     "toytimer_get_reconnects": (c_uint64, c_void_p),
     "toytimer_strerror": (c_char_p, c_int),
@@ -109,7 +131,8 @@ _PROTOTYPES = {
     "toytimer_queue_detach": (c_int, c_void_p, c_char_p),
     "toytimer_queue_ack_many": (c_int, c_void_p, c_void_p, c_size_t, POINTER(c_int)),
     "toytimer_queue_retry": (c_int, c_void_p, POINTER(WakeRef), c_uint64),
-    "toytimer_queue_list": (c_int, c_void_p, c_char_p, c_uint, LIST_HANDLER, c_void_p),
+    "toytimer_queue_list": (c_int, c_void_p, c_char_p, c_uint, QUEUE_LIST_HANDLER,
+                            c_void_p),
     "toytimer_queue_strerror": (c_char_p, c_int),
 }
 

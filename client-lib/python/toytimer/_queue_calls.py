@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Sequence, TypedDict
 
 from . import errors
 from ._handle import ON_STORED, ON_WAKE, StoredResult, WakeResult
-from ._library import (KEEP, LIST_HANDLER, LIST_PARKED, QueueConsumer, QueueStored,
+from ._library import (KEEP, LIST_PARKED, QUEUE_LIST_HANDLER, QueueConsumer, QueueStored,
                        QueueTimer, WakeRef, quick, slow)
 from ._values import Clock, Span, When, due_of, microseconds, slack_of, text
 
@@ -68,7 +68,7 @@ class Listed(NamedTuple):
     left: float
     slack: float
     every: float
-    count: int
+    count: int  # type: ignore[assignment]
     fired: int
     attempt: int
     payload_size: int
@@ -200,7 +200,7 @@ def timers(address: int, name: str, parked: bool) -> list[Listed]:
             l.payload_size))
         return 0
 
-    handler = LIST_HANDLER(add)
+    handler = QUEUE_LIST_HANDLER(add)
     check(slow.toytimer_queue_list(address, name_of(name), LIST_PARKED if parked else 0, handler,
                                    None))
     return result

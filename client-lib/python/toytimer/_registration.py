@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Callable, TypedDict
 
 from ._handle import ON_EVENT, next_token
-from ._library import Registration
+from ._library import TELL_CLOCK_SET, Registration
 from ._values import Clock, Span, When, due_of, microseconds, slack_of, text
 
 
@@ -17,13 +17,16 @@ class Options(TypedDict, total=False):
     label: str | None
     clock: Clock | None
     wake_system: bool
+    on_clock_set: Callable[[], object] | None
 
 
 def describe(registration: Registration, when: When, every: Span, count: int, *, slack: Span = 0,
-             label: str | None = None, clock: Clock | None = None,
-             wake_system: bool = False) -> None:
+             label: str | None = None, clock: Clock | None = None, wake_system: bool = False,
+             on_clock_set: Callable[[], object] | None = None) -> None:
     """Fills a registration, but for its userdata."""
-    registration.due, registration.clock, registration.flags = due_of(when, clock, wake_system)
+    due, number, flags = due_of(when, clock, wake_system)
+    registration.due, registration.clock = due, number
+    registration.flags = flags | (TELL_CLOCK_SET if on_clock_set else 0)
     registration.slack = slack_of(slack) if slack else 0
     registration.every = microseconds(every) if every else 0
     registration.count = count
@@ -43,6 +46,7 @@ class Batch:
             raise ValueError("spans and datetimes in one batch")
         if whens:
             describe(self._model, whens[0], 0, 0, **options)
+        self.clock = Clock(self._model.clock)
         records = bytearray(bytes(self._model) * self.size)
         self.array: Any = (Registration * self.size).from_buffer(records)
         for registration, (due, _, _), token in zip(self.array, instants, self.tokens):

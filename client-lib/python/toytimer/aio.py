@@ -22,46 +22,65 @@ import functools
 from datetime import datetime, timezone
 from typing import Any, Callable, Iterable, Unpack
 
-from . import errors
+from . import _timer_calls, errors
 from ._handle import ON_EVENT, Handle, next_token
-from ._library import CANCELLED, WOKEN, Registration, quick, slow
+from ._library import CANCELLED, CLOCK_SET, WOKEN, Registration, quick, slow
 from ._registration import Batch, Options, describe
 from ._session import Session, Stream
-from ._values import Span, Wake, When, microseconds
+from ._timer_calls import ListedTimer
+from ._values import Clock, Span, Wake, When, microseconds
 
 # Wakes of one timer that may wait for a slow reader. Further ones are merged into the last.
 BACKLOG = 1000
 
 
-class Timer(asyncio.Future):
+class Timer(asyncio.Future[Wake]):
     """
     A timer with one wake: a Future whose result is the Wake. Cancelling it, or the task that awaits it,
     cancels the timer at the daemon too.
     """
 
-    __slots__ = ("_timers", "_token", "_name")
+    __slots__ = ("_timers", "_token", "_name", "_clock", "_on_clock_set")
 
-    def __init__(self, timers: Timers, token: int) -> None:
+    def __init__(self, timers: Timers, token: int,
+                 on_clock_set: Callable[[], object] | None = None) -> None:
         super().__init__(loop=timers._session.loop)
         self._timers = timers
         self._token = token
         self._name = 0
+        self._clock = Clock.BOOTTIME
+        self._on_clock_set = on_clock_set
 
     def cancel(self, msg: Any = None) -> bool:
         """Cancels the timer, without waiting for the daemon. Returns False if it is done."""
         if not super().cancel(msg):
             return False
-        self._timers._cancel(self._name, self._token)
+        _cancel(self._timers._session, self._name, self._token)
         return True
 
-    def receive(self, event: tuple) -> bool:
+    def rearm(self, when: When, *, slack: Span = 0) -> bool:
+        """
+        Gives the timer a new instant and slack, without waiting for the daemon. A datetime suits a
+        timer of Clock.REALTIME. Returns False if the timer is done.
+
+        If the daemon sends the wake before it reads this, awaiting the timer returns that wake. If the
+        daemon refuses the new instant, awaiting the timer raises the error, and the timer ends.
+        """
+        return not self.done() and self._timers._rearm(self._name, self._clock, when, 0, 0, slack)
+
+    def receive(self, event: tuple[int, ...]) -> bool:
         kind, error, due, late, overruns, last = event
         if self.done():
             pass
         elif kind == WOKEN:
             self.set_result(Wake(due / 1e6, late / 1e6, overruns, bool(last)))
+        elif kind == CLOCK_SET:
+            if self._on_clock_set:
+                self._timers._session.loop.call_soon(self._on_clock_set)
         else:
             self.set_exception(_failure(kind, error))
+            if not last:
+                _cancel(self._timers._session, self._name, self._token)
         return bool(last)
 
     def fail(self, error: BaseException) -> None:
@@ -71,7 +90,7 @@ class Timer(asyncio.Future):
                 self.exception()  # not worth a log message if nobody awaits the timer
 
 
-def _run_callback(callback: Callable[..., object], arguments: tuple, timer: Timer) -> None:
+def _run_callback(callback: Callable[..., object], arguments: tuple[Any, ...], timer: Timer) -> None:
     if timer.cancelled() or isinstance(timer.exception(), errors.ClosedError):
         return
     timer.result()  # raises the refusal, for the loop's exception handler
@@ -82,18 +101,39 @@ def _failure(kind: int, error: int) -> errors.Error:
     return errors.refusal(-errno.ECANCELED) if kind == CANCELLED else errors.refusal(error)
 
 
+def _cancel(session: Session, name: int, token: int) -> None:
+    """Cancels a timer at the daemon, unless its last event has come."""
+    if session.targets.pop(token, None) is not None and not session.handle.closed:
+        quick.toytimer_cancel_async(session.handle.address, name)
+        session.flush_soon()
+
+
 class _Periods(Stream[Wake]):
     """The wakes of a timer with a period."""
 
-    def receive(self, event: tuple) -> bool:
+    def __init__(self, session: Session, token: int,
+                 on_clock_set: Callable[[], object] | None) -> None:
+        super().__init__(session.loop)
+        self._session, self._token = session, token
+        self._name = 0
+        self._clock = Clock.BOOTTIME
+        self._on_clock_set = on_clock_set
+
+    def receive(self, event: tuple[int, ...]) -> bool:
         kind, error, due, late, overruns, last = event
+        if kind == CLOCK_SET:
+            if self._on_clock_set and not self.ended:
+                self._session.loop.call_soon(self._on_clock_set)
+            return False
         if kind != WOKEN:
             self.end(_failure(kind, error))
+            if not last:
+                _cancel(self._session, self._name, self._token)
             return True
         if len(self.items) >= BACKLOG:
             waiting = self.items.pop()
-            late += due - round(waiting.due * 1e6)
-            due = waiting.due * 1e6
+            first = round(waiting.due * 1e6)
+            due, late = first, late + due - first
             overruns += waiting.overruns + 1
         self.put(Wake(due / 1e6, late / 1e6, overruns, bool(last)))
         if last:
@@ -109,9 +149,8 @@ class Periods:
     loop is left (`break`, an exception, a cancelled task) and this object is dropped, or by aclose().
     """
 
-    def __init__(self, timers: Timers, stream: _Periods, name: int, token: int) -> None:
+    def __init__(self, timers: Timers, stream: _Periods) -> None:
         self._timers, self._stream = timers, stream
-        self._name, self._token = name, token
 
     def __aiter__(self) -> Periods:
         return self
@@ -129,14 +168,27 @@ class Periods:
         if self._stream.ended:
             return False
         self._stream.end()
-        self._timers._cancel(self._name, self._token)
+        _cancel(self._timers._session, self._stream._name, self._stream._token)
         return True
+
+    def rearm(self, seconds: Span, *, count: int = 0, first: When | None = None,
+              slack: Span = 0) -> bool:
+        """
+        Gives the timer a new period, count, first due and slack, without waiting for the daemon. The
+        arguments are those of every(). Returns False if the timer had its last wake.
+
+        Wakes that have arrived stay. If the daemon refuses the new values, the next step raises the
+        error, and the timer ends.
+        """
+        stream = self._stream
+        return not stream.ended and self._timers._rearm(
+            stream._name, stream._clock, seconds if first is None else first, seconds, count, slack)
 
     def __del__(self) -> None:
         # The garbage collector may call this in any thread.
         if not self._stream.ended:
             self._stream.ended = True
-            self._timers._cancel_anywhere(self._name, self._token)
+            self._timers._cancel_anywhere(self._stream._name, self._stream._token)
 
 
 class Timers:
@@ -151,6 +203,8 @@ class Timers:
     label: up to 24 bytes of text, for `toytimerctl list`
     clock: a Clock; BOOTTIME for spans, REALTIME for a datetime
     wake_system: wake the machine from suspend
+    on_clock_set: the loop calls it each time that the wall clock is set, as long as the timer lives; for
+        Clock.REALTIME
     """
 
     def __init__(self, handle: Handle, loop: asyncio.AbstractEventLoop) -> None:
@@ -161,6 +215,7 @@ class Timers:
         self._plain = Registration(handler=ON_EVENT)
         describe(self._plain, 0, 0, 0)
         self._name = ctypes.c_uint64()
+        self._cancellations = 0  # calls of cancel() and cancel_all() so far
 
     def __repr__(self) -> str:
         handle = self._session.handle
@@ -168,7 +223,7 @@ class Timers:
 
     def __len__(self) -> int:
         handle = self._session.handle
-        return 0 if handle.closed else quick.toytimer_count(handle.address)
+        return 0 if handle.closed else int(quick.toytimer_count(handle.address))
 
     def __bool__(self) -> bool:
         return True
@@ -188,14 +243,15 @@ class Timers:
         """Ends the session and drops its timers. Tasks that wait get a ClosedError."""
         self._session.close()
 
-    def _register(self, target: Any, token: int, due: When, every: Span, count: int,
-                  options: Options) -> int:
-        """Queues a registration. Returns the timer's name."""
+    def _register(self, target: Timer | _Periods, token: int, due: When, every: Span, count: int,
+                  options: Options) -> None:
+        """Queues a registration."""
         session = self._session
         session.check()
         if options or every or isinstance(due, datetime):
             registration = self._registration
             describe(registration, due, every, count, **options)
+            target._clock = Clock(registration.clock)
         else:
             registration = self._plain
             registration.due = microseconds(due)
@@ -206,13 +262,18 @@ class Timers:
             del session.targets[token]
             raise errors.timer_error(result)
         session.flush_soon()
-        return self._name.value
+        target._name = self._name.value
 
-    def _cancel(self, name: int, token: int) -> None:
+    def _rearm(self, name: int, clock: Clock, due: When, every: Span, count: int,
+               slack: Span) -> bool:
         session = self._session
-        if session.targets.pop(token, None) is not None and not session.handle.closed:
-            quick.toytimer_cancel_async(session.handle.address, name)
-            session.flush_soon()
+        session.check()
+        describe(self._registration, due, every, count, slack=slack, clock=clock)
+        result = quick.toytimer_rearm_async(session.handle.address, name, self._registration)
+        if result < 0 and result != -errno.ENOENT:
+            raise errors.timer_error(result)
+        session.flush_soon()
+        return bool(result >= 0)
 
     def _cancel_anywhere(self, name: int, token: int) -> None:
         session = self._session
@@ -225,8 +286,8 @@ class Timers:
     def register(self, when: When, **options: Unpack[Options]) -> Timer:
         """Registers a timer and returns it at once. If the daemon refuses it, awaiting it says so."""
         token = next_token()
-        timer = Timer(self, token)
-        timer._name = self._register(timer, token, when, 0, 0, options)
+        timer = Timer(self, token, options.get("on_clock_set"))
+        self._register(timer, token, when, 0, 0, options)
         return timer
 
     async def sleep(self, seconds: When, **options: Unpack[Options]) -> Wake:
@@ -259,11 +320,10 @@ class Timers:
         count: how many wakes; 0: without end
         first: when the first wake is due; by default one period from now
         """
-        stream = _Periods(self._session.loop)
         token = next_token()
-        name = self._register(stream, token, seconds if first is None else first, seconds, count,
-                              options)
-        return Periods(self, stream, name, token)
+        stream = _Periods(self._session, token, options.get("on_clock_set"))
+        self._register(stream, token, seconds if first is None else first, seconds, count, options)
+        return Periods(self, stream)
 
     def call_later(self, seconds: When, callback: Callable[..., object], *arguments: Any,
                    context: contextvars.Context | None = None, **options: Unpack[Options]) -> Timer:
@@ -284,7 +344,8 @@ class Timers:
         session = self._session
         session.check()
         batch = Batch(list(whens), **options)
-        timers = [Timer(self, token) for token in batch.tokens]
+        timers = [Timer(self, token, options.get("on_clock_set")) for token in batch.tokens]
+        cancellations = self._cancellations
         session.targets.update(zip(batch.tokens, timers))
         call = session.loop.run_in_executor(None, _register_many, session.handle, batch)
         try:
@@ -297,18 +358,73 @@ class Timers:
             raise
         for timer, name, result in zip(timers, names, results):
             timer._name = name
+            timer._clock = batch.clock
             if result < 0:
                 session.targets.pop(timer._token, None)
                 timer.set_exception(errors.refusal(result))
+        if self._cancellations != cancellations:
+            self._end_cancelled()
         return timers
 
     def _drop_names(self, call: asyncio.Future[Any]) -> None:
         """The task that registered many timers is cancelled: they are, too, once they have names."""
         if call.cancelled() or call.exception() or self.closed:
             return
-        for name in filter(None, call.result()[0]):
+        names: Iterable[int] = call.result()[0]
+        for name in filter(None, names):
             quick.toytimer_cancel_async(self._session.handle.address, name)
         self._session.flush_soon()
+
+    async def timers(self, *, label: str | None = None, uid: int | None = None,
+                     everybody: bool = False) -> list[ListedTimer]:
+        """
+        The timers of all sessions of this user, in no order.
+
+        label: only those with exactly this label; "": those without a label
+        uid, everybody: those of another user, or of all users; for root
+        """
+        session = self._session
+        session.check()
+        matched = _timer_calls.match(label, uid, everybody)
+        return await session.loop.run_in_executor(None, session.handle.run, _timer_calls.timers,
+                                                  matched)
+
+    async def cancel(self, *, id: int = 0, label: str | None = None) -> int:
+        """
+        Cancels the timer with an id (ListedTimer.id), or all timers with a label, of any session of this
+        user. Returns how many. Whoever awaits one of them gets a CancelledByOtherError.
+
+        Raises NoSuchTimerError if no timer has the id.
+        """
+        return await self._cancel_by(_timer_calls.cancel, id, label)
+
+    async def cancel_all(self, *, uid: int | None = None, everybody: bool = False) -> int:
+        """
+        Cancels all timers of all sessions of this user, like cancel(). uid, everybody: those of another
+        user, or of all users; for root.
+        """
+        return await self._cancel_by(_timer_calls.cancel_matching,
+                                     _timer_calls.match(None, uid, everybody))
+
+    async def _cancel_by(self, call: Callable[..., int], *arguments: Any) -> int:
+        session = self._session
+        session.check()
+        running: asyncio.Future[int] = asyncio.ensure_future(
+            session.loop.run_in_executor(None, session.handle.run, call, *arguments))
+        running.add_done_callback(lambda _: self._end_cancelled())
+        return await asyncio.shield(running)
+
+    def _end_cancelled(self) -> None:
+        """After cancel(): no event tells of the timers of this session that it cancelled."""
+        session = self._session
+        self._cancellations += 1
+        if session.handle.closed:
+            return
+        for token, timer in list(session.targets.items()):
+            if timer._name and quick.toytimer_get_timer(
+                    session.handle.address, timer._name, None, None) == -errno.ENOENT:
+                del session.targets[token]
+                timer.fail(_failure(CANCELLED, 0))
 
     def __del__(self) -> None:
         if hasattr(self, "_session"):

@@ -171,7 +171,7 @@ class Queue:
         """Runs a blocking call in a thread."""
         self._session.check()
         return await self._session.loop.run_in_executor(
-            self._threads, _counted, self._session.handle, call, self.name, arguments)
+            self._threads, self._session.handle.run, call, self.name, *arguments)
 
     async def put(self, payload: bytes | str, when: When = 0, *, key: str | None = None,
                   **options: Unpack[PutOptions]) -> Stored:
@@ -294,8 +294,3 @@ class Queue:
         if hasattr(self, "_threads"):
             self._session.abandon(self)
             self._threads.shutdown(wait=False)
-
-
-def _counted(handle: Handle, call: Callable[..., T], name: str, arguments: tuple[Any, ...]) -> T:
-    with handle as address:
-        return call(address, name, *arguments)

@@ -13,23 +13,26 @@ hands out what arrives; the others wait for it, and one of them takes over when 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import select
 import signal
+import sys
 import threading
 import warnings
 from collections import deque
 from datetime import datetime, timezone
-from typing import Any, Callable, Generic, Iterable, TypeVar, Unpack
+from typing import Any, Callable, Generic, Iterable, NamedTuple, TypeVar, Unpack
 
-from . import _queue_calls, errors
+from . import _queue_calls, _timer_calls, errors
 from ._handle import ON_EVENT, Handle, WakeResult, next_token, open_queues, open_timers
-from ._library import CANCELLED, WOKEN, Registration, quick, slow
+from ._library import CANCELLED, CLOCK_SET, WOKEN, Registration, quick, slow
 from ._queue_calls import Listed, PutOptions, QueueWake, Stored
 from ._registration import Batch, Options, describe
-from ._values import Span, Wake, When
+from ._timer_calls import ListedTimer
+from ._values import Clock, Span, Wake, When
 
 T = TypeVar("T")
 
@@ -37,22 +40,60 @@ T = TypeVar("T")
 class _Inbox(Generic[T]):
     """What has arrived for one waiting thread."""
 
-    def __init__(self, convert: Callable[[Any], tuple[T | errors.Error, bool]]) -> None:
-        self.items: deque[T | errors.Error] = deque()
+    def __init__(self) -> None:
+        self.items: deque[T | errors.Error | _ClockSet] = deque()
         self.ended = False
-        self._convert = convert
 
     def receive(self, event: Any) -> None:
-        item, last = self._convert(event)
-        self.items.append(item)
-        self.ended = self.ended or last
+        """Adds an item, and perhaps ends."""
+        raise NotImplementedError
 
 
-def _to_wake(event: tuple) -> tuple[Wake | errors.Error, bool]:
-    kind, error, due, late, overruns, last = event
-    if kind == WOKEN:
-        return Wake(due / 1e6, late / 1e6, overruns, bool(last)), bool(last)
-    return errors.refusal(-errno.ECANCELED if kind == CANCELLED else error), True
+def _eventfd() -> int:
+    # mypy 1.0 knows none of the names.
+    return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)  # type: ignore
+
+
+class _ClockSet(NamedTuple):
+    """What the waiting thread calls."""
+
+    call: Callable[[], object]
+
+
+class _TimerInbox(_Inbox[Wake]):
+    """The events of a timer."""
+
+    def __init__(self, on_clock_set: Callable[[], object] | None) -> None:
+        super().__init__()
+        self.name = 0
+        self._on_clock_set = on_clock_set
+
+    def receive(self, event: tuple[int, ...]) -> None:
+        kind, error, due, late, overruns, last = event
+        if kind == CLOCK_SET:
+            if self._on_clock_set:
+                self.items.append(_ClockSet(self._on_clock_set))
+        elif kind == WOKEN:
+            self.items.append(Wake(due / 1e6, late / 1e6, overruns, bool(last)))
+            self.ended = self.ended or bool(last)
+        else:
+            self.fail(error)
+
+    def fail(self, error: int) -> None:
+        """The timer is gone. error: 0: it was cancelled."""
+        self.items.append(errors.refusal(error or -errno.ECANCELED))
+        self.ended = True
+
+
+class _QueueInbox(_Inbox["QueuedWake"]):
+    """The wakes of a consumer."""
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__()
+        self._queue = queue
+
+    def receive(self, result: WakeResult) -> None:
+        self.items.append(QueuedWake(result, self._queue))
 
 
 class _Signals:
@@ -106,18 +147,29 @@ class _Session:
         self._error = error
         self._changed = threading.Condition()
         self._leading = False
-        self._closing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.cancellations = 0  # calls of cancel() and cancel_all() so far
+        self._interrupt = _eventfd()
         self._poll = select.poll()
         self._poll.register(handle.fd, select.POLLIN)
-        self._poll.register(self._closing, select.POLLIN)
+        self._poll.register(self._interrupt, select.POLLIN)
 
     def wait(self, inbox: _Inbox[T]) -> T:
         """
-        Waits for the next item. Raises it if it is an error, and StopIteration at the end.
+        Waits for the next item. Raises it if it is an error, and StopIteration at the end. Calls what
+        is to be called when the wall clock is set.
 
         Exceptions of signal handlers, such as KeyboardInterrupt, come only while it sleeps or at its
         end. The item stays in the inbox then.
         """
+        while True:
+            item = self._wait_item(inbox)
+            if isinstance(item, errors.Error):
+                raise item
+            if not isinstance(item, _ClockSet):
+                return item
+            item.call()
+
+    def _wait_item(self, inbox: _Inbox[T]) -> T | errors.Error | _ClockSet:
         signals = _Signals()
         item = None
         try:
@@ -130,11 +182,9 @@ class _Session:
                 if item is not None:
                     inbox.items.appendleft(item)
                 raise
-        if isinstance(item, errors.Error):
-            raise item
         return item
 
-    def _next(self, inbox: _Inbox[T], signals: _Signals) -> T | errors.Error:
+    def _next(self, inbox: _Inbox[T], signals: _Signals) -> T | errors.Error | _ClockSet:
         while not inbox.items:
             if self.handle.closed:
                 raise errors.ClosedError
@@ -155,6 +205,8 @@ class _Session:
             self.handle.flush(self.handle.address)
             with signals:
                 self._poll.poll()
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._interrupt, 8)
             if not self.handle.closed:
                 self._process()
         finally:
@@ -180,23 +232,41 @@ class _Session:
                 if inbox.ended:
                     self.inboxes.pop(token, None)
 
+    def end_cancelled(self) -> None:
+        """
+        After a call that cancels timers: no event tells of those of this session. A timer that another
+        thread registers now may have no name yet: that thread calls this again.
+        """
+        self.cancellations += 1
+        with self.handle as address, self._changed:
+            for token, inbox in list(self.inboxes.items()):
+                if isinstance(inbox, _TimerInbox) and inbox.name and quick.toytimer_get_timer(
+                        address, inbox.name, None, None) == -errno.ENOENT and not inbox.ended:
+                    self.inboxes.pop(token, None)
+                    inbox.fail(0)
+            self._changed.notify_all()
+        self._wake_leader()
+
+    def _wake_leader(self) -> None:
+        os.write(self._interrupt, (1).to_bytes(8, sys.byteorder))
+
     def close(self) -> None:
         if self.handle.closed:
             return
         self.handle.close()
-        os.eventfd_write(self._closing, 1)
+        self._wake_leader()
         with self._changed:
             self._changed.notify_all()
 
     def __del__(self) -> None:
-        os.close(self._closing)
+        os.close(self._interrupt)
 
 
 class Timer:
     """A timer with one wake."""
 
-    def __init__(self, session: _Session, token: int, name: int, inbox: _Inbox[Wake]) -> None:
-        self._session, self._token, self._name, self._inbox = session, token, name, inbox
+    def __init__(self, session: _Session, token: int, clock: Clock, inbox: _TimerInbox) -> None:
+        self._session, self._token, self._clock, self._inbox = session, token, clock, inbox
 
     def wait(self) -> Wake:
         """Waits for the wake and returns it. If anything interrupts the wait, the timer goes on."""
@@ -205,17 +275,33 @@ class Timer:
         except StopIteration:
             raise errors.refusal(-errno.ENOENT) from None
 
+    def rearm(self, when: When, *, slack: Span = 0) -> bool:
+        """
+        Gives the timer a new instant and slack, and waits for the daemon's answer. A datetime suits a
+        timer of Clock.REALTIME. Returns False if the daemon has sent the wake already.
+        """
+        return self._rearm(when, 0, 0, slack)
+
+    def _rearm(self, due: When, every: Span, count: int, slack: Span) -> bool:
+        registration = Registration()
+        describe(registration, due, every, count, slack=slack, clock=self._clock)
+        with self._session.handle as address:
+            result = slow.toytimer_rearm(address, self._inbox.name, ctypes.byref(registration))
+        if result < 0 and result != -errno.ENOENT:
+            raise errors.timer_error(result)
+        return bool(result >= 0)
+
     def cancel(self) -> bool:
         """Cancels the timer, without waiting for the daemon. Returns False if it is gone."""
         self._session.inboxes.pop(self._token, None)
         self._inbox.ended = True
         try:
             with self._session.handle as address:
-                result = quick.toytimer_cancel_async(address, self._name)
+                result = quick.toytimer_cancel_async(address, self._inbox.name)
                 self._session.handle.flush(address)
         except errors.ClosedError:
             return False
-        return result == 0
+        return bool(result == 0)
 
 
 class Periods:
@@ -234,6 +320,14 @@ class Periods:
         """Cancels the timer. Returns False if it is gone."""
         return self._timer.cancel()
 
+    def rearm(self, seconds: Span, *, count: int = 0, first: When | None = None,
+              slack: Span = 0) -> bool:
+        """
+        Gives the timer a new period, count, first due and slack, and waits for the daemon's answer. The
+        arguments are those of every(). Returns False if the daemon has sent the last wake already.
+        """
+        return self._timer._rearm(seconds if first is None else first, seconds, count, slack)
+
     def __del__(self) -> None:
         if not self._timer._inbox.ended:
             self._timer.cancel()
@@ -242,7 +336,7 @@ class Periods:
 class Timers:
     """
     A session with timerd, for any thread. len() says how many timers it holds. The arguments of the
-    methods are those of toytimer.aio.Timers.
+    methods are those of toytimer.aio.Timers. The thread that waits for a timer calls its on_clock_set.
     """
 
     def __init__(self, path: str | None = None, *, user: bool = False,
@@ -255,7 +349,7 @@ class Timers:
     def __len__(self) -> int:
         try:
             with self._session.handle as address:
-                return quick.toytimer_count(address)
+                return int(quick.toytimer_count(address))
         except errors.ClosedError:
             return 0
 
@@ -289,7 +383,8 @@ class Timers:
         registration = Registration(handler=ON_EVENT, userdata=token)
         describe(registration, when, every, count, **options)
         name = ctypes.c_uint64()
-        inbox = session.inboxes[token] = _Inbox(_to_wake)
+        inbox = session.inboxes[token] = _TimerInbox(options.get("on_clock_set"))
+        cancellations = session.cancellations
         result = -errno.EINTR
         try:
             with session.handle as address:
@@ -300,7 +395,10 @@ class Timers:
                 del session.inboxes[token]
         if result < 0:
             raise errors.timer_error(result)
-        return Timer(session, token, name.value, inbox)
+        inbox.name = name.value
+        if session.cancellations != cancellations:
+            session.end_cancelled()
+        return Timer(session, token, Clock(registration.clock), inbox)
 
     def register(self, when: When, **options: Unpack[Options]) -> Timer:
         """Registers a timer with one wake. Raises an Error if the daemon refuses it."""
@@ -315,17 +413,21 @@ class Timers:
         session = self._session
         batch = Batch(list(whens), **options)
         names, results = (ctypes.c_uint64 * batch.size)(), (ctypes.c_int * batch.size)()
-        inboxes: list[_Inbox[Wake]] = [_Inbox(_to_wake) for _ in batch.tokens]
+        inboxes = [_TimerInbox(options.get("on_clock_set")) for _ in batch.tokens]
         session.inboxes.update(zip(batch.tokens, inboxes))
+        cancellations = session.cancellations
         with session.handle as address:
             result = slow.toytimer_register_many(address, batch.array, batch.size, names, results)
         if result < 0:
             raise errors.timer_error(result)
-        for token, result in zip(batch.tokens, results):
+        for token, inbox, name, result in zip(batch.tokens, inboxes, names, results):
+            inbox.name = name
             if result < 0:
                 del session.inboxes[token]
-        return [errors.refusal(result) if result < 0 else Timer(session, token, name, inbox)
-                for token, inbox, name, result in zip(batch.tokens, inboxes, names, results)]
+        if session.cancellations != cancellations:
+            session.end_cancelled()
+        return [errors.refusal(result) if result < 0 else Timer(session, token, batch.clock, inbox)
+                for token, inbox, result in zip(batch.tokens, inboxes, results)]
 
     def sleep(self, seconds: When, **options: Unpack[Options]) -> Wake:
         """Waits for a wake and returns it. Never ends before its time."""
@@ -349,6 +451,29 @@ class Timers:
         """Registers a timer with a period, and returns its wakes, to be iterated."""
         return Periods(self._session, self._register(seconds if first is None else first, seconds,
                                                      count, options))
+
+    def timers(self, *, label: str | None = None, uid: int | None = None,
+               everybody: bool = False) -> list[ListedTimer]:
+        """The timers of all sessions of this user, in no order."""
+        return self._session.handle.run(_timer_calls.timers,
+                                        _timer_calls.match(label, uid, everybody))
+
+    def cancel(self, *, id: int = 0, label: str | None = None) -> int:
+        """
+        Cancels the timer with an id, or all timers with a label, of any session of this user. Returns how
+        many. Threads that wait for one of them get a CancelledByOtherError.
+        """
+        return self._cancel_by(_timer_calls.cancel, id, label)
+
+    def cancel_all(self, *, uid: int | None = None, everybody: bool = False) -> int:
+        """Cancels all timers of all sessions of this user, like cancel()."""
+        return self._cancel_by(_timer_calls.cancel_matching,
+                               _timer_calls.match(None, uid, everybody))
+
+    def _cancel_by(self, call: Callable[..., int], *arguments: Any) -> int:
+        result = self._session.handle.run(call, *arguments)
+        self._session.end_cancelled()
+        return result
 
     def __del__(self) -> None:
         if hasattr(self, "_session") and not self.closed:
@@ -385,7 +510,7 @@ class Consumer:
         self._queue = queue
         self._arguments = arguments
         self._token = next_token()
-        self._inbox: _Inbox[QueuedWake] = _Inbox(lambda result: (QueuedWake(result, queue), False))
+        self._inbox = _QueueInbox(queue)
         self._attached = False
 
     def __iter__(self) -> Consumer:
@@ -448,8 +573,7 @@ class Queue:
         self._session.close()
 
     def _run(self, call: Callable[..., T], *arguments: Any) -> T:
-        with self._session.handle as address:
-            return call(address, self.name, *arguments)
+        return self._session.handle.run(call, self.name, *arguments)
 
     def put(self, payload: bytes | str, when: When = 0, *, key: str | None = None,
             **options: Unpack[PutOptions]) -> Stored:
