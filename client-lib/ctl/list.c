@@ -209,6 +209,8 @@ static int parse_columns(struct ctl *ctl, const char *names, struct table_column
 	r = table_parse_columns(names, ret, &word, &length);
 	if (r == -E2BIG)
 		return ctl_usage(ctl, "-o %s: more than %d columns", names, TABLE_COLUMNS_MAX);
+	if (r < 0 && length == 0)
+		return ctl_usage(ctl, "-o '%s': an empty column; see list --help", names);
 	if (r < 0)
 		return ctl_usage(
 			ctl, "-o %.*s: no such column; see list --help", (int)length, word);

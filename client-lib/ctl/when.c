@@ -27,14 +27,23 @@ int when_parse_span(const char *text, uint64_t *ret_us, struct when_error *error
 	return when_span_read(when_text(text), ret_us, error);
 }
 
+/* Whether the text starts like "2027-" or "9:". */
+static bool starts_as_time(struct when_text text)
+{
+	text.at += when_text_digits(text);
+	return when_text_starts(&text, '-') || when_text_starts(&text, ':');
+}
+
 /* Chooses the error for a text that is neither a span nor a timestamp: the error that is further
- * right in the text. At the same place, a number is more likely the start of a span. */
+ * right in the text. At the same place, a number is more likely the start of a span, unless it is
+ * the start of a date or a time of day. */
 static bool prefer_span_error(
 	struct when_text text, const struct when_error *span, const struct when_error *timestamp)
 {
 	if (span->word != timestamp->word)
 		return span->word > timestamp->word;
-	return when_text_starts_digit(&text) || when_text_starts(&text, '.');
+	return (when_text_starts_digit(&text) && !starts_as_time(text)) ||
+		when_text_starts(&text, '.');
 }
 
 int when_parse(const char *string, uint64_t now_us, struct when *ret, struct when_error *error)

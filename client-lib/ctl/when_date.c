@@ -121,6 +121,7 @@ static int read_day_first(struct when_text *text, struct when_fields *fields)
 	fields->month = month;
 	fields->day_of_month = day;
 	text->at = word.end;
+	fields->is_day_first = true;
 	return read_year(text, start, word, fields);
 }
 

@@ -22,7 +22,8 @@ struct when_fields {
 	int64_t year;
 	int64_t month;
 	int64_t day_of_month;
-	int64_t day_offset; /* WHEN_DAY_RELATIVE: -1, 0 or 1 */
+	bool is_day_first;  /* "31 Jan 2027", as in mail: a zone of RFC 5322 may follow */
+	int64_t day_offset; /* WHEN_DAY_RELATIVE: -1 to 2 */
 
 	struct when_text weekday_word; /* empty: no weekday */
 	int weekday;		       /* 0 is Sunday */

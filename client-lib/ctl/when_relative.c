@@ -61,20 +61,35 @@ static int read_epoch(
 	return 0;
 }
 
-/* The span after "in" or "every": "5 minutes", "an hour", "hour". Refuses a number without a unit,
- * which means seconds elsewhere, since for most people "in 5" means minutes. */
+/* "half an hour" */
+static bool read_half(struct when_text span, uint64_t *ret_us)
+{
+	uint64_t us;
+
+	if (!when_text_take_word(&span, "half") ||
+		(!when_text_take_word(&span, "an") && !when_text_take_word(&span, "a")) ||
+		when_unit_read(span, &us) < 0)
+		return false;
+	*ret_us = us / 2;
+	return true;
+}
+
+/* The span after "in" or "every": "5 minutes", "an hour", "half an hour", "hour". A number without a
+ * unit is refused: elsewhere it means seconds, but for most people "in 5" means minutes. */
 static int read_phrase(struct when_text span, struct when_text all, const char *advice,
 	uint64_t *ret_us, struct when_error *error)
 {
 	const struct when_text last = when_text_word_at(all, all.end);
 
+	if (read_half(span, ret_us))
+		return 0;
 	if (!when_text_take_word(&span, "an"))
 		when_text_take_word(&span, "a");
 	if (when_unit_read(span, ret_us) == 0)
 		return 0;
 	if (!when_text_done(&span) && when_is_letter(*span.at))
 		return when_error_set(error, when_text_first_word(span), -EINVAL, "%s", advice);
-	if (when_is_digit(all.end[-1]))
+	if (when_text_digits(last) == when_text_length(last))
 		return when_error_set(error, last, -EINVAL, "needs a unit; say for example %.*smin",
 			(int)when_text_length(last), last.at);
 	return read_required_span(span, all, ret_us, error);
@@ -111,13 +126,36 @@ static int read_every(
 	return 0;
 }
 
+/* "now + 5 minutes", as in at(1) */
+static bool take_now_plus(struct when_text *text)
+{
+	struct when_text rest = *text;
+	const struct when_text now = when_text_letters(rest);
+
+	if (!when_text_is_caseless(now, "now"))
+		return false;
+	rest.at = now.end;
+	when_text_skip_blanks(&rest);
+	if (!when_text_starts(&rest, '+'))
+		return false;
+	text->at = rest.at + 1;
+	return true;
+}
+
 int when_relative_read(
 	struct when_text text, uint64_t now_us, struct when *ret, struct when_error *error)
 {
 	const struct when_text all = text, after_sign = {text.at + 1, text.end};
+	uint64_t us;
 
 	if (when_text_is_caseless(text, "now")) {
 		*ret = (struct when){.kind = WHEN_INSTANT, .us = now_us};
+		return 0;
+	}
+	if (take_now_plus(&text))
+		return read_forward(text, all, ret, error);
+	if (read_half(text, &us)) {
+		*ret = (struct when){.kind = WHEN_SPAN, .us = us};
 		return 0;
 	}
 	if (when_text_starts(&text, '+'))

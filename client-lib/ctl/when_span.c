@@ -115,6 +115,17 @@ int when_unit_read(struct when_text word, uint64_t *ret_us)
 	return -EINVAL;
 }
 
+/* Sets an error about a word that is no unit. As for systemd, the case matters: "M" is not "m". */
+static int error_unit(struct when_text word, struct when_error *error)
+{
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strlen(units[i].name) >= 3 && when_text_is_caseless(word, units[i].name))
+			return when_error_set(error, word, -EINVAL,
+				"is not a unit; units have small letters: %s", units[i].name);
+	return when_error_set(error, word, -EINVAL,
+		"is not a unit; the units are us, ms, s, min, h, d, w, M and y");
+}
+
 /* The value of the digits after the decimal point. Each digit is rounded down to microseconds, as
  * in systemd, so that 64 bits suffice. */
 static uint64_t fraction_us(struct when_text digits, uint64_t unit)
@@ -156,8 +167,7 @@ static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error
 	when_text_skip_blanks(text);
 	word = take_letters(text);
 	if (!when_text_done(&word) && when_unit_read(word, &unit) < 0)
-		return when_error_set(error, word, -EINVAL,
-			"is not a unit; the units are us, ms, s, min, h, d, w, M and y");
+		return error_unit(word, error);
 	/* A number without a unit must end at a blank: "1.5.5" is not two numbers. */
 	if (text->at == number_end && !when_text_done(text))
 		return error_number(whole_text, -EINVAL, error);

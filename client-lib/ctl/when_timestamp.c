@@ -36,12 +36,44 @@ static int error_unknown(const struct when_fields *fields, struct when_text word
 		"is not understood; say for example 5min, 18:00, tomorrow 9am or 2027-01-31");
 }
 
+/* Takes a comma between two parts: "Fri, 1 Jan 2027", "tomorrow, 9am"; after a weekday also one
+ * without a blank, as RFC 5322 allows. */
+static bool take_comma(struct when_text *text, const struct when_fields *fields)
+{
+	struct when_text rest = {text->at + 1, text->end};
+
+	if (!when_text_starts(text, ',') || when_text_done(&rest))
+		return false;
+	if (!when_is_blank(*rest.at) &&
+		!(fields->weekday_word.end == text->at && when_is_digit(*rest.at)))
+		return false;
+	when_text_skip_blanks(&rest);
+	*text = rest;
+	return true;
+}
+
+/* Takes the comment that mail programs write after the offset: "+0100 (CET)". */
+static void take_comment(struct when_text *text, const struct when_fields *fields)
+{
+	const char *at = text->end - 1;
+
+	if (!fields->is_day_first || !has_time(fields) || !when_text_starts(text, '(') ||
+		*at-- != ')')
+		return;
+	while (at > text->at && *at != '(' && *at != ')')
+		at--;
+	if (at == text->at)
+		text->at = text->end;
+}
+
 /* A word that is nothing else must be a zone, and the last word. */
 static int read_zone(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text word = when_text_first_word(*text);
 
 	text->at = word.end;
+	when_text_skip_blanks(text);
+	take_comment(text, fields);
 	if (!when_text_done(text) || (!has_day(fields) && !has_time(fields)))
 		return error_unknown(fields, word);
 	fields->zone_word = word;
@@ -105,12 +137,11 @@ static int read_items(struct when_text text, struct when_fields *fields)
 		r = read_item(&text, fields);
 		if (r < 0)
 			return r;
-		/* "Fri, 1 Jan 2027", "tomorrow, 9am" */
-		if (when_text_starts(&text, ',') && text.at + 1 < text.end &&
-			when_is_blank(text.at[1]))
-			text.at++;
+		if (take_comma(&text, fields))
+			continue;
 		if (when_text_done(&text) || when_is_blank(*text.at)) {
 			when_text_skip_blanks(&text);
+			take_comment(&text, fields);
 			continue;
 		}
 		if (!zone_is_adjacent(&text, fields))
@@ -210,7 +241,8 @@ static int compute_instant(struct when_text all, const struct when_fields *field
 	if (s <= SECONDS_LAST)
 		when.us = (uint64_t)s * WHEN_US_PER_SECOND + fields->us;
 	if (s > SECONDS_LAST || when.us > WHEN_TIMESTAMP_LAST)
-		return when_error_set(fields->error, all, -ERANGE, "is after the year 9999");
+		return when_error_set(fields->error, all, -ERANGE,
+			"is after 9999-12-30, the last day that systemd knows");
 	if (when.us < now_us && is_of_today(fields))
 		suggest_tomorrow(fields, &when);
 	*ret = when;
@@ -228,6 +260,8 @@ static int enter_zone(const struct when_fields *fields, uint64_t now_us, struct 
 		return 0;
 	}
 	r = when_zone_enter(word, (int64_t)(now_us / WHEN_US_PER_SECOND), ret_zone);
+	if (r == 0 && fields->is_day_first)
+		r = when_zone_enter_mail(word, ret_zone);
 	if (r > 0)
 		return 0;
 	if (r < 0)

@@ -32,6 +32,11 @@ static const struct {
 	{"evening", no_hour},
 	{"night", no_hour},
 	{"tonight", no_hour},
+	{"hourly", "is a period; say every 1h"},
+	{"daily", "is a period; say every 1d, or a time with --every 1d"},
+	{"weekly", "is a period; say every 7d, or a day with --every 7d"},
+	{"monthly", "is no period, since months differ in length; say a date"},
+	{"yearly", "is no period, since years differ in length; say a date"},
 };
 
 static int read_weekday(struct when_text *text, struct when_fields *fields)
@@ -65,22 +70,42 @@ static int refuse_ambiguous(
 		when_weekday_name(weekday));
 }
 
+static int take_day(
+	struct when_text *text, struct when_text words, int offset, struct when_fields *fields)
+{
+	if (!when_text_done(&fields->day_words))
+		return when_error_set(
+			fields->error, words, -EINVAL, "is a second day; say only one");
+	text->at = words.end;
+	fields->day = WHEN_DAY_RELATIVE;
+	fields->day_words = words;
+	fields->day_offset = offset;
+	return 1;
+}
+
+/* The words "day after tomorrow" at the start of the text; otherwise empty. */
+static struct when_text day_after_tomorrow(struct when_text text)
+{
+	const char *start = text.at;
+
+	if (!when_text_take_word(&text, "day") || !when_text_take_word(&text, "after"))
+		return (struct when_text){start, start};
+	text = when_text_letters(text);
+	return when_text_is_caseless(text, "tomorrow") ? (struct when_text){start, text.end}
+						       : (struct when_text){start, start};
+}
+
 int when_word_read(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text word = when_text_letters(*text);
 	const struct when_text rest = {word.end, text->end};
+	const struct when_text later = day_after_tomorrow(*text);
 
+	if (!when_text_done(&later))
+		return take_day(text, later, 2, fields);
 	for (size_t i = 0; i < COUNT(days); i++) {
-		if (!when_text_is_caseless(word, days[i].word))
-			continue;
-		if (!when_text_done(&fields->day_words))
-			return when_error_set(
-				fields->error, word, -EINVAL, "is a second day; say only one");
-		text->at = word.end;
-		fields->day = WHEN_DAY_RELATIVE;
-		fields->day_words = word;
-		fields->day_offset = days[i].day_offset;
-		return 1;
+		if (when_text_is_caseless(word, days[i].word))
+			return take_day(text, word, days[i].day_offset, fields);
 	}
 	if (when_text_is_caseless(word, "next") || when_text_is_caseless(word, "this"))
 		return refuse_ambiguous(word, rest, fields);

@@ -282,6 +282,33 @@ int when_zone_enter(struct when_text word, int64_t now_s, struct when_zone *ret_
 	return 1;
 }
 
+int when_zone_enter_mail(struct when_text word, struct when_zone *ret_zone)
+{
+	static const struct {
+		const char *name;
+		int hours;
+	} zones[] = {
+		{"UT", 0},
+		{"EDT", -4},
+		{"EST", -5},
+		{"CDT", -5},
+		{"CST", -6},
+		{"MDT", -6},
+		{"MST", -7},
+		{"PDT", -7},
+		{"PST", -8},
+	};
+
+	for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]); i++) {
+		if (!when_text_is_caseless(word, zones[i].name))
+			continue;
+		*ret_zone = (struct when_zone){
+			.is_fixed = true, .offset_s = zones[i].hours * INT64_C(3600)};
+		return 1;
+	}
+	return 0;
+}
+
 void when_zone_leave(struct when_zone *zone)
 {
 	if (!zone->tz_changed)

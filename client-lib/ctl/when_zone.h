@@ -30,6 +30,10 @@ struct when_zone when_zone_local(void);
  */
 int when_zone_enter(struct when_text word, int64_t now_s, struct when_zone *ret_zone);
 
+/* The same for the other names of zones in RFC 5322, such as "EST" and "PST". Outside of mail, such
+ * a name can mean another zone. Return: 1, or 0. */
+int when_zone_enter_mail(struct when_text word, struct when_zone *ret_zone);
+
 /* Restores $TZ, if it was changed. May be called twice. */
 void when_zone_leave(struct when_zone *zone);
 

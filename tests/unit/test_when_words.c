@@ -69,6 +69,74 @@ static void test_times_of_day_in_words(void **state)
 	expect_refused(bad, COUNT(bad));
 }
 
+static void test_more_spans_in_words(void **state)
+{
+	static const struct instant table[] = {
+		{"half an hour", NOW_US + MIN(30)},
+		{"in half an hour", NOW_US + MIN(30)},
+		{"In Half A minute", NOW_US + S(30)},
+		{"now + 5 minutes", NOW_US + MIN(5)},
+		{"now +5min", NOW_US + MIN(5)},
+		{"now+1h", NOW_US + H(1)},
+		{"day after tomorrow", TODAY + D(2)},
+		{"Day after tomorrow 9am", TODAY + D(2) + H(9)},
+		{"9am day  after tomorrow", TODAY + D(2) + H(9)},
+	};
+	static const struct refused bad[] = {
+		{"half", -EINVAL, "half", NULL},
+		{"half hour", -EINVAL, "half", NULL},
+		{"in half", -EINVAL, "half", "in 5min"},
+		{"half an", -EINVAL, "half", NULL},
+		{"half a dozen", -EINVAL, "half", NULL},
+		{"now +", -EINVAL, "now +", "needs a span"},
+		{"now + noon", -EINVAL, "noon", NULL},
+		{"in 3 days 09:00", -EINVAL, "09:00", "is not a number with a unit"},
+		{"day after", -EINVAL, "day", NULL},
+		{"in 5 Minutes", -EINVAL, "Minutes", "small letters: minutes"},
+		{"5S", -EINVAL, "S", "the units are"},
+		{"tomorrow day after tomorrow", -EINVAL, "day after tomorrow", "second day"},
+		{"daily", -EINVAL, "daily", "every 1d"},
+		{"hourly", -EINVAL, "hourly", "every 1h"},
+	};
+	(void)state;
+
+	expect_instants(table, COUNT(table));
+	expect_refused(bad, COUNT(bad));
+}
+
+/* 2027-01-01, a Friday. */
+#define MAIL_DAY S(UINT64_C(1798761600))
+
+static void test_dates_of_mail(void **state)
+{
+	static const struct instant table[] = {
+		{"Fri, 1 Jan 2027 09:00:00 +0100 (CET)", MAIL_DAY + H(8)},
+		{"Fri, 1 Jan 2027 09:00:00 GMT (a comment)", MAIL_DAY + H(9)},
+		{"1 Jan 2027 09:00 (UTC)", MAIL_DAY + H(9)},
+		{"Fri,1 Jan 2027 09:00:00 +0000", MAIL_DAY + H(9)},
+		{"Fri, 1 Jan 2027 09:00:00 UT", MAIL_DAY + H(9)},
+		{"Fri, 1 Jan 2027 09:00:00 PST", MAIL_DAY + H(17)},
+		{"Fri, 1 Jan 2027 09:00:00 pdt", MAIL_DAY + H(16)},
+		{"Fri, 1 Jan 2027 09:00:00 EDT", MAIL_DAY + H(13)},
+	};
+	static const struct refused bad[] = {
+		{"2027-01-01 09:00 PST", -EINVAL, "PST", "not a time zone"},
+		{"9am PST", -EINVAL, "PST", "not a time zone"},
+		{"9am (PST)", -EINVAL, "(PST)", NULL},
+		{"1 Jan 2027 (PST)", -EINVAL, "(PST)", "not a time zone"},
+		{"1 Jan 2027 9:00 XYZ", -EINVAL, "XYZ", "not a time zone"},
+		{"Fri, 1 Jan 2027 09:00:00 +0000 (CET) x", -EINVAL, "+0000", NULL},
+		{"Fri, 1 Jan 2027 09:00:00 +0000 (", -EINVAL, "+0000", NULL},
+		{"Fri, 1 Jan 2027 09:00:00 +0000 )(", -EINVAL, "+0000", NULL},
+		{"2027-01-01T09:00:00UTC", -EINVAL, "2027-01-01T09:00:00UTC", "nor a date"},
+		{"9999-12-31", -ERANGE, "9999-12-31", "9999-12-30"},
+	};
+	(void)state;
+
+	expect_instants(table, COUNT(table));
+	expect_refused(bad, COUNT(bad));
+}
+
 static void test_days_in_words(void **state)
 {
 	static const struct instant table[] = {
@@ -76,6 +144,7 @@ static void test_days_in_words(void **state)
 		{"Friday", TODAY + D(3)},
 		{"FRI", TODAY + D(3)},
 		{"on friday", TODAY + D(3)},
+		{"friday,9am", TODAY + D(3) + H(9)},
 		{"monday", TODAY + D(6)},
 		{"tuesday", TODAY + D(7)}, /* not today, which is also a Tuesday */
 		{"tues", TODAY + D(7)},
@@ -120,7 +189,6 @@ static void test_days_in_words(void **state)
 		{"last friday", -EINVAL, "last", "in the past"},
 		{"weekend", -EINVAL, "weekend", "saturday or sunday"},
 		{"fridays", -EINVAL, "fridays", NULL},
-		{"friday,9am", -EINVAL, "friday,9am", NULL},
 		{"friday the 13th", -EINVAL, "the", NULL},
 		{"thu tomorrow", -EINVAL, "thu", "tomorrow is a Wednesday"},
 		{"on 9am", -EINVAL, "on", "on friday"},
@@ -128,7 +196,6 @@ static void test_days_in_words(void **state)
 		{"on on friday", -EINVAL, "on", NULL},
 		{"on next friday", -EINVAL, "next", NULL},
 		{"tomorow 9am", -EINVAL, "tomorow", "tomorrow 9am"},
-		{"day after tomorrow", -EINVAL, "day", NULL},
 	};
 	(void)state;
 
@@ -261,7 +328,6 @@ static void test_spans_after_in_and_every(void **state)
 		{"in 5 parsecs", -EINVAL, "parsecs", "the units are"},
 		{"in .", -EINVAL, ".", NULL},
 		{"in -5s", -ERANGE, "-5s", "negative"},
-		{"in half an hour", -EINVAL, "half", NULL},
 		{"in infinity", -EINVAL, "infinity", NULL},
 		{"in 584542y", -ERANGE, "584542y", "too long"},
 		{"every", -EINVAL, "every", "needs a span"},
@@ -442,6 +508,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_times_of_day_in_words, in_utc),
+		cmocka_unit_test_setup(test_more_spans_in_words, in_utc),
+		cmocka_unit_test_setup(test_dates_of_mail, in_utc),
 		cmocka_unit_test_setup(test_days_in_words, in_utc),
 		cmocka_unit_test_setup(test_formats_of_other_programs, in_utc),
 		cmocka_unit_test_setup(test_spans_after_in_and_every, in_utc),
