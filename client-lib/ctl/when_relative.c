@@ -74,8 +74,8 @@ static bool read_half(struct when_text span, uint64_t *ret_us)
 	return true;
 }
 
-/* The span after "in" or "every": "5 minutes", "an hour", "half an hour", "hour". A number without a
- * unit is refused: elsewhere it means seconds, but for most people "in 5" means minutes. */
+/* The span after "in" or "every": "5 minutes", "an hour", "half an hour", "hour". A number without
+ * a unit is refused: elsewhere it means seconds, but for most people "in 5" means minutes. */
 static int read_phrase(struct when_text span, struct when_text all, const char *advice,
 	uint64_t *ret_us, struct when_error *error)
 {
