@@ -63,9 +63,16 @@ class Queues(AsyncCase):
             with self.assertRaisesRegex(toytimer.InvalidError, '16384'):
                 await q.put(b'x' * 16385, 1)
             for wrong in {'key': ''}, {'key': 'x' * 65}, {'label': 'x' * 25}, {'keep': True}, \
-                    {'key': 'a\0b'}, {'count': 2}:
+                    {'key': 'a\0b'}, {'count': 2}, {'count': -1}, {'every': 1, 'count': 2**32}, \
+                    {'max_attempts': -1}:
                 with self.assertRaises(ValueError, msg=wrong):
                     await q.put(b'', 1, **wrong)
+            for wrong in 5, None, [1]:  # bytes(5) would be five zero bytes
+                with self.assertRaises(TypeError):
+                    await q.put(wrong, 1)
+            self.assertEqual(await q.timers(), [])
+            with self.assertRaisesRegex(toytimer.InvalidError, 'key'):
+                await q.put(b'', 1, key='x' * 65)
             for window in 0, 10001:
                 with self.assertRaises(ValueError):
                     async for _ in q.consume(window=window):
@@ -77,7 +84,7 @@ class Queues(AsyncCase):
         with self.assertRaises(toytimer.ClosedError):
             await q.put(b'', 1)
         for name in '', 'a b', 'x' * 65:
-            with self.assertRaises(toytimer.InvalidError):
+            with self.assertRaisesRegex(toytimer.InvalidError, '1 to 64 characters'):
                 await toytimer.queue(name)
         self.timerqd.end()
         with self.assertRaises(toytimer.UnreachableError):

@@ -169,6 +169,16 @@ class Cancelling(AsyncCase):
             with self.assertRaises(TimeoutError):
                 await asyncio.wait_for(t.sleep(3600), 0.01)
             self.assertEqual(len(t), 0)
+            with self.assertRaises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    async for _ in t.every(3600):
+                        pass
+            self.assertEqual(len(t), 0)
+            # The one who keeps the periods does not keep the timer.
+            periods = t.every(3600)
+            with self.assertRaises(TimeoutError):
+                await asyncio.wait_for(periods.__anext__(), 0.01)
+            self.assertEqual((len(t), [wake async for wake in periods]), (0, []))
 
     @asynchronous
     async def test_thousands_of_cancelled_tasks(self):
@@ -269,10 +279,19 @@ class Failing(AsyncCase):
                 t.register(1, label='a\0b')
             with self.assertRaises(toytimer.InvalidError):
                 t.register(1, clock=toytimer.Clock.MONOTONIC, wake_system=True)
-            with self.assertRaises(TypeError):
-                t.register('1')
+            for wrong in '1', None, [1]:
+                with self.assertRaisesRegex(TypeError, 'a span is a number of seconds'):
+                    t.register(wrong)
+            with self.assertRaisesRegex(TypeError, 'label'):
+                t.register(1, label=5)
             with self.assertRaises(TypeError):
                 t.register(1, nonsense=1)
+            for period in 0, 1e-9, -1, timedelta():
+                with self.assertRaises(ValueError):
+                    t.every(period)
+            for count in -1, 2**32:
+                with self.assertRaisesRegex(ValueError, 'count'):
+                    t.every(1, count=count)
             self.assertEqual(len(t), 0)
 
     @asynchronous

@@ -15,7 +15,7 @@ from . import errors
 from ._handle import ON_STORED, ON_WAKE, StoredResult, WakeResult
 from ._library import (KEEP, LIST_PARKED, QUEUE_LIST_HANDLER, QueueConsumer, QueueStored,
                        QueueTimer, WakeRef, quick, slow)
-from ._values import Clock, Span, When, due_of, microseconds, slack_of, text
+from ._values import Clock, Span, When, count_of, due_of, microseconds, slack_of, text
 
 STATES = ("waiting", "held", "due", "unacked", "parked")
 
@@ -120,17 +120,20 @@ def describe(payload: bytes | str, when: When, key: str | None, *, every: Span =
              max_late: Span | None = None, max_attempts: int = 0, clock: Clock | None = None,
              wake_system: bool = False) -> QueueTimer:
     """A timer for the library."""
-    data = payload.encode() if isinstance(payload, str) else bytes(payload)
+    # memoryview: bytes(5) would be five zero bytes.
+    data = payload.encode() if isinstance(payload, str) else bytes(memoryview(payload))
     due, clock_number, flags = due_of(when, clock, wake_system)
     return QueueTimer(
-        due=due, slack=slack_of(slack), every=microseconds(every), count=count,
-        max_late=0 if max_late is None else max(1, slack_of(max_late)), max_attempts=max_attempts,
+        due=due, slack=slack_of(slack), every=microseconds(every), count=count_of(count),
+        max_late=0 if max_late is None else max(1, slack_of(max_late)),
+        max_attempts=count_of(max_attempts),
         clock=clock_number, flags=flags | (KEEP if keep else 0), label=text(label, "label"),
         key=text(key, "key"), payload=data, payload_size=len(data))
 
 
 def stored(result: StoredResult) -> Stored:
-    check(result.error)
+    if result.error < 0:
+        raise errors.queue_refusal(result.error)
     return Stored(result.id, result.due / 1e6, bool(result.replaced), bool(result.kept))
 
 
@@ -151,7 +154,7 @@ def consume(address: int, name: str, token: int, window: int, max_attempts: int,
     if not 1 <= window <= 10000:
         raise ValueError(f"a window is 1 to 10000 wakes, not {window}")
     consumer = QueueConsumer(
-        window=window, max_attempts=max_attempts, handler=ON_WAKE, userdata=token,
+        window=window, max_attempts=count_of(max_attempts), handler=ON_WAKE, userdata=token,
         ack_within=0 if ack_within is None else max(1, microseconds(ack_within)))
     check(slow.toytimer_queue_consume(address, name_of(name), byref(consumer)))
 

@@ -7,7 +7,7 @@ from typing import Any, Callable, TypedDict
 
 from ._handle import ON_EVENT, next_token
 from ._library import TELL_CLOCK_SET, Registration
-from ._values import Clock, Span, When, due_of, microseconds, slack_of, text
+from ._values import Clock, Span, When, count_of, due_of, microseconds, slack_of, text
 
 
 class Options(TypedDict, total=False):
@@ -29,8 +29,8 @@ def describe(registration: Registration, when: When, every: Span, count: int, *,
     registration.flags = flags | (TELL_CLOCK_SET if on_clock_set else 0)
     registration.slack = slack_of(slack) if slack else 0
     registration.every = microseconds(every) if every else 0
-    registration.count = count
-    registration.label = text(label, "label") if label else None
+    registration.count = count_of(count)
+    registration.label = text(label, "label")
 
 
 class Batch:

@@ -44,8 +44,10 @@ class Wake(NamedTuple):
 
 
 def microseconds(span: Span) -> int:
-    """A span in microseconds. Raises ValueError if it is negative, infinite or no number."""
+    """A span in microseconds. Raises ValueError if it is negative, infinite or NaN."""
     seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if isinstance(seconds, str) or not hasattr(seconds, "__float__"):
+        raise TypeError(f"a span is a number of seconds or a timedelta, not {span!r}")
     if not 0 <= seconds < math.inf:
         raise ValueError(f"a span is 0 or more seconds, not {span!r}")
     result = round(seconds * 1000000)
@@ -69,10 +71,27 @@ def due_of(when: When, clock: Clock | None, wake_system: bool) -> tuple[int, int
     return microseconds(max(0, when.timestamp())), Clock.REALTIME, flags
 
 
+def period_of(span: Span) -> int:
+    """The period of a timer that has one."""
+    result = microseconds(span)
+    if not result:
+        raise ValueError(f"a period is a microsecond or longer, not {span!r} seconds")
+    return result
+
+
+def count_of(count: int) -> int:
+    """A number of wakes or attempts. ctypes would cut it to 32 bits."""
+    if not 0 <= count < 2**32:
+        raise ValueError(f"a count is 0 to 4294967295, not {count!r}")
+    return count
+
+
 def text(value: str | None, what: str) -> bytes | None:
     """A label or a key for C, where a zero byte would end it."""
     if value is None:
         return None
+    if not isinstance(value, str):
+        raise TypeError(f"{what}: a str, not {value!r}")
     if "\0" in value:
         raise ValueError(f"{what}: contains a zero byte")
     return value.encode()

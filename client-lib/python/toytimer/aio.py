@@ -28,7 +28,7 @@ from ._library import CANCELLED, CLOCK_SET, WOKEN, Registration, quick, slow
 from ._registration import Batch, Options, describe
 from ._session import Session, Stream
 from ._timer_calls import ListedTimer
-from ._values import Clock, Span, Wake, When, microseconds
+from ._values import Clock, Span, Wake, When, microseconds, period_of
 
 # Wakes of one timer that may wait for a slow reader. Further ones are merged into the last.
 BACKLOG = 1000
@@ -145,8 +145,10 @@ class _Periods(Stream[Wake]):
 
 class Periods:
     """
-    The wakes of a timer with a period, to be iterated with `async for`. The timer is cancelled when the
-    loop is left (`break`, an exception, a cancelled task) and this object is dropped, or by aclose().
+    The wakes of a timer with a period, to be iterated with `async for`. If the task that waits for the
+    next wake is cancelled, the timer is cancelled, too, and the iteration has ended, like that of an
+    asynchronous generator. The timer is also cancelled by aclose(), or when the loop is left (`break`, an
+    exception) and this object is dropped.
     """
 
     def __init__(self, timers: Timers, stream: _Periods) -> None:
@@ -156,7 +158,11 @@ class Periods:
         return self
 
     async def __anext__(self) -> Wake:
-        return await self._stream.get()
+        try:
+            return await self._stream.get()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
 
     async def aclose(self) -> None:
         """Cancels the timer. Wakes that have arrived are dropped."""
@@ -180,6 +186,7 @@ class Periods:
         Wakes that have arrived stay. If the daemon refuses the new values, the next step raises the
         error, and the timer ends.
         """
+        period_of(seconds)
         stream = self._stream
         return not stream.ended and self._timers._rearm(
             stream._name, stream._clock, seconds if first is None else first, seconds, count, slack)
@@ -322,6 +329,7 @@ class Timers:
         """
         token = next_token()
         stream = _Periods(self._session, token, options.get("on_clock_set"))
+        period_of(seconds)
         self._register(stream, token, seconds if first is None else first, seconds, count, options)
         return Periods(self, stream)
 

@@ -32,7 +32,7 @@ from ._library import CANCELLED, CLOCK_SET, WOKEN, Registration, quick, slow
 from ._queue_calls import Listed, PutOptions, QueueWake, Stored
 from ._registration import Batch, Options, describe
 from ._timer_calls import ListedTimer
-from ._values import Clock, Span, Wake, When
+from ._values import Clock, Span, Wake, When, period_of
 
 T = TypeVar("T")
 
@@ -326,6 +326,7 @@ class Periods:
         Gives the timer a new period, count, first due and slack, and waits for the daemon's answer. The
         arguments are those of every(). Returns False if the daemon has sent the last wake already.
         """
+        period_of(seconds)
         return self._timer._rearm(seconds if first is None else first, seconds, count, slack)
 
     def __del__(self) -> None:
@@ -449,6 +450,7 @@ class Timers:
     def every(self, seconds: Span, *, count: int = 0, first: When | None = None,
               **options: Unpack[Options]) -> Periods:
         """Registers a timer with a period, and returns its wakes, to be iterated."""
+        period_of(seconds)
         return Periods(self._session, self._register(seconds if first is None else first, seconds,
                                                      count, options))
 

@@ -83,5 +83,13 @@ def refusal(result: int) -> Error:
 
 
 def queue_error(result: int) -> Error:
-    """The exception for a negative result of a function of toytimer-queue.h."""
+    """
+    The exception for a negative result of a function of toytimer-queue.h, in the thread of the call.
+    """
+    detail = quick.toytimer_get_error() if result in (-errno.EINVAL, -errno.EACCES) else b""
+    return _make(-result, detail.decode()) if detail else queue_refusal(result)
+
+
+def queue_refusal(result: int) -> Error:
+    """The exception for the error of an answer to an asynchronous call."""
     return _make(-result, quick.toytimer_queue_strerror(result).decode())
