@@ -52,17 +52,22 @@ struct read_job {
 #define NUMBER "(SELECT number FROM timerd.queues WHERE uid = $1 AND name = $2)"
 #define BYTES  "coalesce(octet_length(key), 0) + coalesce(octet_length(payload), 0)"
 
+#define LANE_ROWS(near, condition)                                             \
+	"(SELECT *, " near " AS near FROM timerd.timers WHERE queue = " NUMBER \
+	" AND clock = $3 AND (ready, id) > ($4, $5) AND " condition " ORDER BY ready, id LIMIT "
+#define NEAR_ROWS LANE_ROWS("true", "ready <= $6") "$7 + 1)"
+#define FAR_ROW	  LANE_ROWS("false", "ready > $6") "1)"
+
 /* In the order of read_timer(). Rows that are not part of the answer, because there are too many of
- * them, they are too large or not ready by then, say only when the next one is ready. */
+ * them or they are too large, say only when the next one is ready. So does the first one that is
+ * not ready by then: no others of the far future are read. */
 static const char load_statement[] =
 	"SELECT " TIMER_COLUMNS ", octet_length(payload),"
 	" CASE WHEN part THEN payload END, part::integer FROM ("
-	" SELECT *, ready <= $6 AND row_number() OVER w <= $7"
+	" SELECT *, near AND row_number() OVER w <= $7"
 	"  AND sum(" BYTES ") OVER w - (" BYTES
-	") <= " TEXT(LOAD_BYTES) " AS part FROM ("
-				 "  SELECT * FROM timerd.timers WHERE queue = " NUMBER
-				 " AND clock = $3"
-				 "  AND (ready, id) > ($4, $5) ORDER BY ready, id LIMIT $7 + 1) a"
+	") <= " TEXT(LOAD_BYTES) " AS part"
+				 " FROM (" NEAR_ROWS " UNION ALL " FAR_ROW ") a"
 				 " WINDOW w AS (ORDER BY ready, id ROWS UNBOUNDED PRECEDING)) b"
 				 " ORDER BY ready, id";
 

@@ -25,6 +25,9 @@
 /* From here on a host's clock is said to be off the database's, microseconds. */
 #define CLOCK_OFF_US INT64_C(100000)
 
+/* How far ahead a host of a fleet loads what will be due, microseconds. */
+#define LOAD_AHEAD_US UINT64_C(60000000)
+
 /* How long a clean stop waits for the disk, microseconds. */
 #define STOP_US	     UINT64_C(10000000)
 #define STOP_LOOK_MS 100
@@ -322,6 +325,7 @@ static int open_broker(struct server *s)
 		.started = s->now.real,
 		/* timerd says no to each that it cannot do. */
 		.can_wake_system = !s->store->ops->fleet,
+		.load_ahead = s->store->ops->fleet ? LOAD_AHEAD_US : 0,
 		.overflow_uid = peers->overflow_is_nobody ? peers->overflow_uid : 0,
 		.version = TIMERD_VERSION,
 	};

@@ -108,6 +108,7 @@ static void resume(void *userdata, uint32_t client)
 static void make_broker(struct world *w)
 {
 	struct broker_config config = {
+		.load_ahead = w->load_ahead,
 		.limits = w->limits,
 		.pid = 1,
 		.instance = 2,

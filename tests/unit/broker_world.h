@@ -40,6 +40,7 @@ struct world {
 	struct broker *b;
 	struct broker_now now;
 	struct broker_limits limits;
+	uint64_t load_ahead; /* of the broker's configuration */
 	struct world_client clients[WORLD_CLIENTS];
 	/* Sees each record of a wake. NULL: nobody. */
 	void (*woken)(struct world *w, struct world_client *c, const struct proto_queue_wake *r);

@@ -385,6 +385,8 @@ static void run_rows(struct store_memory *m, const struct store_memory_job *j)
 	}
 	qsort(rows, n, sizeof(*rows), j->parked ? by_timer : by_place);
 	some = n < j->n ? n : j->n;
+	while (j->type == LOAD && some && rows[some - 1].ready > j->until)
+		some--;
 	for (size_t i = n; i-- > some;) {
 		behind.ready = rows[i].ready;
 		if (rows[i].flags & PROTO_WAKE_SYSTEM)

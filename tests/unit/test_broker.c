@@ -811,6 +811,45 @@ static void test_one_transaction(void **state)
 	assert_int_equal(w.store.count, 700 * packets);
 }
 
+/* A transaction that takes longer than the store allows is tried again in parts. */
+static void test_transaction_takes_too_long(void **state)
+{
+	struct proto_queue_put put = world_put(1, MONO, 0);
+	struct world_client *c = connect_one(1000);
+	struct proto_queue_ack ack = {.queue = 1, .number = 1};
+	uint64_t commits;
+
+	(void)state;
+	w.b->config.limits.max_timers_per_user = 1 << 20;
+	world_begin(&w, c, PROTO_QUEUE_PUT);
+	for (unsigned int i = 0; i < 300; i++)
+		queue_codec_put(&w.writer, &put);
+	world_send(&w, c, ++c->put);
+	world_settle(&w);
+	consume(c, 300);
+	world_settle(&w);
+	world_begin(&w, c, PROTO_QUEUE_ACK);
+	for (ack.id = 1; ack.id <= 300; ack.id++) {
+		world_forget(c, ack.id, 1);
+		queue_codec_put(&w.writer, &ack);
+	}
+	w.store.commit_error = -ETIMEDOUT;
+	world_send(&w, c, 0);
+	for (unsigned int i = 0; i < 9; i++) {
+		world_settle(&w);
+		assert_int_equal(w.store.count, 300);
+		world_pass(&w, BROKER_RETRY_US);
+	}
+	w.store.commit_error = 0;
+	commits = w.store.commits;
+	world_serve(&w);
+	assert_true(store_memory_step(&w.store));
+	assert_in_range(w.store.count, 1, 299);
+	world_settle(&w);
+	assert_int_equal(w.store.count, 0);
+	assert_true(w.store.commits >= commits + 3);
+}
+
 /* Purging takes a slice; a wake that is with a consumer is not given to anybody else afterwards. */
 static void test_purge(void **state)
 {
@@ -1146,6 +1185,7 @@ int main(void)
 		TEST(test_purge),
 		TEST(test_purge_slice),
 		TEST(test_one_transaction),
+		TEST(test_transaction_takes_too_long),
 		TEST(test_turns),
 		TEST(test_uids),
 		TEST(test_root),

@@ -137,6 +137,43 @@ static void test_wake_system_behind_the_horizon(void **state)
 	assert_true(broker_next(w.b, REAL, true) == PROTO_FOREVER);
 }
 
+/* In a fleet the far future is not loaded: it is read half a minute before it is due. */
+static void test_load_ahead(void **state)
+{
+	struct world_client *c;
+	uint64_t start, near, far;
+
+	tear_down(state);
+	w = (struct world){.woken = woken, .load_ahead = 60 * SECOND};
+	world_start(&w);
+	c = connect_one(1000);
+	start = w.now.at[REAL];
+	near = store(c, world_put(1, REAL, start + 10 * SECOND), "");
+	far = store(c, world_put(1, REAL, start + 3600 * SECOND), "");
+	consume(c, 1, 10, 0);
+	world_settle(&w);
+	assert_non_null(wake_find(w.b, near));
+	assert_null(wake_find(w.b, far));
+	assert_int_equal(broker_next(w.b, REAL, false), start + 10 * SECOND);
+	/* What is new and near needs no load; what is far stays in the store. */
+	w.store.read_error = -EIO;
+	near = store(c, world_put(1, REAL, start + 20 * SECOND), "");
+	assert_non_null(wake_find(w.b, near));
+	assert_null(wake_find(w.b, store(c, world_put(1, REAL, start + 3599 * SECOND), "")));
+	w.store.read_error = 0;
+	world_pass(&w, 20 * SECOND);
+	world_settle(&w);
+	assert_int_equal(wakes, 2);
+	assert_int_equal(broker_next(w.b, REAL, false), start + 3569 * SECOND);
+	world_pass(&w, 3549 * SECOND);
+	world_settle(&w);
+	assert_non_null(wake_find(w.b, far));
+	assert_int_equal(broker_next(w.b, REAL, false), start + 3599 * SECOND);
+	world_pass(&w, 31 * SECOND);
+	world_settle(&w);
+	assert_int_equal(wakes, 4);
+}
+
 /* A load that began before the lane was trimmed says nothing of the rows in between. */
 static void test_load_before_a_trim(void **state)
 {
@@ -265,6 +302,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_wake_system_behind_the_horizon),
+		TEST(test_load_ahead),
 		TEST(test_load_before_a_trim),
 		TEST(test_overdue_goes_to_another),
 		TEST(test_users_take_turns),

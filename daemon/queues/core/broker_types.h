@@ -63,6 +63,9 @@ struct broker_config {
 	uint64_t instance; /* names this life of timerqd */
 	uint64_t started;  /* real boottime */
 	bool can_wake_system;
+	/* How far ahead of its instant a wake is loaded, microseconds; 0: as soon as there is room.
+	 * In a fleet other hosts change what lies ahead. */
+	uint64_t load_ahead;
 	uint32_t overflow_uid; /* it owns no queue; 0: it is a user like any other */
 	const char *version;   /* kept, not copied */
 };

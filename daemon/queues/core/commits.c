@@ -20,6 +20,7 @@
 
 /* Changes of one transaction: a few milliseconds of work, so that the next one is not far. */
 #define CHANGES_MAX 16384
+#define CHANGES_MIN 64
 
 /* The clocks are stored with each commit; if there is none, so often, and once the wall clock was
  * set by more than this. Nobody is woken for it. Microseconds. */
@@ -167,6 +168,16 @@ static void answered(struct broker *b, struct change *change, uint32_t refusal)
 	free(change);
 }
 
+/* A transaction that took longer than the store allows is not tried as a whole again: the next one
+ * is half as large. */
+static void fit(struct broker *b, int error)
+{
+	if (error == -ETIMEDOUT && b->changes_max > CHANGES_MIN)
+		b->changes_max /= 2;
+	else if (!error && b->changes_max < CHANGES_MAX)
+		b->changes_max *= 2;
+}
+
 static void done(struct store_commit *commit, int error)
 {
 	struct broker *b = commit->userdata;
@@ -177,6 +188,7 @@ static void done(struct store_commit *commit, int error)
 	b->committing = NULL;
 	b->commit_under_way = false;
 	b->commits++;
+	fit(b, error);
 	if (error)
 		b->retry_commit = b->now.real + BROKER_RETRY_US;
 	for (; change; change = next) {
@@ -247,10 +259,12 @@ static struct change *take(struct broker *b)
 {
 	struct change *first = b->first, *change = first;
 
-	for (size_t n = 1; n < CHANGES_MAX && change->next; n++)
+	b->changes_max = b->changes_max ?: CHANGES_MAX;
+	for (size_t n = 1; n < b->changes_max && change->next; n++)
 		change = change->next;
-	/* A packet's changes stay together: its serial is stored with all of them. */
-	while (change->next && change->request && change->next->request == change->request)
+	/* A put packet's changes stay together: its serial is stored with all of them. */
+	while (change->next && change->request && change->request->opcode == PROTO_QUEUE_PUT &&
+		change->next->request == change->request)
 		change = change->next;
 	b->first = change->next;
 	if (!b->first)

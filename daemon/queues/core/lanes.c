@@ -317,8 +317,31 @@ static void rows_loaded(struct store_reader *r, const struct store_timer *rows, 
 	}
 	lane->next = behind->ready;
 	lane->next_wake_system = behind->wake_system;
-	if (lane->next == PROTO_FOREVER)
-		lane->horizon_ready = lane->horizon_id = UINT64_MAX;
+	/* All that is ready by then is in memory; what comes to be there goes into memory, too. */
+	if (lane->next > lane->until && !lane_reaches(lane, lane->until, UINT64_MAX)) {
+		lane->horizon_ready = lane->until;
+		lane->horizon_id = UINT64_MAX;
+	}
+}
+
+static bool has_much(const struct lane *lane, size_t most, size_t bytes)
+{
+	return lane->count >= most / 2 || lane->bytes >= bytes / 2;
+}
+
+uint64_t lane_read_at(const struct broker *b, const struct lane *lane)
+{
+	uint64_t ahead = b->config.load_ahead / 2;
+
+	if (lane->next == PROTO_FOREVER || has_much(lane, BROKER_AHEAD, BROKER_AHEAD_BYTES))
+		return lane->next;
+	return lane->next > ahead ? lane->next - ahead : 0;
+}
+
+/* What is ready by then may be loaded. */
+static uint64_t load_until(const struct broker *b, const struct lane *lane)
+{
+	return b->config.load_ahead ? b->now.at[lane->clock] + b->config.load_ahead : INT64_MAX;
 }
 
 void lane_refill(struct broker *b, struct lane *lane)
@@ -327,15 +350,16 @@ void lane_refill(struct broker *b, struct lane *lane)
 	bool due = lane->next <= b->now.at[lane->clock] && !b->now.held[lane->clock];
 	size_t most = backlog || due ? BROKER_BACKLOG : BROKER_AHEAD;
 	size_t bytes = backlog || due ? BROKER_BACKLOG_BYTES : BROKER_AHEAD_BYTES;
-	bool enough = lane->next == PROTO_FOREVER || lane->count >= most / 2 ||
-		lane->bytes >= bytes / 2;
+	bool is_far = b->config.load_ahead && lane_read_at(b, lane) > b->now.at[lane->clock];
+	bool enough = lane->next == PROTO_FOREVER || is_far || has_much(lane, most, bytes);
 
 	if (lane->loading || lane->retry.at || (enough && !lane->look_behind))
 		return;
 	lane->discard = lane->look_behind = false;
 	lane->reader = (struct store_reader){.rows = rows_loaded, .userdata = lane};
+	lane->until = load_until(b, lane);
 	lane->loading = b->store->ops->load(b->store, lane->queue->number, lane->clock,
-				lane->horizon_ready, lane->horizon_id, INT64_MAX,
+				lane->horizon_ready, lane->horizon_id, lane->until,
 				enough ? 0 : most - lane->count, &lane->reader) == 0;
 	if (!lane->loading) {
 		lane_look_behind(lane);

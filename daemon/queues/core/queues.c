@@ -137,9 +137,11 @@ static void set_instants(struct broker *b, struct queue *queue, bool waits)
 			latest = latest_of(lane, false);
 			system = latest_of(lane, true);
 		}
-		/* What is not in memory has to be read when it is due. */
+		/* What is not in memory has to be read when it is due, or before. */
 		if (!waits && !lane->loading && !lane->retry.at) {
-			latest = lane->next < latest ? lane->next : latest;
+			uint64_t read_at = lane_read_at(b, lane);
+
+			latest = read_at < latest ? read_at : latest;
 			if (lane->next_wake_system < system)
 				system = lane->next_wake_system;
 		}

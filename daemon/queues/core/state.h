@@ -66,7 +66,8 @@ struct lane {
 	struct link wakes; /* loaded, in order */
 	size_t count, bytes, wake_system;
 	uint64_t horizon_ready, horizon_id;
-	uint64_t next; /* ready of the first row behind the horizon; PROTO_FOREVER: none */
+	uint64_t until; /* the load under way reads what is ready by then */
+	uint64_t next;	/* ready of the first row behind the horizon; PROTO_FOREVER: none */
 	/* The same of those that wake the machine. No row behind the horizon comes earlier; one
 	 * that did may have gone, and is then looked for again. */
 	uint64_t next_wake_system;
@@ -235,7 +236,8 @@ struct broker {
 	struct change *committing;
 	struct store_commit commit;
 	bool commit_under_way;
-	uint64_t commits; /* that were answered */
+	uint64_t commits;   /* that were answered */
+	size_t changes_max; /* of the next transaction; 0: not set yet */
 	struct broker_now now;
 	uint64_t retry_commit; /* real: a store that refuses is tried again then */
 	uint64_t retry_puts;   /* real: the same for reading puts */
