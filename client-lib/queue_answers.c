@@ -186,13 +186,27 @@ static int take_lost(const struct queue_codec_packet *p)
 	return queue_errno(lost.status) ?: -ECONNRESET;
 }
 
-static int take_hello(struct toytimer_queue *q)
+/* Another database, or one that lost commits in a failover, may give ids again: what was seen of
+ * the other one says nothing. */
+static void note_history(struct toytimer_queue *q, const struct queue_codec_packet *p)
+{
+	struct proto_queue_hello_answer answer;
+
+	queue_codec_get(p, 0, &answer);
+	if (q->history && answer.history && answer.history != q->history)
+		helds_destroy(&q->helds);
+	q->history = answer.history ?: q->history;
+}
+
+static int take_hello(struct toytimer_queue *q, const struct queue_codec_packet *p)
 {
 	int r;
 
 	if (q->base.session.connection.state != CONNECTION_GREETING)
 		return -EPROTO;
 	r = connection_greeted(&q->base.session.connection);
+	if (r == 0)
+		note_history(q, p);
 	if (r == 0)
 		r = queue_begin(q);
 	if (r == -ENOMEM) /* the packet stays, and is looked at again */
@@ -215,7 +229,7 @@ int queue_take(struct session *s)
 	case PROTO_GOING_AWAY:
 		return -ECONNRESET;
 	case PROTO_QUEUE_HELLO | PROTO_ANSWER:
-		return take_hello(q);
+		return take_hello(q, &p);
 	}
 	if (s->connection.state != CONNECTION_UP)
 		return -EPROTO;

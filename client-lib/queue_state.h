@@ -115,6 +115,7 @@ struct toytimer_queue {
 	uint64_t wakes_packets; /* received so far */
 	struct queue_completion *completions, **completions_end;
 	struct helds helds;
+	uint32_t history; /* of timerqd's database, as it was said last; 0: never */
 	uint32_t consumers;
 	int refused; /* why a consumer was not attached again */
 };

@@ -120,7 +120,10 @@ struct proto_queue_hello_answer {
 	uint64_t capabilities;
 	uint64_t instance; /* differs in each life of timerqd */
 	uint32_t pid;
-	uint32_t reserved2;
+	/* Of a fleet's database; another one after a failover, which may have lost what was
+	 * stored, and give ids again: a client forgets which wakes it saw. 0: none, or not known
+	 * now. */
+	uint32_t history;
 };
 
 /* flags 0: the client's own queue of that name. */

@@ -243,6 +243,7 @@ void pg_leases_changed(void *userdata, bool ready)
 {
 	struct store_postgres *s = userdata;
 	const struct pg_greeting *g = &s->control.greeting;
+	bool is_other = s->leases.timeline != g->timeline;
 
 	if (!ready) {
 		leases_disconnected(&s->leases);
@@ -253,6 +254,8 @@ void pg_leases_changed(void *userdata, bool ready)
 		s->leases.config.margin = g->margin;
 	}
 	leases_connected(&s->leases, pg_now(), g->timeline);
+	if (is_other && s->watcher.history)
+		s->watcher.history(s->watcher.userdata);
 	s->poll_at = 0;
 	/* What was changed while nobody looked. */
 	for (uint32_t i = 0; i < s->queues.count; i++)
@@ -332,9 +335,17 @@ static bool fleet_read_clock(const struct store *store, uint64_t real, struct st
 	return true;
 }
 
+static uint32_t fleet_history(const struct store *store)
+{
+	uint64_t timeline = pg_store_of(store)->leases.timeline;
+
+	return timeline ? (uint32_t)(timeline ^ timeline >> 32) ?: 1 : 0;
+}
+
 const struct store_fleet pg_fleet = {
 	.watch = fleet_watch,
 	.want = fleet_want,
 	.delivers = fleet_delivers,
 	.read_clock = fleet_read_clock,
+	.history = fleet_history,
 };

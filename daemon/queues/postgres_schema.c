@@ -30,7 +30,9 @@ const char schema_greeting[] =
 	" current_setting('server_version_num')::integer,"
 	" (getdatabaseencoding() = 'UTF8')::integer, pg_is_in_recovery()::integer,"
 	" (SELECT system_identifier FROM pg_control_system())"
-	" # (SELECT timeline_id FROM pg_control_checkpoint())::bigint,"
+	" # CASE WHEN pg_is_in_recovery() THEN 0 ELSE"
+	/* What pg_control_checkpoint() says is of the checkpoint before a failover for a while. */
+	" ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint END,"
 	" (extract(epoch FROM (SELECT clock_timestamp())) * 1000000)::bigint"
 	" FROM timerd.meta m";
 

@@ -177,6 +177,8 @@ struct store_watcher {
 	void (*lease)(void *userdata, uint32_t queue, bool held, uint64_t term);
 	/* Rows of the queue may have changed through another host; 0: of each queue. */
 	void (*changed)(void *userdata, uint32_t queue);
+	/* history() says another number. */
+	void (*history)(void *userdata);
 	void *userdata;
 };
 
@@ -197,6 +199,9 @@ struct store_fleet {
 	bool (*delivers)(const struct store *s, uint32_t queue, uint64_t real, uint64_t *ret_term);
 	/* Return: false: the database has never been reached. */
 	bool (*read_clock)(const struct store *s, uint64_t real, struct store_clock *ret);
+	/* Names the database's history: a failover, which may have lost commits, begins another
+	 * one. 0: not known now. */
+	uint32_t (*history)(const struct store *s);
 };
 
 /* What an implementation provides. Each returns 0 or a negative errno at once (-ENOTCONN: the

@@ -147,6 +147,21 @@ void postgres_restart(void)
 	run_server();
 }
 
+void postgres_fail_over(void)
+{
+	char path[96];
+	int fd;
+
+	end_server(SIGINT);
+	snprintf(path, sizeof(path), "%s/data/standby.signal", postgres.folder);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	close(fd);
+	run_server();
+	if (!postgres_run("SELECT pg_promote()::integer"))
+		fail_msg("the server was not promoted");
+}
+
 void postgres_stop(void)
 {
 	char command[96];

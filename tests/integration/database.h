@@ -26,6 +26,8 @@ bool postgres_wanted(void);
 bool postgres_start(void);
 /* As pg_ctl restart -m immediate. */
 void postgres_restart(void);
+/* As a standby that lost nothing and is promoted: another timeline. */
+void postgres_fail_over(void);
 void postgres_stop(void);
 
 /* Has that timerqd make the schema if there is none, empties it, and gives leases that length,

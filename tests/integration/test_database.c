@@ -245,6 +245,43 @@ static void test_answer_is_lost(void **state)
 	pg_proxy_stop(&proxy);
 }
 
+/* A failover loses what was stored, and gives ids again. A client that does not know whether its
+ * acknowledgement was stored must not take the new timer's wake for a repeat. And each client of a
+ * timerqd that goes on learns of it. */
+static void test_failover(void **state)
+{
+	toytimer_queue *q = jobs_open(&a);
+	struct jobs_log log = {0};
+	uint64_t reconnects;
+
+	(void)state;
+	jobs_consume(q, &log);
+	assert_int_equal(put(q, 0), 0);
+	jobs_process(q, &log, 1, 20000);
+	assert_int_equal(log.n, 1);
+	assert_int_equal(kill(a.pid, SIGSTOP), 0);
+	assert_int_equal(toytimer_queue_ack_async(q, &log.refs[0]), 0);
+	assert_int_equal(toytimer_queue_flush(q), 0);
+	queues_kill(&a);
+	jobs_process(q, &log, 2, 300);
+	postgres_fail_over();
+	postgres_run("TRUNCATE timerd.timers, timerd.queues, timerd.puts, timerd.counts,"
+		     " timerd.users RESTART IDENTITY");
+	queues_start(&a, NULL);
+	put_soon(q, 0);
+	jobs_process(q, &log, 2, 20000);
+	assert_int_equal(log.n, 2);
+	assert_int_equal(log.refs[1].id, log.refs[0].id);
+	assert_int_equal(log.refs[1].number, log.refs[0].number);
+	reconnects = toytimer_queue_get_reconnects(q);
+	postgres_fail_over();
+	for (int i = 0; toytimer_queue_get_reconnects(q) == reconnects && i < 200; i++)
+		jobs_process(q, &log, log.n + 1, 100);
+	assert_true(toytimer_queue_get_reconnects(q) > reconnects);
+	put_soon(q, 3600000000);
+	toytimer_queue_unref(q);
+}
+
 /* Runs timerqd to its end. Return: its exit status; said: what it said. */
 static int run_timerqd(char said[static 1024], const char *const *arguments)
 {
@@ -427,6 +464,7 @@ int main(void)
 		TEST(test_connections_are_killed),
 		TEST(test_insert_held_open),
 		TEST(test_answer_is_lost),
+		TEST(test_failover),
 		TEST(test_schema_versions),
 		TEST(test_migrations_at_once),
 		TEST(test_refusals),

@@ -119,7 +119,7 @@ static const struct field queue_hello_answer_fields[] = {
 	NUMBER(proto_queue_hello_answer, capabilities),
 	NUMBER(proto_queue_hello_answer, instance),
 	NUMBER(proto_queue_hello_answer, pid),
-	NUMBER(proto_queue_hello_answer, reserved2),
+	NUMBER(proto_queue_hello_answer, history),
 };
 
 static const struct field queue_opened_fields[] = {

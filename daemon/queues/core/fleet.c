@@ -62,10 +62,30 @@ static void rows_changed(void *userdata, uint32_t number)
 	wakes_purged(b, LINK_OWNER(at, struct queue, all)->number);
 }
 
+/* Ids may be given again: each client comes again, and forgets which wakes it saw. */
+static void history_changed(void *userdata)
+{
+	struct broker *b = userdata;
+
+	for (uint32_t i = 0; i < b->client_count; i++) {
+		struct client *client = b->clients[i];
+
+		if (!client || !client->greeted || client->closing)
+			continue;
+		client->closing = true;
+		if (b->outlet->end)
+			b->outlet->end(b->outlet->userdata, client->number);
+	}
+}
+
 void fleet_watch(struct broker *b)
 {
 	const struct store_watcher watcher = {
-		.lease = lease_changed, .changed = rows_changed, .userdata = b};
+		.lease = lease_changed,
+		.changed = rows_changed,
+		.history = history_changed,
+		.userdata = b,
+	};
 
 	if (b->store->ops->fleet)
 		b->store->ops->fleet->watch(b->store, &watcher);

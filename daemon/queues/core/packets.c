@@ -17,12 +17,14 @@
 static int greet(struct broker *b, struct client *client, const struct queue_codec_packet *p)
 {
 	static const uint8_t none[PROTO_QUEUE_TOKEN_SIZE];
+	const struct store_fleet *fleet = b->store->ops->fleet;
 	struct proto_queue_hello_answer answer = {
 		.magic = PROTO_QUEUE_MAGIC,
 		.version = PROTO_QUEUE_VERSION,
 		.capabilities = b->config.can_wake_system ? PROTO_CAN_WAKE_SYSTEM : 0,
 		.instance = b->config.instance,
 		.pid = b->config.pid,
+		.history = fleet ? fleet->history(b->store) : 0,
 	};
 	struct queue_codec_writer w;
 	struct proto_queue_hello hello;
