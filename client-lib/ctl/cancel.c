@@ -12,6 +12,7 @@
 #include "ctl.h"
 #include "output.h"
 #include "queue_verbs.h"
+#include "verbs.h"
 
 enum {
 	OPTION_LABEL = CTL_OPTION_VERB,

@@ -14,45 +14,55 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "ctl.h"
+#include "connect.h"
 #include "output.h"
 
-#define SYSTEM_SOCKET "/run/timerd/socket"
-#define USER_SOCKET   "timerd/socket" /* below $XDG_RUNTIME_DIR */
+static const struct socket_names timerd_names = {
+	.option = "--socket",
+	.variable = "TIMERD_SOCKET",
+	.system = "/run/timerd/socket",
+	.user = "timerd/socket",
+};
 
-static const char *empty_as_null(const char *s)
+/* The environment variable; NULL if it is empty or not set. */
+static const char *variable(const char *name)
 {
-	return s && *s ? s : NULL;
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
 }
 
-/* The caller frees *ret. Returns CTL_DONE, or prints an error and returns another status. */
-static int socket_path(const struct ctl *ctl, char **ret)
+int connect_path(
+	const struct ctl *ctl, const struct socket_names *names, const char *given, char **ret)
 {
-	const char *path = SYSTEM_SOCKET;
+	const char *path = given ? given : names->system, *folder;
 	char *copy = NULL;
 
-	if (ctl->instance == CTL_INSTANCE_PATH)
-		path = ctl->path;
-	else if (ctl->instance == CTL_INSTANCE_DEFAULT && empty_as_null(getenv("TIMERD_SOCKET")))
-		path = getenv("TIMERD_SOCKET");
-
-	if (ctl->instance == CTL_INSTANCE_USER) {
-		const char *directory = empty_as_null(getenv("XDG_RUNTIME_DIR"));
-
-		if (!directory) {
+	if (!given && ctl->instance == CTL_INSTANCE_USER) {
+		folder = variable("XDG_RUNTIME_DIR");
+		if (!folder) {
 			output_error("--user: XDG_RUNTIME_DIR is not set; "
-				     "log in, or name the socket with --socket PATH");
+				     "log in, or name the socket with %s PATH",
+				names->option);
 			return CTL_UNREACHABLE;
 		}
-		if (asprintf(&copy, "%s/" USER_SOCKET, directory) < 0)
+		if (asprintf(&copy, "%s/%s", folder, names->user) < 0)
 			copy = NULL;
 	} else {
+		if (!given && ctl->instance != CTL_INSTANCE_SYSTEM && variable(names->variable))
+			path = variable(names->variable);
 		copy = strdup(path);
 	}
 	if (!copy)
 		return ctl_no_memory();
 	*ret = copy;
 	return CTL_DONE;
+}
+
+static int timerd_path(const struct ctl *ctl, char **ret)
+{
+	return connect_path(
+		ctl, &timerd_names, ctl->instance == CTL_INSTANCE_PATH ? ctl->path : NULL, ret);
 }
 
 static void free_path(char **path)
@@ -80,7 +90,7 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-void ctl_report_unreachable(
+void connect_report_unreachable(
 	const struct ctl *ctl, const char *daemon, const char *path, const char *system_path)
 {
 	const char *why = "it closed the connection";
@@ -113,12 +123,12 @@ int ctl_open(const struct ctl *ctl, toytimer **ret)
 	_cleanup_(free_path) char *path = NULL;
 	int r;
 
-	r = socket_path(ctl, &path);
+	r = timerd_path(ctl, &path);
 	if (r != CTL_DONE)
 		return r;
 	r = toytimer_open(ret, path);
 	if (r == -ECONNREFUSED)
-		ctl_report_unreachable(ctl, "timerd", path, SYSTEM_SOCKET);
+		connect_report_unreachable(ctl, "timerd", path, timerd_names.system);
 	else if (r < 0)
 		output_error("%s: %s", output_word(path),
 			r == -EINVAL ? "cannot be the path of a socket" : toytimer_strerror(r));
@@ -159,7 +169,7 @@ bool ctl_shares_pids(const struct ctl *ctl, uint32_t daemon_pid)
 	socklen_t size = sizeof(peer);
 	int fd, r;
 
-	if (socket_path(ctl, &path) != CTL_DONE)
+	if (timerd_path(ctl, &path) != CTL_DONE)
 		return false;
 	fd = connect_to(path);
 	if (fd < 0)

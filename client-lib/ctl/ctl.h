@@ -15,9 +15,7 @@
 #include "../toytimer-queue.h"
 #include "../toytimer.h"
 #include "inherit.h"
-
-#define _printf_(a, b) __attribute__((__format__(__printf__, a, b)))
-#define _cleanup_(f)   __attribute__((__cleanup__(f)))
+#include "macros.h"
 
 enum ctl_status {
 	CTL_DONE = 0,
@@ -71,6 +69,10 @@ struct ctl {
 int ctl_getopt(
 	struct ctl *ctl, int argc, char **argv, const char *letters, const struct option *options);
 
+/* Handles the options before the verb. Returns 0: optind is the index of the verb in argv; or
+ * CTL_STOP. */
+int ctl_getopt_verb(struct ctl *ctl, int argc, char **argv);
+
 /* Prints what is wrong with the command line. Sets ctl->status and returns CTL_STOP. */
 int ctl_usage(struct ctl *ctl, const char *format, ...) _printf_(2, 3);
 
@@ -86,10 +88,6 @@ int ctl_open_queues(const struct ctl *ctl, toytimer_queue **ret);
 /* toytimer_unref() and toytimer_queue_unref() for _cleanup_. */
 void ctl_close(toytimer **t);
 void ctl_close_queues(toytimer_queue **q);
-
-/* Prints why a daemon, "timerd" or "timerqd", cannot be reached at that path, and what to do. */
-void ctl_report_unreachable(
-	const struct ctl *ctl, const char *daemon, const char *path, const char *system_path);
 
 /* Whether a process id that timerd lists names the same process here: false if timerd runs in
  * another pid namespace. daemon_pid: the process id that timerd has in its status. */
@@ -117,20 +115,6 @@ int ctl_parse_user(struct ctl *ctl, const char *word, toytimer_match *ret);
 
 /* Warns if $TZ names a time zone that does not exist. */
 void ctl_warn_of_unknown_zone(void);
-
-/* Prints the help of a verb; NULL: of toytimerctl. Returns 0, or -ENOENT if there is no such verb.
- */
-int ctl_print_help(FILE *out, const char *verb);
-
-/* The verbs. argv[0] is the verb. Only main.c calls them. */
-int verb_register(struct ctl *ctl, int argc, char **argv);
-int verb_list(struct ctl *ctl, int argc, char **argv);
-int verb_cancel(struct ctl *ctl, int argc, char **argv);
-int verb_status(struct ctl *ctl, int argc, char **argv);
-int verb_consume(struct ctl *ctl, int argc, char **argv);
-int verb_queues(struct ctl *ctl, int argc, char **argv);
-int verb_retry(struct ctl *ctl, int argc, char **argv);
-int verb_purge(struct ctl *ctl, int argc, char **argv);
 
 /* What list and status do with --queue and --queues. They return an exit status. */
 struct queue_list_options {

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ctl.h"
+#include "help.h"
 
 #define PROGRAM "toytimerctl [--system|--user|--socket PATH] "
 
@@ -170,7 +170,7 @@ static void print_all(FILE *out)
 	fprintf(out, "\n%s\n%sSee toytimerctl(1).\n", common_options, verbs[0].note);
 }
 
-int ctl_print_help(FILE *out, const char *verb)
+int help_print(FILE *out, const char *verb)
 {
 	if (!verb) {
 		print_all(out);

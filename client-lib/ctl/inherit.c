@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-#include "ctl.h"
 #include "inherit.h"
 
 /*
@@ -34,8 +34,8 @@ static void report_cpu_limit(int signal)
 
 	(void)signal;
 	if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
-		_exit(CTL_FAILED); /* there is no other place to report it */
-	_exit(CTL_FAILED);
+		_exit(EXIT_FAILURE); /* there is no other place to report it */
+	_exit(EXIT_FAILURE);
 }
 
 /* Sets a handler for a signal whose default action is a core dump. Not SIG_IGN, since exec() would

@@ -13,6 +13,7 @@
 #include "ctl.h"
 #include "output.h"
 #include "table.h"
+#include "verbs.h"
 
 enum {
 	OPTION_ALL = CTL_OPTION_VERB,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl: the command line of timerd. This file parses what stands before the verb and the
- * options that every verb takes, and maps errors to exit statuses.
+ * toytimerctl: the command line of timerd. This file starts and ends the process, and calls the
+ * verb.
  *
  * A verb checks its whole command line before it connects. A usage error therefore changes nothing,
  * and does not depend on a running timerd.
@@ -15,154 +15,9 @@
 
 #include "command.h"
 #include "ctl.h"
+#include "help.h"
 #include "output.h"
-#include "when.h"
-
-enum {
-	OPTION_HELP = 'h',
-	OPTION_VERSION = 256,
-	OPTION_SYSTEM,
-	OPTION_USER,
-	OPTION_SOCKET,
-	OPTION_QUEUE_SOCKET,
-};
-
-static const struct option common_options[] = {
-	{"help", no_argument, NULL, OPTION_HELP},
-	{"version", no_argument, NULL, OPTION_VERSION},
-	{"system", no_argument, NULL, OPTION_SYSTEM},
-	{"user", no_argument, NULL, OPTION_USER},
-	{"socket", required_argument, NULL, OPTION_SOCKET},
-	{"queue-socket", required_argument, NULL, OPTION_QUEUE_SOCKET},
-	{NULL, 0, NULL, 0},
-};
-
-#define COMMON_OPTIONS (sizeof(common_options) / sizeof(common_options[0]))
-
-/* The word of argv with the unknown option; getopt_long() stopped at the letter optopt. */
-static const char *unknown_word(int argc, char **argv)
-{
-	const char *before = argv[optind - 1];
-	size_t length = strlen(before);
-
-	if (optopt == 0 || optopt > UINT8_MAX)
-		return before;
-	/* While more letters of this word follow, optind is still the index of this word. */
-	if (length > 1 && before[0] == '-' && before[length - 1] == (char)optopt)
-		return before;
-	return optind < argc ? argv[optind] : before;
-}
-
-int ctl_usage(struct ctl *ctl, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	output_error_v(format, arguments);
-	va_end(arguments);
-	ctl->status = CTL_USAGE;
-	return CTL_STOP;
-}
-
-int ctl_no_memory(void)
-{
-	output_error("out of memory");
-	return CTL_FAILED;
-}
-
-/* Handles one option. Returns 0 if it is a common one, CTL_STOP, or the verb's own option. */
-static int common_option(struct ctl *ctl, int c, int argc, char **argv)
-{
-	switch (c) {
-	case OPTION_HELP:
-		(void)ctl_print_help(ctl->out, ctl->verb);
-		ctl->status = CTL_DONE;
-		return CTL_STOP;
-	case OPTION_VERSION:
-		fputs("toytimerctl " TIMERD_VERSION "\n", ctl->out);
-		ctl->status = CTL_DONE;
-		return CTL_STOP;
-	case OPTION_SYSTEM:
-		ctl->instance = CTL_INSTANCE_SYSTEM;
-		return 0;
-	case OPTION_USER:
-		ctl->instance = CTL_INSTANCE_USER;
-		return 0;
-	case OPTION_SOCKET:
-		ctl->instance = CTL_INSTANCE_PATH;
-		ctl->path = optarg;
-		return 0;
-	case OPTION_QUEUE_SOCKET:
-		ctl->queue_path = optarg;
-		return 0;
-	case ':':
-		return ctl_usage(ctl, "%s: needs an argument", argv[optind - 1]);
-	case '?':
-		if (optopt > UINT8_MAX)
-			return ctl_usage(ctl, "%s: takes no argument", argv[optind - 1]);
-		return ctl_usage(ctl, "%s: no such option; see --help", unknown_word(argc, argv));
-	default:
-		return c;
-	}
-}
-
-int ctl_getopt(
-	struct ctl *ctl, int argc, char **argv, const char *letters, const struct option *options)
-{
-	struct option all[CTL_OPTIONS_MAX + COMMON_OPTIONS];
-	char all_letters[32];
-	size_t n = 0;
-	int c;
-
-	while (options && options[n].name && n < CTL_OPTIONS_MAX) {
-		all[n] = options[n];
-		n++;
-	}
-	memcpy(all + n, common_options, sizeof(common_options));
-	snprintf(all_letters, sizeof(all_letters), "-:h%s", letters);
-
-	do {
-		/* "-": getopt_long() returns arguments and options in the order of argv, up to
-		 * "--". */
-		c = getopt_long(argc, argv, all_letters, all, NULL);
-		if (c >= 0)
-			c = common_option(ctl, c, argc, argv);
-	} while (c == 0);
-	return c;
-}
-
-void ctl_warn_of_unknown_zone(void)
-{
-	if (!when_local_zone_is_known())
-		output_error("TZ=%s: no such time zone, so times are in UTC; say for example "
-			     "TZ=Europe/Berlin",
-			getenv("TZ"));
-}
-
-int ctl_status_of(int error)
-{
-	switch (-error) {
-	case ENOENT:
-		return CTL_NO_SUCH_TIMER;
-	case EDQUOT:
-	case ENOSPC:
-	case EUSERS:
-	case ENFILE:
-	case EMFILE:
-	case EPERM:
-	case EACCES:
-		return CTL_REFUSED;
-	case ECONNREFUSED:
-	case ETIMEDOUT:
-		return CTL_UNREACHABLE;
-	case EINVAL:
-	case ERANGE:
-	case EOPNOTSUPP:
-		return CTL_USAGE;
-	default:
-		return CTL_FAILED;
-	}
-}
+#include "verbs.h"
 
 static int verb_help(struct ctl *ctl, int argc, char **argv)
 {
@@ -180,7 +35,7 @@ static int verb_help(struct ctl *ctl, int argc, char **argv)
 	}
 	if (!verb && optind < argc)
 		verb = argv[optind];
-	if (ctl_print_help(ctl->out, verb) < 0) {
+	if (help_print(ctl->out, verb) < 0) {
 		ctl_usage(ctl, "%s: no such verb; see --help", output_word(verb));
 		return ctl->status;
 	}
@@ -217,16 +72,8 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 
 static int run(struct ctl *ctl, int argc, char **argv)
 {
-	int c;
-
-	opterr = 0;
-	do {
-		/* "+": stop at the verb; the verb parses its own options. */
-		c = getopt_long(argc, argv, "+:h", common_options, NULL);
-		if (c >= 0 && common_option(ctl, c, argc, argv) == CTL_STOP)
-			return ctl->status;
-	} while (c >= 0);
-
+	if (ctl_getopt_verb(ctl, argc, argv) == CTL_STOP)
+		return ctl->status;
 	if (optind >= argc) {
 		ctl_usage(ctl,
 			"usage: toytimerctl [--system|--user|--socket PATH] VERB; the verbs are "

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "ctl.h"
+#include "macros.h"
 
 /*
  * Opens a stream that writes to fd. Where stdio's own streams fail with EAGAIN, because fd has

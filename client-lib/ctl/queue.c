@@ -7,38 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl.h"
+#include "connect.h"
 #include "output.h"
 #include "when.h"
 
-#define SYSTEM_SOCKET "/run/timerd/queues"
-#define USER_SOCKET   "timerd/queues" /* below $XDG_RUNTIME_DIR */
-
-static const char *empty_as_null(const char *s)
-{
-	return s && *s ? s : NULL;
-}
-
-/* The path is resolved here and not by the library, so that an error can name it. */
-static int socket_path(const struct ctl *ctl, char **ret)
-{
-	const char *path = ctl->queue_path, *folder;
-
-	if (!path && ctl->instance == CTL_INSTANCE_USER) {
-		folder = empty_as_null(getenv("XDG_RUNTIME_DIR"));
-		if (!folder) {
-			output_error("--user: XDG_RUNTIME_DIR is not set");
-			return CTL_UNREACHABLE;
-		}
-		if (asprintf(ret, "%s/" USER_SOCKET, folder) < 0)
-			*ret = NULL;
-	} else {
-		if (!path && ctl->instance != CTL_INSTANCE_SYSTEM)
-			path = empty_as_null(getenv("TIMERD_QUEUE_SOCKET"));
-		*ret = strdup(path ? path : SYSTEM_SOCKET);
-	}
-	return *ret ? CTL_DONE : ctl_no_memory();
-}
+static const struct socket_names timerqd_names = {
+	.option = "--queue-socket",
+	.variable = "TIMERD_QUEUE_SOCKET",
+	.system = "/run/timerd/queues",
+	.user = "timerd/queues",
+};
 
 int ctl_queue_failed(const char *what, int error)
 {
@@ -67,13 +45,13 @@ int ctl_queue_failed(const char *what, int error)
 int ctl_open_queues(const struct ctl *ctl, toytimer_queue **ret)
 {
 	char *path;
-	int r = socket_path(ctl, &path);
+	int r = connect_path(ctl, &timerqd_names, ctl->queue_path, &path);
 
 	if (r != CTL_DONE)
 		return r;
 	r = toytimer_queue_open(ret, path, 0);
 	if (r == -ECONNREFUSED) {
-		ctl_report_unreachable(ctl, "timerqd", path, SYSTEM_SOCKET);
+		connect_report_unreachable(ctl, "timerqd", path, timerqd_names.system);
 		r = CTL_UNREACHABLE;
 	} else if (r == -EINVAL) {
 		output_error("%s: cannot be the path of a socket", output_word(path));

@@ -17,6 +17,7 @@
 #include "command.h"
 #include "ctl.h"
 #include "output.h"
+#include "verbs.h"
 #include "when.h"
 
 #define WINDOW	   100

@@ -12,6 +12,7 @@
 #include "output.h"
 #include "queue_table.h"
 #include "table.h"
+#include "verbs.h"
 #include "when.h"
 
 #define SECOND UINT64_C(1000000)

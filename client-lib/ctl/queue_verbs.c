@@ -12,6 +12,7 @@
 #include "ctl.h"
 #include "output.h"
 #include "queue_verbs.h"
+#include "verbs.h"
 
 /* Prints one thing that was done, with --json only. */
 static int report(

@@ -17,6 +17,7 @@
 #include "ctl.h"
 #include "output.h"
 #include "queue_put.h"
+#include "verbs.h"
 #include "wait.h"
 #include "when.h"
 

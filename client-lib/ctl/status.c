@@ -9,6 +9,7 @@
 
 #include "ctl.h"
 #include "output.h"
+#include "verbs.h"
 #include "when.h"
 
 enum {

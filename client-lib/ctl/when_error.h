@@ -2,8 +2,8 @@
 /* Error messages of the parsers, for the when_*.c files only. */
 #pragma once
 
-#include "when.h"
 #include "when_text.h"
+#include "when_values.h"
 
 /*
  * Sets an error about a word.

@@ -15,8 +15,6 @@
  */
 #include "when_zone.h"
 
-#include "when.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -50,3 +50,7 @@ struct when_civil when_zone_civil(const struct when_zone *zone, int64_t s);
  * of Greenwich and the earlier one west of it.
  */
 int64_t when_zone_instant(const struct when_zone *zone, const struct when_civil *civil);
+
+/* Whether the time zone in $TZ exists. If it does not, the C library uses UTC without an error.
+ * True if $TZ is not set. */
+bool when_local_zone_is_known(void);

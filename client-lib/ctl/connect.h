@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* What connect.c, for timerd, shares with queue.c, for timerqd. */
+#pragma once
+
+#include "ctl.h"
+
+/* The names of a daemon's socket. */
+struct socket_names {
+	const char *option;   /* that gives the path */
+	const char *variable; /* of the environment */
+	const char *system;   /* the path of the system's instance */
+	const char *user;     /* below $XDG_RUNTIME_DIR */
+};
+
+/*
+ * The path of the socket of the instance that the user chose. The verb passes it to the library, so
+ * that an error can name it.
+ *   given: the argument of the option, or NULL
+ *   ret: the caller frees it
+ * Returns CTL_DONE, or prints an error and returns another status.
+ */
+int connect_path(
+	const struct ctl *ctl, const struct socket_names *names, const char *given, char **ret);
+
+/* Prints why a daemon, "timerd" or "timerqd", cannot be reached at that path, and what to do. */
+void connect_report_unreachable(
+	const struct ctl *ctl, const char *daemon, const char *path, const char *system_path);
