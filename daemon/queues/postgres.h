@@ -42,6 +42,8 @@ struct store_postgres {
 	struct pg_queues queues;
 	struct leases leases;
 	struct store_watcher watcher;
+	void (*say)(void *userdata, const char *line); /* to the log; NULL: there is none yet */
+	void *say_userdata;
 	struct pg_clock clock;
 	char owner[64]; /* this host: a boot id and a random number */
 	char host[64];	/* its name, for people */

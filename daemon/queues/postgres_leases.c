@@ -6,6 +6,7 @@
  */
 #include "postgres_leases.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -42,6 +43,29 @@ static void tell_lease(struct store_postgres *s, const struct pg_queue *queue, b
 {
 	if (s->watcher.lease)
 		s->watcher.lease(s->watcher.userdata, queue->number, held, queue->lease.term);
+}
+
+/* Logs what has become of the lease since it was logged last. */
+static void say_lease(struct store_postgres *s, struct pg_queue *queue)
+{
+	const struct lease *l = &queue->lease;
+	uint64_t term = l->state == LEASE_HELD ? l->term : 0;
+	char line[192];
+
+	if (term == queue->said_term || !s->say)
+		return;
+	if (term)
+		snprintf(line, sizeof(line),
+			"serves the queue %s of user %u from now on, under term %llu", queue->name,
+			queue->uid, (unsigned long long)term);
+	else
+		snprintf(line, sizeof(line),
+			"serves the queue %s of user %u no more: %s (term %llu)", queue->name,
+			queue->uid,
+			l->wanted ? "another host has taken it" : "nobody consumes it here",
+			(unsigned long long)queue->said_term);
+	queue->said_term = term;
+	s->say(s->say_userdata, line);
 }
 
 static void tell_changed(struct store_postgres *s, uint32_t queue)
@@ -83,6 +107,7 @@ static bool round_send(struct pg_job *job, PGconn *c)
 {
 	struct round_job *j = (struct round_job *)job;
 	struct pg_parameters p = {0};
+	char statement[sizeof(j->s->control.settings) + 192];
 
 	pg_add_text(&p, j->s->owner);
 	pg_add_text(&p, j->s->host);
@@ -110,7 +135,13 @@ static bool round_send(struct pg_job *job, PGconn *c)
 		}
 		pg_end_array(&p);
 	}
-	return pg_send(c, "SELECT * FROM timerd.round($1, $2, $3, $4, $5, $6, $7)", &p);
+	/* One statement for all of a second: it sets what holds for it. The server does not limit
+	 * its time. A late answer is given up; a late question harms nothing: see core/lease.h. */
+	snprintf(statement, sizeof(statement),
+		"WITH s AS MATERIALIZED (%s) SELECT r.* FROM s, LATERAL timerd.round("
+		"CASE WHEN s IS NOT NULL THEN $1 END, $2, $3, $4, $5, $6, $7) r",
+		j->s->control.settings);
+	return pg_send(c, statement, &p);
 }
 
 /* Whether other hosts changed the queue since the last round. */
@@ -152,6 +183,7 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 		row.beat = (uint64_t)pg_next(&beat);
 		if (j->asks)
 			lease_answer(&s->leases, l, took_effect, &row, now);
+		say_lease(s, queue);
 		look_at_changes(s, queue, pg_next(&changes));
 		/* One that was over and is renewed is told, too: nobody waits for it otherwise. */
 		if (l->state == LEASE_HELD ? !delivered : before == LEASE_HELD)
@@ -201,7 +233,10 @@ static void begin_round(struct store_postgres *s, uint64_t now)
 		return;
 	}
 	*j = (struct round_job){
-		.job = {.send = round_send, .result = round_result, .end = round_end},
+		.job = {.send = round_send,
+			.result = round_result,
+			.end = round_end,
+			.sets_itself = true},
 		.s = s,
 		.asks = asks,
 	};
@@ -276,8 +311,10 @@ void pg_leases_notified(void *userdata)
 void pg_leases_release(struct store_postgres *s)
 {
 	for (uint32_t i = 0; i < s->queues.count; i++)
-		if (s->queues.at[i])
+		if (s->queues.at[i]) {
 			lease_unwant(&s->leases, &s->queues.at[i]->lease);
+			say_lease(s, s->queues.at[i]);
+		}
 }
 
 void pg_leases_fenced(struct store_postgres *s, struct pg_queue *queue, uint64_t term)
@@ -285,6 +322,7 @@ void pg_leases_fenced(struct store_postgres *s, struct pg_queue *queue, uint64_t
 	bool held = queue->lease.state == LEASE_HELD && queue->lease.term == term;
 
 	lease_lost(&s->leases, &queue->lease, term);
+	say_lease(s, queue);
 	if (held)
 		tell_lease(s, queue, false);
 }
@@ -292,6 +330,15 @@ void pg_leases_fenced(struct store_postgres *s, struct pg_queue *queue, uint64_t
 static void fleet_watch(struct store *store, const struct store_watcher *watcher)
 {
 	pg_store_of(store)->watcher = *watcher;
+}
+
+static void fleet_log(
+	struct store *store, void (*say)(void *userdata, const char *line), void *userdata)
+{
+	struct store_postgres *s = pg_store_of(store);
+
+	s->say = say;
+	s->say_userdata = userdata;
 }
 
 static void fleet_want(struct store *store, uint32_t number, bool wanted)
@@ -305,6 +352,7 @@ static void fleet_want(struct store *store, uint32_t number, bool wanted)
 		lease_want(&s->leases, &queue->lease);
 	else
 		lease_unwant(&s->leases, &queue->lease);
+	say_lease(s, queue);
 	pg_leases_run(s);
 	pg_timer_flush(s, &s->control);
 }
@@ -344,6 +392,7 @@ static uint32_t fleet_history(const struct store *store)
 
 const struct store_fleet pg_fleet = {
 	.watch = fleet_watch,
+	.log = fleet_log,
 	.want = fleet_want,
 	.delivers = fleet_delivers,
 	.read_clock = fleet_read_clock,

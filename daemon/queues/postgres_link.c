@@ -320,9 +320,10 @@ static bool send_job(struct pg_link *l, struct pg_job *job)
 	struct pg_parameters none = {0};
 
 	job->sent = job->awaited = pg_now();
-	job->results = 0;
+	job->results = job->sets_itself;
 	job->error = 0;
-	return pg_send(l->c, l->settings, &none) && job->send(job, l->c) && PQpipelineSync(l->c);
+	return (job->sets_itself || pg_send(l->c, l->settings, &none)) && job->send(job, l->c) &&
+		PQpipelineSync(l->c);
 }
 
 static void send_waiting(struct pg_link *l)

@@ -33,6 +33,7 @@ struct pg_job {
 	/* It has ended, and the callee frees it. */
 	void (*end)(struct pg_job *job, int error);
 	unsigned int results;
+	bool sets_itself; /* its one statement holds the settings: pg_link::settings */
 	int error;
 	/* CLOCK_BOOTTIME. awaited: since when no job before it is under way. */
 	uint64_t sent, awaited;

@@ -14,10 +14,11 @@ struct pg_queue {
 	uint64_t references;
 	int32_t row; /* its number in the database; 0: not known, -1: there is one */
 	struct lease lease;
-	int64_t changes;  /* through other hosts, as the last round said */
-	bool has_changes; /* that is known */
-	uint64_t mark;	  /* of the commit in which it has an index */
-	uint32_t index;	  /* there, from 1 */
+	uint64_t said_term; /* under which it is served, as the log says; 0: it is not */
+	int64_t changes;    /* through other hosts, as the last round said */
+	bool has_changes;   /* that is known */
+	uint64_t mark;	    /* of the commit in which it has an index */
+	uint32_t index;	    /* there, from 1 */
 };
 
 struct pg_user {

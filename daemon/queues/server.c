@@ -63,6 +63,28 @@ static struct clocks_reading read_clocks(const struct server *s)
 	};
 }
 
+/* Says when this host's clock begins to be off the database's, and when it is right again: in the
+ * log, and to systemd, so that systemctl status shows it. */
+static void say_clock(struct server *s, int64_t off)
+{
+	bool is_off = off >= CLOCK_OFF_US || off <= -CLOCK_OFF_US;
+
+	if (is_off == s->clock_off_said)
+		return;
+	s->clock_off_said = is_off;
+	if (is_off) {
+		log_print(s->log, LOG_WARNING,
+			"this host's clock is %lld ms off the database's, by which timers are due; "
+			"set it",
+			(long long)(off / 1000));
+		sd_notifyf(0, "STATUS=This host's clock is %lld ms off the database's",
+			(long long)(off / 1000));
+	} else {
+		log_print(s->log, LOG_NOTICE, "this host's clock agrees with the database's again");
+		sd_notify(0, "STATUS=");
+	}
+}
+
 /* The database's clock is everybody's, and there is no running time. */
 static void read_fleet_clock(struct server *s, uint64_t real)
 {
@@ -77,13 +99,8 @@ static void read_fleet_clock(struct server *s, uint64_t real)
 	}
 	s->now.clocks = (struct clocks_stored){.believed = known};
 	memcpy(s->now.clocks.now, s->now.at, sizeof(s->now.at));
-	if (!known || s->clock_off_said ||
-		(c.host_off < CLOCK_OFF_US && c.host_off > -CLOCK_OFF_US))
-		return;
-	s->clock_off_said = true;
-	log_print(s->log, LOG_WARNING,
-		"this host's clock is %lld ms off the database's, by which timers are due; set it",
-		(long long)(c.host_off / 1000));
+	if (known)
+		say_clock(s, c.host_off);
 }
 
 static const struct broker_now *read_now(void *userdata)
@@ -315,6 +332,14 @@ static int open_connections(struct server *s)
 	return connections_init(&s->connections, s->setup->limits.max_clients);
 }
 
+/* Of the store: what becomes of the leases. */
+static void log_line(void *userdata, const char *line)
+{
+	struct server *s = userdata;
+
+	log_print(s->log, LOG_INFO, "%s", line);
+}
+
 static int open_broker(struct server *s)
 {
 	const struct peer_rules *peers = &s->connections.peers;
@@ -340,6 +365,8 @@ static int open_broker(struct server *s)
 	};
 	r = broker_new(&s->broker, &config, s->store, &s->outlet);
 	s->connections.broker = s->broker;
+	if (s->store->ops->fleet)
+		s->store->ops->fleet->log(s->store, log_line, s);
 	return r;
 }
 

@@ -192,6 +192,8 @@ struct store_clock {
  * database's clock; there is no running time. */
 struct store_fleet {
 	void (*watch)(struct store *s, const struct store_watcher *watcher);
+	/* say: gets a line for the log at each change of a lease. */
+	void (*log)(struct store *s, void (*say)(void *userdata, const char *line), void *userdata);
 	/* Whether this host has consumers for the queue: then it asks for the lease. */
 	void (*want)(struct store *s, uint32_t queue, bool wanted);
 	/* Whether a wake of the queue may be sent now. real: the kernel's boottime. ret_term: of

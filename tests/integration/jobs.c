@@ -8,7 +8,7 @@
 #include "database.h"
 #include "jobs.h"
 
-static int note_wake(toytimer_queue *q, const toytimer_wake *w, void *userdata)
+int jobs_note(toytimer_queue *q, const toytimer_wake *w, void *userdata)
 {
 	struct jobs_log *log = userdata;
 
@@ -29,7 +29,7 @@ toytimer_queue *jobs_open(const struct test_queues *d)
 
 void jobs_consume(toytimer_queue *q, struct jobs_log *log)
 {
-	const toytimer_queue_consumer c = {.window = 10, .handler = note_wake, .userdata = log};
+	const toytimer_queue_consumer c = {.window = 10, .handler = jobs_note, .userdata = log};
 
 	assert_int_equal(toytimer_queue_consume(q, "jobs", &c), 0);
 }

@@ -22,6 +22,9 @@ struct jobs_log {
 /* Connects to the timerqd of that host. */
 toytimer_queue *jobs_open(const struct test_queues *d);
 
+/* A handler of wakes whose userdata is the log: it notes the wake. */
+int jobs_note(toytimer_queue *q, const toytimer_wake *w, void *userdata);
+
 /* Consumes "jobs" with a window of 10. The wakes go to the log; none is acknowledged. */
 void jobs_consume(toytimer_queue *q, struct jobs_log *log);
 

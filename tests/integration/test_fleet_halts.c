@@ -86,6 +86,20 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/* Whether host a has said so in its log. */
+static bool says(const char *what)
+{
+	FILE *f = fopen(a.timerd.log, "re");
+	char line[512];
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, what);
+	if (f)
+		fclose(f);
+	return found;
+}
+
 /* Host a halts between its check and its send. Its wake comes after the other host's, under the old
  * term: a repeat. Acknowledging it changes nothing. */
 static void test_halted_before_send(void **state)
@@ -121,6 +135,8 @@ static void test_halted_before_send(void **state)
 	assert_int_equal(log.refs[1].number, others.refs[0].number);
 	assert_int_equal(log.refs[1].term, log.refs[0].term);
 	assert_int_not_equal(toytimer_queue_ack(q, &log.refs[1]), 0);
+	assert_true(says("serves the queue jobs of user"));
+	assert_true(says("no more: another host has taken it"));
 	assert_int_equal(jobs_rows(), 1);
 	assert_int_equal(toytimer_queue_ack(other, &others.refs[0]), 0);
 	assert_int_equal(jobs_rows(), 0);
@@ -277,20 +293,6 @@ static void test_no_margin(void **state)
 	if (both < PAUSE_US / 8)
 		both = pause_with_margin(0);
 	assert_true(both >= PAUSE_US / 8);
-}
-
-/* Whether host a has said so in its log. */
-static bool says(const char *what)
-{
-	FILE *f = fopen(a.timerd.log, "re");
-	char line[512];
-	bool found = false;
-
-	while (f && !found && fgets(line, sizeof(line), f))
-		found = strstr(line, what);
-	if (f)
-		fclose(f);
-	return found;
 }
 
 /* Dues are the database's: a host whose clock is an hour off fires at the same instant. */
