@@ -239,10 +239,14 @@ class _Session:
         """
         self.cancellations += 1
         with self.handle as address, self._changed:
-            for token, inbox in list(self.inboxes.items()):
-                if isinstance(inbox, _TimerInbox) and inbox.name and quick.toytimer_get_timer(
-                        address, inbox.name, None, None) == -errno.ENOENT and not inbox.ended:
-                    self.inboxes.pop(token, None)
+            gone = [token for token, inbox in list(self.inboxes.items())
+                    if isinstance(inbox, _TimerInbox) and inbox.name and quick.toytimer_get_timer(
+                        address, inbox.name, None, None) == -errno.ENOENT]
+            # The last wake of a timer that is gone may be on its way through another thread.
+            self._deliver()
+            for token in gone:
+                inbox = self.inboxes.pop(token, None)
+                if isinstance(inbox, _TimerInbox) and not inbox.ended:
                     inbox.fail(0)
             self._changed.notify_all()
         self._wake_leader()

@@ -17,6 +17,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 pub(crate) const ENOMEM: c_int = 12;
 pub(crate) const EBADF: c_int = 9;
+pub(crate) const ENOENT: c_int = 2;
+pub(crate) const EACCES: c_int = 13;
 pub(crate) const EINVAL: c_int = 22;
 pub(crate) const ENOTCONN: c_int = 107;
 pub(crate) const ECONNRESET: c_int = 104;
@@ -50,8 +52,13 @@ impl Error {
         Error { errno: -result, sentence: text(unsafe { ffi::toytimer_strerror(result) }) }
     }
 
-    /// For a negative result of a call to toytimer-queue.h.
+    /// For a negative result of a call of this thread to toytimer-queue.h.
     pub(crate) fn of_queue_call(result: c_int) -> Error {
+        // SAFETY: no argument to get wrong.
+        let detail = text(unsafe { ffi::toytimer_get_error() });
+        if (result == -EINVAL || result == -EACCES) && !detail.is_empty() {
+            return Error { errno: -result, sentence: detail };
+        }
         // SAFETY: every number has a sentence.
         Error { errno: -result, sentence: text(unsafe { ffi::toytimer_queue_strerror(result) }) }
     }

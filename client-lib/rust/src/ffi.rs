@@ -6,9 +6,13 @@ pub enum Handle {}
 
 pub const RELATIVE: c_uint = 1 << 0;
 pub const WAKE_SYSTEM: c_uint = 1 << 1;
+pub const TELL_CLOCK_SET: c_uint = 1 << 2;
+pub const MATCH_USER: c_uint = 1 << 0;
+pub const MATCH_EVERYBODY: c_uint = 1 << 1;
 pub const KEEP: c_uint = 1 << 4;
 pub const WOKEN: c_int = 1;
 pub const CANCELLED: c_int = 2;
+pub const CLOCK_SET: c_int = 4;
 pub const POLLIN: c_short = 1;
 
 #[repr(C)]
@@ -38,6 +42,33 @@ pub struct Registration {
     pub userdata: *mut c_void,
     pub reserved: [u64; 2],
 }
+
+#[repr(C)]
+pub struct Match {
+    pub flags: c_uint,
+    pub uid: u32,
+    pub label: *const c_char,
+    pub reserved: [u64; 2],
+}
+
+#[repr(C)]
+pub struct Listed {
+    pub id: u64,
+    pub label: *const c_char,
+    pub clock: c_int,
+    pub flags: c_uint,
+    pub due: u64,
+    pub left: i64,
+    pub slack: u64,
+    pub every: u64,
+    pub count: u32,
+    pub fired: u32,
+    pub uid: u32,
+    pub pid: u32,
+    pub comm: *const c_char,
+}
+
+pub type ListHandler = extern "C" fn(*const Listed, *mut c_void) -> c_int;
 
 #[repr(C)]
 pub struct QueueTimer {
@@ -124,6 +155,25 @@ extern "C" {
         ret_timer: *mut u64,
     ) -> c_int;
     pub fn toytimer_cancel_async(t: *mut Handle, timer: u64) -> c_int;
+    pub fn toytimer_rearm_async(t: *mut Handle, timer: u64, r: *const Registration) -> c_int;
+    pub fn toytimer_get_timer(
+        t: *mut Handle,
+        timer: u64,
+        ret_id: *mut u64,
+        ret_due: *mut u64,
+    ) -> c_int;
+    pub fn toytimer_cancel_id(t: *mut Handle, id: u64) -> c_int;
+    pub fn toytimer_cancel_matching(
+        t: *mut Handle,
+        matched: *const Match,
+        ret_cancelled: *mut u64,
+    ) -> c_int;
+    pub fn toytimer_list_matching(
+        t: *mut Handle,
+        matched: *const Match,
+        handler: ListHandler,
+        userdata: *mut c_void,
+    ) -> c_int;
     pub fn toytimer_count(t: *mut Handle) -> usize;
     pub fn toytimer_get_reconnects(t: *mut Handle) -> u64;
     pub fn toytimer_now(clock: c_int) -> u64;

@@ -23,14 +23,24 @@
 //! After fork() the child opens its own session: the thread is the parent's alone.
 #![warn(missing_docs)]
 
+/// Has rustdoc compile the example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod arrival;
 mod error;
 mod ffi;
 mod inbox;
+mod listing;
 mod queue;
 mod timers;
+mod values;
 mod worker;
 
 pub use error::{Error, Result};
+pub use listing::{Listed, Match};
 pub use queue::{ConsumeOptions, Consumer, PutOptions, Queue, QueueWake, Stored};
 pub use std::task::Wake;
-pub use timers::{Options, Periods, Registration, Sleep, ToyTimer, When, Woken};
+pub use timers::{Options, Periods, Registration, Sleep, ToyTimer, Woken};
+pub use values::{Clock, When};

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::arrival::{Arrival, ArrivedWake};
 use crate::error::{Error, Result, ECONNRESET, ENOMEM, ENOTCONN};
 use crate::ffi;
 use crate::inbox::Inbox;
-use crate::timers::{c_path, c_string, microseconds, When};
-use crate::worker::{note, Arrival, Kind, Receiver, Session, Worker};
+use crate::values::{c_path, c_string, microseconds, When};
+use crate::worker::{note, Kind, Receiver, Session, Worker};
 
 static QUEUES: Kind = Kind {
     process: ffi::toytimer_queue_process,
@@ -24,19 +25,6 @@ fn check(result: c_int) -> Result<()> {
         return Err(Error::of_queue_call(result));
     }
     Ok(())
-}
-
-/// A wake, copied.
-pub(crate) struct Arrived {
-    wake: ffi::WakeRef,
-    due: u64,
-    late: u64,
-    overruns: u64,
-    attempt: u32,
-    last: bool,
-    label: String,
-    key: String,
-    payload: Vec<u8>,
 }
 
 extern "C" fn on_wake(
@@ -54,7 +42,7 @@ extern "C" fn on_wake(
         };
         (w, text(w.label), text(w.key), payload)
     };
-    let arrived = Arrived {
+    let arrived = ArrivedWake {
         wake: w.wake,
         due: w.due,
         late: w.late,
@@ -265,7 +253,7 @@ impl Queue {
     }
 }
 
-struct Wakes(Inbox<Box<Arrived>>);
+struct Wakes(Inbox<Box<ArrivedWake>>);
 
 impl Receiver for Wakes {
     fn arrived(&self, arrival: Arrival) -> bool {
@@ -289,7 +277,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    fn wake(&self, item: Option<Result<Box<Arrived>>>) -> Option<Result<QueueWake>> {
+    fn wake(&self, item: Option<Result<Box<ArrivedWake>>>) -> Option<Result<QueueWake>> {
         item.map(|item| item.map(|arrived| QueueWake::new(self.queue.clone(), *arrived)))
     }
 
@@ -342,7 +330,7 @@ pub struct QueueWake {
 }
 
 impl QueueWake {
-    fn new(queue: Queue, arrived: Arrived) -> QueueWake {
+    fn new(queue: Queue, arrived: ArrivedWake) -> QueueWake {
         QueueWake {
             queue,
             wake: arrived.wake,

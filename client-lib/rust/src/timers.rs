@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-use std::ffi::CString;
 use std::future::Future;
 use std::os::raw::{c_int, c_void};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result, ECANCELED, ENOMEM};
+use crate::arrival::Arrival;
+use crate::error::{Error, Result, ECANCELED, ENOENT, ENOMEM};
 use crate::ffi;
 use crate::inbox::Inbox;
-use crate::worker::{note, Arrival, Kind, Receiver, Session, Worker};
+use crate::listing::{self, Listed, Match};
+use crate::values::{c_path, c_string, microseconds, microseconds_up, When, REALTIME};
+use crate::worker::{note, Kind, Receiver, Session, Worker};
 
 static TIMERS: Kind = Kind {
     process: ffi::toytimer_process,
@@ -37,69 +38,6 @@ extern "C" fn on_event(_: *mut ffi::Handle, event: *const ffi::Event, token: *mu
     )
 }
 
-/// A path or a text for C.
-pub(crate) fn c_string(bytes: &[u8], what: &str) -> Result<CString> {
-    CString::new(bytes).map_err(|_| Error::invalid(&format!("{what}: contains a zero byte")))
-}
-
-pub(crate) fn microseconds(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX - 1)
-}
-
-/// The same, rounded up: a wake never comes before its time.
-fn microseconds_up(span: Duration) -> u64 {
-    microseconds(span.saturating_add(Duration::from_nanos(999)))
-}
-
-pub(crate) fn c_path(path: Option<&Path>) -> Result<Option<CString>> {
-    path.map(|path| c_string(path.as_os_str().as_bytes(), "path")).transpose()
-}
-
-/// When a wake is due.
-#[derive(Clone, Copy, Debug)]
-pub enum When {
-    /// A span from the call on; it goes on in suspend.
-    In(Duration),
-    /// An instant of the monotonic clock, which stops in suspend.
-    At(Instant),
-    /// An instant of the wall clock. The timer follows the clock when it is set.
-    Wall(SystemTime),
-}
-
-impl From<Duration> for When {
-    fn from(span: Duration) -> When {
-        When::In(span)
-    }
-}
-
-impl From<Instant> for When {
-    fn from(at: Instant) -> When {
-        When::At(at)
-    }
-}
-
-impl From<SystemTime> for When {
-    fn from(at: SystemTime) -> When {
-        When::Wall(at)
-    }
-}
-
-impl When {
-    /// (due, clock, flags)
-    pub(crate) fn to_c(self) -> (u64, c_int, u32) {
-        match self {
-            When::In(span) => (microseconds_up(span), 1, ffi::RELATIVE),
-            When::At(at) => {
-                (microseconds_up(at.saturating_duration_since(Instant::now())), 0, ffi::RELATIVE)
-            }
-            When::Wall(at) => {
-                let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                (microseconds_up(since), 2, 0)
-            }
-        }
-    }
-}
-
 /// The options of a timer. `Options::default()` is a wake as soon as possible, without a label.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -109,6 +47,8 @@ pub struct Options {
     pub label: String,
     /// Wake the machine from suspend. Not for `When::At`.
     pub wake_system: bool,
+    /// Woken each time that the wall clock is set, as long as the timer lives. Only for `When::Wall`.
+    pub on_clock_set: Option<Waker>,
 }
 
 /// What a wake says.
@@ -175,11 +115,18 @@ impl Receiver for Bell {
     fn failed(&self, _: Error) {}
 }
 
-struct Wakes(Inbox<Woken>);
+struct Wakes {
+    inbox: Inbox<Woken>,
+    on_clock_set: Option<Waker>,
+}
 
 impl Receiver for Wakes {
     fn arrived(&self, arrival: Arrival) -> bool {
-        if let Arrival::Timer { kind, error, due, late, overruns, last } = arrival {
+        if let Arrival::Timer { kind: ffi::CLOCK_SET, .. } = arrival {
+            if let Some(waker) = &self.on_clock_set {
+                waker.wake_by_ref();
+            }
+        } else if let Arrival::Timer { kind, error, due, late, overruns, last } = arrival {
             let item = match kind {
                 ffi::WOKEN => Ok(Woken {
                     due: Duration::from_micros(due),
@@ -190,13 +137,13 @@ impl Receiver for Wakes {
                 ffi::CANCELLED => Err(Error::of_event(-ECANCELED)),
                 _ => Err(Error::of_event(error)),
             };
-            self.0.push(item, last);
+            self.inbox.push(item, last);
         }
-        self.0.has_ended()
+        self.inbox.has_ended()
     }
 
     fn failed(&self, error: Error) {
-        self.0.fail(error);
+        self.inbox.fail(error);
     }
 }
 
@@ -205,7 +152,38 @@ struct Held {
     session: Arc<Session>,
     token: u64,
     name: u64,
+    clock: c_int,
     wakes: Arc<Wakes>,
+}
+
+impl Held {
+    fn rearm(&self, when: When, every: Duration, count: u32, slack: Duration) -> Result<bool> {
+        let (due, clock, flags) = when.to_c();
+        if clock == REALTIME && self.clock != REALTIME {
+            return Err(Error::invalid("when: the timer does not follow the wall clock"));
+        }
+        let registration = ffi::Registration {
+            due,
+            slack: microseconds(slack),
+            every: microseconds(every),
+            count,
+            clock: self.clock,
+            flags,
+            label: std::ptr::null(),
+            handler: None,
+            userdata: std::ptr::null_mut(),
+            reserved: [0; 2],
+        };
+        let handle = self.session.handle();
+        // SAFETY: the session holds the handle, and the library copies the registration.
+        let result = unsafe { ffi::toytimer_rearm_async(handle, self.name, &registration) };
+        if result < 0 && result != -ENOENT {
+            return Err(Error::of_timer_call(result));
+        }
+        // SAFETY: as above.
+        unsafe { ffi::toytimer_flush(handle) };
+        Ok(result >= 0)
+    }
 }
 
 impl Drop for Held {
@@ -263,37 +241,41 @@ impl ToyTimer {
         count: u32,
         options: &Options,
         receiver: Arc<dyn Receiver>,
-    ) -> Result<(u64, u64)> {
+    ) -> Result<(u64, u64, c_int)> {
         let session = &self.worker.session;
         let label = c_string(options.label.as_bytes(), "label")?;
         let (due, clock, flags) = match when {
             When::At(at) => (self.due_of(at), 0, 0),
             span_or_wall => span_or_wall.to_c(),
         };
-        let token = session.add(receiver);
-        let registration = ffi::Registration {
+        let tell = if options.on_clock_set.is_some() { ffi::TELL_CLOCK_SET } else { 0 };
+        let system = if options.wake_system { ffi::WAKE_SYSTEM } else { 0 };
+        let mut registration = ffi::Registration {
             due,
             slack: microseconds(options.slack),
             every: microseconds(every),
             count,
             clock,
-            flags: flags | if options.wake_system { ffi::WAKE_SYSTEM } else { 0 },
+            flags: flags | system | tell,
             label: label.as_ptr(),
             handler: Some(on_event),
-            userdata: token as *mut c_void,
+            userdata: std::ptr::null_mut(),
             reserved: [0; 2],
         };
-        let mut name = 0;
-        // SAFETY: the library copies what the registration points to.
-        let result =
-            unsafe { ffi::toytimer_register_async(session.handle(), &registration, &mut name) };
-        if result < 0 {
-            session.remove(token);
-            return Err(Error::of_timer_call(result));
-        }
-        // SAFETY: as above.
+        let (token, name) = session.add_timer(receiver, |token| {
+            let mut name = 0;
+            registration.userdata = token as *mut c_void;
+            // SAFETY: the library copies what the registration points to.
+            let result =
+                unsafe { ffi::toytimer_register_async(session.handle(), &registration, &mut name) };
+            if result < 0 {
+                return Err(Error::of_timer_call(result));
+            }
+            Ok(name)
+        })?;
+        // SAFETY: the session holds the handle.
         unsafe { ffi::toytimer_flush(session.handle()) };
-        Ok((token, name))
+        Ok((token, name, clock))
     }
 
     /// Sends a registration, and does not wait for the daemon. The waker is woken too if the daemon
@@ -333,15 +315,45 @@ impl ToyTimer {
 
     /// If the registration fails, the error is the only item.
     fn hold(&self, when: When, every: Duration, count: u32, options: &Options) -> Held {
-        let wakes = Arc::new(Wakes(Inbox::new()));
+        let on_clock_set = options.on_clock_set.clone();
+        let wakes = Arc::new(Wakes { inbox: Inbox::new(), on_clock_set });
         let session = self.worker.session.clone();
         match self.enroll(when, every, count, options, wakes.clone()) {
-            Ok((token, name)) => Held { session, token, name, wakes },
+            Ok((token, name, clock)) => Held { session, token, name, clock, wakes },
             Err(error) => {
-                wakes.0.fail(error);
-                Held { session, token: 0, name: 0, wakes }
+                wakes.inbox.fail(error);
+                Held { session, token: 0, name: 0, clock: 0, wakes }
             }
         }
+    }
+
+    /// The timers that match, of all sessions of this user, in no order. Blocks.
+    ///
+    /// ```no_run
+    /// let timer = toytimer::ToyTimer::open()?;
+    /// for listed in timer.list(&toytimer::Match::label("backup"))? {
+    ///     println!("{} is due in {} us", listed.id, listed.left_us);
+    /// }
+    /// # Ok::<(), toytimer::Error>(())
+    /// ```
+    pub fn list(&self, matched: &Match) -> Result<Vec<Listed>> {
+        listing::list(self.worker.session.handle(), matched)
+    }
+
+    /// Cancels the timer with an id ([`Listed::id`]), of any session of this user. Blocks. Whoever waits
+    /// for the timer gets an error.
+    pub fn cancel_id(&self, id: u64) -> Result<()> {
+        let result = listing::cancel_id(self.worker.session.handle(), id);
+        self.worker.look_for_cancelled();
+        result
+    }
+
+    /// Cancels the timers that match, of any session of this user. Blocks. Returns how many. Whoever waits
+    /// for one of them gets an error.
+    pub fn cancel_matching(&self, matched: &Match) -> Result<u64> {
+        let result = listing::cancel_matching(self.worker.session.handle(), matched);
+        self.worker.look_for_cancelled();
+        result
     }
 
     /// How many timers the session holds.
@@ -369,9 +381,17 @@ impl ToyTimer {
 pub struct Sleep(Held);
 
 impl Sleep {
+    /// Gives the timer a new instant and slack, without waiting for the daemon. `When::Wall` suits a timer
+    /// that follows the wall clock. Returns false if the wake has arrived.
+    ///
+    /// If the daemon sends the wake before it reads this, the result is that wake.
+    pub fn rearm(&self, when: impl Into<When>, slack: Duration) -> Result<bool> {
+        self.0.rearm(when.into(), Duration::ZERO, 0, slack)
+    }
+
     /// Blocks until the wake comes.
     pub fn wait(self) -> Result<Woken> {
-        self.0.wakes.0.receive().unwrap_or_else(|| Err(Error::closed()))
+        self.0.wakes.inbox.receive().unwrap_or_else(|| Err(Error::closed()))
     }
 }
 
@@ -379,7 +399,7 @@ impl Future for Sleep {
     type Output = Result<Woken>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let next = self.0.wakes.0.poll(context);
+        let next = self.0.wakes.inbox.poll(context);
         next.map(|item| item.unwrap_or_else(|| Err(Error::closed())))
     }
 }
@@ -390,9 +410,21 @@ impl Future for Sleep {
 pub struct Periods(Held);
 
 impl Periods {
+    /// Gives the timer a new period, first due, count and slack, without waiting for the daemon. Returns
+    /// false if the last wake has arrived. Wakes that have arrived stay.
+    pub fn rearm(
+        &self,
+        first: impl Into<When>,
+        period: Duration,
+        count: u32,
+        slack: Duration,
+    ) -> Result<bool> {
+        self.0.rearm(first.into(), period, count, slack)
+    }
+
     /// The next wake, for a task. None: there is no further one.
     pub fn next_wake(&mut self) -> impl Future<Output = Option<Result<Woken>>> + '_ {
-        self.0.wakes.0.next()
+        self.0.wakes.inbox.next()
     }
 }
 
@@ -400,6 +432,33 @@ impl Iterator for Periods {
     type Item = Result<Woken>;
 
     fn next(&mut self) -> Option<Result<Woken>> {
-        self.0.wakes.0.receive()
+        self.0.wakes.inbox.receive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counter(std::sync::atomic::AtomicU32);
+
+    impl std::task::Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_setting_of_the_clock_is_told_and_is_no_wake() {
+        let counter = Arc::new(Counter(Default::default()));
+        let on_clock_set = Some(Waker::from(counter.clone()));
+        let wakes = Wakes { inbox: Inbox::new(), on_clock_set };
+        let event =
+            |kind, last| Arrival::Timer { kind, error: 0, due: 1, late: 0, overruns: 0, last };
+        assert!(!wakes.arrived(event(ffi::CLOCK_SET, false)));
+        assert!(wakes.arrived(event(ffi::WOKEN, true)));
+        assert_eq!(counter.0.load(std::sync::atomic::Ordering::SeqCst), 1);
+        assert!(wakes.inbox.receive().unwrap().is_ok());
+        assert!(wakes.inbox.receive().is_none());
     }
 }

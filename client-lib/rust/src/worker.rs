@@ -6,7 +6,7 @@
 //! token whose receiver is gone finds nobody, so nothing dangles.
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::raw::{c_int, c_void};
 use std::os::unix::io::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -15,14 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use crate::error::{Error, ENOMEM};
+use crate::arrival::Arrival;
+use crate::error::{Error, Result, ECANCELED, ENOENT, ENOMEM};
 use crate::ffi;
-
-/// An event, copied.
-pub(crate) enum Arrival {
-    Timer { kind: c_int, error: c_int, due: u64, late: u64, overruns: u64, last: bool },
-    Wake(Box<crate::queue::Arrived>),
-}
 
 /// Whom events are for.
 pub(crate) trait Receiver: Send + Sync {
@@ -50,11 +45,14 @@ pub(crate) struct Kind {
     pub error: fn(c_int) -> Error,
 }
 
+/// Receivers by token, each with the name of its timer at the handle; 0: it has none.
+type Receivers = HashMap<u64, (Arc<dyn Receiver>, u64)>;
+
 /// A C handle, and who waits for its events. The library may be called from every thread.
 pub(crate) struct Session {
     handle: *mut ffi::Handle,
     kind: &'static Kind,
-    receivers: Mutex<HashMap<u64, Arc<dyn Receiver>>>,
+    receivers: Mutex<Receivers>,
     tokens: AtomicU64,
 }
 
@@ -67,15 +65,29 @@ impl Session {
         self.handle
     }
 
-    fn receivers(&self) -> MutexGuard<'_, HashMap<u64, Arc<dyn Receiver>>> {
+    fn receivers(&self) -> MutexGuard<'_, Receivers> {
         self.receivers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Adds a receiver. Its token goes into the registration as userdata.
     pub fn add(&self, receiver: Arc<dyn Receiver>) -> u64 {
         let token = self.tokens.fetch_add(1, Ordering::Relaxed);
-        self.receivers().insert(token, receiver);
+        self.receivers().insert(token, (receiver, 0));
         token
+    }
+
+    /// The same for a timer. `register` gets the token, and returns the timer's name: no event is handed
+    /// out before the name is known.
+    pub fn add_timer(
+        &self,
+        receiver: Arc<dyn Receiver>,
+        register: impl FnOnce(u64) -> Result<u64>,
+    ) -> Result<(u64, u64)> {
+        let token = self.tokens.fetch_add(1, Ordering::Relaxed);
+        let mut receivers = self.receivers();
+        let name = register(token)?;
+        receivers.insert(token, (receiver, name));
+        Ok((token, name))
     }
 
     /// Returns whether the receiver was still there.
@@ -86,7 +98,7 @@ impl Session {
 
     fn deliver(&self) {
         for (token, arrival) in ARRIVED.with(RefCell::take) {
-            let receiver = self.receivers().get(&token).cloned();
+            let receiver = self.receivers().get(&token).map(|(receiver, _)| receiver.clone());
             // A panic of a waker must not end the thread, which serves others too.
             let last = receiver.map(|receiver| {
                 catch_unwind(AssertUnwindSafe(|| receiver.arrived(arrival))).unwrap_or(false)
@@ -106,7 +118,11 @@ impl Session {
             // SAFETY: the array has two members.
             unsafe { ffi::poll(fds.as_mut_ptr(), 2, -1) };
             if fds[1].revents != 0 {
-                return;
+                let mut word = [END];
+                if !matches!(Read::read(&mut &*ended, &mut word), Ok(1)) || word[0] == END {
+                    return;
+                }
+                self.end_cancelled();
             }
             let mut result = 1;
             while result > 0 {
@@ -120,9 +136,30 @@ impl Session {
         }
     }
 
+    /// After a call that cancels timers by what they are: no event tells of those of this session. Runs in
+    /// the worker's thread, so every event that the library has handed out is delivered.
+    fn end_cancelled(&self) {
+        let mut gone = Vec::new();
+        self.receivers().retain(|_, (receiver, name)| {
+            let nothing = std::ptr::null_mut();
+            // SAFETY: the session holds the handle; both results may be NULL.
+            let found = *name == 0
+                || unsafe { ffi::toytimer_get_timer(self.handle, *name, nothing, nothing) }
+                    != -ENOENT;
+            if !found {
+                gone.push(receiver.clone());
+            }
+            found
+        });
+        for receiver in gone {
+            let error = Error::of_event(-ECANCELED);
+            let _ = catch_unwind(AssertUnwindSafe(|| receiver.failed(error)));
+        }
+    }
+
     fn fail_all(&self, error: &Error) {
         let receivers = std::mem::take(&mut *self.receivers());
-        for receiver in receivers.values() {
+        for (receiver, _) in receivers.values() {
             let _ = catch_unwind(AssertUnwindSafe(|| receiver.failed(error.clone())));
         }
     }
@@ -134,6 +171,10 @@ impl Drop for Session {
         unsafe { (self.kind.unref)(self.handle) };
     }
 }
+
+/// What the worker is told over its socket.
+const END: u8 = 0;
+const LOOK: u8 = 1;
 
 /// Owns the thread. When it is dropped, the thread ends, and whoever waits gets an error.
 pub(crate) struct Worker {
@@ -160,9 +201,16 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// Has the worker look for timers that a call has cancelled.
+    pub fn look_for_cancelled(&self) {
+        let _ = (&self.end).write(&[LOOK]);
+    }
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
-        let _ = self.end.write(&[0]);
+        let _ = self.end.write(&[END]);
         let _ = self.end.shutdown(std::net::Shutdown::Write);
         // A waker may drop the last handle, in the worker's own thread.
         if let Some(thread) = self.thread.take() {
