@@ -54,12 +54,12 @@ static void become_timerqd(const struct test_queues *d, char **argv)
  * take three tenths of it, also on a busy machine. */
 #	define LEASE_US 5000000
 
-bool queues_begin(void)
+static bool begin_database(void)
 {
 	return !postgres_wanted() || postgres_start();
 }
 
-void queues_end(void)
+static void end_database(void)
 {
 	if (postgres_wanted())
 		postgres_stop();
@@ -82,12 +82,12 @@ static void choose_store(struct test_queues *d, const char **argv)
 	argv[1] = postgres.uri;
 }
 #else
-bool queues_begin(void)
+static bool begin_database(void)
 {
 	return true;
 }
 
-void queues_end(void)
+static void end_database(void)
 {
 }
 
@@ -102,6 +102,18 @@ static void choose_store(struct test_queues *d, const char **argv)
 	(void)argv;
 }
 #endif
+
+int queues_run_tests(const struct CMUnitTest *tests, size_t n)
+{
+	int failed;
+
+	if (!begin_database())
+		return 77;
+	cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
+	failed = _cmocka_run_group_tests("tests", tests, n, NULL, NULL);
+	end_database();
+	return failed;
+}
 
 void queues_start(struct test_queues *d, ...)
 {

@@ -25,10 +25,13 @@ struct test_queues {
 	bool has_schema;
 };
 
-/* Around all tests of a program: the PostgreSQL that they use where TIMERQD_TEST_STORE asks for it.
- * Return: false: there is none, and a line says so; the program exits with 77. */
-bool queues_begin(void);
-void queues_end(void);
+struct CMUnitTest;
+
+/* Runs a program's tests, around the PostgreSQL that they use where TIMERQD_TEST_STORE asks for
+ * one. CMOCKA_TEST_FILTER chooses among the tests. Return, for main(): how many failed; 77: there
+ * is no PostgreSQL, and a line says so. */
+#define queues_run(tests) queues_run_tests(tests, sizeof(tests) / sizeof((tests)[0]))
+int queues_run_tests(const struct CMUnitTest *tests, size_t n);
 
 /* How long a queue may wait for a timerqd that was killed, microseconds: 0 on one host. */
 uint64_t queues_takeover(void);

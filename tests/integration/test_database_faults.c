@@ -294,17 +294,11 @@ int main(int argc, char **argv)
 		TEST(test_queues_are_locked),
 		TEST(test_dead_rows_are_kept),
 	};
-	int failed;
 
 	if (argc > 1 && strcmp(argv[1], "--soak") == 0)
 		lock_seconds = 60;
 	/* What is mounted here goes with this process. */
 	if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0)
 		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-	if (!queues_begin())
-		return 77;
-	cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	queues_end();
-	return failed;
+	return queues_run(tests);
 }

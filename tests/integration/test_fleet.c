@@ -492,7 +492,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_fleet, begin, end),
 	};
-	int at = 1, failed;
+	int at = 1;
 
 	seed = (unsigned int)time(NULL);
 	if (at < argc && strcmp(argv[at], "--soak") == 0) {
@@ -503,9 +503,5 @@ int main(int argc, char **argv)
 		seconds = (unsigned int)strtoul(argv[at++], NULL, 10);
 	if (at < argc)
 		seed = (unsigned int)strtoul(argv[at], NULL, 10);
-	if (!queues_begin())
-		return 77;
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	queues_end();
-	return failed;
+	return queues_run(tests);
 }

@@ -347,12 +347,6 @@ int main(void)
 		TEST(test_clock_ahead),
 		TEST(test_clock_behind),
 	};
-	int failed;
 
-	if (!queues_begin())
-		return 77;
-	cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	queues_end();
-	return failed;
+	return queues_run(tests);
 }

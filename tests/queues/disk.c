@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/* The disk as a VFS of SQLite, with the calls that are to fail. */
 #include "disk.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-const char *const disk_suffixes[DISK_FILES] = {"", "-journal", "-wal", "-new"};
+#include "disk_contents.h"
 
 struct handle {
 	sqlite3_file base;
@@ -17,112 +16,6 @@ struct handle {
 	enum disk_file kind;
 	bool reads_only, made;
 };
-
-static void *need(void *memory)
-{
-	if (!memory)
-		abort();
-	return memory;
-}
-
-void disk_resize(struct disk_bytes *b, int64_t size)
-{
-	if (size > b->room) {
-		b->room = size + size / 2 + 8192;
-		b->at = need(realloc(b->at, (size_t)b->room));
-	}
-	if (size > b->size)
-		memset(b->at + b->size, 0, (size_t)(size - b->size));
-	b->size = size;
-}
-
-void disk_put_bytes(struct disk_bytes *b, int64_t at, const void *bytes, int64_t size)
-{
-	if (at + size > b->size)
-		disk_resize(b, at + size);
-	memcpy(b->at + at, bytes, (size_t)size);
-}
-
-void disk_copy_bytes(struct disk_bytes *to, const struct disk_bytes *from)
-{
-	to->size = 0;
-	disk_resize(to, from->size);
-	if (from->size)
-		memcpy(to->at, from->at, (size_t)from->size);
-}
-
-static void forget(struct disk_inode *n)
-{
-	for (size_t i = 0; i < n->count; i++)
-		free(n->changes[i].bytes);
-	n->count = 0;
-}
-
-static void note(struct disk *d, struct disk_inode *n, struct disk_change change, const void *bytes)
-{
-	if (!d->records)
-		return;
-	if (n->count == n->room) {
-		n->room = n->room * 2 + 64;
-		n->changes = need(realloc(n->changes, n->room * sizeof(*n->changes)));
-	}
-	if (bytes) {
-		change.bytes = need(malloc((size_t)change.size + 1));
-		memcpy(change.bytes, bytes, (size_t)change.size);
-	}
-	n->changes[n->count++] = change;
-}
-
-static void told(struct disk *d)
-{
-	if (d->changed)
-		d->changed(d->userdata);
-}
-
-void disk_apply_rename(struct disk_names *names, const struct disk_rename *r)
-{
-	names->inode[r->file] = r->inode;
-	names->inode[r->other] = r->other_inode;
-}
-
-static void change_names(struct disk *d, struct disk_rename r)
-{
-	disk_apply_rename(&d->names, &r);
-	if (!d->records)
-		return;
-	if (d->rename_count == sizeof(d->renames) / sizeof(d->renames[0]))
-		abort();
-	d->renames[d->rename_count++] = r;
-	told(d);
-}
-
-static void change_name(struct disk *d, enum disk_file file, int inode)
-{
-	change_names(d, (struct disk_rename){file, file, (int8_t)inode, (int8_t)inode});
-}
-
-static void names_safe(struct disk *d)
-{
-	d->safe_names = d->names;
-	d->rename_count = 0;
-}
-
-/* Inodes that no name leads to, now or after a crash. */
-static void reap(struct disk *d)
-{
-	for (int i = 0; i < DISK_INODES; i++) {
-		bool named = false;
-
-		for (int f = 0; f < DISK_FILES; f++)
-			named = named || d->names.inode[f] == i || d->safe_names.inode[f] == i;
-		for (unsigned int k = 0; k < d->rename_count; k++)
-			named = named || d->renames[k].inode == i || d->renames[k].other_inode == i;
-		if (!named && d->inodes[i].used) {
-			forget(&d->inodes[i]);
-			d->inodes[i].used = false;
-		}
-	}
-}
 
 static bool fails_then(struct disk *d, enum disk_call call)
 {
@@ -226,8 +119,8 @@ static void write_some(struct handle *h, const void *bytes, int size, int64_t at
 	struct disk_inode *n = &h->disk->inodes[h->inode];
 
 	disk_put_bytes(&n->now, at, bytes, size);
-	note(h->disk, n, (struct disk_change){.at = at, .size = size}, bytes);
-	told(h->disk);
+	disk_note(h->disk, n, (struct disk_change){.at = at, .size = size}, bytes);
+	disk_told(h->disk);
 }
 
 static int disk_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at)
@@ -256,22 +149,9 @@ static int disk_truncate(sqlite3_file *file, sqlite3_int64 size)
 	if (fails(h->disk, DISK_TRUNCATE))
 		return SQLITE_IOERR_TRUNCATE;
 	disk_resize(&n->now, size);
-	note(h->disk, n, (struct disk_change){.truncates = true, .size = size}, NULL);
-	told(h->disk);
+	disk_note(h->disk, n, (struct disk_change){.truncates = true, .size = size}, NULL);
+	disk_told(h->disk);
 	return SQLITE_OK;
-}
-
-static void make_safe(struct disk_inode *n)
-{
-	for (size_t i = 0; i < n->count; i++) {
-		const struct disk_change *c = &n->changes[i];
-
-		if (c->truncates)
-			disk_resize(&n->safe, c->size);
-		else
-			disk_put_bytes(&n->safe, c->at, c->bytes, c->size);
-	}
-	forget(n);
 }
 
 static int disk_sync(sqlite3_file *file, int flags)
@@ -284,18 +164,18 @@ static int disk_sync(sqlite3_file *file, int flags)
 	if (fails(h->disk, DISK_SYNC)) {
 		/* The pages are clean now, and show what is not on the disk. */
 		if (h->disk->lost && !h->disk->dead)
-			forget(n);
+			disk_forget(n);
 		return SQLITE_IOERR_FSYNC;
 	}
 	if (!swallows(h->disk, kind)) {
-		make_safe(n);
+		disk_make_safe(n);
 		/* As SQLite's own VFS has it: a new journal's or log's folder is synced with it. */
 		if (h->made && (h->kind == DISK_JOURNAL || h->kind == DISK_LOG)) {
-			names_safe(h->disk);
+			disk_names_safe(h->disk);
 			h->made = false;
 		}
 	}
-	told(h->disk);
+	disk_told(h->disk);
 	return SQLITE_OK;
 }
 
@@ -366,36 +246,12 @@ static const sqlite3_io_methods methods = {
 	.xDeviceCharacteristics = disk_traits,
 };
 
-/* Which of the files a name is; -1: none. */
-static int file_of(const char *name)
-{
-	for (int f = DISK_FILES - 1; f >= 0; f--) {
-		size_t length = strlen(name), suffix = strlen(disk_suffixes[f]);
-
-		if (length >= suffix && !strcmp(name + length - suffix, disk_suffixes[f]))
-			return f;
-	}
-	return -1;
-}
-
-static int new_inode(struct disk *d)
-{
-	reap(d);
-	for (int i = 0; i < DISK_INODES; i++)
-		if (!d->inodes[i].used) {
-			d->inodes[i].used = true;
-			d->inodes[i].now.size = d->inodes[i].safe.size = 0;
-			return i;
-		}
-	abort();
-}
-
 static int disk_open(
 	sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret_flags)
 {
 	struct disk *d = vfs->pAppData;
 	struct handle *h = (struct handle *)file;
-	int kind = name ? file_of(name) : -1;
+	int kind = name ? disk_file_of(name) : -1;
 
 	file->pMethods = NULL;
 	if (kind < 0)
@@ -411,9 +267,9 @@ static int disk_open(
 	if (h->inode < 0) {
 		if (!(flags & SQLITE_OPEN_CREATE))
 			return SQLITE_CANTOPEN;
-		h->inode = new_inode(d);
+		h->inode = disk_new_inode(d);
 		h->made = true;
-		change_name(d, (enum disk_file)kind, h->inode);
+		disk_change_name(d, (enum disk_file)kind, h->inode);
 	}
 	file->pMethods = &methods;
 	if (ret_flags)
@@ -424,16 +280,16 @@ static int disk_open(
 static int disk_delete(sqlite3_vfs *vfs, const char *name, int sync)
 {
 	struct disk *d = vfs->pAppData;
-	int kind = file_of(name);
+	int kind = disk_file_of(name);
 
 	if (fails(d, DISK_DELETE))
 		return SQLITE_IOERR_DELETE;
 	if (d->names.inode[kind] < 0)
 		return SQLITE_IOERR_DELETE_NOENT;
-	change_name(d, (enum disk_file)kind, -1);
+	disk_change_name(d, (enum disk_file)kind, -1);
 	if (sync) {
-		names_safe(d);
-		told(d);
+		disk_names_safe(d);
+		disk_told(d);
 	}
 	return SQLITE_OK;
 }
@@ -445,10 +301,10 @@ static int disk_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
 	(void)flags;
 	if (fails(d, DISK_ACCESS))
 		return SQLITE_IOERR_ACCESS;
-	*ret = d->names.inode[file_of(name)] >= 0;
+	*ret = d->names.inode[disk_file_of(name)] >= 0;
 	if (*ret &&
 		flags == SQLITE_ACCESS_EXISTS) /* an empty one counts as none, as in unixAccess */
-		*ret = d->inodes[d->names.inode[file_of(name)]].now.size > 0;
+		*ret = d->inodes[d->names.inode[disk_file_of(name)]].now.size > 0;
 	return SQLITE_OK;
 }
 
@@ -487,7 +343,7 @@ static struct disk *host_disk;
 static void host_drop_cache(const char *path)
 {
 	struct disk *d = host_disk;
-	int inode = d->names.inode[file_of(path)];
+	int inode = d->names.inode[disk_file_of(path)];
 
 	/* What a failed sync lost is seen to be lost. What is dirty stays. */
 	if (inode < 0 || !d->lost)
@@ -509,12 +365,13 @@ static int host_replace(const char *from, const char *to)
 
 	if (fails(d, DISK_RENAME))
 		return -EIO;
-	change_names(d,
-		(struct disk_rename){(enum disk_file)file_of(to), (enum disk_file)file_of(from),
-			d->names.inode[file_of(from)], -1});
+	disk_change_names(d,
+		(struct disk_rename){(enum disk_file)disk_file_of(to),
+			(enum disk_file)disk_file_of(from), d->names.inode[disk_file_of(from)],
+			-1});
 	if (!swallows(d, DISK_SYNC_REPLACE))
-		names_safe(d);
-	told(d);
+		disk_names_safe(d);
+	disk_told(d);
 	return 0;
 }
 
@@ -528,8 +385,8 @@ static int host_sync_folder(const char *path)
 	if (!d->records)
 		return 0;
 	if (!swallows(d, DISK_SYNC_FOLDER))
-		names_safe(d);
-	told(d);
+		disk_names_safe(d);
+	disk_told(d);
 	return 0;
 }
 
@@ -572,7 +429,7 @@ void disk_init(struct disk *d, const char *name, uint64_t seed)
 		.random = seed,
 	};
 	memset(&d->names, -1, sizeof(d->names));
-	names_safe(d);
+	disk_names_safe(d);
 	if (sqlite3_vfs_register(&d->vfs, 0))
 		abort();
 }
@@ -588,14 +445,14 @@ void disk_record(struct disk *d)
 void disk_erase(struct disk *d)
 {
 	memset(&d->names, -1, sizeof(d->names));
-	names_safe(d);
-	reap(d);
+	disk_names_safe(d);
+	disk_reap(d);
 }
 
 void disk_free(struct disk *d)
 {
 	for (int i = 0; i < DISK_INODES; i++) {
-		forget(&d->inodes[i]);
+		disk_forget(&d->inodes[i]);
 		free(d->inodes[i].changes);
 		free(d->inodes[i].now.at);
 		free(d->inodes[i].safe.at);

@@ -150,10 +150,3 @@ void disk_heal(struct disk *d);
 
 /* Writes the files into a folder, as queues.db and so on. */
 int disk_export(const struct disk *d, const char *folder);
-
-/* Of disk.c, for disk_crash.c. */
-extern const char *const disk_suffixes[DISK_FILES];
-void disk_resize(struct disk_bytes *b, int64_t size);
-void disk_put_bytes(struct disk_bytes *b, int64_t at, const void *bytes, int64_t size);
-void disk_copy_bytes(struct disk_bytes *to, const struct disk_bytes *from);
-void disk_apply_rename(struct disk_names *names, const struct disk_rename *r);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "disk.h"
+#include "disk_contents.h"
 
 /* splitmix64 (Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014). */
 uint64_t disk_random(uint64_t *state)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Plain arrays and linear searches: what this does must be right at a glance. */
+/* The store's operations: what waits, and the reads. */
 #include "store_memory.h"
 
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "store_memory_changes.h"
 
 enum job_type { COMMIT, LOAD, LIST, QUEUES, FIND_PUTS, PURGE };
 
@@ -22,320 +24,9 @@ struct store_memory_job {
 	uint8_t token[STORE_TOKEN_SIZE];
 };
 
-struct store_memory_put {
-	struct store_memory_put *next;
-	uint8_t token[STORE_TOKEN_SIZE];
-	uint64_t serial;
-	size_t n;
-	struct proto_queue_stored answers[];
-};
-
 static struct store_memory *of(const struct store *s)
 {
 	return (struct store_memory *)(uintptr_t)s;
-}
-
-static void *checked(void *p)
-{
-	if (!p)
-		err(1, "memory");
-	return p;
-}
-
-static void repoint(struct store_memory *m)
-{
-	for (size_t i = 0; i < m->count; i++) {
-		m->rows[i].t.key = m->rows[i].key;
-		m->rows[i].t.payload = m->rows[i].payload;
-	}
-}
-
-static struct store_memory_row *row_of(const struct store_memory *m, uint64_t id)
-{
-	for (size_t i = 0; i < m->count; i++)
-		if (!m->rows[i].t.parked && m->rows[i].t.id == id)
-			return &m->rows[i];
-	return NULL;
-}
-
-const struct store_timer *store_memory_find(const struct store_memory *m, uint64_t id)
-{
-	struct store_memory_row *row = row_of(m, id);
-
-	return row ? &row->t : NULL;
-}
-
-static void insert(struct store_memory *m, const struct store_timer *t)
-{
-	struct store_memory_row row = {.t = *t};
-
-	if (t->key_size)
-		memcpy(row.key, t->key, t->key_size);
-	if (t->payload_size && t->payload)
-		memcpy(row.payload, t->payload,
-			t->payload_size < sizeof(row.payload) ? t->payload_size
-							      : sizeof(row.payload));
-	if (row.t.payload_size > sizeof(row.payload))
-		row.t.payload_size = sizeof(row.payload);
-	if (m->count == m->room) {
-		m->room = m->room ? 2 * m->room : 64;
-		m->rows = checked(realloc(m->rows, m->room * sizeof(*m->rows)));
-	}
-	m->rows[m->count++] = row;
-	repoint(m);
-}
-
-static void remove_row(struct store_memory *m, struct store_memory_row *row)
-{
-	*row = m->rows[--m->count];
-	repoint(m);
-}
-
-static struct store_memory_row *named(const struct store_memory *m, const struct store_change *c)
-{
-	const struct store_timer *t = &c->timer;
-
-	for (size_t i = 0; i < m->count; i++) {
-		struct store_timer *r = &m->rows[i].t;
-
-		if (r->parked || r->queue != t->queue)
-			continue;
-		if (t->key_size ? r->timer == r->id && r->key_size == t->key_size &&
-					!memcmp(r->key, t->key, t->key_size)
-				: r->timer == t->id)
-			return &m->rows[i];
-	}
-	return NULL;
-}
-
-static struct store_memory_row *parked_of(
-	const struct store_memory *m, uint32_t queue, uint64_t timer)
-{
-	for (size_t i = 0; i < m->count; i++)
-		if (m->rows[i].t.parked && m->rows[i].t.queue == queue &&
-			m->rows[i].t.timer == timer)
-			return &m->rows[i];
-	return NULL;
-}
-
-static void usage_of(const struct store_memory *m, uint32_t uid, struct store_usage *ret)
-{
-	*ret = (struct store_usage){0};
-	for (size_t i = 0; i < m->count; i++) {
-		const struct store_timer *t = &m->rows[i].t;
-
-		if (uid != PROTO_QUEUE_OWN && m->queues[t->queue - 1].uid != uid)
-			continue;
-		ret->timers += !t->parked;
-		ret->parked += t->parked;
-		ret->bytes += t->key_size + t->payload_size;
-	}
-	ret->queues = m->queue_count;
-}
-
-static void note(struct store_change *c, const struct store_timer *t)
-{
-	c->id = t->timer;
-	c->due = t->due;
-	c->clock = t->clock;
-	c->timer_flags = t->flags;
-}
-
-static void put(struct store_memory *m, struct store_change *c)
-{
-	struct store_memory_row *was = c->timer.key_size ? named(m, c) : NULL;
-	struct store_timer t = c->timer;
-	struct store_usage usage;
-
-	if (was && c->keep) {
-		note(c, &was->t);
-		c->flags = PROTO_QUEUE_KEPT;
-		return;
-	}
-	usage_of(m, m->queues[t.queue - 1].uid, &usage);
-	if (c->limit_timers && usage.timers + usage.parked + !was > c->limit_timers) {
-		c->status = PROTO_E_TIMERS_USER;
-		return;
-	}
-	if (was) {
-		c->flags = PROTO_QUEUE_REPLACED;
-		c->replaced = was->t.id;
-		remove_row(m, was);
-	}
-	t.id = t.timer = m->next_id++;
-	note(c, &t);
-	insert(m, &t);
-	if (m->stored)
-		m->stored(m->userdata, &m->rows[m->count - 1].t);
-}
-
-static void cancel(struct store_memory *m, struct store_change *c)
-{
-	struct store_memory_row *row;
-
-	c->id = c->timer.id;
-	while ((row = named(m, c))) {
-		note(c, &row->t);
-		c->removed++;
-		remove_row(m, row);
-	}
-	while (!c->timer.key_size && (row = parked_of(m, c->timer.queue, c->timer.id))) {
-		c->removed++;
-		remove_row(m, row);
-	}
-	c->status = c->removed ? PROTO_OK : PROTO_E_NO_SUCH_TIMER;
-}
-
-static void reschedule(struct store_memory *m, struct store_change *c)
-{
-	struct store_memory_row *row = c->timer.key_size ? named(m, c) : row_of(m, c->timer.id);
-	uint64_t due = c->timer.due;
-
-	/* A revived wake is none that can be rescheduled. */
-	if (!row || row->t.queue != c->timer.queue || row->t.id != row->t.timer) {
-		c->status = PROTO_E_NO_SUCH_TIMER;
-		return;
-	}
-	if (c->relative && __builtin_add_overflow(due, c->now[row->t.clock], &due))
-		due = PROTO_FOREVER;
-	if (due > INT64_MAX) {
-		c->status = PROTO_E_RANGE;
-		return;
-	}
-	c->replaced = row->t.id;
-	row->t.due = row->t.ready = due;
-	row->t.slack = c->timer.slack;
-	row->t.every = c->timer.every;
-	row->t.number++;
-	row->t.count = c->timer.count ? row->t.number - 1 + c->timer.count : 0;
-	row->t.attempt = 0;
-	note(c, &row->t);
-}
-
-static void end_wake(struct store_memory *m, struct store_memory_row *row, uint64_t due)
-{
-	if (due == PROTO_FOREVER) {
-		remove_row(m, row);
-		return;
-	}
-	row->t.due = row->t.ready = due;
-	row->t.number++;
-	row->t.attempt = 0;
-}
-
-static void change_wake(struct store_memory *m, struct store_change *c)
-{
-	struct store_memory_row *row = row_of(m, c->timer.id);
-	struct store_memory_row parked;
-
-	if (!row || row->t.queue != c->timer.queue || row->t.number != c->timer.number) {
-		c->status = PROTO_E_NO_SUCH_TIMER;
-		return;
-	}
-	if (m->watch)
-		m->watch(m->userdata, c, &row->t);
-	note(c, &row->t);
-	switch (c->type) {
-	case STORE_REMOVE:
-		remove_row(m, row);
-		return;
-	case STORE_ADVANCE:
-		end_wake(m, row, c->timer.due);
-		return;
-	case STORE_DELAY:
-		row->t.ready = c->timer.ready;
-		row->t.attempt = c->timer.attempt;
-		return;
-	default:
-		parked = *row;
-		parked.t.parked = true;
-		parked.t.attempt = c->timer.attempt;
-		parked.t.key = parked.key;
-		parked.t.payload = parked.payload;
-		end_wake(m, row, c->timer.due);
-		insert(m, &parked.t);
-	}
-}
-
-static void revive(struct store_memory *m, struct store_change *c)
-{
-	struct store_memory_row *row;
-
-	c->id = c->timer.id;
-	while ((row = parked_of(m, c->timer.queue, c->timer.id))) {
-		row->t.parked = false;
-		row->t.id = m->next_id++;
-		row->t.ready = c->now[row->t.clock];
-		row->t.every = row->t.count = row->t.attempt = 0;
-		note(c, &row->t);
-		c->removed++;
-	}
-	c->status = c->removed ? PROTO_OK : PROTO_Q_PARKED;
-}
-
-static void apply(struct store_memory *m, struct store_change *c)
-{
-	c->status = c->flags = c->removed = 0;
-	c->id = c->due = c->replaced = 0;
-	if (c->type == STORE_PUT)
-		put(m, c);
-	else if (c->type == STORE_CANCEL)
-		cancel(m, c);
-	else if (c->type == STORE_RESCHEDULE)
-		reschedule(m, c);
-	else if (c->type == STORE_REVIVE)
-		revive(m, c);
-	else
-		change_wake(m, c);
-	if (c->answer)
-		*c->answer = (struct proto_queue_stored){
-			.id = c->status ? 0 : c->id,
-			.due = c->status ? 0 : c->due,
-			.status = c->status,
-			.flags = c->flags,
-		};
-}
-
-static void remember(struct store_memory *m, const struct store_put *p)
-{
-	struct store_memory_put **at = &m->puts, *put;
-
-	while ((put = *at)) {
-		if (memcmp(put->token, p->token, sizeof(put->token)) ||
-			put->serial % STORE_PUTS != p->serial % STORE_PUTS) {
-			at = &put->next;
-			continue;
-		}
-		*at = put->next;
-		free(put);
-	}
-	put = checked(calloc(1, sizeof(*put) + p->count * sizeof(*p->answers)));
-	memcpy(put->token, p->token, sizeof(put->token));
-	put->serial = p->serial;
-	put->n = p->count;
-	memcpy(put->answers, p->answers, p->count * sizeof(*p->answers));
-	*at = put;
-}
-
-static bool only_deletes(const struct store_commit *commit)
-{
-	for (const struct store_change *c = commit->changes; c; c = c->next)
-		if (c->type == STORE_PUT || c->type == STORE_RESCHEDULE || c->type == STORE_REVIVE)
-			return false;
-	return true;
-}
-
-static int run_commit(struct store_memory *m, struct store_commit *commit)
-{
-	if (m->commit_error && !(m->deletions && only_deletes(commit)))
-		return m->commit_error;
-	for (struct store_change *c = commit->changes; c; c = c->next)
-		apply(m, c);
-	for (const struct store_put *p = commit->puts; p; p = p->next)
-		remember(m, p);
-	m->clocks = commit->clocks;
-	m->commits++;
-	return 0;
 }
 
 static int by_place(const void *a, const void *b)
@@ -372,7 +63,7 @@ static bool is_behind(const struct store_timer *t, const struct store_memory_job
 
 static void run_rows(struct store_memory *m, const struct store_memory_job *j)
 {
-	struct store_timer *rows = checked(calloc(m->count + 1, sizeof(*rows)));
+	struct store_timer *rows = store_memory_checked(calloc(m->count + 1, sizeof(*rows)));
 	struct store_behind behind = {PROTO_FOREVER, PROTO_FOREVER};
 	size_t n = 0, some;
 
@@ -401,7 +92,8 @@ static void run_rows(struct store_memory *m, const struct store_memory_job *j)
 
 static void run_queues(struct store_memory *m, const struct store_memory_job *j)
 {
-	struct store_queue *queues = checked(calloc(m->queue_count + 1, sizeof(*queues)));
+	struct store_queue *queues = store_memory_checked(
+		calloc(m->queue_count + 1, sizeof(*queues)));
 	size_t n = 0;
 	bool more = false;
 
@@ -459,7 +151,7 @@ static void run_purge(struct store_memory *m, const struct store_memory_job *j, 
 			i++;
 			continue;
 		}
-		remove_row(m, row);
+		store_memory_remove(m, row);
 		n++;
 	}
 	if (answers)
@@ -491,7 +183,7 @@ bool store_memory_step(struct store_memory *m)
 		return false;
 	switch (j->type) {
 	case COMMIT:
-		j->commit->done(j->commit, run_commit(m, j->commit));
+		j->commit->done(j->commit, store_memory_commit(m, j->commit));
 		break;
 	case QUEUES:
 		run_queues(m, j);
@@ -518,7 +210,7 @@ void store_memory_crash(struct store_memory *m, size_t n)
 		m->queues[i].references = 0;
 	for (; (j = take(m)); n -= n > 0) {
 		if (n && j->type == COMMIT)
-			run_commit(m, j->commit);
+			store_memory_commit(m, j->commit);
 		if (n && j->type == PURGE)
 			run_purge(m, j, false);
 		free(j);
@@ -528,7 +220,7 @@ void store_memory_crash(struct store_memory *m, size_t n)
 static struct store_memory_job *add(struct store *s, enum job_type type, struct store_reader *r)
 {
 	struct store_memory *m = of(s);
-	struct store_memory_job *j = checked(calloc(1, sizeof(*j)));
+	struct store_memory_job *j = store_memory_checked(calloc(1, sizeof(*j)));
 
 	j->type = type;
 	j->reader = r;
@@ -581,7 +273,8 @@ static int open_queue(struct store *s, uint32_t uid, const char *name, uint32_t 
 			*ret_number = i + 1;
 			return 0;
 		}
-	m->queues = checked(realloc(m->queues, (m->queue_count + 1) * sizeof(*m->queues)));
+	m->queues = store_memory_checked(
+		realloc(m->queues, (m->queue_count + 1) * sizeof(*m->queues)));
 	q = &m->queues[m->queue_count++];
 	*q = (struct store_memory_queue){.uid = uid, .references = 1};
 	strncpy(q->name, name, sizeof(q->name) - 1);
@@ -603,7 +296,7 @@ static void unref_queue(struct store *s, uint32_t number)
 
 static void usage(const struct store *s, uint32_t uid, struct store_usage *ret)
 {
-	usage_of(of(s), uid, ret);
+	store_memory_usage(of(s), uid, ret);
 }
 
 static int find_puts(struct store *s, const uint8_t *token, struct store_reader *r)

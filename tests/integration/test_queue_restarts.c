@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* What survives the end of a timerqd, and how a timerqd stops while clients are busy. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "queue_stage.h"
+
+static void test_put_survives_kill(void **state)
+{
+	toytimer_queue *q = open_queue();
+	struct log log = {.acknowledge = true};
+
+	(void)state;
+	put(q, "jobs", 300000, "kept");
+	queues_kill(&d);
+	daemon_kill(&d.timerd);
+	queues_start(&d, NULL);
+	consume(q, "jobs", 10, 0, &log);
+	expect_wakes(q, &log, 1);
+	assert_string_equal(log.wakes[0].payload, "kept");
+	assert_true(toytimer_queue_get_reconnects(q) >= 1);
+	toytimer_queue_unref(q);
+}
+
+/* Puts while timerqd is killed again and again: each is stored once. */
+static void test_put_once(void **state)
+{
+	toytimer_queue *q = open_queue();
+	toytimer_queue_timer t = {
+		.due = 3600000000, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
+	size_t n = 0, asked = 0;
+
+	(void)state;
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < 200; i++, asked++)
+			assert_int_equal(
+				toytimer_queue_put_async(q, "jobs", &t, note_stored, &n), 0);
+		assert_int_equal(toytimer_queue_flush(q), 0);
+		usleep((useconds_t)(round * 150));
+		queues_kill(&d);
+		queues_start(&d, NULL);
+	}
+	assert_int_equal(toytimer_queue_run(q), 0);
+	assert_int_equal(n, asked);
+	assert_int_equal(listed(q, "jobs"), asked);
+	toytimer_queue_unref(q);
+}
+
+/* A span counts from the call, also where timerqd was away meanwhile; and never comes early. */
+static void test_span_while_away(void **state)
+{
+	toytimer_queue_timer t = {.due = 1000000, .flags = TOYTIMER_RELATIVE};
+	toytimer_queue *q = open_queue();
+	struct log log = {.acknowledge = true};
+	uint64_t begun, took;
+
+	(void)state;
+	t.clock = TOYTIMER_BOOTTIME;
+	consume(q, "jobs", 1, 0, &log);
+	queues_kill(&d);
+	begun = toytimer_now(TOYTIMER_BOOTTIME);
+	assert_int_equal(toytimer_queue_put_async(q, "jobs", &t, NULL, NULL), 0);
+	usleep(700000);
+	queues_start(&d, NULL);
+	process(q, &log, 1, 20000);
+	took = toytimer_now(TOYTIMER_BOOTTIME) - begun;
+	assert_int_equal(log.n, 1);
+	assert_true(took >= 1000000);
+	/* The back-off may take 0.6 s of it. */
+	assert_true(took < 1650000 + queues_takeover());
+	toytimer_queue_unref(q);
+}
+
+/* Puts without an end, until it is killed. */
+static pid_t start_putter(void)
+{
+	toytimer_queue_timer t = {.due = 3600000000, .flags = TOYTIMER_RELATIVE};
+	toytimer_queue *q = NULL;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	t.clock = TOYTIMER_BOOTTIME;
+	if (toytimer_queue_open(&q, d.socket, 0) < 0)
+		_exit(1);
+	for (;;)
+		if (toytimer_queue_put(q, "jobs", &t, NULL) < 0)
+			usleep(1000);
+}
+
+/* timerqd stops soon while clients go on putting: what is under way is answered, and no more is
+ * taken. */
+static void test_stops_while_busy(void **state)
+{
+	pid_t putters[4];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		putters[i] = start_putter();
+	for (int round = 0; round < 3; round++) {
+		uint64_t begun;
+
+		usleep(200000);
+		begun = toytimer_now(TOYTIMER_BOOTTIME);
+		assert_int_equal(queues_stop(&d), 0);
+		/* Else it waits for 10 s. */
+		assert_true(toytimer_now(TOYTIMER_BOOTTIME) - begun < 8000000);
+		queues_start(&d, NULL);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		kill(putters[i], SIGKILL);
+		waitpid(putters[i], NULL, 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STAGED(test_put_survives_kill),
+		STAGED(test_put_once),
+		STAGED(test_span_while_away),
+		STAGED(test_stops_while_busy),
+	};
+
+	return queues_run(tests);
+}

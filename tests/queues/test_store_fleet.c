@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* What only the store on PostgreSQL does: commits as arrays, terms, counts in several rows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "database.h"
+#include "store_stage.h"
+
+/* A commit whose changes name the same things does them in order. */
+static void does_in_order_what_names_the_same(void **state)
+{
+	struct store_change c[4] = {make_put(10, "k", "a"), make_put(20, "k", "bc"),
+		{.type = STORE_CANCEL, .timer = {.queue = queue, .key = "k", .key_size = 1}},
+		make_put(30, "k", "d")};
+	struct store_usage usage;
+
+	(void)state;
+	assert_int_equal(ask_commit(store, c, 4, NULL, 1), 0);
+	assert_int_equal(c[1].flags, PROTO_QUEUE_REPLACED);
+	assert_int_equal(c[1].replaced, c[0].id);
+	assert_int_equal(c[2].id, c[1].id);
+	assert_int_equal(c[3].flags, 0);
+	load();
+	assert_int_equal(rows.n, 1);
+	assert_string_equal(rows.payloads[0], "d");
+	store->ops->usage(store, 7, &usage);
+	assert_int_equal(usage.timers, 1);
+	assert_int_equal(usage.bytes, 2);
+}
+
+/* What is said of a wake under another term, or of a queue that another host owns, changes nothing.
+ */
+static void is_fenced(void **state)
+{
+	uint64_t id = put(10, "", "p");
+	struct store_change c = wake(STORE_REMOVE, id, 1);
+
+	(void)state;
+	c.term = term + 1;
+	change(&c, PROTO_E_NO_SUCH_TIMER);
+	postgres_run("UPDATE timerd.queues SET owner = 'another'");
+	for (enum store_change_type type = STORE_REMOVE; type <= STORE_PARK; type++) {
+		c = wake(type, id, 1);
+		c.timer.due = c.timer.ready = 20;
+		change(&c, PROTO_E_NO_SUCH_TIMER);
+	}
+	load();
+	assert_int_equal(rows.n, 1);
+	assert_int_equal(rows.rows[0].ready, 10);
+	assert_int_equal(rows.rows[0].number, 1);
+}
+
+/* The counts are those of the rows, whatever was done. */
+static void counts_what_is_there(void **state)
+{
+	struct store_change c = wake(STORE_PARK, put(10, "k", "payload"), 1);
+
+	(void)state;
+	c.timer.due = PROTO_FOREVER;
+	change(&c, PROTO_OK);
+	for (unsigned int i = 0; i < 20; i++)
+		put(10 + i, i % 3 ? "" : "key", "x");
+	c = wake(STORE_CANCEL, put(99, "", "gone"), 0);
+	change(&c, PROTO_OK);
+	assert_int_equal(postgres_run("SELECT sum(timers) - (SELECT count(*) FROM timerd.timers)"
+				      " FROM timerd.counts"),
+		0);
+	assert_int_equal(postgres_run("SELECT sum(parked) - (SELECT count(*) FROM timerd.parked)"
+				      " FROM timerd.users"),
+		0);
+	assert_int_equal(postgres_run("SELECT sum(bytes) - (SELECT sum(octet_length(payload) +"
+				      " coalesce(octet_length(key), 0)) FROM (SELECT key, payload"
+				      " FROM timerd.timers UNION ALL SELECT key, payload FROM"
+				      " timerd.parked) a) FROM timerd.users"),
+		0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STAGED(does_in_order_what_names_the_same),
+		STAGED(is_fenced),
+		STAGED(counts_what_is_there),
+	};
+
+	return stage_run(tests, sizeof(tests) / sizeof(tests[0]));
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bad packets: each request with each field of its header wrong, before and after the hello. Each
+ * ends its connection by an error that names the fault; another consumer stays served.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <endian.h>
+#include <string.h>
+
+#include "broker_scene.h"
+
+static const struct kind {
+	uint16_t opcode, size, most;
+} requests[] = {
+	{PROTO_QUEUE_HELLO, 40, 1},
+	{PROTO_QUEUE_OPEN, 16, 4094},
+	{PROTO_QUEUE_PUT, 80, 818},
+	{PROTO_QUEUE_CANCEL, 24, 2729},
+	{PROTO_QUEUE_RESCHEDULE, 48, 1364},
+	{PROTO_QUEUE_CONSUME, 24, 1},
+	{PROTO_QUEUE_DETACH, 8, 1},
+	{PROTO_QUEUE_ACK, 24, 2729},
+	{PROTO_QUEUE_RETRY, 32, 2047},
+	{PROTO_QUEUE_REVIVE, 16, 4094},
+	{PROTO_QUEUE_PURGE, 8, 1},
+	{PROTO_QUEUE_LIST, 8, 1},
+	{PROTO_QUEUE_QUEUES, 8, 1},
+	{PROTO_QUEUE_STATUS, 0, 0},
+};
+
+static unsigned int attacks;
+
+/* The packet holds zeros behind its header. */
+static void attack(struct proto_header header, size_t size, bool greeted, uint32_t status)
+{
+	static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX + 64];
+	struct world_client *c;
+
+	attacks++;
+	header = (struct proto_header){
+		.opcode = htole16(header.opcode),
+		.record_size = htole16(header.record_size),
+		.count = htole16(header.count),
+		.status = htole16(header.status),
+		.serial = htole64(header.serial),
+	};
+	memcpy(packet, &header, sizeof(header));
+	if (greeted) {
+		c = world_connect(&w, 1000, NULL, false);
+	} else {
+		for (c = w.clients; c->connected; c++)
+			;
+		*c = (struct world_client){.connected = true};
+		assert_int_equal(broker_connect(w.b, 1000, 0, &c->number), PROTO_OK);
+	}
+	assert_int_equal(world_send_bytes(&w, c, packet, size), 1);
+	assert_true(c->ended);
+	assert_int_equal(c->status, status);
+	world_disconnect(&w, c);
+}
+
+static void attack_with(const struct kind *r, bool greeted)
+{
+	struct proto_header bad, *h = &bad, good;
+	size_t size = sizeof(*h) + (r->most ? r->size : 0);
+	uint32_t broken = PROTO_E_PACKET;
+
+	good = (struct proto_header){
+		.opcode = r->opcode,
+		.record_size = r->size,
+		.count = r->most > 0,
+		.serial = greeted ? 2 : 1,
+	};
+	/* Out of turn. */
+	*h = good;
+	if (greeted == (r->opcode == PROTO_QUEUE_HELLO))
+		attack(*h, size, greeted, PROTO_E_SEQUENCE);
+	for (uint64_t serial = 3; greeted && serial; serial <<= 7) {
+		h->serial = serial;
+		attack(*h, size, greeted, PROTO_E_SEQUENCE);
+	}
+#define WRONG(size, ...)                           \
+	do {                                       \
+		*h = good;                         \
+		__VA_ARGS__;                       \
+		attack(*h, size, greeted, broken); \
+	} while (0)
+	for (size_t cut = 0; cut < sizeof(*h); cut += 5)
+		WRONG(cut, (void)0);
+	WRONG(size, h->serial = 0);
+	WRONG(size, h->status = 1);
+	WRONG(size, h->opcode |= PROTO_ANSWER);
+	WRONG(size, h->opcode |= 0x100);
+	WRONG(size, h->record_size++);
+	WRONG(size, h->record_size = UINT16_MAX);
+	WRONG(size, h->record_size = r->size ? 0 : 8);
+	WRONG(size, h->count = r->most ? 0 : 1);
+	WRONG(size, h->count = (uint16_t)(r->most + 1));
+	WRONG(size, h->count = UINT16_MAX);
+	WRONG(PROTO_PACKET_MAX + 1, (void)0);
+	if (r->size)
+		WRONG(size - 1, (void)0);
+	/* A byte behind the records, where nothing can point to it. */
+	if (r->opcode != PROTO_QUEUE_OPEN && r->opcode != PROTO_QUEUE_PUT &&
+		r->opcode != PROTO_QUEUE_CANCEL && r->opcode != PROTO_QUEUE_RESCHEDULE)
+		WRONG(size + 1, (void)0);
+}
+
+static void test_bad_packets_end_their_client_alone(void **state)
+{
+	static const uint16_t strangers[] = {
+		0, 1, 2, 6, 0x1f, 0x2e, 0x7f, 0x80, 0x100, 0x120, 0x121, 0xffff};
+	struct world_client *witness = connect_one(1001);
+	uint64_t before;
+
+	(void)state;
+	store(witness, world_put(1, MONO, 0), "");
+	consume(witness, 1);
+	world_settle(&w);
+	before = wakes;
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		for (int greeted = 0; greeted < 2; greeted++)
+			attack_with(&requests[i], greeted);
+	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
+		for (int greeted = 0; greeted < 2; greeted++)
+			attack((struct proto_header){.opcode = strangers[i],
+				       .serial = greeted ? 2 : 1},
+				sizeof(struct proto_header), greeted, PROTO_E_PACKET);
+	assert_true(attacks >= 300);
+	print_message("%u bad packets\n", attacks);
+	store(witness, world_put(1, MONO, 0), "");
+	acknowledge(witness, last.id, last.number);
+	assert_int_equal(wakes, before + 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SCENE(test_bad_packets_end_their_client_alone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
