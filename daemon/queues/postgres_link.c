@@ -144,8 +144,11 @@ void pg_link_close(struct pg_link *l)
 	l->c = NULL;
 	for (struct pg_job *job; (job = pop(&l->sent));)
 		finish(l, job, PG_UNKNOWN);
-	fail_waiting(l);
-	pg_link_hand_out(l);
+	/* A read whose connection broke submits itself again. */
+	do {
+		fail_waiting(l);
+		pg_link_hand_out(l);
+	} while (l->waiting.first);
 }
 
 static void connect_start(struct pg_link *l)

@@ -78,12 +78,33 @@ static void counts_what_is_there(void **state)
 		0);
 }
 
+static void note_end(struct store_reader *r, const struct store_timer *found, size_t n,
+	const struct store_behind *behind, bool more, int error)
+{
+	(void)found, (void)n, (void)behind, (void)more;
+	*(int *)r->userdata = error;
+}
+
+/* A read whose connection breaks is sent again, but not by a store that is closed: it ends. */
+static void ends_reads_when_it_is_closed(void **state)
+{
+	int error = 0;
+	struct store_reader reader = {.rows = note_end, .userdata = &error};
+	const struct store_position start = {0};
+
+	assert_int_equal(store->ops->list(store, queue, false, &start, 1, &reader), 0);
+	store->ops->close(store, NULL);
+	assert_true(error < 0);
+	stage_start(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STAGED(does_in_order_what_names_the_same),
 		STAGED(is_fenced),
 		STAGED(counts_what_is_there),
+		STAGED(ends_reads_when_it_is_closed),
 	};
 
 	return stage_run(tests, sizeof(tests) / sizeof(tests[0]));
