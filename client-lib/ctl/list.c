@@ -29,10 +29,10 @@ struct list_options {
 	bool all;
 	bool json;
 	bool legend;
-	toytimer_match match;	      /* flags: 0, or those of --all or --user */
-	const char *column_names;     /* the argument of -o; NULL: the default */
-	struct table_columns columns; /* none: the default */
-	const char *queue;	      /* NULL: timers of timerd */
+	toytimer_match match;	  /* flags: 0, or those of --all or --user */
+	const char *column_names; /* the argument of -o; NULL: the default */
+	struct columns columns;	  /* none: the default */
+	const char *queue;	  /* NULL: timers of timerd */
 	bool parked;
 };
 
@@ -182,7 +182,7 @@ static int print_json(FILE *out, const struct listing *listing)
 static int print_table(FILE *out, const struct listing *listing, const struct list_options *options,
 	uint64_t now, uint64_t others)
 {
-	struct table_columns columns = options->columns;
+	struct columns columns = options->columns;
 
 	if (listing->n > 0)
 		ctl_warn_of_unknown_zone();
@@ -192,30 +192,12 @@ static int print_table(FILE *out, const struct listing *listing, const struct li
 	if (listing->n > 0 &&
 		table_print(out, listing->timers, listing->n, &columns, options->legend, now) < 0)
 		return ctl_no_memory();
-	if (options->legend && table_print_sum(out, listing->n) < 0)
+	if (options->legend && columns_print_sum(out, listing->n, "timer") < 0)
 		return ctl_no_memory();
 	if (options->legend && others > 0)
 		fprintf(out, "Other users have %llu: --all lists them, too.\n",
 			(unsigned long long)others);
 	return output_flush(out) < 0 ? CTL_FAILED : CTL_DONE;
-}
-
-/* Parses the argument of -o. Returns 0 or CTL_STOP. */
-static int parse_columns(struct ctl *ctl, const char *names, struct table_columns *ret)
-{
-	const char *word;
-	size_t length;
-	int r;
-
-	r = table_parse_columns(names, ret, &word, &length);
-	if (r == -E2BIG)
-		return ctl_usage(ctl, "-o %s: more than %d columns", names, TABLE_COLUMNS_MAX);
-	if (r < 0 && length == 0)
-		return ctl_usage(ctl, "-o '%s': an empty column; see list --help", names);
-	if (r < 0)
-		return ctl_usage(
-			ctl, "-o %.*s: no such column; see list --help", (int)length, word);
-	return 0;
 }
 
 /* Returns 0 or CTL_STOP. The columns of a queue are others: queue_list_timers() parses their names.
@@ -233,7 +215,7 @@ static int check_options(struct ctl *ctl, struct list_options *options)
 	if (options->parked)
 		return ctl_usage(ctl, "--parked: needs --queue");
 	if (options->column_names)
-		return parse_columns(ctl, options->column_names, &options->columns);
+		return table_parse_columns(ctl, options->column_names, &options->columns);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 struct shown {
 	json_t *array; /* NULL: a table, or out of memory */
 	struct queue_table table;
+	struct columns columns; /* none: all */
 	struct table_user user;
 	uint64_t now; /* the wall clock */
 	const char *queue;
@@ -82,31 +83,30 @@ static int add_json(struct shown *s, json_t *object)
 }
 
 /* Takes what was gathered. Returns an exit status. */
-static int print(FILE *out, struct shown *s, const char *name, const char *columns, bool legend,
-	const char *thing)
+static int print(FILE *out, struct shown *s, const char *name, bool legend, const char *thing)
 {
 	json_t *object;
 
 	if (!s->json)
-		return queue_table_print(out, &s->table, columns, legend, thing);
+		return queue_table_print(out, &s->table, &s->columns, legend, thing);
 	object = json_object();
 	output_json_add(&object, name, s->array);
 	s->array = NULL;
 	return output_json(out, object) < 0 || output_flush(out) < 0 ? CTL_FAILED : CTL_DONE;
 }
 
-static const struct queue_column queue_columns[] = {
-	{"NAME", false},
-	{"USER", false},
-	{"TIMERS", true},
-	{"DUE", true},
-	{"UNACKED", true},
-	{"PARKED", true},
-	{"CONSUMERS", true},
-	{"OLDEST", true},
-	{"NEXT", true},
-	{"HOST", false},
-	{"TERM", true},
+static const struct column queue_columns[] = {
+	{"NAME", 0},
+	{"USER", 0},
+	{"TIMERS", SCOLS_FL_RIGHT},
+	{"DUE", SCOLS_FL_RIGHT},
+	{"UNACKED", SCOLS_FL_RIGHT},
+	{"PARKED", SCOLS_FL_RIGHT},
+	{"CONSUMERS", SCOLS_FL_RIGHT},
+	{"OLDEST", SCOLS_FL_RIGHT},
+	{"NEXT", SCOLS_FL_RIGHT},
+	{"HOST", 0},
+	{"TERM", SCOLS_FL_RIGHT},
 };
 
 static json_t *number_or_never(uint64_t number)
@@ -202,21 +202,21 @@ int verb_queues(struct ctl *ctl, int argc, char **argv)
 	r = toytimer_queue_queues(q, flags, add_queue, &s);
 	if (r < 0)
 		return ctl_queue_failed(flags ? "queues --all" : "queues", r);
-	return print(ctl->out, &s, "queues", NULL, legend, "queue");
+	return print(ctl->out, &s, "queues", legend, "queue");
 }
 
-static const struct queue_column timer_columns[] = {
-	{"ID", true},
-	{"KEY", false},
-	{"DUE", false},
-	{"LEFT", true},
-	{"EVERY", true},
-	{"STATE", false},
-	{"ATTEMPT", true},
-	{"FIRED", true},
-	{"SIZE", true},
-	{"CLOCK", false},
-	{"LABEL", false},
+static const struct column timer_columns[] = {
+	{"ID", SCOLS_FL_RIGHT},
+	{"KEY", 0},
+	{"DUE", 0},
+	{"LEFT", SCOLS_FL_RIGHT},
+	{"EVERY", SCOLS_FL_RIGHT},
+	{"STATE", 0},
+	{"ATTEMPT", SCOLS_FL_RIGHT},
+	{"FIRED", SCOLS_FL_RIGHT},
+	{"SIZE", SCOLS_FL_RIGHT},
+	{"CLOCK", 0},
+	{"LABEL", 0},
 };
 
 static const char *state_name(enum toytimer_queue_state state)
@@ -282,7 +282,8 @@ int queue_list_timers(struct ctl *ctl, const struct queue_list_options *options)
 	int r;
 
 	if (options->columns &&
-		queue_table_check(ctl, timer_columns, s.table.n, options->columns) == CTL_STOP)
+		columns_parse(ctl, timer_columns, s.table.n, options->columns, &s.columns) ==
+			CTL_STOP)
 		return ctl->status;
 	r = ctl_open_queues(ctl, &q);
 	if (r != CTL_DONE)
@@ -293,7 +294,7 @@ int queue_list_timers(struct ctl *ctl, const struct queue_list_options *options)
 		q, options->queue, options->parked ? TOYTIMER_QUEUE_LIST_PARKED : 0, add_timer, &s);
 	if (r < 0)
 		return ctl_queue_failed(options->queue, r);
-	return print(ctl->out, &s, "timers", options->columns, options->legend, "timer");
+	return print(ctl->out, &s, "timers", options->legend, "timer");
 }
 
 /* Numbers of the status, in the order in which they are shown, but for the version, which is first,

@@ -1,41 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Tables of what timerqd lists: see table.h, whose tables are of timerd's timers alone.
- */
+/* Tables of what timerqd lists, as texts. table.h has the table of timerd's timers. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
-#include "ctl.h"
-
-struct queue_column {
-	const char *name;
-	bool right;
-};
+#include "columns.h"
 
 struct queue_table {
-	const struct queue_column *columns;
+	const struct column *columns;
 	size_t n;     /* columns */
-	char **cells; /* n a row; owned */
+	char **cells; /* n for each row; owned */
 	size_t rows, room;
 };
 
-/* Appends a row. text: n cells; copied. Returns 0 or -ENOMEM. */
+/* Appends a row of n cells, which it copies. Returns 0 or -ENOMEM. */
 int queue_table_add(struct queue_table *table, const char *const *cells);
 
 void queue_table_free(struct queue_table *table);
 
-/* Checks a list of columns, comma-separated. Returns 0 or CTL_STOP. */
-int queue_table_check(
-	struct ctl *ctl, const struct queue_column *columns, size_t n, const char *names);
-
 /*
- * Prints it.
- *   names: which columns; NULL: all
- *   legend: with headings, and with the sum, of things of that name
- * Returns an exit status, the reason having been told.
+ * Prints a table.
+ *   chosen: the columns to show; none: all
+ *   legend: whether to print headings, and below the table the number of rows, as so many `thing`s
+ * Returns CTL_DONE, or prints an error and returns another exit status.
  */
-int queue_table_print(FILE *out, const struct queue_table *table, const char *names, bool legend,
-	const char *thing);
+int queue_table_print(FILE *out, const struct queue_table *table, const struct columns *chosen,
+	bool legend, const char *thing);

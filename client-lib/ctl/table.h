@@ -11,26 +11,13 @@
 #include <stdio.h>
 
 #include "../toytimer.h"
-
-/* More than the number of columns, since a user may name a column twice. */
-#define TABLE_COLUMNS_MAX 32
-
-struct table_columns {
-	size_t n;
-	bool is_default; /* the user did not choose them */
-	unsigned char columns[TABLE_COLUMNS_MAX];
-};
+#include "columns.h"
 
 /* The columns without -o. with_user: also USER, for a list of several users. */
-void table_default_columns(struct table_columns *ret, bool with_user);
+void table_default_columns(struct columns *ret, bool with_user);
 
-/*
- * Parses names of columns, separated by commas, in upper or lower case. ret_word, ret_length: the
- * name that is no column, inside names; set on failure only Returns 0, -EINVAL for an unknown name,
- * or -E2BIG for too many names. ret is untouched on failure.
- */
-int table_parse_columns(
-	const char *names, struct table_columns *ret, const char **ret_word, size_t *ret_length);
+/* Parses the argument of -o, as columns_parse(). */
+int table_parse_columns(struct ctl *ctl, const char *names, struct columns *ret);
 
 /*
  * Prints timers, in the order of the array.
@@ -46,11 +33,8 @@ int table_parse_columns(
  *
  * Returns 0 or -ENOMEM.
  */
-int table_print(FILE *out, const toytimer_listed *timers, size_t n,
-	const struct table_columns *wanted, bool headings, uint64_t now);
-
-/* Prints the number of timers, after the table. Returns 0 or -ENOMEM. */
-int table_print_sum(FILE *out, size_t n);
+int table_print(FILE *out, const toytimer_listed *timers, size_t n, const struct columns *wanted,
+	bool headings, uint64_t now);
 
 /* Remembers the last user name, since most timers of a list have the same user. Starts as zeros. */
 struct table_user {
