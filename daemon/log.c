@@ -119,38 +119,6 @@ static bool write_line(
 	return true;
 }
 
-void log_print(struct log *log, int priority, const char *format, ...)
-{
-	char line[LINE_MAX_BYTES];
-	int saved = errno;
-	va_list ap;
-
-	if (priority > log->level)
-		return;
-	va_start(ap, format);
-	vsnprintf(line, sizeof(line), format, ap);
-	va_end(ap);
-	if (!write_line(log, priority, NULL, line))
-		log->dropped++;
-	errno = saved;
-}
-
-void log_debug(struct log *log, const struct log_about *about, const char *format, ...)
-{
-	char line[LINE_MAX_BYTES];
-	int saved = errno;
-	va_list ap;
-
-	if (log->level < LOG_DEBUG)
-		return;
-	va_start(ap, format);
-	vsnprintf(line, sizeof(line), format, ap);
-	va_end(ap);
-	if (!write_line(log, LOG_DEBUG, about, line))
-		log->dropped++;
-	errno = saved;
-}
-
 static void report_dropped(struct log *log)
 {
 	char line[LINE_MAX_BYTES];
@@ -201,19 +169,45 @@ void log_close(struct log *log)
 	errno = saved;
 }
 
-void log_client(struct log *log, int priority, uint64_t now, const struct log_about *about,
-	const char *format, ...)
+/* limited: the message counts against the allowance of its user. errno stays as it is. */
+__attribute__((format(printf, 6, 0))) static void print(struct log *log, int priority, bool limited,
+	uint64_t now, const struct log_about *about, const char *format, va_list ap)
 {
 	char line[LINE_MAX_BYTES];
 	int saved = errno;
-	va_list ap;
 
 	if (priority > log->level)
 		return;
-	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
-	va_end(ap);
-	if (!allowed(log, about->uid, now) || !write_line(log, priority, about, line))
+	if ((limited && !allowed(log, about->uid, now)) || !write_line(log, priority, about, line))
 		log->dropped++;
 	errno = saved;
+}
+
+void log_print(struct log *log, int priority, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	print(log, priority, false, 0, NULL, format, ap);
+	va_end(ap);
+}
+
+void log_debug(struct log *log, const struct log_about *about, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	print(log, LOG_DEBUG, false, 0, about, format, ap);
+	va_end(ap);
+}
+
+void log_client(struct log *log, int priority, uint64_t now, const struct log_about *about,
+	const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	print(log, priority, true, now, about, format, ap);
+	va_end(ap);
 }

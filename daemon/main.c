@@ -15,10 +15,6 @@
 #include "options.h"
 #include "resources.h"
 
-enum {
-	EXIT_USAGE = 2,
-};
-
 static void print_help(void)
 {
 	printf("timerd [OPTION...]\n"

@@ -40,6 +40,9 @@ struct options {
 	char complaint[OPTIONS_COMPLAINTS_MAX][OPTIONS_COMPLAINT_MAX];
 };
 
+/* The exit status of a daemon that was started with options that it cannot obey. */
+#define EXIT_USAGE 2
+
 /* program: borrowed. Return: 0; 1: the daemon exits successfully, as it has printed the help or the
  * version; -EINVAL after a line on standard error. */
 int options_parse(struct options *o, const struct options_program *program, int argc, char **argv);

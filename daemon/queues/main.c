@@ -18,10 +18,6 @@
 #include "store_sqlite.h"
 #include "store_sqlite_folder.h"
 
-enum {
-	EXIT_USAGE = 2,
-};
-
 static void print_help(void)
 {
 	printf("timerqd [OPTION...]\n"

@@ -140,31 +140,7 @@ void life_cancel(size_t i)
 		life_flush();
 }
 
-/* A client that reads at once. */
-static int outlet_send(void *user, uint32_t number, const void *bytes, size_t size)
-{
-	(void)user, (void)number, (void)bytes, (void)size;
-	return 0;
-}
-
-static bool outlet_has_read_all(void *user, uint32_t number)
-{
-	(void)user, (void)number;
-	return true;
-}
-
-static void outlet_close(void *user, uint32_t number, const void *bytes, size_t size)
-{
-	(void)user, (void)number, (void)bytes, (void)size;
-	bench_die("a session was closed", 0);
-}
-
-static const struct worker_outlet outlet = {
-	.packet = packet,
-	.send = outlet_send,
-	.has_read_all = outlet_has_read_all,
-	.close = outlet_close,
-};
+static const struct worker_outlet outlet = READING_OUTLET(packet);
 
 size_t life_expire(void)
 {

@@ -200,31 +200,7 @@ static void cancel(struct bed *bed, const uint32_t *order, size_t n)
 	}
 }
 
-/* A client that reads at once. */
-static int outlet_send(void *user, uint32_t session, const void *bytes, size_t size)
-{
-	(void)user, (void)session, (void)bytes, (void)size;
-	return 0;
-}
-
-static bool outlet_has_read_all(void *user, uint32_t session)
-{
-	(void)user, (void)session;
-	return true;
-}
-
-static void outlet_close(void *user, uint32_t session, const void *bytes, size_t size)
-{
-	(void)user, (void)session, (void)bytes, (void)size;
-	bench_die("a session was closed", 0);
-}
-
-static const struct worker_outlet outlet = {
-	.packet = packet,
-	.send = outlet_send,
-	.has_read_all = outlet_has_read_all,
-	.close = outlet_close,
-};
+static const struct worker_outlet outlet = READING_OUTLET(packet);
 
 static size_t expire(struct bed *bed)
 {

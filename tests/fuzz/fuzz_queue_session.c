@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "broker_world.h"
+#include "input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -37,31 +38,8 @@ enum event {
 	EVENT_RESTART,
 };
 
-struct input {
-	const uint8_t *at, *end;
-};
-
 static struct world w;
 static struct world_client *clients[CLIENTS];
-
-static uint64_t take_number(struct input *in, size_t width)
-{
-	uint64_t number = 0;
-
-	for (size_t i = 0; i < width && in->at < in->end; i++)
-		number |= (uint64_t)*in->at++ << 8 * i;
-	return number;
-}
-
-/* The bytes that come next, at most n; at the input itself. */
-static const uint8_t *take_bytes(struct input *in, size_t n, size_t *ret_size)
-{
-	const uint8_t *bytes = in->at;
-
-	*ret_size = (size_t)(in->end - in->at) < n ? (size_t)(in->end - in->at) : n;
-	in->at += *ret_size;
-	return bytes;
-}
 
 static bool may_ask(const struct world_client *c)
 {

@@ -13,6 +13,7 @@
 
 #include "../sim/exercise.h"
 #include "../sim/invariants.h"
+#include "input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,10 +26,6 @@ enum event {
 	EVENT_ADOPT,
 	EVENT_TURN,
 	EVENT_SUSPEND, /* 32 bits */
-};
-
-struct input {
-	const uint8_t *at, *end;
 };
 
 struct fuzz {
@@ -44,25 +41,6 @@ static void require(const char *fault)
 		return;
 	fprintf(stderr, "not so: %s\n", fault);
 	abort();
-}
-
-static uint64_t take_number(struct input *in, size_t width)
-{
-	uint64_t number = 0;
-
-	for (size_t i = 0; i < width && in->at < in->end; i++)
-		number |= (uint64_t)*in->at++ << 8 * i;
-	return number;
-}
-
-/* The bytes that come next, at most n; at the input itself. */
-static const uint8_t *take_bytes(struct input *in, size_t n, size_t *ret_size)
-{
-	const uint8_t *bytes = in->at;
-
-	*ret_size = (size_t)(in->end - in->at) < n ? (size_t)(in->end - in->at) : n;
-	in->at += *ret_size;
-	return bytes;
 }
 
 static void handle(struct fuzz *f, unsigned int who, const void *packet, size_t size)

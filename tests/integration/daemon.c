@@ -28,8 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ARGUMENTS_MAX 32
-#define START_MS      20000 /* valgrind and a loaded machine included */
+#define START_MS 20000 /* valgrind and a loaded machine included */
 
 const char *daemon_binary(const char *variable)
 {
@@ -147,10 +146,17 @@ static void start_child(struct test_daemon *d, char **argv)
 	}
 }
 
+void daemon_add_arguments(const char *argv[static DAEMON_ARGUMENTS], size_t n, va_list ap)
+{
+	do {
+		assert_true(n < DAEMON_ARGUMENTS);
+		argv[n] = va_arg(ap, const char *);
+	} while (argv[n++]);
+}
+
 void daemon_start(struct test_daemon *d, ...)
 {
-	const char *argv[ARGUMENTS_MAX] = {daemon_binary("TIMERD_BINARY"), "--socket"};
-	size_t n = 3;
+	const char *argv[DAEMON_ARGUMENTS] = {daemon_binary("TIMERD_BINARY"), "--socket"};
 	va_list ap;
 
 	assert_int_equal(d->pid, 0);
@@ -159,10 +165,7 @@ void daemon_start(struct test_daemon *d, ...)
 	argv[2] = d->socket;
 
 	va_start(ap, d);
-	do {
-		assert_true(n < ARGUMENTS_MAX);
-		argv[n] = va_arg(ap, const char *);
-	} while (argv[n++]);
+	daemon_add_arguments(argv, 3, ap);
 	va_end(ap);
 
 	if (are_units())
@@ -236,6 +239,13 @@ void daemon_clean(struct test_daemon *d)
 		return;
 	remove_directory(d->directory);
 	*d = (struct test_daemon){0};
+}
+
+void daemon_finish(struct test_daemon *d)
+{
+	if (d->pid)
+		assert_int_equal(daemon_stop(d), 0);
+	daemon_clean(d);
 }
 
 int daemon_count_fds(pid_t pid)

@@ -15,6 +15,8 @@
  */
 #pragma once
 
+#include <stdarg.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct test_daemon {
@@ -37,8 +39,15 @@ void daemon_kill(struct test_daemon *d);
  * to. */
 int daemon_kill_signal(void);
 
+/* Appends the arguments of a caller, up to NULL, to the n that are there. */
+#define DAEMON_ARGUMENTS 32
+void daemon_add_arguments(const char *argv[static DAEMON_ARGUMENTS], size_t n, va_list ap);
+
 /* SIGTERM, and waits for its end. Return: its exit status, 128 + n if signal n ended it. */
 int daemon_stop(struct test_daemon *d);
+
+/* After a test: if it runs, SIGTERM, at which it exits with 0; then daemon_clean(). */
+void daemon_finish(struct test_daemon *d);
 
 /* Kills it if it runs and removes the directory. All of d may be zero. */
 void daemon_clean(struct test_daemon *d);

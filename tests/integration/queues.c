@@ -23,8 +23,7 @@
 #	include "database.h"
 #endif
 
-#define ARGUMENTS_MAX 32
-#define START_MS      20000
+#define START_MS 20000
 
 static bool connects(const char *path)
 {
@@ -117,9 +116,8 @@ int queues_run_tests(const struct CMUnitTest *tests, size_t n)
 
 void queues_start(struct test_queues *d, ...)
 {
-	const char *argv[ARGUMENTS_MAX] = {daemon_binary("TIMERQD_BINARY"), "--socket", NULL,
+	const char *argv[DAEMON_ARGUMENTS] = {daemon_binary("TIMERQD_BINARY"), "--socket", NULL,
 		"--state", NULL, "--timerd", NULL};
-	size_t n = 7;
 	va_list ap;
 
 	if (!d->timerd.pid)
@@ -131,10 +129,7 @@ void queues_start(struct test_queues *d, ...)
 	choose_store(d, &argv[3]);
 	argv[6] = daemon_socket(&d->timerd);
 	va_start(ap, d);
-	do {
-		assert_true(n < ARGUMENTS_MAX);
-		argv[n] = va_arg(ap, const char *);
-	} while (argv[n++]);
+	daemon_add_arguments(argv, 7, ap);
 	va_end(ap);
 	if (d->pid)
 		return;

@@ -24,6 +24,7 @@
 #define FAR (3600000 * MS)
 
 struct service service;
+struct follower one;
 
 void service_init(void)
 {
@@ -44,6 +45,22 @@ void service_clean(void)
 	unlink(service.log);
 	unlink(service.socket);
 	rmdir(service.directory);
+}
+
+int service_before_each(void **state)
+{
+	(void)state;
+	service_init();
+	one.wire.fd = -1;
+	return 0;
+}
+
+int service_after_each(void **state)
+{
+	(void)state;
+	service_clean();
+	wire_close(&one.wire);
+	return 0;
 }
 
 int service_start_with(const char *name, const char *value)

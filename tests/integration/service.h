@@ -24,9 +24,18 @@ struct service {
 
 extern struct service service;
 
-/* Around each test: a directory of its own. */
+/* A directory of its own. */
 void service_init(void);
 void service_clean(void);
+
+/* A client that a test may open. */
+extern struct follower one;
+
+/* Around each test: service_init(); service_clean(), and the client is closed. */
+int service_before_each(void **state);
+int service_after_each(void **state);
+#define SERVICE_TEST(function) \
+	cmocka_unit_test_setup_teardown(function, service_before_each, service_after_each)
 
 /* Starts it, with an option or none (NULL). Return: SERVES once it does, or its exit status. */
 int service_start_with(const char *name, const char *value);

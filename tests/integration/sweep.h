@@ -24,6 +24,19 @@ void client_start(struct client *c, const char *path);
 /* The next wake comes, and nothing else is gone. */
 void client_check(struct client *c);
 
+/* Makes a call of the library until it succeeds, or excused(result, tries) fails the test; each
+ * program has an excused() of its own. `done`: the failure that means, from the second call on,
+ * that an earlier call has done its work. */
+#define TRY_OR(call, done)                                                                      \
+	do {                                                                                    \
+		int tries_ = 0, r_;                                                             \
+                                                                                                \
+		while ((r_ = (call)) < 0 && !(r_ == (done) && tries_) && excused(r_, ++tries_)) \
+			;                                                                       \
+	} while (0)
+
+#define TRY(call) TRY_OR(call, 0)
+
 /* What is at hand, and how many there were. */
 struct sweep {
 	struct fault_plan *plan;

@@ -526,9 +526,7 @@ static void test_slow_epoll_sets_cut_their_user_off(void **state)
 static int after_each(void **state)
 {
 	(void)state;
-	if (d.pid)
-		check(daemon_stop(&d) == 0);
-	daemon_clean(&d);
+	daemon_finish(&d);
 	return 0;
 }
 

@@ -476,9 +476,7 @@ static int after_each(void **state)
 	(void)state;
 	for (int i = 0; i < WIRES; i++)
 		wire_close(&wires[i]);
-	if (d.pid)
-		check(daemon_stop(&d) == 0);
-	daemon_clean(&d);
+	daemon_finish(&d);
 	return 0;
 }
 

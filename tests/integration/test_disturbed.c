@@ -206,9 +206,7 @@ static void test_nobody_reads_log(void **state)
 static int after_each(void **state)
 {
 	(void)state;
-	if (d.pid)
-		check(daemon_stop(&d) == 0);
-	daemon_clean(&d);
+	daemon_finish(&d);
 	return 0;
 }
 

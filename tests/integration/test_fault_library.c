@@ -60,14 +60,6 @@ static bool excused(int r, int tries)
 	return true;
 }
 
-#define TRY(call)                                                         \
-	do {                                                              \
-		int tries = 0, result;                                    \
-                                                                          \
-		while ((result = (call)) < 0 && excused(result, ++tries)) \
-			;                                                 \
-	} while (0)
-
 static int note(toytimer *handle, const toytimer_event *event, void *userdata)
 {
 	struct entry *entry = userdata;

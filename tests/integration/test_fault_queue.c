@@ -61,18 +61,6 @@ static bool excused(int r, int tries)
 	return true;
 }
 
-/* Calls again after a failure. `done`: the failure that means, from the second call on, that an
- * earlier call has done its work. */
-#define TRY_OR(call, done)                                                                      \
-	do {                                                                                    \
-		int tries_ = 0, r_;                                                             \
-                                                                                                \
-		while ((r_ = (call)) < 0 && !(r_ == (done) && tries_) && excused(r_, ++tries_)) \
-			;                                                                       \
-	} while (0)
-
-#define TRY(call) TRY_OR(call, 0)
-
 /* A further attempt to put something. Return: its number. */
 static size_t new_put(toytimer_queue_timer *timer, uint64_t due, char label[static 16])
 {

@@ -51,14 +51,6 @@ static bool excused(int r, int tries)
 	return true;
 }
 
-#define TRY(call)                                                         \
-	do {                                                              \
-		int tries = 0, result;                                    \
-                                                                          \
-		while ((result = (call)) < 0 && excused(result, ++tries)) \
-			;                                                 \
-	} while (0)
-
 static int count_last(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	unsigned int *n = userdata;

@@ -22,8 +22,6 @@
 
 #define MS UINT64_C(1000)
 
-static struct follower one;
-
 static int listen_at(const char *path, int type)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -176,33 +174,15 @@ static void test_each_adopted_session_is_logged_on_request(void **state)
 	service_end_by_kill();
 }
 
-static int before_each(void **state)
-{
-	(void)state;
-	service_init();
-	one.wire.fd = -1;
-	return 0;
-}
-
-static int after_each(void **state)
-{
-	(void)state;
-	service_clean();
-	wire_close(&one.wire);
-	return 0;
-}
-
-#define TEST(function) cmocka_unit_test_setup_teardown(function, before_each, after_each)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_a_foreign_listener_stops_the_start),
-		TEST(test_several_listeners_are_served),
-		TEST(test_passed_descriptors_are_dropped),
-		TEST(test_the_watchdog_is_fed_and_the_status_told),
-		TEST(test_a_keepalive_that_found_no_room_is_sent_soon),
-		TEST(test_each_adopted_session_is_logged_on_request),
+		SERVICE_TEST(test_a_foreign_listener_stops_the_start),
+		SERVICE_TEST(test_several_listeners_are_served),
+		SERVICE_TEST(test_passed_descriptors_are_dropped),
+		SERVICE_TEST(test_the_watchdog_is_fed_and_the_status_told),
+		SERVICE_TEST(test_a_keepalive_that_found_no_room_is_sent_soon),
+		SERVICE_TEST(test_each_adopted_session_is_logged_on_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

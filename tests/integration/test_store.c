@@ -34,7 +34,7 @@
 #define DEAF	    (800 * MS)
 #define PUNCTUAL_MS 500 /* a busy machine's, and less than DEAF */
 
-static struct follower one, crowd[CROWD];
+static struct follower crowd[CROWD];
 
 static void check_status(uint64_t restarts, uint64_t timers)
 {
@@ -376,19 +376,14 @@ static void test_clients_of_an_unusable_memory_begin_anew(void **state)
 
 static int before_each(void **state)
 {
-	(void)state;
-	service_init();
-	one.wire.fd = -1;
 	for (int i = 0; i < CROWD; i++)
 		crowd[i].wire.fd = -1;
-	return 0;
+	return service_before_each(state);
 }
 
 static int after_each(void **state)
 {
-	(void)state;
-	service_clean();
-	wire_close(&one.wire);
+	service_after_each(state);
 	for (int i = 0; i < CROWD; i++)
 		wire_close(&crowd[i].wire);
 	return 0;

@@ -33,8 +33,6 @@
 #define NAME_RELEASED "arena"
 #define NAME_NEW      "arena-4"
 
-static struct follower one;
-
 static void start_released(void)
 {
 	service.binary = daemon_binary("TIMERD_RELEASED_BINARY");
@@ -182,31 +180,13 @@ static void test_a_downgrade_tells_clients_to_begin_anew(void **state)
 	check(manager_find(&service.manager, NAME_NEW) < 0);
 }
 
-static int before_each(void **state)
-{
-	(void)state;
-	service_init();
-	one.wire.fd = -1;
-	return 0;
-}
-
-static int after_each(void **state)
-{
-	(void)state;
-	service_clean();
-	wire_close(&one.wire);
-	return 0;
-}
-
-#define TEST(function) cmocka_unit_test_setup_teardown(function, before_each, after_each)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_sessions_survive_an_upgrade),
-		TEST(test_sessions_survive_an_upgrade_by_restart),
-		TEST(test_an_upgrade_survives_kills),
-		TEST(test_a_downgrade_tells_clients_to_begin_anew),
+		SERVICE_TEST(test_sessions_survive_an_upgrade),
+		SERVICE_TEST(test_sessions_survive_an_upgrade_by_restart),
+		SERVICE_TEST(test_an_upgrade_survives_kills),
+		SERVICE_TEST(test_a_downgrade_tells_clients_to_begin_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

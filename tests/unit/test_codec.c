@@ -13,21 +13,7 @@
 
 #include "codec.h"
 #include "forms.h"
-#include "vectors.h"
-
-static const char *const fault_names[CODEC_FAULTS] = {
-	[CODEC_OK] = "ok",
-	[CODEC_EMPTY] = "empty",
-	[CODEC_SHORT_HEADER] = "short-header",
-	[CODEC_OVERSIZE] = "oversize",
-	[CODEC_OPCODE] = "opcode",
-	[CODEC_RECORD_SIZE] = "record-size",
-	[CODEC_COUNT] = "count",
-	[CODEC_LENGTH] = "length",
-	[CODEC_SERIAL] = "serial",
-	[CODEC_STATUS] = "status",
-	[CODEC_AREA] = "area",
-};
+#include "golden.h"
 
 /* The refusals that need no more than the record itself. */
 static const char *const check_names[] = {
@@ -41,8 +27,6 @@ static const char *const check_names[] = {
 	[PROTO_E_SET_CLOCK] = "set-clock",
 };
 
-static struct vectors vectors;
-
 /* The widest record there is, aligned for all of them. */
 union record {
 	uint64_t align;
@@ -51,26 +35,6 @@ union record {
 	struct proto_rearm rearm;
 	struct proto_match match;
 };
-
-/* The current packet, for say_which(). */
-static const char *vector_name;
-
-#define FOR_EACH_VECTOR(v) for (const struct vector *v = vectors.all; next_vector(v); v++)
-
-static bool next_vector(const struct vector *v)
-{
-	vector_name = v < vectors.all + vectors.n ? v->name : NULL;
-	return vector_name;
-}
-
-static int say_which(void **state)
-{
-	(void)state;
-	if (vector_name)
-		print_error("golden packet: %s\n", vector_name);
-	vector_name = NULL;
-	return 0;
-}
 
 static enum codec_sender sender_of(const struct vector *v)
 {
@@ -180,7 +144,7 @@ static void test_golden_packets_decode_to_their_fields(void **state)
 		memset(&h, 0xa5, sizeof(h));
 		untouched = h;
 		fault = open_exactly(v->packet, v->size, sender_of(v), &h);
-		assert_string_equal(fault_names[fault], v->verdict);
+		assert_string_equal(golden_fault_names[fault], v->verdict);
 		if (fault != CODEC_OK) {
 			assert_memory_equal(&h, &untouched, sizeof(h));
 			continue;
@@ -234,7 +198,7 @@ static void test_golden_packets_cover_every_opcode_and_fault(void **state)
 		size_t found = fault == CODEC_AREA;
 
 		FOR_EACH_VECTOR(v)
-		found += strcmp(v->verdict, fault_names[fault]) == 0;
+		found += strcmp(v->verdict, golden_fault_names[fault]) == 0;
 		assert_true(found > 0);
 	}
 	for (size_t i = 0; i < sizeof(check_names) / sizeof(check_names[0]); i++) {
@@ -416,22 +380,18 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(
-			test_golden_packets_cover_every_opcode_and_fault, say_which),
-		cmocka_unit_test_teardown(test_golden_packets_decode_to_their_fields, say_which),
-		cmocka_unit_test_teardown(test_fields_encode_to_golden_packets, say_which),
-		cmocka_unit_test_teardown(test_truncated_packets_are_refused, say_which),
-		cmocka_unit_test_teardown(test_extended_packets_are_refused, say_which),
-		cmocka_unit_test_teardown(test_packets_with_a_changed_byte_are_harmless, say_which),
+			test_golden_packets_cover_every_opcode_and_fault, golden_say_which),
+		cmocka_unit_test_teardown(
+			test_golden_packets_decode_to_their_fields, golden_say_which),
+		cmocka_unit_test_teardown(test_fields_encode_to_golden_packets, golden_say_which),
+		cmocka_unit_test_teardown(test_truncated_packets_are_refused, golden_say_which),
+		cmocka_unit_test_teardown(test_extended_packets_are_refused, golden_say_which),
+		cmocka_unit_test_teardown(
+			test_packets_with_a_changed_byte_are_harmless, golden_say_which),
 		cmocka_unit_test(test_writer_is_full_at_the_largest_count),
 		cmocka_unit_test(test_answers_to_the_largest_requests_fit),
 		cmocka_unit_test(test_every_opcode_and_fault_has_a_name),
 	};
-	int failed;
 
-	if (argc != 2)
-		return 2;
-	vectors = vectors_read(argv[1]);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	vectors_free(&vectors);
-	return failed;
+	return golden_run(argc, argv, tests);
 }

@@ -23,9 +23,7 @@ static const bool is_big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 #include "../../proto/codec.c"
 
 #include "forms.h"
-#include "vectors.h"
-
-static struct vectors vectors;
+#include "golden.h"
 
 /* Reverses the bytes of each number, found by offsetof alone. */
 static void turn(uint8_t *record, const struct field *fields, size_t n)
@@ -148,12 +146,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_layout_strings_match_the_structs),
 		cmocka_unit_test(test_big_endian_codec_reads_and_writes_golden_packets),
 	};
-	int failed;
 
-	if (argc != 2)
-		return 2;
-	vectors = vectors_read(argv[1]);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	vectors_free(&vectors);
-	return failed;
+	return golden_run(argc, argv, tests);
 }

@@ -15,21 +15,7 @@
 
 #include "queue_codec.h"
 #include "queue_forms.h"
-#include "vectors.h"
-
-static const char *const fault_names[CODEC_FAULTS] = {
-	[CODEC_OK] = "ok",
-	[CODEC_EMPTY] = "empty",
-	[CODEC_SHORT_HEADER] = "short-header",
-	[CODEC_OVERSIZE] = "oversize",
-	[CODEC_OPCODE] = "opcode",
-	[CODEC_RECORD_SIZE] = "record-size",
-	[CODEC_COUNT] = "count",
-	[CODEC_LENGTH] = "length",
-	[CODEC_SERIAL] = "serial",
-	[CODEC_STATUS] = "status",
-	[CODEC_AREA] = "area",
-};
+#include "golden.h"
 
 static const char *const check_names[] = {
 	[PROTO_OK] = "ok",
@@ -44,32 +30,12 @@ static const char *const check_names[] = {
 };
 #define N_CHECKS (sizeof(check_names) / sizeof(check_names[0]))
 
-static struct vectors vectors;
-static const char *vector_name;
-
 union record {
 	uint64_t align;
 	uint8_t bytes[256];
 	struct proto_queue_put put;
 	struct proto_queue_reschedule reschedule;
 };
-
-#define FOR_EACH_VECTOR(v) for (const struct vector *v = vectors.all; next_vector(v); v++)
-
-static bool next_vector(const struct vector *v)
-{
-	vector_name = v < vectors.all + vectors.n ? v->name : NULL;
-	return vector_name;
-}
-
-static int say_which(void **state)
-{
-	(void)state;
-	if (vector_name)
-		print_error("golden packet: %s\n", vector_name);
-	vector_name = NULL;
-	return 0;
-}
 
 static const struct form *find_form(uint16_t opcode)
 {
@@ -151,7 +117,7 @@ static void test_golden_packets_are_read(void **state)
 		memset(&p, 0xa5, sizeof(p));
 		untouched = p;
 		fault = queue_codec_open(copy, v->size, sender_of(v), &p);
-		assert_string_equal(fault_names[fault], v->verdict);
+		assert_string_equal(golden_fault_names[fault], v->verdict);
 		if (fault) {
 			assert_memory_equal(&p, &untouched, sizeof(p));
 		} else {
@@ -206,7 +172,7 @@ static void test_each_opcode_fault_and_refusal_has_a_golden_packet(void **state)
 		size_t found = 0;
 
 		FOR_EACH_VECTOR(v)
-		found += strcmp(v->verdict, fault_names[fault]) == 0;
+		found += strcmp(v->verdict, golden_fault_names[fault]) == 0;
 		assert_true(found > 0);
 	}
 	for (size_t i = 0; i < N_CHECKS; i++) {
@@ -409,24 +375,18 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(
-			test_each_opcode_fault_and_refusal_has_a_golden_packet, say_which),
-		cmocka_unit_test_teardown(test_golden_packets_are_read, say_which),
-		cmocka_unit_test_teardown(test_golden_packets_are_written, say_which),
-		cmocka_unit_test_teardown(test_a_truncated_packet_is_a_fault, say_which),
+			test_each_opcode_fault_and_refusal_has_a_golden_packet, golden_say_which),
+		cmocka_unit_test_teardown(test_golden_packets_are_read, golden_say_which),
+		cmocka_unit_test_teardown(test_golden_packets_are_written, golden_say_which),
+		cmocka_unit_test_teardown(test_a_truncated_packet_is_a_fault, golden_say_which),
 		cmocka_unit_test_teardown(
-			test_a_changed_byte_never_leads_outside_the_packet, say_which),
+			test_a_changed_byte_never_leads_outside_the_packet, golden_say_which),
 		cmocka_unit_test(test_a_full_packet_holds_what_the_form_says),
 		cmocka_unit_test(test_records_and_area_share_a_packet_to_its_last_byte),
 		cmocka_unit_test(test_requests_are_answered),
 		cmocka_unit_test(test_a_queue_name_is_checked_byte_by_byte),
 		cmocka_unit_test(test_a_key_is_checked_byte_by_byte),
 	};
-	int failed;
 
-	if (argc != 2)
-		return 2;
-	vectors = vectors_read(argv[1]);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	vectors_free(&vectors);
-	return failed;
+	return golden_run(argc, argv, tests);
 }

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The golden packets of the test that runs: read once, and gone through one by one. A test that
+ * fails says at which packet.
+ */
+#pragma once
+
+#include "codec.h"
+#include "vectors.h"
+
+extern struct vectors vectors;
+
+/* How the golden packets name the codec's faults. */
+extern const char *const golden_fault_names[CODEC_FAULTS];
+
+#define FOR_EACH_VECTOR(v) for (const struct vector *v = vectors.all; golden_next(v); v++)
+bool golden_next(const struct vector *v);
+
+/* The teardown of a test that uses FOR_EACH_VECTOR(). */
+int golden_say_which(void **state);
+
+struct CMUnitTest;
+
+/* Runs the tests with the packets of the folder argv[1]. Return, for main(): how many failed; 2: no
+ * folder is named. */
+#define golden_run(argc, argv, tests) \
+	golden_run_tests(argc, argv, tests, sizeof(tests) / sizeof((tests)[0]))
+int golden_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size_t n);
