@@ -6,11 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "../seqpacket.h"
 
 /* Connections taken, and packets read from one, before others have their turn. */
 #define ACCEPT_SLICE 16
 #define READ_SLICE   4
+
+/* Packets of a refused peer that are discarded, so that it sees why it is refused: as timerd. */
+#define REFUSED_PACKETS 8
+
+/* How long connections are closed before others have their turn, microseconds: as timerd. */
+#define REAP_US 300
 
 /* An answer that its client had no room for. */
 struct unsent {
@@ -23,6 +30,7 @@ struct connection {
 	struct connections *all;
 	int fd;
 	uint32_t client;
+	uint32_t uid, pid;
 	sd_event_source *source;
 	struct unsent *first, *last;
 	bool wake_refused; /* the broker waits for broker_writable() */
@@ -63,25 +71,6 @@ static void watch(struct connection *c)
 	sd_event_source_set_io_events(c->source, events);
 }
 
-static void connection_free(struct connection *c)
-{
-	while (c->first) {
-		struct unsent *unsent = c->first;
-
-		c->first = unsent->next;
-		free(unsent);
-	}
-	sd_event_source_disable_unref(c->source);
-	/* What its client sent and nobody read has to go first: with it in the queue the client
-	 * would find a reset before the last word. */
-	shutdown(c->fd, SHUT_RDWR);
-	for (uint8_t byte; recv(c->fd, &byte, 1, MSG_DONTWAIT) > 0;)
-		;
-	close(c->fd);
-	c->all->at[c->client - 1] = NULL;
-	free(c);
-}
-
 static void wants_turn(const struct connections *cs)
 {
 	cs->wants_turn(cs->userdata);
@@ -96,14 +85,57 @@ static void end(struct connection *c)
 	wants_turn(c->all);
 }
 
-static int send_packet(int fd, const void *packet, size_t size)
+/* Before each call, or few, on a client's socket. */
+static void call_begins(struct connections *cs)
 {
-	ssize_t n;
+	meter_slice_begin(&cs->meter, meter_clock());
+	meter_begin(&cs->meter);
+}
 
-	do
-		n = send(fd, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+/* After it: charges the user, and ends the user's connections if there were too many slow calls. */
+static void call_ends(struct connections *cs, uint32_t uid, uint32_t pid)
+{
+	struct log_about about = {uid, pid, NULL};
+	bool cut_off = meter_end(&cs->meter, uid);
+
+	meter_slice_end(&cs->meter, meter_clock());
+	if (!cut_off)
+		return;
+	log_client(cs->log, LOG_WARNING, cs->meter.now, &about,
+		"cut off a user for 10 s: %d calls on its sockets took more than 2 ms each",
+		METER_CALLS);
+	for (uint32_t i = 0; i < cs->room; i++)
+		if (cs->at[i] && cs->at[i]->uid == uid)
+			end(cs->at[i]);
+}
+
+static void connection_free(struct connection *c)
+{
+	struct connections *cs = c->all;
+	uint32_t uid = c->uid, pid = c->pid;
+
+	while (c->first) {
+		struct unsent *unsent = c->first;
+
+		c->first = unsent->next;
+		free(unsent);
+	}
+	sd_event_source_disable_unref(c->source);
+	call_begins(cs);
+	seqpacket_discard_and_close(c->fd, UINT32_MAX);
+	cs->at[c->client - 1] = NULL;
+	free(c);
+	call_ends(cs, uid, pid);
+}
+
+static int send_to(struct connection *c, const void *packet, size_t size)
+{
+	int r;
+
+	call_begins(c->all);
+	r = seqpacket_send(c->fd, packet, size);
+	call_ends(c->all, c->uid, c->pid);
+	return r;
 }
 
 static bool is_wake(const void *packet)
@@ -133,9 +165,9 @@ int connections_send(void *userdata, uint32_t client, const void *packet, size_t
 	struct connection *c = connection_of(userdata, client);
 	int r;
 
-	if (!c)
+	if (!c || c->ended)
 		return -ENOTCONN;
-	r = c->first ? -EAGAIN : send_packet(c->fd, packet, size);
+	r = c->first ? -EAGAIN : send_to(c, packet, size);
 	if (r == -EAGAIN && is_wake(packet))
 		c->wake_refused = true;
 	else if (r == -EAGAIN)
@@ -162,12 +194,43 @@ void connections_end(void *userdata, uint32_t client)
 		end(c);
 }
 
+static const char *refusal_text(uint32_t status)
+{
+	switch (status) {
+	case PROTO_E_CLIENTS:
+		return "too many clients (--max-clients)";
+	case PROTO_E_CLIENTS_USER:
+		return "too many clients of this user (--max-clients-per-user)";
+	case PROTO_E_PASSED_DESCRIPTOR:
+		return "a file descriptor came with a packet; timerqd takes none";
+	case PROTO_E_SLOW_SOCKETS:
+		return "calls on this user's sockets take too long: wait 10 s";
+	case PROTO_E_NOBODY:
+		return "this uid is the overflow uid: it stands for every user without a name here";
+	default:
+		return "timerqd is out of file descriptors or memory";
+	}
+}
+
+/* Tells a peer why it is not served any more, or not at all. */
+static void tell(int fd, uint32_t status)
+{
+	struct proto_error error = {.status = status};
+	uint8_t packet[sizeof(struct proto_header) + sizeof(error)];
+	struct codec_writer w;
+
+	strncpy(error.text, refusal_text(status), sizeof(error.text) - 1);
+	codec_begin(&w, packet, PROTO_ERROR, 0);
+	codec_put(&w, &error, sizeof(error));
+	seqpacket_send(fd, packet, codec_end(&w, 0));
+}
+
 /* Sends what was kept. */
 static void flush(struct connection *c)
 {
-	while (c->first) {
+	while (c->first && !c->ended) {
 		struct unsent *unsent = c->first;
-		int r = send_packet(c->fd, unsent->packet, unsent->size);
+		int r = send_to(c, unsent->packet, unsent->size);
 
 		if (r == -EAGAIN)
 			return;
@@ -185,6 +248,17 @@ static void flush(struct connection *c)
 	wants_turn(c->all);
 }
 
+/* Reads a packet into `in`. Return: as seqpacket_receive(). */
+static ssize_t read_packet(struct connection *c)
+{
+	ssize_t n;
+
+	call_begins(c->all);
+	n = seqpacket_receive(c->fd, c->all->in, PROTO_PACKET_MAX);
+	call_ends(c->all, c->uid, c->pid);
+	return n;
+}
+
 static void read_packets(struct connection *c)
 {
 	struct connections *cs = c->all;
@@ -195,13 +269,11 @@ static void read_packets(struct connection *c)
 
 		if (!broker_reads(cs->broker, c->client))
 			return;
-		/* A peer that is gone with something unread: the error comes first, and then what
-		 * it sent before, which may be acknowledgements. */
-		do
-			n = recv(c->fd, cs->in, PROTO_PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
-		while (n < 0 && errno == ECONNRESET);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		n = read_packet(c);
+		if (n == -EAGAIN)
 			return;
+		if (n == -EBADMSG)
+			tell(c->fd, PROTO_E_PASSED_DESCRIPTOR);
 		if (n <= 0) {
 			end(c);
 			return;
@@ -227,35 +299,6 @@ static int connection_event(sd_event_source *source, int fd, uint32_t events, vo
 		end(c);
 	watch(c);
 	return 0;
-}
-
-/* Tells a peer why it is not served. */
-static void refuse(int fd, uint32_t status, const char *text)
-{
-	struct proto_error error = {.status = status};
-	uint8_t packet[sizeof(struct proto_header) + sizeof(error)];
-	struct codec_writer w;
-
-	strncpy(error.text, text, sizeof(error.text) - 1);
-	codec_begin(&w, packet, PROTO_ERROR, 0);
-	codec_put(&w, &error, sizeof(error));
-	send_packet(fd, packet, codec_end(&w, 0));
-	shutdown(fd, SHUT_WR);
-	close(fd);
-}
-
-static const char *refusal_text(uint32_t status)
-{
-	switch (status) {
-	case PROTO_E_CLIENTS:
-		return "too many clients (--max-clients)";
-	case PROTO_E_CLIENTS_USER:
-		return "too many clients of this user (--max-clients-per-user)";
-	case PROTO_E_NOBODY:
-		return "this uid is the overflow uid: it stands for every user without a name here";
-	default:
-		return "timerqd is out of file descriptors or memory";
-	}
 }
 
 /* The limits of this user. fd: a connection of the user, for its groups; -1: there is none. */
@@ -285,21 +328,28 @@ static void accept_one(struct connections *cs, int fd)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	uint32_t uid = 0, client = 0, status = PROTO_E_DESCRIPTORS;
-	pid_t pid;
+	pid_t pid = 0;
 	int r = c ? peer_get(&cs->peers, fd, &uid, &pid) : -ENOMEM;
 
-	if (r == 0)
+	if (r == 0 && meter_is_out(&cs->meter, uid))
+		status = PROTO_E_SLOW_SOCKETS;
+	else if (r == 0)
 		status = broker_connect(
 			cs->broker, uid, own_limits(cs, fd, uid).max_clients, &client);
 	else if (r == -EPERM)
 		status = PROTO_E_NOBODY;
 	if (status) {
 		log_print(cs->log, LOG_DEBUG, "client refused: %s", refusal_text(status));
-		refuse(fd, status, refusal_text(status));
+		call_begins(cs);
+		tell(fd, status);
+		seqpacket_discard_and_close(fd, REFUSED_PACKETS);
+		call_ends(cs, uid, (uint32_t)pid);
 		free(c);
 		return;
 	}
-	*c = (struct connection){.all = cs, .fd = fd, .client = client};
+	seqpacket_forbid_descriptors(fd); /* the listener may have allowed them at first */
+	*c = (struct connection){
+		.all = cs, .fd = fd, .client = client, .uid = uid, .pid = (uint32_t)pid};
 	cs->at[client - 1] = c;
 	r = sd_event_add_io(cs->event, &c->source, fd, EPOLLIN | EPOLLRDHUP, connection_event, c);
 	if (r < 0)
@@ -312,6 +362,7 @@ int connections_accept(sd_event_source *source, int fd, uint32_t events, void *u
 
 	(void)source;
 	(void)events;
+	meter_slice_begin(&cs->meter, meter_clock()); /* for who is cut off no more */
 	for (int i = 0; i < ACCEPT_SLICE; i++) {
 		int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -324,6 +375,8 @@ int connections_accept(sd_event_source *source, int fd, uint32_t events, void *u
 
 void connections_reap(struct connections *cs, const struct broker_now *now)
 {
+	uint64_t since = cs->ended_count ? meter_clock() : 0;
+
 	for (uint32_t i = 0; cs->ended_count && i < cs->room; i++) {
 		struct connection *c = cs->at[i];
 
@@ -332,7 +385,11 @@ void connections_reap(struct connections *cs, const struct broker_now *now)
 		cs->ended_count--;
 		broker_disconnect(cs->broker, c->client, now);
 		connection_free(c);
+		if (meter_clock() - since > REAP_US)
+			break;
 	}
+	if (cs->ended_count)
+		wants_turn(cs);
 }
 
 void connections_close(struct connections *cs)
@@ -350,7 +407,7 @@ void connections_close(struct connections *cs)
 
 		if (!c)
 			continue;
-		send_packet(c->fd, packet, size);
+		seqpacket_send(c->fd, packet, size);
 		connection_free(c);
 	}
 }

@@ -7,6 +7,9 @@
  * long as one is kept, timerqd reads nothing more from that client. A wake that finds no room stays
  * in the broker.
  *
+ * The owner of a socket can make our calls on it slow: see meter.h. Each call on a client's socket
+ * is measured, and a user whose calls take too long is cut off, as by timerd.
+ *
  * The functions belong to the thread of the event loop.
  */
 #pragma once
@@ -14,6 +17,7 @@
 #include <systemd/sd-event.h>
 
 #include "../log.h"
+#include "../meter.h"
 #include "../peer.h"
 #include "core/broker.h"
 #include "queue_setup.h"
@@ -26,6 +30,7 @@ struct connections {
 	const struct queue_setup *setup; /* borrowed: for the limits of one user */
 	struct broker *broker;		 /* borrowed; set before the first client connects */
 	struct peer_rules peers;
+	struct meter meter;
 	struct connection **at; /* by the broker's client number - 1; NULL: no such client */
 	uint32_t room;
 	uint32_t ended_count; /* of connections, until connections_reap() */
@@ -49,9 +54,9 @@ void connections_free(struct connections *cs);
  * userdata: struct connections. Return: 0. */
 int connections_accept(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
-/* Disconnects the clients whose connections have ended. It comes between two turns, since the
- * broker may not lose a client while it serves. now: the last reading. O(1) if none has ended, else
- * O(room). */
+/* Disconnects clients whose connections have ended, as many as a slice of time allows; the rest in
+ * the next turn, which it asks for. It comes between two turns, since the broker may not lose a
+ * client while it serves. now: the last reading. O(1) if none has ended, else O(room). */
 void connections_reap(struct connections *cs, const struct broker_now *now);
 
 /* Tells all clients that timerqd stops, and closes their connections. The broker still knows them.

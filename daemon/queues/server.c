@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../seqpacket.h"
+
 /* More may wait: /proc/sys/net/core/somaxconn bounds it. */
 #define BACKLOG 4096
 
@@ -273,6 +275,7 @@ static int add_listener(struct server *s, int fd)
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
+	seqpacket_forbid_descriptors(fd);
 	r = sd_event_add_io(s->event, NULL, fd, EPOLLIN, connections_accept, &s->connections);
 	if (r >= 0)
 		s->listeners[s->listener_count++] = fd;

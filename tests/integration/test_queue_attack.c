@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timerqd while a user makes calls on its own sockets slow: a socket filter runs within timerqd's
+ * send(), for as long as the payloads of that user's wakes make it run. The user is cut off, and
+ * another user is served as before.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <toytimer-queue.h>
+#include <unistd.h>
+
+#include "punctual.h"
+#include "queues.h"
+
+/* Not uids that systemd gives to services for a while: those may have no queues. */
+#define ATTACKER 60002
+#define OTHER	 60001
+#define WAKES	 64
+
+/* Such a packet lies in one piece in the kernel, which is where a filter finds attributes. */
+#define PAYLOAD_SIZE 12288
+
+/* Within the payload, wherever that begins. */
+#define IN_PAYLOAD 1024
+
+/* How long a user is kept out who was cut off, and a little more; seconds. */
+#define CUT_S 11
+
+#define EXPECT(condition)                                                               \
+	do {                                                                            \
+		if (!(condition)) {                                                     \
+			fprintf(stderr, "line %d: not %s (%s)\n", __LINE__, #condition, \
+				strerror(errno));                                       \
+			_exit(1);                                                       \
+		}                                                                       \
+	} while (0)
+
+static struct test_queues d;
+
+static int acknowledge(toytimer_queue *q, const toytimer_wake *wake, void *userdata)
+{
+	(void)userdata;
+	return toytimer_queue_ack(q, &wake->ref);
+}
+
+/* The handle's socket: the only one of this process. */
+static int find_socket(void)
+{
+	for (int fd = 3; fd < 1024; fd++) {
+		int type;
+		socklen_t size = sizeof(type);
+
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+			type == SOCK_SEQPACKET)
+			return fd;
+	}
+	return -1;
+}
+
+/* Each pair of instructions walks the payload from there on as netlink attributes. */
+static void put_filter(int fd)
+{
+	static struct sock_filter filter[BPF_MAXINSNS];
+	struct sock_fprog program = {.len = BPF_MAXINSNS, .filter = filter};
+
+	filter[0] = filter[1] = (struct sock_filter)BPF_STMT(BPF_LDX | BPF_IMM, 0x1234);
+	for (int i = 2; i < BPF_MAXINSNS; i += 2) {
+		filter[i] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, IN_PAYLOAD);
+		filter[i + 1] = (struct sock_filter)BPF_STMT(
+			BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_NLATTR));
+	}
+	filter[BPF_MAXINSNS - 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+	EXPECT(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
+}
+
+/* Consumes wakes whose payload is attributes without content, one wake a packet. Return: how it
+ * ends. */
+static int consume_slowly(const char *path)
+{
+	static uint16_t attributes[PAYLOAD_SIZE / 2];
+	toytimer_queue_consumer consumer = {.window = 1, .handler = acknowledge};
+	toytimer_queue_timer timer = {
+		.clock = TOYTIMER_REALTIME,
+		.payload = attributes,
+		.payload_size = sizeof(attributes),
+	};
+	toytimer_queue *q = NULL;
+
+	for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i += 2) {
+		attributes[i] = 4;
+		attributes[i + 1] = 0x7777;
+	}
+	EXPECT(toytimer_queue_open(&q, path, 0) == 0);
+	for (int i = 0; i < WAKES; i++)
+		EXPECT(toytimer_queue_put(q, "slow", &timer, NULL) == 0);
+	put_filter(find_socket());
+	EXPECT(toytimer_queue_consume(q, "slow", &consumer) >= 0);
+	return toytimer_queue_run(q);
+}
+
+static pid_t as(uid_t uid, void (*what)(const char *path))
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (uid)
+			punctual_become(uid);
+		alarm(60);
+		what(d.socket);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void join(pid_t pid)
+{
+	int status;
+
+	assert_true(waitpid(pid, &status, 0) == pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* The end comes with a wake, so that its acknowledgement fails. */
+static void be_cut_off(const char *path)
+{
+	EXPECT(consume_slowly(path) == -ECONNRESET);
+}
+
+static void be_refused(const char *path)
+{
+	toytimer_queue *q = NULL;
+
+	EXPECT(toytimer_queue_open(&q, path, 0) == -EACCES);
+}
+
+static void be_served(const char *path)
+{
+	toytimer_queue_timer timer = {.due = 3600000000, .flags = TOYTIMER_RELATIVE};
+	toytimer_queue *q = NULL;
+
+	EXPECT(toytimer_queue_open(&q, path, 0) == 0);
+	EXPECT(toytimer_queue_put(q, "fast", &timer, NULL) == 0);
+	toytimer_queue_unref(q);
+}
+
+static void be_slow_as_root(const char *path)
+{
+	consume_slowly(path);
+}
+
+static void test_a_slow_filter_cuts_its_user_off(void **state)
+{
+	const struct timespec second = {.tv_sec = 1}, cut = {.tv_sec = CUT_S};
+	int status;
+	pid_t root;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("needs root\n");
+		skip();
+	}
+	queues_start(&d, NULL);
+	/* Root may. */
+	root = as(0, be_slow_as_root);
+	nanosleep(&second, NULL);
+	assert_int_equal(waitpid(root, &status, WNOHANG), 0);
+	assert_int_equal(kill(root, SIGKILL), 0);
+	assert_int_equal(waitpid(root, &status, 0), root);
+	join(as(ATTACKER, be_cut_off));
+	join(as(ATTACKER, be_refused));
+	join(as(OTHER, be_served));
+	nanosleep(&cut, NULL);
+	join(as(ATTACKER, be_served));
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	queues_clean(&d);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_a_slow_filter_cuts_its_user_off, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
