@@ -3,40 +3,41 @@
  * libtoytimer, durable queues: timers that outlive their client, the daemons and the machine.
  *
  * A handle is one connection to timerqd. It puts timers into named queues, and consumes the wakes
- * of queues. What was put stays when the handle goes. If timerqd goes away and comes back, the
- * handle connects again, opens its queues and attaches its consumers again, without the caller's
- * help. A put whose answer was on its way is sent again and stored once.
+ * of queues. A stored timer stays when the handle is closed. If timerqd restarts, the handle
+ * connects again, and opens its queues and attaches its consumers again. It then sends a put
+ * without an answer again, and timerqd stores that put once.
  *
- * Errors, threads, fork(), signals, descriptors and the cancelling of threads: as toytimer.h says
- * at its top. Handlers run only inside toytimer_queue_process() and toytimer_queue_run().
+ * Errors, threads, fork(), signals, descriptors and cancelled threads: see the top of toytimer.h.
+ * Handlers run only inside toytimer_queue_process() and toytimer_queue_run().
  *
- * A queue is named by 1 to 64 characters of A-Z a-z 0-9 . _ - and belongs to the caller's user.
- * Root names another user's queue USER/NAME. A handle may use 1,024 queues.
+ * The name of a queue has 1 to 64 characters of A-Z a-z 0-9 . _ - and belongs to the user of the
+ * process. Root names another user's queue USER/NAME. A handle can use 1,024 queues.
  *
- * All spans and instants are microseconds. Instants on boottime and monotonic are those of the
- * queues' own clocks, which go on over a reboot, see timerqd(8): only spans are of use there.
+ * All spans and instants are microseconds. For BOOTTIME and MONOTONIC use spans: timerqd has its
+ * own boottime and monotonic clocks, which go on over a reboot (timerqd(8)), and an instant is one
+ * of those clocks.
  *
- * Errors, beside those of toytimer.h:
+ * Errors, in addition to those of toytimer.h:
  *
  * - -ENOSPC: the store is full, and nothing was stored
- * - -EIO: the store has failed and takes nothing any more
+ * - -EIO: the store has failed, and timerqd stores nothing until it has recovered
  * - -EHOSTUNREACH: the store cannot be reached
- * - -EINPROGRESS: it is not known whether it was stored
+ * - -EINPROGRESS: it is unknown whether the request was stored
  * - -EDQUOT: the limit of timers of a user (--max-timers-per-user of timerqd)
  * - -ENOBUFS: the limit of bytes of a user (--max-bytes-per-user)
  * - -EMSGSIZE: the payload is longer than TOYTIMER_QUEUE_PAYLOAD_MAX
  * - -EALREADY: this handle consumes the queue already
  * - -ENOTCONN: this handle does not consume the queue
- * - -EACCES: another user's queue, or no such user, or the user is one that may have no queues:
- *   toytimer_get_error() says which
- * - -E2BIG: this handle uses 1,024 queues
- * - -ENOENT: no such timer, or no such wake with this consumer, or it is not parked
- * - -ECONNRESET: the connection broke, and it is not known whether the wake was acknowledged. It
- *   comes again if not. The library then acknowledges it again: nothing is to be done.
+ * - -EACCES: the queue belongs to another user, or there is no such user, or this user may not have
+ *   queues; toytimer_get_error() says which
+ * - -E2BIG: this handle already uses 1,024 queues
+ * - -ENOENT: there is no such timer, or this consumer does not have that wake, or it is not parked
+ * - -ECONNRESET: the connection broke, and it is unknown whether the acknowledgement was stored. If
+ *   it was not, the wake comes again, and the library acknowledges it: the program does nothing.
  * - -ECONNREFUSED: timerqd cannot be reached
  *
- * toytimer_queue_strerror() has a sentence for each. toytimer_get_error() says which argument was
- * invalid.
+ * toytimer_queue_strerror() returns a sentence for each. toytimer_get_error() returns a sentence
+ * that says which argument of the last call was invalid.
  */
 #ifndef TOYTIMER_QUEUE_H
 #define TOYTIMER_QUEUE_H
@@ -62,21 +63,24 @@ enum toytimer_queue_open_flag {
 
 /*
  * Connects to timerqd.
- *   path: of the socket; NULL: with TOYTIMER_QUEUE_USER the user's, else $TIMERD_QUEUE_SOCKET
- *     unless that is empty, else /run/timerd/queues. As in toytimer_open().
+ *   path: of the socket. NULL: with TOYTIMER_QUEUE_USER that of the user's timerqd, otherwise
+ *     $TIMERD_QUEUE_SOCKET, or /run/timerd/queues if that variable is empty or not set. A relative
+ *     path: as for toytimer_open().
  *   flags: enum toytimer_queue_open_flag
- * The new handle has one reference. Blocks for at most 25 s, and only for a daemon that is there.
- * -ENOMEDIUM: TOYTIMER_QUEUE_USER, and XDG_RUNTIME_DIR is not set or must not be trusted.
+ * The new handle has one reference. The call fails at once if timerqd is absent, and waits up to
+ * 25 s for a slow timerqd. -ENOMEDIUM: with TOYTIMER_QUEUE_USER, XDG_RUNTIME_DIR is not set, or the
+ * program must not trust it (secure_getenv(3)).
  */
 int toytimer_queue_open(toytimer_queue **ret, const char *path, unsigned int flags);
 
-/* As toytimer_ref(), toytimer_unref(). The last reference gives the unacknowledged wakes back, and
- * drops what toytimer_queue_put_async() has not sent: call toytimer_queue_flush() before. */
+/* Like toytimer_ref() and toytimer_unref(). When the last reference is dropped, unacknowledged
+ * wakes go back to their queues, and asynchronous puts that are not sent yet are lost: call
+ * toytimer_queue_flush() before. */
 toytimer_queue *toytimer_queue_ref(toytimer_queue *q);
 toytimer_queue *toytimer_queue_unref(toytimer_queue *q);
 
-/* These are as their namesakes of toytimer.h. toytimer_queue_run() ends with 0 when the handle has
- * no consumer and no put whose handler is to be called. */
+/* Like the functions of toytimer.h with the same names. toytimer_queue_run() also returns 0 when
+ * the handle has no consumer and no asynchronous put with a handler. */
 int toytimer_queue_set_timeout(toytimer_queue *q, uint64_t timeout);
 int toytimer_queue_get_fd(toytimer_queue *q);
 int toytimer_queue_get_events(toytimer_queue *q);
@@ -86,103 +90,103 @@ int toytimer_queue_run(toytimer_queue *q);
 int toytimer_queue_stop(toytimer_queue *q);
 uint64_t toytimer_queue_get_reconnects(toytimer_queue *q);
 
-/* Why the handle is not connected now, or why a consumer could not be attached again: a negative
- * errno. 0: it is connected, or connecting. */
+/* Returns why the handle is not connected, or why timerqd did not attach a consumer again: a
+ * negative errno. Returns 0 if the handle is connected, or is connecting. */
 int toytimer_queue_get_error(toytimer_queue *q);
 
 enum toytimer_queue_flag {
-	/* TOYTIMER_RELATIVE and TOYTIMER_WAKE_SYSTEM, and: */
-	TOYTIMER_QUEUE_KEEP = 1 << 4 /* a timer that has the key stays as it is */
+	/* Besides TOYTIMER_RELATIVE and TOYTIMER_WAKE_SYSTEM: */
+	TOYTIMER_QUEUE_KEEP = 1 << 4 /* keep the timer that has the key, if there is one */
 };
 
 /* A durable timer. Zero it first. */
 typedef struct toytimer_queue_timer {
-	uint64_t due;	       /* instant on the clock, or with RELATIVE a span from the call */
-	uint64_t slack;	       /* how much later still suits */
-	uint64_t every;	       /* period; 0 = none */
-	uint64_t max_late;     /* a first delivery later than this is missed; 0 = no limit */
-	uint32_t count;	       /* how many wakes; 0 = one without a period, no end with one */
-	uint32_t max_attempts; /* deliveries until a wake is parked; 0 = no limit */
+	uint64_t due;	   /* the instant on the clock; with RELATIVE the span from the call */
+	uint64_t slack;	   /* how much later than due the wake may come */
+	uint64_t every;	   /* the period; 0: none */
+	uint64_t max_late; /* a wake is missed if it is later at its first delivery; 0: no limit */
+	uint32_t count;	   /* how many wakes; 0: one without a period, no end with a period */
+	uint32_t max_attempts; /* deliveries until timerqd parks a wake; 0: no limit */
 	enum toytimer_clock clock;
 	unsigned int flags;
-	const char *label; /* NULL = none; at most TOYTIMER_LABEL_MAX bytes of printable UTF-8 */
-	const char *key;   /* NULL = none; 1 to 64 bytes of printable UTF-8, unique in its queue: a
-			    * timer that has it is replaced in one step */
+	const char *label; /* NULL: none; at most TOYTIMER_LABEL_MAX bytes of printable UTF-8 */
+	const char *key;   /* NULL: none; 1 to 64 bytes of printable UTF-8. This timer replaces the
+			    * timer of the queue that has the same key, in one step */
 	const void *payload; /* copied by the call */
 	size_t payload_size;
 	uint64_t reserved[4]; /* 0 */
 } toytimer_queue_timer;
 
-/* What became of a put. */
+/* The result of a put. */
 typedef struct toytimer_queue_stored {
-	int error;    /* 0: stored and synced to disk; or a negative errno, and the rest is 0 */
-	int replaced; /* non-zero: a timer of that key went */
-	int kept;     /* non-zero: with KEEP, there was one: id and due are its own */
+	int error;    /* 0: on disk; or a negative errno: all other members are 0 */
+	int replaced; /* non-zero: the timer replaced one with the same key */
+	int kept;     /* non-zero: KEEP kept a timer; id and due are those of the kept timer */
 	uint64_t id;
-	uint64_t due; /* on its clock */
+	uint64_t due; /* on the timer's clock */
 } toytimer_queue_stored;
 
 /*
- * Puts a timer into a queue, and waits until it is stored.
+ * Puts a timer into a queue, and waits until it is on disk.
  *   ret: may be NULL
- * -ETIMEDOUT: it may be stored all the same, once.
+ * -ETIMEDOUT, -EINPROGRESS: timerqd may still store the timer, once.
  */
 int toytimer_queue_put(toytimer_queue *q, const char *queue, const toytimer_queue_timer *timer,
 	toytimer_queue_stored *ret);
 
 /*
- * Puts n, in as few packets as hold them.
+ * Puts n timers into a queue, in as few packets as possible.
  *   ret: n results; may be NULL
- * Returns how many were stored, or a negative errno if none was asked for. A refusal concerns its
- * own timer alone.
+ * Returns how many were stored, or a negative errno if it sent nothing. A refusal concerns only its
+ * own timer.
  */
 int toytimer_queue_put_many(toytimer_queue *q, const char *queue,
 	const toytimer_queue_timer *timers, size_t n, toytimer_queue_stored *ret);
 
-/* Called when a put is answered. Return: as toytimer_handler. */
+/* The library calls it when timerqd has answered a put. Return: as toytimer_handler. */
 typedef int (*toytimer_queue_put_handler)(
 	toytimer_queue *q, const toytimer_queue_stored *stored, void *userdata);
 
 /*
- * Queues a put and returns. It is sent with others by toytimer_queue_flush(), _process() or _run(),
- * by any blocking call, or when a packet is full.
- *   handler: called once, when it is answered; NULL: nobody is told
- * The first use of a queue's name waits for timerqd. -EAGAIN: too much is queued already (64
- * packets that are not sent): call toytimer_queue_process().
+ * Queues a put and returns. The library sends queued requests when a packet is full, in
+ * toytimer_queue_flush(), in toytimer_queue_process() and in any blocking call.
+ *   handler: called once, with the result. NULL: the program does not get the result
+ * The first use of a queue's name waits for timerqd. -EAGAIN: 64 packets wait to be sent; call
+ * toytimer_queue_process() first. -ENOMEM: nothing is queued.
  */
 int toytimer_queue_put_async(toytimer_queue *q, const char *queue,
 	const toytimer_queue_timer *timer, toytimer_queue_put_handler handler, void *userdata);
 
-/* Sends what is queued, as far as the socket takes it. Returns 0. */
+/* Sends queued requests until the socket is full. Does not wait for answers. Returns 0. */
 int toytimer_queue_flush(toytimer_queue *q);
 
-/* Cancels a timer, by its key if `key` is not NULL, else by its id, and waits until that is stored.
- * A parked wake is dropped. -ENOENT: no such timer, or, if the connection broke meanwhile, it was
- * cancelled by this very call. */
+/* Cancels a timer by its key, or by its id if `key` is NULL, and waits until that is on disk. The
+ * id of a parked wake's timer drops the parked wake. -ENOENT: there is no such timer. After a
+ * broken connection it can also mean that this call has cancelled the timer. */
 int toytimer_queue_cancel(toytimer_queue *q, const char *queue, uint64_t id, const char *key);
 
-/* Gives a timer another due, slack, period and count (of flags, RELATIVE counts), and waits until
- * that is stored. Key, clock, label and payload stay. ret: may be NULL. */
+/* Gives a timer a new due, slack, period and count, and waits until that is on disk. Of the flags,
+ * only RELATIVE has an effect. Key, clock, label and payload stay. ret: may be NULL. */
 int toytimer_queue_reschedule(toytimer_queue *q, const char *queue, uint64_t id, const char *key,
 	const toytimer_queue_timer *timer, toytimer_queue_stored *ret);
 
-/* Names one wake of this handle. To be copied; it stays good after the handler. */
+/* Names one wake of this handle. The program can copy it, and use the copy after the handler. */
 typedef struct toytimer_wake_ref {
 	uint64_t id;
 	uint64_t term;	 /* of the lease; 0 on one host */
-	uint32_t number; /* of the timer's wakes: (id, number) is the same across redelivery */
-	uint32_t queue;	 /* the library's own */
+	uint32_t number; /* counts the timer's wakes: a repeated wake has the same id and number */
+	uint32_t queue;	 /* for the library */
 } toytimer_wake_ref;
 
-/* A wake; valid during the handler. */
+/* A wake. It is valid during the handler. */
 typedef struct toytimer_wake {
 	toytimer_wake_ref ref;
-	const char *queue; /* as toytimer_queue_consume() was given it */
+	const char *queue; /* the name that toytimer_queue_consume() got */
 	uint64_t due;
-	uint64_t late;	   /* sent - due */
-	uint64_t overruns; /* further periods that had passed when it was sent */
+	uint64_t late;	   /* how much later than due timerqd sent the wake */
+	uint64_t overruns; /* further periods that had passed when timerqd sent the wake */
 	uint32_t attempt;  /* 1 for the first delivery */
-	int last;	   /* non-zero: once acknowledged, the timer is gone */
+	int last;	   /* non-zero: the acknowledgement of this wake ends the timer */
 	enum toytimer_clock clock;
 	const char *label; /* "" if none */
 	const char *key;   /* "" if none */
@@ -190,17 +194,17 @@ typedef struct toytimer_wake {
 	size_t payload_size;
 } toytimer_wake;
 
-/* Called for each wake. It, or anybody later, acknowledges it, or has it come again. Return: as
- * toytimer_handler. A wake that is with the application still, or that was acknowledged on this
- * handle, is not handed out a second time. */
+/* The library calls it for each wake. The handler, or the program later, acknowledges the wake or
+ * asks for a retry. The library does not hand out a wake again that the program still has, or that
+ * it acknowledged on this handle. Return: as toytimer_handler. */
 typedef int (*toytimer_wake_handler)(toytimer_queue *q, const toytimer_wake *wake, void *userdata);
 
 /* How to consume. Zero it first. */
 typedef struct toytimer_queue_consumer {
-	uint32_t window;       /* unacknowledged wakes at a time, 1 to 10,000; 0 = 1 */
-	uint32_t max_attempts; /* as of a timer; the smaller one that is not 0 counts */
-	uint64_t ack_within;   /* a wake that is not acknowledged within it goes to another consumer
-				* (or comes again); 0 = no limit */
+	uint32_t window;       /* unacknowledged wakes at a time, 1 to 10,000; 0 means 1 */
+	uint32_t max_attempts; /* like that of the timer; the smaller one that is not 0 counts */
+	uint64_t ack_within; /* timerqd takes a wake back that is not acknowledged within this span,
+				* and sends it again, to any consumer; 0: no limit */
 	toytimer_wake_handler handler; /* not NULL */
 	void *userdata;
 	uint64_t reserved[2]; /* 0 */
@@ -210,39 +214,40 @@ typedef struct toytimer_queue_consumer {
 int toytimer_queue_consume(
 	toytimer_queue *q, const char *queue, const toytimer_queue_consumer *consumer);
 
-/* Detaches it: what was not acknowledged goes back, uncounted. No handler of the queue starts after
- * it. */
+/* Detaches this handle from a queue. Unacknowledged wakes go back to the queue, and timerqd counts
+ * no attempt for them. When it returns 0 or -ETIMEDOUT, no handler of the queue starts any more.
+ * -ENOMEM: the consumer stays attached. */
 int toytimer_queue_detach(toytimer_queue *q, const char *queue);
 
-/* Acknowledges a wake, and waits until that is stored: it never comes again. -ENOENT: the timer was
- * cancelled or replaced, or the wake was taken back (ack_within). */
+/* Acknowledges a wake, and waits until that is on disk. The wake then never comes again. -ENOENT:
+ * the timer was cancelled or replaced, or timerqd took the wake back (ack_within). */
 int toytimer_queue_ack(toytimer_queue *q, const toytimer_wake_ref *wake);
 
-/* The same for n. ret_errors: n results; may be NULL. Returns how many were acknowledged. */
+/* The same for n wakes. ret_errors: n results; may be NULL. Returns how many were acknowledged. */
 int toytimer_queue_ack_many(
 	toytimer_queue *q, const toytimer_wake_ref *wakes, size_t n, int *ret_errors);
 
-/* The same without waiting: acknowledgements travel together, as toytimer_queue_put_async() says.
- */
+/* The same without waiting. The library sends it like a put of toytimer_queue_put_async(). Returns
+ * 0 or a negative errno. -ENOMEM: the wake is not acknowledged. */
 int toytimer_queue_ack_async(toytimer_queue *q, const toytimer_wake_ref *wake);
 
-/* Has a wake come again after `delay`, as a further attempt, and waits until that is stored. */
+/* Asks for a wake again after `delay`, as its next attempt, and waits until that is on disk. */
 int toytimer_queue_retry(toytimer_queue *q, const toytimer_wake_ref *wake, uint64_t delay);
 
 enum toytimer_queue_state {
 	TOYTIMER_QUEUE_WAITING = 0,
-	TOYTIMER_QUEUE_HELD = 1, /* its clock is not believed yet */
+	TOYTIMER_QUEUE_HELD = 1, /* timerqd does not trust the wall clock yet, see timerqd(8) */
 	TOYTIMER_QUEUE_DUE = 2,
 	TOYTIMER_QUEUE_UNACKED = 3,
 	TOYTIMER_QUEUE_PARKED = 4
 };
 
 enum toytimer_queue_list_flag {
-	TOYTIMER_QUEUE_LIST_PARKED = 1 << 0, /* parked wakes alone */
-	TOYTIMER_QUEUE_LIST_ALL = 1 << 1     /* queues: everybody's; for root, else -EACCES */
+	TOYTIMER_QUEUE_LIST_PARKED = 1 << 0, /* only parked wakes */
+	TOYTIMER_QUEUE_LIST_ALL = 1 << 1     /* the queues of all users; only for root */
 };
 
-/* A timer as timerqd lists it; valid during the callback. */
+/* A timer as timerqd lists it. It is valid during the callback. */
 typedef struct toytimer_queue_listed {
 	uint64_t id;
 	const char *key;   /* "" if none */
@@ -255,39 +260,42 @@ typedef struct toytimer_queue_listed {
 	uint64_t slack;
 	uint64_t every;
 	uint32_t count;
-	uint32_t fired;	  /* wakes that are done with */
-	uint32_t attempt; /* deliveries of the present wake */
+	uint32_t fired;	  /* wakes before the current one */
+	uint32_t attempt; /* deliveries of the current wake */
 	uint32_t payload_size;
 	uint32_t uid;
 } toytimer_queue_listed;
 
-/* Calls back for each timer of a queue. A non-zero return ends the listing and is returned. */
+/* Calls the handler for each timer of a queue. If the handler returns a number other than 0, the
+ * listing ends and returns that number. */
 int toytimer_queue_list(toytimer_queue *q, const char *queue, unsigned int flags,
 	int (*handler)(const toytimer_queue_listed *listed, void *userdata), void *userdata);
 
-/* The same for what is parked: toytimer_queue_list() with TOYTIMER_QUEUE_LIST_PARKED. */
+/* The same for parked wakes: toytimer_queue_list() with TOYTIMER_QUEUE_LIST_PARKED. */
 int toytimer_queue_parked(toytimer_queue *q, const char *queue,
 	int (*handler)(const toytimer_queue_listed *listed, void *userdata), void *userdata);
 
-/* A parked wake is due again, its attempts counted from 0; by the id of its timer. */
+/* Makes the parked wakes of a timer due again, by the id of the timer. Their attempts start at 0.
+ */
 int toytimer_queue_revive(toytimer_queue *q, const char *queue, uint64_t id);
 
-/* Removes all timers of a queue, parked wakes included, or with TOYTIMER_QUEUE_LIST_PARKED what is
- * parked. ret_n: how many; may be NULL. */
+/* Removes all timers and parked wakes of a queue; with TOYTIMER_QUEUE_LIST_PARKED only the parked
+ * wakes. ret_n: how many it removed; may be NULL. */
 int toytimer_queue_purge(toytimer_queue *q, const char *queue, unsigned int flags, uint64_t *ret_n);
 
-/* A queue that has a timer or a consumer; valid during the callback. */
+/* A queue that has a timer or a consumer. It is valid during the callback. */
 typedef struct toytimer_queue_info {
 	const char *name;
 	uint32_t uid;
 	uint64_t timers, due, unacked, parked, consumers;
-	uint64_t oldest; /* how late the oldest is that is due; TOYTIMER_FOREVER: none is */
-	uint64_t next;	 /* until the next is due; TOYTIMER_FOREVER: none */
+	uint64_t oldest; /* how late the oldest due wake is; TOYTIMER_FOREVER: none is due */
+	uint64_t next;	 /* the time until the next due; TOYTIMER_FOREVER: there is none */
 	uint64_t term;	 /* of the lease; 0 on one host */
 	const char *host;
 } toytimer_queue_info;
 
-/* Calls back for each queue of this user. flags: TOYTIMER_QUEUE_LIST_ALL. */
+/* Calls the handler for each queue of this user, as toytimer_queue_list() does. flags:
+ * TOYTIMER_QUEUE_LIST_ALL, or 0. */
 int toytimer_queue_queues(toytimer_queue *q, unsigned int flags,
 	int (*handler)(const toytimer_queue_info *info, void *userdata), void *userdata);
 
@@ -311,7 +319,8 @@ typedef struct toytimer_queue_status {
 
 int toytimer_queue_get_status(toytimer_queue *q, toytimer_queue_status *ret);
 
-/* A sentence for an error of these functions, without a newline; never NULL; constant. */
+/* Returns a sentence for an error of these functions, without a newline. Never NULL, and constant.
+ */
 const char *toytimer_queue_strerror(int error);
 
 #ifdef __cplusplus
