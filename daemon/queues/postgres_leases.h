@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The leases of a fleet's queues on PostgreSQL. They move in rounds: one transaction takes, renews
- * and releases the leases of all queues.
+ * The leases of a fleet's queues on PostgreSQL, and the database's clock. Leases move in rounds:
+ * one transaction takes, renews and releases the leases of all queues (core/lease.h has the rules).
  */
 #pragma once
 
 #include "postgres.h"
 
+/* The operations of a fleet (store.h). */
 extern const struct store_fleet pg_fleet;
 
-/* The control connection is ready, or was lost. */
+/* The control connection has become ready, or was lost. userdata: the store. */
 void pg_leases_changed(void *userdata, bool ready);
-/* Another host has released a lease. */
+
+/* Another host has released a lease, or says that it did: the next round begins at once. userdata:
+ * the store. */
 void pg_leases_notified(void *userdata);
-/* Begins a round if it is time. */
+
+/* Begins a round if it is time, or breaks a connection whose round takes too long. */
 void pg_leases_run(struct store_postgres *s);
-/* Gives up all leases: a clean stop. */
+
+/* A clean stop: asks for the release of all leases. leases_gone() tells when it is done. */
 void pg_leases_release(struct store_postgres *s);
-/* A change found that another host owns the queue now. */
+
+/* A change under `term` found that this host does not own the queue any more. */
 void pg_leases_fenced(struct store_postgres *s, struct pg_queue *queue, uint64_t term);

@@ -75,7 +75,10 @@ struct pg_link {
 /* CLOCK_BOOTTIME, microseconds. */
 uint64_t pg_now(void);
 
+/* Begins without a connection; pg_link_run() makes one. uri: borrowed. epoll: a descriptor that
+ * stays open as long as the link. The caller then sets the callbacks. */
 void pg_link_init(struct pg_link *l, const char *uri, int epoll);
+/* Closes the connection, and ends all jobs with PG_UNKNOWN or PG_AWAY. */
 void pg_link_close(struct pg_link *l);
 
 /* The job belongs to the link until its end(). Return: 0; PG_AWAY: the database is known to be
@@ -85,14 +88,17 @@ int pg_link_submit(struct pg_link *l, struct pg_job *job);
 /* Sends what waits, as far as the socket takes it. Reads nothing, and calls nobody but
  * changed(). */
 void pg_link_send(struct pg_link *l);
-/* Does what can be done without waiting; calls no end(). */
+/* Connects, sends and receives as far as it goes without waiting. It calls no end(): ended jobs
+ * wait for pg_link_hand_out(). */
 void pg_link_run(struct pg_link *l);
-/* Calls end() of what has ended. */
+/* Calls end() of the jobs that have ended, in order. A job may submit others meanwhile. */
 void pg_link_hand_out(struct pg_link *l);
-/* Gives the connection up. */
+/* Gives the connection up: jobs that were sent end with PG_UNKNOWN, and pg_link_run() connects
+ * again when it is time. The first line of `why` goes to l->why. */
 void pg_link_break(struct pg_link *l, const char *why);
 
-/* When pg_link_run() is to be called though the socket is silent. */
+/* When pg_link_run() is to be called though the socket is silent: CLOCK_BOOTTIME, microseconds;
+ * 0: now. O(1). */
 uint64_t pg_link_next(const struct pg_link *l);
 
 /* Whether the database has been silent for so long that nothing waits for it any more. */

@@ -35,13 +35,16 @@ struct pg_queues {
 	void *by_name, *by_uid; /* trees of tsearch(3) */
 };
 
+/* Frees everything in q, which may be zero. */
 void pg_queues_free(struct pg_queues *q);
 /* The queue of that name, or a new one. NULL: no memory. */
 struct pg_queue *pg_queues_open(struct pg_queues *q, uint32_t uid, const char *name);
 /* One reference less. A name that the database has not heard of is forgotten with its last one. */
 void pg_queues_unref(struct pg_queues *q, struct pg_queue *queue);
+/* The queue of that number; NULL: there is none. O(1). */
 struct pg_queue *pg_queues_get(const struct pg_queues *q, uint32_t number);
 /* The user, or a new one. NULL: no memory. */
 struct pg_user *pg_queues_user(struct pg_queues *q, uint32_t uid);
-/* uid PROTO_QUEUE_OWN: everybody's. */
+/* What a user holds, as pg_read_usage() found it last. uid PROTO_QUEUE_OWN: what everybody holds:
+ * O(users). */
 void pg_queues_usage(const struct pg_queues *q, uint32_t uid, struct store_usage *ret);

@@ -46,4 +46,5 @@ int queue_setup_module(const struct queue_setup *setup, const char **ret);
  */
 void queue_setup_reload(struct queue_setup *setup, struct config *config);
 
+/* Frees the configuration. */
 void queue_setup_close(struct queue_setup *setup);

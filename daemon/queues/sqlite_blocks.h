@@ -45,16 +45,19 @@ struct sqlite_blocks {
 	struct recent_entry entries[BLOCK_ENTRIES];
 };
 
-/* table: `due` or `keys`. */
+/* Prepares the statements. table: `due` or `keys`. b is zero. */
 int sqlite_blocks_open(struct sqlite_blocks *b, sqlite3 *db, const char *table);
+/* Finalizes them, and forgets what was changed. b may be half open, or zero. */
 void sqlite_blocks_close(struct sqlite_blocks *b);
-/* Adding what is there, and removing what is not, changes nothing. */
+/* Adds or removes an entry. Adding an entry that is there, and removing one that is not, changes
+ * nothing. O(log n), and a read and a write of a block where another block is in memory. */
 int sqlite_blocks_add(struct sqlite_blocks *b, const struct recent_entry *entry);
 int sqlite_blocks_remove(struct sqlite_blocks *b, const struct recent_entry *entry);
-/* The first entry of the place's lane behind it. *ret: NULL: there is none; valid until the next
- * call. */
+/* Finds the first entry of the place's lane that comes after the place. *ret: NULL: there is none;
+ * valid until the next call. */
 int sqlite_blocks_after(
 	struct sqlite_blocks *b, const struct recent_entry *place, const struct recent_entry **ret);
+/* Writes the block in memory, if it was changed. */
 int sqlite_blocks_flush(struct sqlite_blocks *b);
 /* Forgets what was changed, after a rollback. */
 void sqlite_blocks_drop(struct sqlite_blocks *b);

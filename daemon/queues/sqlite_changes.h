@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* Changes that a client asked for, in transactions. Both functions return an SQLite result code. */
+/* Changes that clients asked for, in transactions of the SQLite file. */
 #pragma once
 
 #include "sqlite.h"
 
-/* One transaction: all of the commit's changes, and its clocks. SQLITE_OK: it is on disk. Else
- * nothing of it is. */
+/*
+ * Writes a commit in one transaction: its changes, its puts and its clocks. It fills in the results
+ * of the changes, but does not call done().
+ * Return: SQLITE_OK: all of it is on disk. Else an SQLite result code: nothing of it is, unless
+ * q->unsure is set. One sync, and O(log n) for each change.
+ */
 int sqlite_commit(struct sqlite *q, struct store_commit *commit);
+
+/*
+ * Removes at most n rows of a queue in one transaction: the waiting and the parked ones; with
+ * `parked` the parked ones alone.
+ *   ret_n, ret_bytes: how many rows went, and the bytes of their keys and payloads.
+ *   ret_more: whether rows may remain: n of them went.
+ * Return: an SQLite result code; on an error nothing is removed.
+ */
 int sqlite_purge(struct sqlite *q, uint32_t queue, bool parked, size_t n, uint64_t *ret_n,
 	uint64_t *ret_bytes, bool *ret_more);

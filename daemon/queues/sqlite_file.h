@@ -15,16 +15,26 @@
  * synced. Return: 0; or a negative errno, with *ret_why set.
  */
 int sqlite_open(struct sqlite *q, char **ret_why);
-/* What a failed result of an open file says. Return: -ENOSPC: there is no space, and what was to be
- * written was not; -ENOMEM: the same of memory; -EIO: what is on disk is not known. */
+
+/* What a failed result of an open file means. Return: -ENOSPC: there is no space, and nothing was
+ * written; -ENOMEM: there is no memory, and nothing was written; -EIO: nobody knows what is on
+ * disk. */
 int sqlite_errno(const struct sqlite *q, int result);
-/* Has q told of each transaction in the log. */
+
+/* Has SQLite count the log's frames in q->log_frames after each transaction. */
 void sqlite_hook(struct sqlite *q);
-/* Writes nothing. */
+
+/* Closes the file and frees what q holds, but for what the caller has set. It writes nothing. q may
+ * be half open, or closed. */
 void sqlite_close(struct sqlite *q);
-/* Copies the log into the file. The next transaction begins the log anew. */
+
+/* Copies the log into the file and syncs the file; q->log_copied says whether all of it. Then the
+ * next transaction begins the log anew. Return: an SQLite result code. O(pages in the log). */
 int sqlite_checkpoint(struct sqlite *q);
-/* The same for a stop: the log is empty afterwards, and a start has none to read. */
+
+/* The same for a stop: the log is empty afterwards, so that the next start has none to read. */
 int sqlite_empty_log(struct sqlite *q);
-/* Makes all queues known that have a row. */
+
+/* Enters into q->queues each queue that has a row. Return: an SQLite result code; SQLITE_CORRUPT: a
+ * row makes no sense, or stands twice. */
 int sqlite_read_queues(struct sqlite *q);

@@ -1,39 +1,63 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two indexes of the timers, by due and by key. Each has a part in memory and a part on disk.
- * Every function returns an SQLite result code, unless it says otherwise.
+ * The two indexes of the timers, by due and by key. Each has a part in memory and a part on disk:
+ * sqlite.h says why.
+ *
+ * Every function returns an SQLite result code, unless it says otherwise. A change is part of the
+ * caller's transaction: sqlite_index_flush() comes before its end, sqlite_index_restart() after its
+ * rollback. Costs are in entries: a look-up or a change is O(log n), and may read one block.
  */
 #pragma once
 
 #include "sqlite.h"
 
+/* Fills the parts in memory from the rows that the tables on disk do not cover. O(such rows). */
 int sqlite_index_start(struct sqlite *q);
-/* Reads the recent parts again: a transaction was rolled back, and they have its entries. */
+
+/* Fills them again after a transaction was rolled back, since they hold its entries. If that fails,
+ * sqlite_index_mend() has to do it. */
 int sqlite_index_restart(struct sqlite *q);
-/* Does that now where it failed before. To be called before the indexes are used. */
+
+/* Does what a failed sqlite_index_restart() has left undone. It comes before each use of the
+ * indexes. O(1) where nothing is left to do. */
 int sqlite_index_mend(struct sqlite *q);
+
+/* The hash of a key, by which the index is ordered: below 2^63, and the same for the file's life.
+ */
 uint64_t sqlite_hash(const struct sqlite *q, uint32_t queue, const char *key, size_t size);
+
+/* Adds or removes an entry. SQLITE_NOMEM: nothing has changed. Removing what is not there is no
+ * error. */
 int sqlite_due_add(struct sqlite *q, const struct sqlite_due *due);
 int sqlite_due_remove(struct sqlite *q, const struct sqlite_due *due);
 int sqlite_key_add(struct sqlite *q, uint64_t hash, uint64_t id);
 int sqlite_key_remove(struct sqlite *q, uint64_t hash, uint64_t id);
-/* The next id behind `after` that has this hash, in one part of the index; 0: none. */
+
+/* Finds the smallest id above `after` that has this hash, in one part of the index. *ret_id: 0:
+ * there is none, or an error. An id may stand in both parts. */
 int sqlite_key_after(
 	struct sqlite *q, bool on_disk, uint64_t hash, uint64_t after, uint64_t *ret_id);
-/* Writes what was changed on disk: to be called before a transaction ends. */
+
+/* Writes the blocks that were changed. It comes before the end of each transaction. */
 int sqlite_index_flush(struct sqlite *q);
-/* Entries in the larger part in memory. */
+
+/* Return: how many entries the larger part in memory has. O(1). */
 uint64_t sqlite_recent(const struct sqlite *q);
-/* Return: whether there is something to merge; sqlite_merge() does a slice of it, in a transaction
- * of its own. */
+
+/* Return: whether there is something to merge. O(1). */
 bool sqlite_wants_merge(const struct sqlite *q);
+
+/* Moves one slice of entries to disk, in a transaction of its own. sqlite_tuning::merge_slice
+ * bounds the work. On an error nothing is moved. */
 int sqlite_merge(struct sqlite *q);
 
-/* Goes through both parts of the index by due, in order. The index may change meanwhile. */
+/* A cursor goes through both parts of the index by due, in order, within one lane. The index may
+ * change meanwhile. It holds nothing that has to be freed. */
 struct sqlite_cursor {
 	struct sqlite *q;
-	struct recent_entry at; /* the last entry that it has told of */
+	struct recent_entry at; /* the entry that the cursor returned last */
 };
+/* after: the cursor begins behind this place. */
 void sqlite_cursor_begin(struct sqlite_cursor *c, struct sqlite *q, const struct sqlite_due *after);
-/* SQLITE_ROW: *ret is the next; SQLITE_DONE: the lane has no more. */
+/* SQLITE_ROW: ret->ready and ret->id are the next entry's; SQLITE_DONE: the lane has no more. */
 int sqlite_cursor_next(struct sqlite_cursor *c, struct sqlite_due *ret);

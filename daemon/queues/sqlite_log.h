@@ -42,15 +42,17 @@ struct sqlite_log_map {
  * Return: 0; -EBADMSG: they do not end with a committed transaction; -EIO, -ENOMEM.
  */
 int sqlite_log_map(sqlite3_file *file, uint32_t frames, struct sqlite_log_map *ret);
-/* The offset of a frame's page. */
+/* Return: the offset of a frame's page in the log. */
 int64_t sqlite_log_offset(const struct sqlite_log_map *map, uint32_t frame);
 
-/* Opens a file of the store through the VFS. Return: 0, with *ret NULL where there is none and none
- * is to be made; -EACCES, -EIO, -ENOMEM. */
+/* Opens a file of the store through the VFS. flags: SQLITE_OPEN_… *ret: NULL: there is no such
+ * file, and flags do not say to make one. Return: 0; -EACCES, -EIO, -ENOMEM. */
 int sqlite_log_open_file(sqlite3_vfs *vfs, sqlite3_filename name, int flags, sqlite3_file **ret);
+/* NULL is allowed. */
 void sqlite_log_close_file(sqlite3_file *file);
 
-/* The names of a file and its log, as a VFS wants them; sqlite_log_free_name(). NULL: no memory. */
+/* The name of a file in the form that a VFS wants, with its log's name behind it. The caller frees
+ * it with sqlite_log_free_name(). NULL: no memory. */
 sqlite3_filename sqlite_log_name(const char *path);
 void sqlite_log_free_name(sqlite3_filename name);
 

@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* Table meta: single values by name. Every function returns an SQLite result code. */
+/*
+ * Table meta: single values by name. Every function returns an SQLite result code; a write is part
+ * of the caller's transaction.
+ */
 #pragma once
 
 #include "sqlite.h"
 
-/* Reads a value of meta that is size bytes long. SQLITE_OK; SQLITE_DONE: there is none;
- * SQLITE_CORRUPT: it is of another size. */
+/* Reads a value into size bytes at ret. SQLITE_DONE: there is no such value. SQLITE_CORRUPT: it has
+ * another size. ret is untouched in both cases. */
 int sqlite_read_meta(struct sqlite *q, const char *name, void *ret, size_t size);
+/* Writes a value, in the place of the old one. */
 int sqlite_write_meta(struct sqlite *q, const char *name, const void *value, size_t size);
+
+/* The same for a number. */
 int sqlite_read_counter(struct sqlite *q, const char *name, uint64_t *ret);
 int sqlite_write_counter(struct sqlite *q, const char *name, uint64_t value);
+
+/* The same for the clocks. A file without clocks reads as all zero, with SQLITE_OK. */
 int sqlite_read_clocks(struct sqlite *q, struct clocks_stored *ret);
 int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks);

@@ -46,29 +46,40 @@ struct sqlite_queues {
 };
 
 void sqlite_queues_init(struct sqlite_queues *q);
+/* Frees everything in q. The store's thread has ended. */
 void sqlite_queues_free(struct sqlite_queues *q);
 
-/* Makes a queue known that has a row. -ENOMEM; -EBADMSG: the number or the name is used already. */
+/*
+ * The functions from here to sqlite_queues_list() take the lock, and any thread may call them.
+ */
+
+/* Enters a queue that has a row, at a start. -ENOMEM; -EBADMSG: the number or the name is used
+ * already. */
 int sqlite_queues_add(struct sqlite_queues *q, uint32_t number, uint32_t uid, const char *name,
 	const struct sqlite_counts *holds);
 /* The number of (uid, name), a new one if need be, with a reference. -ENOMEM. */
 int sqlite_queues_open(
 	struct sqlite_queues *q, uint32_t uid, const char *name, uint32_t *ret_number);
 void sqlite_queues_ref(struct sqlite_queues *q, uint32_t number);
-/* A queue without a reference that holds nothing is forgotten. */
+/* Gives a reference back. A queue without references that holds nothing is forgotten, and its
+ * number may go to another queue. */
 void sqlite_queues_unref(struct sqlite_queues *q, uint32_t number);
 /* The queue of that number; NULL: there is none. It stays while it has a reference or a row. */
 struct sqlite_queue *sqlite_queues_get(struct sqlite_queues *q, uint32_t number);
 /* A user, a new one if need be. It stays as long as q does. NULL: no memory. */
 struct sqlite_user *sqlite_queues_user(struct sqlite_queues *q, uint32_t uid);
-/* PROTO_QUEUE_OWN: everybody. */
+/* What a user holds as of the last commit. uid PROTO_QUEUE_OWN: what everybody holds. O(1). */
 void sqlite_queues_usage(struct sqlite_queues *q, uint32_t uid, struct store_usage *ret);
-/* Queues of a user behind a number. ret: room for most. Return: how many. */
+/* Lists a user's queues (PROTO_QUEUE_OWN: everybody's) whose numbers are above `after`, by number.
+ * ret: room for `most`; due, first and the lease are 0. *ret_more: whether others follow. Return:
+ * how many. O(all queues). */
 size_t sqlite_queues_list(struct sqlite_queues *q, uint32_t uid, uint32_t after,
 	struct store_queue *ret, size_t most, bool *ret_more);
 
-/* The transaction under way changes what a queue holds. */
+/* The store's thread alone calls these two. */
+
+/* The transaction under way adds to what a queue holds. */
 void sqlite_queues_touch(
 	struct sqlite_queues *q, struct sqlite_queue *queue, const struct sqlite_counts *more);
-/* The transaction has ended: its changes count, or are forgotten. */
+/* The transaction has ended: what it added counts from now on, or is forgotten. */
 void sqlite_queues_end(struct sqlite_queues *q, bool committed);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the store's thread is asked for, and the reads among it.
+ * Jobs: what timerqd's loop asks of the store's thread. This file runs those jobs that only read.
+ *
+ * A job belongs to the loop until it is queued, then to the thread, and to the loop again once the
+ * thread has put it among the finished ones.
  */
 #pragma once
 
@@ -42,8 +45,11 @@ struct sqlite_put_head {
 	uint64_t serial, n;
 };
 
+/* A job that is zero but for its type. NULL: no memory. */
 struct job *job_new(enum job_type type);
+/* Frees a job and its results. */
 void job_free(struct job *job);
 
-/* Runs a read, on the thread. Return: an SQLite result code. */
+/* Runs a read and puts what it finds into the job's results. It is called on the store's thread.
+ * Return: an SQLite result code. O(log n) for each row that it reads. */
 int sqlite_read(struct sqlite *q, struct job *job);

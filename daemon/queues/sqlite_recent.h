@@ -17,9 +17,10 @@ struct recent_entry {
 	uint64_t lane, value, id;
 };
 
+/* The order is that of (lane, value, id). */
 bool recent_is_before(const struct recent_entry *a, const struct recent_entry *b);
 bool recent_is_same(const struct recent_entry *a, const struct recent_entry *b);
-/* How many of n sorted entries come before a place, or are at it. */
+/* Return: how many of n sorted entries are not after a place. O(log n). */
 size_t recent_count_up_to(
 	const struct recent_entry *entries, size_t n, const struct recent_entry *place);
 
@@ -31,11 +32,13 @@ struct recent {
 	uint64_t count; /* entries */
 };
 
-/* Return: 1; 0: it is there already; -ENOMEM, and nothing has changed. */
+/* Adds an entry. Return: 1; 0: it is there already; -ENOMEM: nothing has changed. O(log n), and it
+ * moves half a chunk at most. */
 int recent_add(struct recent *r, const struct recent_entry *entry);
-/* Return: whether it was there. */
+/* Removes an entry. Return: whether it was there. Same cost. */
 bool recent_remove(struct recent *r, const struct recent_entry *entry);
-/* The first entry behind that place; NULL: there is none. Valid until the next change. */
+/* Return: the first entry after that place, in whichever lane; NULL: there is none. It is valid
+ * until the next change. O(log n). */
 const struct recent_entry *recent_after(const struct recent *r, const struct recent_entry *place);
-/* Removes all. */
+/* Removes all entries and frees all memory. r may be zero. */
 void recent_clear(struct recent *r);

@@ -1,26 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of timers, with their entries in the indexes and the counts of their queue. Every function
- * returns an SQLite result code, unless it says otherwise.
+ * Rows of timers, with their entries in the indexes and the counts of their queue.
+ *
+ * Every function returns an SQLite result code, unless it says otherwise. Changes are part of the
+ * caller's transaction; if one fails, the caller rolls the transaction back.
  */
 #pragma once
 
 #include "sqlite.h"
 
-/* The queue of that number; NULL: there is none. */
+/* Return: the queue of that number; NULL: there is none. O(1). */
 struct sqlite_queue *sqlite_queue_of(struct sqlite *q, uint32_t number);
 
-/* Reads a row into *ret; its key and payload are valid until the statement is reset. SQLITE_ROW, or
- * SQLITE_DONE: there is none. The caller resets SQL_FIND. */
+/* Reads the waiting row of an id. SQLITE_ROW: the key and the payload in *ret lie in the statement
+ * SQL_FIND until the caller resets it; SQLITE_DONE: there is no such row. */
 int sqlite_find(struct sqlite *q, uint64_t id, struct store_timer *ret);
+
+/* Reads the current row of a statement that selects the columns of a timer. The key and the payload
+ * lie in the statement. */
 void sqlite_column_timer(sqlite3_stmt *statement, struct store_timer *ret);
-/* The waiting row of a key; 0: there is none. */
+
+/* Finds the waiting row of a key. *ret: its id; 0: there is none. */
 int sqlite_find_key(struct sqlite *q, uint32_t queue, const char *key, size_t size, uint64_t *ret);
+
+/* Inserts a row. t->id is above all ids that there ever were. */
 int sqlite_insert(struct sqlite *q, const struct store_timer *t);
+
+/* Removes a row. t: the row as it is. */
 int sqlite_remove(struct sqlite *q, const struct store_timer *t);
-/* The same for a row that is known as it was read: ret_removed: false: it is no more as t says. */
+
+/* Removes a row if it still is as t says, without reading it before. *ret_removed: whether it was.
+ */
 int sqlite_remove_known(struct sqlite *q, const struct store_timer *t, bool *ret_removed);
+
+/* Copies a row into the table of parked wakes. The waiting row stays. */
 int sqlite_park(struct sqlite *q, const struct store_timer *t);
-/* Gives a row another due, ready, slack, every, count, number and attempt. */
+
+/* Gives the row `was` the due, ready, slack, every, count, number and attempt of t. */
 int sqlite_update(struct sqlite *q, const struct store_timer *was, const struct store_timer *t);
+
+/* Adds to the counts of a queue: they hold when the transaction commits. bytes: of keys and
+ * payloads. */
 int sqlite_touch(struct sqlite *q, uint32_t queue, int64_t timers, int64_t parked, int64_t bytes);

@@ -2,18 +2,18 @@
 /*
  * The store of durable timers: what timerqd asks of SQLite, and of PostgreSQL.
  *
- * The interface is asynchronous. An operation is started, and its result comes from process() once
- * the store's descriptor is readable. At most one commit is under way at a time; what arrives
- * meanwhile is the next one. So a thousand clients share one sync, and there is no timer and no
- * window to tune.
+ * The interface is asynchronous. The caller starts an operation; process() hands out its result
+ * once the store's descriptor is readable. At most one commit is under way at a time; changes that
+ * arrive meanwhile go into the next one. So a thousand clients share one sync, and there is no
+ * timer and no window to tune.
  *
- * A commit is a list of changes. Each change succeeds or is refused by itself; what succeeded is on
- * disk as a whole, or nothing of it is. Reads see whole commits only.
+ * A commit is a list of changes. The store accepts or refuses each change by itself. Either all
+ * accepted changes of a commit are on disk, or none is. Reads see whole commits only.
  *
- * A row is a wake to come: (queue, id, number). `due` is the instant for which the wake is; `ready`
- * is the instant from which it may be delivered, which a retry moves. The rows of a queue on one
- * clock are a lane. A lane is delivered in the order of (ready, id). Delivery itself changes
- * nothing in the store.
+ * A row is a wake to come: (queue, id, number). `due` is the instant that the client asked for;
+ * `ready` is the instant from which the wake may be delivered, which a retry moves. The rows of a
+ * queue on one clock are a lane. A lane is delivered in the order of (ready, id). Delivery itself
+ * changes nothing in the store.
  *
  * Results are handed out in the order in which they took effect: a read sees the changes of exactly
  * those commits whose done() was called before it is answered.
@@ -81,8 +81,8 @@ enum store_change_type {
 	STORE_PUT,	  /* a new row; keep: a row of that key stays as it is */
 	STORE_CANCEL,	  /* by id or key: the timer goes; by id its parked wakes, too */
 	STORE_RESCHEDULE, /* by id or key: due, slack, every and count; attempts begin anew, and the
-			   * number is one more: nothing said of the wake before is meant for it.
-			   * Not of a revived wake */
+			   * number grows by one, so that no answer to the old wake concerns the
+			   * new one. Not of a revived wake */
 	/* These name a wake by queue, id and number. */
 	STORE_REMOVE,  /* acknowledged, and no wake follows */
 	STORE_ADVANCE, /* acknowledged: the next wake is number + 1, at due = ready */
@@ -191,32 +191,42 @@ struct store_clock {
 /* What a store of a fleet has in addition. Its realtime and boottime timers are timers of the
  * database's clock; there is no running time. */
 struct store_fleet {
+	/* Names who is told; the watcher is copied. */
 	void (*watch)(struct store *s, const struct store_watcher *watcher);
-	/* say: gets a line for the log at each change of a lease. */
+	/* Has each change of a lease told as a line for the log. Called by process(). */
 	void (*log)(struct store *s, void (*say)(void *userdata, const char *line), void *userdata);
-	/* Whether this host has consumers for the queue: then it asks for the lease. */
+	/* wanted: this host has consumers for the queue, and asks for the lease. Else it has none
+	 * any more, and releases the lease. */
 	void (*want)(struct store *s, uint32_t queue, bool wanted);
 	/* Whether a wake of the queue may be sent now. real: the kernel's boottime. ret_term: of
 	 * the lease, if so. */
 	bool (*delivers)(const struct store *s, uint32_t queue, uint64_t real, uint64_t *ret_term);
-	/* Return: false: the database has never been reached. */
+	/* Reads the database's clock without I/O. real: the kernel's boottime. Return: false: the
+	 * database has never been reached. */
 	bool (*read_clock)(const struct store *s, uint64_t real, struct store_clock *ret);
 	/* Names the database's history: a failover, which may have lost commits, begins another
 	 * one. 0: not known now. */
 	uint32_t (*history)(const struct store *s);
 };
 
-/* What an implementation provides. Each returns 0 or a negative errno at once (-ENOTCONN: the
- * database is known to be away); a read that was started ends by a call of its reader. Reads of one
- * store are answered in order. */
+/*
+ * What an implementation provides. Each function but close() returns at once. A function that
+ * starts an operation returns 0 or a negative errno: -ENOMEM; -ENOTCONN: the database is known to
+ * be away. After an error nothing was started, and nobody is called. A read that was started ends
+ * with a call of its reader, which the caller keeps until then. Reads of one store are answered in
+ * order.
+ */
 struct store_ops {
 	/* A clean stop: ends what is under way, writes clocks, frees the store. NULL: as a crash
 	 * would. */
 	void (*close)(struct store *s, const struct clocks_stored *clocks);
-	/* Readable while process() has results to hand out. */
+	/* A descriptor that is readable while process() has results to hand out. It stays the
+	 * store's. */
 	int (*get_fd)(const struct store *s);
+	/* Hands out the results that there are: it calls done() and readers. They may start
+	 * something new. */
 	void (*process)(struct store *s);
-	/* ret_why: a sentence; valid until the next call of process(). */
+	/* Without I/O. ret_why: a sentence; valid until the next call of process(). */
 	enum store_state (*state)(const struct store *s, const char **ret_why);
 
 	/* Why a write or a sync failed, once for each failure, also if the store has recovered
@@ -224,15 +234,14 @@ struct store_ops {
 	 * the function: the store has no state STORE_FAILED. */
 	const char *(*failure)(struct store *s);
 
-	/* -EBUSY: one is under way. The commit and all that it points to stay untouched until
-	 * done(). */
-	int (*commit)(
-		struct store *s, struct store_commit *commit); /* changes NULL: the clocks alone */
+	/* Begins a transaction. The caller leaves the commit and all that it points to untouched
+	 * until done(). changes NULL: it stores the clocks alone. -EBUSY: one is under way. */
+	int (*commit)(struct store *s, struct store_commit *commit);
 
-	/* The number of (uid, name), with a reference to it. The number stays good while it has a
-	 * reference or the queue holds something; then another queue may get it. All that is asked
-	 * of a queue needs a reference until it is answered. A queue that holds nothing leaves
-	 * nothing on disk. Without I/O. -ENOMEM. */
+	/* Gives the number of (uid, name), with a reference to it. The number stays valid while it
+	 * has a reference or the queue holds something; afterwards another queue may get it. The
+	 * caller keeps a reference while an operation on the queue is under way. A queue that holds
+	 * nothing leaves nothing on disk. Without I/O. */
 	int (*open_queue)(struct store *s, uint32_t uid, const char *name, uint32_t *ret_number);
 	void (*ref_queue)(struct store *s, uint32_t number); /* one more; there is one already */
 	void (*unref_queue)(struct store *s, uint32_t number);
@@ -240,25 +249,26 @@ struct store_ops {
 	/* What a user holds (PROTO_QUEUE_OWN: everybody), as of the last commit. Without I/O. */
 	void (*usage)(const struct store *s, uint32_t uid, struct store_usage *ret);
 
-	/* The puts of a token (STORE_TOKEN_SIZE bytes) that the store still knows, the oldest
+	/* Reads the puts of a token (STORE_TOKEN_SIZE bytes) that the store still knows, the oldest
 	 * first. */
 	int (*find_puts)(struct store *s, const uint8_t *token, struct store_reader *r);
 
-	/* Rows of a lane behind (ready, id), ready by `until`, with keys and payloads: at most n,
-	 * which may be 0, and fewer where they would be over 4 MB. */
+	/* Reads rows of a lane that come after (ready, id) and are ready by `until`, with keys and
+	 * payloads: at most n, which may be 0, and fewer where they would take more than 4 MB. */
 	int (*load)(struct store *s, uint32_t queue, unsigned int clock, uint64_t ready,
 		uint64_t id, uint64_t until, size_t n, struct store_reader *r);
 
-	/* Rows of a queue behind a position, waiting or parked, without payloads. */
+	/* Reads at most n rows of a queue after a position, waiting or parked ones, without
+	 * payloads. */
 	int (*list)(struct store *s, uint32_t queue, bool parked,
 		const struct store_position *after, size_t n, struct store_reader *r);
 
-	/* Queues of a user (PROTO_QUEUE_OWN: everybody's), by number, behind `after`. now: by which
-	 * `due` is counted. */
+	/* Reads at most n queues of a user (PROTO_QUEUE_OWN: everybody's) whose numbers are above
+	 * `after`, by number. now: the instants by which store_queue::due is counted. */
 	int (*queues)(struct store *s, uint32_t uid, uint32_t after, size_t n,
 		const uint64_t now[static PROTO_CLOCKS], struct store_reader *r);
 
-	/* Removes rows of a queue, at most n. */
+	/* Removes at most n rows of a queue: all kinds, or the parked ones alone. */
 	int (*purge)(
 		struct store *s, uint32_t queue, bool parked, size_t n, struct store_reader *r);
 

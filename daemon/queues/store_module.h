@@ -16,12 +16,14 @@
 struct store_module {
 	unsigned int version; /* STORE_MODULE_VERSION */
 	const char *name;
-	/* Opens the store. ret_why: a sentence, to be freed. It is there with a negative errno, and
-	 * with 0 where the database is away and will be looked for. */
+	/* Opens the store. It may wait for some seconds. ret_why: a sentence, which the caller
+	 * frees. It is set with a negative errno, and with 0 where the database is away and the
+	 * store goes on to look for it. */
 	int (*open)(struct store **ret, const char *uri, char **ret_why);
-	/* Makes the schema, or brings it up to date. Return: 0, or a negative errno after a
-	 * line. */
+	/* Makes the schema, or brings it up to date. Return: 0, or a negative errno after a line on
+	 * standard error. */
 	int (*migrate)(const char *uri);
+	/* Prints what migrate() does to an empty database. Return: as migrate(). */
 	int (*print_schema)(void);
 };
 

@@ -45,9 +45,13 @@ struct wakeups {
 	void *userdata;
 };
 
-/* event, log, path: borrowed. Return: 0, or a negative errno. */
+/* Begins to look for timerd. A timerd that is not there is no error.
+ *   event, log, path: borrowed until wakeups_close().
+ *   woken: called from the event loop.
+ * Return: 0, or a negative errno. */
 int wakeups_init(struct wakeups *w, sd_event *event, struct log *log, const char *path,
 	void (*woken)(void *userdata), void *userdata);
+/* Ends the session with timerd, and with it all timers. w may be zero. */
 void wakeups_close(struct wakeups *w);
 
 /* Wants to be woken at an instant of the kernel's clock; PROTO_FOREVER: not at all. which: below

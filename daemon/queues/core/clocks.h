@@ -9,8 +9,10 @@
  *
  * A wall clock that is behind the last stored instant is not believed: the machine's clock was
  * lost. Then realtime and boottime timers are held until it has passed that instant, or is
- * synchronised, or patience has run out. boottime itself stands still at what was stored, plus what
- * has elapsed since the boot, until then.
+ * synchronised, or patience has run out. Until then boottime is what was stored, plus what has
+ * elapsed since the boot.
+ *
+ * Nothing here is thread-safe, fails or allocates. Times are in microseconds.
  */
 #pragma once
 
@@ -52,11 +54,11 @@ struct clocks {
 void clocks_start(struct clocks *c, const struct clocks_stored *stored,
 	const uint8_t boot_id[static 16], uint64_t patience, const struct clocks_reading *kernel);
 
-/* What is to be stored now. */
+/* Return: what the next commit is to store. now: as clocks_now() gave it. */
 struct clocks_stored clocks_store(const struct clocks *c, const uint64_t now[static PROTO_CLOCKS]);
 
-/* Our clocks now. Return: whether the wall clock has become believed by this call: what was held is
- * to be looked at again. */
+/* Gives our clocks now, microseconds. Return: whether this call has begun to believe the wall
+ * clock: the caller looks again at timers that were held. O(1). */
 bool clocks_now(
 	struct clocks *c, const struct clocks_reading *kernel, uint64_t ret[static PROTO_CLOCKS]);
 
@@ -70,5 +72,5 @@ static inline bool clocks_holds(const struct clocks *c, unsigned int clock)
  * PROTO_FOREVER: they are not. */
 uint64_t clocks_look_again(const struct clocks *c);
 
-/* An instant of our clock as one of the kernel's; PROTO_FOREVER stays. */
+/* Turns an instant of our clock into one of the kernel's. PROTO_FOREVER stays as it is. */
 uint64_t clocks_to_kernel(const struct clocks *c, unsigned int clock, uint64_t at);

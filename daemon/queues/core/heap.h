@@ -18,11 +18,13 @@ struct heap {
 	size_t count, room;
 };
 
-/* Makes room for so many nodes. Return: 0, -ENOMEM. */
+/* Makes room for so many nodes. A heap begins as zero. Return: 0; -ENOMEM: nothing has changed. */
 int heap_reserve(struct heap *h, size_t room);
+/* Frees the heap's memory, not the nodes. */
 void heap_free(struct heap *h);
 
-/* Puts a node to its place, or moves it; PROTO_FOREVER takes it out. O(log n). */
+/* Gives a node a key: it enters the heap, or moves in it. PROTO_FOREVER takes it out. Room was
+ * reserved. O(log n). */
 void heap_set(struct heap *h, struct heap_node *node, uint64_t key);
 
 /* The node with the smallest key; NULL: there is none. O(1). */
