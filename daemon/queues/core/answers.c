@@ -5,7 +5,8 @@ void answer_send(struct broker *b, struct client *client, size_t size)
 {
 	int r = b->outlet->send(b->outlet->userdata, client->number, b->out, size);
 
-	/* A client is not read from while it has not read: there was room for this answer. */
+	/* timerqd reads nothing from a client that does not read, so there was room for this
+	 * answer. */
 	if (r < 0)
 		client->closing = true;
 }

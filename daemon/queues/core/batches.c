@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets that change something: each is checked, becomes changes of the store, and is answered
- * once the store has answered. Each record stands for itself.
+ * Packets that change something. A packet is checked, becomes changes of the store, and is answered
+ * once the store has answered. Each record is accepted or refused by itself.
  */
 #include "batches.h"
 
@@ -20,7 +20,7 @@ static void refuse(struct request *request, uint32_t record, uint32_t status)
 	request->answers[record].status = status;
 }
 
-/* A change for one record. Return: NULL, after the record was refused. */
+/* Makes a change for one record. Return: NULL: the record was refused. */
 static struct change *add_change(struct broker *b, struct request *request, uint32_t record,
 	uint32_t queue, enum store_change_type type)
 {
@@ -232,14 +232,14 @@ static handle_record *handler_of(uint16_t opcode)
 	}
 }
 
-/* Makes each record a change, or refuses it. What is refused at once is answered at once, if all
- * is. */
+/* Makes each record a change, or refuses it. If all records are refused, the answer goes out at
+ * once. */
 static void handle_records(
 	struct broker *b, struct request *request, const struct queue_codec_packet *p)
 {
 	handle_record *handle = handler_of(request->opcode);
 
-	request->waiting = 1; /* so that it does not end before all are looked at */
+	request->waiting = 1; /* so that the request does not end before the last record */
 	for (uint32_t i = 0; i < request->count; i++)
 		refuse(request, i, handle(b, request, i, p));
 	if (!--request->waiting)
@@ -260,7 +260,7 @@ int batches_handle(struct broker *b, struct client *client, const void *packet, 
 			"timerqd is out of memory");
 		return 1;
 	}
-	/* Keys and payloads are borrowed from the packet for as long as the request lives. */
+	/* Changes borrow keys and payloads from the packet for as long as the request lives. */
 	own = *p;
 	own.records = request->packet + (p->records - (const uint8_t *)packet);
 	own.area = request->packet + (p->area - (const uint8_t *)packet);

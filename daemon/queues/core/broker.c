@@ -68,7 +68,7 @@ static void free_consumers(struct client *client)
 	}
 }
 
-/* Nothing is waited for any more, so nothing is kept in order. */
+/* Nothing is delivered or stored any more, so queues and heaps may be left in any state. */
 struct broker *broker_free(struct broker *b)
 {
 	if (!b)

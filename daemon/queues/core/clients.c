@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections: hello, whose turn it is, the queues that a client has opened, the puts that it sent
- * over an earlier connection, and how much each may have waiting.
+ * Clients: how they come and go, and how much each may have waiting for the store.
  */
 #include "clients.h"
 
@@ -14,8 +13,8 @@
 #include "users.h"
 #include "windows.h"
 
-/* What a client may have waiting for the store: packets, and bytes of them. Its put packets are as
- * many as the store remembers. */
+/* What a client may have waiting for the store. Put packets among them must not be more than the
+ * store remembers. */
 #define PENDING_PACKETS STORE_PUTS
 #define PENDING_BYTES	((size_t)4 << 20)
 
@@ -33,7 +32,7 @@ uint32_t client_connect(struct broker *b, uint32_t uid, uint32_t max_clients, ui
 	while (number < b->client_count && b->clients[number])
 		number++;
 	if (number == b->config.limits.max_clients)
-		return PROTO_E_CLIENTS; /* some that have gone wait for the store */
+		return PROTO_E_CLIENTS; /* the store still reads for clients that have gone */
 	client = user ? calloc(1, sizeof(*client)) : NULL;
 	if (!client)
 		return PROTO_E_DESCRIPTORS;
@@ -53,7 +52,7 @@ uint32_t client_connect(struct broker *b, uint32_t uid, uint32_t max_clients, ui
 	return PROTO_OK;
 }
 
-/* What the client asked for goes on; nobody hears the answer. */
+/* The client's requests go on, but nobody hears the answers. */
 static void orphan_requests(struct client *client)
 {
 	LINK_FOR_EACH(at, &client->requests)

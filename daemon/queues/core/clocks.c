@@ -12,7 +12,7 @@ static uint64_t plus(uint64_t at, int64_t offset)
 	return __builtin_add_overflow(at, (uint64_t)offset, &ret) ? INT64_MAX : ret;
 }
 
-/* a - b, as far as a signed number goes: instants are at most INT64_MAX. */
+/* a - b. Instants are at most INT64_MAX, so the difference fits. */
 static int64_t difference(uint64_t a, uint64_t b)
 {
 	if (a >= b)
@@ -20,7 +20,8 @@ static int64_t difference(uint64_t a, uint64_t b)
 	return b - a > INT64_MAX ? -INT64_MAX : -(int64_t)(b - a);
 }
 
-/* The wall clock is believed from now on: boottime goes on by what it says has passed. */
+/* Believes the wall clock from now on: boottime goes on by the time that has passed by the wall
+ * clock. */
 static void believe(struct clocks *c, const struct clocks_reading *kernel)
 {
 	uint64_t wall = kernel->at[PROTO_CLOCK_REALTIME];
@@ -31,14 +32,14 @@ static void believe(struct clocks *c, const struct clocks_reading *kernel)
 	uint64_t ours = plus(c->stored[PROTO_CLOCK_BOOTTIME], difference(passed, 0));
 	uint64_t counted = plus(boottime, c->offset[PROTO_CLOCK_BOOTTIME]);
 
-	/* What elapsed since the boot has been counted already; it does not go back. */
+	/* boottime has counted the time since the boot already, and does not go back. */
 	if (ours > counted)
 		c->offset[PROTO_CLOCK_BOOTTIME] = difference(ours, boottime);
 	c->believed = true;
 }
 
-/* This boot went on from a pair, and the wall clock is still not believed. What was stored since
- * then is that pair with the time since the boot added: see clocks_store(). */
+/* The wall clock of this boot is still not believed. What this boot has stored is the pair of
+ * instants that it began with, plus the time since the boot: see clocks_store(). */
 static void restore_pair(struct clocks *c)
 {
 	uint64_t start = plus(0, c->offset[PROTO_CLOCK_BOOTTIME]);
@@ -79,9 +80,9 @@ struct clocks_stored clocks_store(const struct clocks *c, const uint64_t now[sta
 	memcpy(stored.boot_id, c->boot_id, sizeof(stored.boot_id));
 	memcpy(stored.now, now, sizeof(stored.now));
 	memcpy(stored.offset, c->offset, sizeof(stored.offset));
-	/* A wall clock that is not believed must not become the instant that the next boot measures
-	 * it by. At least the time since the boot has passed since the pair, on both clocks: so the
-	 * next boot, too, goes on from two readings of one moment. */
+	/* The next boot must not measure its wall clock by one that was not believed. At least the
+	 * time since the boot has passed on both clocks since the pair that this boot began with.
+	 * With that time added, the pair is one moment again, and the next boot goes on from it. */
 	if (!c->believed)
 		stored.now[PROTO_CLOCK_REALTIME] = plus(c->stored[PROTO_CLOCK_REALTIME],
 			difference(now[PROTO_CLOCK_BOOTTIME], c->stored[PROTO_CLOCK_BOOTTIME]));

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changes gathered into transactions. What arrives while one is synced is the next one.
+ * Changes gathered into transactions. Changes that arrive during a sync go into the next
+ * transaction.
  *
- * Where the store has no space, what would need some is refused by name; what gives some back
- * (wakes' ends, cancels) waits, and is tried each second in a transaction of its own, since a put
- * in it would have it fail. Where the store has failed otherwise, what was said of wakes waits, and
- * everything else is refused: nothing is answered as stored.
+ * A store without space refuses changes that need space, by name. Changes that give space back
+ * (ends of wakes, cancels) wait. They are tried once a second in a transaction of their own,
+ * because a put would make it fail.
+ *
+ * A store that has failed otherwise keeps changes of wakes waiting and refuses all others: nothing
+ * is answered as stored.
  */
 #include "commits.h"
 
@@ -18,12 +21,13 @@
 #include "queue_table.h"
 #include "requests.h"
 
-/* Changes of one transaction: a few milliseconds of work, so that the next one is not far. */
+/* Changes of one transaction: a few milliseconds of work, so that the next one need not wait long.
+ */
 #define CHANGES_MAX 16384
 #define CHANGES_MIN 64
 
-/* The clocks are stored with each commit; if there is none, so often, and once the wall clock was
- * set by more than this. Nobody is woken for it. Microseconds. */
+/* The clocks are stored with each commit. Without a commit they are stored after CLOCKS_US, or once
+ * the wall clock was set by more than SET_US; the machine is not woken for it. Microseconds. */
 #define CLOCKS_US UINT64_C(60000000)
 #define SET_US	  INT64_C(1000000)
 
@@ -50,13 +54,13 @@ static uint32_t refusal_of(const struct broker *b, int error)
 	return state_of_store(b) == STORE_AWAY ? PROTO_Q_STORE_AWAY : PROTO_Q_STORE_FAILED;
 }
 
-/* Whether a change that could not be stored waits. */
+/* Whether a change that could not be stored waits, instead of being refused. */
 static bool waits(const struct change *change, bool full)
 {
 	return change->wake || (full && change->c.type == STORE_CANCEL);
 }
 
-/* Such a row may have been in memory, or behind the horizon of one of the lanes. */
+/* A row has gone. It was in memory, or behind the horizon of one of the lanes. */
 static void row_gone(struct broker *b, struct queue *queue, uint64_t id)
 {
 	if (wake_row_gone(b, id))
@@ -77,7 +81,7 @@ static void note_put(struct broker *b, struct queue *queue, const struct store_c
 	lane_add(b, &queue->lanes[row.clock], &row, NULL);
 }
 
-/* A row has moved within its lane, and was not in memory, or is another wake's now. */
+/* A row has moved within its lane. It was not in memory, or it stands for another wake now. */
 static void note_moved(struct broker *b, struct lane *lane, const struct store_change *c)
 {
 	if (lane_reaches(lane, c->due, c->replaced))
@@ -87,7 +91,7 @@ static void note_moved(struct broker *b, struct lane *lane, const struct store_c
 	queue_touch(lane->queue);
 }
 
-/* What memory has to know of rows that were changed by name. */
+/* Brings memory up to date with a row that a client has changed by its id or key. */
 static void note_rows(struct broker *b, const struct change *change)
 {
 	const struct store_change *c = &change->c;
@@ -116,8 +120,8 @@ static void note_rows(struct broker *b, const struct change *change)
 	}
 }
 
-/* Nobody knows whether the change stands. A client that has a token is disconnected instead of
- * being answered: it comes again, and sends again what the store does not know of. */
+/* Nobody knows whether the change stands. A client with a token is disconnected instead of being
+ * answered: it connects again and sends again what the store does not know. */
 static void forget_answer(struct broker *b, const struct change *change)
 {
 	const struct request *request = change->request;
@@ -129,12 +133,12 @@ static void forget_answer(struct broker *b, const struct change *change)
 		if (b->outlet->end)
 			b->outlet->end(b->outlet->userdata, request->client->number);
 	}
-	/* What a wake's row says now is read once the store is there again. */
+	/* The wake's row is read again once the store answers again. */
 	if (change->wake)
 		change->wake->unsure = true;
 }
 
-/* A put that is refused may have been sent before, and then nobody knows whether it stands. */
+/* A refused put may have been sent before. Then nobody knows whether it stands. */
 static uint32_t refusal_for(const struct broker *b, const struct change *change, uint32_t refusal)
 {
 	const struct request *request = change->request;
@@ -204,7 +208,7 @@ static void done(struct store_commit *commit, int error)
 			answered(b, change, refusal);
 		}
 	}
-	/* What waits goes before what came later. */
+	/* Changes that wait go before changes that came later. */
 	if (!again)
 		return;
 	*last = b->first;
@@ -241,7 +245,7 @@ static void refuse_others(struct broker *b, bool full)
 	}
 }
 
-/* While the store refuses, it is tried once a second. Return: whether to try now. */
+/* A store that refuses is tried once a second. Return: whether to try now. */
 static bool may_try(struct broker *b)
 {
 	enum store_state state = state_of_store(b);
@@ -254,7 +258,7 @@ static bool may_try(struct broker *b)
 	return b->now.real >= b->retry_commit;
 }
 
-/* Parts off the next transaction. */
+/* Takes the changes of the next transaction off the list. */
 static struct change *take(struct broker *b)
 {
 	struct change *first = b->first, *change = first;
@@ -262,7 +266,8 @@ static struct change *take(struct broker *b)
 	b->changes_max = b->changes_max ?: CHANGES_MAX;
 	for (size_t n = 1; n < b->changes_max && change->next; n++)
 		change = change->next;
-	/* A put packet's changes stay together: its serial is stored with all of them. */
+	/* A put packet's changes stay in one transaction, because its serial is stored with all of
+	 * them. */
 	while (change->next && change->request && change->request->opcode == PROTO_QUEUE_PUT &&
 		change->next->request == change->request)
 		change = change->next;
@@ -285,7 +290,7 @@ uint64_t commits_next_aside(const struct broker *b)
 	return b->clocks_real + CLOCKS_US;
 }
 
-/* Whether the clocks are to be stored though nothing else is. */
+/* Whether to store the clocks though there is nothing else to store. */
 static bool clocks_are_due(struct broker *b)
 {
 	int64_t moved;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Consumers: windows, and deliveries.
+ * Consumers: attaching, detaching, and deliveries.
  *
- * Turns go round by user, then by the user's queues, then by the queue's consumers: a user with
- * thousands of queues delays another user's wakes by one packet a round.
+ * Turns go round by user, then by the user's queues, then by the queue's consumers. So a user with
+ * thousands of queues delays another user's wakes by one queue's packets a round.
  */
 #include "consumers.h"
 
@@ -21,14 +21,14 @@
 
 #define CONSUMER_OF(l) LINK_OWNER(l, struct consumer, of_queue)
 
-/* Packets that one call delivers, so that requests and the store have their turn in between. */
+/* Packets that one call delivers. Between two calls the shell handles requests and the store. */
 #define SLICE_PACKETS 16
 
 /* Packets to one queue before the next user has its turn. */
 #define QUEUE_PACKETS 4
 
-/* The consumer that comes next for a wake: not the one that let it become overdue, if there is
- * another. NULL: none has room. */
+/* Chooses the next consumer for a wake. It avoids the one that let the wake become overdue, if
+ * there is another. Return: NULL: none has room. */
 static struct consumer *next_consumer(const struct queue *queue, const struct wake *wake)
 {
 	const struct link *first = queue->with_room.next;
@@ -66,8 +66,8 @@ static void write_wake(
 	queue_codec_put(w, &record);
 }
 
-/* Puts ready wakes into a packet for the consumer, as many as its window and the packet hold, and
- * takes them out of their lanes. Return: how many. */
+/* Puts as many ready wakes into a packet as the consumer's window and the packet hold, and takes
+ * them out of their lanes. Return: how many. */
 static uint32_t gather(struct broker *b, struct consumer *c, struct wake **wakes)
 {
 	struct queue *queue = c->queue;
@@ -96,7 +96,7 @@ static uint32_t gather(struct broker *b, struct consumer *c, struct wake **wakes
 	return n;
 }
 
-/* The packet was sent: its wakes are the consumer's. */
+/* The packet was sent: the consumer has its wakes now. */
 static void delivered(struct broker *b, struct consumer *c, struct wake **wakes, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
@@ -117,7 +117,8 @@ static void delivered(struct broker *b, struct consumer *c, struct wake **wakes,
 	window_arm(b, c);
 }
 
-/* One packet to one consumer of the queue. Return: whether the queue may have more. */
+/* Sends one packet to one consumer of the queue. Return: whether the queue may have more to send.
+ */
 static bool deliver_packet(struct broker *b, struct queue *queue)
 {
 	struct wake *wakes[PROTO_RECORDS_MAX(struct proto_queue_wake)];
@@ -165,7 +166,7 @@ bool consumers_deliver(struct broker *b)
 		link_remove(&queue->turn);
 		if (link_is_empty(&user->turns))
 			link_remove(&user->turn);
-		/* Its lanes are to be waited for again. */
+		/* The next turn sets when to look at its lanes. */
 		queue_touch(queue);
 	}
 	return !link_is_empty(&b->turns) || !link_is_empty(&b->dirty);
@@ -226,7 +227,7 @@ void consumer_detach(struct broker *b, struct consumer *c, bool count)
 		wake_count_attempt(b, oldest, oldest->t.ready);
 	LINK_FOR_EACH(l, &c->unacked)
 	wake_give_back(b, LINK_OWNER(l, struct wake, link));
-	/* What is being changed fills nobody's window from now on. */
+	/* Wakes whose rows are being changed fill nobody's window from now on. */
 	LINK_FOR_EACH(l, &c->changing)
 	wake_leave_window(LINK_OWNER(l, struct wake, link));
 	for (at = &c->client->consumers; *at != c; at = &(*at)->next_of_client)

@@ -8,7 +8,7 @@
 #include "outcomes.h"
 #include "queue_table.h"
 
-/* Another host serves the queue, or may do so: its consumers here are told, and come again. */
+/* Another host serves the queue, or may do so: tells its consumers here, which consume again. */
 static void lose(struct broker *b, struct queue *queue)
 {
 	queue->held = false;

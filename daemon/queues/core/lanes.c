@@ -2,10 +2,10 @@
 /*
  * Lanes: the first rows of a queue on one clock, in memory and in order.
  *
- * The horizon is a place in the lane's order. Every row up to it is in memory: loaded, with a
- * consumer, or being changed. So a new row is either put into its place in memory, or lies behind
- * the horizon and will be found by a later load. The store's results come in the order in which
- * they took effect (store.h), so a load has seen exactly the changes that were answered before it.
+ * The horizon is a position in the lane's order. Every row up to the horizon is in memory: loaded,
+ * with a consumer, or being changed. So a new row either gets its position in memory, or lies
+ * behind the horizon and a later load finds it. The store's results come in the order in which they
+ * took effect (store.h), so a load has seen exactly the changes that were answered before it.
  */
 #include "lanes.h"
 
@@ -176,7 +176,8 @@ void lane_note_behind(struct lane *lane, uint64_t ready, uint8_t flags)
 		lane->next_wake_system = ready;
 }
 
-/* Only what wakes the machine is worth a look: a turn too many of an awake machine is not. */
+/* Only a row that wakes the machine makes the lane look behind its horizon at once. For other rows
+ * a turn too many costs an awake machine little. */
 void lane_look_behind(struct lane *lane)
 {
 	if (lane->next_wake_system == PROTO_FOREVER)
@@ -190,7 +191,7 @@ static size_t bytes_of(const struct wake *wake)
 	return (size_t)wake->t.key_size + wake->t.payload_size;
 }
 
-/* Puts a wake into its place, looked for from the end: most come last. */
+/* Inserts a wake. The position is searched from the end, because most wakes come last. */
 static void insert(struct lane *lane, struct wake *wake)
 {
 	struct link *after = lane->wakes.prev;
@@ -214,7 +215,7 @@ void lane_remove(struct lane *lane, struct wake *wake)
 	lane->wake_system -= (wake->t.flags & PROTO_WAKE_SYSTEM) != 0;
 }
 
-/* Moves the horizon back. A load that is under way began at another place. */
+/* Moves the horizon back. The results of a load that is under way do not fit any more. */
 static void set_horizon(struct lane *lane, uint64_t ready, uint64_t id)
 {
 	lane->horizon_ready = ready;
@@ -230,7 +231,8 @@ static bool is_too_much(const struct broker *b, const struct lane *lane)
 		lane->bytes > (backlog ? 2 * BROKER_BACKLOG_BYTES : 2 * BROKER_AHEAD_BYTES);
 }
 
-/* Drops what is too much from the lane's end; it is behind the horizon then. */
+/* Drops wakes from the lane's end while there are too many. Their rows are behind the horizon then.
+ */
 static void trim(struct broker *b, struct lane *lane)
 {
 	while (lane->count > 1 && is_too_much(b, lane)) {
@@ -256,7 +258,7 @@ void lane_add(struct broker *b, struct lane *lane, const struct store_timer *t, 
 		trim(b, lane);
 		return;
 	}
-	/* No memory: the row is found again by loading from just before it. */
+	/* No memory: a load from just before the row will find it again. */
 	if (within)
 		set_horizon(lane, t->ready, t->id - 1);
 	lane_note_behind(lane, t->ready, t->flags);
@@ -295,7 +297,7 @@ static void rows_loaded(struct store_reader *r, const struct store_timer *rows, 
 		lane_look_behind(lane);
 		return;
 	}
-	/* What could not be read stays behind the horizon. */
+	/* The rows that could not be read stay behind the horizon. */
 	if (error) {
 		lane_look_behind(lane);
 		retry_later(b, lane);

@@ -20,7 +20,7 @@ void lease_init(struct lease *l)
 	link_init(&l->of_round);
 }
 
-/* Stands by, and asks at once. */
+/* Begins to stand by, and asks at once. */
 static void stand_by(struct leases *ls, struct lease *l)
 {
 	l->state = LEASE_STANDBY;
@@ -34,7 +34,7 @@ void lease_want(struct leases *ls, struct lease *l)
 	if (l->wanted)
 		return;
 	l->wanted = true;
-	/* A release that was asked for has to be answered first: it can run late. */
+	/* The answer to a release has to come first, because the release can run late. */
 	if (l->state == LEASE_NONE)
 		stand_by(ls, l);
 }
@@ -90,7 +90,8 @@ static void start_over(struct leases *ls, uint64_t now)
 	OF_STATE(at)->has_seen = false;
 	LINK_FOR_EACH(at, &ls->urgent)
 	OF_STATE(at)->has_seen = false;
-	/* While it delivers, nobody else can have taken it, not even in what was lost. */
+	/* While this host delivers, no other host can have taken the lease, not even in the commits
+	 * that were lost. */
 	LINK_FOR_EACH(at, &ls->held)
 	if (now >= OF_STATE(at)->until)
 		stand_by(ls, OF_STATE(at));
@@ -105,7 +106,7 @@ void leases_connected(struct leases *ls, uint64_t now, uint64_t timeline)
 	ls->renew_at = ls->look_at = now;
 }
 
-/* Ends the round. What was asked and not answered may have taken effect. */
+/* Ends the round. Questions without an answer may have taken effect. */
 static void forget_round(struct leases *ls)
 {
 	LINK_FOR_EACH(at, &ls->round)
@@ -153,8 +154,8 @@ static enum lease_ask ask_to_take(const struct leases *ls, const struct lease *l
 		return LEASE_ASK_LOOK;
 	if (!l->has_seen)
 		return LEASE_ASK_TAKE_FREE;
-	/* The row is of a take that had no answer, or of a release that did not arrive: this host
-	 * delivers nothing under that term, and nobody else does. */
+	/* The row comes from a take without an answer, or from a release that did not arrive.
+	 * Neither this host nor another one delivers under that term. */
 	if (l->seen.owner == LEASE_ME || now - l->since >= ls->config.length)
 		return LEASE_ASK_TAKE;
 	return LEASE_ASK_TAKE_FREE;
@@ -186,7 +187,8 @@ static void ask_all(struct leases *ls, struct link *list, uint64_t now)
 	}
 }
 
-/* Puts a standby into its place by `since`, looked for from the end: most come last. */
+/* Inserts a standby in the order of `since`. The position is searched from the end, because most
+ * come last. */
 static void place(struct leases *ls, struct lease *l)
 {
 	struct link *after;
@@ -198,7 +200,7 @@ static void place(struct leases *ls, struct lease *l)
 	link_insert(after->next, &l->of_state);
 }
 
-/* Urgent standbys are asked about once; then each look asks. */
+/* A round asks about an urgent standby once; after that each look asks. */
 static void calm_down(struct leases *ls, uint64_t now)
 {
 	LINK_FOR_EACH(at, &ls->urgent)
@@ -219,7 +221,7 @@ bool leases_begin(struct leases *ls, uint64_t now)
 
 	if (!ls->connected || ls->under_way)
 		return false;
-	/* One round for both, where the next look would come too late for the renewal. */
+	/* One round does both if the next look would come too late for the renewal. */
 	renews = now + ls->config.look > ls->renew_at;
 	looks = now >= ls->look_at ||
 		(!link_is_empty(&ls->standby) &&
@@ -291,7 +293,7 @@ static void answer_held(
 	watch(ls, l, row, now);
 }
 
-/* What was asked may be older than the wish to release. */
+/* The question may be older than the wish to release. */
 static void answer_releasing(
 	struct leases *ls, struct lease *l, bool done, const struct lease_row *row)
 {

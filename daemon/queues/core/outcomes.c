@@ -97,8 +97,8 @@ void wake_give_back(struct broker *b, struct wake *wake)
 		lane_reset(b, lane);
 }
 
-/* Asks the store to change the wake's row, and takes it out of its list. Return: NULL: no memory,
- * the wake is as before. */
+/* Asks the store to change the wake's row, and takes the wake out of its list. Return: NULL: no
+ * memory, and the wake is as before. */
 static struct change *change_row(struct broker *b, struct wake *wake, enum store_change_type type)
 {
 	struct queue *queue = wake->lane->queue;
@@ -113,7 +113,7 @@ static struct change *change_row(struct broker *b, struct wake *wake, enum store
 	change->c.timer.ready = wake->t.ready;
 	change->c.timer.attempt = wake->t.attempt;
 	change->c.term = wake->term;
-	change->c.known = &wake->t; /* it stays as long as the wake is WAKE_CHANGING */
+	change->c.known = &wake->t; /* the wake stays in memory until done() */
 	if (wake->state == WAKE_LOADED)
 		lane_remove(wake->lane, wake);
 	else
@@ -147,7 +147,7 @@ struct change *wake_count_attempt(struct broker *b, struct wake *wake, uint64_t 
 	return change;
 }
 
-/* A timer with one wake is parked; of one with a period the next wake is awaited. */
+/* A timer with one wake is parked. A timer with a period goes on with its next wake. */
 bool wake_miss(struct broker *b, struct wake *wake)
 {
 	bool one_shot = !wake->t.every || wake->t.count == 1;
@@ -166,7 +166,7 @@ bool wake_miss(struct broker *b, struct wake *wake)
 	return true;
 }
 
-/* The wake that this client names, if it may still speak for it; NULL: not. */
+/* The wake that the client names; NULL: the client does not have it, or not any more. */
 static struct wake *find_named(struct broker *b, struct client *client, uint32_t queue,
 	uint64_t timer, uint32_t number, uint64_t term)
 {
@@ -177,7 +177,7 @@ static struct wake *find_named(struct broker *b, struct client *client, uint32_t
 		wake = wake_find_unacked(b, opened->consumer, timer, number);
 	if (wake && wake->term != term)
 		wake = NULL;
-	/* Its timer was cancelled, replaced or rescheduled: it leaves the window. */
+	/* The timer was cancelled, replaced or rescheduled: the wake leaves the window. */
 	if (wake && wake->gone) {
 		wake_give_back(b, wake);
 		wake = NULL;
@@ -231,8 +231,8 @@ uint32_t wake_retry(struct broker *b, struct client *client, const struct proto_
 	return PROTO_OK;
 }
 
-/* Takes the oldest wake of a consumer that hangs. Its place becomes free: what hangs is not the
- * store. Return: false: no memory. */
+/* Takes the oldest wake back from a consumer that hangs. The window has room again at once, because
+ * the store does not hang. Return: false: no memory. */
 static bool take_back(struct broker *b, struct consumer *c)
 {
 	struct wake *wake = WAKE_OF(c->unacked.next);
@@ -273,10 +273,11 @@ void wake_changed(struct broker *b, struct change *change)
 	queue_touch(queue);
 	wake_leave_window(wake);
 	link_remove(&wake->link);
-	/* The row went before, or is another wake's; or nobody consumes any more. */
+	/* The row went before, or stands for another wake; or the queue has no consumer any more.
+	 */
 	if (wake->gone || c->status || !queue->consumers || !queue->held) {
 		struct lane *lane = wake->lane;
-		/* The row may be there all the same: under another term, or changed elsewhere. */
+		/* The row may still be there: under another term, or changed by another host. */
 		bool reread = c->status && !wake->gone &&
 			(wake->unsure || wake->term != queue->term);
 
@@ -314,7 +315,7 @@ static void set_gone(struct broker *b, struct wake *wake)
 		wake_free(b, wake);
 		return;
 	}
-	/* Its acknowledgement will be answered "no such timer". */
+	/* The answer to its acknowledgement will be "no such timer". */
 	wake->gone = true;
 }
 

@@ -10,7 +10,7 @@
 #include "opened.h"
 #include "reads.h"
 
-/* systemd's dynamic users: their uids are recycled, and with them would be their queues. */
+/* systemd's dynamic users: their uids are recycled, and another service would get their queues. */
 #define DYNAMIC_UID_MIN 61184
 #define DYNAMIC_UID_MAX 65519
 
@@ -55,7 +55,7 @@ static int greet(struct broker *b, struct client *client, const struct queue_cod
 	return client->closing;
 }
 
-/* Whether that uid is nobody's for good. */
+/* Whether no user has this uid for good. */
 static bool owns_nothing(const struct broker *b, uint32_t uid)
 {
 	return (uid >= DYNAMIC_UID_MIN && uid <= DYNAMIC_UID_MAX) ||
@@ -136,7 +136,7 @@ static int handle_detach(
 	return client->closing;
 }
 
-/* Whether the packet has to come now; if not, why the client ends. */
+/* Return: NULL: the packet may come now; else why the client is disconnected. */
 static const char *check_turn(const struct client *client, const struct proto_header *h)
 {
 	if (!client->greeted && h->opcode != PROTO_QUEUE_HELLO)

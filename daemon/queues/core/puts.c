@@ -8,7 +8,8 @@
 #include "clients.h"
 #include "list.h"
 
-/* The put of an earlier connection, answered as it was then. Return: whether it is one. */
+/* If an earlier connection sent this put, answers it as it was answered then. Return: whether it
+ * did. */
 static bool answer_known(struct broker *b, struct client *client, const struct proto_header *h)
 {
 	struct known_put *known = client->known;
@@ -41,8 +42,8 @@ bool puts_are_unsure(const struct broker *b, const uint8_t token[static STORE_TO
 	return b->unsure_count > BROKER_UNSURE;
 }
 
-/* Whether the put is one of an earlier connection, and stored, is not known. A client's first one
- * is known not to be stored, unless it was sent before. */
+/* Answers a put while nobody knows whether an earlier connection sent it and the store has it. A
+ * token's first put cannot be in the store, unless it was sent before. */
 static void answer_unknown(struct broker *b, struct client *client, const struct proto_header *h)
 {
 	const char *why;
@@ -59,9 +60,9 @@ static void answer_unknown(struct broker *b, struct client *client, const struct
 	answer_send(b, client, queue_codec_end(&w, 0));
 }
 
-/* A connection's serials grow. One that an earlier connection sent and that the store knows is
- * answered as it was then; one that the store does not know was not stored, unless it is older than
- * what the store remembers. */
+/* A connection's serials grow. A put that an earlier connection sent and the store knows is
+ * answered as it was then. A put that the store does not know was not stored, unless it is older
+ * than all that the store remembers. */
 bool puts_take(struct broker *b, struct client *client, const struct proto_header *h)
 {
 	if (!client->has_token || !h->cursor)
@@ -93,7 +94,7 @@ static void put_found(struct store_reader *r, uint64_t serial,
 	if (n) {
 		known = malloc(sizeof(*known) + n * sizeof(*answers));
 		if (!known)
-			return; /* a put that is sent again then ends the connection */
+			return; /* if the client sends this put again, its connection ends */
 		known->serial = serial;
 		known->n = n;
 		memcpy(known->answers, answers, n * sizeof(*answers));
@@ -106,7 +107,8 @@ static void put_found(struct store_reader *r, uint64_t serial,
 		client_free(client->broker, client);
 		return;
 	}
-	/* A store that cannot be read is asked again. Meanwhile the client may ask for all else. */
+	/* A store that cannot be read is asked again. Meanwhile the client may ask for anything but
+	 * puts. */
 	client->unread = error;
 	if (error) {
 		client->broker->retry_puts = client->broker->now.real + BROKER_RETRY_US;
@@ -132,7 +134,7 @@ static bool has_puts_under_way(const struct broker *b, const struct client *clie
 
 static void find_puts(struct broker *b, struct client *client)
 {
-	/* They can have ended only if a commit has. */
+	/* Puts end only when a commit ends, so there is nothing new before that. */
 	if (client->asked_at == b->commits)
 		return;
 	client->asked_at = b->commits;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which queues have something to do. A turn looks at the queues that changed (they are "dirty") and
- * at those whose first wake has become ready (heaps of lanes say which), at no others: thousands of
- * queues that wait cost nothing.
+ * Which queues have something to do. A turn looks only at queues that have changed (they are
+ * "dirty") and at queues whose first wake has become ready (heaps of lanes tell them). So thousands
+ * of queues that wait cost nothing.
  */
 #include "queues.h"
 
@@ -19,11 +19,11 @@
 /* Queues that one turn looks at. */
 #define LOOK_SLICE 1024
 
-/* Missed wakes of a queue whose change is not stored yet. A store that stores nothing must not make
- * them fill the memory. */
+/* Missed wakes of a queue whose change is not stored yet. Without this bound they would fill the
+ * memory while the store stores nothing. */
 #define MISSING_MAX BROKER_BACKLOG
 
-/* So that setting an instant never fails. */
+/* Reserves room, so that setting an instant never fails. */
 static bool reserve_heaps(struct broker *b)
 {
 	size_t room = b->queue_count + 1;
@@ -72,7 +72,7 @@ bool queue_is_open(const struct queue *queue)
 	return queue->held && !link_is_empty(&queue->with_room) && queue->missing < MISSING_MAX;
 }
 
-/* Whether what is oldest is being read: of a lane that has nothing in memory and something due. */
+/* Whether the oldest wake is being read: a lane has nothing in memory, but a row that is due. */
 static bool waits_for_load(const struct broker *b, const struct queue *queue)
 {
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
@@ -125,7 +125,7 @@ static uint64_t latest_of(const struct lane *lane, bool wake_system)
 	return latest;
 }
 
-/* Sets when each lane is to be looked at; waits: not before something else happens. */
+/* Sets when to look at each lane. waits: not before something else happens. */
 static void set_instants(struct broker *b, struct queue *queue, bool waits)
 {
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
@@ -137,7 +137,7 @@ static void set_instants(struct broker *b, struct queue *queue, bool waits)
 			latest = latest_of(lane, false);
 			system = latest_of(lane, true);
 		}
-		/* What is not in memory has to be read when it is due, or before. */
+		/* A row that is not in memory has to be read when it is due, or before. */
 		if (!waits && !lane->loading && !lane->retry.at) {
 			uint64_t read_at = lane_read_at(b, lane);
 
@@ -180,12 +180,12 @@ static void look_at(struct broker *b, struct queue *queue)
 		return;
 	}
 	leave_turns(queue);
-	/* A lease that is over and not lost may be renewed: the store says so. */
+	/* A lease that is over but not lost may be renewed; then the store tells the broker. */
 	set_instants(b, queue,
 		!queue_is_open(queue) || !queue_may_deliver(b, queue) || waits_for_load(b, queue));
 }
 
-/* A lane waits for a row that wakes the machine and is not in memory. That has come, or is late. */
+/* Looks at lanes whose next row that wakes the machine is not in memory, and has become due. */
 static void look_at_wake_system(struct broker *b, unsigned int clock)
 {
 	struct heap_node *node;
@@ -259,7 +259,7 @@ void queue_release(struct broker *b, struct queue *queue)
 {
 	bool loading = false;
 
-	/* What is said of its wakes has to be stored under the lease. */
+	/* Changes of the queue's wakes have to be stored under the lease. */
 	if (b->store->ops->fleet && !queue->under_way) {
 		b->store->ops->fleet->want(b->store, queue->number, false);
 		queue->held = false;
@@ -271,7 +271,7 @@ void queue_release(struct broker *b, struct queue *queue)
 	}
 	leave_turns(queue);
 	set_instants(b, queue, true);
-	/* Wakes that are being changed point to their lane, and so does a load. */
+	/* Wakes that are being changed, and a load, point to their lane. */
 	if (!loading && !queue->under_way)
 		queue_free(b, queue);
 	else

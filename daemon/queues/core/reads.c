@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets that only read, and purge, which is answered in the same way: by the store, a page each.
+ * Packets that only read, and purges. The store answers each of them with one page; the client asks
+ * for the next page.
  */
 #include "reads.h"
 
@@ -16,7 +17,8 @@
 #include "queue_table.h"
 #include "requests.h"
 
-/* Rows and queues in one page of an answer: with the longest keys and names they fit. */
+/* Rows and queues in one page of an answer. They fit into a packet with the longest keys and names.
+ */
 #define LIST_PAGE   400
 #define QUEUES_PAGE 300
 #define HOST_MAX    64
@@ -28,7 +30,7 @@ static_assert(QUEUES_PAGE * (sizeof(struct proto_queue_info) + PROTO_QUEUE_NAME_
 		PROTO_PACKET_MAX - sizeof(struct proto_header),
 	"a page is a packet");
 
-/* What a row is doing, as far as memory says. */
+/* The state of a row, from what memory holds of it. */
 static enum proto_queue_state state_of(const struct broker *b, const struct store_timer *t)
 {
 	const struct wake *wake = wake_find(b, t->id);
@@ -71,7 +73,7 @@ static void write_row(
 	queue_codec_put(w, &listed);
 }
 
-/* Why a read or a purge has no answer. */
+/* The status for a read or a purge that failed. */
 static uint32_t refusal_of(const struct broker *b, int error)
 {
 	const char *why;
@@ -85,13 +87,13 @@ static uint32_t refusal_of(const struct broker *b, int error)
 	return error == -EINPROGRESS ? PROTO_Q_STORE_UNKNOWN : PROTO_Q_STORE_FAILED;
 }
 
-/* Of one that could not be started. */
+/* The same for one that could not be started. */
 static uint32_t status_of_start(const struct broker *b, int error)
 {
 	return error == -ENOTCONN ? refusal_of(b, error) : error ? PROTO_E_DESCRIPTORS : PROTO_OK;
 }
 
-/* A read of the store was answered. Return: the client to tell; NULL: it has gone. */
+/* Ends the client's read. Return: the client to tell; NULL: it has gone. */
 static struct client *end_reading(struct broker *b, struct client *client, struct proto_header *ret)
 {
 	struct request *request = client->reading;
@@ -170,7 +172,7 @@ static void write_queue(
 
 	info.oldest = first_of(b, q, &info.next);
 	info.consumers = queue ? queue->consumers : 0;
-	/* A queue is there while it holds a timer or has a consumer, on whichever host. */
+	/* A queue exists while it holds a timer or has a consumer, on any host. */
 	if (!info.timers && !info.parked && !info.consumers && !q->term)
 		return;
 	info.name = queue_codec_add_bytes(w, q->name, info.name_size);
@@ -289,7 +291,7 @@ int reads_handle(struct broker *b, struct client *client, const void *packet, si
 		.purged = rows_purged,
 		.userdata = client,
 	};
-	/* Before the read begins: once it has, its answer needs it. */
+	/* This comes before the read begins, because its answer needs the request. */
 	client->reading = request_new(client, p, packet, size);
 	status = client->reading ? start(b, client, p) : PROTO_E_DESCRIPTORS;
 	if (!status)
@@ -309,7 +311,7 @@ int reads_handle(struct broker *b, struct client *client, const void *packet, si
 
 int reads_status(struct broker *b, struct client *client, const struct proto_header *h)
 {
-	/* Root sees everybody's, a user its own. */
+	/* Root sees the counts of everybody, a user its own. */
 	const struct counts *counts = client->uid ? &client->user->counts : &b->counts;
 	struct proto_queue_status_answer answer = {
 		.uptime = b->now.real - b->config.started,
