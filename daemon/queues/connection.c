@@ -9,7 +9,7 @@
 
 #include "../seqpacket.h"
 
-/* Connections taken, and packets read from one, before others have their turn. */
+/* Connections that one turn accepts, and packets that it reads from one of them. */
 #define ACCEPT_SLICE 16
 #define READ_SLICE   4
 

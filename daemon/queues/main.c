@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timerqd: its arguments, its store, and from them the server.
+ * timerqd: reads its arguments, opens its store, and runs the server.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -51,7 +51,7 @@ static void print_help(void)
 		QUEUE_SETUP_STATE, PROTO_QUEUE_SOCKET_USER);
 }
 
-/* Makes the folder and those above it that are missing, for this user alone. */
+/* Makes the folder, and missing folders above it, for this user alone. */
 static void make_folder(const char *path)
 {
 	char part[4096];
@@ -143,7 +143,7 @@ static int run(const struct options *o)
 	int status;
 
 	descriptors_open_standard();
-	umask(077); /* what is stored is nobody else's to read */
+	umask(077); /* nobody else may read what is stored */
 	log_init(&log, LOG_INFO);
 	log.name = "timerqd";
 	descriptors_raise();
@@ -158,8 +158,8 @@ static int run(const struct options *o)
 	return status;
 }
 
-/* Reads the settings for what does not serve. Return: 0, or -ENOMEM after a line on standard
- * error; queue_setup_close() after 0. */
+/* Reads the settings for a run that does not serve. Return: 0: the caller calls
+ * queue_setup_close(); -ENOMEM after a line on standard error. */
 static int read_settings(struct queue_setup *setup, struct log *log, const struct options *o,
 	enum config_names names)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One transaction. All changes of a commit travel as arrays, a column each, to one statement, which
- * answers with arrays. So a thousand puts are one round trip, and a host that is halted while it
- * sends leaves no lock behind.
+ * One transaction. All changes of a commit travel as arrays, one for each column, to one statement,
+ * which answers with arrays. So a thousand puts are one round trip, and a host that is halted while
+ * it sends leaves no lock behind.
  *
- * The statement takes acknowledgements first, then puts, then the rest. Where the order of two
- * changes matters, because they name the same key or id, it is told to take all of them one by one.
+ * The statement applies acknowledgements first, then puts, then the rest. If two changes name the
+ * same key or id, their order matters; then the statement is told to apply all changes one by one.
  */
 #include "postgres_commit.h"
 
@@ -21,7 +21,7 @@
 #define PUTS_KEPT_US   (UINT64_C(24) * 3600 * 1000000)
 #define PUTS_EXPIRE_US (UINT64_C(3600) * 1000000)
 
-/* How often a commit that met another transaction is sent. */
+/* How many times a commit is sent that conflicts with another transaction. */
 #define TRIES 8
 
 /* The functions of the schema know these numbers. */
@@ -99,7 +99,8 @@ static const struct used_queue *used_of(const struct commit_job *j, const struct
 
 static int32_t type_of(const struct commit_job *j, const struct store_change *c)
 {
-	/* A wake of a lease that ended, also of this host's: nothing may come of it. */
+	/* The change of a wake under a lease that has ended, even if this host held it: it must
+	 * change nothing. */
 	if (is_wake(c) && c->term != used_of(j, c)->term)
 		return TYPE_NOTHING;
 	if (c->type == STORE_ADVANCE && c->timer.due == PROTO_FOREVER)
@@ -117,7 +118,7 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t size)
 	return hash;
 }
 
-/* What a change names; 0: nothing that another one could name. */
+/* A hash of what a change names; 0: it names nothing that another change could name. */
 static uint64_t name_of(const struct store_change *c)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
@@ -136,7 +137,7 @@ static int compare(const void *a, const void *b)
 	return *x == *y ? 0 : *x < *y ? -1 : 1;
 }
 
-/* Whether two changes name the same thing (or seem to: that costs time only). */
+/* Whether two changes name the same thing. Equal hashes of different names cost only time. */
 static bool order_matters(const struct commit_job *j)
 {
 	uint64_t *names = calloc(j->count, sizeof(*names));
@@ -155,7 +156,7 @@ static bool order_matters(const struct commit_job *j)
 	return found;
 }
 
-/* The clocks that spans count from: the latest of the changes'. */
+/* The clocks that spans count from: the latest reading among the changes. */
 static void add_clocks(struct pg_parameters *p, const struct commit_job *j)
 {
 	uint64_t now[PROTO_CLOCKS] = {0};
@@ -202,7 +203,7 @@ static void add_queues(struct pg_parameters *p, const struct commit_job *j)
 	COLUMN8(p, q, n, q[i].put_bytes);
 }
 
-/* Which record of which put packet a change answers, from 1; 0: of none. */
+/* Which record of which put packet a change answers, from 1; 0: none. */
 static uint32_t packet_of(
 	const struct commit_job *j, const struct store_change *c, uint32_t *ret_record)
 {
@@ -216,7 +217,7 @@ static uint32_t packet_of(
 	return 0;
 }
 
-/* Which records the changes answer, and the packets' other ones, which were refused at once. */
+/* Which records the changes answer, and the packets' other records, which were refused at once. */
 static void add_packets(struct pg_parameters *p, const struct commit_job *j)
 {
 	uint32_t *packets = calloc(j->count, sizeof(*packets));
@@ -544,7 +545,7 @@ static void commit_end(struct pg_job *job, int error)
 	commit->done(commit, error == PG_AGAIN ? -EIO : error);
 }
 
-/* Nothing is to be sent: the clocks are the database's own. */
+/* There is nothing to send: the clocks are the database's own. */
 static bool send_nothing(struct pg_job *job, PGconn *c)
 {
 	(void)job;
@@ -581,7 +582,7 @@ int pg_commit(struct store *store, struct store_commit *commit)
 		return -ENOMEM;
 	j->s = s;
 	j->commit = commit;
-	/* By elapsed time, which no setting of the clock moves. */
+	/* By elapsed time, because a setting of the clock does not move it. */
 	j->expires = now >= s->puts_expired + PUTS_EXPIRE_US && now >= PUTS_KEPT_US;
 	r = gather(j);
 	j->job.send = j->count || j->expires ? commit_send : send_nothing;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rounds: core/lease.h decides what to ask, one statement carries it out, and the same statement
- * says which queues of this host were changed through other hosts, and what the database's clock
- * says. So an idle host makes one statement a second, however many queues it has.
+ * Rounds. core/lease.h decides what to ask, and one statement asks it. The same statement returns
+ * which queues of this host were changed through other hosts, and the database's clock. So an idle
+ * host sends one statement a second, however many queues it has.
  */
 #include "postgres_leases.h"
 
@@ -13,7 +13,7 @@
 
 #include "postgres_timer.h"
 
-/* Between two looks at queues that this host owns, and at the clock if it owns none.
+/* Between two looks at queues that this host owns; and at the clock, if it owns no queue.
  * Microseconds. */
 #define POLL_US	 UINT64_C(1000000)
 #define CLOCK_US UINT64_C(5000000)
@@ -21,7 +21,7 @@
 /* When a round that failed is tried again, microseconds. */
 #define AGAIN_US UINT64_C(250000)
 
-/* The clocks of two machines differ by less than this: a part in 5000. */
+/* The speeds of two machines' clocks differ by less than this: one part in 5000. */
 #define DRIFT 5000
 
 static_assert(LEASE_ASK_NOTHING == 0 && LEASE_ASK_LOOK == 1 && LEASE_ASK_TAKE_FREE == 2 &&
@@ -74,7 +74,7 @@ static void tell_changed(struct store_postgres *s, uint32_t queue)
 		s->watcher.changed(s->watcher.userdata, queue);
 }
 
-/* The database's clock was read between two instants of ours. */
+/* The database's clock was read between two instants of this host's clock. */
 static void measure(struct store_postgres *s, uint64_t sent, uint64_t received, int64_t at)
 {
 	struct pg_clock *c = &s->clock;
@@ -82,7 +82,7 @@ static void measure(struct store_postgres *s, uint64_t sent, uint64_t received, 
 	int64_t drift = (int64_t)((received - c->measured) / DRIFT) + 1;
 	int64_t was_least = c->least - drift, was_most = c->least + (int64_t)c->wide + drift;
 
-	/* What was known before narrows it, unless the database's clock was set. */
+	/* An earlier reading narrows the bounds, unless the database's clock was set. */
 	if (c->known && was_least <= most && was_most >= least) {
 		least = was_least > least ? was_least : least;
 		most = was_most < most ? was_most : most;
@@ -185,7 +185,8 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 			lease_answer(&s->leases, l, took_effect, &row, now);
 		say_lease(s, queue);
 		look_at_changes(s, queue, pg_next(&changes));
-		/* One that was over and is renewed is told, too: nobody waits for it otherwise. */
+		/* The broker is also told of a lease that was over and is renewed: it does not look
+		 * for that by itself. */
 		if (l->state == LEASE_HELD ? !delivered : before == LEASE_HELD)
 			tell_lease(s, queue, l->state == LEASE_HELD);
 	}
@@ -292,7 +293,7 @@ void pg_leases_changed(void *userdata, bool ready)
 	if (is_other && s->watcher.history)
 		s->watcher.history(s->watcher.userdata);
 	s->poll_at = 0;
-	/* What was changed while nobody looked. */
+	/* Rows may have changed while there was no connection. */
 	for (uint32_t i = 0; i < s->queues.count; i++)
 		if (s->queues.at[i])
 			s->queues.at[i]->has_changes = false;
@@ -346,7 +347,7 @@ static void fleet_want(struct store *store, uint32_t number, bool wanted)
 	struct store_postgres *s = pg_store_of(store);
 	struct pg_queue *queue = pg_queues_get(&s->queues, number);
 
-	/* A round may name it from now on. */
+	/* A round may name the queue from now on. */
 	queue->row = queue->row ? queue->row : -1;
 	if (wanted)
 		lease_want(&s->leases, &queue->lease);

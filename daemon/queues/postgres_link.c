@@ -13,8 +13,8 @@
 
 #include "postgres_values.h"
 
-/* How long a database is silent before it is away, how long an attempt to connect takes at most,
- * and the spans between attempts. Microseconds. */
+/* How long a database is silent before it counts as away, how long an attempt to connect takes at
+ * most, and the spans between attempts. Microseconds. */
 #define AWAY_US	       UINT64_C(2000000)
 #define CONNECT_US     UINT64_C(5000000)
 #define BACKOFF_US     UINT64_C(100000)
@@ -70,8 +70,8 @@ void pg_link_init(struct pg_link *l, const char *uri, int epoll)
 	set_settings(l);
 }
 
-/* Up to a span that doubles with each failure; at least half of it. The first attempt is made at
- * once. */
+/* A random span: at most one that doubles with each failure, and at least half of that. The first
+ * attempt is made at once. */
 static uint64_t backoff(const struct pg_link *l)
 {
 	uint64_t span = BACKOFF_US << (l->failures < 8 ? l->failures : 8), random = 0;
@@ -113,7 +113,7 @@ void pg_link_break(struct pg_link *l, const char *why)
 	bool was_ready = l->state == PG_LINK_READY;
 	struct pg_job *job;
 
-	/* One line: libpq's end with a newline. */
+	/* The first line only: libpq's messages end with a newline. */
 	snprintf(l->why, sizeof(l->why), "%.*s", (int)strcspn(why, "\n"), why);
 	if (l->c)
 		PQfinish(l->c);
@@ -186,8 +186,8 @@ static bool send_greeting(struct pg_link *l)
 
 static void connect_step(struct pg_link *l)
 {
-	/* libpq watches for one of both at a time; which one it said last is in what epoll
-	 * knows. */
+	/* While it connects, libpq waits either to read or to write; epoll has what it asked for
+	 * last. */
 	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
 
 	while (l->state == PG_LINK_CONNECTING) {
@@ -220,7 +220,7 @@ static int errno_of(const PGresult *r)
 		{"53100", -ENOSPC},    /* disk_full */
 		{"40001", PG_AGAIN},   /* serialization_failure */
 		{"40P01", PG_AGAIN},   /* deadlock_detected */
-		{"23505", PG_AGAIN},   /* unique_violation: the other one came first */
+		{"23505", PG_AGAIN},   /* unique_violation: the other transaction came first */
 		{"57014", -ETIMEDOUT}, /* query_canceled */
 		{"55P03", -ETIMEDOUT}, /* lock_not_available */
 	};
@@ -303,8 +303,8 @@ static void read_results(struct pg_link *l)
 	while (l->c && l->state >= PG_LINK_GREETING && !PQisBusy(l->c)) {
 		PGresult *r = PQgetResult(l->c);
 
-		/* One NULL ends a statement's results; a second one says that no more are
-		 * awaited. */
+		/* One NULL ends a statement's results. A second one says that no statement is left.
+		 */
 		if (!r && between)
 			return;
 		between = !r;
@@ -357,8 +357,8 @@ static void hear(struct pg_link *l)
 		l->notified(l->userdata);
 }
 
-/* When the answer to the first job is overdue: the server's own limit comes before. Each job has
- * that limit to itself, however long those before it took. */
+/* When the answer to the first job is overdue. The server's own limit for a statement is shorter.
+ * The limit begins anew for each job, however long the jobs before it took. */
 static uint64_t overdue_at(const struct pg_link *l)
 {
 	return l->sent.first ? l->sent.first->awaited + l->greeting.lease / 3 + 500000 : UINT64_MAX;

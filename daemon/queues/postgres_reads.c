@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads, and purge, which is answered in the same way. Rows point into libpq's result while they
- * are handed out. */
+/*
+ * Reads and purges. The rows that a reader gets point into libpq's result.
+ */
 #include "postgres_reads.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 /* Bytes of keys and payloads in one answer to load(). */
 #define LOAD_BYTES 4194304
 
-/* How often a read is sent whose connection breaks. */
+/* How many times a read is sent if its connection breaks. */
 #define READ_TRIES 5
 
 #define TEXT_OF(x) #x
@@ -31,7 +32,7 @@ struct read_job {
 	struct pg_job job;
 	struct store_postgres *s;
 	enum read_type type;
-	struct store_reader *reader; /* NULL: nobody's, of READ_USAGE */
+	struct store_reader *reader; /* NULL: nobody waits, as for READ_USAGE */
 	struct pg_queue *queue;
 	uint32_t uid;
 	int32_t after_row;
@@ -58,9 +59,9 @@ struct read_job {
 #define NEAR_ROWS LANE_ROWS("true", "ready <= $6") "$7 + 1)"
 #define FAR_ROW	  LANE_ROWS("false", "ready > $6") "1)"
 
-/* In the order of read_timer(). Rows that are not part of the answer, because there are too many of
- * them or they are too large, say only when the next one is ready. So does the first one that is
- * not ready by then: no others of the far future are read. */
+/* In the order of read_timer(). Some rows are not part of the answer, because they are too many or
+ * too large. They say only when the next row is ready. So does the first row that is not ready by
+ * then; the query reads no row after it. */
 static const char load_statement[] =
 	"SELECT " TIMER_COLUMNS ", octet_length(payload),"
 	" CASE WHEN part THEN payload END, part::integer FROM ("
@@ -249,7 +250,7 @@ static bool read_queue(struct read_job *j, const PGresult *r, int row, struct st
 
 	if (!queue)
 		return false;
-	queue->row = (int32_t)pg_get_int(r, row, 0); /* which keeps it in memory */
+	queue->row = (int32_t)pg_get_int(r, row, 0); /* which keeps the queue in memory */
 	*ret = (struct store_queue){
 		.number = queue->number,
 		.uid = uid,
@@ -359,7 +360,7 @@ static void read_end(struct pg_job *job, int error)
 	struct read_job *j = (struct read_job *)job;
 	const PGresult *r = error ? NULL : j->result;
 
-	/* A connection that is made again at once costs a read nothing. */
+	/* A read is sent again over a connection that is made again at once. */
 	if (error == PG_UNKNOWN && j->type != READ_PURGE && j->tries++ < READ_TRIES &&
 		!pg_link_submit(&j->s->data, job)) {
 		PQclear(j->result);

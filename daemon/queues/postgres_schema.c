@@ -15,12 +15,12 @@ static const char *const steps[SCHEMA_VERSION] = {
 #include "schema_2.inc"
 };
 
-/* They are made anew by each migration. */
+/* Each migration makes them anew. */
 static const char functions[] =
 #include "schema_functions.inc"
 	;
 
-/* Everybody's migrations wait for this lock: "timerqd" as a number. */
+/* All migrations wait for this lock: "timerqd" as a number. */
 #define LOCK "32769262443160932"
 
 #define SERVER_VERSION 130000
@@ -69,7 +69,7 @@ bool schema_check_greeting(const PGresult *r, struct pg_greeting *ret, char *why
 	}
 	if (!check_version(pg_get_int(r, 0, 0), why, size))
 		return false;
-	/* It may become the primary. */
+	/* A standby may become the primary. */
 	if (pg_get_int(r, 0, 6)) {
 		snprintf(why, size, "the server is a standby, which takes no timers");
 		return true;
@@ -113,7 +113,7 @@ static int run(PGconn *c, const char *sql)
 	return error;
 }
 
-/* The version that is there; 0: none. */
+/* Reads the version of the schema; 0: there is none. */
 static int read_version(PGconn *c, int *ret)
 {
 	PGresult *r = PQexec(c, "SELECT to_regclass('timerd.meta') IS NOT NULL");
@@ -141,8 +141,8 @@ static int write_version(PGconn *c, int version)
 	return run(c, sql);
 }
 
-/* One transaction, with the lock: whoever waited for it finds the version that the other has made.
- * ret_more: whether to go on. */
+/* One step, in one transaction with the lock: a migration that waited for the lock finds the
+ * version that the other one has made. ret_more: whether to go on. */
 static int migrate_once(PGconn *c, bool *ret_more)
 {
 	int version, r = run(c, "BEGIN; SELECT pg_advisory_xact_lock(" LOCK ")");

@@ -26,7 +26,7 @@ static const char *word(
 /* Applies what a running timerqd can change. */
 static void apply(struct queue_setup *setup)
 {
-	/* --check says everything. */
+	/* --check prints all complaints. */
 	if (!setup->options->check)
 		setup->log->level = (int)number(setup, QUEUES_LOG_LEVEL, LOG_INFO);
 	setup->limits.max_timers_per_user = (uint32_t)number(

@@ -18,13 +18,14 @@
 
 #include "../seqpacket.h"
 
-/* More may wait: /proc/sys/net/core/somaxconn bounds it. */
+/* Connections that wait to be accepted. /proc/sys/net/core/somaxconn bounds it, too. */
 #define BACKLOG 4096
 
 /* Written by systemd-timesyncd once the clock was set from the network. */
 #define SYNCHRONIZED "/run/systemd/timesync/synchronized"
 
-/* From here on a host's clock is said to be off the database's, microseconds. */
+/* From this difference on timerqd logs that the host's clock is off the database's. Microseconds.
+ */
 #define CLOCK_OFF_US INT64_C(100000)
 
 /* How far ahead a host of a fleet loads what will be due, microseconds. */
@@ -65,8 +66,8 @@ static struct clocks_reading read_clocks(const struct server *s)
 	};
 }
 
-/* Says when this host's clock begins to be off the database's, and when it is right again: in the
- * log, and to systemd, so that systemctl status shows it. */
+/* Tells the log, and systemd for systemctl status, when this host's clock begins to be off the
+ * database's, and when it agrees again. */
 static void say_clock(struct server *s, int64_t off)
 {
 	bool is_off = off >= CLOCK_OFF_US || off <= -CLOCK_OFF_US;
@@ -87,7 +88,7 @@ static void say_clock(struct server *s, int64_t off)
 	}
 }
 
-/* The database's clock is everybody's, and there is no running time. */
+/* All hosts of a fleet go by the database's clock. It has no running time. */
 static void read_fleet_clock(struct server *s, uint64_t real)
 {
 	struct store_clock c = {0};
@@ -149,7 +150,7 @@ static void say_failure(struct server *s)
 	s->said = STORE_FAILED;
 }
 
-/* Says once what has become of the store. */
+/* Logs each change of the store's state once. */
 static void say_store(struct server *s)
 {
 	const char *why;
@@ -184,7 +185,7 @@ static int timed_turn(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* Instants of the database's clock, waited for by elapsed time: this host's wall clock may be
+/* Waits for instants of the database's clock by elapsed time, because this host's wall clock may be
  * off. */
 static void set_fleet_wakeup(struct server *s)
 {
@@ -227,7 +228,7 @@ static int arm(struct server *s)
 	}
 	if (look < real)
 		real = look;
-	/* While the wall clock is not believed, whether it was set is looked at each second. */
+	/* While the wall clock is not believed, each second looks whether it was set. */
 	if (look != PROTO_FOREVER && s->now.real + 1000000 < real)
 		real = s->now.real + 1000000;
 	if (real == PROTO_FOREVER) {
@@ -351,7 +352,7 @@ static int open_broker(struct server *s)
 		.pid = (uint32_t)getpid(),
 		.instance = choose_instance(),
 		.started = s->now.real,
-		/* timerd says no to each that it cannot do. */
+		/* timerd refuses each wake-up that it cannot do. */
 		.can_wake_system = !s->store->ops->fleet,
 		.load_ahead = s->store->ops->fleet ? LOAD_AHEAD_US : 0,
 		.overflow_uid = peers->overflow_is_nobody ? peers->overflow_uid : 0,
@@ -453,7 +454,8 @@ static int add_sources(struct server *s)
 	sigaddset(&signals, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
 		return -errno;
-	/* Whoever started timerqd may ignore it, as nohup(1) does: then it would not arrive. */
+	/* Whoever started timerqd may have ignored SIGHUP, as nohup(1) does; an ignored signal does
+	 * not arrive. */
 	signal(SIGHUP, SIG_DFL);
 	r = sd_event_add_signal(s->event, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
@@ -463,7 +465,8 @@ static int add_sources(struct server *s)
 	if (r >= 0)
 		r = sd_event_add_io(s->event, &s->store_source, s->store->ops->get_fd(s->store),
 			EPOLLIN, store_ready, s);
-	/* Of the same rank as clients: sd-event takes what has waited for longest. */
+	/* It has the priority of clients: among equals sd-event takes the source that has waited
+	 * for longest. */
 	if (r >= 0)
 		r = sd_event_add_defer(s->event, &s->serve, take_turn, s);
 	if (r >= 0)
@@ -518,8 +521,9 @@ int server_run(struct server *s)
 	return r < 0 ? r : 0;
 }
 
-/* What was asked for is answered, for as long as the disk answers in time. The loop has ended, and
- * sd-event runs nothing more: so the store is asked directly, and clients are not read from. */
+/* Answers the requests that are under way, as long as the disk answers in time. The loop has ended,
+ * and sd-event runs nothing any more. So this calls the store directly, and reads nothing from
+ * clients. */
 static void finish(struct server *s)
 {
 	uint64_t until = read_clock(CLOCK_BOOTTIME) + STOP_US;
@@ -553,7 +557,7 @@ void server_close(struct server *s)
 	sd_event_source_disable_unref(s->serve);
 	sd_event_source_disable_unref(s->real);
 	sd_event_source_disable_unref(s->store_source);
-	/* The store first: what it still says goes to the broker. */
+	/* The store is closed first, because it hands its last results to the broker. */
 	s->store->ops->close(s->store, &clocks);
 	broker_free(s->broker);
 	sd_event_unref(s->event);

@@ -6,8 +6,8 @@
 /* Of two numbers of 64 bits. */
 #define ENTRY_BYTES_MAX 20
 
-/* A block in the midst of a lane keeps room for what comes later. One at a lane's end does not:
- * most of what comes later comes behind it. */
+/* A block in the middle of a lane keeps room for later entries. A block at a lane's end does not,
+ * because most later entries come after it. */
 #define BLOCK_BYTES_AMID (BLOCK_BYTES * 7 / 10)
 
 static const char *const texts[BLOCK_STATEMENTS] = {
@@ -73,7 +73,7 @@ static uint8_t *put_number(uint8_t *at, uint64_t value)
 	return at;
 }
 
-/* Return: behind the number; NULL: it does not end there. */
+/* Return: the byte after the number; NULL: the number does not end within the row. */
 static const uint8_t *get_number(const uint8_t *at, const uint8_t *end, uint64_t *ret)
 {
 	uint64_t value = 0;
@@ -113,7 +113,7 @@ static int decode(struct sqlite_blocks *b, const uint8_t *at, size_t size)
 			return SQLITE_CORRUPT;
 		last.value += value;
 		last.id += unzigzag(id);
-		/* Everything here rests on their order. */
+		/* All searches rely on the entries' order. */
 		if (b->count ? !recent_is_before(&b->entries[b->count - 1], &last)
 			     : recent_is_before(&last, &b->key))
 			return SQLITE_CORRUPT;
@@ -166,7 +166,7 @@ int sqlite_blocks_flush(struct sqlite_blocks *b)
 
 	if (!b->loaded || !b->changed)
 		return SQLITE_OK;
-	/* A row whose place is behind the first entry gets another place. */
+	/* A row whose key is after the first entry gets another key. */
 	if (!b->count || (b->stored && recent_is_before(&b->entries[0], &b->key)))
 		r = delete_row(b);
 	if (b->count && !b->stored)
@@ -174,7 +174,7 @@ int sqlite_blocks_flush(struct sqlite_blocks *b)
 	encode(b, &b->key, &i, BLOCK_BYTES, bytes);
 	if (i < b->count && !(b->has_end && b->is_last))
 		most = BLOCK_BYTES_AMID;
-	/* Where it takes several rows, none of them is the block in memory. */
+	/* If it takes several rows, none of them is the block in memory. */
 	b->loaded = i == b->count;
 	for (i = 0; i < b->count && !r;) {
 		b->key = i ? b->entries[i] : b->key;
@@ -194,8 +194,8 @@ static int take_row(struct sqlite_blocks *b, sqlite3_stmt *s, uint64_t lane)
 	return decode(b, sqlite3_column_blob(s, 2), (size_t)sqlite3_column_bytes(s, 2));
 }
 
-/* Looks for the lane's first block behind a place. Return: SQLITE_ROW: *ret_s is at it, to be
- * reset; SQLITE_DONE: there is none. */
+/* Finds the lane's first block after a place. Return: SQLITE_ROW: *ret_s is at its row, and the
+ * caller resets it; SQLITE_DONE: there is none. */
 static int find_next(
 	struct sqlite_blocks *b, const struct recent_entry *place, sqlite3_stmt **ret_s)
 {

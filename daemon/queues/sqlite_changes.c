@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One transaction: what each kind of change does to the rows, and what is stored beside them.
- *
- * A change that is refused changes nothing and gets a status. An error of SQLite ends the whole
- * transaction, and everything is as before it: rows, indexes and counts.
+ * One transaction: what each kind of change does to the rows, and what else a commit stores. A
+ * refused change changes nothing and gets a status. An error of SQLite ends the whole transaction:
+ * rows, indexes and counts are as before it.
  */
 #include "sqlite_changes.h"
 
@@ -72,7 +71,7 @@ static uint32_t check_limits(
 		user->more.parked + more_timers;
 	int64_t bytes = user->holds.bytes + user->more.bytes + more_bytes;
 
-	/* What makes nothing more is never refused. */
+	/* A change that adds nothing is never refused. */
 	if (c->limit_timers && more_timers > 0 && timers > c->limit_timers)
 		return PROTO_E_TIMERS_USER;
 	if (c->limit_bytes && more_bytes > 0 && (uint64_t)bytes > c->limit_bytes)
@@ -180,8 +179,8 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 		c->status = PROTO_E_NO_SUCH_TIMER;
 		return r == SQLITE_DONE ? SQLITE_OK : r;
 	}
-	/* A revived wake is over once it is acknowledged: another number could be one that its
-	 * timer has had. */
+	/* A revived wake ends with its acknowledgement. It has no next wake, whose number its timer
+	 * may have had already. */
 	if (was.id != was.timer) {
 		sqlite_use(q, SQL_FIND);
 		c->status = PROTO_E_NO_SUCH_TIMER;
@@ -199,10 +198,10 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 	now.ready = now.due;
 	now.slack = c->timer.slack;
 	now.every = c->timer.every;
-	/* The wake before may be with a consumer: what that says of it must not be meant for this
-	 * one. */
+	/* A consumer may have the old wake. The new number keeps its acknowledgement from
+	 * concerning the new wake. */
 	now.number++;
-	/* A new count counts from now on. */
+	/* A new count begins with this wake. */
 	now.count = c->timer.count;
 	if (now.count && __builtin_add_overflow(now.number - 1, now.count, &now.count))
 		now.count = UINT32_MAX;
@@ -212,7 +211,7 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 	return sqlite_update(q, &was, &now);
 }
 
-/* Makes a row that of its next wake, or removes it where none follows. */
+/* Turns a row into that of the timer's next wake, or removes the row if no wake follows. */
 static int end_wake(struct sqlite *q, const struct store_timer *was, uint64_t due)
 {
 	struct store_timer now = *was;
@@ -320,7 +319,7 @@ static int apply(struct sqlite *q, struct store_change *c)
 		r = change_wake(q, c);
 		break;
 	}
-	sqlite_use(q, SQL_FIND); /* what it points to may go */
+	sqlite_use(q, SQL_FIND); /* the memory that it points to may go */
 	if (c->answer)
 		*c->answer = (struct proto_queue_stored){
 			.id = c->status ? 0 : c->id,
@@ -375,7 +374,7 @@ static int write_rest(struct sqlite *q, const struct store_commit *commit)
 	return r ? r : sqlite_write_clocks(q, &commit->clocks);
 }
 
-/* Ends a transaction: on disk, or undone if anything failed. */
+/* Ends a transaction: commits it, or rolls it back after an error. */
 static int end(struct sqlite *q, int r)
 {
 	q->unsure = false;
@@ -386,7 +385,7 @@ static int end(struct sqlite *q, int r)
 		q->unsure = r;
 	}
 	sqlite_queues_end(q->queues, !r);
-	q->last_queue = NULL; /* nobody may refer to it from now on */
+	q->last_queue = NULL; /* from now on nobody may use it */
 	if (!r) {
 		q->written_next_id = q->next_id;
 		return SQLITE_OK;

@@ -95,7 +95,8 @@ static int read_first(struct sqlite *q)
 	if (!r)
 		r = sqlite_read_counter(q, "indexed_keys", &q->indexed_keys);
 	q->written_next_id = q->next_id;
-	/* What is not there was there when the schema was made. */
+	/* The schema was made with all of these values, so the file is damaged if one is missing.
+	 */
 	return r == SQLITE_DONE ? SQLITE_CORRUPT : r;
 }
 
@@ -118,9 +119,9 @@ static int check(struct sqlite *q, const char *text, char **ret_why)
 	return r == SQLITE_ROW ? SQLITE_OK : r;
 }
 
-/* Checks the pages of a file that is small enough for a start; of a greater one those of the tables
- * that a start reads as a whole. SQLite cannot be interrupted in the midst of a check. What else is
- * damaged is said when it is read. */
+/* Checks all pages of a file that is small enough. Of a larger file it checks the tables that a
+ * start reads as a whole, because SQLite cannot be interrupted during a check. Other damage is
+ * found when a page is read. */
 static int check_pages(struct sqlite *q, char **ret_why)
 {
 	int64_t pages = 0;
@@ -217,8 +218,8 @@ static const char *advice(int error)
 	}
 }
 
-/* Whether the last failed write, to the log or the file, exceeded a quota. SQLite tells of a disk
- * that is full only, and keeps no errno of a failed commit. */
+/* Whether the last failed write, to the log or the file, exceeded a quota. SQLite reports only a
+ * full disk as such, and keeps no errno of a failed commit. */
 static bool exceeds_quota(sqlite3 *db)
 {
 	sqlite3_file *log = NULL;
@@ -261,7 +262,7 @@ static char *wal_name(const char *path)
 	return sqlite3_mprintf("%s-wal", path);
 }
 
-/* Looks at the files as they are on the disk: a timerqd before this one may have died of a failed
+/* Looks at the files as they are on the disk, because an earlier timerqd may have died of a failed
  * sync. */
 static int look(struct sqlite *q, char **ret_why)
 {

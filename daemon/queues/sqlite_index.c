@@ -21,7 +21,8 @@ uint64_t sqlite_hash(const struct sqlite *q, uint32_t queue, const char *key, si
 
 	for (size_t i = 0; i < size; i++)
 		sum[i / 4 % 2] += (q->seed[3 + i / 4] << (i % 4 * 8)) * (uint8_t)key[i];
-	/* Without a sign: SQLite's order of hashes is that of the part in memory. */
+	/* Below 2^63, so that SQLite, whose numbers have a sign, orders hashes as the part in
+	 * memory does. */
 	return ((sum[0] >> 32) << 32 ^ sum[1] ^ sum[1] >> 32) >> 1;
 }
 
@@ -35,8 +36,9 @@ static struct recent_entry entry_of_key(uint64_t hash, uint64_t id)
 	return (struct recent_entry){0, hash, id};
 }
 
-/* Whether a new entry goes to memory. While a merge is under way, an entry that the round has to
- * leave on disk goes there at once: the round may have passed its place. */
+/* Whether a new entry goes to memory. At the end of a merge all entries up to its newest id have to
+ * be on disk. So during a merge such an entry goes to disk at once, because the round may have
+ * passed its place. */
 static bool goes_to_memory(const struct sqlite_merge *m, uint64_t indexed, uint64_t id)
 {
 	return id > (m->under_way ? m->newest : indexed);
@@ -111,7 +113,8 @@ static void forget_blocks(struct sqlite *q)
 	sqlite_blocks_drop(&q->keys);
 }
 
-/* id, queue, clock, ready, the size of a key by which the row is found, that key. */
+/* Reads id, queue, clock, ready, revived and key of a row, and enters the row into the parts in
+ * memory. */
 static int read_row(struct sqlite *q, sqlite3_stmt *s)
 {
 	struct sqlite_due due = {
@@ -131,7 +134,7 @@ static int read_row(struct sqlite *q, sqlite3_stmt *s)
 	return r;
 }
 
-/* Reads the recent parts from the rows behind what the tables on disk have. */
+/* Fills the parts in memory from the rows that the tables on disk do not have. */
 int sqlite_index_start(struct sqlite *q)
 {
 	uint64_t indexed = q->indexed_due < q->indexed_keys ? q->indexed_due : q->indexed_keys;

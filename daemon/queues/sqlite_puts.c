@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Receipts: what clients were answered to their puts, by token and serial, so that a put that is
- * sent again is stored once.
- *
- * A token keeps its last STORE_PUTS receipts, for a day. A user can make any number of tokens, so a
- * user's receipts have a bound, too: beyond it the oldest half goes. What goes is far older
- * than any put that is under way.
+ * Receipts: the answers to clients' puts, by token and serial, so that a put that is sent again is
+ * stored once. A token keeps its last STORE_PUTS receipts for a day. A user can make any number of
+ * tokens, so each user's receipts have a bound. Beyond the bound the older half is forgotten, which
+ * is far older than any put under way.
  */
 #include "sqlite_puts.h"
 
@@ -17,7 +15,8 @@
 #define KEPT_US	  (UINT64_C(24) * 3600 * 1000000)
 #define EXPIRE_US (UINT64_C(3600) * 1000000)
 
-/* What a receipt counts beside its answers: its token, numbers, and their places in the file. */
+/* The bytes that a receipt counts besides its answers: its token, its numbers, and its part of a
+ * page. */
 #define OVERHEAD 64
 
 #define UID_SIZE (STORE_TOKEN_SIZE - PROTO_QUEUE_TOKEN_SIZE)
@@ -42,7 +41,8 @@ static struct sqlite_user *user_of(struct sqlite *q, const uint8_t token[static 
 	return sqlite_queues_user(q->queues, uid);
 }
 
-/* Counts what a user has, at its first put in this life or after a failed transaction. */
+/* Counts a user's receipts, at the user's first put since the start or after a failed transaction.
+ */
 static int count_receipts(
 	struct sqlite *q, struct sqlite_user *user, const uint8_t token[static STORE_TOKEN_SIZE])
 {
@@ -63,7 +63,7 @@ static int count_receipts(
 	return r == SQLITE_ROW ? SQLITE_OK : r;
 }
 
-/* Forgets the older half of a user's receipts, but none of this moment. */
+/* Forgets the older half of a user's receipts, but none of this instant. */
 static int forget(struct sqlite *q, struct sqlite_user *user,
 	const uint8_t token[static STORE_TOKEN_SIZE], uint64_t now)
 {
@@ -75,7 +75,7 @@ static int forget(struct sqlite *q, struct sqlite_user *user,
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		uint64_t stored = (uint64_t)sqlite3_column_int64(s, 0);
 
-		/* Those of one moment go together. */
+		/* Receipts of one instant go together. */
 		if (stored >= now || (left <= q->tuning.receipts_max / 2 && stored != until))
 			break;
 		left -= OVERHEAD + (uint64_t)sqlite3_column_int64(s, 1);
@@ -109,7 +109,7 @@ static size_t write_answers(const struct store_put *p, uint8_t *at)
 	return p->count * SQLITE_ANSWER_SIZE;
 }
 
-/* The size of the receipt that this one takes the place of; 0: of none. */
+/* The size of the receipt that this one replaces; 0: it replaces none. */
 static int find_replaced(struct sqlite *q, const struct store_put *p, uint64_t *ret)
 {
 	sqlite3_stmt *s = sqlite_use(q, SQL_PUT_SIZE);
@@ -149,7 +149,7 @@ int sqlite_puts_write(struct sqlite *q, const struct store_put *p, uint64_t now)
 	return r;
 }
 
-/* By elapsed time, which no setting of the clock moves. */
+/* By elapsed time, because a setting of the clock does not move it. */
 int sqlite_puts_expire(struct sqlite *q, uint64_t now)
 {
 	sqlite3_stmt *s;

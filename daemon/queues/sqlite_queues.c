@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Numbers are given one after another, so the array by number has few gaps. A file that names one
- * this great is damaged. */
+/* Numbers are given one after another, so the array by number has few gaps. A file with a number as
+ * great as this is damaged. */
 #define NUMBER_MAX (1u << 24)
 
 static int compare_queues(const void *a, const void *b)
@@ -161,8 +161,8 @@ int sqlite_queues_add(struct sqlite_queues *q, uint32_t number, uint32_t uid, co
 	return r;
 }
 
-/* A number that no queue has; 0: there is none. Free numbers are looked for only where they are so
- * many that one is near. */
+/* Chooses a number that no queue has; 0: there is none. It searches for a free number only if so
+ * many are free that one is near. */
 static uint32_t choose_number(struct sqlite_queues *q)
 {
 	if (q->vacant <= q->last / 2)

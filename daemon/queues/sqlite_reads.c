@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads of the store: what SQLite lends for a step is copied into the job.
+ * Reads of the store. SQLite lends a row until the next step, so each row is copied into the job.
  */
 #include "sqlite_reads.h"
 
@@ -74,7 +74,8 @@ static void end_rows(struct job *job, bool payload)
 	for (size_t i = 0; i < job->n; i++) {
 		struct store_timer *row = &job->timers[i];
 
-		/* Where all rows are without bytes, `data` is NULL: not pointer arithmetic. */
+		/* If no row has a key or a payload, `data` is NULL, and arithmetic on it is
+		 * undefined. */
 		row->key = (const char *)((uintptr_t)job->data + (uintptr_t)row->key);
 		row->payload = payload
 			? (const void *)((uintptr_t)job->data + (uintptr_t)row->payload)
@@ -82,7 +83,7 @@ static void end_rows(struct job *job, bool payload)
 	}
 }
 
-/* The first row behind those of the job that wakes the machine. */
+/* Finds the first row behind those of the job that wakes the machine. */
 static int find_wake_system(struct sqlite *q, struct job *job)
 {
 	const struct store_timer *last = job->n ? &job->timers[job->n - 1] : NULL;
@@ -131,7 +132,7 @@ static int load(struct sqlite *q, struct job *job)
 		r = sqlite_find(q, at.id, &t);
 		if (r == SQLITE_ROW)
 			r = keep_row(job, &t, true);
-		else if (r == SQLITE_DONE) /* an entry without its row */
+		else if (r == SQLITE_DONE) /* an entry in the index without its row */
 			r = SQLITE_OK;
 		job->behind.ready = PROTO_FOREVER;
 	}
@@ -229,7 +230,7 @@ static int look_at_lane(struct sqlite *q, uint32_t queue, uint32_t clock, uint64
 	return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-/* Copies what is known of the next queues; looks into the file for what is not. */
+/* Copies what memory has of the next queues, and reads the rest from the file. */
 static int list_queues(struct sqlite *q, struct job *job)
 {
 	int r = SQLITE_OK;

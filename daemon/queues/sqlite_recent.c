@@ -35,7 +35,8 @@ size_t recent_count_up_to(
 	return from;
 }
 
-/* The last chunk whose first entry is not behind the place; the first chunk if none is. */
+/* The last chunk whose first entry is not after the place; the first chunk if there is no such
+ * chunk. */
 static size_t chunk_of(const struct recent *r, const struct recent_entry *place)
 {
 	size_t from = 0, n = r->chunk_count;
@@ -55,7 +56,7 @@ bool recent_is_same(const struct recent_entry *a, const struct recent_entry *b)
 	return a->lane == b->lane && a->value == b->value && a->id == b->id;
 }
 
-/* A new chunk at that place of the array. NULL: no memory. */
+/* Inserts a new chunk at that index of the array. NULL: no memory. */
 static struct recent_chunk *add_chunk(struct recent *r, size_t at)
 {
 	struct recent_chunk *chunk;
@@ -89,9 +90,9 @@ static void remove_chunk(struct recent *r, size_t at)
 		(r->chunk_count - at) * sizeof(struct recent_chunk *));
 }
 
-/* Makes room in a full chunk for an entry at *i: by a new chunk behind it, which takes its second
- * half, or nothing if the entry comes after all others. Return: the chunk for the entry, and in *i
- * where; NULL: no memory. */
+/* Makes room in a full chunk for an entry at *i: a new chunk behind it takes its second half, or
+ * nothing if the entry comes after all others. Return: the chunk for the entry, with its position
+ * in *i; NULL: no memory. */
 static struct recent_chunk *split(struct recent *r, size_t at, size_t *i)
 {
 	struct recent_chunk *chunk = r->chunks[at], *more = add_chunk(r, at + 1);
@@ -131,8 +132,8 @@ int recent_add(struct recent *r, const struct recent_entry *entry)
 	return 1;
 }
 
-/* Joins a chunk with the next one if both together fill half a chunk: few entries take few chunks,
- * whichever were removed. */
+/* Joins a chunk with the next one if both together fill at most half a chunk. So few entries take
+ * few chunks, whichever entries were removed. */
 static void join(struct recent *r, size_t at)
 {
 	struct recent_chunk *chunk = r->chunks[at], *next;

@@ -109,7 +109,7 @@ static void end_copy(struct copy *c)
 	free(c->map.frames);
 }
 
-/* How large the file says that it is, where no frame of the log counts. */
+/* The size in the file's header, which counts if no frame of the log does. */
 static int map_file(struct copy *c)
 {
 	uint8_t h[100];
@@ -127,7 +127,7 @@ static int map_file(struct copy *c)
 	return c->map.frames ? 0 : -ENOMEM;
 }
 
-/* Opens what is there. The lock keeps another process away meanwhile. */
+/* Opens the file and its log. The lock keeps other processes away meanwhile. */
 static int open_old(struct copy *c, const struct sqlite *q)
 {
 	int r = sqlite_log_open_file(
@@ -147,8 +147,8 @@ static int open_old(struct copy *c, const struct sqlite *q)
 	return sqlite_log_map(c->log, q->log_frames, &c->map);
 }
 
-/* Takes the transaction that failed off the log: it was answered so, and a start before this
- * recovery succeeds is not to find it. Where that fails, too, it may be found. */
+/* Cuts the failed transaction off the log. No client was told that it is stored, and a start before
+ * the end of this recovery should not find it. If the cut fails, too, such a start may find it. */
 static void cut_log(struct copy *c, const struct sqlite *q)
 {
 	sqlite3_file *log = c->log;
@@ -187,7 +187,7 @@ static int write_new(struct copy *c)
 	if (!r)
 		r = sqlite_log_open_file(c->vfs, c->new_name,
 			SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &c->to);
-	if (!r) /* what an earlier attempt left */
+	if (!r) /* left by an earlier attempt */
 		r = result_of(c->to->pMethods->xTruncate(c->to, 0));
 	for (uint32_t page = 1; page <= c->map.pages && !r; page++)
 		r = copy_page(c, page, buffer);
@@ -213,7 +213,7 @@ static int copy(struct sqlite *q)
 	if (!r)
 		r = q->host->replace(c.path, q->path);
 	if (!r) {
-		/* The new file has what the log has. */
+		/* The new file holds the log's pages, too. */
 		q->log_frames = 0;
 		q->log_copied = true;
 		r = c.vfs->xDelete(c.vfs, c.wal, 1);

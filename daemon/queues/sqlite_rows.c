@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of timers and of parked wakes, each with its entries in the indexes and its share in its
- * queue's counts. Nobody else writes these tables.
+ * Rows of timers and of parked wakes, each with its entries in the indexes and its part of its
+ * queue's counts. No other file writes these tables.
  */
 #include "sqlite_rows.h"
 
@@ -10,7 +10,7 @@
 #include "sqlite_index.h"
 #include "sqlite_schema.h"
 
-/* PROTO_FOREVER is NULL in the file. What is greater than INT64_MAX was refused before. */
+/* PROTO_FOREVER is NULL in the file. Other values above INT64_MAX were refused before. */
 static void bind_span(sqlite3_stmt *s, int column, uint64_t span)
 {
 	if (span == PROTO_FOREVER)
@@ -36,7 +36,7 @@ static void bind_label(sqlite3_stmt *s, int column, const struct store_timer *t)
 		sqlite3_bind_null(s, column);
 }
 
-/* The key and payload, which nobody changes before the statement is done. */
+/* SQLITE_STATIC: nobody changes the key and the payload before the statement is done. */
 static void bind_data(sqlite3_stmt *s, int column, const struct store_timer *t)
 {
 	if (t->key_size)
@@ -142,7 +142,7 @@ int sqlite_touch(struct sqlite *q, uint32_t number, int64_t timers, int64_t park
 	struct sqlite_counts more = {.timers = timers, .parked = parked, .bytes = bytes};
 	struct sqlite_queue *queue = sqlite_queue_of(q, number);
 
-	if (!queue) /* of a row that names a queue which has none */
+	if (!queue) /* of a row whose queue has no row */
 		return SQLITE_CORRUPT;
 	sqlite_queues_touch(q->queues, queue, &more);
 	return SQLITE_OK;
@@ -153,8 +153,8 @@ static int64_t bytes_of(const struct store_timer *t)
 	return (int64_t)t->key_size + t->payload_size;
 }
 
-/* A parked wake that waits again has a row of its own, and is not found by its key: another timer
- * may have that by now. */
+/* A parked wake that waits again has a row of its own. Its key does not find it, because another
+ * timer may have that key by now. */
 static bool is_revived(const struct store_timer *t)
 {
 	return t->timer != t->id;
@@ -175,7 +175,7 @@ static bool is_alike(const struct store_timer *a, const struct store_timer *b)
 		!*a->label && !*b->label;
 }
 
-/* Most rows are alike. SQLite keeps what was bound for the row before. */
+/* Most rows are alike, and SQLite keeps the values that were bound for the row before. */
 static void bind_rest(struct sqlite *q, sqlite3_stmt *s, const struct store_timer *t)
 {
 	if (q->has_inserted && is_alike(&q->inserted, t))
@@ -218,7 +218,7 @@ int sqlite_insert(struct sqlite *q, const struct store_timer *t)
 	return r ? r : sqlite_touch(q, t->queue, 1, 0, bytes_of(t));
 }
 
-/* Removes the row's entries in the indexes, and its share in the counts. */
+/* Removes the row's entries in the indexes, and its part of the counts. */
 static int remove_entries(struct sqlite *q, const struct store_timer *t)
 {
 	struct sqlite_due due = due_of(t);
@@ -233,7 +233,8 @@ int sqlite_remove(struct sqlite *q, const struct store_timer *t)
 {
 	uint64_t id = t->id;
 	sqlite3_stmt *s;
-	int r = remove_entries(q, t); /* first: the key may lie in the row that goes */
+	int r = remove_entries(
+		q, t); /* this comes first, because the key may lie in the row that goes */
 
 	sqlite_use(q, SQL_FIND);
 	s = sqlite_use(q, SQL_DELETE);

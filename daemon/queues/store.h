@@ -193,7 +193,7 @@ struct store_clock {
 struct store_fleet {
 	/* Names who is told; the watcher is copied. */
 	void (*watch)(struct store *s, const struct store_watcher *watcher);
-	/* Has each change of a lease told as a line for the log. Called by process(). */
+	/* Has each change of a lease told as a line for the log. */
 	void (*log)(struct store *s, void (*say)(void *userdata, const char *line), void *userdata);
 	/* wanted: this host has consumers for the queue, and asks for the lease. Else it has none
 	 * any more, and releases the lease. */

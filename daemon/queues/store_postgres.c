@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The PostgreSQL store as timerqd sees it. One epoll descriptor stands for both sockets and a
- * timer, so that whoever watches it has nothing else to know.
+ * timer, so the event loop has one descriptor to watch.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,12 +20,12 @@
 #include "postgres_timer.h"
 #include "store_module.h"
 
-/* How long a start waits for the database; then it is away. And a clean stop for the release of its
- * leases. Microseconds. */
+/* How long a start waits for the database before it counts as away, and how long a clean stop waits
+ * for the release of its leases. Microseconds. */
 #define START_US   UINT64_C(5000000)
 #define RELEASE_US UINT64_C(1000000)
 
-/* How long what is known of the users' holdings suits a status. Microseconds. */
+/* How old the users' holdings in a status may be, microseconds. */
 #define USAGE_US UINT64_C(1000000)
 
 static void pg_process(struct store *store)
@@ -110,7 +110,7 @@ static void store_free(struct store_postgres *s)
 	free(s);
 }
 
-/* Until `done` says so, or until then. */
+/* Runs the store until done() returns true, or until that instant. */
 static void wait_for(
 	struct store_postgres *s, bool (*done)(const struct store_postgres *s), uint64_t until)
 {
@@ -179,7 +179,8 @@ static void choose_owner(struct store_postgres *s)
 		snprintf(s->host, sizeof(s->host), "unknown");
 }
 
-/* Only a URI, so that one look shows whether it holds a password: /proc shows it to everybody. */
+/* Accepts a URI only, whose parts can be checked: a password in it would be visible to everybody in
+ * /proc. */
 static int check_uri(const char *uri, char **ret_why)
 {
 	char *error = NULL;
@@ -206,7 +207,7 @@ static bool has_begun(const struct store_postgres *s)
 		pg_link_is_away(&s->control);
 }
 
-/* What was sent over the last connection may stand, and nobody has heard of it. */
+/* Changes that were sent over the last connection may stand though nobody has got an answer. */
 static void data_changed(void *userdata, bool ready)
 {
 	struct store_postgres *s = userdata;

@@ -6,7 +6,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-/* How often a timerd that has never been there is looked for, microseconds. */
+/* How often timerqd looks for a timerd that it has never reached, microseconds. */
 #define LOOK_US UINT64_C(1000000)
 
 static const struct {
@@ -60,7 +60,7 @@ static int timer_event(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* Asks again for what was refused. */
+/* Asks again for timers that were refused. */
 static void ask_again(struct wakeups *w)
 {
 	for (unsigned int i = 0; i < WAKEUPS; i++) {
@@ -183,8 +183,8 @@ static int set_one(struct wakeups *w, unsigned int i)
 	return 0;
 }
 
-/* A timer that waits for others (slack without end) may come too early: it is then set anew. So it
- * is not moved back, which each commit would ask for. */
+/* A timer with slack without end rings with other timers. It may ring too early, and is then set
+ * anew. So it is not moved to a later instant, which each commit would ask for. */
 static bool is_early_enough(const struct wakeups *w, unsigned int i)
 {
 	return w->wanted[i] == w->set[i] ||
