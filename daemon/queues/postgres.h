@@ -12,9 +12,9 @@
  *   postgres_schema     the tables and functions, and their versions
  *   postgres_values     parameters and results in their binary form
  *
- * There are two connections. What clients wait for travels over one of them, in order, so that a
- * read sees exactly the commits that were answered before it. Rounds travel over the other one, so
- * that no transaction, however long, keeps a lease from being renewed.
+ * There are two connections. Commits and reads travel over one of them, in order, so that a read
+ * sees exactly the commits that were answered before it. Rounds travel over the other one, so that
+ * a long transaction cannot delay the renewal of a lease.
  */
 #pragma once
 
@@ -23,7 +23,7 @@
 #include "postgres_values.h"
 #include "store.h"
 
-/* What a host adds up is spread over so many rows: see the table counts. */
+/* The counts that a host adds to are spread over so many rows: see the table timerd.counts. */
 #define PG_SLOTS 16
 
 struct pg_clock {
@@ -52,11 +52,11 @@ struct store_postgres {
 	uint64_t round_again; /* after one that failed: not before */
 	bool round_under_way;
 	bool committing;
-	uint64_t commits;	/* marks queues: pg_queue::mark */
+	uint64_t commits;	/* the number of the commit, for pg_queue::mark */
 	uint64_t puts_expired;	/* when old tokens were looked for, by the commit's clock */
-	uint64_t usage_read;	/* when what users hold was read */
-	bool usage_asked;	/* and somebody has asked since */
-	enum store_state state; /* as the last commit left it */
+	uint64_t usage_read;	/* when the users' holdings were read */
+	bool usage_asked;	/* somebody has asked for them since */
+	enum store_state state; /* after the last commit */
 	char why[320];
 	char said[640];
 	char *uri;

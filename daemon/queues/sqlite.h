@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection to the SQLite file of durable timers: what stands in it and how it is changed. The
- * store's thread (store_sqlite.c) is its only caller.
+ * One connection to the SQLite file of durable timers. The store's thread (store_sqlite.c) is the
+ * only user of this struct and of the functions that take it.
  *
- * A new timer's row is appended: ids grow, and the table of timers is ordered by id. What would be
- * spread over the whole file, the order by due and the look-up by key, are two indexes that are
- * derived from the timers. An index has two parts. New entries go into a sorted set in memory
- * (sqlite_recent.h); from there they are merged into a table on disk, `due` or `keys`, which has
- * some hundreds of them a row (sqlite_blocks.h). That is done in the order of the index, a slice at
- * a time, so that one page takes many entries at once. `indexed` in `meta` says up to which id the
- * tables on disk are complete: after a start the recent part is read again from the rows behind it.
- * So a put writes at one place of the file, and a crash costs nothing.
- * */
+ * A new timer's row is appended: ids grow, and the table of timers is ordered by id. The order by
+ * due and the look-up by key are two indexes, which are derived from the timers. Entries for new
+ * rows would be spread over the whole file. So each index has two parts. New entries go into a
+ * sorted set in memory (sqlite_recent.h). From there they are merged into a table on disk, `due` or
+ * `keys`, which has some hundreds of entries in a row (sqlite_blocks.h). A merge goes in the order
+ * of the index, a slice at a time, so that one page takes many entries at once. `indexed_due` and
+ * `indexed_keys` in `meta` say up to which id the tables on disk are complete. A start reads the
+ * rows with greater ids and fills the parts in memory from them. So a put writes at one place of
+ * the file, and a crash costs nothing.
+ */
 #pragma once
 
 #include <sqlite3.h>
@@ -22,13 +23,13 @@
 #define SQLITE_STORE_ID	     0x514d5454 /* "TTMQ": application_id of the file */
 #define SQLITE_STORE_VERSION 2		/* user_version */
 
-/* When what nobody waits for is done. Tests make it happen more often. */
+/* When the store's thread does work that nobody waits for. Tests make it happen more often. */
 struct sqlite_tuning {
-	/* Entries in a recent part from which on it is merged, and in a slice of that. */
+	/* A merge begins when a part in memory has recent_max entries. A slice is merge_slice. */
 	uint32_t recent_max, merge_slice;
-	/* Frames in the log: from the first number on it is copied into the file when nobody waits,
-	 * from the second on in any case. A long log lets one page take many changes; a short one
-	 * lets a start be fast. */
+	/* Frames in the log: from log_idle on it is copied into the file when nobody waits, from
+	 * log_max on in any case. With a long log one page takes many changes; with a short log a
+	 * start is fast. */
 	uint32_t log_idle, log_max;
 	/* Bytes of receipts of one user (sqlite_puts.c): about 180,000 small ones, and several
 	 * times what one user can have under way. */
@@ -45,10 +46,10 @@ struct sqlite_tuning {
 #define SQLITE_MERGE_SLICE_MAX 1024
 extern const struct sqlite_tuning sqlite_tuning_default;
 
-/* Where the file is: what SQLite's VFS does not offer. */
+/* The file system of the file, as far as SQLite's VFS does not offer it. */
 struct sqlite_host {
 	const char *vfs; /* NULL: SQLite's own */
-	/* Makes the next reads of a file come from the disk, where nothing of it is dirty. */
+	/* Has the next reads of a file come from the disk, except for its dirty pages. */
 	void (*drop_cache)(const char *path);
 	/* Renames a file over another one, and syncs their folder. Return: 0, -EIO, -ENOSPC. */
 	int (*replace)(const char *from, const char *to);
@@ -85,7 +86,7 @@ enum sqlite_statement {
 	SQL_STATEMENTS,
 };
 
-/* A merge goes round: a place in the index, behind which it goes on. */
+/* A merge goes through the index once a round. `at` is the last entry that it has written. */
 struct sqlite_merge {
 	bool under_way;
 	uint64_t newest; /* the last id when the round began */
@@ -97,27 +98,27 @@ struct sqlite {
 	sqlite3_stmt *statements[SQL_STATEMENTS];
 	uint64_t next_id, written_next_id;
 	uint64_t indexed_due, indexed_keys; /* the tables on disk are complete up to this id */
-	uint64_t read_again;		    /* recent entries up to this id may be on disk, too */
+	uint64_t read_again; /* entries in memory up to this id may be on disk, too */
 	struct recent recent_due, recent_keys;
 	struct sqlite_blocks due, keys;
-	bool index_lost; /* the recent parts have to be read again */
+	bool index_lost; /* the parts in memory have to be filled again */
 	struct sqlite_merge merge_due, merge_keys;
 	uint64_t seed[PROTO_QUEUE_KEY_MAX / 4 + 4]; /* of the hash of keys */
 	struct sqlite_queues *queues;		    /* the caller's */
-	struct sqlite_queue *last_queue;	    /* that a change concerned; NULL: none did */
+	struct sqlite_queue *last_queue;	    /* of the last change; NULL: there was none */
 	bool has_inserted;
 	struct store_timer inserted; /* what SQL_INSERT has bound, but for key and payload */
 	const char *path;
 	const struct sqlite_host *host;
 	struct sqlite_tuning tuning;
-	bool unsure; /* the last transaction failed, and may be on disk as a whole all the same */
-	uint32_t log_frames;   /* in the log, of transactions that are on disk */
-	bool log_copied;       /* and all of them in the file, too */
-	uint64_t puts_expired; /* when puts were looked through for old ones, boottime */
-	uint64_t puts_life;    /* sqlite_user::receipts of another one are not right any more */
+	bool unsure;	       /* the last transaction failed, but may be on disk as a whole */
+	uint32_t log_frames;   /* frames in the log, of transactions that are on disk */
+	bool log_copied;       /* all of these frames are in the file, too */
+	uint64_t puts_expired; /* when old receipts were last looked for, boottime */
+	uint64_t puts_life;    /* counts of receipts from an earlier value are void */
 };
 
-/* A place in an index by due. */
+/* An entry of the index by due. */
 struct sqlite_due {
 	uint32_t queue, clock;
 	uint64_t ready, id;

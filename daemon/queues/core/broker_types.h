@@ -8,19 +8,20 @@
 #include "clocks.h"
 #include "queue_codec.h"
 
-/* Rows of a lane that are kept in memory ahead of their due, and bytes of their keys and payloads;
- * and the same where a backlog is due already. */
-#ifndef BROKER_AHEAD /* tests make it small, so that little is much */
+/* How many rows of a lane memory holds before they are due, and how many bytes of keys and
+ * payloads; and the same for a lane that has a backlog. */
+#ifndef BROKER_AHEAD /* tests make these small, so that a few timers reach them */
 #	define BROKER_AHEAD   256
 #	define BROKER_BACKLOG 4096
 #endif
 #define BROKER_AHEAD_BYTES   ((size_t)256 << 10)
 #define BROKER_BACKLOG_BYTES ((size_t)8 << 20)
 
-/* Bytes that one user's clients may have waiting for the store, with what they take in here. */
+/* Bytes that the requests of one user's clients may take while they wait for the store. */
 #define BROKER_PENDING_PER_USER ((size_t)32 << 20)
 
-/* How long a store that has failed, or has no space, is left alone, microseconds. */
+/* How long the broker waits before it tries a store again that has failed or has no space,
+ * microseconds. */
 #define BROKER_RETRY_US UINT64_C(1000000)
 
 struct broker_limits {
@@ -47,9 +48,10 @@ struct broker_outlet {
 	/* Return: 0; -EAGAIN: the client has to read first, and broker_writable() follows; another
 	 * negative errno: the client has gone, and the shell will disconnect it. */
 	int (*send)(void *userdata, uint32_t client, const void *packet, size_t size);
-	/* A packet came back from the store, or room became free: the client may be read from. */
+	/* The store has answered a packet, or room became free: the client may be read from again.
+	 */
 	void (*resume)(void *userdata, uint32_t client);
-	/* The client is to be disconnected. NULL: its packets' handlers say it alone. */
+	/* The shell is to disconnect the client. NULL: only broker_handle() tells it so. */
 	void (*end)(void *userdata, uint32_t client);
 	/* The limits of the user `uid`. client: a client of this user, which has its groups; 0:
 	 * none. NULL: no user has own limits. */
@@ -60,20 +62,21 @@ struct broker_outlet {
 struct broker_config {
 	struct broker_limits limits;
 	uint32_t pid;
-	uint64_t instance; /* names this life of timerqd */
+	uint64_t instance; /* a number of this run of timerqd */
 	uint64_t started;  /* real boottime */
 	bool can_wake_system;
 	/* How far ahead of its instant a wake is loaded, microseconds; 0: as soon as there is room.
 	 * In a fleet other hosts change what lies ahead. */
 	uint64_t load_ahead;
-	uint32_t overflow_uid; /* it owns no queue; 0: it is a user like any other */
+	uint32_t overflow_uid; /* this uid owns no queue; 0: no uid is special */
 	const char *version;   /* kept, not copied */
 };
 
-/* One reading: the clocks of durable timers, and one that no reboot and no setting concerns. */
+/* One reading of the clocks of durable timers, and of one that only this boot concerns. */
 struct broker_now {
 	uint64_t at[PROTO_CLOCKS];
-	uint64_t wide; /* how much later it may be: spans count from there. 0 on one host */
+	uint64_t
+		wide; /* the clocks may be this much later; spans count from there. 0 on one host */
 	bool held[PROTO_CLOCKS];
 	uint64_t real;		     /* the kernel's boottime */
 	struct clocks_stored clocks; /* to be stored with the next commit */

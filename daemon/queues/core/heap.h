@@ -10,7 +10,7 @@
 
 struct heap_node {
 	uint64_t key;
-	size_t at; /* its place, from 1; 0: it is in no heap */
+	size_t at; /* its index in heap::nodes; 0: it is in no heap */
 };
 
 struct heap {

@@ -36,7 +36,7 @@
 enum wake_state {
 	WAKE_LOADED,   /* in its lane */
 	WAKE_UNACKED,  /* with a consumer */
-	WAKE_CHANGING, /* its row is being changed: out of its lane until the store has answered */
+	WAKE_CHANGING, /* the store is changing its row: it is out of its lane until the answer */
 };
 
 /* A row of the store, with its key and payload behind it. */
@@ -44,13 +44,13 @@ struct wake {
 	struct store_timer t;
 	enum wake_state state;
 	bool gone;   /* cancelled, replaced or rescheduled while it was out of its lane */
-	bool unsure; /* its queue was purged meanwhile: the store knows whether the row is there */
-	bool begun;  /* it was delivered once: not too late any more */
+	bool unsure; /* after a purge: only the store knows whether its row exists */
+	bool begun;  /* it was delivered once, so max_late does not concern it any more */
 	struct lane *lane;
 	struct link link;    /* lane::wakes, consumer::unacked or changing, queue::changing */
 	struct link revived; /* queue::revived, if it was parked once */
 	struct wake *next_by_id, *next_by_name; /* broker::by_id, by_name */
-	struct consumer *consumer;		/* whose window it fills; NULL: nobody's */
+	struct consumer *consumer;		/* whose window it fills; NULL: none */
 	uint64_t avoid;		      /* the consumer that let it become overdue; 0: none */
 	uint64_t sent_real, overruns; /* unacked */
 	uint64_t term;		      /* of the lease under which it was loaded; 0 on one host */
@@ -62,39 +62,39 @@ struct lane {
 	struct queue *queue;
 	uint8_t clock;
 	bool loading;
-	bool discard;	   /* the load under way began at another horizon */
+	bool discard;	   /* the load under way began at another horizon: its rows do not fit */
 	struct link wakes; /* loaded, in order */
 	size_t count, bytes, wake_system;
 	uint64_t horizon_ready, horizon_id;
 	uint64_t until; /* the load under way reads what is ready by then */
 	uint64_t next;	/* ready of the first row behind the horizon; PROTO_FOREVER: none */
-	/* The same of those that wake the machine. No row behind the horizon comes earlier; one
-	 * that did may have gone, and is then looked for again. */
+	/* The same among rows that wake the machine. No row behind the horizon comes earlier. If
+	 * the row of this instant has gone, the lane looks for the next one. */
 	uint64_t next_wake_system;
-	bool look_behind; /* for that a row behind the horizon may have gone */
+	bool look_behind; /* because a row behind the horizon may have gone */
 	struct heap_node ready, latest, latest_wake_system; /* broker::ready … */
-	struct heap_node retry; /* broker::retries: a read failed and is tried again then */
+	struct heap_node retry; /* broker::retries: a load failed, and is tried again then */
 	struct store_reader reader;
 };
 
-/* It is in memory while it has consumers, or while the store does something for it. */
+/* A queue is in memory while it has consumers, or while the store does something for it. */
 struct queue {
 	struct broker *broker;
 	struct user *user;  /* the owner */
 	uint32_t number;    /* the store's */
 	struct queue *next; /* broker::queues */
-	struct link dirty;  /* broker::dirty: it is to be looked at */
+	struct link dirty;  /* broker::dirty: the next turn looks at it */
 	struct link turn;   /* user::turns: it can deliver something */
 	struct link all;    /* broker::all_queues */
 	struct lane lanes[PROTO_CLOCKS];
 	struct link with_room, full; /* consumers; the first with room is served next */
 	uint32_t consumers;
 	uint64_t unacked;
-	uint64_t under_way;   /* wakes of it that are WAKE_CHANGING */
-	uint64_t missing;     /* of these, those that were too late */
+	uint64_t under_way;   /* its wakes that are WAKE_CHANGING */
+	uint64_t missing;     /* among these, wakes that were too late */
 	uint64_t term;	      /* of the lease, while this host holds it */
-	bool held;	      /* the lease is; always so on one host */
-	struct link changing; /* those that fill nobody's window */
+	bool held;	      /* this host holds the lease; always so on one host */
+	struct link changing; /* wakes that are WAKE_CHANGING and fill nobody's window */
 	struct link revived;  /* wakes in memory that were parked once: their rows have other ids */
 };
 
@@ -104,7 +104,7 @@ struct consumer {
 	struct link of_queue;		 /* queue::with_room, full */
 	struct consumer *next_of_client; /* client::consumers */
 	uint64_t id;			 /* never used again */
-	uint32_t number;		 /* the client's, of the queue */
+	uint32_t number;		 /* the client's number of the queue */
 	uint32_t window, used, max_attempts;
 	uint64_t ack_within;
 	struct link unacked; /* in the order of their delivery */
@@ -112,7 +112,7 @@ struct consumer {
 	struct heap_node overdue; /* broker::overdue */
 };
 
-/* A packet that waits for the store, and its answer as it comes to be. */
+/* A packet that waits for the store, with the part of its answer that is known. */
 struct request {
 	struct client *client; /* NULL: it has gone */
 	struct user *user;
@@ -121,22 +121,22 @@ struct request {
 	struct link put_link;  /* broker::puts, if it has a serial of its token */
 	uint64_t serial;
 	uint16_t opcode;
-	uint32_t count, waiting;	    /* records; changes that are not answered yet */
-	size_t charge;			    /* bytes that it and its changes take */
+	uint32_t count, waiting;	    /* records; changes without an answer so far */
+	size_t charge;			    /* bytes that the request and its changes take */
 	struct proto_queue_stored *answers; /* of each record; done: id and status of it */
 	struct store_put put;
 	bool is_put;
 	uint8_t packet[]; /* keys and payloads stay in it */
 };
 
-/* One change, and what it is for. */
+/* One change, and for whom it is made. */
 struct change {
 	struct store_change c;
 	struct change *next;
 	struct request *request; /* NULL: the broker's own */
 	uint32_t record;
 	struct wake *wake; /* whose row it changes; NULL: by id or key */
-	bool missed;	   /* too late: counted so */
+	bool missed;	   /* the wake was too late, and counts as missed */
 };
 
 struct opened {
@@ -144,8 +144,8 @@ struct opened {
 	struct consumer *consumer; /* NULL: none */
 };
 
-/* The queues that a client has opened, each with a reference at the store. What the client has
- * asked for names them by these references, also after the client has gone. */
+/* The queues that a client has opened, each with a reference at the store. Requests use these
+ * references, also after the client has gone. */
 struct opened_list {
 	struct broker *broker;
 	size_t references; /* the client's, and one of each of its requests */
@@ -153,7 +153,7 @@ struct opened_list {
 	struct opened *at; /* by number - 1 */
 };
 
-/* A put of an earlier connection, which is answered as it was then. */
+/* A put of an earlier connection. If it is sent again, it gets this answer again. */
 struct known_put {
 	struct known_put *next;
 	uint64_t serial;
@@ -165,7 +165,7 @@ struct counts {
 	uint64_t stored, delivered, acknowledged, retried, missed, dropped, refused, unacked;
 };
 
-/* A user, from the first connection or queue on: there are no more than uids. */
+/* A user, from its first connection or queue on. */
 struct user {
 	uint32_t uid;
 	struct user *next;   /* broker::users */
@@ -173,7 +173,7 @@ struct user {
 	struct link turns;   /* its queues that can deliver something */
 	struct link clients; /* client::of_user */
 	uint32_t client_count;
-	size_t pending; /* as client::pending, of all its clients */
+	size_t pending; /* the sum of client::pending of its clients, and of requests without one */
 	struct counts counts;
 };
 
@@ -183,16 +183,16 @@ struct client {
 	struct link of_user; /* user::clients */
 	uint32_t number, uid;
 	bool greeted, blocked, closing;
-	bool gone; /* it has disconnected while the store reads for it */
+	bool gone; /* it has disconnected, but the store still reads for it */
 	uint64_t serial;
 	uint8_t token[STORE_TOKEN_SIZE];
 	bool has_token;
-	struct link greeting; /* broker::greeting: its token's puts have to be asked for */
-	bool finding;	      /* that is under way */
-	bool unread;	      /* the store could not say: it is asked again */
-	uint64_t asked_at;    /* broker::commits when that was looked at last */
+	struct link greeting; /* broker::greeting: the puts of its token have to be read */
+	bool finding;	      /* the store is reading them */
+	bool unread;	      /* the store could not read them, and is asked again */
+	uint64_t asked_at;    /* broker::commits when the broker last tried to have them read */
 	uint64_t last_put;    /* the last serial of this connection */
-	uint64_t last_stored; /* that the store knew when it began */
+	uint64_t last_stored; /* the last serial that the store knew when the connection began */
 	struct known_put *known;
 	struct opened_list *opened;
 	struct consumer *consumers;
@@ -204,12 +204,12 @@ struct client {
 	bool purges_parked;
 	struct store_reader reader, put_reader;
 	struct store_position position; /* of its listing */
-	uint64_t position_cursor;	/* by which it goes on there */
+	uint64_t position_cursor;	/* the cursor of that position */
 };
 
 #define BROKER_HASH 256
 
-/* Clients whose puts' outcome is not known that are told from others. */
+/* How many tokens with puts of unknown outcome are told apart. */
 #define BROKER_UNSURE 64
 
 struct broker {
@@ -244,7 +244,7 @@ struct broker {
 	uint64_t clocks_real;  /* real, when the clocks were stored last */
 	int64_t clocks_wall;   /* wall clock - real then */
 	struct counts counts;
-	unsigned int unsure_count; /* more than BROKER_UNSURE: others, too */
+	unsigned int unsure_count; /* above BROKER_UNSURE: of tokens that are not listed, too */
 	uint8_t unsure[BROKER_UNSURE][STORE_TOKEN_SIZE];
 	size_t out_size;
 	uint8_t out[QUEUE_CODEC_BUFFER];
