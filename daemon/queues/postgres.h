@@ -4,6 +4,7 @@
  *
  *   store_postgres      the operations, the descriptor that stands for all, the end
  *   postgres_commit     one transaction: changes as arrays, and what became of them
+ *   postgres_order      whether the order of a commit's changes matters
  *   postgres_reads      load, list, queues, puts, purge
  *   postgres_leases     the rounds, and the database's clock
  *   postgres_timer      when the store has to be called though nothing arrives

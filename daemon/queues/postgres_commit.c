@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "postgres_leases.h"
+#include "postgres_order.h"
 #include "postgres_timer.h"
 
 /* How long a token is remembered, microseconds, and how often old ones are looked for. */
@@ -106,54 +107,6 @@ static int32_t type_of(const struct commit_job *j, const struct store_change *c)
 	if (c->type == STORE_ADVANCE && c->timer.due == PROTO_FOREVER)
 		return STORE_REMOVE;
 	return (int32_t)c->type;
-}
-
-static uint64_t mix(uint64_t hash, const void *bytes, size_t size)
-{
-	const uint8_t *p = bytes;
-
-	/* FNV-1a. */
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
-	return hash;
-}
-
-/* A hash of what a change names; 0: it names nothing that another change could name. */
-static uint64_t name_of(const struct store_change *c)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-	if (c->timer.key_size)
-		return mix(mix(hash, &c->timer.queue, sizeof(c->timer.queue)), c->timer.key,
-			       c->timer.key_size) |
-			1;
-	return c->type == STORE_PUT ? 0 : mix(hash, &c->timer.id, sizeof(c->timer.id)) | 1;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x == *y ? 0 : *x < *y ? -1 : 1;
-}
-
-/* Whether two changes name the same thing. Equal hashes of different names cost only time. */
-static bool order_matters(const struct commit_job *j)
-{
-	uint64_t *names = calloc(j->count, sizeof(*names));
-	size_t n = 0;
-	bool found = !names;
-
-	for (size_t i = 0; i < j->count && names; i++) {
-		names[n] = name_of(j->changes[i]);
-		n += names[n] != 0;
-	}
-	if (n > 1)
-		qsort(names, n, sizeof(*names), compare);
-	for (size_t i = 1; i < n && !found; i++)
-		found = names[i] == names[i - 1];
-	free(names);
-	return found;
 }
 
 /* The clocks that spans count from: the latest reading among the changes. */
@@ -358,7 +311,7 @@ static bool send_changes(struct commit_job *j, PGconn *c)
 	pg_add_int4(&p, j->s->slot);
 	pg_add_int8(&p, (int64_t)j->commit->clocks.now[PROTO_CLOCK_BOOTTIME]);
 	add_clocks(&p, j);
-	pg_add_bool(&p, order_matters(j));
+	pg_add_bool(&p, pg_order_matters(j->changes, j->count));
 	add_queues(&p, j);
 	add_changes(&p, j);
 	add_puts(&p, j);
