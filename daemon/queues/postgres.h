@@ -63,6 +63,7 @@ struct store_postgres {
 	char *uri;
 };
 
+/* The store that an operation is called with. */
 static inline struct store_postgres *pg_store_of(const struct store *s)
 {
 	return (struct store_postgres *)(uintptr_t)s;

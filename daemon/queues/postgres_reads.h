@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+/* As the operations find_puts(), load(), list(), queues() and purge(). Each sends one statement. A
+ * read whose connection breaks is sent again; a purge is not. O(n). */
 int pg_find_puts(struct store *store, const uint8_t *token, struct store_reader *r);
 int pg_load(struct store *store, uint32_t queue, unsigned int clock, uint64_t ready, uint64_t id,
 	uint64_t until, size_t n, struct store_reader *r);
@@ -15,6 +17,7 @@ int pg_list(struct store *store, uint32_t queue, bool parked, const struct store
 int pg_list_queues(struct store *store, uint32_t uid, uint32_t after, size_t n,
 	const uint64_t now[static PROTO_CLOCKS], struct store_reader *r);
 int pg_purge(struct store *store, uint32_t queue, bool parked, size_t n, struct store_reader *r);
+
 /* Begins to read what all users hold, for pg_queues_usage(). Nothing happens where the database is
  * away or there is no memory. */
 void pg_read_usage(struct store_postgres *s);

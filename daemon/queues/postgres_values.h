@@ -27,7 +27,9 @@ enum pg_type {
 
 #define PG_PARAMETERS 40
 
-/* The parameters of one statement, in order. Memory that runs out is told by pg_send(). */
+/* The parameters of one statement, in order. They begin as zero, and take memory from the first one
+ * on until pg_send(). The functions that add to them return nothing: pg_send() tells whether memory
+ * ran out. Values are copied. */
 struct pg_parameters {
 	size_t n;
 	Oid types[PG_PARAMETERS];
@@ -39,13 +41,14 @@ struct pg_parameters {
 	uint32_t elements; /* of the array that is being built */
 };
 
+/* Add one parameter each, at most PG_PARAMETERS. */
 void pg_add_int4(struct pg_parameters *p, int32_t value);
 void pg_add_int8(struct pg_parameters *p, int64_t value);
 void pg_add_bool(struct pg_parameters *p, bool value);
 void pg_add_text(struct pg_parameters *p, const char *text);
 void pg_add_uuid(struct pg_parameters *p, const uint8_t value[static 16]);
 
-/* An array: begin, one call an element, end. */
+/* Add one parameter that is an array: begin, one call for each element, end. type: of the array. */
 void pg_begin_array(struct pg_parameters *p, enum pg_type type);
 void pg_put_int4(struct pg_parameters *p, int32_t value);
 void pg_put_int8(struct pg_parameters *p, int64_t value);
@@ -53,11 +56,11 @@ void pg_put_bytes(struct pg_parameters *p, const void *bytes, size_t size);
 void pg_put_null(struct pg_parameters *p);
 void pg_end_array(struct pg_parameters *p);
 
-/* Sends the statement, and frees what the parameters took. Results are binary. Return: whether it
- * was queued. */
+/* Queues the statement for sending, and frees the parameters in any case. Results will be binary.
+ * Return: false: no memory, or the connection is broken. */
 bool pg_send(PGconn *c, const char *statement, struct pg_parameters *p);
 
-/* Reads of a result's column; a NULL is 0. */
+/* Return: a number of a result, of any width, or a boolean; a NULL is 0. */
 int64_t pg_get_int(const PGresult *r, int row, int column);
 
 /* An array of numbers in a result. */
@@ -66,7 +69,7 @@ struct pg_array {
 	size_t n; /* elements that remain */
 };
 
-/* A NULL is an empty array. */
+/* Begins to read an array, which points into the result. A NULL is an empty array. */
 struct pg_array pg_get_array(const PGresult *r, int row, int column);
-/* The next number; 0 behind the end. */
+/* Return: the array's next number; 0 after the end. */
 int64_t pg_next(struct pg_array *a);

@@ -45,6 +45,7 @@ struct sqlite_queues {
 	struct sqlite_queue *touched; /* by the transaction under way; the thread's alone */
 };
 
+/* Begins with no queue. */
 void sqlite_queues_init(struct sqlite_queues *q);
 /* Frees everything in q. The store's thread has ended. */
 void sqlite_queues_free(struct sqlite_queues *q);
@@ -60,6 +61,7 @@ int sqlite_queues_add(struct sqlite_queues *q, uint32_t number, uint32_t uid, co
 /* The number of (uid, name), a new one if need be, with a reference. -ENOMEM. */
 int sqlite_queues_open(
 	struct sqlite_queues *q, uint32_t uid, const char *name, uint32_t *ret_number);
+/* One more reference to a queue that has one. */
 void sqlite_queues_ref(struct sqlite_queues *q, uint32_t number);
 /* Gives a reference back. A queue without references that holds nothing is forgotten, and its
  * number may go to another queue. */

@@ -7,6 +7,7 @@
 
 #include "state.h"
 
+/* Begins with nothing in memory: the next lane_refill() reads from the lane's start. */
 void lane_init(struct lane *lane, struct queue *queue, unsigned int clock);
 
 /* A copy of a row, with its key and payload, in no lane. Return: NULL: no memory. */

@@ -20,11 +20,13 @@ struct link {
 	for (struct link *at = (head)->next, *at##_next = at->next; at != (head); \
 		at = at##_next, at##_next = at->next)
 
+/* Makes a head empty, or a member of no list. */
 static inline void link_init(struct link *l)
 {
 	l->next = l->prev = l;
 }
 
+/* Whether a list has no members. */
 static inline bool link_is_empty(const struct link *head)
 {
 	return head->next == head;
