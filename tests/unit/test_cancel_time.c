@@ -24,6 +24,7 @@
 
 #define IDS    4000
 #define ROUNDS 400
+#define TRIES  5
 
 /* The greatest accepted difference of the shortest times, which nothing disturbed. */
 #define BOUND_PERCENT 5
@@ -53,8 +54,8 @@ static uint64_t cancel_all(struct world *world, uint32_t session, const uint64_t
 	return time;
 }
 
-/* The shortest of many rounds with foreign ids, and with missing ids, in turn. */
-static void compare(struct world *world, uint32_t session, const uint64_t *foreign,
+/* Compares the shortest of many rounds with foreign ids, and with missing ids, in turn. */
+static bool is_the_same(struct world *world, uint32_t session, const uint64_t *foreign,
 	const uint64_t *missing, const char *what)
 {
 	uint64_t best[2] = {UINT64_MAX, UINT64_MAX};
@@ -67,8 +68,18 @@ static void compare(struct world *world, uint32_t session, const uint64_t *forei
 	}
 	print_message("%d foreign ids: %.1f us, %s: %.1f us\n", IDS, (double)best[0] / 1000, what,
 		(double)best[1] / 1000);
-	assert_true(best[0] * 100 <= best[1] * (100 + BOUND_PERCENT));
-	assert_true(best[1] * 100 <= best[0] * (100 + BOUND_PERCENT));
+	return best[0] * 100 <= best[1] * (100 + BOUND_PERCENT) &&
+		best[1] * 100 <= best[0] * (100 + BOUND_PERCENT);
+}
+
+/* A busy machine can disturb one comparison; a difference that the code makes is in all of them. */
+static void compare(struct world *world, uint32_t session, const uint64_t *foreign,
+	const uint64_t *missing, const char *what)
+{
+	for (int i = 0; i < TRIES; i++)
+		if (is_the_same(world, session, foreign, missing, what))
+			return;
+	fail_msg("refusing foreign ids takes another time than refusing %s", what);
 }
 
 static void test_refusing_a_foreign_id_takes_as_long_as_a_missing_one(void **state)
