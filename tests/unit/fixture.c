@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The world has room for 20000 timers and 32 clients, so no limit is in the way.
+ * The first world has room for 20000 timers and 32 clients, so no limit is in the way.
  */
 #include "fixture.h"
 
@@ -10,9 +10,19 @@
 
 #include <cmocka.h>
 
+#include "match.h"
+
 int fixture_setup(void **state)
 {
 	struct limits limits = world_limits(20000, 32);
+
+	*state = world_new(&limits);
+	return 0;
+}
+
+int fixture_setup_match(void **state)
+{
+	struct limits limits = world_limits(3 * MATCH_SLOTS, 16);
 
 	*state = world_new(&limits);
 	return 0;

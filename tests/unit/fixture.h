@@ -12,6 +12,12 @@ int fixture_setup(void **state);
 int fixture_teardown(void **state);
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
+/* The same for a world that holds three times as many timers as one part of a list or a match looks
+ * at. */
+int fixture_setup_match(void **state);
+#define TEST_MATCH(test) \
+	cmocka_unit_test_setup_teardown(test, fixture_setup_match, fixture_teardown)
+
 /* Registers a timer that must be accepted. */
 struct proto_registered fixture_accept(
 	struct world *world, uint32_t session, const struct proto_register *r);

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "golden.h"
 
 struct vectors vectors;
@@ -37,6 +39,36 @@ int golden_say_which(void **state)
 		print_error("golden packet: %s\n", name);
 	name = NULL;
 	return 0;
+}
+
+enum codec_sender golden_sender(const struct vector *v)
+{
+	return v->from_daemon ? CODEC_FROM_DAEMON : CODEC_FROM_CLIENT;
+}
+
+bool golden_is_ok(const struct vector *v)
+{
+	return strcmp(v->verdict, "ok") == 0;
+}
+
+void golden_compare(const struct vector *v, const struct vector_group *g,
+	const struct field *fields, size_t n_fields, const void *record)
+{
+	assert_int_equal(g->n_fields, n_fields);
+	for (size_t i = 0; i < n_fields; i++) {
+		const struct vector_field *f = &v->fields[g->first_field + i];
+		const struct field *in = &fields[i];
+
+		assert_string_equal(f->name, in->name);
+		assert_int_equal(f->offset - g->offset, in->offset);
+		assert_int_equal(f->width, in->width);
+		assert_true(f->text == in->text);
+		if (in->text)
+			assert_memory_equal(
+				(const uint8_t *)record + in->offset, f->bytes, in->width);
+		else
+			assert_true(field_number(in, record) == f->number);
+	}
 }
 
 int golden_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size_t n)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "codec.h"
+#include "forms.h"
 #include "vectors.h"
 
 extern struct vectors vectors;
@@ -18,6 +19,14 @@ bool golden_next(const struct vector *v);
 
 /* The teardown of a test that uses FOR_EACH_VECTOR(). */
 int golden_say_which(void **state);
+
+/* Who sends the packet, and whether the codec has to accept it. */
+enum codec_sender golden_sender(const struct vector *v);
+bool golden_is_ok(const struct vector *v);
+
+/* Compares a struct that was decoded with what the group's lines say, each field of it. */
+void golden_compare(const struct vector *v, const struct vector_group *g,
+	const struct field *fields, size_t n_fields, const void *record);
 
 struct CMUnitTest;
 

@@ -36,16 +36,6 @@ union record {
 	struct proto_match match;
 };
 
-static enum codec_sender sender_of(const struct vector *v)
-{
-	return v->from_daemon ? CODEC_FROM_DAEMON : CODEC_FROM_CLIENT;
-}
-
-static bool is_ok(const struct vector *v)
-{
-	return strcmp(v->verdict, "ok") == 0;
-}
-
 /* Opens a copy that ends where the packet ends, so that a sanitizer sees a byte read too many. */
 static enum codec_fault open_exactly(
 	const uint8_t *packet, size_t size, enum codec_sender sender, struct proto_header *ret)
@@ -89,27 +79,6 @@ static void compare_bytes(const struct vector *v, const struct vector_field *f)
 	assert_true(number == f->number);
 }
 
-/* A struct that was decoded holds what the group's lines say, each field of it. */
-static void compare_struct(const struct vector *v, const struct vector_group *g,
-	const struct field *fields, size_t n_fields, const void *record)
-{
-	assert_int_equal(g->n_fields, n_fields);
-	for (size_t i = 0; i < n_fields; i++) {
-		const struct vector_field *f = &v->fields[g->first_field + i];
-		const struct field *in = &fields[i];
-
-		assert_string_equal(f->name, in->name);
-		assert_int_equal(f->offset - g->offset, in->offset);
-		assert_int_equal(f->width, in->width);
-		assert_true(f->text == in->text);
-		if (in->text)
-			assert_memory_equal(
-				(const uint8_t *)record + in->offset, f->bytes, in->width);
-		else
-			assert_true(field_number(in, record) == f->number);
-	}
-}
-
 static void decode_records(const struct vector *v, const struct proto_header *h)
 {
 	const struct form *form = form_find(h->opcode);
@@ -123,7 +92,7 @@ static void decode_records(const struct vector *v, const struct proto_header *h)
 			enum proto_status status;
 
 			codec_get(v->packet, h, index, &record, h->record_size);
-			compare_struct(v, group, form->fields, form->n_fields, &record);
+			golden_compare(v, group, form->fields, form->n_fields, &record);
 			status = check_record(h->opcode, &record);
 			assert_string_equal(check_names[status], group->check);
 		}
@@ -143,13 +112,13 @@ static void test_golden_packets_decode_to_their_fields(void **state)
 			compare_bytes(v, &v->fields[i]);
 		memset(&h, 0xa5, sizeof(h));
 		untouched = h;
-		fault = open_exactly(v->packet, v->size, sender_of(v), &h);
+		fault = open_exactly(v->packet, v->size, golden_sender(v), &h);
 		assert_string_equal(golden_fault_names[fault], v->verdict);
 		if (fault != CODEC_OK) {
 			assert_memory_equal(&h, &untouched, sizeof(h));
 			continue;
 		}
-		compare_struct(v, &v->groups[0], header_fields, n_header_fields, &h);
+		golden_compare(v, &v->groups[0], header_fields, n_header_fields, &h);
 		decode_records(v, &h);
 	}
 }
@@ -164,9 +133,9 @@ static void test_fields_encode_to_golden_packets(void **state)
 		struct codec_writer w;
 		struct proto_header h;
 
-		if (!is_ok(v))
+		if (!golden_is_ok(v))
 			continue;
-		assert_int_equal(codec_open(v->packet, v->size, sender_of(v), &h), CODEC_OK);
+		assert_int_equal(codec_open(v->packet, v->size, golden_sender(v), &h), CODEC_OK);
 		memset(buffer, 0xa5, sizeof(buffer));
 		codec_begin(&w, buffer, h.opcode, h.serial);
 		w.header.status = h.status;
@@ -190,7 +159,7 @@ static void test_golden_packets_cover_every_opcode_and_fault(void **state)
 		size_t found = 0;
 
 		FOR_EACH_VECTOR(v)
-		found += is_ok(v) && (v->packet[0] | v->packet[1] << 8) == forms[i].opcode;
+		found += golden_is_ok(v) && (v->packet[0] | v->packet[1] << 8) == forms[i].opcode;
 		assert_true(found > 0);
 	}
 	for (int fault = 0; fault < CODEC_FAULTS; fault++) {
@@ -226,7 +195,7 @@ static void test_truncated_packets_are_refused(void **state)
 	(void)state;
 	FOR_EACH_VECTOR(v)
 	{
-		if (!is_ok(v))
+		if (!golden_is_ok(v))
 			continue;
 		for (size_t size = 0; size < v->size; size++) {
 			struct proto_header h;
@@ -234,9 +203,9 @@ static void test_truncated_packets_are_refused(void **state)
 
 			/* The long ones would cost gigabytes of copying. */
 			if (size < 4096)
-				fault = open_exactly(v->packet, size, sender_of(v), &h);
+				fault = open_exactly(v->packet, size, golden_sender(v), &h);
 			else
-				fault = codec_open(v->packet, size, sender_of(v), &h);
+				fault = codec_open(v->packet, size, golden_sender(v), &h);
 			assert_int_equal(fault, fault_of_length(size));
 		}
 	}
@@ -249,15 +218,15 @@ static void test_extended_packets_are_refused(void **state)
 	(void)state;
 	FOR_EACH_VECTOR(v)
 	{
-		if (!is_ok(v))
+		if (!golden_is_ok(v))
 			continue;
 		memset(longer, 0, sizeof(longer));
 		memcpy(longer, v->packet, v->size);
 		for (size_t size = v->size + 1; size <= v->size + 8; size++) {
 			struct proto_header h;
 
-			assert_int_equal(
-				codec_open(longer, size, sender_of(v), &h), fault_of_length(size));
+			assert_int_equal(codec_open(longer, size, golden_sender(v), &h),
+				fault_of_length(size));
 		}
 	}
 }

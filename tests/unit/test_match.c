@@ -10,25 +10,12 @@
 
 #include <cmocka.h>
 
+#include "fixture.h"
 #include "match.h"
 #include "world.h"
 
 #define USER  1000
 #define OTHER 1001
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(3 * MATCH_SLOTS, 16);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
 
 static uint64_t add(struct world *world, uint32_t session, const char *label)
 {
@@ -250,17 +237,15 @@ static void test_a_wall_clock_set_while_down_is_told(void **state)
 	}
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_only_root_may_match_other_users),
-		TEST(test_labels_match_exactly),
-		TEST(test_owners_are_told_of_matching_cancellations),
-		TEST(test_one_request_scans_and_cancels_a_bounded_number),
-		TEST(test_a_set_wall_clock_is_told_to_those_who_asked),
-		TEST(test_a_wall_clock_set_while_down_is_told),
+		TEST_MATCH(test_only_root_may_match_other_users),
+		TEST_MATCH(test_labels_match_exactly),
+		TEST_MATCH(test_owners_are_told_of_matching_cancellations),
+		TEST_MATCH(test_one_request_scans_and_cancels_a_bounded_number),
+		TEST_MATCH(test_a_set_wall_clock_is_told_to_those_who_asked),
+		TEST_MATCH(test_a_wall_clock_set_while_down_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,16 +45,6 @@ static const struct form *find_form(uint16_t opcode)
 	return NULL;
 }
 
-static enum codec_sender sender_of(const struct vector *v)
-{
-	return v->from_daemon ? CODEC_FROM_DAEMON : CODEC_FROM_CLIENT;
-}
-
-static bool is_ok(const struct vector *v)
-{
-	return strcmp(v->verdict, "ok") == 0;
-}
-
 static uint32_t check_record(const struct queue_codec_packet *p, const union record *record)
 {
 	if (p->header.opcode == PROTO_QUEUE_PUT)
@@ -62,26 +52,6 @@ static uint32_t check_record(const struct queue_codec_packet *p, const union rec
 	if (p->header.opcode == PROTO_QUEUE_RESCHEDULE)
 		return queue_codec_check_reschedule(p, &record->reschedule);
 	return PROTO_OK;
-}
-
-static void compare_struct(const struct vector *v, const struct vector_group *g,
-	const struct field *fields, size_t n_fields, const void *record)
-{
-	assert_int_equal(g->n_fields, n_fields);
-	for (size_t i = 0; i < n_fields; i++) {
-		const struct vector_field *f = &v->fields[g->first_field + i];
-		const struct field *in = &fields[i];
-
-		assert_string_equal(f->name, in->name);
-		assert_int_equal(f->offset - g->offset, in->offset);
-		assert_int_equal(f->width, in->width);
-		assert_true(f->text == in->text);
-		if (in->text)
-			assert_memory_equal(
-				(const uint8_t *)record + in->offset, f->bytes, in->width);
-		else
-			assert_true(field_number(in, record) == f->number);
-	}
 }
 
 static void decode_records(const struct vector *v, const struct queue_codec_packet *p)
@@ -95,7 +65,7 @@ static void decode_records(const struct vector *v, const struct queue_codec_pack
 		union record record;
 
 		queue_codec_get(p, index, &record);
-		compare_struct(v, &v->groups[g], form->fields, form->n_fields, &record);
+		golden_compare(v, &v->groups[g], form->fields, form->n_fields, &record);
 		assert_string_equal(check_names[check_record(p, &record)], v->groups[g].check);
 	}
 	assert_int_equal(index, p->header.count);
@@ -116,12 +86,12 @@ static void test_golden_packets_are_read(void **state)
 			memcpy(copy, v->packet, v->size);
 		memset(&p, 0xa5, sizeof(p));
 		untouched = p;
-		fault = queue_codec_open(copy, v->size, sender_of(v), &p);
+		fault = queue_codec_open(copy, v->size, golden_sender(v), &p);
 		assert_string_equal(golden_fault_names[fault], v->verdict);
 		if (fault) {
 			assert_memory_equal(&p, &untouched, sizeof(p));
 		} else {
-			compare_struct(v, &v->groups[0], header_fields, n_header_fields, &p.header);
+			golden_compare(v, &v->groups[0], header_fields, n_header_fields, &p.header);
 			decode_records(v, &p);
 		}
 		free(copy);
@@ -138,9 +108,10 @@ static void test_golden_packets_are_written(void **state)
 		struct queue_codec_writer w;
 		struct queue_codec_packet p;
 
-		if (!is_ok(v))
+		if (!golden_is_ok(v))
 			continue;
-		assert_int_equal(queue_codec_open(v->packet, v->size, sender_of(v), &p), CODEC_OK);
+		assert_int_equal(
+			queue_codec_open(v->packet, v->size, golden_sender(v), &p), CODEC_OK);
 		memset(buffer, 0xa5, sizeof(buffer));
 		queue_codec_begin(&w, buffer, p.header.opcode, p.header.serial);
 		w.header.status = p.header.status;
@@ -165,7 +136,8 @@ static void test_each_opcode_fault_and_refusal_has_a_golden_packet(void **state)
 		size_t found = 0;
 
 		FOR_EACH_VECTOR(v)
-		found += is_ok(v) && (v->packet[0] | v->packet[1] << 8) == queue_forms[i].opcode;
+		found += golden_is_ok(v) &&
+			(v->packet[0] | v->packet[1] << 8) == queue_forms[i].opcode;
 		assert_true(found > 0);
 	}
 	for (int fault = 0; fault < CODEC_FAULTS; fault++) {
@@ -192,13 +164,13 @@ static void test_a_truncated_packet_is_a_fault(void **state)
 	{
 		struct queue_codec_packet p, whole;
 
-		if (!is_ok(v))
+		if (!golden_is_ok(v))
 			continue;
 		assert_int_equal(
-			queue_codec_open(v->packet, v->size, sender_of(v), &whole), CODEC_OK);
+			queue_codec_open(v->packet, v->size, golden_sender(v), &whole), CODEC_OK);
 		for (size_t size = 0; size < v->size - whole.area_size; size++) {
 			enum codec_fault fault = queue_codec_open(
-				v->packet, size, sender_of(v), &p);
+				v->packet, size, golden_sender(v), &p);
 
 			assert_int_equal(fault,
 				size == 0				     ? CODEC_EMPTY
@@ -207,7 +179,8 @@ static void test_a_truncated_packet_is_a_fault(void **state)
 		}
 		/* The last byte of the area is somebody's in each golden packet. */
 		if (whole.area_size)
-			assert_int_equal(queue_codec_open(v->packet, v->size - 1, sender_of(v), &p),
+			assert_int_equal(
+				queue_codec_open(v->packet, v->size - 1, golden_sender(v), &p),
 				CODEC_AREA);
 	}
 }

@@ -11,26 +11,13 @@
 #include <cmocka.h>
 
 #include "dice.h"
+#include "fixture.h"
 #include "match.h"
 #include "world.h"
 
 #define USER  1000
 #define OTHER 1001
 #define MOST  2000
-
-static int setup(void **state)
-{
-	struct limits limits = world_limits(3 * MATCH_SLOTS, 16);
-
-	*state = world_new(&limits);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
 
 /* Requests one part of a list. Return: the cursor of the next part. */
 static uint64_t piece(struct world *world, uint32_t session, uint32_t flags, uint64_t cursor)
@@ -388,22 +375,20 @@ static void test_status_counts_survive_a_restart(void **state)
 	assert_int_equal(world_status(world, session).registered, 0);
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_a_list_looks_at_a_bounded_number_of_slots),
-		TEST(test_a_list_of_many_timers_is_complete),
-		TEST(test_a_list_has_every_timer_that_stays),
-		TEST(test_forged_cursors_are_harmless),
-		TEST(test_only_root_sees_timers_of_others),
-		TEST(test_listed_time_left_is_due_minus_now),
-		TEST(test_labels_are_listed),
-		TEST(test_status_counts_what_happened),
-		TEST(test_status_next_counts_sessions_that_wait),
-		TEST(test_status_counts_per_user),
-		TEST(test_status_counts_survive_a_restart),
+		TEST_MATCH(test_a_list_looks_at_a_bounded_number_of_slots),
+		TEST_MATCH(test_a_list_of_many_timers_is_complete),
+		TEST_MATCH(test_a_list_has_every_timer_that_stays),
+		TEST_MATCH(test_forged_cursors_are_harmless),
+		TEST_MATCH(test_only_root_sees_timers_of_others),
+		TEST_MATCH(test_listed_time_left_is_due_minus_now),
+		TEST_MATCH(test_labels_are_listed),
+		TEST_MATCH(test_status_counts_what_happened),
+		TEST_MATCH(test_status_next_counts_sessions_that_wait),
+		TEST_MATCH(test_status_counts_per_user),
+		TEST_MATCH(test_status_counts_survive_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
