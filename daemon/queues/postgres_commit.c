@@ -16,6 +16,7 @@
 
 #include "postgres_leases.h"
 #include "postgres_order.h"
+#include "postgres_receipts.h"
 #include "postgres_timer.h"
 
 /* How long a token is remembered, microseconds, and how often old ones are looked for. */
@@ -336,7 +337,8 @@ static bool commit_send(struct pg_job *job, PGconn *c)
 	struct commit_job *j = (struct commit_job *)job;
 
 	j->answered = false;
-	return (!j->count || send_changes(j, c)) && (!j->expires || send_expiry(j, c));
+	return (!j->count || (send_changes(j, c) && pg_receipts_bound(j->s, j->commit, c))) &&
+		(!j->expires || send_expiry(j, c));
 }
 
 /* Columns of timerd.commit(). */
@@ -501,8 +503,7 @@ static void commit_end(struct pg_job *job, int error)
 /* There is nothing to send: the clocks are the database's own. */
 static bool send_nothing(struct pg_job *job, PGconn *c)
 {
-	(void)job;
-	(void)c;
+	(void)job, (void)c;
 	return true;
 }
 

@@ -24,6 +24,8 @@ struct pg_queue {
 struct pg_user {
 	uint32_t uid;
 	struct store_usage holds;
+	uint64_t receipts; /* bytes that were written since their number was looked at */
+	bool receipts_seen;
 };
 
 struct pg_queues {

@@ -348,6 +348,26 @@ static void test_idle(void **state)
 	toytimer_queue_unref(q);
 }
 
+/* A user's receipts have a bound, as on one host: beyond 16 MB the older half goes. */
+static void test_receipts(void **state)
+{
+	toytimer_queue *q = jobs_open(&a);
+
+	(void)state;
+	/* All within the last hour; serial: their order. */
+	postgres_run("INSERT INTO timerd.puts SELECT %u, gen_random_uuid(), 1, i,"
+		     " (extract(epoch FROM now()) * 1000000)::bigint - 3600000000 + i, a, a, a, a"
+		     " FROM generate_series(1, 2000) i, (SELECT array_fill(0, ARRAY[400]) AS a) a",
+		geteuid());
+	assert_int_equal(put(q, 3600000000), 0);
+	/* Its own receipt, and the youngest ones: 8 MB of 64 + 24 * 400 bytes. */
+	assert_int_equal(postgres_run("SELECT count(*) FROM timerd.puts"), 1 + (8 << 20) / 9664);
+	assert_int_equal(postgres_run("SELECT min(serial) FROM timerd.puts WHERE slot = 1"
+				      " AND cardinality(ids) = 400"),
+		2001 - (8 << 20) / 9664);
+	toytimer_queue_unref(q);
+}
+
 /* Runs timerqd to its end. Return: its exit status; said: what it said. */
 static int run_timerqd(char said[static 1024], const char *const *arguments)
 {
@@ -532,6 +552,7 @@ int main(void)
 		TEST(test_answer_is_lost),
 		TEST(test_failover),
 		TEST(test_idle),
+		TEST(test_receipts),
 		TEST(test_schema_versions),
 		TEST(test_migrations_at_once),
 		TEST(test_refusals),

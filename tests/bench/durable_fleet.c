@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * durable_fleet SOCKETS N [ROUNDS]: N timers that are due at one instant, in 16 queues; all are
+ * delivered and acknowledged, each queue by one of the hosts whose sockets are named, with commas
+ * between them. Window 1,000. With ROUNDS the same again and again: rate is that of the last one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "toytimer-queue.h"
+
+#define QUEUES	  16
+#define HOSTS_MAX 8
+#define FILL	  10000
+
+static char payload[64];
+
+struct consuming {
+	size_t left; /* of this process */
+};
+
+static toytimer_queue *open_queue(const char *path)
+{
+	toytimer_queue *q;
+	int r = toytimer_queue_open(&q, path, 0);
+
+	if (r < 0)
+		bench_die("toytimer_queue_open", r);
+	toytimer_queue_set_timeout(q, TOYTIMER_FOREVER);
+	return q;
+}
+
+static void fill(const char *path, size_t n)
+{
+	static toytimer_queue_timer timers[FILL];
+	toytimer_queue *q = open_queue(path);
+	uint64_t due = toytimer_now(TOYTIMER_REALTIME);
+
+	for (size_t i = 0; i < FILL; i++)
+		timers[i] = (toytimer_queue_timer){
+			.due = due,
+			.clock = TOYTIMER_REALTIME,
+			.payload = payload,
+			.payload_size = sizeof(payload),
+		};
+	for (unsigned int k = 0; k < QUEUES; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "fleet%u", k);
+		for (size_t i = 0; i < n; i += FILL) {
+			size_t some = n - i < FILL ? n - i : FILL;
+			int r = toytimer_queue_put_many(q, name, timers, some, NULL);
+
+			if (r != (int)some)
+				bench_die("toytimer_queue_put_many", r < 0 ? r : EPROTO);
+		}
+	}
+	toytimer_queue_unref(q);
+}
+
+static int take(toytimer_queue *q, const toytimer_wake *wake, void *userdata)
+{
+	struct consuming *c = userdata;
+	int r = toytimer_queue_ack_async(q, &wake->ref);
+
+	if (r < 0)
+		bench_die("toytimer_queue_ack_async", r);
+	return --c->left ? 0 : toytimer_queue_stop(q);
+}
+
+/* Consumes the host's share of the queues. It ends once all is acknowledged, and stored as such. */
+static _Noreturn void consume(const char *path, unsigned int host, unsigned int hosts, size_t n)
+{
+	toytimer_queue *q = open_queue(path);
+	struct consuming c = {0};
+	toytimer_queue_consumer consumer = {.window = 1000, .handler = take, .userdata = &c};
+	int r = 0;
+
+	for (unsigned int k = host; k < QUEUES; k += hosts)
+		c.left += n;
+	for (unsigned int k = host; k < QUEUES && r >= 0; k += hosts) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "fleet%u", k);
+		r = toytimer_queue_consume(q, name, &consumer);
+	}
+	if (r >= 0)
+		r = toytimer_queue_run(q);
+	/* A detach is answered behind the acknowledgements. */
+	for (unsigned int k = host; k < QUEUES && r >= 0; k += hosts) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "fleet%u", k);
+		r = toytimer_queue_detach(q, name);
+	}
+	_exit(r < 0);
+}
+
+static void wait_until_empty(const char *path)
+{
+	toytimer_queue *q = open_queue(path);
+	toytimer_queue_status status;
+	int r;
+
+	do {
+		usleep(5000);
+		r = toytimer_queue_get_status(q, &status);
+		if (r < 0)
+			bench_die("toytimer_queue_get_status", r);
+	} while (status.timers);
+	toytimer_queue_unref(q);
+}
+
+static double drain(char *const paths[], unsigned int hosts, size_t n)
+{
+	uint64_t start;
+
+	fill(paths[0], n);
+	start = bench_ns();
+	for (unsigned int i = 0; i < hosts; i++)
+		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			consume(paths[i], i, hosts, n);
+		}
+	for (int status; wait(&status) > 0;)
+		if (status)
+			bench_die("a consumer has failed", 0);
+	wait_until_empty(paths[0]);
+	return (double)(n * QUEUES) * 1e6 / (double)(bench_ns() - start);
+}
+
+int main(int argc, char **argv)
+{
+	size_t n = bench_argument(argc, argv, 2, 160000) / QUEUES;
+	size_t rounds = bench_argument(argc, argv, 3, 1);
+	char *paths[HOSTS_MAX];
+	unsigned int hosts = 0;
+	double rate = 0;
+
+	if (argc < 2)
+		bench_die("durable_fleet SOCKETS N [ROUNDS]", 0);
+	for (char *at = strtok(argv[1], ","); at && hosts < HOSTS_MAX; at = strtok(NULL, ","))
+		paths[hosts++] = at;
+	for (size_t i = 0; i < rounds; i++) {
+		rate = drain(paths, hosts, n);
+		fprintf(stderr, "round %zu: %.1f k/s\n", i + 1, rate);
+	}
+	bench_print("rate", rate, "k/s");
+}
