@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The part of an index that is on disk: a table of blocks, each with up to some hundreds of entries
- * that follow one another. A row an entry would take SQLite some thousand instructions for each of
- * them; here a slice of a merge, or acknowledgements in order, change a block once for all of its
- * entries. A block also takes a third of the place.
+ * The part of an index that is on disk: a table of blocks. A block holds up to some hundreds of
+ * entries that follow one another. With one row for each entry, SQLite would need some thousand
+ * instructions for each of them. With blocks, a slice of a merge, or acknowledgements in order,
+ * change a block once for all of its entries. A block also takes a third of the space.
  *
- * The table has the columns lane, value, id and entries. A block belongs to one lane. It holds what
- * is at (value, id) or behind it, up to the lane's next block. `entries` has, for each entry, the
- * difference of its value to the one before, and then that of its id, zigzag-coded, both as
- * little-endian base 128 numbers; the first entry's are to (value, id).
+ * The table has the columns lane, value, id and entries. A block belongs to one lane. It holds the
+ * entries from (value, id) on, up to the lane's next block. `entries` has two numbers for each
+ * entry: the difference of its value to that of the entry before, and the difference of its id,
+ * zigzag-coded. The first entry's differences are to (value, id). Both are little-endian base 128
+ * numbers.
  *
- * One block is in memory. What is changed in it is written when another one is needed, and by
- * sqlite_blocks_flush(), which has to come before a transaction ends. Functions return an SQLite
- * result code.
+ * One block is in memory. Changes to it are written when another block is needed, and by
+ * sqlite_blocks_flush(), which comes before the end of a transaction. The functions return an
+ * SQLite result code.
  */
 #pragma once
 
@@ -38,7 +39,7 @@ struct sqlite_blocks {
 	bool loaded, changed;
 	bool stored; /* it has a row, of which key is the place */
 	struct recent_entry key;
-	struct recent_entry from; /* it holds what is at this place or behind it, */
+	struct recent_entry from; /* it holds the entries from here on, */
 	bool has_end, is_last;	  /* whether the next two are known */
 	struct recent_entry end;  /* up to this place; is_last: to the lane's end */
 	size_t count;

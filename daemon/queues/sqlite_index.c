@@ -2,9 +2,10 @@
 /*
  * The two indexes, by due and by key: see sqlite.h for why each has a part in memory.
  *
- * A row with an id up to `indexed` has its entry on disk, and one behind it in memory. Entries that
- * were in memory when the process ended, up to `read_again`, may be on disk as well: a merge was
- * under way. So an entry may be in both parts, and is then the same in both.
+ * The entry of a row is on disk if its id is at most `indexed`, and in memory if its id is greater.
+ * Entries with ids up to `read_again` were in memory when the last process ended, and may be on
+ * disk as well, because a merge was under way. So an entry may be in both parts; then it is the
+ * same in both.
  */
 #include "sqlite_index.h"
 

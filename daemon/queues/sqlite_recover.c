@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A new file in place of one whose writes or syncs failed: see sqlite.h.
+ * Writes a new file in place of one whose writes or syncs have failed: see sqlite_recover.h.
  *
- * The new file gets the pages of the old one, each at its number, the newest that was answered. A
- * crash on the way finds one of these:
+ * The new file gets all pages of the old one, each in its newest version that was answered as
+ * stored. A crash leaves one of these states:
  *
  *   the old file and its log              as before;
- *   the new file and the old log          the log's pages go to the same places, and are the same;
- *   the new file alone                    done.
+ *   the new file and the old log          the log holds the pages that the new file has;
+ *   the new file alone                    recovered.
  *
- * So it is right to put the new file in place first, and to remove the log then.
+ * So the new file goes into its place first, and the log is removed after that.
  */
 #include "sqlite_recover.h"
 

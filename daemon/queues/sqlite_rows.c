@@ -233,8 +233,8 @@ int sqlite_remove(struct sqlite *q, const struct store_timer *t)
 {
 	uint64_t id = t->id;
 	sqlite3_stmt *s;
-	int r = remove_entries(
-		q, t); /* this comes first, because the key may lie in the row that goes */
+	/* This comes first, because the key may lie in the row that goes. */
+	int r = remove_entries(q, t);
 
 	sqlite_use(q, SQL_FIND);
 	s = sqlite_use(q, SQL_DELETE);

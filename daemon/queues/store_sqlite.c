@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread behind the SQLite store, and what is said to it and heard from it.
+ * The store on SQLite: operations that the event loop calls, and the thread that does their work.
  *
- * The loop hands jobs to the thread in one list, and gets them back in another one, in order; an
- * eventfd says that there are some. One mutex guards both lists and the state. The connection to
- * SQLite is the thread's alone.
+ * The loop hands jobs to the thread in one list, and gets them back in another one, in order. An
+ * eventfd is readable while finished jobs wait. One mutex guards both lists and the state. Only the
+ * thread uses the connection to SQLite.
  *
- * Between jobs the thread does what nobody waits for: it merges the indexes (sqlite.h), copies the
- * log into the file (a checkpoint) when the log is long, and recovers what has failed.
+ * Between jobs the thread does work that nobody waits for: it merges the indexes (sqlite.h), copies
+ * a long log into the file (a checkpoint), and recovers a file after a failure.
  */
 #include "store_sqlite.h"
 
@@ -37,21 +37,21 @@ struct jobs {
 
 struct store_sqlite {
 	struct store base;
-	struct sqlite q;	     /* the thread's */
+	struct sqlite q;	     /* for the thread only */
 	struct sqlite_queues queues; /* it has a lock of its own */
 	char *path;
 	int event;
 	pthread_t thread;
-	uint64_t recover_at, recover_span; /* the thread's; CLOCK_MONOTONIC */
-	bool committing;		   /* the loop's: a commit is on its way or at work */
-	char said[256], told[256];	   /* the loop's: what state() and failure() have told */
-	pthread_mutex_t lock;		   /* guards what follows */
+	uint64_t recover_at, recover_span; /* for the thread only; CLOCK_MONOTONIC */
+	bool committing;		   /* for the loop only: a commit is under way */
+	char said[256], told[256]; /* for the loop only: what state() and failure() have returned */
+	pthread_mutex_t lock;	   /* guards all members that follow */
 	pthread_cond_t wake;
 	struct jobs waiting, done;
 	bool ending;
 	enum store_state state;
 	char why[256];
-	char failure[256]; /* that failure() has not told yet; empty: none */
+	char failure[256]; /* that failure() has not returned yet; empty: none */
 };
 
 static struct store_sqlite *of(struct store *s)
@@ -80,7 +80,7 @@ static struct job *pop(struct jobs *jobs)
 	return job;
 }
 
-/* The loop looks at the state when the descriptor says so. */
+/* The descriptor becomes readable, so that the loop looks at the state. */
 static void set_state(struct store_sqlite *s, enum store_state state, const char *why)
 {
 	bool changed;
@@ -113,12 +113,13 @@ static void fail(struct store_sqlite *s, const char *why)
 	set_state(s, STORE_FAILED, why);
 }
 
-/* Notes what an attempt to write, or to read, says about the store. Return: 0, or a negative errno.
+/* Sets the store's state after an attempt to write or to read. Return: 0, or a negative errno.
  */
 static int note(struct store_sqlite *s, int result, bool wrote)
 {
 	int error = result ? sqlite_errno(&s->q, result) : 0;
-	const char *why = sqlite3_errstr(result); /* the connection tells of the rollback */
+	/* The connection's own text is about the rollback. */
+	const char *why = sqlite3_errstr(result);
 
 	if (error == -ENOSPC)
 		set_state(s, STORE_FULL, why);
@@ -148,7 +149,7 @@ static void run_job(struct store_sqlite *s, struct job *job)
 	else
 		r = sqlite_read(&s->q, job);
 	job->error = note(s, r, writes);
-	/* Until the disk has been read again, or when the process ends before that. */
+	/* Nobody knows until the disk has been read again, or if the process ends before that. */
 	if (job->error == -EIO && s->q.unsure)
 		job->error = -EINPROGRESS;
 }
@@ -176,7 +177,8 @@ static bool recover(struct store_sqlite *s)
 	return true;
 }
 
-/* What nobody waits for. idle: no job waits. Return: whether it is to be called again at once. */
+/* Does a part of the work that nobody waits for. idle: no job waits. Return: whether to call it
+ * again at once. */
 static bool tidy(struct store_sqlite *s, bool idle)
 {
 	struct sqlite *q = &s->q;
@@ -188,7 +190,7 @@ static bool tidy(struct store_sqlite *s, bool idle)
 		return !note(s, sqlite_checkpoint(q), false);
 	if (idle)
 		return sqlite_wants_merge(q) && !note(s, sqlite_merge(q), true);
-	/* The part in memory stays bounded, however much is stored without a pause. */
+	/* This bounds the part in memory even where jobs come without a pause. */
 	while (sqlite_recent(q) >= 2 * q->tuning.recent_max)
 		if (note(s, sqlite_merge(q), true))
 			break;
@@ -243,7 +245,8 @@ static void *work(void *userdata)
 			finish(s, job);
 		}
 		again = !ending && tidy(s, !job);
-		/* What was tidied while jobs waited does not keep idle time from the rest. */
+		/* Work that was done while jobs waited does not use up the idle time for the rest.
+		 */
 		again = again || job;
 	}
 	return NULL;
@@ -506,7 +509,7 @@ static const struct store_ops ops = {
 	.purge = sqlite_store_purge,
 };
 
-/* The thread takes no signal: they are the loop's. */
+/* The thread takes no signals: the loop handles them. */
 static int start_thread(struct store_sqlite *s)
 {
 	sigset_t all, before;
@@ -519,7 +522,8 @@ static int start_thread(struct store_sqlite *s)
 	return -r;
 }
 
-/* Opens the file and reads what is kept in memory. ret_why: to be freed with sqlite3_free(). */
+/* Opens the file and reads the part that memory holds. ret_why: the caller frees it with
+ * sqlite3_free(). */
 static int open_file(struct store_sqlite *s, struct clocks_stored *ret_clocks, char **ret_why)
 {
 	int r = sqlite_open(&s->q, ret_why);

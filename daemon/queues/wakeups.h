@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * timerqd's own wake-ups: volatile timers at timerd, one for each clock, one more for each clock
- * that can wake the machine, and two for the clocks themselves. timerd sleeps for timerqd as for
- * everybody else.
+ * that can wake the machine, and two for the clocks themselves. timerd serves timerqd like any
+ * other client.
  *
- * A timerd that is not there is waited for, and said once. What is due meanwhile is delivered as
- * soon as it is back: libtoytimer registers again by itself, and a wake of the past comes at once.
+ * If timerd is away, timerqd logs it once and waits. When timerd is back, libtoytimer registers the
+ * timers again, and those that have become due ring at once.
  */
 #pragma once
 

@@ -319,7 +319,8 @@ static void rows_loaded(struct store_reader *r, const struct store_timer *rows, 
 	}
 	lane->next = behind->ready;
 	lane->next_wake_system = behind->wake_system;
-	/* All that is ready by then is in memory; what comes to be there goes into memory, too. */
+	/* All rows that are ready by `until` are in memory; new rows among them go into memory,
+	 * too. */
 	if (lane->next > lane->until && !lane_reaches(lane, lane->until, UINT64_MAX)) {
 		lane->horizon_ready = lane->until;
 		lane->horizon_id = UINT64_MAX;

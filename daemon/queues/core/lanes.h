@@ -44,7 +44,8 @@ void lane_remove(struct lane *lane, struct wake *wake);
 /* Frees what is loaded: it is read again from the lane's start. */
 void lane_reset(struct broker *b, struct lane *lane);
 
-/* When the first row behind the horizon is to be read; PROTO_FOREVER: there is none. O(1). */
+/* When the lane has to read the first row behind the horizon; PROTO_FOREVER: there is none. O(1).
+ */
 uint64_t lane_read_at(const struct broker *b, const struct lane *lane);
 
 /* Starts a load if the lane has too little in memory. */

@@ -8,10 +8,10 @@
  * 	   |                     '------left, overdue-> attempt + 1 (of the oldest), or parked
  * 	   '--- once the store has said that the row changed, "changing" ends
  *
- * A wake fills its consumer's window until its row has changed: what is not stored keeps its place.
+ * A wake fills its consumer's window until the store has changed its row.
  *
- * A reschedule gives the row another number, so nothing that was said of the wake before can be
- * meant for the one after it.
+ * A reschedule gives the row another number, so an answer to the old wake cannot concern the new
+ * one.
  */
 #include "outcomes.h"
 

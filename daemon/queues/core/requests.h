@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests: packets that wait for the store. A request keeps its packet, since changes borrow keys
- * and payloads from it, and the answers as they come to be.
+ * and payloads from it, and the answers that it has so far.
  */
 #pragma once
 
