@@ -92,10 +92,26 @@ def durable_rows():
                   ('the goal', None, '<=', 150))
 
 
+def fleet_rows():
+    def f(path):
+        return f'fleet/{path}/rate'
+    yield Row('a fleet on PostgreSQL: stored, answered, 1,000 in a batch, one host', f('timerqd/put'),
+              ('bare COPY', f('bare/copy'), '>=', 0.5),
+              ('pg-boss insert', f('pgboss/put'), '>=', 3),
+              ('graphile-worker add_jobs', f('graphile/put'), '>=', 3))
+    yield Row('due: delivered, acknowledged, 3 hosts, 16 queues', f('timerqd/drain'),
+              ('bare DELETE … RETURNING', f('bare/delete'), '>=', 0.4),
+              ('pg-boss', f('pgboss/drain'), '>=', 3),
+              ('graphile-worker', f('graphile/drain'), '>=', 3))
+    yield Row('the same once 10⁷ rows went through, a reader holds the vacuum back', f('churned'),
+              ('fresh', f('fresh'), '>=', 0.7))
+
+
 ROWS = [
     *life_rows(),
     *registering_rows(),
     *durable_rows(),
+    *fleet_rows(),
     Row('one registration at a time', 'roundtrip/timerd_p50',
         ('raw ping-pong', 'roundtrip/raw_p50', '<=', 1.15),
         ('raw ping-pong with epoll', 'roundtrip/raw_epoll_p50', None, None)),
