@@ -14,6 +14,7 @@
 
 #include "bench.h"
 #include "life.h"
+#include "reading.h"
 #include "worker.h"
 
 static struct worker worker;

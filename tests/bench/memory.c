@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "reading.h"
 #include "worker.h"
 
 #define BATCH	512
