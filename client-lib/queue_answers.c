@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What timerqd says, and what it means here: see answers.c.
+ * Applies the packets of timerqd to the handle. See answers.c, which does so for timerd.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -42,8 +42,9 @@ static void get_result(
 	}
 }
 
-/* Opened or attached again. A queue that does not get its old number makes this connection useless;
- * so does a consumer that is refused. */
+/* Checks the answer to a request that opens queues or attaches a consumer again. If a queue gets
+ * another number, or if a consumer is refused, the connection is of no use. Return: 0, or an errno
+ * that ends the connection. */
 static int check_begun(
 	struct toytimer_queue *q, const struct queue_request *r, const struct queue_codec_packet *p)
 {
@@ -62,7 +63,7 @@ static int check_begun(
 	return 0;
 }
 
-/* A listing's or status's answer is kept whole. Return: 0 or -ENOMEM. */
+/* Copies the whole answer packet of a listing or a status. Return: 0 or -ENOMEM. */
 static int take_reply(
 	struct toytimer_queue *q, struct queue_request *r, const struct queue_codec_packet *p)
 {
@@ -91,7 +92,7 @@ static bool has_reply(uint16_t opcode)
 		opcode == PROTO_QUEUE_STATUS;
 }
 
-/* A queue has got its number. Return: 0, -ENOMEM, -EPROTO. */
+/* Adds the queue that was opened. Return: 0, -ENOMEM or -EPROTO. */
 static int add_use(
 	struct toytimer_queue *q, struct queue_request *r, const struct queue_result *result)
 {
@@ -109,7 +110,7 @@ static int add_use(
 	return 0;
 }
 
-/* A consumer is attached, or not. One that nobody waited for any more is detached. */
+/* Takes the answer to attaching. If the caller has stopped waiting, detaches the consumer. */
 static int end_consuming(
 	struct toytimer_queue *q, const struct queue_request *r, const struct queue_result *result)
 {
@@ -177,7 +178,8 @@ static int take_wakes(struct toytimer_queue *q)
 	return 0;
 }
 
-/* timerqd has taken a queue from this consumer: all connects, and attaches, anew. */
+/* timerqd has lost the lease of a queue of this consumer: the handle connects and attaches again.
+ */
 static int take_lost(const struct queue_codec_packet *p)
 {
 	struct proto_queue_lost lost;

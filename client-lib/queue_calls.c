@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names of queues, and what is asked and answered in one go: cancel, reschedule, listings, purge,
- * status. All of it blocks.
+ * Names of queues, and the blocking calls: cancel, reschedule, list, purge, status.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -16,7 +15,7 @@
 
 #define USER_BUFFER 16384
 
-/* USER of USER/NAME: digits are a uid. Return: 0, -EACCES: there is no such user, -EINVAL. */
+/* Finds the USER of USER/NAME. Digits are a uid. Return: 0, -EACCES: no such user, or -EINVAL. */
 static int parse_user(const char *user, size_t size, uint32_t *ret)
 {
 	char name[TOYTIMER_QUEUE_NAME_MAX + 1], buffer[USER_BUFFER], *end;
@@ -60,7 +59,7 @@ static int parse_queue(const char *queue, struct queue_use *ret)
 	return 0;
 }
 
-/* Return: its number; 0: it is not open here. */
+/* Return: the number of a queue; 0: this handle has not opened it. */
 static uint32_t find_use(const struct toytimer_queue *q, const struct queue_use *use)
 {
 	for (uint32_t i = 0; i < q->use_count; i++)
@@ -219,7 +218,7 @@ _public_ int toytimer_queue_revive(toytimer_queue *q, const char *queue, uint64_
 	return queue_leave(q, r);
 }
 
-/* Asks one packet of one record, or of none, and gets the answer's packet. */
+/* Sends a packet of one record, or of none, and waits for the answer's packet. */
 static int ask_page(struct toytimer_queue *q, uint16_t opcode, const void *record, uint64_t cursor,
 	uint64_t deadline, struct queue_batch *ret)
 {
@@ -303,7 +302,7 @@ static int pages_add(struct pages *p, struct queue_batch *batch)
 	return 0;
 }
 
-/* Gathers all pages. A listing whose connection breaks begins again. */
+/* Gets all pages. If the connection breaks, the listing starts again. */
 static int gather(struct toytimer_queue *q, uint16_t opcode, const void *record, struct pages *ret)
 {
 	uint64_t deadline = handle_deadline(&q->base), cursor = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Consuming: attach, detach, and what becomes of wakes.
+ * Calls of a consumer: attach, detach, acknowledge, retry.
  */
 #include <errno.h>
 #include <limits.h>
@@ -91,7 +91,7 @@ _public_ int toytimer_queue_detach(toytimer_queue *q, const char *queue)
 	request = queue_request_one(PROTO_QUEUE_DETACH, &record, NULL);
 	if (!request)
 		return queue_leave(q, -ENOMEM);
-	/* From now on no wake of it is handed out, whatever becomes of the request. */
+	/* From now on no wake of the queue is handed out, even if the request fails. */
 	q->uses[record.queue - 1].consumed = q->uses[record.queue - 1].attached = false;
 	q->consumers--;
 	helds_forget_queue(&q->helds, record.queue);
@@ -103,15 +103,15 @@ _public_ int toytimer_queue_detach(toytimer_queue *q, const char *queue)
 	return queue_leave(q, r == -ENOTCONN ? 0 : r);
 }
 
-/* Whether the wake came on this connection, so that an acknowledgement of it means something. */
+/* Whether the wake came on this connection: timerqd accepts its acknowledgement only then. */
 static bool is_here(const struct toytimer_queue *q, const struct held *held)
 {
 	return q->base.session.connection.state == CONNECTION_UP &&
 		(!held || held->connection == q->base.session.connection.times);
 }
 
-/* Notes that the wake is acknowledged, and queues the word. Return: 0; -ECONNRESET: it goes to
- * timerqd when the wake comes again; -ENOMEM. */
+/* Marks the wake as acknowledged, and queues the acknowledgement. Return: 0; -ECONNRESET: the
+ * library acknowledges the wake when it comes again; or -ENOMEM. */
 static int acknowledge(struct toytimer_queue *q, const toytimer_wake_ref *wake,
 	struct queue_batch *batch, size_t index)
 {
@@ -125,7 +125,7 @@ static int acknowledge(struct toytimer_queue *q, const toytimer_wake_ref *wake,
 			helds_set_state(&q->helds, held, HELD_ACKED);
 		return -ECONNRESET;
 	}
-	/* A wake that came again belongs to the lease under which it came last. */
+	/* A repeated wake belongs to the lease under which it came last. */
 	r = queue_ack_later(q, held ? &held->ref : wake);
 	if (r < 0)
 		return r;
@@ -214,7 +214,7 @@ _public_ int toytimer_queue_retry(toytimer_queue *q, const toytimer_wake_ref *wa
 	record.number = wake->number;
 	record.queue = wake->queue;
 	r = is_here(q, held) ? 0 : -ECONNRESET;
-	/* It is wanted again when it comes. */
+	/* When the wake comes again, the program wants it. */
 	if (held)
 		helds_remove(&q->helds, held);
 	if (r == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Events of a queue handle: wakes, and answers to asynchronous puts.
+ * Calls the handlers of a queue handle: for wakes, and for answers to asynchronous puts.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static int note_wake(struct toytimer_queue *q, const toytimer_wake_ref *ref)
 	return r ?: !repeat;
 }
 
-/* The strings of a wake, terminated, and what its handler needs. */
+/* A wake with terminated strings, and its handler. */
 struct handing {
 	struct toytimer_queue *q;
 	toytimer_wake_handler handler;

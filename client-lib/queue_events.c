@@ -6,7 +6,8 @@
 
 #include "queue_state.h"
 
-/* A packet of wakes stays until the handler of its last has returned: its payloads lie in it. */
+/* Frees the packets whose wakes are all handed out, but not while a handler runs: the payload of
+ * its wake is in its packet. */
 static void trim_wakes(struct toytimer_queue *q)
 {
 	struct queue_wakes *wakes;
@@ -36,14 +37,14 @@ bool queue_has_event(struct session *s)
 	return q->completions || q->wakes;
 }
 
-/* A wake's acknowledgement was answered. */
+/* timerqd has answered the acknowledgement of a wake. */
 static void settle_wake(struct toytimer_queue *q, const toytimer_wake_ref *wake, int error)
 {
 	struct held *held = helds_find(&q->helds, wake);
 
 	if (!held || held->state != HELD_ACKING)
 		return;
-	/* It may have been taken back (ack_within), and then it comes again. */
+	/* If timerqd took the wake back (ack_within), it comes again. */
 	if (error == 0)
 		helds_remove(&q->helds, held);
 	else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue handle's life. Its first member is a handle as open.c builds it, of another kind, so that
- * most calls are those of toytimer.h.
+ * Opens and frees queue handles. The first member of a queue handle is a handle of the kind
+ * handle_timerqd, so that most calls are those of toytimer.h.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ static size_t timerqd_hello(struct connection *c)
 	size_t size;
 
 	memcpy(hello.token, q->token, sizeof(hello.token));
-	/* Nothing is received yet, and a hello has no area: `in` is large enough a buffer. */
+	/* Nothing is received yet, so `in` is free. A hello has no area, so it fits into `in`. */
 	queue_codec_begin(&w, c->in, PROTO_QUEUE_HELLO, c->serial);
 	queue_codec_put(&w, &hello);
 	size = queue_codec_end(&w, 0);
@@ -103,7 +103,7 @@ const struct handle_kind handle_timerqd = {
 	.destroy = destroy,
 };
 
-/* Names this handle to the store among all that there ever were. */
+/* Chooses a random token: timerqd recognises by it the puts that this handle sends again. */
 static int choose_token(struct toytimer_queue *q)
 {
 	ssize_t n;
@@ -114,7 +114,7 @@ static int choose_token(struct toytimer_queue *q)
 	return n == sizeof(q->token) ? 0 : -EIO;
 }
 
-/* Return: 0, -EINVAL, -ENOMEDIUM. */
+/* Chooses the path of the socket. Return: 0, -EINVAL or -ENOMEDIUM. */
 static int choose_path(const char *path, unsigned int flags, char ret[static PATH_SIZE])
 {
 	const char *folder;

@@ -36,7 +36,7 @@ struct held *helds_find(const struct helds *helds, const toytimer_wake_ref *ref)
 	return held;
 }
 
-/* Without memory for more buckets, those that there are get longer. */
+/* Without memory the number of buckets stays, and their lists get longer. */
 static void grow(struct helds *helds)
 {
 	size_t room = helds->room ? 2 * helds->room : ROOM_LEAST;

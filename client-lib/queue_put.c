@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Puts: one, many, and without waiting for the answer. Domains are checked here, so that an error
- * comes from the call that made it and a bad timer takes no place in a packet.
+ * Puts: one, many, and without waiting for the answer. Arguments are checked here, so that the call
+ * with the bad argument returns the error.
  */
 #include <errno.h>
 #include <limits.h>
@@ -12,7 +12,7 @@
 #include "queue_state.h"
 #include "text.h"
 
-/* Packets of a blocking call that wait for the socket before it waits, too. */
+/* When this many packets are queued, a blocking call waits until the socket takes some. */
 #define QUEUED_MAX 4
 
 static int check_times(const toytimer_queue_timer *t)
@@ -78,7 +78,7 @@ static size_t bytes_of(const toytimer_queue_timer *t)
 	return (t->key ? strlen(t->key) : 0) + t->payload_size;
 }
 
-/* The wire's record of a timer, but for the place of its bytes. Return: 0 or a negative errno. */
+/* Makes the record of a timer, without the offset of its bytes. Return: 0 or a negative errno. */
 static int to_record(const toytimer_queue_timer *t, uint32_t queue, struct proto_queue_put *ret)
 {
 	int r = check(t);
@@ -106,7 +106,7 @@ static int to_record(const toytimer_queue_timer *t, uint32_t queue, struct proto
 	return copy_label(t->label, ret->label);
 }
 
-/* Adds it to a packet, in which there is room. Return: NULL: out of memory. */
+/* Adds a record to a packet that has room for it. Return: NULL if out of memory. */
 static struct queue_slot *add_record(
 	struct queue_request *r, const toytimer_queue_timer *t, struct proto_queue_put *record)
 {
@@ -122,8 +122,8 @@ static struct queue_slot *add_record(
 	return slot;
 }
 
-/* Puts timers i and following into one packet, as many as it holds. Return: how many were looked
- * at, or -ENOMEM. */
+/* Fills a packet with the timers from index i on. Return: how many timers it has added or refused,
+ * or -ENOMEM. */
 static int fill_packet(struct toytimer_queue *q, uint32_t queue, const toytimer_queue_timer *timers,
 	size_t i, size_t n, struct queue_batch *batch)
 {
@@ -145,7 +145,7 @@ static int fill_packet(struct toytimer_queue *q, uint32_t queue, const toytimer_
 			break;
 		slot = add_record(r, &timers[i], &record);
 		if (!slot) {
-			/* What is in the packet is nobody's yet. */
+			/* Nothing of this packet is sent. */
 			batch->pending -= r->count;
 			queue_request_free(r);
 			return -ENOMEM;
@@ -190,8 +190,7 @@ static int put_all(struct toytimer_queue *q, uint32_t queue, const toytimer_queu
 	return r;
 }
 
-/* Gives the caller what became of each. What was not answered failed for the reason of the whole.
- */
+/* Copies the results for the caller. Return: how many timers were stored. */
 static int give_results(const struct queue_result *results, size_t n, toytimer_queue_stored *ret)
 {
 	int stored = 0;
@@ -211,7 +210,7 @@ static int give_results(const struct queue_result *results, size_t n, toytimer_q
 	return stored;
 }
 
-/* An error that nobody has got an answer for yet; no errno. */
+/* Stands for an answer that has not arrived. It is no errno. */
 #define UNANSWERED INT_MIN
 
 _public_ int toytimer_queue_put_many(toytimer_queue *q, const char *queue,
@@ -301,7 +300,7 @@ _public_ int toytimer_queue_put_async(toytimer_queue *q, const char *queue,
 	r = put_async(q, number, timer, completion);
 	if (r < 0)
 		free(completion);
-	/* Full packets go as they come; answers are taken, so that timerqd goes on reading. */
+	/* Sends full packets, and receives: timerqd stops reading when its answers are not read. */
 	else if (q->unsent.length > 1)
 		(void)handle_pump(&q->base, false);
 	return queue_leave(q, r);

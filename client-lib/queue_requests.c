@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets on their way. `unsent` is in the order of sending; `sent` in the order of serials. After
- * a loss, what was sent goes in front of `unsent` again, puts under their old numbers. Only what
- * concerns wakes is not repeated: they are given back with the connection, and come again.
+ * Packets that are not answered yet: `unsent`, in the order of sending, and `sent`, in the order of
+ * serials. After a loss, the sent packets go to the front of `unsent`; puts keep their numbers.
+ * Packets about wakes are dropped then: timerqd takes the wakes back and sends them again.
  */
 #include <endian.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 #define SLOTS_LEAST 4
 
-/* A span is made shorter by the time that its packet waited, if it waited for longer than this. */
+/* If a packet waits longer than this, its spans are shortened by the time that it waited. */
 #define SOON_US 1000
 
 static void list_init(struct queue_list *list)
@@ -40,7 +40,7 @@ static void list_remove(struct queue_list *list, struct queue_request **at)
 	list->length--;
 }
 
-/* Puts `front` before what `list` has; `front` is empty then. */
+/* Moves all packets of `front` to the front of `list`. */
 static void list_prepend(struct queue_list *list, struct queue_list *front)
 {
 	if (!front->first)
@@ -165,7 +165,7 @@ int queue_filling(
 	return 0;
 }
 
-/* Whether somebody still wants an answer. */
+/* Whether a call, a handler or a remembered wake needs the answer. */
 static bool is_wanted(const struct queue_request *r)
 {
 	for (uint32_t i = 0; i < r->count; i++)
@@ -222,7 +222,7 @@ int queue_await(struct toytimer_queue *q, struct queue_batch *batch, uint64_t de
 	if (r < 0 && r != -ECHILD && batch->pending)
 		queue_batch_detach(q, batch);
 	else if (r < 0 && r != -ECHILD)
-		r = 0; /* it was answered all the same */
+		r = 0; /* the answer came nevertheless */
 	return r;
 }
 
@@ -259,7 +259,8 @@ uint64_t queue_puts_answered(const struct toytimer_queue *q)
 	return answered;
 }
 
-/* Acknowledgements may overtake puts that wait for others' answers; nothing else overtakes. */
+/* The next packet to send. When QUEUE_PUTS_MAX packets of puts are in flight, the next put waits,
+ * and acknowledgements and retries overtake it. */
 static struct queue_request **next_unsent(struct toytimer_queue *q)
 {
 	struct queue_request **at = &q->unsent.first;
@@ -300,7 +301,7 @@ static void end(struct toytimer_queue *q, struct queue_request *r)
 	shrink(r);
 }
 
-/* Where a request says that its due is a span, and where the due is. */
+/* Finds the offsets of the flags and the due in a record that may have a span. */
 static bool find_span(const struct queue_request *r, size_t *ret_flags, size_t *ret_due)
 {
 	switch (r->opcode) {
@@ -317,8 +318,8 @@ static bool find_span(const struct queue_request *r, size_t *ret_flags, size_t *
 	}
 }
 
-/* Spans count from the call, also where the packet had to wait. A microsecond more: the clock is
- * rounded, and no span may end too early. */
+/* A span counts from the call, so the time that the packet waited is subtracted. One microsecond
+ * less is subtracted: the clock is rounded, and no span may end early. */
 static void shorten_spans(struct queue_request *r)
 {
 	uint64_t now = toytimer_now(TOYTIMER_BOOTTIME), waited = now - r->counted - 1;
@@ -452,7 +453,8 @@ int queue_begin(struct toytimer_queue *q)
 	return error;
 }
 
-/* Its wakes were given back with the connection, or its cursor is good for that one alone. */
+/* Whether a request has no meaning on the next connection: timerqd has taken its wakes back, or its
+ * cursor is of this connection. */
 static bool ends_with_connection(const struct queue_request *r)
 {
 	switch (r->opcode) {

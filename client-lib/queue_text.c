@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The queues' statuses as errnos, and errnos as sentences: see text.c. */
+/* Statuses of timerqd as errnos, and errnos as sentences. See text.c. */
 #include <errno.h>
 #include <stddef.h>
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a handle knows of its session with the daemon: the connection, the timers, the events that
- * wait, the requests that are under way, and the handler that runs. The lock of the handle guards
- * all of it.
+ * The state of a session with the daemon: its connection, its timers, its waiting events, its
+ * requests without an answer, and the running handler. The lock of the handle guards all of it.
  */
 #pragma once
 
@@ -20,11 +19,12 @@
 
 #define REQUESTS_MAX 64
 
-/* The answer must fit into a packet as well as the request. */
+/* Both the request and the answer must fit into a packet. */
 #define CANCELS_MAX PROTO_RECORDS_MAX(struct proto_cancel_answer)
 #define REARMS_MAX  PROTO_RECORDS_MAX(struct proto_rearm)
 
-/* Blocking registrations: who waits for their answers. On the waiting thread's stack. */
+/* A blocking call that waits for the answers to its registrations. It is on the stack of the
+ * waiting thread. */
 struct batch {
 	size_t pending;
 	int registered;
@@ -33,7 +33,7 @@ struct batch {
 };
 
 struct cancel_item {
-	uint64_t timer; /* 0: known by its id alone */
+	uint64_t timer; /* 0: only the id is known */
 	uint64_t id;
 	size_t index; /* in the caller's arrays */
 	int error;
@@ -75,35 +75,35 @@ struct request {
 	uint16_t opcode;
 	uint16_t count;
 	uint32_t first;	   /* PROTO_REGISTER: its first timer; the others follow in the list */
-	struct call *call; /* else */
+	struct call *call; /* of the other requests */
 };
 
 struct requests {
 	struct request ring[REQUESTS_MAX];
 	uint32_t head, length;
-	uint32_t again; /* how many of its last are to be sent again, see requests_resume() */
-	struct call *first, *last; /* calls to be sent */
-	size_t calls;		   /* how many */
+	uint32_t again; /* the last ones of the ring, to send again: see requests_resume() */
+	struct call *first, *last; /* the queue of calls that are not sent */
+	size_t calls;		   /* how many are in that queue */
 };
 
 struct dispatch {
 	bool running;
 	bool free_at_end;     /* a forked child dropped its last reference within the handler */
-	pthread_t thread;     /* that runs it */
-	uintptr_t function;   /* that calls handlers: see dispatch_is_here() */
+	pthread_t thread;     /* runs the handler */
+	uintptr_t function;   /* calls handlers: see dispatch_is_here() */
 	const void *frame;    /* the stack of the handler is below this address */
-	uint64_t number;      /* of the handlers that were called; a frame knows its own */
-	uint64_t timer;	      /* whose handler: its name, which may be gone by now */
+	uint64_t number;      /* counts the calls of handlers; each frame has its number */
+	uint64_t timer;	      /* the name of the handler's timer, which may have ended */
 	unsigned int awaited; /* threads that wait for the handler's end */
 };
 
 struct session {
 	struct clock_offsets offsets;
-	uint64_t wall_offset; /* realtime - boottime, as timers were told of it last */
+	uint64_t wall_offset; /* realtime - boottime at the last event TOYTIMER_CLOCK_SET */
 	struct connection connection;
 	struct registry timers;
 	struct events events;
 	struct requests requests;
 	struct dispatch dispatch;
-	struct progress progress; /* of whatever a thread may wait for */
+	struct progress progress; /* wakes the threads that wait */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way to timerqd, and what the verbs of durable queues share.
+ * The connection to timerqd, and what the verbs of durable queues share.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -2,9 +2,9 @@
 /*
  * toytimerctl consume: prints the wakes of a queue, or runs COMMAND for each.
  *
- * A line is written before its wake is acknowledged, so that a reader that dies gets it again. With
- * COMMAND its exit status decides. At the end the queue is left with a word: what was not handled
- * goes back without an attempt counted.
+ * A wake is acknowledged after its line is written, so that no wake is lost if the reader dies.
+ * With COMMAND, its exit status decides. At the end, toytimerctl detaches from the queue, so that
+ * timerqd counts no attempt for the wakes that were not handled.
  */
 #include <errno.h>
 #include <poll.h>
@@ -24,10 +24,10 @@
 #define RETRY_US   UINT64_C(10000000)
 #define LONGEST_US UINT64_C(86400000000)
 
-/* How long a connection may be lost before that is told: a restart takes less. */
+/* A line reports a lost connection after this time. A restart of timerqd takes less. */
 #define AWAY_MS 200
 
-/* For how long a daemon that does not answer may keep us from a signal. */
+/* The timeout of calls: a signal has no effect while toytimerctl waits for timerqd's answer. */
 #define PATIENCE_US UINT64_C(1000000)
 
 #define WAITING (-1)
@@ -43,7 +43,7 @@ struct consume {
 	toytimer_queue *q;
 	struct signals signals;
 	uint64_t handled;
-	int status; /* WAITING: there is more to come */
+	int status; /* the exit status; WAITING: not known yet */
 	int command_status;
 	bool away_told;
 };
@@ -93,7 +93,7 @@ static int print_line(FILE *out, const toytimer_wake *w)
 	return output_flush(out);
 }
 
-/* The default actions hold while a line is written: its reader may be slow. */
+/* While a line is written, signals have their default action: the reader may be slow. */
 static int tell_wake(struct consume *c, const toytimer_wake *w)
 {
 	int r;
@@ -125,7 +125,7 @@ static int set_environment(const toytimer_wake *w)
 	return 0;
 }
 
-/* A file with the payload, to be read from its start. Returns a descriptor or a negative errno. */
+/* Makes a file with the payload, at offset 0. Returns a descriptor or a negative errno. */
 static int open_payload(const toytimer_wake *w)
 {
 	const char *at = w->payload;
@@ -229,7 +229,7 @@ static int handle_wake(toytimer_queue *q, const toytimer_wake *w, void *userdata
 	return 0;
 }
 
-/* Tells that the daemon is away, once each time. Returns for how many milliseconds to wait. */
+/* Reports, once for each loss, that timerqd is away. Returns how many milliseconds to wait. */
 static int tell_connection(struct consume *c, bool waited)
 {
 	int error = toytimer_queue_get_error(c->q);

@@ -10,7 +10,7 @@
 #include "when.h"
 
 struct payload {
-	char bytes[TOYTIMER_QUEUE_PAYLOAD_MAX + 1]; /* one more: what is too long is seen */
+	char bytes[TOYTIMER_QUEUE_PAYLOAD_MAX + 1]; /* one more, to notice a longer payload */
 	size_t size;
 };
 
@@ -38,7 +38,7 @@ static int read_payload(const char *path, struct payload *ret)
 	return CTL_DONE;
 }
 
-/* A timer that was there already, as timerqd lists it. */
+/* The timer that --keep kept, as timerqd lists it. */
 struct kept {
 	uint64_t id;
 	enum toytimer_clock clock;
@@ -56,8 +56,9 @@ static int find_kept(const toytimer_queue_listed *l, void *userdata)
 	return 1;
 }
 
-/* How long it is from the call on, which for a span is that span. The clock of a timer that was
- * kept may be another one, and only timerqd knows what its boottime and monotonic clock say. */
+/* The time from the call until the due. A kept timer may have another clock than the options say.
+ * The boottime and monotonic clocks of timerqd are its own: only a listing has the time until such
+ * a due. */
 static int64_t left_of(toytimer_queue *q, const struct queue_put *put, toytimer_registration *r,
 	const toytimer_queue_stored *stored)
 {
@@ -105,7 +106,7 @@ static int print_stored(FILE *out, const struct queue_put *put, const toytimer_r
 	return output_flush(out);
 }
 
-/* A refusal by the word that brought it about, as far as that can be told. */
+/* Prints a refusal. It names the word that was refused, if the error says which one. */
 static int put_failed(const struct queue_put *put, int error)
 {
 	char word[128];

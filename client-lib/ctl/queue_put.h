@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `toytimerctl register --queue` does once its command line is understood.
+ * The second half of `toytimerctl register --queue`, after its command line is parsed.
  */
 #pragma once
 
@@ -11,11 +11,12 @@
 struct queue_put {
 	const char *queue; /* NULL: no --queue */
 	const char *key, *payload, *payload_file;
-	const char *when; /* as it was typed */
+	const char *when; /* as the user typed it, for errors */
 	bool keep, quiet, json;
 	uint64_t max_late; /* 0: none */
 	uint32_t max_attempts;
 };
 
-/* Stores it and tells of it. Returns an exit status, the reason having been told. */
+/* Stores the timer and prints the result. Returns CTL_DONE, or prints an error and returns another
+ * exit status. */
 int queue_put(struct ctl *ctl, const struct queue_put *put, const toytimer_registration *r);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What timerqd has: toytimerctl queues, list --queue, status --queues.
+ * toytimerctl queues, list --queue and status --queues.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ static void shown_free(struct shown *s)
 	queue_table_free(&s->table);
 }
 
-/* One line of cells, as they are made. */
+/* The cells of one line. */
 struct row {
 	char cells[16][320];
 	size_t n;
@@ -55,7 +55,7 @@ static void add_text(struct row *row, const char *text)
 	snprintf(next_cell(row), sizeof(row->cells[0]), "%s", *text ? text : "-");
 }
 
-/* Nobody reads the milliseconds of an hour; JSON has them. */
+/* Below a minute with milliseconds, else in seconds. JSON has the exact value. */
 static void add_span(struct row *row, uint64_t span, const char *after)
 {
 	char text[WHEN_SPAN_MAX];
@@ -82,7 +82,7 @@ static int add_json(struct shown *s, json_t *object)
 	return object && json_array_append_new(s->array, object) == 0 ? 0 : -ENOMEM;
 }
 
-/* Takes what was gathered. Returns an exit status. */
+/* Prints the table or the JSON object, and frees the array. Returns an exit status. */
 static int print(FILE *out, struct shown *s, const char *name, bool legend, const char *thing)
 {
 	json_t *object;
@@ -297,8 +297,7 @@ int queue_list_timers(struct ctl *ctl, const struct queue_list_options *options)
 	return print(ctl->out, &s, "timers", options->legend, "timer");
 }
 
-/* Numbers of the status, in the order in which they are shown, but for the version, which is first,
- * and the store, which is last. */
+/* The numbers of the status, in the order of the output: after the version, before the store. */
 #define FIGURES 14
 
 struct figure {

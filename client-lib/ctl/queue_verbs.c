@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * toytimerctl cancel --queue, retry and purge. All words are read before one is sent, so that a
- * slip of the finger changes nothing.
+ * toytimerctl cancel --queue, retry and purge. They parse all words before they send the first, so
+ * that a typing error changes nothing.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "queue_verbs.h"
 #include "verbs.h"
 
-/* Prints one thing that was done, with --json only. */
+/* With --json, prints the result for one timer. */
 static int report(
 	FILE *out, bool json, const char *event, const char *queue, const struct queue_word *word)
 {
