@@ -22,7 +22,7 @@ from toytimer import _library
 LAYOUTS = sys.argv.pop(1)
 HAS_PIP = subprocess.run(['/usr/bin/python3', '-c', 'import pip'], check=False,
                          stderr=subprocess.DEVNULL).returncode == 0
-MYPY = shutil.which('mypy')
+MYPY = shutil.which('mypy', path='/usr/bin')  # Debian's: another version finds other things
 # What a user writes: mypy must know the type of everything here.
 USE = '''
 import toytimer
