@@ -15,12 +15,24 @@ uint64_t pg_timer_next_round(const struct store_postgres *s)
 	return next > s->round_again ? next : s->round_again;
 }
 
+/* How old the users' holdings in a status may be, microseconds. */
+#define USAGE_US UINT64_C(1000000)
+
+uint64_t pg_timer_next_usage(const struct store_postgres *s)
+{
+	bool waits = s->usage_asked && s->data.state == PG_LINK_READY;
+
+	return waits ? s->usage_read + USAGE_US : UINT64_MAX;
+}
+
 static uint64_t next_of(const struct store_postgres *s)
 {
 	uint64_t next = pg_link_next(&s->data), other = pg_link_next(&s->control);
 
 	next = other < next ? other : next;
 	other = pg_timer_next_round(s);
+	next = other < next ? other : next;
+	other = pg_timer_next_usage(s);
 	return other < next ? other : next;
 }
 

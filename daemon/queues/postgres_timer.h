@@ -12,6 +12,9 @@
  * CLOCK_BOOTTIME in microseconds; UINT64_MAX: there is no connection for it. */
 uint64_t pg_timer_next_round(const struct store_postgres *s);
 
+/* When what users hold is to be read, because somebody has asked; UINT64_MAX: nobody has. */
+uint64_t pg_timer_next_usage(const struct store_postgres *s);
+
 /* Sets the timer to the first moment that one of the links or a round waits for. It costs a system
  * call where that moment has changed. */
 void pg_timer_arm(struct store_postgres *s);

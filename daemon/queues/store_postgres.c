@@ -25,9 +25,6 @@
 #define START_US   UINT64_C(5000000)
 #define RELEASE_US UINT64_C(1000000)
 
-/* How old the users' holdings in a status may be, microseconds. */
-#define USAGE_US UINT64_C(1000000)
-
 static void pg_process(struct store *store)
 {
 	struct store_postgres *s = pg_store_of(store);
@@ -41,8 +38,7 @@ static void pg_process(struct store *store)
 	pg_link_hand_out(&s->control);
 	pg_link_hand_out(&s->data);
 	pg_leases_run(s);
-	if (s->usage_asked && s->data.state == PG_LINK_READY &&
-		pg_now() >= s->usage_read + USAGE_US)
+	if (pg_now() >= pg_timer_next_usage(s))
 		pg_read_usage(s);
 	pg_timer_arm(s);
 }
@@ -95,6 +91,7 @@ static void pg_usage(const struct store *store, uint32_t uid, struct store_usage
 
 	pg_queues_usage(&s->queues, uid, ret);
 	s->usage_asked = true;
+	pg_timer_arm(s);
 }
 
 static void store_free(struct store_postgres *s)

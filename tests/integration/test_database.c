@@ -368,6 +368,30 @@ static void test_receipts(void **state)
 	toytimer_queue_unref(q);
 }
 
+/* A host that serves no queue, and so polls rarely, knows all the same what users hold. */
+static void test_status_of_any_host(void **state)
+{
+	toytimer_queue *q = jobs_open(&a), *other;
+	toytimer_queue_status status = {0};
+
+	(void)state;
+	start_b();
+	other = jobs_open(&b);
+	for (uint64_t n = 1; n <= 3; n++) {
+		uint64_t until;
+
+		assert_int_equal(put(q, 3600000000), 0);
+		until = toytimer_now(TOYTIMER_BOOTTIME) + 3500000;
+		while (status.timers < n && toytimer_now(TOYTIMER_BOOTTIME) < until) {
+			usleep(50000);
+			assert_int_equal(toytimer_queue_get_status(other, &status), 0);
+		}
+		assert_int_equal(status.timers, n);
+	}
+	toytimer_queue_unref(q);
+	toytimer_queue_unref(other);
+}
+
 /* Runs timerqd to its end. Return: its exit status; said: what it said. */
 static int run_timerqd(char said[static 1024], const char *const *arguments)
 {
@@ -551,6 +575,7 @@ int main(void)
 		TEST(test_insert_held_open),
 		TEST(test_answer_is_lost),
 		TEST(test_failover),
+		TEST(test_status_of_any_host),
 		TEST(test_idle),
 		TEST(test_receipts),
 		TEST(test_schema_versions),
