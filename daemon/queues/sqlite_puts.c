@@ -3,7 +3,7 @@
  * Receipts: the answers to clients' puts, by token and serial, so that a put that is sent again is
  * stored once. A token keeps its last STORE_PUTS receipts for a day. A user can make any number of
  * tokens, so each user's receipts have a bound. Beyond the bound the older half is forgotten, which
- * is far older than any put under way.
+ * is far older than any put under way. A put of which nothing was stored leaves no receipt.
  */
 #include "sqlite_puts.h"
 
@@ -123,6 +123,14 @@ static int find_replaced(struct sqlite *q, const struct store_put *p, uint64_t *
 	return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
+static bool is_refused(const struct store_put *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (!p->answers[i].status)
+			return false;
+	return true;
+}
+
 int sqlite_puts_write(struct sqlite *q, const struct store_put *p, uint64_t now)
 {
 	static uint8_t answers[PROTO_RECORDS_MAX(struct proto_queue_put) * SQLITE_ANSWER_SIZE];
@@ -130,8 +138,12 @@ int sqlite_puts_write(struct sqlite *q, const struct store_put *p, uint64_t now)
 	size_t size = write_answers(p, answers);
 	uint64_t replaced = 0;
 	sqlite3_stmt *s;
-	int r = user ? count_receipts(q, user, p->token) : SQLITE_NOMEM;
+	int r;
 
+	/* Nothing of it is stored, so it may be tried again. */
+	if (is_refused(p))
+		return SQLITE_OK;
+	r = user ? count_receipts(q, user, p->token) : SQLITE_NOMEM;
 	if (!r)
 		r = find_replaced(q, p, &replaced);
 	if (r)
