@@ -129,11 +129,21 @@ static const struct broker_now *read_now(void *userdata)
 	return &s->now;
 }
 
+/* After the clients that are ready now: what they send goes into one commit. */
 static void want_turn(void *userdata)
 {
 	struct server *s = userdata;
 
 	sd_event_source_set_enabled(s->serve, SD_EVENT_ONESHOT);
+}
+
+/* Before all clients: a timer is due, and their requests can wait. */
+static void want_turn_now(void *userdata)
+{
+	struct server *s = userdata;
+
+	sd_event_source_set_priority(s->serve, SD_EVENT_PRIORITY_IMPORTANT);
+	want_turn(s);
 }
 
 static void say_failure(struct server *s)
@@ -249,6 +259,7 @@ static int take_turn(sd_event_source *source, void *userdata)
 	(void)source;
 	connections_reap(&s->connections, &s->now);
 	say_store(s);
+	sd_event_source_set_priority(s->serve, SD_EVENT_PRIORITY_NORMAL);
 	if (more)
 		want_turn(s);
 	r = arm(s);
@@ -499,7 +510,7 @@ int server_init(struct server *s, struct queue_setup *setup, struct reload *relo
 	if (r >= 0)
 		r = add_sources(s);
 	if (r >= 0)
-		r = wakeups_init(&s->wakeups, s->event, log, setup->timerd, want_turn, s);
+		r = wakeups_init(&s->wakeups, s->event, log, setup->timerd, want_turn_now, s);
 	if (r >= 0)
 		r = sd_event_set_watchdog(s->event, true);
 	if (r >= 0)

@@ -208,16 +208,17 @@ static void test_puts_that_cannot_be_read_delay_puts_alone(void **state)
 static void test_changes_of_a_packet_are_one_transaction(void **state)
 {
 	struct proto_queue_put put = world_put(1, MONO, INT64_MAX);
-	struct world_client *clients[6];
+	struct world_client *clients[15];
 	uint32_t packets = 0;
 
 	(void)state;
 	w.b->config.limits.max_timers_per_user = 1 << 20;
-	for (unsigned int i = 0; i < 6; i++)
-		clients[i] = connect_one(1000);
-	/* More than a transaction takes, in packets that do not divide it. */
+	for (unsigned int i = 0; i < 15; i++)
+		clients[i] = connect_one(1000 + i);
+	/* More than a transaction takes, in packets that do not divide it; and no more of one user
+	 * than may wait. */
 	for (; packets < 30; packets++) {
-		struct world_client *c = clients[packets / 5];
+		struct world_client *c = clients[packets / 2];
 
 		assert_true(broker_reads(w.b, c->number));
 		world_begin(&w, c, PROTO_QUEUE_PUT);

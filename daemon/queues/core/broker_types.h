@@ -17,8 +17,9 @@
 #define BROKER_AHEAD_BYTES   ((size_t)256 << 10)
 #define BROKER_BACKLOG_BYTES ((size_t)8 << 20)
 
-/* Bytes that the requests of one user's clients may take while they wait for the store. */
-#define BROKER_PENDING_PER_USER ((size_t)32 << 20)
+/* Bytes that the requests of one user's clients may take while they wait for the store. About 2500
+ * small timers, for which other users wait: 6 ms of the store, or 40 ms where each has a key. */
+#define BROKER_PENDING_PER_USER ((size_t)1 << 20)
 
 /* How long the broker waits before it tries a store again that has failed or has no space,
  * microseconds. */

@@ -16,7 +16,7 @@
 /* What a client may have waiting for the store. Put packets among them must not be more than the
  * store remembers. */
 #define PENDING_PACKETS STORE_PUTS
-#define PENDING_BYTES	((size_t)4 << 20)
+#define PENDING_BYTES	((size_t)512 << 10)
 
 uint32_t client_connect(struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client)
 {

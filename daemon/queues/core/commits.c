@@ -21,9 +21,9 @@
 #include "queue_table.h"
 #include "requests.h"
 
-/* Changes of one transaction: a few milliseconds of work, so that the next one need not wait long.
- */
-#define CHANGES_MAX 16384
+/* Changes of one transaction: some ten milliseconds of work, so that the next one need not wait
+ * long. */
+#define CHANGES_MAX 4096
 #define CHANGES_MIN 64
 
 /* The clocks are stored with each commit. Without a commit they are stored after CLOCKS_US, or once
