@@ -28,10 +28,11 @@ bool golden_is_ok(const struct vector *v);
 void golden_compare(const struct vector *v, const struct vector_group *g,
 	const struct field *fields, size_t n_fields, const void *record);
 
-struct CMUnitTest;
+/* Before and after all tests of a program. argv[1]: the folder of the packets. Return: whether it
+ * is named. */
+bool golden_read(int argc, char **argv);
+int golden_forget(void **state);
 
-/* Runs the tests with the packets of the folder argv[1]. Return, for main(): how many failed; 2: no
- * folder is named. */
+/* Runs the tests, for main(). Return: how many failed; 2: no folder is named. */
 #define golden_run(argc, argv, tests) \
-	golden_run_tests(argc, argv, tests, sizeof(tests) / sizeof((tests)[0]))
-int golden_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size_t n);
+	(golden_read(argc, argv) ? cmocka_run_group_tests(tests, NULL, golden_forget) : 2)
