@@ -98,6 +98,14 @@ static void charge_session(struct clients *clients, uint32_t session)
 	charge(clients, s->uid, s->pid);
 }
 
+/* Whether the session's user was cut off: no call is made on that user's sockets any more. O(1)
+ * while nobody is being cut off. */
+static bool is_cut_off(const struct clients *clients, uint32_t session)
+{
+	return clients->cut_off_pending &&
+		meter_is_out(&clients->meter, clients->worker->arena.sessions[session].uid);
+}
+
 /* Ends the session. Return: its connection, which the caller closes. */
 static int client_detach(struct clients *clients, uint32_t session)
 {
@@ -122,6 +130,10 @@ void client_close(struct clients *clients, uint32_t session)
 	bool stored = fdstore_queue_is_stored(&clients->fdstore_queue, session);
 	int fd = client_detach(clients, session);
 
+	if (meter_is_out(&clients->meter, uid) && !stored) {
+		seqpacket_close_aside(fd);
+		return;
+	}
 	meter_begin(&clients->meter);
 	/* systemd may hold the connection for a while. Its client sees the end at once. */
 	if (stored)
@@ -157,6 +169,8 @@ int client_send(struct clients *clients, uint32_t session, const void *packet, s
 	struct client *client = &clients->by_session[session];
 	int r;
 
+	if (is_cut_off(clients, session))
+		return -ECONNRESET;
 	meter_begin(&clients->meter);
 	r = seqpacket_send(client->fd, packet, size);
 	charge_session(clients, session);
@@ -470,7 +484,8 @@ void client_event(struct clients *clients, uint32_t session, uint32_t events, co
 uint32_t client_handle_next(struct clients *clients, uint32_t session, const struct now *now)
 {
 	clients->by_session[session].queued = false;
-	if (clients->by_session[session].blocked) { /* only a hang-up queues a blocked client */
+	/* Only a hang-up queues a blocked client. */
+	if (clients->by_session[session].blocked || is_cut_off(clients, session)) {
 		client_close(clients, session);
 		return CLOSE_COST;
 	}

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +14,9 @@
 #if !defined(SO_PASSRIGHTS) && SO_SNDBUF == 7
 #	define SO_PASSRIGHTS 83
 #endif
+
+/* More than one user's clients, as a rule. */
+#define ASIDE_MAX 1024
 
 int seqpacket_send(int fd, const void *packet, size_t size)
 {
@@ -57,6 +62,63 @@ uint32_t seqpacket_discard_and_close(int fd, uint32_t most)
 		discarded++;
 	close(fd);
 	return discarded;
+}
+
+/* The connections that wait for the thread of seqpacket_close_aside(). One thread, however many
+ * they are: each close may keep a processor busy for as long as its peer can make it. */
+static struct {
+	pthread_mutex_t lock;
+	int fds[ASIDE_MAX];
+	unsigned int count;
+	bool runs;
+} aside = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int take_aside(void)
+{
+	int fd = -1;
+
+	pthread_mutex_lock(&aside.lock);
+	if (aside.count)
+		fd = aside.fds[--aside.count];
+	aside.runs = fd >= 0;
+	pthread_mutex_unlock(&aside.lock);
+	return fd;
+}
+
+static void *close_them(void *unused)
+{
+	(void)unused;
+	for (int fd; (fd = take_aside()) >= 0;)
+		close(fd);
+	return NULL;
+}
+
+/* Signals are the loop's. Return: whether there is a thread. */
+static bool start_aside(void)
+{
+	sigset_t all, before;
+	pthread_t thread;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&thread, NULL, close_them, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r == 0 && pthread_detach(thread) == 0;
+}
+
+void seqpacket_close_aside(int fd)
+{
+	bool taken;
+
+	pthread_mutex_lock(&aside.lock);
+	taken = aside.count < ASIDE_MAX && (aside.runs || start_aside());
+	if (taken)
+		aside.fds[aside.count++] = fd;
+	aside.runs = aside.runs || taken;
+	pthread_mutex_unlock(&aside.lock);
+	if (!taken)
+		close(fd);
 }
 
 void seqpacket_forbid_descriptors(int fd)

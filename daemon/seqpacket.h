@@ -28,6 +28,12 @@ ssize_t seqpacket_receive(int fd, void *packet, size_t size);
 uint32_t seqpacket_discard_and_close(int fd, uint32_t most);
 
 /*
+ * Closes a connection in a thread of its own, because its peer has made calls on it slow. Where the
+ * thread cannot be had, or too many wait for it, it closes the connection here. For any thread.
+ */
+void seqpacket_close_aside(int fd);
+
+/*
  * Makes the kernel refuse to pass descriptors to this connection, or to all connections of this
  * listener (since Linux 6.16; earlier kernels ignore it). Without this, timerd would have to close
  * each passed descriptor. The sender chooses how long that takes: a lingering TCP connection can

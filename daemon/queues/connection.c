@@ -113,6 +113,7 @@ static void connection_free(struct connection *c)
 {
 	struct connections *cs = c->all;
 	uint32_t uid = c->uid, pid = c->pid;
+	bool aside = meter_is_out(&cs->meter, uid);
 
 	while (c->first) {
 		struct unsent *unsent = c->first;
@@ -122,10 +123,13 @@ static void connection_free(struct connection *c)
 	}
 	sd_event_source_disable_unref(c->source);
 	call_begins(cs);
-	seqpacket_discard_and_close(c->fd, UINT32_MAX);
+	if (aside)
+		seqpacket_close_aside(c->fd);
+	else
+		seqpacket_discard_and_close(c->fd, UINT32_MAX);
+	call_ends(cs, uid, pid);
 	cs->at[c->client - 1] = NULL;
 	free(c);
-	call_ends(cs, uid, pid);
 }
 
 static int send_to(struct connection *c, const void *packet, size_t size)
