@@ -109,11 +109,23 @@ static void call_ends(struct connections *cs, uint32_t uid, uint32_t pid)
 			end(cs->at[i]);
 }
 
+/* Closes a socket, for which the user may be cut off. */
+static void close_socket(struct connections *cs, int fd, uint32_t uid, uint32_t pid)
+{
+	if (meter_is_out(&cs->meter, uid)) {
+		seqpacket_close_aside(fd);
+		return;
+	}
+	call_begins(cs);
+	seqpacket_discard_and_close(fd, UINT32_MAX);
+	call_ends(cs, uid, pid);
+}
+
 static void connection_free(struct connection *c)
 {
 	struct connections *cs = c->all;
 	uint32_t uid = c->uid, pid = c->pid;
-	bool aside = meter_is_out(&cs->meter, uid);
+	int fd = c->fd;
 
 	while (c->first) {
 		struct unsent *unsent = c->first;
@@ -122,14 +134,10 @@ static void connection_free(struct connection *c)
 		free(unsent);
 	}
 	sd_event_source_disable_unref(c->source);
-	call_begins(cs);
-	if (aside)
-		seqpacket_close_aside(c->fd);
-	else
-		seqpacket_discard_and_close(c->fd, UINT32_MAX);
-	call_ends(cs, uid, pid);
+	/* Before the socket: if that cuts off the user, the other connections end. */
 	cs->at[c->client - 1] = NULL;
 	free(c);
+	close_socket(cs, fd, uid, pid);
 }
 
 static int send_to(struct connection *c, const void *packet, size_t size)

@@ -476,8 +476,8 @@ static int add_sources(struct server *s)
 	if (r >= 0)
 		r = sd_event_add_io(s->event, &s->store_source, s->store->ops->get_fd(s->store),
 			EPOLLIN, store_ready, s);
-	/* It has the priority of clients: among equals sd-event takes the source that has waited
-	 * for longest. */
+	/* Until a timer is due (want_turn_now()), it has the priority of clients: among equals
+	 * sd-event takes the source that has waited for longest. */
 	if (r >= 0)
 		r = sd_event_add_defer(s->event, &s->serve, take_turn, s);
 	if (r >= 0)

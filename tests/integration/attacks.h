@@ -23,3 +23,7 @@ void attack_backlog(const char *path);
  * entries. They return when timerd ends the connection. */
 void attack_filter(const char *path);
 void attack_epoll(const char *path);
+
+/* Opens connections without a hello, watches them through as many epoll entries, and ends them all.
+ * To close the other end is slow as long as this process lives. */
+void attack_closes(const char *path);

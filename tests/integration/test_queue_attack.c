@@ -16,12 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <toytimer-queue.h>
 #include <unistd.h>
 
+#include "attacks.h"
 #include "punctual.h"
 #include "queues.h"
 
@@ -212,6 +214,34 @@ static uint64_t monotonic_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static void end_slow_connections(const char *path)
+{
+	const struct timespec second = {.tv_sec = 1};
+
+	attack_closes(path);
+	nanosleep(&second, NULL);
+}
+
+/* The user is cut off while timerqd closes one of these connections. */
+static void test_slow_closes_cut_their_user_off(void **state)
+{
+	struct rlimit limit = {20000, 20000};
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("needs root\n");
+		skip();
+	}
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+		print_message("needs RLIMIT_NOFILE of 20000\n");
+		skip();
+	}
+	queues_start(&d, NULL);
+	join(as(ATTACKER, end_slow_connections));
+	join(as(ATTACKER, be_refused));
+	join(as(OTHER, be_served));
+}
+
 /* Puts timers that are refused, in full packets, as often as they are answered. */
 static void ask_for_too_much(const char *path)
 {
@@ -302,6 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_a_slow_filter_cuts_its_user_off, tear_down),
+		cmocka_unit_test_teardown(test_slow_closes_cut_their_user_off, tear_down),
 		cmocka_unit_test_teardown(
 			test_a_user_at_its_limits_hardly_delays_another, tear_down),
 	};
