@@ -130,7 +130,7 @@ void client_close(struct clients *clients, uint32_t session)
 	bool stored = fdstore_queue_is_stored(&clients->fdstore_queue, session);
 	int fd = client_detach(clients, session);
 
-	if (meter_is_out(&clients->meter, uid) && !stored) {
+	if (meter_is_out(&clients->meter, uid)) {
 		seqpacket_close_aside(fd);
 		return;
 	}

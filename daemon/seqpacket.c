@@ -85,11 +85,17 @@ static int take_aside(void)
 	return fd;
 }
 
+static void end_and_close(int fd)
+{
+	shutdown(fd, SHUT_RDWR);
+	close(fd);
+}
+
 static void *close_them(void *unused)
 {
 	(void)unused;
 	for (int fd; (fd = take_aside()) >= 0;)
-		close(fd);
+		end_and_close(fd);
 	return NULL;
 }
 
@@ -118,7 +124,7 @@ void seqpacket_close_aside(int fd)
 	aside.runs = aside.runs || taken;
 	pthread_mutex_unlock(&aside.lock);
 	if (!taken)
-		close(fd);
+		end_and_close(fd);
 }
 
 void seqpacket_forbid_descriptors(int fd)

@@ -28,8 +28,10 @@ ssize_t seqpacket_receive(int fd, void *packet, size_t size);
 uint32_t seqpacket_discard_and_close(int fd, uint32_t most);
 
 /*
- * Closes a connection in a thread of its own, because its peer has made calls on it slow. Where the
- * thread cannot be had, or too many wait for it, it closes the connection here. For any thread.
+ * Ends and closes a connection in another thread, because its peer has made calls on it slow. The
+ * peer sees the end even if another process, such as systemd, still has the descriptor. If that
+ * thread cannot be started, or if too many connections wait for it, the caller's thread closes the
+ * connection. Any thread may call this.
  */
 void seqpacket_close_aside(int fd);
 
