@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <unistd.h>
+
 #include "database.h"
 #include "jobs.h"
 
@@ -25,6 +27,26 @@ toytimer_queue *jobs_open(const struct test_queues *d)
 
 	assert_int_equal(toytimer_queue_open(&q, d->socket, 0), 0);
 	return q;
+}
+
+int jobs_put(toytimer_queue *q, uint64_t after)
+{
+	const toytimer_queue_timer t = {
+		.due = after, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
+
+	return toytimer_queue_put(q, "jobs", &t, NULL);
+}
+
+void jobs_put_soon(toytimer_queue *q, uint64_t after)
+{
+	int r = -1;
+
+	for (int i = 0; r && i < 200; i++) {
+		r = jobs_put(q, after);
+		if (r)
+			usleep(100000);
+	}
+	assert_int_equal(r, 0);
 }
 
 void jobs_consume(toytimer_queue *q, struct jobs_log *log)

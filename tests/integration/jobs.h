@@ -22,6 +22,13 @@ struct jobs_log {
 /* Connects to the timerqd of that host. */
 toytimer_queue *jobs_open(const struct test_queues *d);
 
+/* Stores a timer that is due after so many microseconds of boottime. Return: 0, or a negative
+ * errno. */
+int jobs_put(toytimer_queue *q, uint64_t after);
+
+/* The same, again and again: a database that comes back is found within the back-off. */
+void jobs_put_soon(toytimer_queue *q, uint64_t after);
+
 /* A handler of wakes whose userdata is the log: it notes the wake. */
 int jobs_note(toytimer_queue *q, const toytimer_wake *w, void *userdata);
 

@@ -28,27 +28,6 @@
 
 static struct test_queues a, b;
 
-static int put(toytimer_queue *q, uint64_t after)
-{
-	const toytimer_queue_timer t = {
-		.due = after, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
-
-	return toytimer_queue_put(q, "jobs", &t, NULL);
-}
-
-/* A database that comes back is found within the back-off. */
-static void put_soon(toytimer_queue *q, uint64_t after)
-{
-	int r = -1;
-
-	for (int i = 0; r && i < 200; i++) {
-		r = put(q, after);
-		if (r)
-			usleep(100000);
-	}
-	assert_int_equal(r, 0);
-}
-
 static int set_up(void **state)
 {
 	(void)state;
@@ -81,12 +60,12 @@ static void test_any_host_registers(void **state)
 	start_b();
 	other = jobs_open(&b);
 	jobs_consume(owner, &log);
-	assert_int_equal(put(owner, 0), 0);
+	assert_int_equal(jobs_put(owner, 0), 0);
 	jobs_process(owner, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
 	assert_true(log.refs[0].term > 0);
 	jobs_consume(other, &standby);
-	assert_int_equal(put(other, 0), 0);
+	assert_int_equal(jobs_put(other, 0), 0);
 	jobs_process(owner, &log, 2, 20000);
 	assert_int_equal(log.n, 2);
 	assert_int_equal(log.refs[1].term, log.refs[0].term);
@@ -111,7 +90,7 @@ static void test_frozen_owner(void **state)
 	(void)state;
 	start_b();
 	other = jobs_open(&b);
-	assert_int_equal(put(q, 0), 0);
+	assert_int_equal(jobs_put(q, 0), 0);
 	jobs_consume(q, &log);
 	jobs_process(q, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
@@ -141,9 +120,9 @@ static void test_database_restarts(void **state)
 	(void)state;
 	jobs_consume(q, &log);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(put(q, 3600000000), 0);
+		assert_int_equal(jobs_put(q, 3600000000), 0);
 	postgres_restart();
-	put_soon(q, 0);
+	jobs_put_soon(q, 0);
 	jobs_process(q, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
 	assert_int_equal(jobs_rows(), 4);
@@ -185,7 +164,7 @@ static void test_connections_are_killed(void **state)
 	assert_int_equal(counts[0] + counts[1], 800);
 	assert_int_equal(jobs_rows(), counts[0]);
 	assert_true(counts[0] > 0);
-	put_soon(q, 3600000000);
+	jobs_put_soon(q, 3600000000);
 	toytimer_queue_unref(q);
 }
 
@@ -199,7 +178,7 @@ static void test_insert_held_open(void **state)
 
 	(void)state;
 	jobs_consume(q, &log);
-	assert_int_equal(put(q, 0), 0);
+	assert_int_equal(jobs_put(q, 0), 0);
 	jobs_process(q, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
 	PQclear(PQexec(c, "BEGIN"));
@@ -210,7 +189,7 @@ static void test_insert_held_open(void **state)
 	PQclear(PQexec(
 		c, "INSERT INTO timerd.counts SELECT number, 99, 1, 0, 0, 1 FROM timerd.queues"));
 	jobs_process(q, &log, 2, 2500);
-	assert_int_equal(put(q, 0), 0);
+	assert_int_equal(jobs_put(q, 0), 0);
 	jobs_process(q, &log, 2, 20000);
 	assert_int_equal(log.n, 2);
 	PQclear(PQexec(c, "COMMIT"));
@@ -231,12 +210,12 @@ static void test_answer_is_lost(void **state)
 	pg_proxy_start(&proxy, postgres.folder);
 	queues_start(&a, "--store", proxy.uri, NULL);
 	q = jobs_open(&a);
-	assert_int_equal(put(q, 3600000000), 0);
+	assert_int_equal(jobs_put(q, 3600000000), 0);
 	for (int i = 1; i <= 3; i++) {
 		uint64_t reconnects = toytimer_queue_get_reconnects(q);
 
 		pg_proxy_swallow(&proxy);
-		put_soon(q, 3600000000);
+		jobs_put_soon(q, 3600000000);
 		assert_true(toytimer_queue_get_reconnects(q) > reconnects);
 		assert_int_equal(jobs_rows(), 1 + i);
 	}
@@ -256,7 +235,7 @@ static void test_failover(void **state)
 
 	(void)state;
 	jobs_consume(q, &log);
-	assert_int_equal(put(q, 0), 0);
+	assert_int_equal(jobs_put(q, 0), 0);
 	jobs_process(q, &log, 1, 20000);
 	assert_int_equal(log.n, 1);
 	assert_int_equal(kill(a.pid, SIGSTOP), 0);
@@ -268,7 +247,7 @@ static void test_failover(void **state)
 	postgres_run("TRUNCATE timerd.timers, timerd.queues, timerd.puts, timerd.counts,"
 		     " timerd.users RESTART IDENTITY");
 	queues_start(&a, NULL);
-	put_soon(q, 0);
+	jobs_put_soon(q, 0);
 	jobs_process(q, &log, 2, 20000);
 	assert_int_equal(log.n, 2);
 	assert_int_equal(log.refs[1].id, log.refs[0].id);
@@ -278,7 +257,7 @@ static void test_failover(void **state)
 	for (int i = 0; toytimer_queue_get_reconnects(q) == reconnects && i < 200; i++)
 		jobs_process(q, &log, log.n + 1, 100);
 	assert_true(toytimer_queue_get_reconnects(q) > reconnects);
-	put_soon(q, 3600000000);
+	jobs_put_soon(q, 3600000000);
 	toytimer_queue_unref(q);
 }
 
@@ -359,7 +338,7 @@ static void test_receipts(void **state)
 		     " (extract(epoch FROM now()) * 1000000)::bigint - 3600000000 + i, a, a, a, a"
 		     " FROM generate_series(1, 2000) i, (SELECT array_fill(0, ARRAY[400]) AS a) a",
 		geteuid());
-	assert_int_equal(put(q, 3600000000), 0);
+	assert_int_equal(jobs_put(q, 3600000000), 0);
 	/* Its own receipt, and the youngest ones: 8 MB of 64 + 24 * 400 bytes. */
 	assert_int_equal(postgres_run("SELECT count(*) FROM timerd.puts"), 1 + (8 << 20) / 9664);
 	assert_int_equal(postgres_run("SELECT min(serial) FROM timerd.puts WHERE slot = 1"
@@ -380,7 +359,7 @@ static void test_status_of_any_host(void **state)
 	for (uint64_t n = 1; n <= 3; n++) {
 		uint64_t until;
 
-		assert_int_equal(put(q, 3600000000), 0);
+		assert_int_equal(jobs_put(q, 3600000000), 0);
 		until = toytimer_now(TOYTIMER_BOOTTIME) + 3500000;
 		while (status.timers < n && toytimer_now(TOYTIMER_BOOTTIME) < until) {
 			usleep(50000);
@@ -492,7 +471,7 @@ static void test_schema_versions(void **state)
 	queues_start(&a, NULL);
 	q = jobs_open(&a);
 	assert_int_equal(toytimer_queue_get_status(q, &status), 0);
-	assert_int_equal(put(q, 3600000000), 0);
+	assert_int_equal(jobs_put(q, 3600000000), 0);
 	assert_int_equal(jobs_rows(), 2);
 	assert_int_equal(toytimer_queue_get_status(q, &status), 0);
 	assert_int_equal(status.timers, 2);

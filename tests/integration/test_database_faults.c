@@ -49,23 +49,6 @@ static int put_payload(toytimer_queue *q, uint64_t after, const void *payload, s
 	return toytimer_queue_put(q, "jobs", &t, NULL);
 }
 
-static int put(toytimer_queue *q, uint64_t after)
-{
-	return put_payload(q, after, NULL, 0);
-}
-
-static void put_soon(toytimer_queue *q, uint64_t after)
-{
-	int r = -1;
-
-	for (int i = 0; r && i < 200; i++) {
-		r = put(q, after);
-		if (r)
-			usleep(100000);
-	}
-	assert_int_equal(r, 0);
-}
-
 static int set_up(void **state)
 {
 	(void)state;
@@ -138,9 +121,9 @@ static void test_disk_is_full(void **state)
 		skip();
 	}
 	jobs_consume(q, &log);
-	assert_int_equal(put(q, 0), 0);
+	assert_int_equal(jobs_put(q, 0), 0);
 	jobs_process(q, &log, 1, 20000);
-	assert_int_equal(put(q, 5 * SECOND), 0);
+	assert_int_equal(jobs_put(q, 5 * SECOND), 0);
 	n = fill(q);
 	assert_true(n > 10);
 	assert_int_equal(store_state(q), TOYTIMER_QUEUE_STORE_FULL);
@@ -153,7 +136,7 @@ static void test_disk_is_full(void **state)
 	assert_int_equal(toytimer_queue_purge(q, "jobs", 0, NULL), 0);
 	assert_int_equal(jobs_rows(), 0);
 	assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT, "size=16m"), 0);
-	put_soon(q, 0);
+	jobs_put_soon(q, 0);
 	jobs_process(q, &log, 3, 20000);
 	assert_int_equal(log.n, 3);
 	assert_int_equal(store_state(q), TOYTIMER_QUEUE_STORE_OK);
@@ -180,7 +163,7 @@ static void wait_locked(PGconn *c, const char *table, toytimer_queue *q, const s
 	while (toytimer_now(TOYTIMER_BOOTTIME) < until) {
 		uint64_t began = toytimer_now(TOYTIMER_BOOTTIME);
 
-		assert_int_equal(put(q, HOUR), -EHOSTUNREACH);
+		assert_int_equal(jobs_put(q, HOUR), -EHOSTUNREACH);
 		assert_true(toytimer_now(TOYTIMER_BOOTTIME) < began + 4 * LEASE_US);
 		jobs_process(q, log, log->n + 1, 500);
 	}
@@ -195,17 +178,17 @@ static void hold_lock(const char *table, size_t delivered)
 	struct jobs_log log = {0};
 
 	jobs_consume(q, &log);
-	assert_int_equal(put(q, 0), 0);
+	assert_int_equal(jobs_put(q, 0), 0);
 	jobs_process(q, &log, 1, 20000);
 	/* The next poll may read the queue again: the first put can have been stored before this
 	 * host knew that it has the lease. */
 	jobs_process(q, &log, 2, 2500);
 	/* Loaded before the lock, and due once a lease has passed. */
-	assert_int_equal(put(q, LEASE_US), 0);
+	assert_int_equal(jobs_put(q, LEASE_US), 0);
 	wait_locked(c, table, q, &log);
 	assert_int_equal(log.n, delivered);
 	PQclear(PQexec(c, "ROLLBACK"));
-	put_soon(q, HOUR);
+	jobs_put_soon(q, HOUR);
 	jobs_process(q, &log, 2, 20000);
 	assert_int_equal(log.n, 2);
 	assert_int_equal(toytimer_queue_ack(q, &log.refs[0]), 0);
