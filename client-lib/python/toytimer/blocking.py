@@ -18,7 +18,6 @@ import ctypes
 import errno
 import os
 import select
-import signal
 import sys
 import threading
 import warnings
@@ -31,6 +30,7 @@ from ._handle import ON_EVENT, Handle, WakeResult, next_token, open_queues, open
 from ._library import CANCELLED, CLOCK_SET, WOKEN, Registration, quick, slow
 from ._queue_calls import Listed, PutOptions, QueueWake, Stored
 from ._registration import Batch, Options, describe
+from ._signals import Signals
 from ._timer_calls import ListedTimer
 from ._values import Clock, Span, Wake, When, period_of
 
@@ -96,48 +96,6 @@ class _QueueInbox(_Inbox["QueuedWake"]):
         self.items.append(QueuedWake(result, self._queue))
 
 
-class _Signals:
-    """
-    Holds back the signals of the main thread, but within `with`.
-
-    Python runs signal handlers in the main thread, between any two steps. In the library's callback an
-    exception of a handler would be lost, and the event with it. In the midst of handing over between two
-    threads it would leave the others waiting for ever.
-    """
-
-    _ALL = signal.valid_signals()
-
-    def __init__(self) -> None:
-        self._mask = None
-        if threading.current_thread() is threading.main_thread():
-            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-            try:
-                self._hold()
-            except BaseException:
-                self.let()
-                raise
-
-    def _hold(self) -> None:
-        # Runs the handlers of earlier signals: an exception of one comes here.
-        if self._mask is not None:
-            signal.pthread_sigmask(signal.SIG_BLOCK, self._ALL)
-
-    def let(self) -> None:
-        """Ends it. Runs the handlers of signals that came meanwhile."""
-        if self._mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-
-    def __enter__(self) -> None:
-        try:
-            self.let()
-        except BaseException:
-            self._hold()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self._hold()
-
-
 class _Session:
     """A handle, and the threads that wait for its events."""
 
@@ -170,7 +128,7 @@ class _Session:
             item.call()
 
     def _wait_item(self, inbox: _Inbox[T]) -> T | errors.Error | _ClockSet:
-        signals = _Signals()
+        signals = Signals()
         item = None
         try:
             with self.handle, self._changed:
@@ -184,7 +142,7 @@ class _Session:
                 raise
         return item
 
-    def _next(self, inbox: _Inbox[T], signals: _Signals) -> T | errors.Error | _ClockSet:
+    def _next(self, inbox: _Inbox[T], signals: Signals) -> T | errors.Error | _ClockSet:
         while not inbox.items:
             if self.handle.closed:
                 raise errors.ClosedError
@@ -197,7 +155,7 @@ class _Session:
                 self._lead(signals)
         return inbox.items.popleft()
 
-    def _lead(self, signals: _Signals) -> None:
+    def _lead(self, signals: Signals) -> None:
         """Waits on the descriptor and receives, without the lock."""
         self._leading = True
         self._changed.release()
