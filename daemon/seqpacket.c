@@ -15,7 +15,7 @@
 #	define SO_PASSRIGHTS 83
 #endif
 
-/* More than one user's clients, as a rule. */
+/* How many connections may wait for the thread that closes them. */
 #define ASIDE_MAX 1024
 
 int seqpacket_send(int fd, const void *packet, size_t size)
@@ -64,8 +64,8 @@ uint32_t seqpacket_discard_and_close(int fd, uint32_t most)
 	return discarded;
 }
 
-/* The connections that wait for the thread of seqpacket_close_aside(). One thread, however many
- * they are: each close may keep a processor busy for as long as its peer can make it. */
+/* The connections that wait for the thread of seqpacket_close_aside(). There is only one thread,
+ * because each close may keep a processor busy for long. */
 static struct {
 	pthread_mutex_t lock;
 	int fds[ASIDE_MAX];
@@ -99,7 +99,7 @@ static void *close_them(void *unused)
 	return NULL;
 }
 
-/* Signals are the loop's. Return: whether there is a thread. */
+/* The thread takes no signals: the loop handles them. Return: whether it was started. */
 static bool start_aside(void)
 {
 	sigset_t all, before;

@@ -13,10 +13,10 @@
 #define ACCEPT_SLICE 16
 #define READ_SLICE   4
 
-/* Packets of a refused peer that are discarded, so that it sees why it is refused: as timerd. */
+/* How many packets of a refused peer are discarded, so that the peer gets the reason: as timerd. */
 #define REFUSED_PACKETS 8
 
-/* How long connections are closed before others have their turn, microseconds: as timerd. */
+/* How long one turn closes connections, microseconds: a slice of timerd. */
 #define REAP_US 300
 
 /* An answer that its client had no room for. */
@@ -85,14 +85,14 @@ static void end(struct connection *c)
 	wants_turn(c->all);
 }
 
-/* Before each call, or few, on a client's socket. */
+/* Comes before each call on a client's socket. */
 static void call_begins(struct connections *cs)
 {
 	meter_slice_begin(&cs->meter, meter_clock());
 	meter_begin(&cs->meter);
 }
 
-/* After it: charges the user, and ends the user's connections if there were too many slow calls. */
+/* Comes after the call. Charges the user, and cuts the user off after too many slow calls. */
 static void call_ends(struct connections *cs, uint32_t uid, uint32_t pid)
 {
 	struct log_about about = {uid, pid, NULL};
@@ -109,7 +109,7 @@ static void call_ends(struct connections *cs, uint32_t uid, uint32_t pid)
 			end(cs->at[i]);
 }
 
-/* Closes a socket, for which the user may be cut off. */
+/* Closes a socket. If this is one slow call too many, the user is cut off. */
 static void close_socket(struct connections *cs, int fd, uint32_t uid, uint32_t pid)
 {
 	if (meter_is_out(&cs->meter, uid)) {
@@ -134,7 +134,7 @@ static void connection_free(struct connection *c)
 		free(unsent);
 	}
 	sd_event_source_disable_unref(c->source);
-	/* Before the socket: if that cuts off the user, the other connections end. */
+	/* The connection goes first: a cut-off ends all connections that the user still has. */
 	cs->at[c->client - 1] = NULL;
 	free(c);
 	close_socket(cs, fd, uid, pid);

@@ -129,7 +129,8 @@ static const struct broker_now *read_now(void *userdata)
 	return &s->now;
 }
 
-/* After the clients that are ready now: what they send goes into one commit. */
+/* Has the broker serve after all clients that are ready now, so that one commit takes what they
+ * send. */
 static void want_turn(void *userdata)
 {
 	struct server *s = userdata;
@@ -137,7 +138,7 @@ static void want_turn(void *userdata)
 	sd_event_source_set_enabled(s->serve, SD_EVENT_ONESHOT);
 }
 
-/* Before all clients: a timer is due, and their requests can wait. */
+/* Has the broker serve before any client is read from: a timer is due. */
 static void want_turn_now(void *userdata)
 {
 	struct server *s = userdata;

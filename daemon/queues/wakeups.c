@@ -102,7 +102,7 @@ static int look(sd_event_source *source, uint64_t usec, void *userdata)
 	if (r >= 0)
 		r = sd_event_add_io(
 			w->event, &w->source, toytimer_get_fd(w->t), EPOLLIN, handle_ready, w);
-	/* However many clients are ready. */
+	/* timerd's events are handled before those of clients. */
 	if (r >= 0)
 		r = sd_event_source_set_priority(w->source, SD_EVENT_PRIORITY_IMPORTANT);
 	if (r >= 0) {

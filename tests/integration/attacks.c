@@ -219,7 +219,7 @@ void attack_epoll(const char *path)
 	for (unsigned int i = 0; i < EPOLL_CLIENTS; i++)
 		while (wire_wait(&wires[i], WIRE_PATIENCE_MS) && wires[i].size > 0)
 			received++;
-	/* The few packets whose sending was slow. After the cut timerd sends no more. */
+	/* timerd sent a few packets before it cut the user off, and none after that. */
 	check(received < EPOLL_CLIENTS);
 }
 
