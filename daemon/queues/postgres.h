@@ -7,6 +7,7 @@
  *   postgres_order      whether the order of a commit's changes matters
  *   postgres_reads      load, list, queues, puts, purge
  *   postgres_leases     the rounds, and the database's clock
+ *   postgres_hints      what hosts tell each other, so that a change is found sooner
  *   postgres_timer      when the store has to be called though nothing arrives
  *   postgres_link       a connection and its jobs
  *   postgres_queues     names and numbers
@@ -27,6 +28,18 @@
 
 /* The counts that a host adds to are spread over so many rows: see the table timerd.counts. */
 #define PG_SLOTS 16
+
+/* At most so many queues are hinted at within PG_HINT_US, microseconds. The owners of others find
+ * changes by their polls. A payload: UID/NAME. */
+#define PG_HINTS     16
+#define PG_HINT_US   UINT64_C(100000)
+#define PG_HINT_SIZE (PROTO_QUEUE_NAME_MAX + 12)
+
+struct pg_hints {
+	char names[PG_HINTS][PG_HINT_SIZE];
+	size_t n;
+	uint64_t sent; /* when hints were sent last: CLOCK_BOOTTIME */
+};
 
 struct pg_clock {
 	bool known;
@@ -50,6 +63,8 @@ struct store_postgres {
 	char owner[64]; /* this host: a boot id and a random number */
 	char host[64];	/* its name, for people */
 	int32_t slot;
+	struct pg_hints hints;
+	uint64_t polled;      /* when the last round began */
 	uint64_t poll_at;     /* the next round at the latest */
 	uint64_t round_again; /* after one that failed: not before */
 	bool round_under_way;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postgres_hints.h"
 #include "postgres_leases.h"
 #include "postgres_order.h"
 #include "postgres_receipts.h"
@@ -41,6 +42,7 @@ static_assert(PROTO_E_NO_SUCH_TIMER == 1 && PROTO_E_TIMERS_USER == 3 && PROTO_E_
 struct used_queue {
 	struct pg_queue *queue;
 	uint64_t term, limit_timers, limit_bytes, puts, put_bytes;
+	bool others; /* another host owns it */
 };
 
 struct commit_job {
@@ -429,9 +431,12 @@ static void read_queues(struct commit_job *j, const PGresult *r)
 
 	for (size_t i = 0; i < j->queue_count && number.n; i++) {
 		struct used_queue *used = &j->queues[i];
+		int64_t owner;
 
 		used->queue->row = (int32_t)pg_next(&number) ?: used->queue->row;
-		if (pg_next(&state) != 1 && used->term)
+		owner = pg_next(&state);
+		used->others = owner == LEASE_OTHER;
+		if (owner != LEASE_ME && used->term)
 			pg_leases_fenced(j->s, used->queue, used->term);
 	}
 }
@@ -490,8 +495,12 @@ static void commit_end(struct pg_job *job, int error)
 		return;
 	if (!error && j->count && !j->answered)
 		error = -EIO;
-	if (!error)
+	if (!error) {
 		write_answers(j);
+		for (size_t i = 0; i < j->queue_count; i++)
+			if (j->queues[i].others)
+				pg_hints_add(s, j->queues[i].queue);
+	}
 	if (!error && j->expires)
 		s->puts_expired = commit->clocks.now[PROTO_CLOCK_BOOTTIME];
 	note_state(s, error);

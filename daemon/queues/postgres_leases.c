@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "postgres_hints.h"
 #include "postgres_timer.h"
 
 /* Between two looks at queues that this host owns; and at the clock, if it owns no queue.
@@ -144,6 +145,13 @@ static bool round_send(struct pg_job *job, PGconn *c)
 	return pg_send(c, statement, &p);
 }
 
+/* Begins the next round at that instant, or sooner. */
+static void poll_by(struct store_postgres *s, uint64_t at)
+{
+	if (at < s->poll_at)
+		s->poll_at = at;
+}
+
 /* Whether other hosts changed the queue since the last round. */
 static void look_at_changes(struct store_postgres *s, struct pg_queue *queue, int64_t changes)
 {
@@ -189,6 +197,9 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 		 * for that by itself. */
 		if (l->state == LEASE_HELD ? !delivered : before == LEASE_HELD)
 			tell_lease(s, queue, l->state == LEASE_HELD);
+		/* A host without a queue polls less often. */
+		if (l->state == LEASE_HELD)
+			poll_by(s, s->polled + POLL_US);
 	}
 }
 
@@ -227,6 +238,7 @@ static void begin_round(struct store_postgres *s, uint64_t now)
 
 	for (const struct link *at = s->leases.round.next; at != &s->leases.round; at = at->next)
 		room++;
+	s->polled = now;
 	s->poll_at = now + (n ? POLL_US : CLOCK_US);
 	j = calloc(1, sizeof(*j) + room * sizeof(struct pg_queue *));
 	if (!j) {
@@ -300,13 +312,20 @@ void pg_leases_changed(void *userdata, bool ready)
 	tell_changed(s, 0);
 }
 
-void pg_leases_notified(void *userdata)
+void pg_leases_notified(void *userdata, const char *payload)
 {
 	struct store_postgres *s = userdata;
+	const struct pg_queue *changed;
 
-	LINK_FOR_EACH(at, &s->leases.standby)
-	lease_hint(&s->leases, LINK_OWNER(at, struct lease, of_state));
-	s->poll_at = 0;
+	if (!strcmp(payload, "released")) {
+		LINK_FOR_EACH(at, &s->leases.standby)
+		lease_hint(&s->leases, LINK_OWNER(at, struct lease, of_state));
+		s->poll_at = 0;
+		return;
+	}
+	changed = pg_hints_read(s, payload);
+	if (changed && changed->lease.state == LEASE_HELD)
+		poll_by(s, s->polled + PG_HINT_US);
 }
 
 void pg_leases_release(struct store_postgres *s)

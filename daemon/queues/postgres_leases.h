@@ -13,9 +13,9 @@ extern const struct store_fleet pg_fleet;
 /* The control connection has become ready, or was lost. userdata: the store. */
 void pg_leases_changed(void *userdata, bool ready);
 
-/* Another host has released a lease, or says that it did: the next round begins at once. userdata:
- * the store. */
-void pg_leases_notified(void *userdata);
+/* Another host has released a lease, or has changed a queue, or says that it did: a round begins
+ * soon. userdata: the store. payload: what it says. */
+void pg_leases_notified(void *userdata, const char *payload);
 
 /* Begins a round if it is time, or breaks a connection whose round takes too long. */
 void pg_leases_run(struct store_postgres *s);

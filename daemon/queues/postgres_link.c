@@ -347,14 +347,12 @@ static void send_waiting(struct pg_link *l)
 static void hear(struct pg_link *l)
 {
 	PGnotify *n;
-	bool heard = false;
 
 	while (l->c && (n = PQnotifies(l->c))) {
-		heard = true;
+		if (l->notified)
+			l->notified(l->userdata, n->extra);
 		PQfreemem(n);
 	}
-	if (heard && l->notified)
-		l->notified(l->userdata);
 }
 
 /* When the answer to the first job is overdue. The server's own limit for a statement is shorter.

@@ -68,7 +68,7 @@ struct pg_link {
 	/* It became ready; it was lost. */
 	void (*changed)(void *userdata, bool ready);
 	/* NULL: of no interest. */
-	void (*notified)(void *userdata);
+	void (*notified)(void *userdata, const char *payload);
 	void *userdata;
 };
 

@@ -89,13 +89,23 @@ void pg_queues_unref(struct pg_queues *q, struct pg_queue *queue)
 	free(queue);
 }
 
-struct pg_queue *pg_queues_open(struct pg_queues *q, uint32_t uid, const char *name)
+struct pg_queue *pg_queues_find(struct pg_queues *q, uint32_t uid, const char *name)
 {
 	struct pg_queue key = {.uid = uid}, **found;
 
-	snprintf(key.name, sizeof(key.name), "%s", name);
+	if (strlen(name) >= sizeof(key.name))
+		return NULL;
+	strcpy(key.name, name);
 	found = tfind(&key, &q->by_name, compare_queues);
-	return found ? *found : add_queue(q, &key);
+	return found ? *found : NULL;
+}
+
+struct pg_queue *pg_queues_open(struct pg_queues *q, uint32_t uid, const char *name)
+{
+	struct pg_queue key = {.uid = uid}, *found = pg_queues_find(q, uid, name);
+
+	snprintf(key.name, sizeof(key.name), "%s", name);
+	return found ? found : add_queue(q, &key);
 }
 
 static struct pg_user *find_user(const struct pg_queues *q, uint32_t uid)

@@ -39,6 +39,8 @@ struct pg_queues {
 
 /* Frees everything in q, which may be zero. */
 void pg_queues_free(struct pg_queues *q);
+/* The queue of that name; NULL: there is none. */
+struct pg_queue *pg_queues_find(struct pg_queues *q, uint32_t uid, const char *name);
 /* The queue of that name, or a new one. NULL: no memory. */
 struct pg_queue *pg_queues_open(struct pg_queues *q, uint32_t uid, const char *name);
 /* One reference less. A name that the database has not heard of is forgotten with its last one. */

@@ -15,6 +15,13 @@ uint64_t pg_timer_next_round(const struct store_postgres *s)
 	return next > s->round_again ? next : s->round_again;
 }
 
+uint64_t pg_timer_next_hint(const struct store_postgres *s)
+{
+	bool waits = s->hints.n && s->control.state == PG_LINK_READY;
+
+	return waits ? s->hints.sent + PG_HINT_US : UINT64_MAX;
+}
+
 /* How old the users' holdings in a status may be, microseconds. */
 #define USAGE_US UINT64_C(1000000)
 
@@ -31,6 +38,8 @@ static uint64_t next_of(const struct store_postgres *s)
 
 	next = other < next ? other : next;
 	other = pg_timer_next_round(s);
+	next = other < next ? other : next;
+	other = pg_timer_next_hint(s);
 	next = other < next ? other : next;
 	other = pg_timer_next_usage(s);
 	return other < next ? other : next;

@@ -12,6 +12,9 @@
  * CLOCK_BOOTTIME in microseconds; UINT64_MAX: there is no connection for it. */
 uint64_t pg_timer_next_round(const struct store_postgres *s);
 
+/* When the hints that wait are to be sent; UINT64_MAX: none waits, or there is no connection. */
+uint64_t pg_timer_next_hint(const struct store_postgres *s);
+
 /* When what users hold is to be read, because somebody has asked; UINT64_MAX: nobody has. */
 uint64_t pg_timer_next_usage(const struct store_postgres *s);
 

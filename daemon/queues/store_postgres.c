@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "postgres_commit.h"
+#include "postgres_hints.h"
 #include "postgres_leases.h"
 #include "postgres_reads.h"
 #include "postgres_timer.h"
@@ -38,6 +39,7 @@ static void pg_process(struct store *store)
 	pg_link_hand_out(&s->control);
 	pg_link_hand_out(&s->data);
 	pg_leases_run(s);
+	pg_hints_run(s);
 	if (pg_now() >= pg_timer_next_usage(s))
 		pg_read_usage(s);
 	pg_timer_arm(s);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The payload of a hint is UID/NAME of the queue, so that only the queue's owner polls.
+ *
+ * A transaction that notifies holds a lock of the whole server until it ends. So hints travel in a
+ * transaction of their own, which writes nothing and waits for no disk. They travel with the rounds
+ * and must not delay the renewal of a lease: they give up early if somebody else holds that lock.
+ */
+#include "postgres_hints.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "postgres_timer.h"
+
+static const char statement[] =
+	"WITH s AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true),"
+	" set_config('lock_timeout', '100', true))"
+	" SELECT pg_notify('timerd', n) FROM s, unnest($1) n";
+
+struct hints_job {
+	struct pg_job job;
+	struct pg_hints hints;
+};
+
+static bool hints_send(struct pg_job *job, PGconn *c)
+{
+	const struct pg_hints *hints = &((const struct hints_job *)job)->hints;
+	struct pg_parameters p = {0};
+
+	pg_begin_array(&p, PG_TEXTS);
+	for (size_t i = 0; i < hints->n; i++)
+		pg_put_bytes(&p, hints->names[i], strlen(hints->names[i]));
+	pg_end_array(&p);
+	return pg_send(c, statement, &p);
+}
+
+/* A hint that failed is not sent again: the poll finds what it was about. */
+static void hints_end(struct pg_job *job, int error)
+{
+	(void)error;
+	free(job);
+}
+
+void pg_hints_add(struct store_postgres *s, const struct pg_queue *queue)
+{
+	struct pg_hints *hints = &s->hints;
+	char name[PG_HINT_SIZE];
+
+	snprintf(name, sizeof(name), "%u/%s", queue->uid, queue->name);
+	for (size_t i = 0; i < hints->n; i++)
+		if (!strcmp(hints->names[i], name))
+			return;
+	if (hints->n < PG_HINTS)
+		memcpy(hints->names[hints->n++], name, sizeof(name));
+}
+
+void pg_hints_run(struct store_postgres *s)
+{
+	uint64_t now = pg_now();
+	struct hints_job *j;
+
+	if (now < pg_timer_next_hint(s))
+		return;
+	j = malloc(sizeof(*j));
+	if (j) {
+		j->job = (struct pg_job){.send = hints_send, .end = hints_end, .sets_itself = true};
+		j->hints = s->hints;
+		if (pg_link_submit(&s->control, &j->job))
+			free(j);
+	}
+	s->hints.n = 0;
+	s->hints.sent = now;
+	pg_timer_flush(s, &s->control);
+}
+
+struct pg_queue *pg_hints_read(struct store_postgres *s, const char *payload)
+{
+	char *name;
+	unsigned long uid = strtoul(payload, &name, 10);
+
+	if (name == payload || *name != '/' || uid > UINT32_MAX)
+		return NULL;
+	return pg_queues_find(&s->queues, (uint32_t)uid, name + 1);
+}
