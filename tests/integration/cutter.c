@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -25,9 +26,16 @@
 #define NAME	".s.PGSQL.5432"
 #define LOOK_MS 10 /* between two looks at the mode */
 
+/* Bytes on their way from one end to the other. */
+struct way {
+	char bytes[1 << 16];
+	size_t n, sent;
+};
+
 struct pair {
-	int ends[2]; /* client and server; 0: free */
-	bool maimed; /* bytes of it were thrown away */
+	int ends[2];	    /* client and server; 0: free */
+	bool maimed;	    /* bytes of it were thrown away */
+	struct way ways[2]; /* by the end that they come from */
 };
 
 static struct sockaddr_un address_of(const char *folder)
@@ -44,7 +52,10 @@ static void end_pair(struct pair *p)
 		close(p->ends[0]);
 		close(p->ends[1]);
 	}
-	*p = (struct pair){0};
+	p->ends[0] = p->ends[1] = 0;
+	p->maimed = false;
+	for (int i = 0; i < 2; i++)
+		p->ways[i].n = p->ways[i].sent = 0;
 }
 
 static void add_pair(struct pair *pairs, int client, const char *folder)
@@ -55,25 +66,60 @@ static void add_pair(struct pair *pairs, int client, const char *folder)
 	for (size_t i = 0; i < PAIRS; i++) {
 		if (pairs[i].ends[0] || connect(server, (const struct sockaddr *)&a, sizeof(a)) < 0)
 			continue;
-		pairs[i] = (struct pair){.ends = {client, server}};
+		pairs[i].ends[0] = client;
+		pairs[i].ends[1] = server;
 		return;
 	}
 	close(server);
 	close(client);
 }
 
-static void pass(struct pair *p, unsigned int from, bool drop)
+static bool is_empty(const struct way *w)
 {
-	static char bytes[1 << 16];
-	ssize_t n = read(p->ends[from], bytes, sizeof(bytes)), m;
+	return w->sent == w->n;
+}
 
-	p->maimed = p->maimed || drop;
-	for (ssize_t at = 0; at < n && !drop; at += m) {
-		m = send(p->ends[!from], bytes + at, (size_t)(n - at), MSG_NOSIGNAL);
-		if (m <= 0)
-			n = -1;
-	}
+/* Never waits: the other end may wait for the cutter to read. */
+static bool push(struct pair *p, unsigned int from)
+{
+	struct way *w = &p->ways[from];
+	ssize_t n = send(
+		p->ends[!from], w->bytes + w->sent, w->n - w->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (n > 0)
+		w->sent += (size_t)n;
+	return n > 0 || errno == EAGAIN;
+}
+
+static bool pull(struct pair *p, unsigned int from, bool drop)
+{
+	struct way *w = &p->ways[from];
+	ssize_t n = read(p->ends[from], w->bytes, sizeof(w->bytes));
+
 	if (n <= 0)
+		return false;
+	p->maimed = p->maimed || drop;
+	w->n = drop ? 0 : (size_t)n;
+	w->sent = 0;
+	return is_empty(w) || push(p, from);
+}
+
+/* What an end waits for: an end is read once all that it sent before has gone on. */
+static short events_of(const struct pair *p, unsigned int end)
+{
+	return (short)((is_empty(&p->ways[end]) ? POLLIN : 0) |
+		(is_empty(&p->ways[!end]) ? 0 : POLLOUT));
+}
+
+static void pass(struct pair *p, unsigned int end, short events, bool drop)
+{
+	bool ok = true;
+
+	if (events & (POLLIN | POLLHUP | POLLERR) && is_empty(&p->ways[end]))
+		ok = pull(p, end, drop);
+	if (ok && events & (POLLOUT | POLLHUP | POLLERR) && !is_empty(&p->ways[!end]))
+		ok = push(p, !end);
+	if (!ok)
 		end_pair(p);
 }
 
@@ -81,16 +127,18 @@ static void pass_all(struct pair *pairs, enum cutter_mode mode)
 {
 	struct pollfd fds[2 * PAIRS];
 
-	for (size_t i = 0; i < 2 * PAIRS; i++) {
-		int fd = pairs[i / 2].ends[i % 2];
+	for (unsigned int i = 0; i < 2 * PAIRS; i++) {
+		const struct pair *p = &pairs[i / 2];
+		short events = events_of(p, i % 2);
+		bool served = p->ends[i % 2] && events && mode != CUTTER_STALL;
 
-		fds[i] = (struct pollfd){fd && mode != CUTTER_STALL ? fd : -1, POLLIN, 0};
+		fds[i] = (struct pollfd){served ? p->ends[i % 2] : -1, events, 0};
 	}
 	if (poll(fds, 2 * PAIRS, LOOK_MS) <= 0)
 		return;
-	for (size_t i = 0; i < 2 * PAIRS; i++)
+	for (unsigned int i = 0; i < 2 * PAIRS; i++)
 		if (fds[i].revents && pairs[i / 2].ends[0])
-			pass(&pairs[i / 2], i % 2, mode == CUTTER_DROP);
+			pass(&pairs[i / 2], i % 2, fds[i].revents, mode == CUTTER_DROP);
 }
 
 static void serve(const struct cutter *c, int listener, const char *folder)
