@@ -314,7 +314,10 @@ typedef struct toytimer_queue_status {
 	uint64_t uptime;
 	uint64_t clients, queues, timers, unacked, parked;
 	uint64_t stored, delivered, acknowledged, retried, missed, dropped, refused;
-	uint64_t reserved[16]; /* 0 */
+	/* In a fleet: this host's wall clock minus the database's, microseconds, as it was measured
+	 * last. INT64_MIN: one host alone, or not measured yet. */
+	int64_t clock_off;
+	uint64_t reserved[15]; /* 0 */
 } toytimer_queue_status;
 
 int toytimer_queue_get_status(toytimer_queue *q, toytimer_queue_status *ret);

@@ -304,7 +304,8 @@ struct proto_queue_status_answer {
 	uint64_t dropped;
 	uint64_t refused;
 	uint32_t pid;
-	uint32_t store; /* enum proto_queue_store_state */
+	uint32_t store;	   /* enum proto_queue_store_state */
+	int64_t clock_off; /* the host's - the database's; INT64_MIN: one host */
 };
 
 struct proto_queue_wake {
@@ -347,6 +348,6 @@ static_assert(sizeof(struct proto_queue_list) == 8, "the wire");
 static_assert(sizeof(struct proto_queue_listed) == 96, "the wire");
 static_assert(sizeof(struct proto_queue_queues) == 8, "the wire");
 static_assert(sizeof(struct proto_queue_info) == 80, "the wire");
-static_assert(sizeof(struct proto_queue_status_answer) == 136, "the wire");
+static_assert(sizeof(struct proto_queue_status_answer) == 144, "the wire");
 static_assert(sizeof(struct proto_queue_wake) == 88, "the wire");
 static_assert(sizeof(struct proto_queue_lost) == 8, "the wire");

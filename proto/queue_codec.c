@@ -94,7 +94,7 @@ static const struct queue_codec_kind kinds[] = {
 	ANSWER(REVIVE, proto_queue_done, 1, PROTO_RECORDS_MAX(struct proto_queue_done), "844",
 		"revive answer"),
 	ANSWER(PURGE, proto_queue_done, 1, 1, "844", "purge answer"),
-	ANSWER(STATUS, proto_queue_status_answer, 1, 1, "x888888888888844", "queue status answer"),
+	ANSWER(STATUS, proto_queue_status_answer, 1, 1, "x8888888888888448", "queue status answer"),
 	{PROTO_QUEUE_LIST | PROTO_ANSWER, sizeof(struct proto_queue_listed), 0,
 		PROTO_RECORDS_MAX(struct proto_queue_listed), CODEC_FROM_DAEMON,
 		{{AT(proto_queue_listed, key), AT(proto_queue_listed, key_size), 0}},

@@ -96,6 +96,7 @@ static void read_fleet_clock(struct server *s, uint64_t real)
 
 	s->now.real = real;
 	s->now.wide = c.wide;
+	s->now.clock_off = known ? c.host_off : INT64_MIN;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
 		s->now.at[i] = c.at;
 		s->now.held[i] = !known;
@@ -119,6 +120,7 @@ static const struct broker_now *read_now(void *userdata)
 	believed = clocks_now(&s->clocks, &kernel, s->now.at);
 
 	s->now.real = kernel.at[PROTO_CLOCK_BOOTTIME];
+	s->now.clock_off = INT64_MIN;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
 		s->now.held[i] = clocks_holds(&s->clocks, i);
 	s->now.clocks = clocks_store(&s->clocks, s->now.at);

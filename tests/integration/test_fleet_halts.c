@@ -299,6 +299,7 @@ static void test_no_margin(void **state)
 static void fire_with_clock_off(const char *off)
 {
 	struct jobs_log log = {0};
+	toytimer_queue_status status;
 	toytimer_queue *q;
 	uint64_t due;
 
@@ -319,6 +320,8 @@ static void fire_with_clock_off(const char *off)
 	assert_int_equal(log.n, 2);
 	assert_in_range(toytimer_now(TOYTIMER_BOOTTIME), due, due + 20 * SECOND);
 	assert_true(says("ms off the database's"));
+	assert_int_equal(toytimer_queue_get_status(q, &status), 0);
+	assert_in_range(status.clock_off / (int64_t)SECOND - strtol(off, NULL, 10) + 20, 0, 40);
 	toytimer_queue_unref(q);
 }
 

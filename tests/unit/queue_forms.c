@@ -192,6 +192,7 @@ static const struct field queue_status_answer_fields[] = {
 	NUMBER(proto_queue_status_answer, refused),
 	NUMBER(proto_queue_status_answer, pid),
 	NUMBER(proto_queue_status_answer, store),
+	NUMBER(proto_queue_status_answer, clock_off),
 };
 
 static const struct field queue_wake_fields[] = {

@@ -80,5 +80,6 @@ struct broker_now {
 		wide; /* the clocks may be this much later; spans count from there. 0 on one host */
 	bool held[PROTO_CLOCKS];
 	uint64_t real;		     /* the kernel's boottime */
+	int64_t clock_off;	     /* for the status: struct proto_queue_status_answer */
 	struct clocks_stored clocks; /* to be stored with the next commit */
 };
