@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The loop of the daemon, one turn at a time. It runs in a thread, which waits at each epoll_wait()
- * until the test lets it go on. So a test does something between two turns, or at a chosen system
- * call, and then counts what the loop does before it answers. Nothing here depends on the speed of
- * the machine.
- *
- * The test replaces the uid of each client, the clocks, and some results of the kernel.
+ * until the test lets it go on (loop_calls.h). So a test does something between two turns, or at a
+ * chosen system call, and then counts what the loop does before it answers. Nothing here depends on
+ * the speed of the machine.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,19 +11,18 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "codec.h"
 #include "loop.h"
+#include "loop_calls.h"
 
 #define FLOODER 1001
 #define VICTIM	1002
@@ -45,151 +42,26 @@ static struct setup settings; /* of no file and no option */
 static struct log log_;
 static char folder[] = "/tmp/test_loop.XXXXXX", path[64];
 static pthread_t thread;
-static sem_t arrived, may_go;
-static uint64_t offset;	     /* added to all clocks */
-static unsigned int packets; /* of a flood, received by the loop */
-static uint32_t next_uid;
-static bool clock_was_set, ended;
-static unsigned int accepts_that_fail;
-
-/* Runs once, at the next system call of that kind. */
-enum point {
-	POINT_NONE,
-	BEFORE_WAIT,
-	AFTER_WAIT,
-	AFTER_RECEIVING,
-	AFTER_EAGAIN,
-	BEFORE_WATCH,
-	AFTER_WATCH,
-	POINTS,
-};
-static enum point point;
-static bool again; /* the next recvmsg() says EAGAIN, whatever is there */
-static void (*at_point)(void);
-
-static void pass(enum point reached)
-{
-	if (point != reached)
-		return;
-	point = POINT_NONE;
-	at_point();
-}
-
-int __real_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout);
-int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout);
-int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout)
-{
-	int n;
-
-	sem_post(&arrived);
-	sem_wait(&may_go);
-	pass(BEFORE_WAIT);
-	/* No turn sleeps for long: a test counts turns. */
-	n = __real_epoll_wait(epoll, events, max, timeout ? 2 : 0);
-	pass(AFTER_WAIT);
-	return n;
-}
-
-int __real_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
-int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
-int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
-{
-	int r;
-
-	pass(BEFORE_WATCH);
-	r = __real_epoll_ctl(epoll, operation, fd, event);
-	pass(AFTER_WATCH);
-	return r;
-}
-
-ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
-ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
-ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
-{
-	ssize_t n;
-
-	if (again) {
-		again = false;
-		errno = EAGAIN;
-		return -1;
-	}
-	n = __real_recvmsg(fd, message, flags);
-	packets += n > PROTO_PACKET_MAX / 2;
-	if (n < 0 && errno == EAGAIN) {
-		pass(AFTER_EAGAIN);
-		errno = EAGAIN;
-	} else {
-		pass(AFTER_RECEIVING);
-	}
-	return n;
-}
-
-int __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
-int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
-int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
-{
-	if (!accepts_that_fail)
-		return __real_accept4(fd, address, size, flags);
-	accepts_that_fail--;
-	errno = EMFILE;
-	return -1;
-}
-
-int __wrap_peer_get(const struct peer_rules *rules, int fd, uint32_t *ret_uid, pid_t *ret_pid);
-int __wrap_peer_get(const struct peer_rules *rules, int fd, uint32_t *ret_uid, pid_t *ret_pid)
-{
-	(void)rules, (void)fd;
-	*ret_uid = next_uid;
-	*ret_pid = getpid();
-	return 0;
-}
-
-struct now __real_alarm_now(void);
-struct now __wrap_alarm_now(void);
-struct now __wrap_alarm_now(void)
-{
-	struct now now = __real_alarm_now();
-
-	for (unsigned int clock = 0; clock < PROTO_CLOCKS; clock++)
-		now.at[clock] += offset;
-	return now;
-}
-
-uint64_t __real_meter_clock(void);
-uint64_t __wrap_meter_clock(void);
-uint64_t __wrap_meter_clock(void)
-{
-	return __real_meter_clock() + offset;
-}
-
-bool __wrap_alarm_take_clock_set(struct alarm *alarm);
-bool __wrap_alarm_take_clock_set(struct alarm *alarm)
-{
-	bool was_set = clock_was_set;
-
-	(void)alarm;
-	clock_was_set = false;
-	return was_set;
-}
+static bool ended;
 
 static void *run(void *unused)
 {
 	assert_true(loop_run(&loop) == 0);
 	ended = true;
-	sem_post(&arrived);
+	sem_post(&calls.arrived);
 	return unused;
 }
 
 static void wait_for_loop(void)
 {
-	while (sem_wait(&arrived) < 0)
+	while (sem_wait(&calls.arrived) < 0)
 		;
 }
 
 /* Lets the loop go on until its next epoll_wait(). */
 static void turn(void)
 {
-	sem_post(&may_go);
+	sem_post(&calls.may_go);
 	wait_for_loop();
 }
 
@@ -207,12 +79,11 @@ static int setup(void **state)
 	struct reload reload;
 
 	(void)state;
-	offset = packets = accepts_that_fail = 0;
-	again = clock_was_set = ended = false;
-	point = POINT_NONE;
+	ended = false;
+	calls = (struct loop_calls){0};
 	log_init(&log_, LOG_EMERG);
-	sem_init(&arrived, 0, 0);
-	sem_init(&may_go, 0, 0);
+	sem_init(&calls.arrived, 0, 0);
+	sem_init(&calls.may_go, 0, 0);
 	strcpy(folder, "/tmp/test_loop.XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/socket", folder);
@@ -229,7 +100,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	point = POINT_NONE;
+	calls.point = POINT_NONE;
 	loop.stopping = true;
 	while (!ended) /* a turn may look at events between its slices, too */
 		turn();
@@ -281,7 +152,7 @@ static void dial(struct client_end *c, uint32_t uid)
 	const struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-	next_uid = uid;
+	calls.next_uid = uid;
 	strcpy(address.sun_path, path);
 	c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	c->serial = 0;
@@ -306,6 +177,9 @@ static void enter(struct client_end *c, uint32_t uid)
 	dial(c, uid);
 	await(c, PROTO_HELLO | PROTO_ANSWER);
 }
+
+static const struct proto_register at_once = {.due = 1},
+				   in_an_hour = {.due = HOUR, .flags = PROTO_RELATIVE};
 
 static void register_timers(struct client_end *c, const struct proto_register *r, unsigned int n)
 {
@@ -352,14 +226,14 @@ static void stop_flood(void)
 /* Expects an event for the victim before the loop has handled more than `most` packets. */
 static void expect_within(unsigned int most, unsigned int opcode)
 {
-	unsigned int before = packets;
+	unsigned int before = calls.packets;
 
 	for (unsigned int i = 0; i < TURNS_MAX; i++) {
 		while (take(&victim))
 			if (victim.header.opcode == opcode) {
-				assert_in_range(packets - before, 0, most);
+				assert_in_range(calls.packets - before, 0, most);
 				flooded_turns(4);
-				assert_true(packets - before >= 2);
+				assert_true(calls.packets - before >= 2);
 				return;
 			}
 		flooded_turns(1);
@@ -371,10 +245,10 @@ static void test_slices_look_at_the_clocks(void **state)
 {
 	(void)state;
 	enter(&victim, VICTIM);
-	register_timers(&victim, &(struct proto_register){.due = HOUR, .flags = PROTO_RELATIVE}, 1);
+	register_timers(&victim, &in_an_hour, 1);
 	await(&victim, PROTO_REGISTER | PROTO_ANSWER);
 	flood();
-	offset += 2 * HOUR;
+	calls.offset += 2 * HOUR;
 	expect_within(SLICES, PROTO_WAKE);
 	stop_flood();
 }
@@ -401,11 +275,10 @@ static void test_slices_look_at_sockets_that_have_room(void **state)
 	(void)state;
 	enter(&victim, VICTIM);
 	for (unsigned int i = 0; i < 20; i++) {
-		register_timers(&victim,
-			&(struct proto_register){.due = HOUR, .flags = PROTO_RELATIVE}, 1000);
+		register_timers(&victim, &in_an_hour, 1000);
 		await(&victim, PROTO_REGISTER | PROTO_ANSWER);
 	}
-	offset += 2 * HOUR;
+	calls.offset += 2 * HOUR;
 	turns(20);
 	flood();
 	while (take(&victim))
@@ -420,7 +293,7 @@ static void test_slices_look_at_requests_of_other_users(void **state)
 	(void)state;
 	enter(&victim, VICTIM);
 	flood();
-	register_timers(&victim, &(struct proto_register){.due = 1}, 1);
+	register_timers(&victim, &at_once, 1);
 	expect_within(SLICES, PROTO_WAKE);
 	stop_flood();
 }
@@ -430,7 +303,7 @@ static void test_slices_look_at_new_connections(void **state)
 	(void)state;
 	flood();
 	dial(&victim, VICTIM);
-	register_timers(&victim, &(struct proto_register){.due = 1}, 1);
+	register_timers(&victim, &at_once, 1);
 	/* Two more slices: one accepts it, and one reads its hello. */
 	expect_within(SLICES + 2, PROTO_WAKE);
 	stop_flood();
@@ -447,7 +320,7 @@ static void test_slices_look_for_a_set_clock(void **state)
 		1);
 	await(&victim, PROTO_REGISTER | PROTO_ANSWER);
 	flood();
-	clock_was_set = true;
+	calls.clock_was_set = true;
 	expect_within(SLICES, PROTO_CLOCK_SET);
 	stop_flood();
 }
@@ -462,8 +335,8 @@ static void expect_two_answers(enum point where)
 {
 	unsigned int answers = 0;
 
-	point = where;
-	at_point = ask;
+	calls.point = where;
+	calls.at_point = ask;
 	ask();
 	for (unsigned int i = 0; i < 20; i++) {
 		turn();
@@ -471,10 +344,10 @@ static void expect_two_answers(enum point where)
 			answers += victim.header.opcode == (PROTO_STATUS | PROTO_ANSWER);
 	}
 	/* A turn that changes no watch does not reach the points beside that. */
-	if (point != POINT_NONE)
+	if (calls.point != POINT_NONE)
 		assert_true(where == BEFORE_WATCH || where == AFTER_WATCH);
-	assert_int_equal(answers, where == POINT_NONE || point != POINT_NONE ? 1 : 2);
-	point = POINT_NONE;
+	assert_int_equal(answers, where == POINT_NONE || calls.point != POINT_NONE ? 1 : 2);
+	calls.point = POINT_NONE;
 }
 
 /* epoll reports a client when a packet arrives, and the loop reads until the kernel says EAGAIN. A
@@ -497,9 +370,9 @@ static void test_a_false_eagain_strands_no_packet(void **state)
 	enter(&victim, VICTIM);
 	for (enum point where = POINT_NONE; where < POINTS; where++) {
 		turns(3);
-		again = true;
+		calls.again = true;
 		expect_two_answers(where);
-		assert_false(again);
+		assert_false(calls.again);
 	}
 	close(victim.fd);
 }
@@ -523,22 +396,22 @@ static void expect_wakes_and_answers(void)
 /* The same while the client is blocked: it sends a request, reads, and sends another one. */
 static void test_no_packet_of_a_blocked_client_is_stranded(void **state)
 {
+	const struct proto_register twice = {
+		.due = 1, .every = HOUR, .count = 2, .flags = PROTO_RELATIVE};
+
 	(void)state;
 	enter(&victim, VICTIM);
 	for (enum point where = BEFORE_WAIT; where < POINTS; where++) {
-		register_timers(&victim,
-			&(struct proto_register){
-				.due = 1, .every = HOUR, .count = 2, .flags = PROTO_RELATIVE},
-			1);
+		register_timers(&victim, &twice, 1);
 		turns(5);
-		offset += 2 * HOUR; /* the second wake waits until the first was read */
+		calls.offset += 2 * HOUR; /* the second wake waits until the first was read */
 		turns(5);
 		assert_true(loop.clients.by_session[ARENA_OWN_SESSION + 1].blocked);
-		point = where;
-		at_point = ask;
+		calls.point = where;
+		calls.at_point = ask;
 		ask();
 		expect_wakes_and_answers();
-		assert_int_equal(point, POINT_NONE);
+		assert_int_equal(calls.point, POINT_NONE);
 	}
 	close(victim.fd);
 }
@@ -562,7 +435,7 @@ static void test_a_shortage_of_descriptors_is_counted(void **state)
 	(void)state;
 	enter(&victim, 0);
 	before = refused();
-	accepts_that_fail = 1;
+	calls.accepts_that_fail = 1;
 	dial(&floods[0], FLOODER);
 	await(&floods[0], PROTO_ERROR);
 	codec_get(floods[0].in, &floods[0].header, 0, &error, sizeof(error));
@@ -571,12 +444,12 @@ static void test_a_shortage_of_descriptors_is_counted(void **state)
 	close(floods[0].fd);
 
 	/* Not even the spare descriptor helps: the connection waits, and is accepted later. */
-	accepts_that_fail = 1000;
+	calls.accepts_that_fail = 1000;
 	dial(&floods[0], FLOODER);
 	turns(5);
 	assert_false(take(&floods[0]));
-	accepts_that_fail = 0;
-	offset += LISTENER_PAUSE_US;
+	calls.accepts_that_fail = 0;
+	calls.offset += LISTENER_PAUSE_US;
 	await(&floods[0], PROTO_HELLO | PROTO_ANSWER);
 	assert_int_equal(refused(), before + 1);
 	close(floods[0].fd);
