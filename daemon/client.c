@@ -38,10 +38,6 @@
 #define PACKET_COST  16
 #define CLOSE_COST   64
 
-/* How many packets of a refused client are discarded. A client that waits for the answer to its
- * hello sends fewer. One that sends more sees a reset before it sees the reason. */
-#define REFUSED_PACKETS 8
-
 /* Closes a connection after a last packet. Return: the cost, in cancel records. */
 static uint32_t discard_and_close(int fd, uint32_t most)
 {
@@ -84,9 +80,7 @@ static void charge(struct clients *clients, uint32_t uid, uint32_t pid)
 
 	if (!meter_end(&clients->meter, uid))
 		return;
-	log_client(clients->log, LOG_WARNING, clients->meter.now, &about,
-		"cut off a user for 10 s: %d calls on its sockets took more than 2 ms each",
-		METER_CALLS);
+	log_client(clients->log, LOG_WARNING, clients->meter.now, &about, METER_CUT_OFF);
 	clients->cut_off_pending = true;
 	clients->cut_off_next = ARENA_OWN_SESSION + 1;
 }
@@ -289,7 +283,7 @@ void client_refuse(struct clients *clients, int fd, enum proto_status status, co
 		"refused a client: %s", errors_text(status));
 	meter_begin(&clients->meter);
 	seqpacket_send(fd, packet, size);
-	discard_and_close(fd, REFUSED_PACKETS);
+	discard_and_close(fd, SEQPACKET_OF_REFUSED);
 	charge(clients, about.uid, about.pid);
 }
 

@@ -5,6 +5,8 @@
 #include <time.h>
 
 _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
+_Static_assert(METER_OUT_US == 10 * 1000000 && METER_CALLS == 3 && METER_SLOW_US == 2 * 1000,
+	"METER_CUT_OFF has the same figures");
 
 static uint64_t read_clock(clockid_t clock)
 {

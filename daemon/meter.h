@@ -29,6 +29,9 @@
 /* As long as the log's window, so each cut-off gets its line in the log. */
 #define METER_OUT_US UINT64_C(10000000)
 
+/* The message for the log. meter.c checks its figures. */
+#define METER_CUT_OFF "cut off a user for 10 s: 3 calls on its sockets took more than 2 ms each"
+
 /* How many users are measured at the same time. A new user replaces the one measured for
  * longest. */
 #define METER_USERS 64

@@ -27,6 +27,10 @@ ssize_t seqpacket_receive(int fd, void *packet, size_t size);
  */
 uint32_t seqpacket_discard_and_close(int fd, uint32_t most);
 
+/* How many packets of a refused client are discarded. A client that waits for the answer to its
+ * hello sends fewer. A client that sends more sees a reset before it sees the reason. */
+#define SEQPACKET_OF_REFUSED 8
+
 /*
  * Ends and closes a connection in another thread, because its peer has made calls on it slow. The
  * peer sees the end even if another process, such as systemd, still has the descriptor. If that

@@ -8,13 +8,11 @@
 #include <sys/socket.h>
 
 #include "../seqpacket.h"
+#include "errors.h"
 
 /* Connections that one turn accepts, and packets that it reads from one of them. */
 #define ACCEPT_SLICE 16
 #define READ_SLICE   4
-
-/* How many packets of a refused peer are discarded, so that the peer gets the reason: as timerd. */
-#define REFUSED_PACKETS 8
 
 /* How long one turn closes connections, microseconds: a slice of timerd. */
 #define REAP_US 300
@@ -101,9 +99,7 @@ static void call_ends(struct connections *cs, uint32_t uid, uint32_t pid)
 	meter_slice_end(&cs->meter, meter_clock());
 	if (!cut_off)
 		return;
-	log_client(cs->log, LOG_WARNING, cs->meter.now, &about,
-		"cut off a user for 10 s: %d calls on its sockets took more than 2 ms each",
-		METER_CALLS);
+	log_client(cs->log, LOG_WARNING, cs->meter.now, &about, METER_CUT_OFF);
 	for (uint32_t i = 0; i < cs->room; i++)
 		if (cs->at[i] && cs->at[i]->uid == uid)
 			end(cs->at[i]);
@@ -206,35 +202,25 @@ void connections_end(void *userdata, uint32_t client)
 		end(c);
 }
 
-static const char *refusal_text(uint32_t status)
+/* As timerd's, apart from the two sentences that name the daemon. */
+static const char *refusal_text(enum proto_status status)
 {
 	switch (status) {
-	case PROTO_E_CLIENTS:
-		return "too many clients (--max-clients)";
-	case PROTO_E_CLIENTS_USER:
-		return "too many clients of this user (--max-clients-per-user)";
 	case PROTO_E_PASSED_DESCRIPTOR:
 		return "a file descriptor came with a packet; timerqd takes none";
-	case PROTO_E_SLOW_SOCKETS:
-		return "calls on this user's sockets take too long: wait 10 s";
-	case PROTO_E_NOBODY:
-		return "this uid is the overflow uid: it stands for every user without a name here";
-	default:
+	case PROTO_E_DESCRIPTORS:
 		return "timerqd is out of file descriptors or memory";
+	default:
+		return errors_text(status);
 	}
 }
 
 /* Tells a peer why it is not served any more, or not at all. */
-static void tell(int fd, uint32_t status)
+static void tell(int fd, enum proto_status status)
 {
-	struct proto_error error = {.status = status};
-	uint8_t packet[sizeof(struct proto_header) + sizeof(error)];
-	struct codec_writer w;
+	uint8_t packet[sizeof(struct proto_header) + sizeof(struct proto_error)];
 
-	strncpy(error.text, refusal_text(status), sizeof(error.text) - 1);
-	codec_begin(&w, packet, PROTO_ERROR, 0);
-	codec_put(&w, &error, sizeof(error));
-	seqpacket_send(fd, packet, codec_end(&w, 0));
+	seqpacket_send(fd, packet, errors_write(packet, status, 0, refusal_text(status)));
 }
 
 /* Sends what was kept. */
@@ -339,7 +325,8 @@ struct broker_own connections_own(void *userdata, uint32_t client, uint32_t uid)
 static void accept_one(struct connections *cs, int fd)
 {
 	struct connection *c = calloc(1, sizeof(*c));
-	uint32_t uid = 0, client = 0, status = PROTO_E_DESCRIPTORS;
+	enum proto_status status = PROTO_E_DESCRIPTORS;
+	uint32_t uid = 0, client = 0;
 	pid_t pid = 0;
 	int r = c ? peer_get(&cs->peers, fd, &uid, &pid) : -ENOMEM;
 
@@ -351,10 +338,10 @@ static void accept_one(struct connections *cs, int fd)
 	else if (r == -EPERM)
 		status = PROTO_E_NOBODY;
 	if (status) {
-		log_print(cs->log, LOG_DEBUG, "client refused: %s", refusal_text(status));
+		log_print(cs->log, LOG_DEBUG, "refused a client: %s", refusal_text(status));
 		call_begins(cs);
 		tell(fd, status);
-		seqpacket_discard_and_close(fd, REFUSED_PACKETS);
+		seqpacket_discard_and_close(fd, SEQPACKET_OF_REFUSED);
 		call_ends(cs, uid, (uint32_t)pid);
 		free(c);
 		return;

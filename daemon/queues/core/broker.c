@@ -108,7 +108,8 @@ struct broker *broker_free(struct broker *b)
 	return NULL;
 }
 
-uint32_t broker_connect(struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client)
+enum proto_status broker_connect(
+	struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client)
 {
 	return client_connect(b, uid, max_clients, ret_client);
 }

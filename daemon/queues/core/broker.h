@@ -48,7 +48,8 @@ struct broker *broker_free(struct broker *b);
  * Return: PROTO_OK; PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER, PROTO_E_DESCRIPTORS (no memory): the
  * client is refused. O(clients).
  */
-uint32_t broker_connect(struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client);
+enum proto_status broker_connect(
+	struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client);
 
 /* Puts other limits in force, except for max_clients. A user that holds more than they allow keeps
  * it. O(1). */

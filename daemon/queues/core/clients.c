@@ -18,7 +18,8 @@
 #define PENDING_PACKETS STORE_PUTS
 #define PENDING_BYTES	((size_t)512 << 10)
 
-uint32_t client_connect(struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client)
+enum proto_status client_connect(
+	struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client)
 {
 	uint32_t most = max_clients ? max_clients : b->config.limits.max_clients_per_user;
 	struct user *user = user_get(b, uid);

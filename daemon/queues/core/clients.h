@@ -5,7 +5,8 @@
 #include "state.h"
 
 /* As broker_connect(). */
-uint32_t client_connect(struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client);
+enum proto_status client_connect(
+	struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client);
 
 /* As broker_disconnect(). */
 void client_disconnect(struct broker *b, struct client *client);

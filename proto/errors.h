@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Error events: the last packet of a session, with the reason why the session ends.
+ * Error events: the last packet of a session, with the reason why the session ends. timerd and
+ * timerqd send the same sentences.
  */
 #pragma once
 
