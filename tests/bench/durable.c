@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "bench.h"
-#include "toytimer-queue.h"
+#include "queues.h"
 
 #define BATCH	 1000
 #define FILL	 10000 /* a batch that is not measured */
@@ -37,17 +37,6 @@ enum pattern {
 
 static char payload[64];
 static uint64_t seed = 1;
-
-static toytimer_queue *open_queue(const char *path)
-{
-	toytimer_queue *q;
-	int r = toytimer_queue_open(&q, path, 0);
-
-	if (r < 0)
-		bench_die("toytimer_queue_open", r);
-	toytimer_queue_set_timeout(q, TOYTIMER_FOREVER);
-	return q;
-}
 
 /* Stores n timers in batches. i: how many there were before. */
 static void put_all(
@@ -125,7 +114,7 @@ static void one(const char *path, size_t clients, size_t n)
 		bench_die("pipe", errno);
 	for (size_t i = 0; i < clients; i++) {
 		if (fork() == 0) {
-			toytimer_queue *q = open_queue(path);
+			toytimer_queue *q = queues_open(path);
 
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			put_one_by_one(q, 1, NULL); /* the queue has its number */
@@ -216,14 +205,14 @@ int main(int argc, char **argv)
 	const char *work = argc > 2 ? argv[2] : "";
 
 	if (!strcmp(work, "put") && argc > 3)
-		put(open_queue(argv[1]), pattern_of(argv[3]), bench_argument(argc, argv, 4, 0),
+		put(queues_open(argv[1]), pattern_of(argv[3]), bench_argument(argc, argv, 4, 0),
 			bench_argument(argc, argv, 5, 100000));
 	else if (!strcmp(work, "one"))
 		one(argv[1], bench_argument(argc, argv, 3, 1), bench_argument(argc, argv, 4, 1000));
 	else if (!strcmp(work, "drain"))
-		drain(open_queue(argv[1]), bench_argument(argc, argv, 3, 100000));
+		drain(queues_open(argv[1]), bench_argument(argc, argv, 3, 100000));
 	else if (!strcmp(work, "hold") && argc > 3)
-		hold(open_queue(argv[1]), pattern_of(argv[3]),
+		hold(queues_open(argv[1]), pattern_of(argv[3]),
 			bench_argument(argc, argv, 4, 100000));
 	else
 		bench_die("durable SOCKET put PATTERN HELD N | one CLIENTS N | drain N | "

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "bench.h"
-#include "toytimer-queue.h"
+#include "queues.h"
 
 #define QUEUES	  16
 #define HOSTS_MAX 8
@@ -26,21 +26,10 @@ struct consuming {
 	size_t left; /* of this process */
 };
 
-static toytimer_queue *open_queue(const char *path)
-{
-	toytimer_queue *q;
-	int r = toytimer_queue_open(&q, path, 0);
-
-	if (r < 0)
-		bench_die("toytimer_queue_open", r);
-	toytimer_queue_set_timeout(q, TOYTIMER_FOREVER);
-	return q;
-}
-
 static void fill(const char *path, size_t n)
 {
 	static toytimer_queue_timer timers[FILL];
-	toytimer_queue *q = open_queue(path);
+	toytimer_queue *q = queues_open(path);
 	uint64_t due = toytimer_now(TOYTIMER_REALTIME);
 
 	for (size_t i = 0; i < FILL; i++)
@@ -80,7 +69,7 @@ static int take(toytimer_queue *q, const toytimer_wake *wake, void *userdata)
 /* Consumes the host's share of the queues, and ends once all is acknowledged and stored so. */
 static _Noreturn void consume(const char *path, unsigned int host, unsigned int hosts, size_t n)
 {
-	toytimer_queue *q = open_queue(path);
+	toytimer_queue *q = queues_open(path);
 	struct consuming c = {0};
 	toytimer_queue_consumer consumer = {.window = 1000, .handler = take, .userdata = &c};
 	int r = 0;

@@ -142,6 +142,22 @@ void sweep_copy_counts(const struct sweep *s, uint32_t counts[FAULT_CALLS_COUNT]
 		counts[i] = atomic_load(&s->plan->counts[i]);
 }
 
+void sweep_count_uses(
+	struct sweep *s, void (*work)(void), uint32_t most, uint32_t ret_counts[FAULT_CALLS_COUNT])
+{
+	uint32_t before[FAULT_CALLS_COUNT];
+
+	work();
+	sweep_copy_counts(s, before);
+	work();
+	sweep_copy_counts(s, ret_counts);
+	for (size_t i = 0; i < FAULT_CALLS_COUNT; i++) {
+		ret_counts[i] -= before[i];
+		if (ret_counts[i] > most)
+			ret_counts[i] = most;
+	}
+}
+
 void sweep_tell(struct sweep *s)
 {
 	if (s->where)
@@ -151,7 +167,6 @@ void sweep_tell(struct sweep *s)
 	s->where = NULL;
 }
 
-/* Nothing but a broken state of its own can be the cause, so that it had better not go on. */
 bool sweep_is_fatal(const struct sweep *s)
 {
 	return (s->call == FAULT_epoll_wait || s->call == FAULT_timerfd_settime) &&

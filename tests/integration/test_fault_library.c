@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call that the client library makes fails, at each of its uses, in each way that its man
- * page lists, while a program uses the whole library and loses its connection. A function may fail
- * then, and works when it is called again. Each acknowledged timer wakes once, and no other timer
- * does. Nothing is left when the handle is released. No call of the daemon fails.
+ * A program uses the whole library and loses its connection. Meanwhile each system call of the
+ * library fails, at each of its uses, in each way that its man page lists. A function of the
+ * library may fail then, and works when it is called again. Each acknowledged timer wakes once, and
+ * no other timer does. The released handle leaves no memory and no descriptor. No call of the
+ * daemon fails.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +19,7 @@
 #include "daemon.h"
 #include "fault.h"
 #include "handle.h"
-#include "sweep.h"
+#include "sweep_library.h"
 
 #define MS	 UINT64_C(1000)
 #define PATIENCE (20000 * MS)
@@ -27,10 +28,10 @@
 
 #define MANY 40 /* more than the table of timers has room for at first */
 
-/* Uses of one call that fail, of more. */
+/* How many uses of one call fail. */
 #define USES_MAX 60
 
-/* What becomes of a registration. */
+/* A registration and what has happened to it. */
 struct entry {
 	bool stands; /* it was acknowledged */
 	bool cancelled;
@@ -90,7 +91,7 @@ static void register_one(struct entry *entry, uint64_t span)
 	entry->stands = true;
 }
 
-/* Each record by itself may be refused; then it is tried again by itself. */
+/* Each record may be refused alone. It is then registered again alone. */
 static void register_many(struct entry *first)
 {
 	toytimer_registration r[MANY];
@@ -128,7 +129,8 @@ static void rearm(struct entry *entry, uint64_t span)
 	TRY(toytimer_rearm(t, entry->timer, &r));
 }
 
-/* Without memory it stands, or is given up as it is without an answer: then its name is gone. */
+/* A call without memory leaves the timer, or gives it up as after a timeout: then its name is
+ * gone. */
 static void cancel(struct entry *entry)
 {
 	int r, tries = 0;
@@ -156,7 +158,7 @@ static void process_all(void)
 	}
 }
 
-/* As if the daemon were another now. */
+/* As after a restart of the daemon. */
 static void lose_connection(void)
 {
 	if (t->session.connection.fd >= 0)
@@ -185,39 +187,11 @@ static void do_all(void)
 		assert_int_equal(entries[i].ended, !entries[i].cancelled);
 }
 
-static void point(void)
-{
-	size_t memory = fault_memory();
-	int descriptors = daemon_count_fds(0);
-
-	/* It has no timer but this one to come back by, and gives it nothing to fail of. */
-	if (sweep.call == FAULT_timerfd_settime && sweep.error != ECANCELED) {
-		fault_disarm(sweep.plan);
-		return;
-	}
-	do_all();
-	sweep_end(&sweep, false);
-	assert_int_equal(fault_memory(), memory);
-	assert_int_equal(daemon_count_fds(0), descriptors);
-}
-
 static void test_the_library_survives_each_fault(void **state)
 {
-	uint32_t before[FAULT_CALLS_COUNT], counts[FAULT_CALLS_COUNT];
-
 	(void)state;
 	daemon_start(&d, NULL);
-	sweep.plan = fault_own();
-	do_all();
-	sweep_copy_counts(&sweep, before);
-	do_all();
-	sweep_copy_counts(&sweep, counts);
-	for (size_t i = 0; i < FAULT_CALLS_COUNT; i++) {
-		counts[i] -= before[i];
-		if (counts[i] > USES_MAX)
-			counts[i] = USES_MAX;
-	}
-	sweep_run(&sweep, "library", counts, point);
+	sweep_library(&sweep, "library", do_all, USES_MAX);
 	assert_int_equal(daemon_stop(&d), 0);
 }
 

@@ -21,14 +21,14 @@
 #include "fault.h"
 #include "queue_state.h"
 #include "queues.h"
-#include "sweep.h"
+#include "sweep_library.h"
 
 #define MS	 UINT64_C(1000)
 #define PATIENCE (20000 * MS)
 #define TIMEOUT	 (1000 * MS)
 #define FAR	 (3600000 * MS)
 
-/* Uses of one call that fail, of more. */
+/* How many uses of one call fail. */
 #define USES_MAX 12
 
 #define MANY	 6
@@ -275,43 +275,15 @@ static void do_all(void)
 	toytimer_queue_unref(checker);
 }
 
-static void point(void)
-{
-	size_t memory = fault_memory();
-	int descriptors = daemon_count_fds(0);
-
-	/* The library has no other timer for its back-off. */
-	if (sweep.call == FAULT_timerfd_settime && sweep.error != ECANCELED) {
-		fault_disarm(sweep.plan);
-		return;
-	}
-	do_all();
-	sweep_end(&sweep, false);
-	assert_int_equal(fault_memory(), memory);
-	assert_int_equal(daemon_count_fds(0), descriptors);
-}
-
 static void test_the_queue_calls_survive_each_fault(void **unused)
 {
-	uint32_t before[FAULT_CALLS_COUNT], counts[FAULT_CALLS_COUNT];
-
 	(void)unused;
 	/* Where there is memory for files, syncs cost nothing. */
 	if (mkdtemp(state))
 		queues_start(&d, "--state", state, NULL);
 	else
 		queues_start(&d, NULL);
-	sweep.plan = fault_own();
-	do_all();
-	sweep_copy_counts(&sweep, before);
-	do_all();
-	sweep_copy_counts(&sweep, counts);
-	for (size_t i = 0; i < FAULT_CALLS_COUNT; i++) {
-		counts[i] -= before[i];
-		if (counts[i] > USES_MAX)
-			counts[i] = USES_MAX;
-	}
-	sweep_run(&sweep, "queues", counts, point);
+	sweep_library(&sweep, "queues", do_all, USES_MAX);
 	assert_int_equal(queues_stop(&d), 0);
 }
 

@@ -35,7 +35,7 @@
 /* Clients that wait where there are no descriptors. */
 #define CONNECTING 20
 
-/* Uses of one call that fail, of more. */
+/* How many uses of one call fail. Answers in a flood are all alike. */
 #define USES_MAX 40
 
 static struct faulty f;
@@ -201,19 +201,6 @@ static void serving_point(void)
 	await_descriptors(descriptors);
 }
 
-/* What a story uses, and how often. */
-static void count_uses(void (*story)(void), uint32_t counts[FAULT_CALLS_COUNT])
-{
-	uint32_t before[FAULT_CALLS_COUNT];
-
-	story();
-	sweep_copy_counts(&sweep, before);
-	story();
-	sweep_copy_counts(&sweep, counts);
-	for (size_t i = 0; i < FAULT_CALLS_COUNT; i++)
-		counts[i] -= before[i];
-}
-
 static void test_serving_survives_each_fault(void **state)
 {
 	uint32_t counts[FAULT_CALLS_COUNT];
@@ -221,11 +208,7 @@ static void test_serving_survives_each_fault(void **state)
 	(void)state;
 	client_check(&client);
 	descriptors = daemon_count_fds(f.pid);
-	count_uses(do_story, counts);
-	/* Each of a flood of answers is like the next. */
-	for (size_t i = 0; i < FAULT_CALLS_COUNT; i++)
-		if (counts[i] > USES_MAX)
-			counts[i] = USES_MAX;
+	sweep_count_uses(&sweep, do_story, USES_MAX, counts);
 	sweep_run(&sweep, "serving", counts, serving_point);
 	print_message("it had to connect again %llu times\n",
 		(unsigned long long)toytimer_get_reconnects(client.t));
@@ -263,9 +246,9 @@ static void test_failing_calls_to_systemd_cost_no_wake(void **state)
 	uint32_t all[FAULT_CALLS_COUNT], counts[FAULT_CALLS_COUNT] = {0};
 
 	(void)state;
-	count_uses(do_stored, all);
+	sweep_count_uses(&sweep, do_stored, 2, all);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
-		counts[calls[i]] = all[calls[i]] < 2 ? all[calls[i]] : 2;
+		counts[calls[i]] = all[calls[i]];
 	sweep_run(&sweep, "storing", counts, stored_point);
 }
 
