@@ -13,6 +13,9 @@
  * The name of a queue has 1 to 64 characters of A-Z a-z 0-9 . _ - and belongs to the user of the
  * process. Root names another user's queue USER/NAME. A handle can use 1,024 queues.
  *
+ * Cost: as toytimer.h says. A call that changes a queue also waits until timerqd has written the
+ * change to disk.
+ *
  * All spans and instants are microseconds. For BOOTTIME and MONOTONIC use spans: timerqd has its
  * own boottime and monotonic clocks, which go on over a reboot (timerqd(8)), and an instant is one
  * of those clocks.
@@ -266,8 +269,9 @@ typedef struct toytimer_queue_listed {
 	uint32_t uid;
 } toytimer_queue_listed;
 
-/* Calls the handler for each timer of a queue. If the handler returns a number other than 0, the
- * listing ends and returns that number. */
+/* Calls the handler for each timer of a queue, ordered by clock and due. If the handler returns a
+ * number other than 0, the listing ends and returns that number. The library first receives the
+ * whole listing: its memory grows with the number of timers. */
 int toytimer_queue_list(toytimer_queue *q, const char *queue, unsigned int flags,
 	int (*handler)(const toytimer_queue_listed *listed, void *userdata), void *userdata);
 
@@ -288,14 +292,14 @@ typedef struct toytimer_queue_info {
 	const char *name;
 	uint32_t uid;
 	uint64_t timers, due, unacked, parked, consumers;
-	uint64_t oldest; /* how late the oldest due wake is; TOYTIMER_FOREVER: none is due */
-	uint64_t next;	 /* the time until the next due; TOYTIMER_FOREVER: there is none */
-	uint64_t term;	 /* of the lease; 0 on one host */
-	const char *host;
+	uint64_t oldest;  /* how late the oldest due wake is; TOYTIMER_FOREVER: none is due */
+	uint64_t next;	  /* the time until the next due; TOYTIMER_FOREVER: there is none */
+	uint64_t term;	  /* of the lease; 0 on one host */
+	const char *host; /* that holds the lease; "" if none does */
 } toytimer_queue_info;
 
-/* Calls the handler for each queue of this user, as toytimer_queue_list() does. flags:
- * TOYTIMER_QUEUE_LIST_ALL, or 0. */
+/* Calls the handler for each queue of this user, as toytimer_queue_list() does.
+ *   flags: TOYTIMER_QUEUE_LIST_ALL, or 0. -EACCES: LIST_ALL, and the caller is not root. */
 int toytimer_queue_queues(toytimer_queue *q, unsigned int flags,
 	int (*handler)(const toytimer_queue_info *info, void *userdata), void *userdata);
 

@@ -133,10 +133,8 @@ typedef int (*toytimer_handler)(toytimer *t, const toytimer_event *event, void *
 /* Describes a timer. A timer whose due has passed wakes at once. Zero the struct first: members
  * that a later version adds then have their defaults. */
 typedef struct toytimer_registration {
-	uint64_t due; /* the first instant on the clock; with RELATIVE the span until then */
-	uint64_t
-		/* how much later than due the wake may come; saves wake-ups of the machine */
-		slack;
+	uint64_t due;	/* the first instant on the clock; with RELATIVE the span until then */
+	uint64_t slack; /* how much later than due the wake may come, to share a wake-up */
 	/* The period; 0: none. The dues are first + n * every. If several dues have passed when the
 	 * daemon sends a wake, that wake stands for all of them: see overruns. */
 	uint64_t every;
@@ -298,9 +296,8 @@ int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
  * reports it. The handler sees a failure that comes after the call returned 0:
  *   - The daemon sent the last wake before it read the request: the handler gets that wake, with
  *     `last` set, and may re-arm the timer.
- *   - The daemon refuses the new values: the handler gets TOYTIMER_REFUSED with the error and
- *     `last`
- *     0. The timer stays as it was.
+ *   - The daemon refuses the new values: the handler gets TOYTIMER_REFUSED with the error, and
+ *     `last` is 0. The timer stays as it was.
  *   - The timer had to be registered again (from its last handler, or after a reconnection), and
  *     the daemon refuses it: the handler gets TOYTIMER_REFUSED with `last` set. The timer is gone.
  * A timer whose registration is not answered yet can be re-armed too. Until the library has
