@@ -14,15 +14,6 @@ uint64_t timers_slack(const struct arena *arena, uint32_t timer)
 	return node->latest == TIMERS_FOREVER ? TIMERS_FOREVER : node->latest - node->due;
 }
 
-uint32_t timers_by_id(const struct arena *arena, uint64_t id)
-{
-	uint32_t timer = timers_index(arena, id);
-
-	if (timer == 0 || timers_id(arena, timer) != id)
-		return 0;
-	return timers_alive(arena, timer) ? timer : 0;
-}
-
 /* Whether timer a comes before timer b. It reads the cold half only if the dues are equal. */
 static bool before(const struct arena *arena, uint32_t a, uint32_t b)
 {

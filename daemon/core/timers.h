@@ -77,7 +77,11 @@ static inline uint64_t timers_latest(uint64_t due, uint64_t slack)
 /* The slack of a timer: latest - due, or TIMERS_FOREVER if latest is TIMERS_FOREVER. */
 uint64_t timers_slack(const struct arena *arena, uint32_t timer);
 
-/* The timer's public id, never 0: the low bits of the sequence above the index. */
+/*
+ * The timer's public id, never 0: the low bits of the sequence above the index. An id names another
+ * timer only if that one was registered in the same slot exactly 2^31 registrations later, or a
+ * multiple of that.
+ */
 #define TIMERS_SEQUENCE_MASK ((UINT64_C(1) << (PROTO_ID_BITS - PROTO_ID_INDEX_BITS)) - 1)
 
 static inline uint64_t timers_id(const struct arena *arena, uint32_t timer)
@@ -93,13 +97,6 @@ static inline uint32_t timers_index(const struct arena *arena, uint64_t id)
 
 	return timer > arena->header->timers_top ? 0 : timer;
 }
-
-/*
- * The live timer with this id, which may be any number; 0: there is none. O(1).
- * An id names another timer only if that one was registered in the same slot exactly 2^31
- * registrations later, or a multiple of that.
- */
-uint32_t timers_by_id(const struct arena *arena, uint64_t id);
 
 /* Whether the timer is not free and its session is still open. The slot of a closed session can
  * already have a new session, which was born later. */

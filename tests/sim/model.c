@@ -248,24 +248,31 @@ bool model_due(const struct model *m, uint32_t session, const struct now *now)
 	return m->sessions[session].tell || m->sessions[session].tell_clock_set;
 }
 
+uint32_t model_slot(const struct arena *arena, uint64_t id)
+{
+	uint32_t slot = timers_index(arena, id);
+
+	return slot && timers_id(arena, slot) == id && timers_alive(arena, slot) ? slot : 0;
+}
+
 static const char *compare_timer(
 	const struct model *m, const struct arena *arena, const struct model_timer *t)
 {
-	uint32_t place = timers_by_id(arena, t->id);
-	const struct timer *record = &arena->timers[place];
-	const struct rbnode *node = &arena->nodes[place];
+	uint32_t slot = model_slot(arena, t->id);
+	const struct timer *record = &arena->timers[slot];
+	const struct rbnode *node = &arena->nodes[slot];
 	char label[PROTO_LABEL_MAX] = {0};
 
 	(void)m;
-	if (!place)
+	if (!slot)
 		return "a timer is lost";
-	if (timers_labelled(arena, place))
-		memcpy(label, arena->labels[place], sizeof(label));
-	if (timers_state(arena, place) != (t->cancelled ? TIMER_CANCELLED : TIMER_ARMED))
+	if (timers_labelled(arena, slot))
+		memcpy(label, arena->labels[slot], sizeof(label));
+	if (timers_state(arena, slot) != (t->cancelled ? TIMER_CANCELLED : TIMER_ARMED))
 		return "a timer is in the wrong state";
 	if (record->session != t->session || record->cookie != t->cookie)
 		return "a timer is another's";
-	if (timers_clock(arena, place) != t->clock || memcmp(label, t->label, sizeof(label)) != 0)
+	if (timers_clock(arena, slot) != t->clock || memcmp(label, t->label, sizeof(label)) != 0)
 		return "a timer's clock or label is wrong";
 	if (node->due != t->due || node->latest != t->latest)
 		return "a timer's due or latest is wrong";

@@ -79,19 +79,22 @@ struct model {
 		timers[MODEL_TIMERS_MAX]; /* last: a copy needs those only that there are */
 };
 
+/* The slot of the live timer with this id; 0: there is none. */
+uint32_t model_slot(const struct arena *arena, uint64_t id);
+
 void model_init(struct model *m, const struct worker_config *config, uint64_t *events,
 	const struct now *now);
 
-/* Copies what is in use, but not where events are counted. */
+/* Copies all entries in use. `to` keeps its own counts of events. */
 void model_copy(struct model *to, const struct model *from);
 
-/* What a connection of that uid should be told; a session that was opened; one that ended. */
+/* How to answer a new connection of that uid; a session was opened; a session has ended. */
 enum proto_status model_connect(struct model *m, uint32_t uid);
 void model_open(
 	struct model *m, uint32_t session, uint32_t uid, uint32_t pid, const struct now *now);
 void model_close(struct model *m, uint32_t session);
 
-/* A packet of the session was handled, and this was the answer. */
+/* The daemon has handled a packet of the session, and gave this answer. */
 struct model_answer {
 	const void *bytes;
 	size_t size;
@@ -100,24 +103,23 @@ struct model_answer {
 const char *model_request(struct model *m, uint32_t session, const void *packet, size_t size,
 	const struct now *now, const struct model_answer *answer);
 
-/* Time has come to that; a client does not read, or reads again. */
+/* The clocks were read; a client stops reading; a client reads again. */
 void model_look(struct model *m, const struct now *now);
 void model_block(struct model *m, uint32_t session);
 void model_unblock(struct model *m, uint32_t session, const struct now *now);
 
-/* Whether the greatest lateness can be that. */
+/* Whether the daemon's late_max can be this. */
 bool model_late(const struct model *m, uint64_t late_max);
 
 /* What worker_serve() was about to do. ret_made: the time for which the wakes were made. */
 const char *model_wakes(struct model *m, uint32_t session, const struct now *now, bool drained,
 	enum wakes_next what, const void *packet, size_t size, struct now *ret_made);
 
-/* The packet of events was sent, and its wakes are taken off. */
+/* The daemon has sent a packet of events, and has removed its wakes. */
 void model_sent(struct model *m, uint32_t session, const void *packet, size_t size,
 	const struct now *made, const struct now *now);
 
-/* The same where the daemon was killed meanwhile: what of it the arena shows to have been taken
- * off. */
+/* The same if the daemon was killed meanwhile: the arena shows which wakes it has removed. */
 void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t session,
 	const void *packet, size_t size, const struct now *made, const struct now *now);
 
@@ -128,9 +130,10 @@ void model_adopted(struct model *m, const struct now *now);
 void model_resumed(struct model *m, uint32_t session);
 
 /*
- * Counts are not kept to the wake where a daemon is killed: what it was at may be counted although
- * it is taken back, and is then counted again. Looks whether they are off by no more than that, and
- * goes on from them. most: records in hand; kills: since it was looked at last.
+ * A killed daemon may have counted a record that the next daemon counts again. Checks that the
+ * counters are off by no more than that, and takes them over.
+ *   most: records that the daemon had in hand at a kill
+ *   kills: since the last check
  */
 const char *model_recount(
 	struct model *m, const struct counters *counters, uint64_t most, uint64_t kills);

@@ -210,12 +210,12 @@ static void take_off(
 /* Whether the arena shows that this wake, or this word of a cancellation, is still to be sent. */
 static bool is_left(const struct arena *arena, const struct model_timer *t)
 {
-	uint32_t place = timers_by_id(arena, t->id);
+	uint32_t slot = model_slot(arena, t->id);
 
-	if (!place)
+	if (!slot)
 		return false;
-	return timers_state(arena, place) == TIMER_CANCELLED ||
-		arena->timers[place].fired == t->fired;
+	return timers_state(arena, slot) == TIMER_CANCELLED ||
+		arena->timers[slot].fired == t->fired;
 }
 
 void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t session,
