@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Packets of the daemon, applied to the handle's timers and requests.
+ */
 #pragma once
 
 #include "session.h"

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The library's own descriptors.
+ */
 #pragma once
 
 /*

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Calls the program's handlers. A handler may throw an exception, end its thread or jump out of the
+ * library; the handle stays usable (dispatch.h).
+ */
 #pragma once
 
 #include "handle.h"

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The clocks. A file of its own that needs no handle, so that all others may use it.
+ */
 #include <time.h>
 
 #include "public.h"

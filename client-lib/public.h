@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What libtoytimer.so exports.
+ */
 #pragma once
 
-/* Marks what libtoytimer.so exports; libtoytimer.sym lists the same. */
+/* Marks an exported function. libtoytimer.sym lists the same functions. */
 #define _public_ __attribute__((__visibility__("default")))

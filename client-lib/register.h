@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Registers timers again that have ended: a handler may re-arm its timer in its last event.
+ */
 #pragma once
 
 #include "handle.h"

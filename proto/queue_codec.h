@@ -66,9 +66,9 @@ void queue_codec_put(struct queue_codec_writer *w, const void *record);
 size_t queue_codec_end(struct queue_codec_writer *w, uint64_t cursor);
 
 /*
- * What can be said of a record by itself: PROTO_OK, or the status that refuses it. Whether a
- * relative due passes the end of the clock is the daemon's to see. Instants and spans beyond
- * INT64_MAX are out of range, but for PROTO_FOREVER as slack or max_late.
+ * Checks a record alone. Return: PROTO_OK, or the status that refuses the record. Only the daemon
+ * can check whether a relative due passes the end of the clock. Instants and spans above INT64_MAX
+ * are out of range, except PROTO_FOREVER as slack or max_late.
  */
 uint32_t queue_codec_check_put(
 	const struct queue_codec_packet *p, const struct proto_queue_put *put);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The texts of --help.
+ */
 #pragma once
 
 #include <stdio.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Attributes of the compiler that the files of toytimerctl share.
+ */
 #pragma once
 
 #define _printf_(a, b) __attribute__((__format__(__printf__, a, b)))

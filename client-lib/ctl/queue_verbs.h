@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What the verbs about single timers of a queue share.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -43,8 +43,9 @@ static uint64_t measured(uint64_t instant, uint64_t ahead)
 	return instant > ahead ? instant - ahead : 0;
 }
 
-/* The time on the measuring clock at which the clock reached an instant: after the last jump, by
- * that jump, between the last two jumps, or at the latest by the one before. */
+/* The time on the measuring clock at which the clock reached an instant. Only the last two jumps
+ * are known, so there are four cases: after the last jump, by the last jump, between the two jumps,
+ * and not later than the first of them. */
 static uint64_t reached(const struct arena_jump *jump, uint64_t instant)
 {
 	uint64_t after = measured(instant, jump->after), before;

@@ -22,9 +22,9 @@ struct limits {
 
 /*
  * The limits that the configuration file gives to one user, or to the members of a group. The shell
- * knows whom they are for, and passes them with each client. They stand in place of those per user,
- * and so they never bind root. A client is judged by its own limits and by what all clients of its
- * user hold, since two processes of one user can be in different groups.
+ * knows whom they are for, and passes them with each client. They replace the limits per user, so
+ * they never bind root. Two processes of one user can be in different groups. So the limits of each
+ * client are compared with what all clients of its user hold together.
  */
 struct limits_own {
 	uint32_t max_timers, max_clients; /* 0: as for every user */
@@ -37,7 +37,7 @@ struct limits_own {
 /* The clients of max_clients that are reserved for root: a sixteenth, at most this many. */
 #define LIMITS_ROOT_RESERVE 8
 
-/* The limits for a client: those of everybody with its own in place. */
+/* The limits for a client: its own ones replace those for every user. */
 static inline struct limits limits_with(const struct limits *limits, const struct limits_own *own)
 {
 	struct limits result = *limits;

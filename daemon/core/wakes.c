@@ -111,7 +111,7 @@ void wakes_end_sending(struct session *s)
  * A wake that is sent again must have the same overruns as before, because the client ignores a
  * second wake of the same number. So the session stores the time for which a packet is made. After
  * an adoption the packet is made again for that time, even if a clock was set back since. Only
- * `late` is computed anew.
+ * `late` is computed again.
  */
 static bool write_batch(struct worker *w, struct session *s, const struct now *now, bool drained,
 	struct codec_writer *writer)

@@ -75,7 +75,7 @@ static void lower(uint64_t *limit, uint64_t other)
 		*limit = other;
 }
 
-/* The queue's place in the statement. */
+/* Adds the change's queue to the queues of the statement, once. */
 static void use_queue(struct commit_job *j, const struct store_change *c)
 {
 	struct pg_queue *queue = pg_queues_get(&j->s->queues, c->timer.queue);
@@ -159,7 +159,8 @@ static void add_queues(struct pg_parameters *p, const struct commit_job *j)
 	COLUMN8(p, q, n, q[i].put_bytes);
 }
 
-/* Which record of which put packet a change answers, from 1; 0: none. */
+/* The put packet that a change answers, and the number of its record in it, both from 1. Return: 0
+ * if the change answers no packet. */
 static uint32_t packet_of(
 	const struct commit_job *j, const struct store_change *c, uint32_t *ret_record)
 {

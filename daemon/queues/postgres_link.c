@@ -356,7 +356,7 @@ static void hear(struct pg_link *l)
 }
 
 /* When the answer to the first job is overdue. The server's own limit for a statement is shorter.
- * The limit begins anew for each job, however long the jobs before it took. */
+ * The limit starts again for each job: earlier jobs may have taken long. */
 static uint64_t overdue_at(const struct pg_link *l)
 {
 	return l->sent.first ? l->sent.first->awaited + l->greeting.lease / 3 + 500000 : UINT64_MAX;

@@ -8,14 +8,14 @@
 
 #include "postgres_values.h"
 
-/* Each version's step from the one before. */
+/* The step from each version to the next one. */
 static const char *const steps[SCHEMA_VERSION] = {
 #include "schema_1.inc"
 	,
 #include "schema_2.inc"
 };
 
-/* Each migration makes them anew. */
+/* Each migration replaces all functions. */
 static const char functions[] =
 #include "schema_functions.inc"
 	;

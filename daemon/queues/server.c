@@ -61,13 +61,13 @@ static struct clocks_reading read_clocks(const struct server *s)
 				[PROTO_CLOCK_BOOTTIME] = read_clock(CLOCK_BOOTTIME),
 				[PROTO_CLOCK_REALTIME] = read_clock(CLOCK_REALTIME),
 			},
-		/* Asked for only while it matters: two system calls. */
+		/* Two system calls: only while the wall clock is not trusted. */
 		.synchronised = !s->clocks.believed && is_synchronised(),
 	};
 }
 
-/* Tells the log, and systemd for systemctl status, when this host's clock begins to be off the
- * database's, and when it agrees again. */
+/* If this host's clock has begun to differ from the database's, or agrees with it again: logs that,
+ * and sends it to systemd for systemctl status. */
 static void say_clock(struct server *s, int64_t off)
 {
 	bool is_off = off >= CLOCK_OFF_US || off <= -CLOCK_OFF_US;
@@ -88,7 +88,7 @@ static void say_clock(struct server *s, int64_t off)
 	}
 }
 
-/* All hosts of a fleet go by the database's clock. It has no running time. */
+/* All hosts of a fleet use the database's clock. A fleet has no monotonic clock. */
 static void read_fleet_clock(struct server *s, uint64_t real)
 {
 	struct store_clock c = {0};
@@ -131,8 +131,8 @@ static const struct broker_now *read_now(void *userdata)
 	return &s->now;
 }
 
-/* Has the broker serve after all clients that are ready now, so that one commit takes what they
- * send. */
+/* Makes the broker serve after all clients that are ready now, so that one commit takes all that
+ * they send. */
 static void want_turn(void *userdata)
 {
 	struct server *s = userdata;
@@ -140,7 +140,7 @@ static void want_turn(void *userdata)
 	sd_event_source_set_enabled(s->serve, SD_EVENT_ONESHOT);
 }
 
-/* Has the broker serve before any client is read from: a timer is due. */
+/* Makes the broker serve before a client is read from, because a timer is due. */
 static void want_turn_now(void *userdata)
 {
 	struct server *s = userdata;
@@ -241,7 +241,7 @@ static int arm(struct server *s)
 	}
 	if (look < real)
 		real = look;
-	/* While the wall clock is not believed, each second looks whether it was set. */
+	/* While the wall clock is not trusted, a look each second shows whether it was set. */
 	if (look != PROTO_FOREVER && s->now.real + 1000000 < real)
 		real = s->now.real + 1000000;
 	if (real == PROTO_FOREVER) {
@@ -350,7 +350,7 @@ static int open_connections(struct server *s)
 	return connections_init(&s->connections, s->setup->limits.max_clients);
 }
 
-/* Of the store: what becomes of the leases. */
+/* Logs a line of the store about its leases. */
 static void log_line(void *userdata, const char *line)
 {
 	struct server *s = userdata;

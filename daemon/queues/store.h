@@ -35,8 +35,8 @@
 /* A durable timer with its next wake, or one parked wake of it. */
 struct store_timer {
 	uint64_t id;	/* of the row; at most PROTO_ID_BITS; a store never uses one again */
-	uint64_t timer; /* by which clients know it: id, but for a revived wake of a timer that goes
-			 * on */
+	uint64_t timer; /* the id that clients know. It differs from id only for a revived wake of a
+			 * timer that has further wakes */
 	uint64_t due, ready, slack, every, max_late;
 	uint32_t queue;	  /* the store's number of it, from 1 */
 	uint32_t number;  /* of the wake to come, from 1 */
@@ -80,9 +80,9 @@ enum store_state {
 enum store_change_type {
 	STORE_PUT,	  /* a new row; keep: a row of that key stays as it is */
 	STORE_CANCEL,	  /* by id or key: the timer goes; by id its parked wakes, too */
-	STORE_RESCHEDULE, /* by id or key: due, slack, every and count; attempts begin anew, and the
-			   * number grows by one, so that no answer to the old wake concerns the
-			   * new one. Not of a revived wake */
+	STORE_RESCHEDULE, /* by id or key: due, slack, every and count. Attempts start at 0, and the
+			   * number grows by one, so that no answer to the old wake changes the new
+			   * one. Not allowed for a revived wake */
 	/* These name a wake by queue, id and number. */
 	STORE_REMOVE,  /* acknowledged, and no wake follows */
 	STORE_ADVANCE, /* acknowledged: the next wake is number + 1, at due = ready */
@@ -191,15 +191,15 @@ struct store_clock {
 /* What a store of a fleet has in addition. Its realtime and boottime timers are timers of the
  * database's clock; there is no running time. */
 struct store_fleet {
-	/* Names who is told; the watcher is copied. */
+	/* Sets the watcher, which is copied. */
 	void (*watch)(struct store *s, const struct store_watcher *watcher);
-	/* Has each change of a lease told as a line for the log. */
+	/* Sets the function that gets a line for the log at each change of a lease. */
 	void (*log)(struct store *s, void (*say)(void *userdata, const char *line), void *userdata);
-	/* wanted: this host has consumers for the queue, and asks for the lease. Else it has none
-	 * any more, and releases the lease. */
+	/* wanted: this host has consumers for the queue and asks for the lease. Otherwise it has no
+	 * consumers any more and releases the lease. */
 	void (*want)(struct store *s, uint32_t queue, bool wanted);
-	/* Whether a wake of the queue may be sent now. real: the kernel's boottime. ret_term: of
-	 * the lease, if so. */
+	/* Whether a wake of the queue may be sent now. real: the kernel's boottime. ret_term: the
+	 * term of the lease; set only if the wake may be sent. */
 	bool (*delivers)(const struct store *s, uint32_t queue, uint64_t real, uint64_t *ret_term);
 	/* Reads the database's clock without I/O. real: the kernel's boottime. Return: false: the
 	 * database has never been reached. */

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The folder of the store in an SQLite file.
+ */
 #pragma once
 
 /*

@@ -186,8 +186,8 @@ static int set_one(struct wakeups *w, unsigned int i)
 	return 0;
 }
 
-/* A timer with slack without end rings with other timers. It may ring too early, and is then set
- * anew. So it is not moved to a later instant, which each commit would ask for. */
+/* A timer with infinite slack rings with other timers. If it rings too early, it is set again. So
+ * it is not moved to a later instant: each commit would move it. */
 static bool is_early_enough(const struct wakeups *w, unsigned int i)
 {
 	return w->wanted[i] == w->set[i] ||

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The benchmark of a timer's life (life.h) with libev's timers.
+ */
 #include <stdlib.h>
 
 /* As its manual advises for strict aliasing: watchers are not cast to their base. */

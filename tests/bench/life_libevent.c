@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The benchmark of a timer's life (life.h) with libevent's timers.
+ */
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The benchmark of a timer's life (life.h) with libuv's timers.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>

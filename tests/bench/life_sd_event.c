@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The benchmark of a timer's life (life.h) with sd-event's timers.
+ */
 #include <stdlib.h>
 #include <systemd/sd-event.h>
 #include <time.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of the SQLite store set before they open it.
+ */
 #pragma once
 
 #include "disk.h"

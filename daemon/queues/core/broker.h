@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The broker decides which client gets which wake. It is pure: it reads no clock and holds no
- * descriptor. It meets the world in two places only, the store (store.h) and an outlet for packets.
+ * descriptor. It calls out in two ways only: to the store (store.h) and to an outlet for packets.
  * So the same code runs in timerqd, against a model, and under a simulation that kills it at any
  * step.
  *
@@ -14,9 +14,9 @@
  *
  * Memory holds the queues that have consumers and, for each lane (a queue's rows on one clock), the
  * first rows of the store. A wake is loaded before it is due, so that its delivery waits for no
- * disk. From its delivery on a wake is "unacked"; nothing writes that down. A wake leaves memory
- * when the store has said that its row has changed. Everything else is in the store alone: memory
- * does not grow with what is stored.
+ * disk. A delivered wake is "unacked"; only memory knows that. A wake leaves memory when the store
+ * has said that its row has changed. All other rows are only in the store, so memory does not grow
+ * with their number.
  *
  * Errors: a negative errno is fatal for the broker; enum proto_status and proto_queue_status are
  * results for a client. Not thread-safe. Times are in microseconds. `now` is the shell's last
@@ -30,7 +30,7 @@ struct broker;
 
 /*
  * Makes a broker without clients. It allocates a table of config->limits.max_clients.
- *   config: copied, but for the version.
+ *   config: copied, except for the string of the version.
  *   store, outlet: borrowed until broker_free(). The store may be closed before that.
  * Return: 0, -ENOMEM.
  */

@@ -162,12 +162,12 @@ void leases_disconnected(struct leases *ls);
  * instant that has passed: now. O(1). */
 uint64_t leases_next(const struct leases *ls);
 
-/* Begins a round, sent at `now`: puts all leases that are to be asked about into ls->round, with
- * their questions. It may begin before leases_next(). Return: whether there is a question. O(n) in
+/* Begins a round, sent at `now`: puts all leases that have a question into ls->round, with their
+ * questions. It may begin before leases_next(). Return: whether there is a question. O(n) in
  * the leases that are held, standby or urgent. */
 bool leases_begin(struct leases *ls, uint64_t now);
 
-/* From this instant on the round under way is to be given up; UINT64_MAX: none is under way. */
+/* The instant at which the caller must give up the round; UINT64_MAX: no round is under way. */
 uint64_t leases_give_up(const struct leases *ls);
 
 /* The answer for one lease of the round under way.
