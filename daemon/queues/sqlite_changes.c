@@ -179,9 +179,8 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 		c->status = PROTO_E_NO_SUCH_TIMER;
 		return r == SQLITE_DONE ? SQLITE_OK : r;
 	}
-	/* A revived wake ends with its acknowledgement. It has no next wake, whose number its timer
-	 * may have had already. */
-	if (was.id != was.timer) {
+	/* A revived wake ends with its acknowledgement: see end_wake(). */
+	if (was.timer != was.id) {
 		sqlite_use(q, SQL_FIND);
 		c->status = PROTO_E_NO_SUCH_TIMER;
 		return SQLITE_OK;
@@ -211,12 +210,13 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 	return sqlite_update(q, &was, &now);
 }
 
-/* Turns a row into that of the timer's next wake, or removes the row if no wake follows. */
+/* Turns a row into that of the timer's next wake, or removes the row if no wake follows. None
+ * follows a revived wake: its timer may have had the next number already. */
 static int end_wake(struct sqlite *q, const struct store_timer *was, uint64_t due)
 {
 	struct store_timer now = *was;
 
-	if (due == PROTO_FOREVER)
+	if (due == PROTO_FOREVER || was->timer != was->id)
 		return sqlite_remove(q, was);
 	now.due = now.ready = due;
 	now.number++;

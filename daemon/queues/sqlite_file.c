@@ -59,6 +59,19 @@ static int configure(struct sqlite *q, char **ret_why)
 	return r;
 }
 
+/* Cuts off what a killed process left behind the last committed transaction. Frames of several such
+ * processes would look like damage. The connection has the file's lock by now. */
+static int cut_log(struct sqlite *q, int64_t end)
+{
+	sqlite3_file *log = NULL;
+	int r = sqlite3_file_control(q->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+
+	if (r || !log || !log->pMethods)
+		return r;
+	r = log->pMethods->xTruncate(log, end);
+	return r ? r : log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+}
+
 static int create(struct sqlite *q)
 {
 	int r;
@@ -147,7 +160,7 @@ static int is_fresh(struct sqlite *q, bool *ret)
 	return r;
 }
 
-static int open_db(struct sqlite *q, char **ret_why)
+static int open_db(struct sqlite *q, int64_t log_end, char **ret_why)
 {
 	bool fresh = false;
 	int r = sqlite3_open_v2(q->path, &q->db,
@@ -164,10 +177,12 @@ static int open_db(struct sqlite *q, char **ret_why)
 	r = configure(q, ret_why);
 	if (!r)
 		r = is_fresh(q, &fresh);
-	if (!r && fresh)
-		r = create(q);
-	else if (!r)
-		r = check_pages(q, ret_why) ?: sqlite_schema_upgrade(q);
+	if (!r && !fresh)
+		r = check_pages(q, ret_why);
+	if (!r && log_end)
+		r = cut_log(q, log_end);
+	if (!r)
+		r = fresh ? create(q) : sqlite_schema_upgrade(q);
 	if (!r)
 		r = sqlite_prepare(q);
 	if (!r && fresh)
@@ -264,7 +279,7 @@ static char *wal_name(const char *path)
 
 /* Looks at the files as they are on the disk, because an earlier timerqd may have died of a failed
  * sync. */
-static int look(struct sqlite *q, char **ret_why)
+static int look(struct sqlite *q, int64_t *ret_log_end, char **ret_why)
 {
 	struct sqlite_log_report report;
 	char *wal = wal_name(q->path);
@@ -283,19 +298,22 @@ static int look(struct sqlite *q, char **ret_why)
 	else if (report.fault)
 		*ret_why = sqlite3_mprintf("%s: %s", q->path, report.fault);
 	q->log_frames = report.frames;
+	*ret_log_end = report.end;
 	return r < 0 ? r : report.fault ? -EBADMSG : 0;
 }
 
 int sqlite_open(struct sqlite *q, char **ret_why)
 {
+	int64_t log_end;
 	int r;
 
 	*ret_why = NULL;
 	q->puts_life += !q->puts_life;
-	r = look(q, ret_why);
+	r = look(q, &log_end, ret_why);
 	if (r)
 		return r;
-	r = open_db(q, ret_why);
+	/* What a killed process did to the names of its files comes before what is written now. */
+	r = q->host->sync_folder(q->path) ? SQLITE_IOERR_DIR_FSYNC : open_db(q, log_end, ret_why);
 	if (!r) {
 		sqlite_hook(q);
 		if (!q->host->sync_folder(q->path))

@@ -13,6 +13,7 @@
 #define WAL_HEADER   32
 #define FRAME_HEADER 24
 #define PAGE_MAX     65536
+#define SECTOR	     512 /* what a disk writes as a whole, at least */
 
 #define WAL_MAGIC   0x377f0682u /* + 1: checksums read words big-endian */
 #define WAL_VERSION 3007000u
@@ -97,6 +98,14 @@ static bool has_salts(const struct log *log)
 	return !memcmp(log->frame + 8, log->salts, sizeof(log->salts));
 }
 
+/* Whether the frame at that offset, which has the salts, is the last one of a transaction. A crash
+ * may leave the sectors of two frames, of which the older one has other salts. So the mark counts
+ * only if it lies in the same sector as the salts. */
+static bool has_mark(const struct log *log, int64_t at)
+{
+	return get32(log->frame + 4) && at % SECTOR + 8 + (int64_t)sizeof(log->salts) <= SECTOR;
+}
+
 /* Whether the frame that was read goes on with the chain of checksums. */
 static bool goes_on(struct log *log)
 {
@@ -158,7 +167,7 @@ static int find_end(struct log *log, struct frame_reader *reader)
 static int is_damaged(struct log *log, bool *ret)
 {
 	int64_t size = FRAME_HEADER + (int64_t)log->page_size;
-	unsigned int marks = 0;
+	bool marked = false;
 
 	*ret = false;
 	for (int64_t at = log->end; at + size <= log->size; at += size) {
@@ -168,11 +177,11 @@ static int is_damaged(struct log *log, bool *ret)
 			return r;
 		if (!has_salts(log))
 			continue;
-		if (marks >= 2) {
+		if (marked) {
 			*ret = true;
 			return 0;
 		}
-		marks += get32(log->frame + 4) != 0;
+		marked = has_mark(log, at);
 	}
 	return 0;
 }
@@ -189,9 +198,11 @@ static int look_at_log(struct log *log, struct sqlite_log_report *ret)
 		damaged = log->size > WAL_HEADER;
 	else
 		r = find_end(log, NULL);
-	if (!r && log->end)
+	if (!r && log->end) {
 		ret->frames = (uint32_t)((log->end - WAL_HEADER) /
 			(FRAME_HEADER + (int64_t)log->page_size));
+		ret->end = log->end < log->size ? log->end : 0;
+	}
 	if (!r && !damaged)
 		r = is_damaged(log, &damaged);
 	if (!r && damaged)
@@ -336,6 +347,8 @@ static int look(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, sqlite
 
 	if (!r)
 		r = look_at_both(log, *db, journal, ret);
+	if (!r && !ret->fault && *db && (*db)->pMethods->xSync(*db, SQLITE_SYNC_NORMAL))
+		r = -EIO;
 	if (!r && !ret->fault && log->file && log->size &&
 		log->file->pMethods->xSync(log->file, SQLITE_SYNC_NORMAL))
 		r = -EIO;

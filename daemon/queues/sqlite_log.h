@@ -5,9 +5,9 @@
  * SQLite ends its log at the first frame whose checksum is wrong and takes that for the end of the
  * last crash. It is right where a crash tore the last transaction. It is wrong where a committed
  * transaction in the middle was damaged later: what follows it was answered as stored, and would
- * vanish without a word. timerqd syncs each transaction before it writes the next one, so a crash
- * leaves frames of one transaction behind the end. Frames of the current log (by their salts)
- * behind a second commit mark there mean damage.
+ * vanish without a word. timerqd syncs each transaction before it writes the next one, and a start
+ * cuts off what a killed process left behind the end. So a crash leaves frames of one transaction
+ * there. Frames of the current log (by their salts) behind a commit mark there mean damage.
  *
  * The format is that of https://www.sqlite.org/fileformat2.html, section 4.
  */
@@ -19,11 +19,12 @@
 struct sqlite_log_report {
 	const char *fault; /* a sentence; NULL: nothing is wrong */
 	uint32_t frames;   /* of committed transactions, as SQLite will find them */
+	int64_t end;	   /* behind these frames: the log is to be cut there; 0: it has no more */
 };
 
 /*
- * Reads the file's header and its log through the VFS, and syncs the log: what a killed process
- * wrote last may be in the kernel's cache alone, and will be taken for stored. Writes nothing.
+ * Reads the file's header and its log through the VFS, and syncs both: what a killed process wrote
+ * last may be in the kernel's cache alone, and will be taken for stored. Writes nothing.
  * Cost: the log is read once.
  *   vfs: NULL: SQLite's own.
  * Return: 0, with what was found; -EBUSY: another process has the file open; or another negative

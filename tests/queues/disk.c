@@ -72,10 +72,12 @@ static enum disk_sync kind_of_sync(const struct handle *h)
 {
 	const struct disk_inode *n = &h->disk->inodes[h->inode];
 
-	if (h->kind == DISK_LOG && h->reads_only)
+	if (h->reads_only)
 		return DISK_SYNC_START;
 	if (!n->count)
 		return DISK_SYNC_AGAIN;
+	if (h->kind == DISK_LOG && n->changes[n->count - 1].truncates)
+		return DISK_SYNC_CUT;
 	if (h->kind == DISK_LOG)
 		return n->changes[n->count - 1].at == 0 ? DISK_SYNC_LOG_HEADER : DISK_SYNC_COMMIT;
 	if (h->kind == DISK_JOURNAL)

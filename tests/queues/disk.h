@@ -31,7 +31,8 @@ enum disk_sync {
 	DISK_SYNC_NONE,
 	DISK_SYNC_COMMIT,     /* the log, once a transaction is written */
 	DISK_SYNC_LOG_HEADER, /* the log, before its first frame takes an old one's place */
-	DISK_SYNC_START,      /* the log, before what a killed process left in it is believed */
+	DISK_SYNC_START,      /* file and log, before what a killed process left is believed */
+	DISK_SYNC_CUT,	      /* the log, once what such a process began is cut off */
 	DISK_SYNC_CHECKPOINT, /* the file, before the log begins anew */
 	DISK_SYNC_NEW,	      /* the new file, before it takes the old one's place */
 	DISK_SYNC_REPLACE,    /* the folder, before the old log goes */
@@ -128,6 +129,9 @@ void disk_record(struct disk *d);
 void disk_erase(struct disk *d);
 void disk_free(struct disk *d);
 uint64_t disk_random(uint64_t *state);
+/* Makes what the store and SQLite draw depend on the seed alone from now on, so that a run can be
+ * repeated. */
+void disk_repeat(uint64_t seed);
 
 /* How a crash picks what is left of what was not synced. */
 enum disk_pick {

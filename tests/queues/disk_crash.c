@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "disk_contents.h"
@@ -15,6 +16,23 @@ uint64_t disk_random(uint64_t *state)
 	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
 	return z ^ z >> 31;
+}
+
+static uint64_t drawn;
+
+/* In place of the function of the C library. */
+ssize_t getrandom(void *ret, size_t size, unsigned int flags)
+{
+	(void)flags;
+	for (size_t i = 0; i < size; i++)
+		((uint8_t *)ret)[i] = (uint8_t)disk_random(&drawn);
+	return (ssize_t)size;
+}
+
+void disk_repeat(uint64_t seed)
+{
+	drawn = seed;
+	sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, (int)seed, NULL);
 }
 
 /* Applies a change to an image, or some of its sectors. */

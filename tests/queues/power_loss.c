@@ -10,8 +10,8 @@
  *
  * 	power_loss [--points N] [--seed N] [--swallow KIND] [--timerqd PATH]
  *
- * --points: stop after so many images. --swallow: syncs of that kind do nothing; exit 1 is right
- * then. --timerqd: every hundredth image is opened by that program, too.
+ * --points: stop after so many images. --seed: another run. --swallow: syncs of that kind do
+ * nothing; exit 1 is right then. --timerqd: every hundredth image is opened by that program, too.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -37,6 +37,7 @@ static const char *const kinds[DISK_SYNCS] = {
 	"commit",
 	"log-header",
 	"start",
+	"cut",
 	"checkpoint",
 	"new",
 	"replace",
@@ -282,7 +283,8 @@ static void count_answers(struct run *r, const struct store_change *changes, uns
 		} else if (c->type == STORE_REMOVE) {
 			r->timers -= dump_mix(c->timer.id);
 		} else if ((c->type == STORE_PARK || c->type == STORE_ADVANCE) &&
-			c->timer.due == PROTO_FOREVER) {
+			/* a revived wake, named by its row, is its timer's last one */
+			(c->timer.due == PROTO_FOREVER || c->id != c->timer.id)) {
 			r->timers -= dump_mix(c->timer.id);
 		}
 	}
@@ -528,6 +530,7 @@ int main(int argc, char **argv)
 		return 2;
 	setvbuf(stdout, NULL, _IONBF, 0);
 	r.random = r.disk.random = seed;
+	disk_repeat(seed);
 	disk_record(&r.disk);
 	r.disk.lost = true;
 	r.disk.changed = crash;

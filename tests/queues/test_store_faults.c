@@ -306,6 +306,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	disk_init(&disk, "faulty", 11);
+	disk_repeat(getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 11);
 	disk_record(&disk);
 	return 0;
 }

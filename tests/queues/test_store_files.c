@@ -268,6 +268,50 @@ static void has_a_damaged_log(void **state)
 	refused("log (-wal) is damaged");
 }
 
+/* Appends the first frame of the log to it: its checksum is wrong there. */
+static void append_frame(bool mark)
+{
+	uint8_t frame[24 + 4096];
+	int fd = open(wal, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(pread(fd, frame, sizeof(frame), 32), sizeof(frame));
+	close(fd);
+	frame[7] = mark;
+	write_at(wal, size_of(wal), frame, sizeof(frame));
+}
+
+/* What a process that was killed wrote is no damage, and is not there when the next one is. */
+static void has_the_frames_of_killed_processes(void **state)
+{
+	off_t end;
+
+	(void)state;
+	make_store(40);
+	for (unsigned int kills = 0; kills < 3; kills++) {
+		end = size_of(wal);
+		append_frame(false);
+		append_frame(true);
+		make_store(0);
+		assert_int_equal(size_of(wal), end);
+	}
+	append_frame(true);
+	append_frame(true);
+	refused("log (-wal) is damaged");
+}
+
+/* The power fails, and a sector of a frame's header is that of an older frame. */
+static void has_a_torn_frame(void **state)
+{
+	(void)state;
+	make_store(40);
+	while (size_of(wal) % 512 != 504)
+		append_frame(false);
+	append_frame(true);
+	append_frame(false);
+	append_frame(true);
+	make_store(1);
+}
+
 static void is_empty_with_a_log(void **state)
 {
 	(void)state;
@@ -396,6 +440,8 @@ int main(void)
 		TEST(is_older),
 		TEST(has_a_damaged_page),
 		TEST(has_a_damaged_log),
+		TEST(has_the_frames_of_killed_processes),
+		TEST(has_a_torn_frame),
 		TEST(is_empty_with_a_log),
 		TEST(is_a_link),
 		TEST(is_in_use),
