@@ -86,17 +86,16 @@ static int open_database(
 static int open_file(
 	struct log *log, const char *folder, struct store **ret, struct clocks_stored *ret_clocks)
 {
-	char path[4200];
-	char *why = NULL;
+	char *path = NULL, *why = NULL;
 	int r;
 
 	make_folder(folder);
-	snprintf(path, sizeof(path), "%s/queues.db", folder);
-	r = store_sqlite_check_folder(folder, &why);
+	r = store_sqlite_find(folder, &path, &why);
 	if (r == 0)
 		r = store_sqlite_open(ret, path, NULL, NULL, ret_clocks, &why);
 	if (r < 0)
 		log_print(log, LOG_ERR, "%s", why ? why : strerror(-r));
+	free(path);
 	free(why);
 	return r;
 }

@@ -364,30 +364,78 @@ static void is_in_use(void **state)
 	make_store(1);
 }
 
-static void folder_refused(const char *what)
+static void find_refused(const char *where, const char *what)
 {
-	char *why;
+	char *path, *why;
 
-	assert_true(store_sqlite_check_folder(folder, &why) < 0);
+	assert_true(store_sqlite_find(folder, &path, &why) < 0);
 	assert_non_null(why);
-	assert_non_null(strstr(why, folder));
+	assert_non_null(strstr(why, where));
 	assert_non_null(strstr(why, what));
 	free(why);
 }
 
+static void found(const char *where)
+{
+	char *path, *why;
+
+	assert_int_equal(store_sqlite_find(where, &path, &why), 0);
+	assert_string_equal(path, db);
+	free(path);
+}
+
 static void folder_is_not_ours(void **state)
 {
-	char *why;
-
 	(void)state;
-	assert_int_equal(store_sqlite_check_folder(folder, &why), 0);
+	found(folder);
 	chmod(folder, 0720);
-	folder_refused("others may write to it");
+	find_refused(folder, "others may write to it");
 	chmod(folder, 0702);
-	folder_refused("others may write to it");
+	find_refused(folder, "others may write to it");
 	chmod(folder, 0700);
 	if (geteuid() == 0 && chown(folder, 12345, 0) == 0)
-		folder_refused("owned by somebody else");
+		find_refused(folder, "owned by somebody else");
+}
+
+/* Such as a home below a link: SQLite by itself follows no link in the whole path. */
+static void folder_is_a_link(void **state)
+{
+	char link[64];
+
+	(void)state;
+	snprintf(link, sizeof(link), "%s-link", folder);
+	unlink(link);
+	assert_int_equal(symlink(folder, link), 0);
+	found(link);
+	unlink(link);
+}
+
+static void file_is_not_ours(void **state)
+{
+	const char *paths[] = {db, wal};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		unlink(db);
+		unlink(wal);
+		make_store(1);
+		chmod(paths[i], 0620);
+		find_refused(paths[i], "others may write to it");
+		chmod(paths[i], 0600);
+		found(folder);
+		if (geteuid() == 0 && chown(paths[i], 12345, 0) == 0)
+			find_refused(paths[i], "owned by somebody else");
+		unlink(paths[i]);
+		assert_int_equal(mkfifo(paths[i], 0600), 0);
+		find_refused(paths[i], "not a file");
+		unlink(paths[i]);
+		assert_int_equal(mkdir(paths[i], 0700), 0);
+		find_refused(paths[i], "not a file");
+		rmdir(paths[i]);
+		assert_int_equal(symlink("/dev/null", paths[i]), 0);
+		find_refused(paths[i], "a link");
+		unlink(paths[i]);
+	}
 }
 
 static void disk_is_full(void **state)
@@ -446,6 +494,8 @@ int main(void)
 		TEST(is_a_link),
 		TEST(is_in_use),
 		TEST(folder_is_not_ours),
+		TEST(folder_is_a_link),
+		TEST(file_is_not_ours),
 		TEST(disk_is_full),
 	};
 
