@@ -2,9 +2,13 @@
 #include "wakeups.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 /* How often timerqd looks for a timerd that it has never reached, microseconds. */
 #define LOOK_US UINT64_C(1000000)
@@ -88,6 +92,35 @@ static int handle_ready(sd_event_source *source, int fd, uint32_t events, void *
 	return 0;
 }
 
+/* Connects to the path, because the library has one error for every reason. Return: the reason. */
+static const char *why_unreachable(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *why = "it closed the connection";
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return strerror(ENAMETOOLONG);
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		why = strerror(errno);
+	if (fd >= 0)
+		close(fd);
+	return why;
+}
+
+static void log_unreachable(const struct wakeups *w, int error)
+{
+	const char *path = w->path ? w->path : getenv("TIMERD_SOCKET");
+
+	if (!path || (!*path && !w->path))
+		path = PROTO_SOCKET_SYSTEM;
+	log_print(w->log, LOG_WARNING,
+		"timerd cannot be reached at '%s' (%s); timers wait until it is there", path,
+		error == -ECONNREFUSED ? why_unreachable(path) : toytimer_strerror(error));
+}
+
 static int look(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct wakeups *w = userdata;
@@ -114,9 +147,7 @@ static int look(sd_event_source *source, uint64_t usec, void *userdata)
 	}
 	w->t = toytimer_unref(w->t);
 	if (!w->away)
-		log_print(w->log, LOG_WARNING,
-			"timerd cannot be reached (%s); timers wait until it is there",
-			toytimer_strerror(r));
+		log_unreachable(w, r);
 	w->away = true;
 	r = sd_event_source_set_time_relative(source, LOOK_US);
 	return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
