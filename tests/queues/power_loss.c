@@ -31,6 +31,7 @@
 #define CHANGES_MAX 12
 #define IDS_MAX	    4096
 #define HELD_MAX    96
+#define QUEUES	    3
 
 static const char *const kinds[DISK_SYNCS] = {
 	"none",
@@ -67,6 +68,7 @@ struct run {
 	struct disk disk, image;
 	struct sqlite_queues queues;
 	struct sqlite q;
+	uint32_t numbers[QUEUES]; /* of the queues since the last start */
 	uint64_t random, points, most;
 	const char *timerqd;
 	/* What was answered, and the one other state that may be found. */
@@ -246,7 +248,7 @@ static void make_change(struct run *r, struct store_change *c, char *key, char *
 		STORE_REVIVE};
 	struct held *h;
 
-	*c = (struct store_change){.timer.queue = 1 + (uint32_t)below(r, 3)};
+	*c = (struct store_change){.timer.queue = r->numbers[below(r, QUEUES)]};
 	if (!r->held_count || below(r, HELD_MAX) > r->held_count) {
 		make_put(r, c, key, payload);
 		return;
@@ -337,11 +339,11 @@ static void start(struct run *r)
 	r->step = "a start";
 	if (open_queues(&r->q, &r->queues, &r->disk, &why))
 		fault(r, "the store does not open again", why);
-	for (int i = 0; i < 3; i++) {
-		uint32_t number;
+	for (int i = 0; i < QUEUES; i++) {
 		char name[2] = {(char)('a' + i), 0};
 
-		sqlite_queues_open(&r->queues, getuid(), name, &number);
+		/* A queue that held nothing before the start may get another number. */
+		sqlite_queues_open(&r->queues, getuid(), name, &r->numbers[i]);
 	}
 }
 
