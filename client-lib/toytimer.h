@@ -283,10 +283,10 @@ int toytimer_cancel_id(toytimer *t, uint64_t id);
  * Gives a timer a new due, slack, period and count, and waits for the answer. The timer keeps its
  * clock, label, handler, name and rank among equal dues. Of the flags, only RELATIVE has an effect.
  * If a wake had arrived before the call, its handler still runs; its due is an old one. -ENOENT:
- * the daemon had sent the timer's last wake, or there is no such timer. While the handler of a
- * timer's last event runs, the timer can be re-armed too, whatever the type of the event. The
- * library then registers it again: under the same name, with a new number at the daemon, and last
- * among equal dues.
+ * the daemon had sent the timer's last wake, or there is no such timer. -ENOMEM and -ETIMEDOUT: the
+ * daemon may have re-armed the timer, or does so later. While the handler of a timer's last event
+ * runs, the timer can be re-armed too, whatever the type of the event. The library then registers
+ * it again: under the same name, with a new number at the daemon, and last among equal dues.
  */
 int toytimer_rearm(toytimer *t, uint64_t timer, const toytimer_registration *r);
 

@@ -56,7 +56,8 @@ static bool excused(int r, int tries)
 		fail_msg("a call failed: %s", toytimer_strerror(r));
 	if (tries > 3) {
 		fault_disarm(fault_own()); /* from now on it has to succeed */
-		assert_true(tries < 10);
+		if (tries >= 10)
+			fail_msg("a call failed without a fault: %s", toytimer_strerror(r));
 	}
 	return true;
 }
@@ -126,7 +127,9 @@ static void rearm(struct entry *entry, uint64_t span)
 {
 	toytimer_registration r = after(span, entry);
 
-	TRY(toytimer_rearm(t, entry->timer, &r));
+	/* A call that lacks memory for the answer has re-armed the timer. The timer may have woken
+	 * by the next try. */
+	TRY_OR(toytimer_rearm(t, entry->timer, &r), -ENOENT);
 }
 
 /* A call without memory leaves the timer, or gives it up as after a timeout: then its name is
