@@ -65,7 +65,7 @@ struct cancel_options {
 	const char *queue; /* NULL: timers of timerd */
 	bool has_key;	   /* there was a --key */
 	bool json;
-	bool matching;
+	const char *matching; /* the last option that matches timers; NULL: there are ids */
 	toytimer_match match;
 };
 
@@ -102,8 +102,12 @@ static int parse_option(struct ctl *ctl, int c, struct cancel_options *options)
 		options->queue = optarg;
 	else if (c == OPTION_JSON)
 		options->json = true;
-	else
-		options->matching = true;
+	else if (c == OPTION_ALL)
+		options->matching = "--all";
+	else if (c == OPTION_OF_USER)
+		options->matching = "--user";
+	else if (c == OPTION_LABEL)
+		options->matching = "--label";
 	if (c == OPTION_LABEL)
 		options->match.label = optarg;
 	return c == OPTION_OF_USER ? ctl_parse_user(ctl, optarg, &options->match) : 0;
@@ -116,6 +120,9 @@ static int check_options(struct ctl *ctl, const struct cancel_options *options)
 		return CTL_STOP;
 	if (!options->queue && (options->has_key || options->json))
 		return ctl_usage(ctl, "%s: needs --queue", options->has_key ? "--key" : "--json");
+	if (options->queue && options->matching)
+		return ctl_usage(ctl, "%s: cannot be used with --queue; purge removes all timers",
+			options->matching);
 	if (options->n == 0 && (options->queue || !options->matching))
 		return ctl_usage(ctl,
 			"usage: toytimerctl cancel ID... | [--label TEXT] [--all|--user USER] | "

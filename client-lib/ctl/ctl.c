@@ -2,6 +2,7 @@
 /* What all verbs share: common options, errors of the command line, exit statuses. */
 #include "ctl.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ enum {
 	OPTION_USER,
 	OPTION_SOCKET,
 	OPTION_QUEUE_SOCKET,
+	OPTION_NO_QUEUE,
 };
 
 static const struct option common_options[] = {
@@ -26,6 +28,8 @@ static const struct option common_options[] = {
 	{"user", no_argument, NULL, OPTION_USER},
 	{"socket", required_argument, NULL, OPTION_SOCKET},
 	{"queue-socket", required_argument, NULL, OPTION_QUEUE_SOCKET},
+	/* Where --queue is no option, it would be an abbreviation of --queue-socket. */
+	{"queue", required_argument, NULL, OPTION_NO_QUEUE},
 	{NULL, 0, NULL, 0},
 };
 
@@ -54,6 +58,14 @@ int ctl_usage(struct ctl *ctl, const char *format, ...)
 	va_end(arguments);
 	ctl->status = CTL_USAGE;
 	return CTL_STOP;
+}
+
+static int unknown_option(struct ctl *ctl, const char *word)
+{
+	/* A time in the past, as systemd.time(7) has it. */
+	if (ctl->verb && strcmp(ctl->verb, "register") == 0 && isdigit((unsigned char)word[1]))
+		return ctl_usage(ctl, "%s: no such option; a time in the past is \"5s ago\"", word);
+	return ctl_usage(ctl, "%s: no such option; see --help", word);
 }
 
 int ctl_no_memory(void)
@@ -87,12 +99,16 @@ static int common_option(struct ctl *ctl, int c, int argc, char **argv)
 	case OPTION_QUEUE_SOCKET:
 		ctl->queue_path = optarg;
 		return 0;
+	case OPTION_NO_QUEUE:
+		if (!ctl->verb)
+			return ctl_usage(ctl, "--queue: write it after the verb");
+		return ctl_usage(ctl, "--queue: no option of %s; see --help", ctl->verb);
 	case ':':
 		return ctl_usage(ctl, "%s: needs an argument", argv[optind - 1]);
 	case '?':
 		if (optopt > UINT8_MAX)
 			return ctl_usage(ctl, "%s: takes no argument", argv[optind - 1]);
-		return ctl_usage(ctl, "%s: no such option; see --help", unknown_word(argc, argv));
+		return unknown_option(ctl, unknown_word(argc, argv));
 	default:
 		return c;
 	}
