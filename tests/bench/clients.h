@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many clients with a period each, in a few processes: what crowd.c and wakeups.c share. Each
- * client is a connection of its own to timerd, or has a timerfd of its own; its process waits for
- * all of its clients in one epoll.
+ * Many clients in a few processes, for crowd.c and wakeups.c. Each client has one periodic timer,
+ * with a connection to timerd or a timerfd of its own. A process waits for all its clients in one
+ * epoll.
  */
 #pragma once
 
@@ -19,16 +19,16 @@ struct clients_run {
 	const char *socket; /* NULL: timerfds */
 	size_t processes, clients;
 	const struct client_plan
-		*plans;	    /* clients of them, in shared memory: read when they register */
+		*plans;	    /* one for each client, in shared memory; read at the registration */
 	size_t wakes;	    /* of all plans together */
-	uint64_t *lateness; /* room for wakes in shared memory, filled */
-	size_t *woken;	    /* in shared memory: how many of these there are */
+	uint64_t *lateness; /* of each wake, in shared memory */
+	size_t *woken;	    /* how many wakes there were, in shared memory */
 };
 
-/* Starts the processes. When it returns, all is connected; nothing is registered. */
+/* Starts the processes. When it returns, all clients are connected and none has registered. */
 void clients_start(const struct clients_run *run);
 
-/* Lets them register; when it returns, all is. */
+/* Makes the clients register, and waits until all have done so. */
 void clients_register(void);
 
 /* Waits until each process has had all its wakes. */

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A timer's whole life in one process: what each of life_timerd.c, life_libevent.c, … has to offer
- * to life.c, which measures it. One program each, so that no two libraries share a heap.
+ * A timer's whole life in one process. life.c measures it; life_timerd.c, life_libevent.c, … each
+ * implement these functions with one library. Each library has a program of its own, so that no two
+ * libraries share a heap.
  *
- * Time is pretended: life_clock.c stands between a library and clock_gettime(), adding what
- * life_pass() was given. So timers can be days apart, as in life, and yet all be due at once when
- * it is their turn; libuv, which counts in milliseconds, gets the same dues as those that do not.
+ * Time is simulated: life_clock.c replaces clock_gettime() and adds the spans of life_pass(). So
+ * timers can be days apart, as in real programs, and the benchmark does not wait for them. Dues are
+ * whole milliseconds, because libuv counts in milliseconds.
  */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* A loop without timers, and room for n handles where the library wants them from the caller: in
- * touched memory, as all that is measured is. records: how many may be told at once, where more
- * than one can be. */
+/* Makes a loop without timers. If the library needs the caller's memory for its handles, allocates
+ * and touches room for n of them. records: how many timers one call to the library may concern, if
+ * it allows more than one. */
 void life_open(size_t n, size_t records);
 void life_close(void);
 
@@ -22,12 +23,12 @@ void life_close(void);
 void life_add(size_t i, uint64_t due);
 void life_cancel(size_t i);
 
-/* Tells what has been kept to be told together. */
+/* Passes the timers to the library that were kept for one call. */
 void life_flush(void);
 
 /* Runs the loop until nothing more is due. Return: how many timers have fired since the last
  * call. */
 size_t life_expire(void);
 
-/* Lets so many microseconds pass. */
+/* Moves the simulated time forward. */
 void life_pass(uint64_t us);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The least that a service over SOCK_SEQPACKET can be: a process that answers at once, in place of
- * a daemon. What timerd costs beyond it is timerd's; what it costs itself is the kernel's.
+ * The simplest service over SOCK_SEQPACKET: a process that answers at once. Its cost is that of the
+ * kernel; the additional cost of timerd is that of timerd itself.
  */
 #pragma once
 
 #include <stddef.h>
 
-/* Starts a process that serves one connection until it is closed. Return: our end of it. */
+/* Starts a process that serves one connection until it is closed. Return: the other end. */
 int relay_start(void (*serve)(int fd));
 
-/* Answers each packet by as many records of a registration's answer as there are registrations in
- * it. */
+/* Answers each packet of registrations with a packet of as many answers. */
 void relay_echo(int fd);
 
-/* The same, asking epoll before each packet, as everything with more than one client has to. */
+/* The same with an epoll_wait() before each packet, as every server for several clients needs. */
 void relay_echo_epoll(int fd);
 
-/* Takes instants (ns, CLOCK_MONOTONIC, 8 bytes), sleeps in epoll until then and sends one back. */
+/* Receives instants (ns, CLOCK_MONOTONIC, 8 bytes), sleeps in epoll until then, and sends 8 bytes
+ * back. */
 void relay_wake(int fd);
 
 void relay_send(int fd, const void *packet, size_t size);

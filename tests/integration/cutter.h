@@ -8,8 +8,8 @@
 
 enum cutter_mode {
 	CUTTER_PASS,
-	CUTTER_STALL, /* passes nothing on, and keeps it */
-	CUTTER_DROP,  /* throws everything away; the connections break when it ends */
+	CUTTER_STALL, /* passes nothing on; the bytes wait for CUTTER_PASS */
+	CUTTER_DROP,  /* discards everything; the connections break when this mode ends */
 	CUTTER_RESET, /* breaks all connections, and accepts none */
 	CUTTER_END,
 };
@@ -17,11 +17,11 @@ enum cutter_mode {
 struct cutter {
 	pid_t pid;
 	char folder[64];
-	char uri[192]; /* of the database through it */
+	char uri[192]; /* of the database, through the cutter */
 	_Atomic int *mode;
 };
 
-/* folder: where the server's socket lies. Whatever fails, fails the cmocka test. */
+/* folder: that of the server's socket. A failure fails the cmocka test. */
 void cutter_start(struct cutter *c, const char *folder);
 void cutter_set(struct cutter *c, enum cutter_mode mode);
 void cutter_stop(struct cutter *c);

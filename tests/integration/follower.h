@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client at the level of packets that keeps count: of what it asked for, what it was told, and
- * that each wake is the one that has to come next. It goes on over a daemon's death as
- * timerd-protocol(7) says. What goes wrong in here fails the cmocka test that called it.
+ * A client at the level of packets. It counts its requests and the events, and checks that each
+ * wake is the next one of its timer. If another daemon adopts its session, it repeats requests as
+ * timerd-protocol(7) says. A failure in these functions fails the cmocka test.
  */
 #pragma once
 
@@ -12,12 +12,12 @@
 
 struct follower {
 	struct wire wire;
-	const unsigned int *starts; /* of daemons so far: each may have had a wake sent again */
+	const unsigned int *starts; /* of daemons so far: each start may repeat a wake */
 	size_t asked;		    /* bytes of the last request, in wire.out */
 	uint64_t answered;	    /* the last serial */
 	uint64_t resumed;	    /* times */
 	unsigned int timers, wakes, again;
-	uint8_t clock; /* of what it asks for next; MONOTONIC */
+	uint8_t clock; /* of the next timer; 0: monotonic */
 	uint8_t flags;
 	struct {
 		uint64_t id, due, every;
@@ -28,16 +28,15 @@ struct follower {
 
 void follower_open(struct follower *f, const char *socket, const unsigned int *starts);
 
-/* Takes a packet, whichever it is. Return: whether one came in time. */
+/* Receives and checks any packet. Return: whether one came in time. */
 bool follower_take(struct follower *f, int timeout_ms);
 
-/* Asks for a timer that is due after a span, in microseconds as `every` is, and does not wait for
- * the answer. */
+/* Registers a timer that is due after a span, and does not wait for the answer. Microseconds. */
 void follower_ask(struct follower *f, uint64_t span, uint64_t every);
 void follower_await_answer(struct follower *f);
 
-/* Both. */
+/* Registers a timer and waits for the answer. */
 void follower_enroll(struct follower *f, uint64_t span, uint64_t every);
 
-/* Waits until it has been told so many times that its session goes on. */
+/* Waits until it has received that many resumed events. */
 void follower_await_resumed(struct follower *f, uint64_t times);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that a test plays, packet by packet, for the library to believe or not.
+ * A false daemon for tests of the library. The test sends each of its packets, right or wrong.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 
 #include "codec.h"
 
-/* One connection of the fake daemon's. */
+/* One connection of the false daemon. */
 struct peer {
 	int fd;
 	uint8_t in[PROTO_PACKET_MAX], out[PROTO_PACKET_MAX + 1];
@@ -18,22 +18,24 @@ struct peer {
 	struct proto_register registered;
 };
 
-/* For cmocka_run_group_tests(): makes its socket, at peer_path, and takes it away. */
+/* For cmocka_run_group_tests(): create its socket at peer_path, and remove it. */
 extern char peer_path[96];
 int peer_start(void **state);
 int peer_stop(void **state);
 
-/* The next connection; it has to be ended. linger: once the other side has closed. */
+/* Accepts the next connection; peer_end() closes it. linger: waits first until the other side has
+ * closed. */
 struct peer *peer_accept(void);
 void peer_end(struct peer *p, bool linger);
 
-/* Receives a request. Return: whether one came, and is well-formed. */
+/* Receives a request. Return: whether a well-formed request came. */
 bool peer_receive(struct peer *p);
 
 /* Answers hello, and receives a registration. Return: whether one came. */
 bool peer_greet(struct peer *p);
 
-/* The first bytes of `out`; a packet of n times the same record; such packets. */
+/* peer_send() sends the first n bytes of `out`. The others send a packet of n equal records, or of
+ * one record. */
 void peer_send(struct peer *p, size_t n);
 void peer_say(struct peer *p, uint16_t opcode, uint64_t serial, size_t n, const void *record);
 void peer_say_hello(struct peer *p, uint32_t magic, uint16_t version);

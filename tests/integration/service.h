@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon whose service manager is the test (manager.h): started with what it stored before, and
- * ended; and what it says in its log.
+ * A daemon whose service manager is the test (manager.h). Each start passes the descriptors that
+ * the last process stored.
  */
 #pragma once
 
@@ -24,30 +24,31 @@ struct service {
 
 extern struct service service;
 
-/* A directory of its own. */
+/* Creates and removes its directory. */
 void service_init(void);
 void service_clean(void);
 
-/* A client that a test may open. */
+/* A client for the tests. */
 extern struct follower one;
 
-/* Around each test: service_init(); service_clean(), and the client is closed. */
+/* For cmocka: service_init() before each test; after it service_clean(), and closes the client. */
 int service_before_each(void **state);
 int service_after_each(void **state);
 #define SERVICE_TEST(function) \
 	cmocka_unit_test_setup_teardown(function, service_before_each, service_after_each)
 
-/* Starts it, with an option or none (NULL). Return: SERVES once it does, or its exit status. */
+/* Starts it with an option; name NULL: without one. Return: SERVES when it serves, or its exit
+ * status. */
 int service_start_with(const char *name, const char *value);
 void service_start(void);
 
-/* Ends it by a signal. Return: its exit status. */
+/* Sends a signal and waits for its end. Return: its exit status. */
 int service_end(int signal);
 void service_end_by_kill(void);
 
-/* How often it has said a word since its start. */
+/* How many lines of its log contain a word, since its start. */
 unsigned int service_said(const char *word);
 
-/* A client of it; one whose connection is stored. */
+/* Opens a client; the second function also waits until the manager stores its connection. */
 void service_follow(struct follower *f);
 void service_follow_stored(struct follower *f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A well-behaved client in a process of its own, with timers that repeat on every clock: whatever
- * is done to the daemon meanwhile, its wakes must come as if nothing were.
+ * A client in a process of its own, with periodic timers on every clock. A test disturbs the daemon
+ * meanwhile; the wakes of the witness must not be affected.
  */
 #pragma once
 
@@ -11,17 +11,18 @@
 struct witness {
 	pid_t pid;
 	int stop;   /* closing it ends the witness */
-	int report; /* it writes a struct witness_report there, then */
+	int report; /* then the witness writes a struct witness_report here */
 };
 
 struct witness_report {
 	uint64_t wakes;
-	uint64_t missed;   /* periods that were merged into a later wake: the machine was slow */
-	uint64_t late_max; /* microseconds from due to its arrival */
+	uint64_t missed; /* periods that came as overruns of a later wake, on a slow machine */
+	uint64_t
+		late_max; /* the longest time from a due to the arrival of its wake, microseconds */
 };
 
 /* Starts one and waits until its timers are registered. */
 void witness_start(struct witness *witness, const char *path);
 
-/* Ends it. The test fails if a wake was early, or if a period was neither woken for nor counted. */
+/* Ends it. The test fails if a wake was early, or if a period had no wake and was not counted. */
 struct witness_report witness_stop(struct witness *witness);
