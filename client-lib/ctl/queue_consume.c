@@ -164,7 +164,7 @@ static uint64_t retry_after(const struct consume *c, uint32_t attempt)
 
 	while (attempt-- > 1 && delay < LONGEST_US)
 		delay *= 2;
-	/* A span that is longer than a day at first stays as it was given. */
+	/* A --retry of more than LONGEST_US is not doubled, and not shortened either. */
 	if (delay > LONGEST_US)
 		delay = c->retry > LONGEST_US ? c->retry : LONGEST_US;
 	return delay;
@@ -175,7 +175,7 @@ static int run_command(struct consume *c, const toytimer_wake *w)
 {
 	int fd, r;
 
-	/* Standard output is the command's, as with register. */
+	/* Standard output belongs to COMMAND, as with register. */
 	if (c->json && print_json(stderr, w) < 0)
 		return CTL_FAILED;
 	if (set_environment(w) < 0)
@@ -188,13 +188,15 @@ static int run_command(struct consume *c, const toytimer_wake *w)
 	c->command_status = command_run(c->command, &c->signals, fd);
 	close(fd);
 	signals_read(&c->signals);
-	/* An interrupt ended it, and not the wake: that goes back as it was. */
+	/* The signal probably ended COMMAND. The wake stays unacknowledged, and goes back to the
+	 * queue without a counted attempt when the handle detaches. */
 	if (c->command_status != 0 && c->signals.caught)
 		return WAITING;
 	r = c->command_status == 0
 		? toytimer_queue_ack(c->q, &w->ref)
 		: toytimer_queue_retry(c->q, &w->ref, retry_after(c, w->attempt));
-	/* It was cancelled or taken back meanwhile, or comes again and is then acknowledged. */
+	/* Not failures: -ENOENT: the timer was cancelled, or timerqd took the wake back. The other
+	 * three: the connection is lost, and the wake comes again. */
 	if (r < 0 && r != -ENOENT && r != -ECONNRESET && r != -ECONNREFUSED && r != -ETIMEDOUT)
 		return ctl_queue_failed(c->queue, r);
 	return WAITING;
@@ -204,7 +206,8 @@ static int acknowledge(struct consume *c, const toytimer_wake *w)
 {
 	int r;
 
-	/* Those before it are stored no later than the last. */
+	/* timerqd stores acknowledgements in order. So the answer to the last one means that all
+	 * are stored. */
 	if (c->count && c->handled == c->count)
 		r = toytimer_queue_ack(c->q, &w->ref);
 	else
@@ -298,7 +301,7 @@ enum {
 static int parse_word(struct ctl *ctl, struct consume *c, const char *word)
 {
 	if (c->queue)
-		return ctl_usage(ctl, "%s: consume takes one queue; COMMAND stands behind --",
+		return ctl_usage(ctl, "%s: consume takes one queue; write COMMAND after --",
 			output_word(word));
 	c->queue = word;
 	return ctl_check_queue(ctl, "consume", word);
@@ -361,7 +364,7 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct consume *c)
 		{"json", no_argument, NULL, OPTION_JSON},
 		{NULL, 0, NULL, 0},
 	};
-	const char *last = NULL; /* argument of an option: a "--" there is no end of anything */
+	const char *last = NULL; /* the last argument of an option, which may be "--" */
 	int option;
 
 	while ((option = ctl_getopt(ctl, argc, argv, "", options)) != CTL_END) {
@@ -375,7 +378,7 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct consume *c)
 	if (optind < argc)
 		c->command = argv + optind;
 	else if (last != argv[argc - 1] && strcmp(argv[argc - 1], "--") == 0)
-		return ctl_usage(ctl, "--: needs a COMMAND behind it");
+		return ctl_usage(ctl, "--: needs a COMMAND after it");
 	return 0;
 }
 
@@ -399,7 +402,7 @@ int verb_consume(struct ctl *ctl, int argc, char **argv)
 		return ctl->status;
 	if (!c.consumer.window) {
 		c.consumer.window = c.command ? 1 : WINDOW;
-		/* No more than will be handled. */
+		/* With --count N, timerqd delivers no wake that this process does not handle. */
 		if (c.count && c.count < c.consumer.window)
 			c.consumer.window = (uint32_t)c.count;
 	}

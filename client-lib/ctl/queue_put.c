@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* See queue_put.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* A dead-man switch: while this program lives, it puts off an alarm that is a second away. Once it
- * is killed, whoever consumes the queue "alarms" is woken. */
+/*
+ * A dead-man switch. While this program runs, it puts off an alarm that is due in a second. After
+ * the program dies, the alarm wakes the consumer of the queue "alarms". The first argument may name
+ * a socket.
+ */
 #include <stdio.h>
 #include <toytimer-queue.h>
 #include <unistd.h>
@@ -16,7 +19,7 @@ int main(int argc, char **argv)
 	toytimer_queue *q;
 	int error = toytimer_queue_open(&q, argc > 1 ? argv[1] : NULL, 0);
 
-	/* The key is unique in its queue: each put replaces the one before it. */
+	/* The key is unique in its queue: each put replaces the timer of the last put. */
 	for (; error == 0; usleep(300000))
 		error = toytimer_queue_put(q, "alarms", &alarm, NULL);
 	fprintf(stderr, "%s\n", toytimer_queue_strerror(error));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Durable queues in somebody else's loop, here sd-event's: see sd-event.c. It puts three timers
- * without waiting, consumes them, and ends with the last. The first argument may name a socket.
+ * How to use durable queues in an existing event loop, here that of sd-event; see sd-event.c. The
+ * program puts three timers without waiting for the answers, consumes them, and exits after the
+ * third wake. The first argument may name a socket.
  */
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -20,14 +21,14 @@ static int woken(toytimer_queue *q, const toytimer_wake *wake, void *userdata)
 {
 	printf("%.*s, %llu us late\n", (int)wake->payload_size, (const char *)wake->payload,
 		(unsigned long long)wake->late);
-	/* The last one waits, so that all acknowledgements are stored at the end. */
+	/* Waits for the last acknowledgement, so that all are stored when the program exits. */
 	if (--left)
 		return toytimer_queue_ack_async(q, &wake->ref);
 	sd_event_exit(userdata, 0);
 	return toytimer_queue_ack(q, &wake->ref);
 }
 
-/* As many events as there are; then the descriptor is quiet until there are more. */
+/* Processes all events, so that the descriptor is not readable until there are more. */
 static int ready(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	int r;

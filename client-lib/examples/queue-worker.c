@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker: it consumes the queue "mail" and acknowledges each wake that it has dealt with. One
- * that fails comes again a second later. It ends when it got "stop". The first argument may name a
- * socket.
+ * A worker: it consumes the queue "mail" and acknowledges each wake that it has handled. A wake
+ * that it fails to handle comes again after a second. The key "stop" ends it. The first argument
+ * may name a socket.
  */
 #include <stdio.h>
 #include <string.h>
 #include <toytimer-queue.h>
 
-/* The payload says what is to be done; it is not terminated. */
-static int deal_with(const toytimer_wake *wake)
+/* The payload says what to do. It has no terminating 0. */
+static int handle_wake(const toytimer_wake *wake)
 {
 	printf("%.*s, attempt %u, %llu us late\n", (int)wake->payload_size,
 		(const char *)wake->payload, wake->attempt, (unsigned long long)wake->late);
@@ -19,11 +19,11 @@ static int deal_with(const toytimer_wake *wake)
 static int woken(toytimer_queue *q, const toytimer_wake *wake, void *userdata)
 {
 	(void)userdata;
-	if (deal_with(wake) < 0)
+	if (handle_wake(wake) < 0)
 		return toytimer_queue_retry(q, &wake->ref, 1000000);
 	if (strcmp(wake->key, "stop") == 0)
 		toytimer_queue_stop(q);
-	/* Stored when it returns: the wake never comes again. */
+	/* When this returns 0, the acknowledgement is on disk, and the wake never comes again. */
 	return toytimer_queue_ack(q, &wake->ref);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Finds libtoytimer: in `$TOYTIMER_LIB_DIR`, or where pkg-config says, or where the linker looks.
+//! Finds libtoytimer: in `$TOYTIMER_LIB_DIR` if it is set; otherwise where pkg-config and the linker find it.
 use std::process::Command;
 
 fn main() {

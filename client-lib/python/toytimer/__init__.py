@@ -14,10 +14,11 @@ In an event loop of asyncio:
         async for wake in q.consume(window=10):
             await wake.ack()
 
-Without one, the same with `with` and `for`, and without `await`: each call waits. See toytimer.blocking.
+Without an event loop, use `with` and `for`, and leave out `await`: each call then waits. See
+toytimer.blocking.
 
-The package needs libtoytimer.so.0: the one that $TOYTIMER_LIBRARY names, or that of the build tree around
-the package, or the installed one. Errors are OSErrors, see toytimer.errors.
+The package loads libtoytimer.so.0: the library that $TOYTIMER_LIBRARY names, or the one in the build tree
+around the package, or the installed one. Errors are OSErrors, see toytimer.errors.
 """
 
 from __future__ import annotations
@@ -81,11 +82,11 @@ def open(path: str | None = None, *, user: bool = False,
     """
     Opens a session with timerd, for `async with`, `with` or `await`.
 
-    path: of the socket; by default $TIMERD_SOCKET, else /run/timerd/socket
-    user: the daemon of this user, at $XDG_RUNTIME_DIR/timerd/socket
-    timeout: how many seconds a call waits for the daemon's answer; None: without end
+    path: the socket; by default $TIMERD_SOCKET, else /run/timerd/socket
+    user: use the daemon of this user, at $XDG_RUNTIME_DIR/timerd/socket
+    timeout: how many seconds a call waits for the daemon's answer; None: without a limit
 
-    Raises UnreachableError if the daemon is absent, and LimitError if it serves no further client.
+    Raises UnreachableError if no daemon listens, and LimitError if the daemon accepts no more clients.
     """
     return Opening(lambda: open_timers(path, user, timeout), aio.Timers,
                    lambda: blocking.Timers(path, user=user, timeout=timeout))
@@ -97,9 +98,9 @@ def queue(name: str, path: str | None = None, *, user: bool = False,
     Opens a durable queue of timerqd, for `async with`, `with` or `await`.
 
     name: 1 to 64 of A-Z a-z 0-9 . _ -; root names another user's queue USER/NAME
-    path: of the socket; by default $TIMERD_QUEUE_SOCKET, else /run/timerd/queues
-    user: the daemon of this user, at $XDG_RUNTIME_DIR/timerd/queues
-    timeout: how many seconds a call waits for the daemon's answer; None: without end
+    path: the socket; by default $TIMERD_QUEUE_SOCKET, else /run/timerd/queues
+    user: use the daemon of this user, at $XDG_RUNTIME_DIR/timerd/queues
+    timeout: how many seconds a call waits for the daemon's answer; None: without a limit
     """
     def opened() -> Handle:
         handle = open_queues(path, user, timeout)

@@ -2,13 +2,12 @@
 """
 The owner of a C handle, and the callbacks that C calls.
 
-There is one C callback for each kind of event, for all handles and for the life of the process: so none
-is ever freed while C can still call it. It copies the event into the inbox of its handle, and does
-nothing else: no code of the user runs in it, and no exception can be lost in it. The caller of process()
-then looks into the inbox.
+All handles share one C callback for each kind of event. It exists until the process ends, so C never
+calls a callback that was freed. The callback only copies the event into the inbox of its handle: it runs
+no code of the user, so no exception can be lost in it. The caller of process() then reads the inbox.
 
-`userdata` is a token: a number that names whom the event is for. It is known before the timer is
-registered, so that no wake can come too early for it.
+`userdata` is a token: a number that identifies the receiver of the event. The receiver is stored under
+its token before the timer is registered, so even the earliest wake finds it.
 """
 
 from __future__ import annotations
@@ -87,8 +86,9 @@ class Handle:
     """
     Owns a C handle.
 
-    A thread that is in a call which may wait is counted: close() leaves the C handle to the last such
-    thread. Calls that never wait need no count: whoever may close the handle makes them.
+    It counts the threads that are in a call that may wait. If there are such threads, close() leaves it
+    to the last of them to free the C handle. Calls that never wait are not counted: only a thread that may
+    also close the handle makes them.
     """
 
     def __init__(self, address: int, kind: str) -> None:
@@ -122,12 +122,12 @@ class Handle:
             self._free()
 
     def run(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Runs a call that waits for the daemon, in a thread that may wait."""
+        """Makes a call that waits for the daemon. The calling thread is counted meanwhile."""
         with self as address:
             return call(address, *arguments)
 
     def close(self) -> None:
-        """Ends the session, as soon as no thread is in a call. Does nothing the second time."""
+        """Ends the session when no thread is in a call any more. A second call does nothing."""
         with self._lock:
             last = not self.closed and not self._users
             self.closed = True
@@ -137,7 +137,7 @@ class Handle:
     def _free(self, getpid: Callable[[], int] = os.getpid) -> None:
         # In a forked child the C handle leaks: another thread of the parent may have held its lock.
         if self.pid == getpid():
-            # In this order: the next handle may get the same address.
+            # The inbox goes first: after unref() another thread may open a handle at the same address.
             _inboxes.pop(self.address, None)
             self._unref(self.address)
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """
-libtoytimer through ctypes: where the library is, its structs, and its functions.
+Loads libtoytimer with ctypes, and declares its structs and functions.
 
-Each function exists twice. `quick` holds the functions that never block: they keep the interpreter's
-lock, because giving it up and taking it back can cost more than the call. `slow` holds the functions
-that wait for a daemon: other threads run meanwhile.
+Each function is declared twice. A call through `quick` keeps the interpreter's lock: use it for functions
+that never block, since releasing the lock can cost more than the call. A call through `slow` releases the
+lock, so that other threads run while the function waits for a daemon.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ _PROTOTYPES = {
 
 
 def _path() -> str:
-    """The library: $TOYTIMER_LIBRARY; or of the build tree around this file; or the installed one."""
+    """Finds the library: $TOYTIMER_LIBRARY, or in the build tree around this file, or the installed one."""
     named = os.environ.get("TOYTIMER_LIBRARY")
     if named:
         return named
@@ -160,7 +160,7 @@ def _load(path: str) -> tuple[ctypes.CDLL, ctypes.CDLL]:
     try:
         return _declare(ctypes.PyDLL(path)), _declare(ctypes.CDLL(path))
     except OSError as error:
-        raise ImportError(f"libtoytimer is not there: {error}. Install libtoytimer0, or set "
+        raise ImportError(f"cannot load libtoytimer: {error}. Install libtoytimer0, or set "
                           "TOYTIMER_LIBRARY to the path of the library.") from error
     except AttributeError as error:
         raise ImportError(f"{path} is too old for this package: {error}") from error

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
-The calls of toytimer-queue.h: the part that the event loop and the blocking face share. Each function
-takes the address of a C handle and the name of the queue.
+The calls of toytimer-queue.h that aio_queue.py and blocking.py share. Each function takes the address of
+a C handle and the name of the queue.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class PutOptions(TypedDict, total=False):
     every: Span
     """The period."""
     count: int
-    """How many wakes; 0: one without a period, no end with one."""
+    """How many wakes; 0: one wake without a period, wakes without end with a period."""
     slack: Span
-    """How many seconds later still suits."""
+    """How many seconds later the wake may come."""
     label: str | None
     """Up to 24 bytes of text, for `toytimerctl list`."""
     keep: bool
-    """A timer that has the key stays as it is."""
+    """If a timer has the key, keep that timer as it is."""
     max_late: Span | None
     """A first delivery that is later than this counts as missed."""
     max_attempts: int
@@ -44,7 +44,7 @@ class PutOptions(TypedDict, total=False):
 
 
 class Stored(NamedTuple):
-    """What became of a put."""
+    """The result of a put."""
 
     id: int
     due: float
@@ -52,7 +52,7 @@ class Stored(NamedTuple):
     replaced: bool
     """A timer of that key was replaced."""
     kept: bool
-    """With `keep`: there was one, and id and due are its own."""
+    """With `keep`: a timer had the key and stays. id and due are those of that timer."""
 
 
 class Listed(NamedTuple):
@@ -76,8 +76,8 @@ class Listed(NamedTuple):
 
 class QueueWake:
     """
-    A wake of a queue. The pair (id, number) is the same when it comes again: deduplicate by it. All
-    times are seconds.
+    A wake of a queue. If the wake comes again, the pair (id, number) is the same: use it to detect
+    duplicates. All times are seconds.
     """
 
     __slots__ = ("_ref", "id", "number", "attempt", "due", "late", "overruns", "last", "clock",
@@ -161,8 +161,8 @@ def consume(address: int, name: str, token: int, window: int, max_attempts: int,
 
 def detach(address: int, name: str) -> None:
     """
-    Ends the consumer of the queue, if there is one. In any case timerqd and the library know the name of
-    the queue then, and put_async() need not wait for that.
+    Ends the consumer of the queue, if there is one. Also makes the queue's name known to the library and
+    to timerqd, so that put_async() does not wait for that.
     """
     result = slow.toytimer_queue_detach(address, name_of(name))
     if result != -errno.ENOTCONN:

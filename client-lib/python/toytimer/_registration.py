@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How a timer is described to the library: the options that all timers share."""
+"""Describes timers to the library. All timers share these options."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Options(TypedDict, total=False):
 def describe(registration: Registration, when: When, every: Span, count: int, *, slack: Span = 0,
              label: str | None = None, clock: Clock | None = None, wake_system: bool = False,
              on_clock_set: Callable[[], object] | None = None) -> None:
-    """Fills a registration, but for its userdata."""
+    """Fills all members of a registration except userdata."""
     due, number, flags = due_of(when, clock, wake_system)
     registration.due, registration.clock = due, number
     registration.flags = flags | (TELL_CLOCK_SET if on_clock_set else 0)
@@ -34,12 +34,12 @@ def describe(registration: Registration, when: When, every: Span, count: int, *,
 
 
 class Batch:
-    """An array of registrations that differ in their instants alone, and their tokens."""
+    """An array of registrations that differ only in their dues, and their tokens."""
 
     def __init__(self, whens: list[When], **options: Any) -> None:
         self.size = len(whens)
         self.tokens = [next_token() for _ in whens]
-        self._model = Registration(handler=ON_EVENT)  # it owns the label of all
+        self._model = Registration(handler=ON_EVENT)  # owns the label, which all share
         clock, wake_system = options.get("clock"), options.get("wake_system", False)
         instants = [due_of(when, clock, wake_system) for when in whens]
         if len({flags for _, _, flags in instants}) > 1:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """
-A handle in an asyncio event loop: what Timers and Queue of aio.py and aio_queue.py share.
+A handle in an asyncio event loop. Timers of aio.py and Queue of aio_queue.py share it.
 
 The loop watches the handle's descriptor, which stays the same over reconnections. When it is readable,
 process() is called until there is no event, and each event goes to the target that its token names.
@@ -21,12 +21,12 @@ from ._handle import Handle
 
 T = TypeVar("T")
 
-# Events that are handled in one turn of the loop, so that a burst does not keep other tasks waiting.
+# How many events one turn of the loop handles. A burst of wakes therefore does not delay other tasks.
 BURST = 500
 
 
 class Session:
-    """A handle, and who waits for its events. For the loop's thread."""
+    """A handle and the targets of its events. Only the loop's thread may use it."""
 
     def __init__(self, handle: Handle, loop: asyncio.AbstractEventLoop,
                  error: Callable[[int], errors.Error]) -> None:
@@ -53,7 +53,7 @@ class Session:
             raise RuntimeError("this handle belongs to another event loop")
 
     def flush_soon(self) -> None:
-        """Sends all that this turn of the loop queues, in as few packets as possible."""
+        """At the end of this turn of the loop, sends all queued requests in as few packets as possible."""
         if not self._flushing:
             self._flushing = True
             self.loop.call_soon(self._flush)
@@ -65,8 +65,8 @@ class Session:
 
     def _ready(self) -> None:
         """
-        Handles the first event. The task that it wakes runs before the rest is looked at: a lone wake
-        would wait for a call that finds nothing.
+        Handles one event. The loop runs the task that waits for it before it looks for more events. So a
+        lone wake does not wait for another process() that finds nothing.
         """
         result = self.handle.process(self.handle.address)
         if result > 0:
@@ -89,7 +89,8 @@ class Session:
 
     def _end_turn(self, result: int) -> None:
         self._note_progress()
-        # Without memory the event stays where it is. Any other error would repeat for ever.
+        # After -ENOMEM the library delivers the event later. After any other error the descriptor would
+        # stay readable for ever.
         if result < 0 and result != -errno.ENOMEM:
             self.loop.remove_reader(self.handle.fd)
             self._fail(self._error(result))
@@ -121,7 +122,7 @@ class Session:
             target.fail(error)
 
     def close(self) -> None:
-        """Ends the session. Whoever waits gets a ClosedError. Does nothing the second time."""
+        """Ends the session. Waiting tasks get a ClosedError. A second call does nothing."""
         self._closed = True
         if self.handle.closed:
             return
@@ -132,19 +133,19 @@ class Session:
         self._note_progress()
 
     def abandon(self, owner: object) -> None:
-        """The owner is collected, in any thread, and did not close the session."""
-        if self._closed:  # the handle may be, if the garbage collector came to it first
+        """For __del__ of an owner that did not close the session. Runs in any thread."""
+        if self._closed:  # not handle.closed: the garbage collector may have closed the handle first
             return
         warnings.warn(f"unclosed {owner!r}", ResourceWarning, stacklevel=3, source=owner)
         if self.loop.is_closed():
             self.handle.close()
         else:
-            # The loop still watches the descriptor. This method lives as long as the loop needs it.
+            # The loop still watches the descriptor. The loop's reference to self.close keeps self alive.
             self.loop.call_soon_threadsafe(self.close)
 
 
 class Stream(Generic[T]):
-    """What arrives for one reader: items, and then an end or an error."""
+    """Items for one reader, and then an end or an error."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.items: deque[T] = deque()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""When the handlers of signals may run, while a thread waits in a call of blocking.py."""
+"""Decides when signal handlers may run while a thread waits in a call of blocking.py."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Signals:
                 raise
 
     def _hold(self) -> None:
-        # Runs the handlers of earlier signals: an exception of one comes here.
+        # This call also runs the handlers of signals that came before, so it may raise their exceptions.
         if self._mask is not None:
             signal.pthread_sigmask(signal.SIG_BLOCK, self._ALL)
 
     def let(self) -> None:
-        """Ends it. Runs the handlers of signals that came meanwhile."""
+        """Unblocks the signals. The handlers of those that came meanwhile run, and may raise exceptions."""
         if self._mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 

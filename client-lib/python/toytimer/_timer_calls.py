@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
-The calls of toytimer.h about timers of other sessions too: the part that the event loop and the blocking
-face share. Each function takes the address of a C handle.
+The calls of toytimer.h that concern the timers of all sessions. aio.py and blocking.py share them. Each
+function takes the address of a C handle.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class ListedTimer(NamedTuple):
     """A timer as timerd lists it. Times are seconds."""
 
     id: int
-    """Its number at the daemon."""
+    """The id that the daemon gave it."""
     label: str
     clock: Clock
     wake_system: bool
@@ -75,7 +75,7 @@ def cancel_matching(address: int, matched: Match) -> int:
 
 
 def cancel(address: int, id: int, label: str | None) -> int:
-    """Cancels by either of them. Returns how many timers it cancelled."""
+    """Cancels by an id or by a label. Returns how many timers it cancelled."""
     if (label is None) == (id == 0):
         raise ValueError("cancel() takes a label or an id")
     if label is None:

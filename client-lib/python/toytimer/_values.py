@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """
-Times as Python says them, and as the library does; the values that users get.
+Converts times between Python and the library; defines the values that users get.
 
-The library counts microseconds. Python says seconds, as a number or a timedelta, and instants of the
-wall clock as a datetime.
+The library counts microseconds. Python programs use seconds, as a number or a timedelta, and a datetime
+for an instant of the wall clock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Clock(enum.IntEnum):
     MONOTONIC = 0
     """Stops in suspend."""
     BOOTTIME = 1
-    """Goes on in suspend."""
+    """Counts in suspend, too."""
     REALTIME = 2
     """The wall clock; it can be set."""
 
@@ -80,14 +80,14 @@ def period_of(span: Span) -> int:
 
 
 def count_of(count: int) -> int:
-    """A number of wakes or attempts. ctypes would cut it to 32 bits."""
+    """A checked number of wakes or attempts: ctypes would silently cut it to 32 bits."""
     if not 0 <= count < 2**32:
         raise ValueError(f"a count is 0 to 4294967295, not {count!r}")
     return count
 
 
 def text(value: str | None, what: str) -> bytes | None:
-    """A label or a key for C, where a zero byte would end it."""
+    """A label or a key as a C string. A zero byte is an error, since it would end the string."""
     if value is None:
         return None
     if not isinstance(value, str):

@@ -7,9 +7,9 @@ Timers in an asyncio event loop.
         async for wake in t.every(60, slack=5):
             ...
 
-Everything that one turn of the loop registers travels in one packet. Cancelling a task cancels the timer
-that it waits for. If timerd restarts, the library connects again and registers again what is still due:
-tasks that wait do not notice.
+All registrations of one turn of the loop travel in one packet. Cancelling a task cancels the timer that
+it waits for. If timerd restarts, the library connects and registers the timers again: waiting tasks do
+not notice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ._session import Session, Stream
 from ._timer_calls import ListedTimer
 from ._values import Clock, Span, Wake, When, microseconds, period_of
 
-# Wakes of one timer that may wait for a slow reader. Further ones are merged into the last.
+# How many wakes of one timer may wait for a slow reader. More wakes are merged into the last one.
 BACKLOG = 1000
 
 
@@ -63,8 +63,8 @@ class Timer(asyncio.Future[Wake]):
         Gives the timer a new instant and slack, without waiting for the daemon. A datetime suits a
         timer of Clock.REALTIME. Returns False if the timer is done.
 
-        If the daemon sends the wake before it reads this, awaiting the timer returns that wake. If the
-        daemon refuses the new instant, awaiting the timer raises the error, and the timer ends.
+        If the daemon sends the wake before it reads this request, awaiting the timer returns that wake.
+        If the daemon refuses the new instant, awaiting the timer raises the error, and the timer ends.
         """
         return not self.done() and self._timers._rearm(self._name, self._clock, when, 0, 0, slack)
 
@@ -87,7 +87,7 @@ class Timer(asyncio.Future[Wake]):
         if not self.done():
             self.set_exception(error)
             if isinstance(error, errors.ClosedError):
-                self.exception()  # not worth a log message if nobody awaits the timer
+                self.exception()  # marks the error as seen: no log message if nobody awaits the timer
 
 
 def _run_callback(callback: Callable[..., object], arguments: tuple[Any, ...], timer: Timer) -> None:
@@ -145,10 +145,9 @@ class _Periods(Stream[Wake]):
 
 class Periods:
     """
-    The wakes of a timer with a period, to be iterated with `async for`. If the task that waits for the
-    next wake is cancelled, the timer is cancelled, too, and the iteration has ended, like that of an
-    asynchronous generator. The timer is also cancelled by aclose(), or when the loop is left (`break`, an
-    exception) and this object is dropped.
+    The wakes of a timer with a period, for `async for`. The timer is cancelled, and the iteration ends,
+    when the task that waits for the next wake is cancelled, as with an asynchronous generator; by
+    aclose(); or when the program leaves the loop (`break`, an exception) and drops this object.
     """
 
     def __init__(self, timers: Timers, stream: _Periods) -> None:
@@ -203,21 +202,21 @@ class Timers:
     A session with timerd in an event loop. toytimer.open() makes it. All its methods are for the thread
     of that loop, and none of them blocks it. len() says how many timers it holds.
 
-    The first argument of most methods says when: a number of seconds or a timedelta from now on, or a
-    datetime. The other options are those of every timer:
+    The first argument of most methods says when: a number of seconds or a timedelta, which count from
+    now, or a datetime. All timers have these options:
 
-    slack: how many seconds later still suits; timers with slack share wake-ups of the machine
+    slack: how many seconds later the wake may come; timers with slack share wake-ups of the machine
     label: up to 24 bytes of text, for `toytimerctl list`
     clock: a Clock; BOOTTIME for spans, REALTIME for a datetime
     wake_system: wake the machine from suspend
-    on_clock_set: the loop calls it each time that the wall clock is set, as long as the timer lives; for
-        Clock.REALTIME
+    on_clock_set: a function; the loop calls it each time that the wall clock is set, until the timer
+        ends; for Clock.REALTIME
     """
 
     def __init__(self, handle: Handle, loop: asyncio.AbstractEventLoop) -> None:
         self._session = Session(handle, loop, errors.timer_error)
-        # Filled for each call. The plain one is for the usual timer without options, where only the
-        # due differs: to set all members takes longer than to register.
+        # Filled for each call. The plain registration is for timers without options, which differ only
+        # in the due: setting all members takes longer than the registration itself.
         self._registration = Registration(handler=ON_EVENT)
         self._plain = Registration(handler=ON_EVENT)
         describe(self._plain, 0, 0, 0)
@@ -291,7 +290,7 @@ class Timers:
             session.handle.flush(address)
 
     def register(self, when: When, **options: Unpack[Options]) -> Timer:
-        """Registers a timer and returns it at once. If the daemon refuses it, awaiting it says so."""
+        """Registers a timer and returns it at once. If the daemon refuses it, awaiting it raises the error."""
         token = next_token()
         timer = Timer(self, token, options.get("on_clock_set"))
         self._register(timer, token, when, 0, 0, options)
@@ -299,8 +298,7 @@ class Timers:
 
     async def sleep(self, seconds: When, **options: Unpack[Options]) -> Wake:
         """
-        Waits for a wake and returns it. Never ends before its time. Cancelling the task that awaits it
-        cancels the timer.
+        Waits for a wake and returns it. Never returns early. Cancelling the task cancels the timer.
 
         Raises LimitError or another Error if the daemon refuses the timer, CancelledByOtherError if
         somebody cancelled it, and ClosedError if the session is closed meanwhile.
@@ -321,8 +319,8 @@ class Timers:
         """
         Registers a timer with a period, and returns its wakes, for `async for`.
 
-        The n-th wake is due at the first one plus n periods, however late any came. If the reader or
-        the machine was too slow, one wake stands for several periods: see Wake.overruns.
+        A late wake does not move the next ones: each is due a whole number of periods after the first.
+        If the reader or the machine is too slow, one wake stands for several periods: see Wake.overruns.
 
         count: how many wakes; 0: without end
         first: when the first wake is due; by default one period from now
@@ -375,7 +373,7 @@ class Timers:
         return timers
 
     def _drop_names(self, call: asyncio.Future[Any]) -> None:
-        """The task that registered many timers is cancelled: they are, too, once they have names."""
+        """Cancels the timers of a cancelled register_many(), when the call has returned their names."""
         if call.cancelled() or call.exception() or self.closed:
             return
         names: Iterable[int] = call.result()[0]
@@ -389,7 +387,7 @@ class Timers:
         The timers of all sessions of this user, in no order.
 
         label: only those with exactly this label; "": those without a label
-        uid, everybody: those of another user, or of all users; for root
+        uid, everybody: the timers of another user, or of all users; only for root
         """
         session = self._session
         session.check()
@@ -400,7 +398,7 @@ class Timers:
     async def cancel(self, *, id: int = 0, label: str | None = None) -> int:
         """
         Cancels the timer with an id (ListedTimer.id), or all timers with a label, of any session of this
-        user. Returns how many. Whoever awaits one of them gets a CancelledByOtherError.
+        user. Returns how many. Tasks that await one of them get a CancelledByOtherError.
 
         Raises NoSuchTimerError if no timer has the id.
         """
@@ -423,7 +421,7 @@ class Timers:
         return await asyncio.shield(running)
 
     def _end_cancelled(self) -> None:
-        """After cancel(): no event tells of the timers of this session that it cancelled."""
+        """After cancel(): ends the cancelled timers of this session, for which no event comes."""
         session = self._session
         self._cancellations += 1
         if session.handle.closed:
@@ -440,7 +438,7 @@ class Timers:
 
 
 def _register_many(handle: Handle, batch: Batch) -> tuple[Any, Any]:
-    """In another thread: registers, and waits for the answer. Returns names and results."""
+    """Runs in another thread: registers, and waits for the answer. Returns names and results."""
     names, results = (ctypes.c_uint64 * batch.size)(), (ctypes.c_int * batch.size)()
     with handle as address:
         result = slow.toytimer_register_many(address, batch.array, batch.size, names, results)

@@ -8,9 +8,9 @@ Durable queues in an asyncio event loop.
             send(wake.payload)
             await wake.ack()
 
-put() sends all puts of one turn of the loop together. Acknowledgements that are made while one packet of
-them is on its way travel together in the next. Calls that the library has in a blocking form alone run in
-threads of the queue's own.
+All puts of one turn of the loop travel together. While one packet of acknowledgements waits for its
+answer, further acknowledgements are collected for the next packet. For some calls the library has only a
+blocking form; they run in threads of the queue.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from ._values import Span, When
 
 T = TypeVar("T")
 
-# Blocking calls at the same time. One that waits for an absent daemon does not hold up all others.
+# How many blocking calls run at the same time. One call that waits for an absent daemon does not stop
+# all others.
 THREADS = 4
 
 
@@ -42,21 +43,22 @@ class Wake(QueueWake):
 
     async def ack(self) -> bool:
         """
-        Acknowledges the wake, and waits until that is stored: it never comes again.
+        Acknowledges the wake, and waits until the acknowledgement is stored. The wake then never comes
+        again.
 
-        Returns False if the connection broke meanwhile: nothing is to be done, because the library
-        acknowledges the wake when it comes again. Raises NoSuchTimerError if the timer was cancelled or
-        replaced, or if the wake was taken back (ack_within).
+        Returns False if the connection broke meanwhile. The program need not do anything: the library
+        acknowledges the wake if it comes again. Raises NoSuchTimerError if the timer was cancelled or
+        replaced, or if timerqd took the wake back (ack_within).
         """
         return await self._queue._ack(self._ref)
 
     async def retry(self, delay: Span) -> None:
-        """Has the wake come again after a delay, as a further attempt. Waits until that is stored."""
+        """Makes the wake come again after a delay, as another attempt. Waits until that is stored."""
         await self._queue._run(_queue_calls.retry, self._ref, delay)
 
 
 class _Put:
-    """A put that is not answered."""
+    """A put that waits for its answer."""
 
     def __init__(self, session: Session) -> None:
         self.answer: asyncio.Future[StoredResult] = session.loop.create_future()
@@ -87,9 +89,8 @@ class _Wakes(Stream[Wake]):
 
 class Consumer:
     """
-    The wakes of a queue, to be iterated with `async for`. The queue is consumed from the first step on,
-    until the loop is left and this object is dropped, or until aclose(). Wakes that are not acknowledged
-    go back to the queue then.
+    The wakes of a queue, for `async for`. The first step attaches a consumer. It ends when the program
+    leaves the loop and drops this object, or by aclose(). Unacknowledged wakes then go back to the queue.
     """
 
     def __init__(self, queue: Queue, window: int, max_attempts: int,
@@ -116,7 +117,7 @@ class Consumer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends the consumer, and waits until timerqd has taken back what is not acknowledged."""
+        """Ends the consumer, and waits until timerqd has taken back the unacknowledged wakes."""
         self._stream.items.clear()
         if not self._stream.ended:
             self._stream.end()
@@ -179,11 +180,10 @@ class Queue:
         Puts a timer into the queue, and waits until it is stored and synced to disk.
 
         payload: up to 16 KB; a str is encoded as UTF-8
-        when: a number of seconds or a timedelta from now on, or a datetime
-        key: up to 64 bytes, unique in the queue: a timer that has it is replaced in one step
+        when: a number of seconds or a timedelta, which count from now, or a datetime
+        key: up to 64 bytes, unique in the queue; a timer that has the key is replaced in one step
 
-        The options are those of PutOptions. If the task is cancelled, the timer may be stored all the
-        same.
+        PutOptions describes the options. If the task is cancelled, the timer may still be stored.
         """
         session = self._session
         session.check()
@@ -201,12 +201,13 @@ class Queue:
     def consume(self, *, window: int = 1, max_attempts: int = 0,
                 ack_within: Span | None = None) -> Consumer:
         """
-        Consumes the queue: returns its wakes, for `async for`. A wake comes again until somebody
-        acknowledges it.
+        Returns the wakes of the queue, for `async for`. A wake comes again until a consumer acknowledges
+        it.
 
         window: how many unacknowledged wakes this consumer may have at a time, 1 to 10,000
         max_attempts: deliveries until a wake is parked; 0: no limit
-        ack_within: a wake that is not acknowledged within that span goes to another consumer
+        ack_within: timerqd takes back a wake that is not acknowledged within this span, and delivers it
+            again
         """
         self._session.check()
         return Consumer(self, window, max_attempts, ack_within)
@@ -220,7 +221,7 @@ class Queue:
         return await self._run(_queue_calls.timers, parked)
 
     async def _attach(self, token: int, stream: _Wakes, *arguments: Any) -> None:
-        # A consumer that has just been dropped is still attached.
+        # Waits for a consumer that was just dropped: it is still attached.
         while self._detaching:
             tasks = [task for task in self._detaching.values() if task]
             await (asyncio.wait(tasks) if tasks else asyncio.sleep(0))
@@ -249,7 +250,7 @@ class Queue:
 
     def _end_detach(self, token: int, task: asyncio.Task[None]) -> None:
         del self._detaching[token]
-        # Nobody waits for the result. If it failed, the connection is gone, and the consumer with it.
+        # The result does not matter. If the call failed, the connection is lost, and the consumer with it.
         if not task.cancelled():
             task.exception()
 
@@ -268,7 +269,7 @@ class Queue:
         return _queue_calls.acknowledged(await answer)
 
     async def _send_acks(self) -> None:
-        """Sends acknowledgements, as long as there are more."""
+        """Sends acknowledgements until none wait."""
         try:
             while self._acks:
                 batch, self._acks = self._acks, []

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """
-The same without an event loop: each call waits.
+Timers and queues without an event loop: each call waits.
 
     with toytimer.open() as t:
         t.sleep(0.5)
         for wake in t.every(60, count=10):
             ...
 
-Several threads may share one handle. Of the threads that wait, one waits on the handle's descriptor and
-hands out what arrives; the others wait for it, and one of them takes over when it leaves.
+Several threads may share one handle. One of the waiting threads, the leader, waits on the handle's
+descriptor and hands out the events. The others wait for the leader; when it leaves, one of them takes its
+place.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ T = TypeVar("T")
 
 
 class _Inbox(Generic[T]):
-    """What has arrived for one waiting thread."""
+    """The events for one waiting thread."""
 
     def __init__(self) -> None:
         self.items: deque[T | errors.Error | _ClockSet] = deque()
         self.ended = False
 
     def receive(self, event: Any) -> None:
-        """Adds an item, and perhaps ends."""
+        """Adds an item. The last event also ends the inbox."""
         raise NotImplementedError
 
 
@@ -55,7 +56,7 @@ def _eventfd() -> int:
 
 
 class _ClockSet(NamedTuple):
-    """What the waiting thread calls."""
+    """An item for which the waiting thread calls on_clock_set."""
 
     call: Callable[[], object]
 
@@ -80,7 +81,7 @@ class _TimerInbox(_Inbox[Wake]):
             self.fail(error)
 
     def fail(self, error: int) -> None:
-        """The timer is gone. error: 0: it was cancelled."""
+        """Ends the inbox with an error. error 0: the timer was cancelled."""
         self.items.append(errors.refusal(error or -errno.ECANCELED))
         self.ended = True
 
@@ -113,11 +114,11 @@ class _Session:
 
     def wait(self, inbox: _Inbox[T]) -> T:
         """
-        Waits for the next item. Raises it if it is an error, and StopIteration at the end. Calls what
-        is to be called when the wall clock is set.
+        Waits for the next item. Raises it if it is an error, and StopIteration at the end. Calls
+        on_clock_set when the wall clock was set.
 
-        Exceptions of signal handlers, such as KeyboardInterrupt, come only while it sleeps or at its
-        end. The item stays in the inbox then.
+        Signal handlers run only while this method sleeps or at its end. If one raises an exception, such
+        as KeyboardInterrupt, the item stays in the inbox.
         """
         while True:
             item = self._wait_item(inbox)
@@ -156,7 +157,7 @@ class _Session:
         return inbox.items.popleft()
 
     def _lead(self, signals: Signals) -> None:
-        """Waits on the descriptor and receives, without the lock."""
+        """Waits on the descriptor and receives events. Other threads may take the lock meanwhile."""
         self._leading = True
         self._changed.release()
         try:
@@ -174,7 +175,7 @@ class _Session:
             self._changed.notify_all()
 
     def _process(self) -> None:
-        """Lets the library handle what has arrived."""
+        """Makes the library process all packets that have arrived."""
         result = 1
         while result > 0:
             result = self.handle.process(self.handle.address)
@@ -192,15 +193,16 @@ class _Session:
 
     def end_cancelled(self) -> None:
         """
-        After a call that cancels timers: no event tells of those of this session. A timer that another
-        thread registers now may have no name yet: that thread calls this again.
+        After a call that cancels timers: ends the cancelled timers of this session, for which no event
+        comes. A timer that another thread is registering may have no name yet: that thread then calls this
+        again.
         """
         self.cancellations += 1
         with self.handle as address, self._changed:
             gone = [token for token, inbox in list(self.inboxes.items())
                     if isinstance(inbox, _TimerInbox) and inbox.name and quick.toytimer_get_timer(
                         address, inbox.name, None, None) == -errno.ENOENT]
-            # The last wake of a timer that is gone may be on its way through another thread.
+            # Another thread may just have received the last wake of such a timer: deliver it first.
             self._deliver()
             for token in gone:
                 inbox = self.inboxes.pop(token, None)
@@ -254,7 +256,7 @@ class Timer:
         return bool(result >= 0)
 
     def cancel(self) -> bool:
-        """Cancels the timer, without waiting for the daemon. Returns False if it is gone."""
+        """Cancels the timer, without waiting for the daemon. Returns False if it has ended."""
         self._session.inboxes.pop(self._token, None)
         self._inbox.ended = True
         try:
@@ -279,7 +281,7 @@ class Periods:
         return self._session.wait(self._timer._inbox)
 
     def cancel(self) -> bool:
-        """Cancels the timer. Returns False if it is gone."""
+        """Cancels the timer. Returns False if it has ended."""
         return self._timer.cancel()
 
     def rearm(self, seconds: Span, *, count: int = 0, first: When | None = None,
@@ -393,7 +395,7 @@ class Timers:
                 for token, inbox, result in zip(batch.tokens, inboxes, results)]
 
     def sleep(self, seconds: When, **options: Unpack[Options]) -> Wake:
-        """Waits for a wake and returns it. Never ends before its time."""
+        """Waits for a wake and returns it. Never returns early."""
         timer = self._register(seconds, 0, 0, options)
         try:
             return timer.wait()
@@ -411,7 +413,7 @@ class Timers:
 
     def every(self, seconds: Span, *, count: int = 0, first: When | None = None,
               **options: Unpack[Options]) -> Periods:
-        """Registers a timer with a period, and returns its wakes, to be iterated."""
+        """Registers a timer with a period, and returns its wakes, for a `for` loop."""
         period_of(seconds)
         return Periods(self._session, self._register(seconds if first is None else first, seconds,
                                                      count, options))
@@ -460,14 +462,14 @@ class QueuedWake(QueueWake):
         return _queue_calls.acknowledged(result)
 
     def retry(self, delay: Span) -> None:
-        """Has the wake come again after a delay, as a further attempt."""
+        """Makes the wake come again after a delay, as another attempt."""
         self._queue._run(_queue_calls.retry, self._ref, delay)
 
 
 class Consumer:
     """
-    The wakes of a queue, to be iterated. The queue is consumed from the first step on, until close(),
-    the end of a `with`, or until this object is dropped.
+    The wakes of a queue, for a `for` loop. The first step attaches a consumer. It ends by close(), at the
+    end of a `with`, or when the program drops this object.
     """
 
     def __init__(self, queue: Queue, *arguments: Any) -> None:
@@ -494,7 +496,7 @@ class Consumer:
         self.close()
 
     def close(self) -> None:
-        """Ends the consumer. Wakes that are not acknowledged go back to the queue."""
+        """Ends the consumer. Unacknowledged wakes go back to the queue."""
         self._queue._session.inboxes.pop(self._token, None)
         self._inbox.items.clear()
         if self._attached and not self._inbox.ended and not self._queue.closed:
@@ -546,7 +548,7 @@ class Queue:
 
     def consume(self, *, window: int = 1, max_attempts: int = 0,
                 ack_within: Span | None = None) -> Consumer:
-        """Consumes the queue: returns its wakes, to be iterated."""
+        """Returns the wakes of the queue, for a `for` loop."""
         return Consumer(self, window, max_attempts, ack_within)
 
     def cancel(self, *, key: str | None = None, id: int = 0) -> None:

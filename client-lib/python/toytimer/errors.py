@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
-What goes wrong, as exceptions. All of them are an Error, which is an OSError: `errno` is the library's
-errno (libtoytimer(3) lists them), and `strerror` is a sentence that names the limit or the argument.
+The exceptions. Each is an Error, and an Error is an OSError: `errno` is the library's error
+(libtoytimer(3) lists them), and `strerror` is a sentence that names the limit or the argument.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Error(OSError):
 
 
 class LimitError(Error):
-    """A limit of the daemon is reached: the sentence names its option. Or its store is full."""
+    """A limit of the daemon is reached, and the sentence names its option; or timerqd's store is full."""
 
 
 class UnreachableError(Error, ConnectionRefusedError):
@@ -28,11 +28,11 @@ class DeniedError(Error, PermissionError):
 
 
 class NoSuchTimerError(Error, LookupError):
-    """The timer or the wake is gone, never was, or belongs to another user."""
+    """The timer or the wake does not exist (any more), or belongs to another user."""
 
 
 class InvalidError(Error, ValueError):
-    """An argument is out of its domain."""
+    """An argument has an invalid value."""
 
 
 class NoAnswerError(Error, TimeoutError):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the library's handlers get, copied.
+//! Copies of the events that the library passes to its handlers.
 use std::os::raw::c_int;
 
 use crate::ffi;

@@ -26,7 +26,7 @@ pub(crate) const ECANCELED: c_int = 125;
 
 /// The library's sentences are constant, and never NULL.
 fn text(sentence: *const c_char) -> String {
-    // SAFETY: as said.
+    // SAFETY: see above.
     unsafe { CStr::from_ptr(sentence) }.to_string_lossy().into_owned()
 }
 
@@ -38,7 +38,7 @@ impl Error {
 
     /// For a negative result of a call of this thread to toytimer.h.
     pub(crate) fn of_timer_call(result: c_int) -> Error {
-        // SAFETY: no argument to get wrong.
+        // SAFETY: the function has no argument.
         let detail = text(unsafe { ffi::toytimer_get_error() });
         if result == -EINVAL && !detail.is_empty() {
             return Error { errno: EINVAL, sentence: detail };
@@ -54,7 +54,7 @@ impl Error {
 
     /// For a negative result of a call of this thread to toytimer-queue.h.
     pub(crate) fn of_queue_call(result: c_int) -> Error {
-        // SAFETY: no argument to get wrong.
+        // SAFETY: the function has no argument.
         let detail = text(unsafe { ffi::toytimer_get_error() });
         if (result == -EINVAL || result == -EACCES) && !detail.is_empty() {
             return Error { errno: -result, sentence: detail };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What has arrived for one receiver, which blocks or is a task.
+//! The items for one receiver: a thread that blocks, or a task.
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ impl<T> Inbox<T> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Adds an item. Nothing follows the last one.
+    /// Adds an item. last: ends the inbox after this item.
     pub fn push(&self, item: Result<T>, last: bool) {
         let mut state = self.lock();
         if state.ended {
@@ -55,7 +55,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Waits for the next item. None: there is no further one.
+    /// Waits for the next item. None: the inbox has ended.
     pub fn receive(&self) -> Option<Result<T>> {
         let mut state = self.lock();
         while state.items.is_empty() && !state.ended {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Be woken by timerd, the timer service, and by timerqd, its durable queues. Uses libtoytimer.
+//! Timers of timerd, the timer service, and durable queues of timerqd. Uses libtoytimer.
 //!
-//! A [`ToyTimer`] is a session with timerd. It takes a [`Registration`], an instant and a waker, as a toy
-//! event loop does; or it gives a future:
+//! A [`ToyTimer`] is a session with timerd. Its methods take a [`Registration`], which is an instant and a
+//! waker, or return a future:
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -17,13 +17,13 @@
 //! # }
 //! ```
 //!
-//! The futures work in every executor: a thread of the session wakes the tasks. A [`Queue`] keeps timers on
-//! disk.
+//! The futures work in every executor, since a thread of the session wakes the tasks. A [`Queue`] keeps
+//! timers on disk.
 //!
-//! After fork() the child opens its own session: the thread is the parent's alone.
+//! After fork() the child must open its own session: the thread exists only in the parent.
 #![warn(missing_docs)]
 
-/// Has rustdoc compile the example.
+/// Makes rustdoc compile the example in README.md.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

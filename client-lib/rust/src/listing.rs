@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Timers of all sessions of a user: listed, and cancelled by what they are.
+//! Lists and cancels timers of all sessions of a user.
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_char, c_int, c_void};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::values::{c_string, Clock};
 pub struct Match {
     /// Exactly this label; empty: timers without a label.
     pub label: Option<String>,
-    /// Timers of this user; another one than your own only for root.
+    /// Timers of this user. Only root may select another user.
     pub uid: Option<u32>,
-    /// Timers of all users; only for root.
+    /// Timers of all users. Only for root.
     pub everybody: bool,
 }
 
@@ -29,7 +29,7 @@ impl Match {
 /// A timer as the daemon lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its number at the daemon.
+    /// The id that the daemon gave it.
     pub id: u64,
     /// Empty: none.
     pub label: String,
@@ -41,15 +41,15 @@ pub struct Listed {
     pub due: Duration,
     /// Microseconds until the due; negative: it has passed.
     pub left_us: i64,
-    /// How much later still suits.
+    /// How much later than `due` the wake may come.
     pub slack: Duration,
     /// The period; zero: none.
     pub every: Duration,
-    /// How many wakes; 0: one without a period, no end with one.
+    /// How many wakes; 0: one wake without a period, wakes without end with a period.
     pub count: u32,
     /// Wakes so far.
     pub fired: u32,
-    /// Whose it is.
+    /// The user.
     pub uid: u32,
     /// The process that connected.
     pub pid: u32,
@@ -81,7 +81,7 @@ fn with_match(matched: &Match, call: impl FnOnce(*const ffi::Match) -> c_int) ->
 extern "C" fn on_listed(listed: *const ffi::Listed, list: *mut c_void) -> c_int {
     // SAFETY: the library passes a timer whose strings are valid during the call, and list() its vector.
     let (l, list) = unsafe { (&*listed, &mut *list.cast::<Vec<Listed>>()) };
-    // SAFETY: as above.
+    // SAFETY: see above.
     let text = |text: *const c_char| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
     list.push(Listed {
         id: l.id,

@@ -61,15 +61,15 @@ extern "C" fn on_wake(
 pub struct PutOptions {
     /// Up to 64 bytes, unique in the queue: a timer that has the key is replaced in one step. Empty: none.
     pub key: String,
-    /// A timer that has the key stays as it is.
+    /// If a timer has the key, keep that timer as it is.
     pub keep: bool,
     /// Up to 24 bytes of text, for `toytimerctl list`; empty: none.
     pub label: String,
     /// The period; zero: none.
     pub every: Duration,
-    /// How many wakes; 0: one without a period, no end with one.
+    /// How many wakes; 0: one wake without a period, wakes without end with a period.
     pub count: u32,
-    /// How much later still suits.
+    /// How much later the wake may come.
     pub slack: Duration,
     /// A first delivery that is later than this counts as missed.
     pub max_late: Option<Duration>,
@@ -79,27 +79,27 @@ pub struct PutOptions {
     pub wake_system: bool,
 }
 
-/// What became of a put.
+/// The result of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// The timer's number at timerqd.
+    /// The id that timerqd gave the timer.
     pub id: u64,
     /// Its due, on its clock.
     pub due: Duration,
     /// A timer of that key was replaced.
     pub replaced: bool,
-    /// With `keep`: there was one, and the id and the due are its own.
+    /// With `keep`: a timer had the key and stays. The id and the due are those of that timer.
     pub kept: bool,
 }
 
-/// How to consume.
+/// The options of a consumer.
 #[derive(Clone, Copy, Debug)]
 pub struct ConsumeOptions {
     /// How many unacknowledged wakes this consumer may have at a time, 1 to 10,000.
     pub window: u32,
     /// Deliveries until a wake is parked; 0: no limit.
     pub max_attempts: u32,
-    /// A wake that is not acknowledged within it goes to another consumer.
+    /// timerqd takes back a wake that is not acknowledged within this span, and delivers it again.
     pub ack_within: Option<Duration>,
 }
 
@@ -152,7 +152,7 @@ impl Queue {
         check(unsafe { ffi::toytimer_queue_open(&mut handle, address, 0) })?;
         let worker = Worker::start(handle, &QUEUES).map_err(|_| Error::of_event(-ENOMEM))?;
         let queue = Queue { inner: Arc::new(Inner { name, worker }) };
-        queue.detach()?; // says whether the name is one
+        queue.detach()?; // fails if the name is invalid
         Ok(queue)
     }
 
@@ -229,7 +229,7 @@ impl Queue {
         check(result)
     }
 
-    /// Consumes the queue. A wake comes again until somebody acknowledges it.
+    /// Attaches a consumer. A wake comes again until a consumer acknowledges it.
     pub fn consume(&self, options: &ConsumeOptions) -> Result<Consumer> {
         let inbox = Arc::new(Wakes(Inbox::new()));
         let token = self.session().add(inbox.clone());
@@ -268,8 +268,8 @@ impl Receiver for Wakes {
     }
 }
 
-/// A consumer of a queue. As an iterator it blocks; [`Consumer::next_wake`] is for tasks. Dropping it gives
-/// back what is not acknowledged, and waits for timerqd.
+/// A consumer of a queue. As an iterator it blocks; [`Consumer::next_wake`] is for tasks. Dropping it returns
+/// unacknowledged wakes to the queue, and waits for timerqd.
 pub struct Consumer {
     queue: Queue,
     token: u64,
@@ -302,12 +302,13 @@ impl Iterator for Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         if self.queue.session().remove(self.token) {
-            let _ = self.queue.detach(); // it has failed: the connection is gone, and the consumer too
+            let _ = self.queue.detach(); // if it fails, the connection is lost, and the consumer with it
         }
     }
 }
 
-/// A wake of a queue. The pair (id, number) is the same when it comes again: deduplicate by it.
+/// A wake of a queue. If the wake comes again, the pair (id, number) is the same: use it to detect
+/// duplicates.
 pub struct QueueWake {
     queue: Queue,
     wake: ffi::WakeRef,
@@ -319,13 +320,13 @@ pub struct QueueWake {
     pub overruns: u64,
     /// 1 for the first delivery.
     pub attempt: u32,
-    /// Once it is acknowledged, the timer is gone.
+    /// The acknowledgement of this wake ends the timer.
     pub last: bool,
     /// Empty: none.
     pub label: String,
     /// Empty: none.
     pub key: String,
-    /// What was put.
+    /// The payload of the put.
     pub payload: Vec<u8>,
 }
 
@@ -345,7 +346,7 @@ impl QueueWake {
         }
     }
 
-    /// The timer's number at timerqd.
+    /// The timer's id at timerqd.
     pub fn id(&self) -> u64 {
         self.wake.id
     }
@@ -355,9 +356,9 @@ impl QueueWake {
         self.wake.number
     }
 
-    /// Acknowledges the wake, and waits until that is stored: it never comes again. Returns false if the
-    /// connection broke meanwhile: nothing is to be done, because the library acknowledges the wake when it
-    /// comes again.
+    /// Acknowledges the wake, and waits until the acknowledgement is stored. The wake then never comes again.
+    /// Returns false if the connection broke meanwhile. The program need not do anything: the library
+    /// acknowledges the wake if it comes again.
     pub fn ack(&self) -> Result<bool> {
         // SAFETY: the queue holds the handle.
         let result = unsafe { ffi::toytimer_queue_ack(self.queue.session().handle(), &self.wake) };
@@ -367,7 +368,7 @@ impl QueueWake {
         check(result).map(|()| true)
     }
 
-    /// Has the wake come again after a delay, as a further attempt. Waits until that is stored.
+    /// Makes the wake come again after a delay, as another attempt. Waits until that is stored.
     pub fn retry(&self, delay: Duration) -> Result<()> {
         let handle = self.queue.session().handle();
         // SAFETY: the queue holds the handle.

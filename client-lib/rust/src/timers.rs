@@ -41,17 +41,18 @@ extern "C" fn on_event(_: *mut ffi::Handle, event: *const ffi::Event, token: *mu
 /// The options of a timer. `Options::default()` is a wake as soon as possible, without a label.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// How much later still suits: timers with slack share wake-ups of the machine.
+    /// How much later the wake may come. Timers with slack share wake-ups of the machine.
     pub slack: Duration,
     /// Up to 24 bytes of text, for `toytimerctl list`; empty: none.
     pub label: String,
     /// Wake the machine from suspend. Not for `When::At`.
     pub wake_system: bool,
-    /// Woken each time that the wall clock is set, as long as the timer lives. Only for `When::Wall`.
+    /// A waker that is called each time that the wall clock is set, until the timer ends. Only for
+    /// `When::Wall`.
     pub on_clock_set: Option<Waker>,
 }
 
-/// What a wake says.
+/// A wake of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Woken {
     /// The due that the wake is for, on the timer's clock.
@@ -64,7 +65,7 @@ pub struct Woken {
     pub last: bool,
 }
 
-/// A request to be woken: at that instant, `wake` is woken.
+/// A request to be woken: an instant, and the waker that is called then.
 ///
 /// ```no_run
 /// # use std::{sync::Arc, task::Wake, time::{Duration, Instant}};
@@ -83,23 +84,25 @@ pub struct Woken {
 /// ```
 #[derive(Debug)]
 pub struct Registration {
-    /// The instant. One that has passed wakes at once. Equal instants wake in the order of registration.
+    /// The instant. If it has passed, the wake comes at once. Equal instants wake in the order of
+    /// registration.
     pub at: Instant,
-    /// Whom to wake: a `Waker`, which is also made `into()` from an `Arc` of any `std::task::Wake`.
+    /// The waker. `into()` makes one from an `Arc` of any `std::task::Wake`.
     pub wake: Waker,
 }
 
-/// A session with timerd. Clones share it; the last one ends it, and drops its timers.
+/// A session with timerd. Clones share it. Dropping the last clone ends the session and its timers.
 ///
-/// A thread of the session sleeps on the library's descriptor. It wakes the wakers, so a waker must not
-/// block. If timerd restarts, the library connects again and registers again what is still due.
+/// A thread of the session sleeps on the library's descriptor. It calls the wakers, so a waker must not
+/// block. If timerd restarts, the library connects and registers the timers again.
 #[derive(Clone)]
 pub struct ToyTimer {
     worker: Arc<Worker>,
-    base: (Instant, u64), // the same instant twice; the second is the library's, or up to a moment later
+    // An instant, and the same instant on the library's clock, rounded up.
+    base: (Instant, u64),
 }
 
-/// A fire-and-forget registration: wakes its waker, also if the daemon refuses it.
+/// The receiver of a registration without a result. It calls the waker also if the daemon refuses the timer.
 struct Bell(std::sync::Mutex<Option<Waker>>);
 
 impl Receiver for Bell {
@@ -220,12 +223,13 @@ impl ToyTimer {
         }
         let worker = Worker::start(handle, &TIMERS).map_err(|_| Error::of_event(-ENOMEM))?;
         let now = Instant::now();
-        // SAFETY: the clock exists. It rounds down.
+        // The clock rounds down, so 1 is added.
+        // SAFETY: the clock exists.
         let base = (now, unsafe { ffi::toytimer_now(0) } + 1);
         Ok(ToyTimer { worker: Arc::new(worker), base })
     }
 
-    /// An instant for the library. Equal ones are equal there too, and none is early.
+    /// Converts an instant for the library, rounded up. Equal instants have equal results.
     fn due_of(&self, at: Instant) -> u64 {
         let (instant, due) = self.base;
         match at.checked_duration_since(instant) {
@@ -278,8 +282,8 @@ impl ToyTimer {
         Ok((token, name, clock))
     }
 
-    /// Sends a registration, and does not wait for the daemon. The waker is woken too if the daemon
-    /// refuses the timer, or if another session cancels it: use [`ToyTimer::sleep`] to know why.
+    /// Sends a registration, and does not wait for the daemon. The waker is also called if the daemon
+    /// refuses the timer, or if another session cancels it. [`ToyTimer::sleep`] returns the reason.
     pub fn register(&self, registration: Registration) -> Result<()> {
         let bell = Arc::new(Bell(std::sync::Mutex::new(Some(registration.wake))));
         let when = When::At(registration.at);
@@ -296,8 +300,8 @@ impl ToyTimer {
         Sleep(self.hold(when.into(), Duration::ZERO, 0, options))
     }
 
-    /// Registers a timer with a period. The n-th wake is due n periods from now, however late any came.
-    /// count: how many wakes; 0: without end.
+    /// Registers a timer with a period. The n-th wake is due n periods from now: a late wake does not move
+    /// the next ones. count: how many wakes; 0: without end.
     pub fn every(&self, period: Duration, count: u32) -> Periods {
         self.every_with(period, period, count, &Options::default())
     }
@@ -340,16 +344,16 @@ impl ToyTimer {
         listing::list(self.worker.session.handle(), matched)
     }
 
-    /// Cancels the timer with an id ([`Listed::id`]), of any session of this user. Blocks. Whoever waits
-    /// for the timer gets an error.
+    /// Cancels the timer with an id ([`Listed::id`]), of any session of this user. Blocks. A task or thread
+    /// that waits for the timer gets an error.
     pub fn cancel_id(&self, id: u64) -> Result<()> {
         let result = listing::cancel_id(self.worker.session.handle(), id);
         self.worker.look_for_cancelled();
         result
     }
 
-    /// Cancels the timers that match, of any session of this user. Blocks. Returns how many. Whoever waits
-    /// for one of them gets an error.
+    /// Cancels the timers that match, of any session of this user. Blocks. Returns how many. A task or
+    /// thread that waits for one of them gets an error.
     pub fn cancel_matching(&self, matched: &Match) -> Result<u64> {
         let result = listing::cancel_matching(self.worker.session.handle(), matched);
         self.worker.look_for_cancelled();
@@ -374,17 +378,17 @@ impl ToyTimer {
     }
 }
 
-/// A timer with one wake: a future of it. Dropping it cancels the timer.
+/// A timer with one wake: a future of this wake. Dropping it cancels the timer.
 ///
-/// A refusal by the daemon is the future's result. So is the error of an argument.
+/// If the daemon refuses the timer, or if an argument is invalid, the future's result is the error.
 #[must_use = "dropping it cancels the timer"]
 pub struct Sleep(Held);
 
 impl Sleep {
-    /// Gives the timer a new instant and slack, without waiting for the daemon. `When::Wall` suits a timer
+    /// Gives the timer a new instant and slack, without waiting for the daemon. `When::Wall` is for a timer
     /// that follows the wall clock. Returns false if the wake has arrived.
     ///
-    /// If the daemon sends the wake before it reads this, the result is that wake.
+    /// If the daemon sends the wake before it reads this request, the future's result is that wake.
     pub fn rearm(&self, when: impl Into<When>, slack: Duration) -> Result<bool> {
         self.0.rearm(when.into(), Duration::ZERO, 0, slack)
     }
@@ -422,7 +426,7 @@ impl Periods {
         self.0.rearm(first.into(), period, count, slack)
     }
 
-    /// The next wake, for a task. None: there is no further one.
+    /// The next wake, for a task. None: there are no more wakes.
     pub fn next_wake(&mut self) -> impl Future<Output = Option<Result<Woken>>> + '_ {
         self.0.wakes.inbox.next()
     }

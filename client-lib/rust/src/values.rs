@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Texts and times as Rust says them, and as the library does.
+//! Converts texts and times between Rust and the library.
 use std::ffi::CString;
 use std::os::raw::c_int;
 use std::os::unix::ffi::OsStrExt;
@@ -32,7 +32,7 @@ pub(crate) fn c_path(path: Option<&Path>) -> Result<Option<CString>> {
 pub enum Clock {
     /// Stops in suspend.
     Monotonic,
-    /// Goes on in suspend.
+    /// Counts in suspend, too.
     Boottime,
     /// The wall clock; it can be set.
     Realtime,
@@ -43,7 +43,7 @@ pub(crate) const REALTIME: c_int = 2;
 /// When a wake is due.
 #[derive(Clone, Copy, Debug)]
 pub enum When {
-    /// A span from the call on; it goes on in suspend.
+    /// A span that starts at the call. It counts the time in suspend, too.
     In(Duration),
     /// An instant of the monotonic clock, which stops in suspend.
     At(Instant),

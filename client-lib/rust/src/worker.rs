@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The worker: a thread that sleeps on a C handle's descriptor and hands out what arrives.
+//! The worker: a thread that sleeps on a C handle's descriptor and hands out the events.
 //!
-//! The library calls a handler with a token, a number, as its userdata. The handler notes the event in a
-//! list of the thread, and no more: code of the user runs later, when no frame of C is on the stack. A
-//! token whose receiver is gone finds nobody, so nothing dangles.
+//! The library calls a handler with a token, a number, as its userdata. The handler only adds the event to a
+//! list of the thread. Code of the user runs later, when no C function is on the stack. A token is not a
+//! pointer: if its receiver was dropped, the event is dropped, too.
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -19,11 +19,11 @@ use crate::arrival::Arrival;
 use crate::error::{Error, Result, ECANCELED, ENOENT, ENOMEM};
 use crate::ffi;
 
-/// Whom events are for.
+/// The receiver of the events of one token.
 pub(crate) trait Receiver: Send + Sync {
-    /// Called in the worker's thread. Returns whether it was the last event.
+    /// Receives an event, in the worker's thread. Returns whether it was the last one.
     fn arrived(&self, arrival: Arrival) -> bool;
-    /// No event follows.
+    /// The session has failed, or the timer was cancelled: no more events come.
     fn failed(&self, error: Error);
 }
 
@@ -31,13 +31,13 @@ thread_local! {
     static ARRIVED: RefCell<Vec<(u64, Arrival)>> = RefCell::new(Vec::new());
 }
 
-/// For the handlers: notes what has arrived.
+/// The handlers call it to add an event to the list.
 pub(crate) fn note(token: *mut c_void, arrival: Arrival) -> c_int {
     ARRIVED.with(|list| list.borrow_mut().push((token as u64, arrival)));
     0
 }
 
-/// What differs between timers and queues.
+/// The functions that differ between timers and queues.
 pub(crate) struct Kind {
     pub process: unsafe extern "C" fn(*mut ffi::Handle) -> c_int,
     pub get_fd: unsafe extern "C" fn(*mut ffi::Handle) -> c_int,
@@ -45,10 +45,10 @@ pub(crate) struct Kind {
     pub error: fn(c_int) -> Error,
 }
 
-/// Receivers by token, each with the name of its timer at the handle; 0: it has none.
+/// Receivers by token, each with the name of its timer at the handle; 0: no timer.
 type Receivers = HashMap<u64, (Arc<dyn Receiver>, u64)>;
 
-/// A C handle, and who waits for its events. The library may be called from every thread.
+/// A C handle, and the receivers of its events. Any thread may call the library.
 pub(crate) struct Session {
     handle: *mut ffi::Handle,
     kind: &'static Kind,
@@ -56,7 +56,7 @@ pub(crate) struct Session {
     tokens: AtomicU64,
 }
 
-// SAFETY: the library's handles are for all threads (toytimer.h).
+// SAFETY: several threads may use a handle of the library (toytimer.h).
 unsafe impl Send for Session {}
 unsafe impl Sync for Session {}
 
@@ -76,8 +76,8 @@ impl Session {
         token
     }
 
-    /// The same for a timer. `register` gets the token, and returns the timer's name: no event is handed
-    /// out before the name is known.
+    /// The same for a timer. `register` gets the token and returns the timer's name. The lock is held
+    /// meanwhile, so no event is handed out before the name is known.
     pub fn add_timer(
         &self,
         receiver: Arc<dyn Receiver>,
@@ -99,7 +99,7 @@ impl Session {
     fn deliver(&self) {
         for (token, arrival) in ARRIVED.with(RefCell::take) {
             let receiver = self.receivers().get(&token).map(|(receiver, _)| receiver.clone());
-            // A panic of a waker must not end the thread, which serves others too.
+            // A panic of a waker must not end the thread, since it serves other receivers, too.
             let last = receiver.map(|receiver| {
                 catch_unwind(AssertUnwindSafe(|| receiver.arrived(arrival))).unwrap_or(false)
             });
@@ -126,7 +126,7 @@ impl Session {
             }
             let mut result = 1;
             while result > 0 {
-                // SAFETY: as above. Only this thread processes.
+                // SAFETY: see above. Only this thread calls process().
                 result = unsafe { (self.kind.process)(self.handle) };
                 self.deliver();
             }
@@ -136,8 +136,8 @@ impl Session {
         }
     }
 
-    /// After a call that cancels timers by what they are: no event tells of those of this session. Runs in
-    /// the worker's thread, so every event that the library has handed out is delivered.
+    /// After a call that cancels timers: ends the cancelled timers of this session, for which no event comes.
+    /// It runs in the worker's thread, so earlier events have been delivered.
     fn end_cancelled(&self) {
         let mut gone = Vec::new();
         self.receivers().retain(|_, (receiver, name)| {
@@ -172,11 +172,11 @@ impl Drop for Session {
     }
 }
 
-/// What the worker is told over its socket.
+/// The bytes that the worker's thread reads from its socket.
 const END: u8 = 0;
 const LOOK: u8 = 1;
 
-/// Owns the thread. When it is dropped, the thread ends, and whoever waits gets an error.
+/// Owns the thread. Dropping it ends the thread, and all receivers get an error.
 pub(crate) struct Worker {
     pub session: Arc<Session>,
     end: UnixStream,
@@ -184,7 +184,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Takes the handle over.
+    /// Takes ownership of the handle, and starts the thread.
     pub fn start(handle: *mut ffi::Handle, kind: &'static Kind) -> std::io::Result<Worker> {
         let session = Arc::new(Session {
             handle,
@@ -202,7 +202,7 @@ impl Worker {
 }
 
 impl Worker {
-    /// Has the worker look for timers that a call has cancelled.
+    /// Makes the worker look for timers that a call has cancelled.
     pub fn look_for_cancelled(&self) {
         let _ = (&self.end).write(&[LOOK]);
     }

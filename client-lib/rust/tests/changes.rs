@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Timers that are re-armed, listed and cancelled by what they are, beside a real timerd.
+//! Re-arms, lists and cancels timers beside a real timerd.
 mod common;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -56,7 +56,7 @@ fn lists_what_the_daemon_holds() {
     let options = Options { slack: 2 * MS, ..labelled("one") };
     let _one = timer.sleep_with(HOUR, &options);
     let _two = other.every_with(SystemTime::now() + HOUR, 60 * MS, 4, &labelled("two"));
-    other.list(&Match::default()).unwrap(); // the daemon has both then
+    other.list(&Match::default()).unwrap(); // after the answer, the daemon has both timers
     let mut all = timer.list(&Match::default()).unwrap();
     all.sort_by(|a, b| a.label.cmp(&b.label));
     assert_eq!(all.iter().map(|l| l.label.as_str()).collect::<Vec<_>>(), ["one", "two"]);

@@ -13,7 +13,7 @@ use toytimer::{Options, Registration, ToyTimer};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Tells its name when it is woken.
+/// Sends its name when it is woken.
 struct Named(u32, Mutex<mpsc::Sender<(u32, Instant)>>);
 
 impl Wake for Named {
@@ -28,7 +28,7 @@ fn registrations_wake_in_order() {
     let timer = ToyTimer::open_path(daemons.socket()).unwrap();
     let (sender, woken) = mpsc::channel();
     let at = Instant::now() + 500 * MS;
-    // The third shares its instant with the first: those wake in the order of registration.
+    // The first and the third have the same instant: they wake in the order of registration.
     for (name, after) in [(0, 20), (1, 10), (2, 20), (3, 0)] {
         let wake = Arc::new(Named(name, Mutex::new(sender.clone())));
         timer.register(Registration { at: at + after * MS, wake: wake.into() }).unwrap();
@@ -154,7 +154,7 @@ fn a_panic_of_a_waker_harms_nobody() {
     timer.sleep(20 * MS).wait().unwrap();
 }
 
-/// Drops what it holds when it is woken.
+/// Drops its content when it is woken.
 struct Dropping(Mutex<Option<ToyTimer>>, AtomicU32);
 
 impl Wake for Dropping {
