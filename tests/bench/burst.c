@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * burst SOCKET N: N timers of one client fall due at one instant. Prints how many of them a second
- * it has been handed, from that instant to the last one's handler, and how late the wakes of
- * another client are meanwhile, which has one every millisecond: `other` when its handler runs,
- * `other_sent` when timerd sent them. What lies between is the machine's, with three processes on
- * its processors.
+ * burst SOCKET N: N timers of one client become due at one instant. Prints how many of them timerd
+ * delivers in a second, from that instant to the last handler. Another client has a wake every
+ * millisecond. Prints how late its wakes are meanwhile: `other` when its handler runs, `other_sent`
+ * when timerd sends them. The difference comes from the machine, where three processes share its
+ * processors.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -17,17 +17,17 @@
 #include "bench.h"
 #include "toytimer.h"
 
-#define AHEAD	    UINT64_C(500000)  /* us from the last answer */
-#define PER_TIMER   UINT64_C(3)	      /* us that registering one may take */
+#define AHEAD	    UINT64_C(500000)  /* us from the last answer to the instant */
+#define PER_TIMER   UINT64_C(3)	      /* us, the most for the registration of one timer */
 #define OTHER_EVERY UINT64_C(1000)    /* us */
-#define OTHER_MOST  UINT64_C(1000000) /* wakes that are noted */
+#define OTHER_MOST  UINT64_C(1000000) /* the most wakes that are recorded */
 
 /* Shared by both clients. */
 struct other {
 	bool ready, stop;
 	size_t woken;
 	struct {
-		uint64_t due, late, sent; /* ns; sent: how late it was when timerd sent it */
+		uint64_t due, late, sent; /* ns; sent: the lateness when timerd sent it */
 	} wakes[OTHER_MOST];
 };
 
@@ -90,7 +90,7 @@ static int wake(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* The wakes of the other client whose due, or whose arrival, lies in the burst. */
+/* The wakes of the other client that were due or arrived during the burst. */
 static void print_other(uint64_t from, uint64_t to)
 {
 	uint64_t *late = bench_alloc(other->woken, sizeof(*late));

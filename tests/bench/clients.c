@@ -99,7 +99,7 @@ static void process(struct client *client)
 		return;
 	if (expirations > client->left)
 		expirations = client->left;
-	/* Of several at once, the lateness is that of the first, as timerd tells it too. */
+	/* If several periods have expired, the lateness is that of the first one, as in timerd. */
 	if (expirations)
 		note(client->plan->first +
 			(client->plan->count - client->left) * client->plan->every);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * crowd SOCKET|timerfd CLIENTS SECONDS: clients with a wake each every 100 ms, their phases random:
- * how late a wake is when its receiver runs.
+ * crowd SOCKET|timerfd CLIENTS SECONDS: each client has a wake every 100 ms, at a random phase.
+ * Prints how late a wake is when its receiver runs.
  */
 #include <string.h>
 

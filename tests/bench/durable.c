@@ -38,7 +38,7 @@ enum pattern {
 static char payload[64];
 static uint64_t seed = 1;
 
-/* Stores n timers in batches. i: how many there were before. */
+/* Stores n timers in batches. i: how many timers were stored before. */
 static void put_all(
 	toytimer_queue *q, enum pattern pattern, uint64_t base, size_t i, size_t n, size_t batch)
 {
@@ -117,7 +117,7 @@ static void one(const char *path, size_t clients, size_t n)
 			toytimer_queue *q = queues_open(path);
 
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			put_one_by_one(q, 1, NULL); /* the queue has its number */
+			put_one_by_one(q, 1, NULL); /* now timerqd has a number for the queue */
 			if (write(ready[1], "", 1) != 1 || read(go[0], &byte, 1) != 1)
 				_exit(1);
 			put_one_by_one(q, n / clients, samples + i * (n / clients));
@@ -149,7 +149,7 @@ static int take(toytimer_queue *q, const toytimer_wake *wake, void *userdata)
 	return ++taken == *(size_t *)userdata ? toytimer_queue_stop(q) : 0;
 }
 
-/* The time runs from the due on, when all have been stored, until the store has no timer. */
+/* Measures from the due, after all timers were stored, until the store has no timer. */
 static void drain(toytimer_queue *q, size_t n)
 {
 	toytimer_queue_consumer consumer = {.window = 1000, .handler = take, .userdata = &n};
@@ -158,7 +158,7 @@ static void drain(toytimer_queue *q, size_t n)
 	uint64_t start;
 	int r;
 
-	/* All were due at one instant that has passed: a backlog. */
+	/* All timers have the same due, which has passed. So there is a backlog. */
 	for (size_t i = 0; i < n; i += FILL) {
 		toytimer_queue_timer *timers = bench_alloc(FILL, sizeof(*timers));
 		size_t some = n - i < FILL ? n - i : FILL;

@@ -33,7 +33,7 @@ static void send_all(const char *text, size_t length)
 	}
 }
 
-/* The next line of an answer, which begins with that word. Return: the number behind it. */
+/* Reads lines until one begins with the word. Return: the number after the word. */
 static unsigned long long await(const char *word)
 {
 	char line[256];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * durable_fleet SOCKETS N [ROUNDS]: N timers that are due at one instant, in 16 queues; all are
- * delivered and acknowledged, each queue by one of the hosts whose sockets are named, with commas
- * between them. Window 1,000. With ROUNDS the same again and again: rate is that of the last one.
+ * durable_fleet SOCKETS N [ROUNDS]: 16 queues have N timers each, which are due at one instant. All
+ * are delivered and acknowledged, each queue by one host. SOCKETS has the sockets of the hosts,
+ * separated by commas. The window is 1,000. With ROUNDS, repeats this; `rate` is that of the last
+ * round.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -54,7 +55,7 @@ static void fill(const char *path, size_t n)
 	toytimer_queue_unref(q);
 }
 
-/* The last acknowledgement is waited for: what this host was told before is stored before. */
+/* Waits for the answer to the last acknowledgement: the host stores the others before it. */
 static int take(toytimer_queue *q, const toytimer_wake *wake, void *userdata)
 {
 	struct consuming *c = userdata;
@@ -66,7 +67,7 @@ static int take(toytimer_queue *q, const toytimer_wake *wake, void *userdata)
 	return c->left ? 0 : toytimer_queue_stop(q);
 }
 
-/* Consumes the host's share of the queues, and ends once all is acknowledged and stored so. */
+/* Consumes the host's share of the queues. Ends when all acknowledgements are stored. */
 static _Noreturn void consume(const char *path, unsigned int host, unsigned int hosts, size_t n)
 {
 	toytimer_queue *q = queues_open(path);

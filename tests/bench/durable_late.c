@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * durable_late QUEUES TIMERD N CLIENTS: how late a lone durable wake is when its consumer runs, and
- * beside it a volatile one, in turns; while CLIENTS processes store timers one by one without
- * pause. Prints how long their answers took, too.
+ * durable_late QUEUES TIMERD N CLIENTS: how late a lone wake is when its consumer runs, alternately
+ * for a durable timer and for a timer of timerd, while CLIENTS processes store timers one by one
+ * without a pause. Also prints how long the answers to these clients took.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,15 +15,15 @@
 #include "toytimer-queue.h"
 #include "toytimer.h"
 
-#define GAP_LEAST   UINT64_C(5000) /* us ahead: stored by then */
+#define GAP_LEAST   UINT64_C(5000) /* us ahead: until then the timer is stored */
 #define GAP_RANGE   UINT64_C(4000)
 #define BUSY_LEAST  UINT64_C(100000)
 #define SAMPLES_MAX 65536
 
 static toytimer_queue *queues;
 static toytimer *timerd;
-static toytimer_wake_ref last; /* the wake that came last */
-/* Of the clients: how long their last answers took, in a ring. */
+static toytimer_wake_ref last; /* the latest wake */
+/* How long the latest answers to the clients took, in a ring. */
 static struct {
 	uint64_t next, ns[SAMPLES_MAX];
 } * answers;
@@ -42,7 +42,8 @@ static int woken(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* A due on the wall clock, which nobody sets meanwhile: its instant on CLOCK_MONOTONIC is known. */
+/* Nobody sets the wall clock meanwhile. So the due on the wall clock is a known instant of
+ * CLOCK_MONOTONIC. */
 static uint64_t by_timerqd(uint64_t span, uint64_t *at)
 {
 	uint64_t real = toytimer_now(TOYTIMER_REALTIME), monotonic = bench_ns() / 1000;

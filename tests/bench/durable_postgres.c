@@ -95,7 +95,7 @@ static void copy(const char *uri, size_t n)
 	PQfinish(c);
 }
 
-/* Takes the backlog of every third queue. */
+/* Takes the backlog of every third queue, beginning with its own number. */
 static _Noreturn void take(const char *uri, unsigned int host)
 {
 	PGconn *c = open_database(uri);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * life N PATTERN [REPEATS [fresh|both [RECORDS]]]: N timers are added, half of them cancelled in
- * random order, the other half expired by the loop. PATTERN: `random` dues, or `ordered` ones,
- * nearly as timeouts of equal length that are set one after another.
+ * life N PATTERN [REPEATS [fresh|both [RECORDS]]]: adds N timers, cancels half of them in random
+ * order, and expires the others in the loop. PATTERN: dues are `random`, or `ordered`: nearly in
+ * order, like timeouts of equal length that start one after another.
  *
- * It is done twice on the same loop, unless only `fresh` is wanted: `fresh`, and `aged`, when
- * handles and what is free have been stirred by the first time. Prints nanoseconds of CPU a timer:
- * add, cancel, expire, and life, which is the first and the mean of the other two. CPU, because all
- * of it happens in this thread and nothing is waited for, and because what else the machine does
- * then counts for less.
+ * A second run uses the same loop, unless `fresh` is given: `aged`, with handles and free memory as
+ * the first run left them. Prints nanoseconds of CPU time for a timer: add, cancel, expire; and
+ * life, which is add plus the mean of the other two. CPU time is the right measure, because one
+ * thread does all the work and waits for nothing, and because other programs affect CPU time less.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +18,8 @@
 #include "life.h"
 
 #define SOONEST	   UINT64_C(1000000000)	   /* us */
-#define RANDOM_MS  UINT64_C(1000000000)	   /* dues are spread over that */
-#define ORDERED_MS UINT64_C(16)		   /* how far from their order dues may be */
+#define RANDOM_MS  UINT64_C(1000000000)	   /* dues are spread over this span */
+#define ORDERED_MS UINT64_C(16)		   /* how far a due may be from its place in the order */
 #define ALL_DUE	   UINT64_C(3000000000000) /* us */
 
 struct figures {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A clock_gettime() that takes precedence over libc's in this program and the libraries it uses.
+ * A clock_gettime() that replaces libc's in this program and in the libraries that it uses.
  */
 #include <dlfcn.h>
 #include <time.h>

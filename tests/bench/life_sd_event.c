@@ -41,8 +41,8 @@ void life_close(void)
 
 void life_add(size_t i, uint64_t due)
 {
-	/* The second life begins after the first one's end: what it left is given back in the
-	 * add. */
+	/* The second run begins after the end of the first. So `add` includes freeing the first
+	 * run's sources. */
 	sources[i] = sd_event_source_unref(sources[i]);
 	sd_event_add_time(event, &sources[i], CLOCK_MONOTONIC, start + due, 1, fire, NULL);
 }
@@ -56,7 +56,7 @@ void life_flush(void)
 {
 }
 
-/* It fires one a turn. */
+/* sd-event fires one source in a turn. */
 size_t life_expire(void)
 {
 	fired = 0;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's core in process: packets of BATCH records are handed to worker_handle(), as a client
- * would send them, answered with ids, and cancelled by these; expired by the loop's own calls, each
- * wake written into a packet where a library calls back. So beside what a library does this has
- * checks, limits, ids, the codec, and the tree of sessions in it; it has no system call, as the
- * shell is left out. A batch is the daemon's to make use of: no library here takes more than one
- * timer at once.
+ * The daemon's core in process. It gets packets of BATCH records as from a client: worker_handle()
+ * registers and cancels the timers. worker_serve() writes each wake into a packet, where a library
+ * calls a handler. Unlike a library, the core also checks, limits, numbers and encodes, and has a
+ * tree of sessions. Without the shell it makes no system call. Only the core can use batches: none
+ * of the libraries takes more than one timer in a call.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,7 +25,7 @@ static uint64_t serial;
 static size_t batch;
 static uint64_t *ids; /* by number of timer */
 
-/* The packet that is being filled, and for whom the answers in it will be. */
+/* The packet that is being filled, and the timers that its answers are for. */
 static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX];
 static struct codec_writer writer;
 static bool open_packet;
@@ -83,8 +82,8 @@ void life_open(size_t n, size_t records)
 	block = mmap(NULL, block_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (block == MAP_FAILED)
 		bench_die("mmap", errno);
-	memset(block, 0,
-		block_size); /* as a library's events have been written to before they are added */
+	/* Touches the block: the handles of the libraries are also touched before the first add. */
+	memset(block, 0, block_size);
 	now.at[PROTO_CLOCK_MONOTONIC] = 1;
 	worker_init(&worker, block, &config, &now);
 	say_hello();

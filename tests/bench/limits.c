@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * limits N: what this machine allows: N 64-byte records echoed as 24-byte ones in 64 KB packets,
- * four of them on their way; N 48-byte records sent one way; a timerfd created and armed, and the
- * kernel's memory for it, which is reckoned from all of the kernel's slabs and so is noisy.
+ * limits N: what this machine can do at best. Echoes N 64-byte records as 24-byte records in
+ * packets of 64 KB, four of them in flight. Sends N 48-byte records one way. Creates and arms a
+ * timerfd, and prints the kernel's memory for it. That figure comes from all slabs of the kernel,
+ * so it is noisy.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ static void send_all(int fd)
 {
 	struct proto_wake *wakes = (struct proto_wake *)packet;
 
-	/* It waits for the word, and writes each record, as a daemon would. */
+	/* Waits for the start, and fills in each record, as a daemon would. */
 	relay_receive(fd, packet, sizeof(packet));
 	for (size_t i = 0; i < one_way_packets; i++) {
 		for (size_t j = 0; j < PROTO_RECORDS_MAX(struct proto_wake); j++)

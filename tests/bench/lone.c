@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lone SOCKET N: how late a lone wake is when its receiver runs, N of them each, in turns: through
- * timerd; a bare timerfd of the process's own; a timerfd in another process that passes its wake on
- * over a socket, which is the least that any service can be.
+ * lone SOCKET N: how late a lone wake is when its receiver runs, N times each, alternately: through
+ * timerd; from a timerfd of the process itself; from a timerfd in another process, which sends a
+ * packet over a socket. The last one is the least that any service can need.
  */
 #include <errno.h>
 #include <sys/timerfd.h>

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memory [N [ROUNDS [SESSIONS]]]: what it costs that the arena outlives the process.
+ * memory [N [ROUNDS [SESSIONS]]]: the cost of an arena that outlives the process.
  *
- * First, the core in process over memory of its own (anonymous) and over memory like the daemon's
- * (a memfd, mapped shared): N timers with random dues are enrolled, half of them cancelled in
- * random order, the other half expired. The two kinds take turns, in an order that changes with
- * each round. All pages have been written to before, which is a figure of its own: nanoseconds a
- * page, paid once in a life. Prints nanoseconds of CPU a timer, the median over the rounds, and the
- * ratio shared / plain: the median of the rounds' ratios, the smallest and the largest.
+ * First the core runs in process, alternately with anonymous memory and with memory like the
+ * daemon's, a memfd that is mapped shared. It enrolls N timers with random dues, cancels half of
+ * them in random order, and expires the others. All pages are touched before. Prints for each kind
+ * the CPU time for a page (paid once in the life of a daemon) and for a timer in nanoseconds, the
+ * median over the rounds; and the ratio shared / plain: the median, the smallest and the largest
+ * ratio of a round.
  *
- * Then, adoption: N timers of SESSIONS sessions, with random and with ordered dues, are left in a
- * memfd, which is mapped anew, as the next process would, and adopted: milliseconds.
+ * Then adoption: N timers of SESSIONS sessions, with random and with ordered dues, are in a memfd.
+ * As in the next process, the memfd is mapped again and adopted. Prints milliseconds.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ struct bed {
 	size_t sessions;
 	uint64_t *serials; /* by session */
 	uint64_t *ids;	   /* by timer, in the order of registration */
-	double page_ns;	   /* to touch a page for the first time */
+	double page_ns;	   /* of the first write to a page */
 };
 
 static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX];
@@ -69,7 +69,7 @@ static void map(struct bed *bed)
 		bench_die("mmap", errno);
 }
 
-/* Writes to each page, so that no page has to be found later. */
+/* Writes to each page, so that later writes cause no page fault. */
 static void touch(struct bed *bed)
 {
 	volatile uint8_t *block = bed->block;
@@ -299,7 +299,7 @@ static void adopt_once(size_t n, size_t sessions, int ordered, double ms[static 
 	ms[0] = (double)(bench_ns() - since) / 1e6;
 	if (next.arena.header->timers != n)
 		bench_die("not every timer was adopted", 0);
-	/* And once more, with all pages mapped: what is left is the scan. */
+	/* Once more with all pages mapped, to measure the scan alone. */
 	since = bench_ns();
 	if (!worker_adopt(&next, bed.block, &bed.config, &bed.now))
 		bench_die("worker_adopt", 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer_beanstalkd SOCKET N: puts N delayed jobs, 1,000 in a batch, each batch answered before the
- * next but one is sent, then a tenth more; says so and stays until its standard input ends.
+ * peer_beanstalkd SOCKET N: puts N delayed jobs in batches of 1,000, at most two of which wait for
+ * answers; then a tenth more. Prints a line and waits until its standard input ends.
  */
 #include <errno.h>
 #include <stdio.h>

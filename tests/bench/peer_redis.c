@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer_redis SOCKET N: ZADDs N members of 8 bytes to one sorted set by random scores, 256 in a
- * pipeline, then a tenth more; says so and stays until its standard input ends.
+ * peer_redis SOCKET N: adds N members of 8 bytes with random scores to one sorted set, 256 ZADD in
+ * a pipeline; then a tenth more. Prints a line and waits until its standard input ends.
  */
 #include <hiredis/hiredis.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer_systemd N: starts N transient timers over D-Bus, 64 calls on their way at a time, and prints
- * how many a second, and how much larger PID 1 has become. It leaves them: to be run in a machine
- * that is thrown away (tests/system/with-systemd).
+ * peer_systemd N: starts N transient timers over D-Bus, 64 calls in flight. Prints how many a
+ * second, and the growth of PID 1. It does not stop the timers: run it in a machine that is thrown
+ * away (tests/system/with-systemd).
  */
 #include <stdio.h>
 #include <systemd/sd-bus.h>
@@ -48,7 +48,7 @@ static int start(sd_bus *bus, size_t i)
 	return r;
 }
 
-/* PID 1's own socket, as root's systemd-run takes it: no dbus-daemon in between. */
+/* The private socket of PID 1, which systemd-run uses for root: no dbus-daemon is involved. */
 static int open_bus(sd_bus **ret)
 {
 	int r = sd_bus_new(ret);

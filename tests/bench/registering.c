@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registering SOCKET N CLIENTS PATTERN: registrations through libtoytimer, answered, in batches.
+ * registering SOCKET N CLIENTS PATTERN: registers N timers through libtoytimer, in batches that are
+ * answered.
  *
- * Each of CLIENTS processes has its share of N. `fill`: from none held to N. `held`: a tenth more
- * while N are held. `cancel`: those again, in random order. Prints millions a second of all clients
- * together, from the word to begin until the last has its last answer.
+ * Each of CLIENTS processes has an equal share of N. `fill`: from no timer to N. `held`: a tenth
+ * more while N are held. `cancel`: this tenth, in random order. Prints millions a second of all
+ * clients together, from the start until the last answer to the last client.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -20,12 +21,13 @@
 
 #define HOUR	UINT64_C(3600000000)
 #define RANDOM	UINT64_C(1000000000000) /* us over which random dues are spread */
-#define ORDERED UINT64_C(16)		/* how far from their order the others may be */
+#define ORDERED UINT64_C(16)		/* how far ordered dues may be from their order */
 
 enum { PHASES = 3 };
 
-/* A byte a client each: it is ready for a phase, it may begin the phase or end after the last, it
- * is done. The word to begin has a pipe a phase, lest a fast client take a slow one's. */
+/* Pipes with one byte for each client: it is ready for a phase; it may begin the phase (or exit,
+ * after the last one); it has ended the phase. Each phase has its own pipe for the start, so that a
+ * fast client cannot take the byte of a slow one. */
 static int ready[2], begin[PHASES + 1][2], done[2];
 
 static void put(int fd)
@@ -92,7 +94,8 @@ static void client(const char *path, size_t n, bool ordered, uint64_t seed)
 		if (phase == 1)
 			pick(timers + n, more, seed);
 	}
-	take(begin[PHASES][0]); /* until all are done: its end is work for the daemon */
+	/* Waits until all clients are done, because the end of a client is work for the daemon. */
+	take(begin[PHASES][0]);
 	_exit(0);
 }
 

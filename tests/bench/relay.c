@@ -63,7 +63,7 @@ static void echo(int fd, int epoll)
 		if (!n)
 			return;
 		n /= sizeof(struct proto_register);
-		/* The answers are made of the requests, so that both are really looked at. */
+		/* The answers depend on the requests, so that each side reads what it receives. */
 		for (size_t i = 0; i < n; i++)
 			memcpy(out + i * sizeof(struct proto_registered),
 				in + i * sizeof(struct proto_register),

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * restart [TIMERS [CLIENTS [ROUNDS]]]: how long nobody is woken when the daemon is killed.
+ * restart [TIMERS [CLIENTS [ROUNDS]]]: for how long no client is woken when the daemon is killed.
  *
- * For a machine where systemd keeps timerd (tests/system/bench-restart boots one), as root. CLIENTS
- * connections in this process hold TIMERS timers that are not due here, with random dues on all
- * clocks, and one each that is due every tenth of a second. Once systemd has all connections, the
- * daemon is killed, ROUNDS times. Everything that arrived before the process was dead is taken in
- * first. From the kill on, in milliseconds, the median, least and most: to the first wake of the
- * next process (first_wake), and until each client has had one (all_woken). Then what went wrong,
- * which is nothing: connections made again, wakes lost or doubled.
+ * Runs as root in a machine where systemd manages timerd (tests/system/bench-restart boots one).
+ * CLIENTS connections of this process hold TIMERS timers that do not become due here, with random
+ * dues on all clocks. Each also has a timer that is due every tenth of a second. When systemd has
+ * stored all connections, the program kills the daemon, ROUNDS times. It receives all wakes of the
+ * killed process first. Prints milliseconds from the kill, the median, least and most: to the first
+ * wake of the next process (first_wake), and until each client has had one (all_woken). Then it
+ * prints the failures, which must be 0: repeated connections, and wakes that were lost or came
+ * twice.
  */
 #include <errno.h>
 #include <poll.h>
@@ -26,12 +27,12 @@
 #define FAR_US	UINT64_C(86400000000)
 #define EVERY	UINT64_C(100000)
 #define SETTLE	UINT64_C(3000000000) /* ns between two rounds */
-#define AT_MOST 60		     /* s that anything may take */
+#define AT_MOST 60		     /* s, the limit for any step */
 
 struct client {
 	toytimer *t;
 	uint64_t due;	   /* of its next wake */
-	uint64_t woken_at; /* ns, the last time */
+	uint64_t woken_at; /* ns, the instant of its last wake */
 };
 
 static struct client *clients;
@@ -106,7 +107,7 @@ static void fill(struct client *c, size_t n, uint64_t *random)
 	}
 }
 
-/* Takes in what comes until so many clients have been woken since then. */
+/* Receives wakes until that many clients have been woken after `since`. */
 static void serve(struct pollfd *fds, uint64_t since, uint64_t until, size_t wanted)
 {
 	size_t had = 0;
@@ -148,7 +149,7 @@ static int daemon_pid(void)
 	return (int)status.pid;
 }
 
-/* Kills the daemon and waits until it is dead. Return: when it was sent the signal. */
+/* Kills the daemon and waits until it is dead. Return: the instant of the signal. */
 static uint64_t kill_daemon(void)
 {
 	int pid = daemon_pid();

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * roundtrip SOCKET N PID: one registration at a time, each answered before the next, N of them, in
- * turns with ping-pongs of packets of the same size, with a process that blocks in recv() and with
- * one that asks epoll first. Prints the medians and 99th percentiles.
+ * roundtrip SOCKET N PID: registers N timers one at a time, and waits for each answer. In turns
+ * with that, it exchanges packets of the same size with a process that blocks in recv(), and with
+ * one that calls epoll_wait() first. Prints medians and 99th percentiles.
  *
- * All who serve, timerd (PID) among them, are held to one processor, and this process to another.
- * Where the scheduler puts the two on the same one a trip takes half the time, and it does so for
- * one pair and not for the next, for a second and not for the next.
+ * All servers, with timerd (PID) among them, run on one processor, and this process on another.
+ * Otherwise the scheduler sometimes puts both sides on one processor, where a round trip takes half
+ * the time. It does so for one pair and not for another, and changes that from second to second.
  */
 #include <errno.h>
 #include <sched.h>
@@ -19,7 +19,7 @@
 #include "relay.h"
 #include "toytimer.h"
 
-#define TURN 100 /* of one before it is the next one's turn */
+#define TURN 100 /* round trips of one kind before the next kind has its turn */
 
 enum who { TIMERD, RAW, RAW_EPOLL, EVERYBODY };
 
@@ -40,7 +40,7 @@ static bool find_processors(size_t ret_processors[2])
 	return n == 2;
 }
 
-/* What it forks later is held there, too. */
+/* Binds a process, and its future children, to a processor. */
 static void hold(pid_t pid, size_t processor)
 {
 	cpu_set_t one;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * start COMMAND [ARG...]: the time from fork() until it says READY=1 to NOTIFY_SOCKET; then it gets
- * a SIGTERM. Beside it: until a program that does nothing has come and gone.
+ * start COMMAND [ARG...]: measures from fork() until the command sends READY=1 to NOTIFY_SOCKET,
+ * and then sends it SIGTERM. For comparison, measures a program that only starts and exits.
  */
 #include <errno.h>
 #include <signal.h>

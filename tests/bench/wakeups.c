@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wakeups SOCKET CLIENTS SECONDS: clients with periods of 0.2 to 2 s and a slack of a tenth of
- * each: how often timerd's alarm rang, beside the fewest times that any schedule could do with,
- * reckoned afterwards with all dues known, and beside one time for each wake.
+ * wakeups SOCKET CLIENTS SECONDS: clients with periods of 0.2 to 2 s and a slack of a tenth of the
+ * period. Prints how often timerd's alarm rang; the fewest wake-ups that any schedule needs,
+ * computed afterwards with all dues known; and the number of wakes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,8 @@ static int by_latest(const void *a, const void *b)
 	return (x->latest > y->latest) - (x->latest < y->latest);
 }
 
-/* A point in each window, by the fewest points: always the earliest end of those not hit yet. */
+/* The fewest points such that each window contains one: always the earliest end of a window that
+ * contains none yet. */
 static size_t fewest_points(struct window *windows, size_t n)
 {
 	size_t points = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as the arena that a killed process left: laid over the records of a small one, whose
- * header is then made to fit, as otherwise next to nothing would be looked at. Adopted, it has to
- * be sound; and it has to stay so while requests are handled, time passes and wakes are sent. With
- * the first byte's lowest bit set, check words are made to fit too: then bounds alone stand between
- * the bytes and the trees.
+ * Adopts arbitrary bytes as the arena of a killed process. The bytes replace the records of a small
+ * arena. The header is made valid: otherwise adoption would refuse nearly every input at once. The
+ * adopted arena must be valid, and stay valid while requests are handled, time passes and wakes are
+ * sent. If the lowest bit of the first byte is set, the check words are made valid, too. Then only
+ * the checks of bounds protect the trees.
  *
  *	tests/fuzz/run adopt
  *
@@ -18,11 +18,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* So much of the two sections of 64 KB. */
+/* How much of the two sections of 64 KB is used. */
 #define ANSWER_USED  256
 #define REARMED_USED 4
 
-/* What the input is laid over, in this order. */
+/* What the input replaces, in this order. */
 struct piece {
 	void *at;
 	size_t size;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes into the codec, as either side reads them: the first byte's lowest bit says who sent
- * the rest. Whatever is accepted is read whole, looked at as the daemon would, and written again;
- * the same bytes must come out, or a client and a daemon would not mean the same by a packet.
+ * Passes arbitrary bytes to the codec, as either side reads them. The lowest bit of the first byte
+ * says who sent the rest. If the codec accepts a packet, the target reads all of it, checks it as
+ * the daemon does, and writes it again. The result must be the same bytes: otherwise a client and a
+ * daemon could understand a packet differently.
  *
  *	clang -g -O1 -std=gnu17 -fsanitize=fuzzer,address,undefined -I proto \
  *		tests/fuzz/fuzz_codec.c proto/codec.c -o fuzz_codec

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes into the codec of the queues' packets, as either side reads them: the first byte's
- * lowest bit says who sent the rest. What is accepted is read whole, with all that its records
- * point to, and written again; the same bytes must come out.
+ * Passes arbitrary bytes to the codec of the queues' packets, as either side reads them. The lowest
+ * bit of the first byte says who sent the rest. If the codec accepts a packet, the target reads all
+ * of it, with everything that its records refer to, and writes it again. The result must be the
+ * same bytes.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any history of three clients of timerqd's broker, two of them of one user: packets as they come
- * or made to fit, time that passes, a clock that is set or held, a store that works piece by piece
- * and fails, clients that come, go and do not read, and the broker's death. After each event the
- * broker has to be sound: world_check() compares it with its store. The broker is the one that
- * tests/unit uses, with little in memory.
+ * Any history of three clients of timerqd's broker; two of them have the same user. The events:
+ * packets, raw or with a valid header; time passes; a clock is set or held; a store works piece by
+ * piece and fails; clients come, go and stop reading; the broker dies. After each event
+ * world_check() compares the broker with its store. The broker is that of tests/unit, with room for
+ * little in memory.
  *
- * The input is a list of events, each a byte (what it is, below, and whose) and what that takes:
- * integers are little-endian, packets have their length in 16 bits before them.
+ * The input is a list of events. An event is one byte, which says what happens and to whom, and the
+ * arguments. Integers are little-endian. A length of 16 bits precedes each packet.
  *
  *	tests/fuzz/run queue_session
  */
@@ -31,9 +31,9 @@ enum event {
 	EVENT_PACKET,  /* bytes */
 	EVENT_REQUEST, /* opcode, bytes of records, bytes of the area */
 	EVENT_TIME,    /* 24 bits of microseconds */
-	EVENT_SET,     /* the same, less half: the wall clock goes by that */
-	EVENT_CLIENT,  /* it goes, comes, or stops to read */
-	EVENT_STORE,   /* it does one piece of work, or fails from now on */
+	EVENT_SET,     /* 24 bits; the wall clock is set by this number less half of its range */
+	EVENT_CLIENT,  /* connects, disconnects, or stops reading */
+	EVENT_STORE,   /* does one piece of work, or fails from now on */
 	EVENT_TURN,
 	EVENT_RESTART,
 };
@@ -49,7 +49,7 @@ static bool may_ask(const struct world_client *c)
 static void connect(unsigned int who)
 {
 	static const uint8_t tokens[2][PROTO_QUEUE_TOKEN_SIZE] = {"one", "two"};
-	/* The last one knows the first one's token. */
+	/* The last client knows the token of the first. */
 	static const struct {
 		uint32_t uid;
 		const uint8_t *token;
@@ -74,7 +74,7 @@ static void open_queues(struct world_client *c)
 	world_send(&w, c, 0);
 }
 
-/* What a fuzzer could hardly guess is put in: numbers of queues, and places in the area. */
+/* Fills in what a fuzzer can hardly guess: numbers of queues, and offsets in the area. */
 static void mend(uint16_t opcode, void *record, size_t area)
 {
 	struct proto_queue_put *put = record;
@@ -164,7 +164,7 @@ static void packet(struct world_client *c, struct input *in)
 
 	if (!may_ask(c))
 		return;
-	c->serial++; /* if it is one */
+	c->serial++; /* if it was a valid request */
 	world_send_bytes(&w, c, bytes, size);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any history of two sessions: packets as they come or with a header that is made to fit, time that
- * passes, a clock that is set, connections that come and go, and kills with adoption. After each,
- * the arena has to be sound, and no alarm may be set to what has passed.
+ * Any history of two sessions: packets, raw or with a valid header; time passes; a clock is set;
+ * connections come and go; the daemon is killed and its arena adopted. After each event the arena
+ * must be valid, and no alarm may be set to an instant that has passed.
  *
- * The input is a list of events, each a byte (what it is, below, and whose) and what that takes:
- * integers are little-endian, packets have their length in 16 bits before them.
+ * The input is a list of events. An event is one byte, which says what happens and to whom, and the
+ * arguments. Integers are little-endian. A length of 16 bits precedes each packet.
  *
  *	tests/fuzz/run session
  */
@@ -21,7 +21,7 @@ enum event {
 	EVENT_PACKET,  /* bytes */
 	EVENT_REQUEST, /* opcode, and bytes of records */
 	EVENT_TIME,    /* 32 bits of microseconds */
-	EVENT_SET,     /* the same, less half: the wall clock goes by that */
+	EVENT_SET,     /* 32 bits; the wall clock is set by this number less half of its range */
 	EVENT_RECONNECT,
 	EVENT_ADOPT,
 	EVENT_TURN,
@@ -76,7 +76,7 @@ static uint16_t record_size(uint8_t opcode)
 	return sizes[opcode];
 }
 
-/* Small numbers for ids are places: what a fuzzer could hardly guess is put in. */
+/* Replaces small ids with the id of the timer in that slot, which a fuzzer can hardly guess. */
 static void name_timers(struct fuzz *f, uint8_t *records, const struct proto_header *header)
 {
 	const struct arena *arena = &f->e.worker.arena;
@@ -128,13 +128,13 @@ static void adopt(struct fuzz *f)
 		uint32_t session = f->sessions[who];
 
 		if (session && e->worker.arena.sessions[session].state == SESSION_FREE)
-			f->sessions[who] = 0; /* it had not said hello */
+			f->sessions[who] = 0; /* it had not said hello, so its session ended */
 		else if (session)
 			worker_resume(&e->worker, session);
 	}
 }
 
-/* Sessions may end in a turn: for want of a hello. */
+/* One turn of the loop. It may end a session that has not said hello in time. */
 static void turn(struct fuzz *f)
 {
 	require(exercise_turn(&f->e));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gives a fuzz target every file of its corpus once, without libFuzzer: so the seeds, and what
- * fuzzing ever found, are tested by each `make check`, with any compiler and under any sanitizer.
+ * Passes each file of a corpus to its fuzz target, without libFuzzer. So each `make check` tests
+ * the seeds and all earlier finds, with any compiler and any sanitizer.
  *
  * Usage: replay_TARGET FOLDER...
  */
@@ -14,7 +14,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Copied to a place of just its size, so that a sanitizer sees a read beyond it. */
+/* Copies the input to a block of exactly its size, so that a sanitizer detects a read beyond its
+ * end. */
 static int replay(const char *path)
 {
 	FILE *f = fopen(path, "rb");

@@ -13,9 +13,10 @@
 #define IN_FLIGHT 3
 #define HOUR	  UINT64_C(3600000000)
 
-/* More than a backlog has, and how many watches the sockets have to get a call above 2 ms. */
+/* More connections than a backlog holds; and how many watches a socket needs so that a call on it
+ * takes more than 2 ms. */
 #define WAITING	      4200
-#define BURST	      200 /* connections, before the re-armings go on */
+#define BURST	      200 /* connections between two groups of re-armings */
 #define EPOLL_CLIENTS 8
 #define EPOLL_DUPS    1000
 #define EPOLL_SETS    90
@@ -45,7 +46,8 @@ static void send_packet(struct wire *w)
 		w->serial--;
 }
 
-/* near: the timers are due at once and again each microsecond; otherwise never in this test. */
+/* near: the timers are due at once and then each microsecond; otherwise they never become due in
+ * this test. */
 static void send_rearm(unsigned int i, bool near)
 {
 	struct wire *w = &wires[i];
@@ -90,7 +92,7 @@ void attack_rearm(const char *path)
 		go_on_rearming(true);
 }
 
-/* Without waiting. Return: the socket, -1: there is no place. */
+/* Connects without waiting. Return: the socket; -1: the backlog is full. */
 static int connect_more(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -123,7 +125,7 @@ static void fill_backlog(const char *path, int fds[static WAITING], unsigned int
 {
 	for (int i = 0, fd; i < BURST && (fd = connect_more(path)) >= 0; i++) {
 		fds[(*n)++] = fd;
-		/* timerd has refused the older half, unless nothing moves. */
+		/* If timerd works, it has refused the older half by now. */
 		if (*n < WAITING)
 			continue;
 		for (unsigned int k = 0; k < WAITING / 2; k++)
@@ -133,21 +135,21 @@ static void fill_backlog(const char *path, int fds[static WAITING], unsigned int
 	}
 }
 
-/* One process, that never sleeps: so each place in the backlog is taken as soon as it is free. */
+/* One process that never sleeps, so that it takes each free place in the backlog at once. */
 void attack_backlog(const char *path)
 {
 	static int fds[WAITING];
 	unsigned int n = 0;
 
-	start_rearming(path, false); /* before the backlog is full */
+	start_rearming(path, false); /* while the backlog still has room */
 	for (;;) {
 		fill_backlog(path, fds, &n);
 		go_on_rearming(false);
 	}
 }
 
-/* Each pair of instructions walks the whole packet as netlink attributes: so the ids of the
- * requests are four attributes, and the answers, which have them too, as well. */
+/* Each pair of instructions walks the whole packet as netlink attributes. The ids in the requests
+ * form four attributes. The answers contain the same ids. */
 static void put_filter(int fd)
 {
 	static struct sock_filter filter[BPF_MAXINSNS];
@@ -219,7 +221,7 @@ void attack_epoll(const char *path)
 	for (unsigned int i = 0; i < EPOLL_CLIENTS; i++)
 		while (wire_wait(&wires[i], WIRE_PATIENCE_MS) && wires[i].size > 0)
 			received++;
-	/* timerd sent a few packets before it cut the user off, and none after that. */
+	/* timerd sent a few packets before it cut the user off, and none after that */
 	check(received < EPOLL_CLIENTS);
 }
 

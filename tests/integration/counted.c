@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Only where coverage is measured: gcov writes its counts as a process exits, and much of what is
- * told of the daemon is told by tests that kill it. This is linked into it there, and a test that
- * kills sends another signal than SIGKILL (daemon_kill_signal()). At that the process goes no
- * further, as if it were dead, writes its counts, and then is.
+ * Used only for measuring coverage. gcov writes its counts when a process exits, but many tests
+ * kill the daemon. So this file is linked into the daemon, and these tests send another signal in
+ * place of SIGKILL (daemon_kill_signal()). Its handler writes the counts and then kills the
+ * process. Nothing else of the process runs any more, as after SIGKILL.
  */
 #include <gcov.h>
 #include <signal.h>
 #include <unistd.h>
 
-/* The signal may come in the midst of an allocation, whose lock the writing then waits for. */
+/* The signal may interrupt malloc(). Then __gcov_dump() waits for malloc's lock for ever, and this
+ * limit ends the process. */
 #define PATIENCE_S 5
 
 static void write_counts(int number)
@@ -20,7 +21,7 @@ static void write_counts(int number)
 	raise(SIGKILL);
 }
 
-/* Before main(). SIGALRM is nobody's here, and ends the process. */
+/* Runs before main(). The daemon does not use SIGALRM, so it ends the process. */
 __attribute__((constructor)) static void attach(void)
 {
 	struct sigaction action = {.sa_handler = write_counts};

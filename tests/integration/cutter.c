@@ -34,7 +34,7 @@ struct way {
 
 struct pair {
 	int ends[2];	    /* client and server; 0: free */
-	bool maimed;	    /* bytes of it were thrown away */
+	bool maimed;	    /* bytes were discarded */
 	struct way ways[2]; /* by the end that they come from */
 };
 
@@ -104,7 +104,7 @@ static bool pull(struct pair *p, unsigned int from, bool drop)
 	return is_empty(w) || push(p, from);
 }
 
-/* What an end waits for: an end is read once all that it sent before has gone on. */
+/* What to wait for. An end is read again when all bytes that it sent before have been passed on. */
 static short events_of(const struct pair *p, unsigned int end)
 {
 	return (short)((is_empty(&p->ways[end]) ? POLLIN : 0) |

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starting and ending the daemon under test. Whether it listens is read from /proc/net/unix and not
- * found out by connecting: a connection more would count against the very limits that tests set.
+ * Starts and ends the daemon under test. /proc/net/unix shows whether it listens. A test connection
+ * would count against the limits that the tests set.
  *
- * Where $TIMERD_UNIT names a program, that starts it as a unit of systemd: see
- * tests/system/as-unit. The daemon is not a child of this process then.
+ * If $TIMERD_UNIT names a program, this program starts the daemon as a unit of systemd: see
+ * tests/system/as-unit. The daemon is then no child of this process.
  */
 #include "daemon.h"
 
@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_MS 20000 /* valgrind and a loaded machine included */
+#define START_MS 20000 /* enough for valgrind and a busy machine */
 
 const char *daemon_binary(const char *variable)
 {
@@ -77,7 +77,7 @@ static void become_daemon(const struct test_daemon *d, char **argv)
 	_exit(127);
 }
 
-/* Shows what it said and fails the test, if it has ended. */
+/* Fails the test, and shows the log, if the daemon has ended. */
 static void expect_running(struct test_daemon *d)
 {
 	pid_t pid = waitpid(d->pid, NULL, WNOHANG);
@@ -95,13 +95,13 @@ static void expect_running(struct test_daemon *d)
 	fail_msg("timerd has ended");
 }
 
-/* Return: whether daemons are units here. */
+/* Return: whether the daemon runs as a unit. */
 static bool are_units(void)
 {
 	return getenv("TIMERD_UNIT") != NULL;
 }
 
-/* Return: the number that $TIMERD_UNIT prints. */
+/* Return: the number that the program $TIMERD_UNIT prints. */
 static int ask_unit(const struct test_daemon *d, const char *verb, const char *options)
 {
 	char command[1024];
@@ -217,7 +217,8 @@ int daemon_stop(struct test_daemon *d)
 	return end(d, SIGTERM);
 }
 
-/* A flat one: the socket, the log, what else the daemon and the tests put beside them. */
+/* Removes a directory without subdirectories: it has the socket, the log, and other files of the
+ * tests. */
 static void remove_directory(const char *path)
 {
 	DIR *directory = opendir(path);

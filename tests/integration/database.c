@@ -30,7 +30,7 @@ bool postgres_wanted(void)
 	return store && !strcmp(store, "postgresql");
 }
 
-/* Debian's folder of the newest version. */
+/* Finds Debian's folder of the newest version. */
 static bool find_programs(void)
 {
 	glob_t found;
@@ -63,7 +63,7 @@ static void become(const char *const argv[])
 	if (user &&
 		(setgroups(0, NULL) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0))
 		_exit(126);
-	/* Behind setuid(), which clears it. SIGQUIT: an immediate shutdown. */
+	/* After setuid(), which clears this setting. SIGQUIT makes the server shut down at once. */
 	prctl(PR_SET_PDEATHSIG, SIGQUIT);
 	signal(SIGHUP, SIG_DFL);
 	snprintf(path, sizeof(path), "%s/log", postgres.folder);
@@ -174,7 +174,7 @@ void postgres_stop(void)
 	postgres = (struct test_postgres){0};
 }
 
-/* A test fails, and does not hang, if the server does not answer. */
+/* If the server does not answer, the test fails and does not hang. */
 static PGconn *connect_bounded(void)
 {
 	char uri[sizeof(postgres.uri) + 32];
@@ -257,7 +257,7 @@ static void migrate(const char *timerqd)
 
 void postgres_reset(const char *timerqd, uint64_t lease)
 {
-	/* A test that failed may have left a transaction open, and its locks with it. */
+	/* Ends a transaction that a failed test may have left open, and so its locks. */
 	postgres_run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
 		     " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
 	if (!postgres_run("SELECT (to_regclass('timerd.users') IS NOT NULL)::integer"))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Syncs that fail, for a timerqd that is linked with this: the executable's functions come before
- * those of libc, for libsqlite3, too. While the file that FAILING_SYNCS names has bytes, each sync
- * fails with EIO and takes one of them away.
+ * Makes syncs of a timerqd fail that is linked with this file. The functions of an executable
+ * replace those of libc, also for libsqlite3. While the file that FAILING_SYNCS names has bytes,
+ * each sync fails with EIO and removes one byte.
  */
 #include <errno.h>
 #include <fcntl.h>

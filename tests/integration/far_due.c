@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A client with dues after 2038 and up to the end of each clock. It registers, lists, re-arms and
- * cancels each, and checks that a timer a moment away still fires beside it.
+ * cancels each timer, and checks that a timer that is due soon still fires meanwhile.
  *
  *	far_due SOCKET
  *
- * It uses nothing of the test programs, so that test_far_due can also build it for a 32-bit
- * machine.
+ * It uses no helper of the tests, so that test_far_due can also build it for a 32-bit machine.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +18,7 @@
 #define SOON	    UINT64_C(2000)
 #define PATIENCE_US UINT64_C(20000000)
 
-/* What the client is at, for a message. */
+/* The current step, for error messages. */
 static struct {
 	uint64_t due;
 	enum toytimer_clock clock;
@@ -96,7 +95,7 @@ static void keep_far_due(toytimer *t)
 	uint64_t timer, other;
 	int r = toytimer_register(t, &far, &timer);
 
-	/* The machine or the daemon's privileges do not allow to wake the system. */
+	/* The machine or the daemon's privileges do not allow it to wake the system. */
 	if (at.flags & TOYTIMER_WAKE_SYSTEM && (r == -EPERM || r == -EOPNOTSUPP)) {
 		printf("# no clock %d that wakes the system: %s\n", (int)at.clock,
 			toytimer_strerror(r));
@@ -111,7 +110,7 @@ static void keep_far_due(toytimer *t)
 	check_listed(t, timer);
 	check(toytimer_cancel(t, timer) == 0);
 
-	/* The second due of a series is far. Where the clock ends before it, the series ends. */
+	/* The second due of the series is far. If the clock ends before it, the series ends. */
 	wakes = 0;
 	soon.every = at.due;
 	check(toytimer_register(t, &soon, &timer) == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The side of the code under test: whether the call at hand is to fail, and what is left at the
- * end.
+ * The part in the process under test: it decides whether a call fails, and counts what the process
+ * has not released at its end.
  */
 #include "fault.h"
 
@@ -23,9 +23,9 @@ int __real_close(int fd);
 static struct fault_plan own, *plan = &own;
 static void *live[LIVE_MAX];
 static size_t live_count;
-static int first_own; /* descriptor: those below were there at the start */
+static int first_own; /* the lowest descriptor that was not open at the start */
 
-/* Before main(): takes the plan that the test has made. */
+/* Runs before main(). Maps the plan of the test. */
 __attribute__((constructor)) static void attach(void)
 {
 	const char *path = getenv(FAULT_PLAN), *passed = getenv("LISTEN_FDS");
@@ -103,7 +103,7 @@ void *fault_born(void *p)
 	return p;
 }
 
-/* What is not there was allocated by a library for its caller. */
+/* A pointer that is not in the list was allocated inside a library. */
 void *fault_dead(void *p)
 {
 	for (size_t i = live_count; p && i-- > 0;)

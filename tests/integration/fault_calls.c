@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls themselves: with -Wl,--wrap=read, whoever calls read() comes to __wrap_read(), and
- * __real_read() is the C library's. The names are those that the objects have, with 64-bit offsets.
+ * The wrappers. With -Wl,--wrap=read, a call of read() goes to __wrap_read(), and __real_read() is
+ * the function of the C library. The names are those in the object files, with 64-bit offsets.
  */
 #include "fault_wrap.h"
 
@@ -21,10 +21,10 @@
 #include <sys/timerfd.h>
 #include <sys/types.h>
 
-/* One that returns the errno. */
+/* A function that returns the errno. */
 #define WRAP_PTHREAD(name, parameters, arguments) WRAP_AS(int, name, fault, parameters, arguments)
 
-/* One that is done nevertheless: the error tells of something else. */
+/* A function that does its work although it returns an error. */
 #define WRAP_DONE(name, done, parameters, arguments)                     \
 	int __real_##name parameters;                                    \
 	int __wrap_##name parameters;                                    \
@@ -38,7 +38,7 @@
 		return fault ? -1 : r;                                   \
 	}
 
-/* One that allocates. */
+/* A function that allocates. */
 #define WRAP_MEMORY(name, failed, parameters, arguments)                                       \
 	void *__real_##name parameters;                                                        \
 	void *__wrap_##name parameters;                                                        \
@@ -64,7 +64,7 @@ void *__wrap_reallocarray(void *old, size_t n, size_t size)
 	fault_dead(old);
 	p = __real_reallocarray(old, n, size);
 	if (!p)
-		abort(); /* then all of this is void */
+		abort(); /* abort(): without memory this test means nothing. */
 	return fault_born(p);
 }
 
@@ -135,7 +135,7 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument)
 WRAP(int, socket, (int domain, int type, int protocol), (domain, type, protocol))
 WRAP(int, bind, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n))
 WRAP(int, listen, (int fd, int backlog), (fd, backlog))
-/* Interrupted, and told once more of a connection that there is: connect(2) leaves it to go on. */
+/* EINTR, or an error although the connection exists: connect(2) continues in the background. */
 WRAP(int, connect, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n))
 WRAP(int, accept4, (int fd, struct sockaddr *a, socklen_t *n, int flags), (fd, a, n, flags))
 WRAP(ssize_t, recv, (int fd, void *p, size_t n, int flags), (fd, p, n, flags))
@@ -150,7 +150,7 @@ ssize_t __wrap_send(int fd, const void *p, size_t n, int flags)
 
 	if (!fault)
 		return __real_send(fd, p, n, flags);
-	/* These come of a connection that has ended, and only then. */
+	/* Only a connection that has ended has these errors. */
 	if (fault == EPIPE || fault == ECONNRESET)
 		__real_shutdown(fd, SHUT_RDWR);
 	errno = fault;
@@ -170,7 +170,7 @@ WRAP(int, ppoll, (struct pollfd * p, nfds_t n, const struct timespec *ts, const 
 	(p, n, ts, mask))
 WRAP(int, eventfd, (unsigned int value, int flags), (value, flags))
 WRAP(int, timerfd_create, (clockid_t clock, int flags), (clock, flags))
-/* ECANCELED: the clock was set, and the timer is armed. */
+/* ECANCELED: the clock was set, and the timer is armed all the same. */
 WRAP_DONE(timerfd_settime, fault == ECANCELED,
 	(int fd, int flags, const struct itimerspec *to, struct itimerspec *was),
 	(fd, flags, to, was))

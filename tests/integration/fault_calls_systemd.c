@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls of libsystemd, in a file of their own since the client library is linked without it.
+ * The wrappers of libsystemd's functions. They are in a file of their own because the client
+ * library does not link libsystemd.
  */
 #include "fault_wrap.h"
 
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <sys/types.h>
 
-/* It returns a negative errno, or 0: there is nobody to be told. */
+/* A function that returns a negative errno; 0: there is no service manager. */
 #define WRAP_SD(name, parameters, arguments) \
 	WRAP_AS(int, name, fault < 0 ? 0 : -fault, parameters, arguments)
 
@@ -27,7 +28,7 @@ int __wrap_sd_notify(int unset, const char *state)
 {
 	int fault = fault_use(FAULT_sd_notify);
 
-	/* The test knows even if systemd does not get to. */
+	/* The test learns this even if the manager does not. */
 	if (!strcmp(state, "READY=1"))
 		atomic_store(&fault_own()->ready, true);
 	if (fault)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The side of the test: how calls may fail, and setting a plan to work.
+ * The part in the test: the errors that each call can have, and arming a plan.
  */
 #include "fault.h"
 

@@ -30,7 +30,7 @@ STANDS_IN ssize_t send(int fd, const void *packet, size_t size, int flags)
 	struct proto_header h = {0};
 
 	memcpy(&h, packet, size < sizeof(h) ? size : sizeof(h));
-	/* The test's timerd is loaded with it, too. */
+	/* LD_PRELOAD also loads this file into the test's timerd, which must not change. */
 	if (file && !strcmp(program_invocation_short_name, "timerqd") &&
 		h.opcode == PROTO_QUEUE_WAKE && unlink(file) == 0)
 		raise(SIGSTOP);
@@ -71,7 +71,7 @@ STANDS_IN int clock_gettime(clockid_t clock, struct timespec *ret)
 	return r;
 }
 
-/* The kernel's clocks went on meanwhile. */
+/* The kernel's clocks have not stood still. */
 STANDS_IN int timerfd_settime(
 	int fd, int flags, const struct itimerspec *at, struct itimerspec *ret_old)
 {

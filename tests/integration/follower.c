@@ -23,7 +23,7 @@ static void take_wake(struct follower *f, uint32_t i)
 
 	wire_get(&f->wire, i, &wake);
 	check(wake.cookie < f->timers);
-	/* One that was being sent when a daemon died may come a second time. */
+	/* A daemon that died while it sent a wake may cause a repeat. */
 	if (f->of[wake.cookie].gone || (int32_t)(wake.number - f->of[wake.cookie].number) <= 0) {
 		check(f->again++ < *f->starts);
 		return;
@@ -63,7 +63,7 @@ bool follower_take(struct follower *f, int timeout_ms)
 		break;
 	case PROTO_REGISTER | PROTO_ANSWER:
 		if (w->header.serial <= f->answered)
-			break; /* a second time */
+			break; /* the wake came twice */
 		check(w->header.serial == w->serial && w->header.count == 1);
 		wire_get(w, 0, &registered);
 		check(registered.status == PROTO_OK);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One daemon for all tests of a program: a test takes only its own handles and timers away. */
+/* One daemon serves all tests of a program. A test releases only its own handles and timers. */
 #include "handles.h"
 
 #include <setjmp.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets that end the connection they come on. The daemon must send one error event that says
- * exactly what was wrong, and then close, while a well-behaved client's wakes keep coming. The
- * packets are made from one table of requests, each field of a header wrong, before and after the
- * hello; the golden packets are the rest.
+ * Packets that end their connection. The daemon must send one error event with the exact reason,
+ * and then close the connection. Meanwhile a good client gets its wakes. A table of requests makes
+ * most packets: each field of a header is wrong, before and after the hello. The golden packets
+ * give the others.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,11 +27,11 @@
 #define BAD_VERSION  "version: this timerd speaks version 1"
 #define DESCRIPTOR   "a file descriptor came with a packet; timerd takes none"
 
-/* What is sent, and what must come back. */
+/* The bytes to send, and the expected answer. */
 struct attack {
 	char name[96];
-	bool greeted;	 /* a hello, of serial 1, went before */
-	int descriptors; /* so many are attached */
+	bool greeted;	 /* a hello with serial 1 was sent before */
+	int descriptors; /* how many descriptors are attached */
 	enum proto_status status;
 	uint64_t serial;
 	const char *text;
@@ -87,7 +87,7 @@ static void run(void)
 	attacking = false;
 }
 
-/* Begins with a good request of one record, of the serial whose turn it is. */
+/* Begins with a valid request of one record, with the expected serial. */
 static struct proto_header *prepare(const struct request *r, bool greeted, const char *what)
 {
 	struct proto_header *h = (struct proto_header *)attack.packet;
@@ -301,8 +301,8 @@ static void test_a_first_serial_other_than_1_ends_the_session(void **state)
 	}
 }
 
-/* Sends `attack` after two status requests with serials 2 and 3. in_flight: before their answers
- * are read. */
+/* Sends `attack` after two status requests with serials 2 and 3. in_flight: sends it before it
+ * reads their answers. */
 static void run_wrong_serial(uint64_t serial, bool in_flight)
 {
 	attacks++;
@@ -383,7 +383,7 @@ static void test_a_wrong_hello_ends_the_session(void **state)
 	run();
 }
 
-/* The daemon takes no descriptor, whatever else is wrong with the packet. */
+/* The daemon accepts no descriptor, even if the packet has other faults. */
 static void test_a_passed_descriptor_ends_the_session(void **state)
 {
 	static const int numbers[] = {1, 2, 253};
@@ -470,7 +470,7 @@ static void test_unusual_but_valid_packets_are_accepted(void **state)
 	wire_connect(&wire, daemon_socket(&d));
 	wire_request(&wire, PROTO_HELLO, &hello, 1);
 	wire_request(&wire, PROTO_STATUS, NULL, 0); /* before the answer was read */
-	check(shutdown(wire.fd, SHUT_WR) == 0);	    /* and nothing comes after it */
+	check(shutdown(wire.fd, SHUT_WR) == 0);	    /* and end of file follows it */
 	wire_expect(&wire, PROTO_HELLO | PROTO_ANSWER);
 	check(wire.header.serial == 1);
 	wire_get(&wire, 0, &answer);
@@ -481,7 +481,7 @@ static void test_unusual_but_valid_packets_are_accepted(void **state)
 
 	wire_open(&wire, daemon_socket(&d));
 	wire_begin(&wire, PROTO_STATUS);
-	wire_end(&wire, UINT64_MAX); /* a cursor where none is looked at */
+	wire_end(&wire, UINT64_MAX); /* a cursor in a request that has none */
 	wire_expect(&wire, PROTO_STATUS | PROTO_ANSWER);
 	check(wire.header.cursor == 0);
 	wire_close(&wire);

@@ -28,8 +28,8 @@ struct record {
 	enum proto_status status;
 };
 
-/* Who asks for what cannot be now, or at all. (What the record alone tells is in the golden
- * packets.) */
+/* Requests that are invalid now or always for this client. Golden packets have the records that are
+ * invalid by themselves. */
 static const struct record records[] = {
 	{"due FOREVER", {.due = UINT64_MAX}, PROTO_E_RANGE},
 	{"a span of FOREVER", {.due = UINT64_MAX, .flags = 1}, PROTO_E_RANGE},
@@ -90,7 +90,7 @@ static void expect_status(uint32_t i, enum proto_status want, const char *name)
 	refusals += want != PROTO_OK;
 }
 
-/* Registers the record between two good ones. All of them go with the connection. */
+/* Registers the record between two good ones. All timers end with the connection. */
 static void register_between(
 	const struct proto_register *r, enum proto_status want, const char *name)
 {
@@ -171,7 +171,7 @@ static void test_golden_registrations_get_their_status(void **state)
 			codec_get(v->packet, &h, i, &r, sizeof(r));
 			if (want == PROTO_OK && r.flags & PROTO_WAKE_SYSTEM && !can_wake_system)
 				want = PROTO_E_WAKE_SYSTEM;
-			/* Not now, or the wakes would come in between. */
+			/* an hour later, so that no wake arrives during the test */
 			if (want == PROTO_OK)
 				r.due = r.flags & PROTO_RELATIVE ? HOUR : UINT64_MAX - 1;
 			register_between(&r, want, v->name);

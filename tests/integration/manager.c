@@ -63,7 +63,7 @@ static void drop(struct manager *m, const char *name)
 	m->stored_count = kept;
 }
 
-/* A line of a message. NAME=VALUE, or NULL where it has none of that name. */
+/* The value of a line NAME=VALUE; NULL if the line has another name. */
 static const char *value_of(char *line, const char *name)
 {
 	size_t n = strlen(name);
@@ -71,7 +71,7 @@ static const char *value_of(char *line, const char *name)
 	return strncmp(line, name, n) == 0 && line[n] == '=' ? line + n + 1 : NULL;
 }
 
-/* Takes one message; the descriptors are ours from now on. */
+/* Handles one message. It owns the descriptors from now on. */
 static void take_message(struct manager *m, char *message, const int *fds, size_t n)
 {
 	bool stores = false, removes = false;
@@ -95,7 +95,7 @@ static void take_message(struct manager *m, char *message, const int *fds, size_
 		if (stores && !removes && name)
 			keep(m, name, fds[i]);
 		else
-			close(fds[i]); /* which a barrier waits for */
+			close(fds[i]); /* a barrier waits until its descriptor is closed */
 }
 
 static void *listen_on(void *userdata)
@@ -165,7 +165,7 @@ static unsigned int count_marks(struct manager *m)
 	return n;
 }
 
-/* Whoever has died may have said something before that nobody has listened to so far. */
+/* Handles what a process that has died sent before its death. */
 static void catch_up(struct manager *m)
 {
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -189,7 +189,7 @@ pid_t manager_fork(struct manager *m)
 
 	catch_up(m);
 	fflush(NULL);
-	/* The child must find the lock open and the store whole. */
+	/* In the child, the lock must be free and the list of descriptors complete. */
 	pthread_mutex_lock(&m->lock);
 	m->ready = false;
 	pid = fork();
@@ -219,7 +219,7 @@ void manager_pass(const struct manager *m)
 	snprintf(number, sizeof(number), "%ld", (long)getpid());
 	setenv("LISTEN_PID", number, 1);
 	setenv("NOTIFY_SOCKET", m->path, 1);
-	/* A watchdog of 400 ms, so that it is fed meanwhile. */
+	/* 400 ms, so that the daemon feeds the watchdog during the test. */
 	setenv("WATCHDOG_PID", number, 1);
 	setenv("WATCHDOG_USEC", "400000", 1);
 }
@@ -259,7 +259,7 @@ void manager_go_deaf(struct manager *m)
 
 	assert_true(fd >= 0);
 	pthread_mutex_lock(&m->lock);
-	/* The thread takes one more and then waits for the lock. */
+	/* The thread receives one more message and then waits for the lock. */
 	for (int full = 0; full < 2; full++) {
 		while (sendto(fd, "", 1, 0, (struct sockaddr *)&address, sizeof(address)) == 1)
 			;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A wall clock that a test sets, for a timerqd that is linked with this: the file that MOVED_CLOCK
- * names holds the seconds by which it is ahead.
+ * A wall clock that the test sets, for a timerqd that is linked with this file. The file that
+ * MOVED_CLOCK names has the seconds by which the clock is ahead.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -25,7 +25,7 @@
 
 struct pair {
 	int client, server; /* 0: free */
-	bool loses;	    /* it has passed on the commit: the answer is lost */
+	bool loses;	    /* the commit was passed on; drop the answer */
 };
 
 static volatile sig_atomic_t swallow;
@@ -89,7 +89,7 @@ static void pass(struct pair *p, bool from_client)
 		swallow = 0;
 		p->loses = true;
 	}
-	/* The answer is there, so the server has committed. */
+	/* The server has answered, so it has committed. */
 	if (n <= 0 || (p->loses && !from_client) ||
 		!write_all(from_client ? p->server : p->client, bytes, n))
 		end_pair(p);

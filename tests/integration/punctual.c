@@ -15,7 +15,7 @@
 
 #define LATE_MAX 65536
 
-/* While its first wakes are unread, wakes of the others wait until it has read. */
+/* While its first wakes are unread, the client's other timers wait. */
 #define TIMERS 4
 
 void punctual_become(uid_t user)
@@ -24,7 +24,7 @@ void punctual_become(uid_t user)
 		return;
 	check(setgroups(0, NULL) == 0 && setresgid(user, user, user) == 0 &&
 		setresuid(user, user, user) == 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* which the kernel forgets on that */
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* because setuid() clears it */
 }
 
 static int compare(const void *a, const void *b)
@@ -144,7 +144,7 @@ struct punctual_report punctual_stop(struct punctual *p)
 {
 	struct punctual_report report;
 
-	/* To close it would not do: who was forked meanwhile has it open, too. */
+	/* Closing the pipe is not enough: a child that was forked meanwhile may have it open. */
 	check(write(p->stop, "", 1) == 1);
 	close(p->stop);
 	check(read(p->report, &report, sizeof(report)) == sizeof(report));

@@ -40,7 +40,7 @@ toytimer_queue *open_queue(void)
 	return q;
 }
 
-/* Processes until so many wakes are noted, or for so long, milliseconds. */
+/* Processes until that many wakes are noted, at most for that many milliseconds. */
 void process(toytimer_queue *q, const struct log *log, size_t n, int ms)
 {
 	uint64_t until = toytimer_now(TOYTIMER_MONOTONIC) + (uint64_t)ms * 1000;

@@ -49,7 +49,7 @@ static void become_timerqd(const struct test_queues *d, char **argv)
 }
 
 #ifdef TEST_POSTGRES
-/* How long a lease lasts, and so how long a timerqd that was killed is waited for. A statement may
+/* The length of a lease; so a killed timerqd's queues wait for up to this time. A statement may
  * take three tenths of it, also on a busy machine. */
 #	define LEASE_US 5000000
 
@@ -69,7 +69,7 @@ uint64_t queues_takeover(void)
 	return postgres_wanted() ? LEASE_US + 1000000 : 0;
 }
 
-/* The arguments that name the store: from one of d's lives to the next it stays. */
+/* The arguments that name the store. All timerqd of d use the same store. */
 static void choose_store(struct test_queues *d, const char **argv)
 {
 	if (!postgres_wanted())

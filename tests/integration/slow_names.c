@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For LD_PRELOAD: looking up a user takes three seconds, as where a server answers for it.
+ * For LD_PRELOAD: looking up a user takes three seconds, as with a slow name server.
  */
 #include <pwd.h>
 #include <stddef.h>

@@ -15,7 +15,7 @@
 #define EVERY	 (3 * MS)
 #define FAR	 (3600000 * MS)
 
-/* Timers of a client that are not due while it lives. */
+/* How many timers of a client do not become due during the test. */
 #define FAR_COUNT 3
 
 static int note_wake(toytimer *t, const toytimer_event *event, void *userdata)

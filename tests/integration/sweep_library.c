@@ -18,7 +18,7 @@ static void point(void)
 	size_t memory = fault_memory();
 	int descriptors = daemon_count_fds(0);
 
-	/* The library has no other timer for its back-off. */
+	/* Without this timer the library has no back-off. */
 	if (sweep->call == FAULT_timerfd_settime && sweep->error != ECANCELED) {
 		fault_disarm(sweep->plan);
 		return;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The real daemon while a user does his worst: connects and goes, says half a hello or nothing,
- * asks and does not read, holds ten thousand connections, is at every limit. How late another
- * user's wakes come is printed beside how late they come in peace; since that depends on the
- * machine, little is asserted of it.
+ * The real daemon while one user attacks it: the user connects and disconnects, sends half a hello
+ * or nothing, sends requests without reading, holds ten thousand connections, reaches every limit.
+ * The test prints how late another user's wakes come meanwhile, and without an attack. This depends
+ * on the machine, so the test asserts only wide bounds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,23 +30,24 @@
 #define DURATION (1500 * MS)
 #define ATTACKER 64002
 
-/* Nobody could call that punctual. */
+/* The lateness that no wake may reach. */
 #define LATE_MAX (1000 * MS)
 
-/* The bound of p99: the machine's own lateness meanwhile, times RATIO_MAX, and the 3 ms by which
- * timerd(8) says that other users may delay a wake. Before users were served in turn, p99 was 20 to
+/* The bound of p99: RATIO_MAX times the machine's own lateness meanwhile, and the 3 ms by which
+ * timerd(8) says that other users may delay a wake. Before turns went round by user, p99 was 20 to
  * 56 ms. */
 #define RATIO_MAX 2
 #define LEEWAY	  (3 * MS)
 #define TRIES	  8
 
-/* A second, were the machine ours. Before, root waited for 15. */
+/* timerd allows a second; the rest is for a busy machine. Before turns went round by user, root
+ * waited for 15 s. */
 #define OPEN_MAX_US (3000 * MS)
 
-/* How long a user is kept out who was cut off, and a little more. */
+/* For how long a user is cut off, and half a second more. */
 #define CUT_US (10500 * MS)
 
-/* --max-timers-per-user and --max-clients-per-user, if not told otherwise. */
+/* The defaults of --max-timers-per-user and --max-clients-per-user. */
 #define USER_TIMERS  10000
 #define USER_CLIENTS 64
 
@@ -57,7 +58,7 @@ static struct test_daemon d;
 static struct wire wires[USER_CLIENTS];
 static pid_t holders[HELD_PROCESSES];
 
-/* A process of the attacker's. */
+/* Forks a process of the attacker. */
 static pid_t attack(void (*what)(void))
 {
 	pid_t pid = wire_fork();
@@ -76,7 +77,7 @@ static void end_attack(pid_t pid)
 
 	kill(pid, SIGKILL);
 	check(waitpid(pid, &status, 0) == pid);
-	/* What fails in it ends it with 1. */
+	/* If the attack itself has failed, its status is 1. */
 	check(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
 }
 
@@ -121,7 +122,7 @@ static void sleep_for_ever(void)
 		wire_sleep_us(1000000);
 }
 
-/* All its connections have wakes each millisecond, and requests, and it takes nothing. */
+/* All connections have wakes each millisecond, send requests, and read nothing. */
 static void never_read(void)
 {
 	for (int i = 0; i < USER_CLIENTS; i++) {
@@ -143,7 +144,8 @@ static void never_read(void)
 	}
 }
 
-/* A flood is bounded: there may be a word for us, or none of ours is heard. */
+/* Connects in a loop. If it waits, it reads until the daemon closes the connection; otherwise it
+ * closes at once. */
 static void flood(const void *packet, size_t size, bool waits)
 {
 	struct wire *w = &wires[0];
@@ -174,7 +176,7 @@ static void say_hello_and_go(void)
 	flood(packet, codec_end(&writer, 0), false);
 }
 
-/* It ends the connection at once: a packet is whole or it is none. */
+/* timerd closes the connection at once: a packet must be complete. */
 static void say_half_a_hello(void)
 {
 	const struct proto_header half = {.opcode = PROTO_HELLO,
@@ -185,7 +187,7 @@ static void say_half_a_hello(void)
 	flood(&half, sizeof(half), true);
 }
 
-/* Whoever says nothing is dropped after 5 s. */
+/* timerd closes a connection without a hello after 5 s. */
 static void say_nothing(void)
 {
 	uint64_t since = wire_now(PROTO_CLOCK_MONOTONIC), waited;
@@ -201,7 +203,7 @@ static void say_nothing(void)
 	fflush(stdout);
 }
 
-/* Reads whatever there is on all its connections. */
+/* Reads everything on all connections. */
 static void read_all(void)
 {
 	for (int i = 0; i < USER_CLIENTS; i++)
@@ -209,8 +211,8 @@ static void read_all(void)
 			;
 }
 
-/* So many timers and connections as there may be, all busy: 100,000 wakes a second, and requests
- * that are refused, a packet full of them each time. */
+/* All timers and connections that the user may have, all busy: 100,000 wakes a second, and full
+ * packets of registrations that are refused. */
 static void at_every_limit(void)
 {
 	static const struct proto_register r[PROTO_RECORDS_MAX(struct proto_register)] = {
@@ -231,7 +233,7 @@ static void at_every_limit(void)
 	}
 }
 
-/* Without it, the attacker were the same user as his victims. */
+/* The attacker must be another user than the victims. */
 static void need_root(void)
 {
 	if (geteuid() == 0)
@@ -264,7 +266,7 @@ static void test_wakes_come_while_others_flood(void **state)
 	wire_await_timers(daemon_socket(&d), 0);
 }
 
-/* As many as this machine lets the daemon have, of ten thousand. */
+/* Ten thousand, or as many as this machine allows the daemon. */
 static unsigned int held_clients(void)
 {
 	struct rlimit limit;
@@ -283,7 +285,7 @@ static void raise_descriptors(void)
 	check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 }
 
-/* One process's part of them, each with a hello and a timer. */
+/* One process's share of the clients, each with a hello and a timer. */
 static void hold(void)
 {
 	unsigned int n = held_clients() / HELD_PROCESSES;
@@ -353,8 +355,9 @@ static void epoll(void)
 	attack_epoll(daemon_socket(&d));
 }
 
-/* Expects that another user's wakes are hardly later than a bare timerfd, once in a few tries: a
- * machine with too few processors makes timerd wait for one, which the timerfd does not show. */
+/* Expects, in one of a few tries, that another user's wakes are hardly later than a bare timerfd.
+ * On a machine with too few processors timerd waits for a processor, and the timerfd does not show
+ * that. */
 static void expect_punctual(const char *meanwhile, void (*what)(void))
 {
 	struct punctual_report report;
@@ -380,7 +383,7 @@ static void test_one_user_hardly_delays_another(void **state)
 	expect_punctual("connections to be refused, full", refusals);
 }
 
-/* As long as libtoytimer waits between two attempts of toytimer_process(). */
+/* How long libtoytimer waits between two attempts of toytimer_process(). */
 #define RETRY_US (5 * MS)
 
 static uint64_t time_to_open(uid_t uid, bool by_retries)
@@ -402,7 +405,7 @@ static uint64_t time_to_open(uid_t uid, bool by_retries)
 	return wire_now(PROTO_CLOCK_MONOTONIC) - since;
 }
 
-/* Expects that the user connects in time, once in a few tries. */
+/* Expects, in one of a few tries, that the user connects in time. */
 static void expect_to_open(const char *who, uid_t uid, bool by_retries)
 {
 	uint64_t took = UINT64_MAX;
@@ -444,7 +447,7 @@ static bool log_says(const char *text)
 	return found;
 }
 
-/* The attacker's next connection. */
+/* Expects that timerd refuses the attacker's next connection. */
 static void expect_kept_out(void)
 {
 	static struct wire w;
@@ -465,7 +468,7 @@ static void join_attacker(void (*what)(void))
 	wire_join(attack(what));
 }
 
-/* The attack ends by itself, as its connection does. */
+/* The attack ends when timerd closes its connection. */
 static void expect_cut_off(void (*what)(void))
 {
 	if (*d.log)
@@ -475,7 +478,7 @@ static void expect_cut_off(void (*what)(void))
 	check(!*d.log || log_says("cut off a user"));
 }
 
-/* Reads what the daemon logs on standard error, which goes to the journal if it is a unit. */
+/* Skips the test if the daemon is a unit, because its log then goes to the journal. */
 static void need_log(void)
 {
 	if (getenv("TIMERD_UNIT"))
@@ -491,7 +494,7 @@ static void test_a_slow_filter_cuts_its_user_off(void **state)
 	need_root();
 	need_log();
 	daemon_start(&d, NULL);
-	/* Root may. */
+	/* Root is never cut off. */
 	root = wire_fork();
 	if (root == 0) {
 		filter();

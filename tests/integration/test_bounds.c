@@ -31,8 +31,7 @@
 static struct test_daemon d;
 static struct wire wires[WIRES];
 
-/* Runs a second daemon to its end. said: what it wrote on standard error. Return: its exit
- * status. */
+/* Runs a second daemon until it exits. said: its standard error. Return: its exit status. */
 static int run_to_end(const char *socket, char *said, size_t size)
 {
 	const char *binary = daemon_binary("TIMERD_BINARY");
@@ -107,7 +106,7 @@ static void test_a_file_in_the_way_stays(void **state)
 	check_one_line(said, "/nonexistent/folder/socket");
 }
 
-/* Registers n in one packet; of their answers the first have ids, and all others that status.
+/* Registers n timers in one packet. The first answers have ids; all others must have that status.
  * Return: how many have ids. */
 static uint32_t enroll(struct wire *w, uint32_t n, enum proto_status otherwise, uint64_t *ret_id)
 {
@@ -142,7 +141,7 @@ static void cancel(struct wire *w, uint64_t id)
 	check(answer.status == PROTO_OK);
 }
 
-/* Fills the limit from two sessions, and finds room again as soon as one timer has gone. */
+/* Fills the limit from two sessions, and finds room as soon as one timer has ended. */
 static void check_timer_limit(uint32_t limit, enum proto_status status)
 {
 	uint64_t id = 0, unused;
@@ -167,7 +166,7 @@ static void test_all_users_hold_no_more_timers_than_allowed(void **state)
 	(void)state;
 	daemon_start(&d, "--max-timers", "500", NULL);
 	check_timer_limit(500, PROTO_E_TIMERS);
-	/* What the first session held is free again: all but the 11 of the second. */
+	/* The first session's share is free again. The second session holds 11 timers. */
 	wire_await_timers(daemon_socket(&d), 11);
 	check(enroll(&wires[1], 1000, PROTO_E_TIMERS, &unused) == 489);
 	wire_status(daemon_socket(&d), &status);
@@ -182,7 +181,7 @@ static void test_a_limit_of_one_timer(void **state)
 	(void)state;
 	daemon_start(&d, "--max-timers", "1", "--max-clients", "2", NULL);
 	wire_open(&wires[0], daemon_socket(&d));
-	wire_open(&wires[1], daemon_socket(&d)); /* hellos take no timer from anybody */
+	wire_open(&wires[1], daemon_socket(&d)); /* hellos use no timers of the limit */
 	for (int i = 0; i < 10; i++) {
 		check(enroll(&wires[0], 2, PROTO_E_TIMERS, &id) == 1);
 		check(enroll(&wires[1], 1, PROTO_E_TIMERS, &unused) == 0);
@@ -192,7 +191,7 @@ static void test_a_limit_of_one_timer(void **state)
 	}
 }
 
-/* In a process of another uid, where this one may become it; else as oneself. */
+/* Runs it in a process with another uid; without root, in this process. */
 static void as_user(uid_t uid, void (*what)(void))
 {
 	pid_t pid = wire_fork();
@@ -228,7 +227,7 @@ static void test_a_user_holds_no_more_timers_than_allowed(void **state)
 	as_user(BOB, fill_timers_of_user);
 }
 
-/* Opens n sessions; the next one is refused. */
+/* Opens n sessions, and expects that the next one is refused. */
 static void fill_clients(unsigned int n, enum proto_status status)
 {
 	static struct wire extra;
@@ -241,7 +240,7 @@ static void fill_clients(unsigned int n, enum proto_status status)
 		wire_expect_error(&extra, status, 0, NULL);
 		wire_close(&extra);
 	}
-	/* One goes, one more gets in. */
+	/* When one client leaves, another one may come. */
 	wire_close(&wires[0]);
 	for (int tries = 0;; tries++) {
 		wire_connect(&extra, daemon_socket(&d));
@@ -257,7 +256,7 @@ static void test_all_users_have_no_more_clients_than_allowed(void **state)
 {
 	(void)state;
 	daemon_start(&d, "--max-clients", "32", NULL);
-	/* A sixteenth of the places is root's. */
+	/* A sixteenth of the slots is reserved for root. */
 	fill_clients(geteuid() == 0 ? 32 : 30, PROTO_E_CLIENTS);
 }
 
@@ -290,7 +289,7 @@ static void test_root_has_a_reserve_of_clients(void **state)
 	close(full[1]);
 	check(read(full[0], &status, 1) == 0); /* the child has closed it */
 	close(full[0]);
-	wire_status(daemon_socket(&d), &status); /* gets in */
+	wire_status(daemon_socket(&d), &status); /* root gets one of its reserved slots */
 	check(status.clients == 31);
 	check(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
 }
@@ -315,8 +314,7 @@ static void test_a_user_has_no_more_clients_than_allowed(void **state)
 	as_user(BOB, fill_clients_of_user);
 }
 
-/* A client sends its hello before it can know that it is refused. It gets the refusal all the
- * same. */
+/* A client sends its hello before it can know that it is refused. It still gets the refusal. */
 static void test_a_hello_sent_too_early_gets_the_refusal(void **state)
 {
 	const struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
@@ -341,7 +339,7 @@ static void test_a_hello_sent_too_early_gets_the_refusal(void **state)
 	}
 }
 
-/* Of the daemon. Its own user may do that; root only with CAP_SYS_RESOURCE. */
+/* Sets the daemon's limit. Its own user may do that; root needs CAP_SYS_RESOURCE. */
 static void set_descriptors(rlim_t n)
 {
 	struct rlimit limit;
@@ -389,7 +387,7 @@ static void test_few_descriptors_refuse_new_clients_at_once(void **state)
 	(void)state;
 	daemon_start(&d, "--log-level", "err", NULL);
 	wire_open(&wires[0], daemon_socket(&d));
-	wire_sleep_us(20000); /* it is at rest now */
+	wire_sleep_us(20000); /* the daemon is idle now */
 	set_descriptors((rlim_t)daemon_count_fds(d.pid) + 5);
 	for (unsigned int i = 1; i < 20; i++) {
 		wire_connect(&wires[i], daemon_socket(&d));
@@ -403,7 +401,7 @@ static void test_few_descriptors_refuse_new_clients_at_once(void **state)
 		wire_expect_error(&wires[i], PROTO_E_DESCRIPTORS, 0, NULL);
 	}
 	check(accepted > 0 && accepted < 15);
-	/* Those inside are served, and one that goes makes room for another. */
+	/* Connected clients are served. When one leaves, another one may come. */
 	wire_request(&wires[0], PROTO_STATUS, NULL, 0);
 	wire_expect(&wires[0], PROTO_STATUS | PROTO_ANSWER);
 	wire_close(&wires[1]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timerqd on PostgreSQL: what a database does that a file does not. It restarts, breaks
- * connections, keeps answers back, and is shared with other hosts. Two timerqd play two hosts.
- * test_database_faults: what else becomes of a database.
+ * timerqd on PostgreSQL, with events that a file does not have: the database restarts, breaks
+ * connections and delays answers, and other hosts share it. Two timerqd play two hosts.
+ * test_database_faults has a full disk, locks and dead rows.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -80,8 +80,8 @@ static void test_any_host_registers(void **state)
 	toytimer_queue_unref(other);
 }
 
-/* The owner is halted before it reads an acknowledgement, and goes on after another host has taken
- * the queue: nothing comes of it. */
+/* The owner is stopped before it reads an acknowledgement, and continues after another host has
+ * taken the queue. Its transaction changes nothing. */
 static void test_frozen_owner(void **state)
 {
 	toytimer_queue *q = jobs_open(&a), *other;
@@ -111,7 +111,8 @@ static void test_frozen_owner(void **state)
 	toytimer_queue_unref(other);
 }
 
-/* Refused by name or stored; then all goes on, and what was answered is there. */
+/* Each put is stored, or refused with a known error. Afterwards everything works, and all answered
+ * puts are stored. */
 static void test_database_restarts(void **state)
 {
 	toytimer_queue *q = jobs_open(&a);
@@ -138,8 +139,8 @@ static int note_stored(toytimer_queue *q, const toytimer_queue_stored *stored, v
 	return 0;
 }
 
-/* The connections are ended, one by one or both at once, while timers are put: each timer is stored
- * once, or refused and not stored. */
+/* The connections to the database are ended, one or both, while timers are put. Each timer is
+ * stored once, or refused and not stored. */
 static void test_connections_are_killed(void **state)
 {
 	const toytimer_queue_timer t = {
@@ -154,7 +155,7 @@ static void test_connections_are_killed(void **state)
 				toytimer_queue_put_async(q, "jobs", &t, note_stored, counts), 0);
 		assert_int_equal(toytimer_queue_flush(q), 0);
 		usleep((useconds_t)(round * 1000));
-		/* The older one, the younger one, both. */
+		/* the older connection, the younger one, both */
 		postgres_run("SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM"
 			     " pg_stat_activity WHERE application_name = 'timerqd'"
 			     " ORDER BY backend_start OFFSET %d LIMIT %d) a",
@@ -168,8 +169,8 @@ static void test_connections_are_killed(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* Another host's transaction stays open while the owner polls, and past timers are put and
- * delivered meanwhile: what it stored is found once it commits. */
+/* Another host's transaction stays open while the owner polls, and meanwhile timers with past dues
+ * are put and delivered. The owner still finds the timer of this transaction after its commit. */
 static void test_insert_held_open(void **state)
 {
 	PGconn *c = PQconnectdb(postgres.uri);
@@ -199,7 +200,8 @@ static void test_insert_held_open(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* The database commits, and its answer is lost: the library sends again, and it is stored once. */
+/* The database commits, and its answer is lost. timerqd sends the put again, and it is stored once.
+ */
 static void test_answer_is_lost(void **state)
 {
 	struct pg_proxy proxy;
@@ -224,9 +226,9 @@ static void test_answer_is_lost(void **state)
 	pg_proxy_stop(&proxy);
 }
 
-/* A failover loses what was stored, and gives ids again. A client that does not know whether its
- * acknowledgement was stored must not take the new timer's wake for a repeat. And each client of a
- * timerqd that goes on learns of it. */
+/* A failover loses commits, and ids are used again. A client that does not know whether its
+ * acknowledgement was stored must not take the new timer's wake for a repeat. All clients of the
+ * timerqd that continues must learn of the failover. */
 static void test_failover(void **state)
 {
 	toytimer_queue *q = jobs_open(&a);
@@ -261,7 +263,7 @@ static void test_failover(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* Lines of the server's log that tell of a statement of timerqd. */
+/* How many lines of the server's log show a statement of timerqd. */
 static unsigned int statements_logged(void)
 {
 	char path[80], line[4096];
@@ -311,7 +313,7 @@ static void test_idle(void **state)
 		i++)
 		usleep(100000);
 	log_statements("all");
-	/* All queues have been read once. */
+	/* Waits until all queues have been read. */
 	for (int i = 0; i < 60; i++) {
 		before = statements_logged();
 		usleep(1000000);
@@ -327,19 +329,19 @@ static void test_idle(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* A user's receipts have a bound, as on one host: beyond 16 MB the older half goes. */
+/* A user's receipts are bounded, as on one host: above 16 MB the older half is deleted. */
 static void test_receipts(void **state)
 {
 	toytimer_queue *q = jobs_open(&a);
 
 	(void)state;
-	/* All within the last hour; serial: their order. */
+	/* All from the last hour; the serial gives their order. */
 	postgres_run("INSERT INTO timerd.puts SELECT %u, gen_random_uuid(), 1, i,"
 		     " (extract(epoch FROM now()) * 1000000)::bigint - 3600000000 + i, a, a, a, a"
 		     " FROM generate_series(1, 2000) i, (SELECT array_fill(0, ARRAY[400]) AS a) a",
 		geteuid());
 	assert_int_equal(jobs_put(q, 3600000000), 0);
-	/* Its own receipt, and the youngest ones: 8 MB of 64 + 24 * 400 bytes. */
+	/* The receipt of this put remains, and the youngest others: 8 MB of 64 + 24 400 bytes. */
 	assert_int_equal(postgres_run("SELECT count(*) FROM timerd.puts"), 1 + (8 << 20) / 9664);
 	assert_int_equal(postgres_run("SELECT min(serial) FROM timerd.puts WHERE slot = 1"
 				      " AND cardinality(ids) = 400"),
@@ -347,7 +349,7 @@ static void test_receipts(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* A host that serves no queue, and so polls rarely, knows all the same what users hold. */
+/* A host that serves no queue polls rarely. It still knows how many timers users hold. */
 static void test_status_of_any_host(void **state)
 {
 	toytimer_queue *q = jobs_open(&a), *other;
@@ -371,7 +373,7 @@ static void test_status_of_any_host(void **state)
 	toytimer_queue_unref(other);
 }
 
-/* Runs timerqd to its end. Return: its exit status; said: what it said. */
+/* Runs timerqd until it exits. Return: its exit status; said: its output. */
 static int run_timerqd(char said[static 1024], const char *const *arguments)
 {
 	const char *argv[8] = {daemon_binary("TIMERQD_BINARY")};
@@ -421,7 +423,7 @@ static void migrate(void)
 		fail_msg("%s", said);
 }
 
-/* A file of the sources as one text. */
+/* Reads a file of the sources. */
 static char *read_sql(const char *name)
 {
 	char path[512], *text = calloc(1, 65536);
@@ -481,7 +483,7 @@ static void test_schema_versions(void **state)
 	postgres_drop_schema();
 }
 
-/* Hosts migrate at once: each ends well, and it is done once. */
+/* Several hosts migrate at the same time. Each succeeds, and the migration runs once. */
 static void test_migrations_at_once(void **state)
 {
 	pid_t pids[4];
@@ -509,7 +511,7 @@ static void test_migrations_at_once(void **state)
 	assert_int_equal(postgres_run("SELECT version FROM timerd.meta"), 2);
 }
 
-/* What a database or a URI must not be. */
+/* Databases and URIs that timerqd refuses. */
 static void test_refusals(void **state)
 {
 	char uri[256];
@@ -527,7 +529,7 @@ static void test_refusals(void **state)
 	postgres_run("SELECT pg_reload_conf()");
 }
 
-/* A fleet has no running time, and wakes no machine. */
+/* A fleet has no clocks of elapsed time, and cannot wake a machine. */
 static void test_refuses_by_clock(void **state)
 {
 	toytimer_queue_timer t = {.due = 1000000, .flags = TOYTIMER_RELATIVE};

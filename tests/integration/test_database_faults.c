@@ -2,9 +2,9 @@
 /*
  * test_database_faults [--soak]
  *
- * timerqd on a PostgreSQL whose disk is full, whose tables somebody else locks (--soak: for a
- * minute), or that has to keep dead rows for somebody's long transaction. What cannot be stored is
- * refused by name, and then all goes on.
+ * timerqd on a PostgreSQL whose disk is full, with locked tables (--soak: for a minute), or whose
+ * dead rows a long transaction keeps. timerqd refuses with a clear error what it cannot store.
+ * Afterwards everything works.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,9 +29,9 @@
 
 #define SECOND	 UINT64_C(1000000)
 #define HOUR	 (3600 * SECOND)
-#define LEASE_US (5 * SECOND) /* as queues.c has it */
+#define LEASE_US (5 * SECOND) /* the same as in queues.c */
 
-/* A lock outlasts a lease and a poll. */
+/* Longer than a lease and a poll. */
 static unsigned int lock_seconds = 7;
 
 static struct test_queues a;
@@ -71,7 +71,7 @@ static uint32_t store_state(toytimer_queue *q)
 	return (uint32_t)status.store;
 }
 
-/* A disk of 4 MB for the timers' table. Return: whether it can be mounted here. */
+/* Moves the timers' table to a disk of 4 MB. Return: false if it cannot be mounted here. */
 static bool move_to_small_disk(char folder[static 96])
 {
 	char options[64];
@@ -91,7 +91,7 @@ static bool move_to_small_disk(char folder[static 96])
 	return true;
 }
 
-/* Puts timers of an hour until one is refused. Return: how many were stored. */
+/* Puts timers that are due in an hour until one is refused. Return: how many were stored. */
 static unsigned int fill(toytimer_queue *q)
 {
 	static uint8_t payload[TOYTIMER_QUEUE_PAYLOAD_MAX];
@@ -99,14 +99,15 @@ static unsigned int fill(toytimer_queue *q)
 	int r;
 
 	for (size_t i = 0; i < sizeof(payload); i++)
-		payload[i] = (uint8_t)rand(); /* which PostgreSQL cannot compress */
+		payload[i] = (uint8_t)rand(); /* random, so that PostgreSQL cannot compress it */
 	while ((r = put_payload(q, HOUR, payload, sizeof(payload))) == 0)
 		n++;
 	assert_int_equal(r, -ENOSPC);
 	return n;
 }
 
-/* What is there is delivered and acknowledged; what is new is refused until there is room. */
+/* On a full disk, stored timers are delivered and acknowledged. New ones are refused until there is
+ * room. */
 static void test_disk_is_full(void **state)
 {
 	toytimer_queue *q = jobs_open(&a);
@@ -148,7 +149,7 @@ static void test_disk_is_full(void **state)
 	umount2(folder, MNT_DETACH);
 }
 
-/* Locks a table, and waits for as long as it is held. */
+/* Locks a table, and waits until the lock ends. */
 static void wait_locked(PGconn *c, const char *table, toytimer_queue *q, const struct jobs_log *log)
 {
 	uint64_t until = toytimer_now(TOYTIMER_BOOTTIME) + lock_seconds * SECOND;
@@ -169,8 +170,9 @@ static void wait_locked(PGconn *c, const char *table, toytimer_queue *q, const s
 	}
 }
 
-/* Somebody locks a table for longer than a lease: registering is refused by name, in time. Nothing
- * is delivered once the lease is over that cannot be renewed. Then all goes on. */
+/* Another connection locks a table for longer than a lease. Puts are refused in time, with a clear
+ * error. If the lease cannot be renewed, no wake is delivered after its end. Afterwards everything
+ * works. */
 static void hold_lock(const char *table, size_t delivered)
 {
 	PGconn *c = PQconnectdb(postgres.uri);
@@ -180,10 +182,10 @@ static void hold_lock(const char *table, size_t delivered)
 	jobs_consume(q, &log);
 	assert_int_equal(jobs_put(q, 0), 0);
 	jobs_process(q, &log, 1, 20000);
-	/* The next poll may read the queue again: the first put can have been stored before this
-	 * host knew that it has the lease. */
+	/* The host may have stored the first put before it knew that it has the lease. Then the
+	 * next poll finds it. */
 	jobs_process(q, &log, 2, 2500);
-	/* Loaded before the lock, and due once a lease has passed. */
+	/* This timer is loaded before the lock, and due after the end of the lease. */
 	assert_int_equal(jobs_put(q, LEASE_US), 0);
 	wait_locked(c, table, q, &log);
 	assert_int_equal(log.n, delivered);
@@ -222,7 +224,7 @@ static int acknowledge(toytimer_queue *q, const toytimer_wake *w, void *userdata
 
 #define CHURN 500
 
-/* Puts so many timers that are due, and waits until all are acknowledged and gone. */
+/* Puts that many due timers, and waits until all are acknowledged and removed. */
 static void churn(toytimer_queue *q, unsigned int *acknowledged)
 {
 	unsigned int until = *acknowledged + CHURN;
@@ -240,7 +242,7 @@ static void churn(toytimer_queue *q, unsigned int *acknowledged)
 	assert_int_equal(jobs_rows(), 0);
 }
 
-/* Somebody's transaction keeps all dead rows, and no vacuum removes them. */
+/* A long transaction keeps all dead rows, and no vacuum can remove them. */
 static void test_dead_rows_are_kept(void **state)
 {
 	PGconn *c = PQconnectdb(postgres.uri);
@@ -257,7 +259,7 @@ static void test_dead_rows_are_kept(void **state)
 		churn(q, &acknowledged);
 		postgres_run("VACUUM timerd.timers");
 	}
-	/* They are there. */
+	/* The dead rows exist. */
 	assert_true(postgres_run("SELECT pg_relation_size('timerd.timers')") > 5 * CHURN * 80);
 	PQclear(PQexec(c, "ROLLBACK"));
 	postgres_run("VACUUM timerd.timers");
@@ -280,7 +282,7 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "--soak") == 0)
 		lock_seconds = 60;
-	/* What is mounted here goes with this process. */
+	/* The mounts of this test are visible only to this process, and end with it. */
 	if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0)
 		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 	return queues_run(tests);

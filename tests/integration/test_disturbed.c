@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon when its surroundings fail: it is stopped for a while, or its log takes no more lines.
- * Every client still gets all its wakes.
+ * The daemon in a broken environment: it is stopped for a while, or cannot write its log. Every
+ * client still gets all its wakes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,18 +24,18 @@
 #define MS UINT64_C(1000)
 
 #define STOPPED (1500 * MS)
-#define MANY	30000	  /* timers of one client that become due meanwhile */
-#define EVERY	(10 * MS) /* another's */
+#define MANY	30000	  /* timers of one client that become due while the daemon is stopped */
+#define EVERY	(10 * MS) /* the period of another client's timer */
 #define OTHERS	20	  /* clients with one timer each */
 
 static struct test_daemon d;
 static struct wire many, every, others[OTHERS];
 
-/* What the client with many timers has got. */
+/* The wakes that the client with many timers has received. */
 static struct {
 	uint8_t woken[MANY];
 	uint32_t n, packets;
-	uint64_t due, sent; /* the last */
+	uint64_t due, sent; /* of the last wake */
 } got;
 
 static void enroll(struct wire *w, uint32_t n, uint64_t span, uint64_t step, uint64_t period)
@@ -53,7 +53,7 @@ static void enroll(struct wire *w, uint32_t n, uint64_t span, uint64_t step, uin
 	}
 }
 
-/* Each once, in the order of their dues. */
+/* Checks that each wake comes once, in the order of dues. */
 static void take_many(void)
 {
 	wire_expect(&many, PROTO_WAKE);
@@ -70,7 +70,7 @@ static void take_many(void)
 	}
 }
 
-/* Return: when it was sent. */
+/* Return: the instant at which the daemon sent it. */
 static uint64_t take_other(struct wire *w)
 {
 	struct proto_wake wake;
@@ -82,7 +82,8 @@ static uint64_t take_other(struct wire *w)
 	return wake.due + wake.late;
 }
 
-/* Wakes from before the stop, then one for all that were missed, and then one of many again. */
+/* Expects the wakes from before the stop, then one wake for all missed periods, and then a wake for
+ * each period. */
 static uint64_t take_every(uint64_t stopped)
 {
 	struct proto_wake wake;
@@ -133,12 +134,11 @@ static void test_wakes_come_after_the_daemon_was_stopped(void **state)
 		got.n, got.packets, (double)(got.sent - first) / 1000,
 		(double)((int64_t)(last_other - first)) / 1000,
 		(double)((int64_t)(sent - first)) / 1000);
-	/* They did not wait for the end of the batch, which took many turns. */
+	/* These wakes did not wait until the daemon had sent the batch, which took many turns. */
 	check(last_other <= got.sent && sent <= got.sent);
 }
 
-/* With standard error as it has been prepared: clients give it reasons to say something, more than
- * it may, and a good one is served. */
+/* Clients cause more log lines than the daemon may write. The daemon still serves a good client. */
 static void check_unheard(void)
 {
 	static struct wire w[OTHERS];
@@ -162,7 +162,8 @@ static void check_unheard(void)
 	toytimer_unref(client.t);
 }
 
-/* Makes the directory, where the log is to be something else than a file. */
+/* Prepares the directory, and removes the log, so that the test can make something else in its
+ * place. */
 static void forget_log(void)
 {
 	if (getenv("TIMERD_UNIT")) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The programs of client-lib/examples against the real daemon: each ends by itself, well, and says
- * something about being woken on each line. One whose timer another session cancels says nothing of
- * a wake, and fails. $EXAMPLES holds their paths, separated by colons.
+ * Runs the programs of client-lib/examples against the real daemon. Each ends with status 0, and
+ * each line of its output reports a wake. If another session cancels its timer, the program reports
+ * no wake, and fails. $EXAMPLES has their paths, separated by colons.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@ static FILE *start(const char *program, const char *socket)
 	return f;
 }
 
-/* Return: its exit status; the lines that it printed, and those that tell of a wake. */
+/* Return: its exit status; how many lines it printed, and how many of them report a wake. */
 static int finish(FILE *f, size_t *ret_lines, size_t *ret_wakes)
 {
 	char line[256];

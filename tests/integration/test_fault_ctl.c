@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call that toytimerctl itself makes fails, at each of its uses, in each way that its man
- * page lists, verb by verb. toytimerctl ends with the status that it would have had, or with a
- * line that says why not. It never ends by a signal, and never prints half an answer with a status
- * of success.
+ * Each call that toytimerctl itself makes fails, at each of its uses, with each error of its man
+ * page, for each verb. toytimerctl must end with the status that it has without the fault, or print
+ * a line with the reason. It must never die of a signal, and never return success after incomplete
+ * output.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,13 +27,13 @@
 
 static struct test_daemon d;
 static struct sweep sweep;
-static struct wire wire; /* who has a timer to be listed */
+static struct wire wire; /* has a timer, so that `list` shows one */
 static char plan_path[128], out_path[128], err_path[128];
 
-/* What is run, and how it ends where nothing fails. */
+/* The command, and its exit status without a fault. */
 static struct {
 	const char *words[WORDS_MAX];
-	bool closed; /* without a standard input */
+	bool closed; /* standard input is closed */
 	int status;
 	size_t lines;
 } verb;
@@ -75,7 +75,7 @@ static int run(void)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* The lines of a file, each of which must begin so. */
+/* Counts the lines of a file. Each must begin with `start`. */
 static size_t count_lines(const char *path, const char *start)
 {
 	FILE *f = fopen(path, "re");
@@ -101,9 +101,10 @@ static void point(void)
 		check(count_lines(out_path, "") == verb.lines);
 		check(count_lines(err_path, "toytimerctl: ") == (status ? 1 : 0));
 	} else {
-		/* The limit of descriptors is one that refuses. */
+		/* Too few descriptors: CTL_REFUSED is right, too. */
 		check(status == 1 || status == 4);
-		/* It cannot hold its standard descriptors: who knows where a line would go? */
+		/* If toytimerctl cannot open its standard descriptors, it prints nothing: the line
+		 * could go anywhere. */
 		bool mute = sweep.call == FAULT_fcntl64 || sweep.call == FAULT_open64;
 
 		check(mute || count_lines(err_path, "toytimerctl: ") == 1);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call that the daemon makes fails, at each of its uses, in each way that its man page
- * lists: as it starts, and as it goes on where another was killed (see test_fault_serving.c for
- * the rest). It has to end with a clear line and status 1, or to serve on; to leave nothing
- * behind; and to lose no timer that it has acknowledged, where the client library has connected
- * again if its connection had to end.
+ * Each call of the daemon fails, at each of its uses, with each error of its man page, while the
+ * daemon starts and while it adopts the state of a killed daemon. test_fault_serving.c has the rest
+ * of its life. The daemon must end with a clear line and status 1, or serve. It must release
+ * everything at its end, and keep each timer that it has acknowledged; if the connection has ended,
+ * the library registers the timers again.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@ static struct faulty f;
 static struct client client;
 static struct sweep sweep;
 
-/* Whoever comes is served. */
+/* Checks that a new client is served. */
 static void check_serves(void)
 {
 	struct client c;
@@ -30,7 +30,7 @@ static void check_serves(void)
 	toytimer_unref(c.t);
 }
 
-/* Its end, if that comes by what was armed. Return: as faulty_start(). */
+/* Waits for the end of the daemon, if the armed fault causes one. Return: as faulty_start(). */
 static int await_fatal(void)
 {
 	int status = FAULTY_SERVES;
@@ -89,7 +89,8 @@ static void adopt_point(void)
 		assert_int_equal(faulty_start(&f), FAULTY_SERVES);
 	}
 	client_check(&client);
-	manager_await(&f.manager, 2); /* a new connection, too, if it had to be one */
+	/* The memory and the connection, which may be a new one. */
+	manager_await(&f.manager, 2);
 	faulty_kill(&f);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program uses the whole library and loses its connection. Meanwhile each system call of the
- * library fails, at each of its uses, in each way that its man page lists. A function of the
- * library may fail then, and works when it is called again. Each acknowledged timer wakes once, and
- * no other timer does. The released handle leaves no memory and no descriptor. No call of the
- * daemon fails.
+ * library fails, at each of its uses, with each error of its man page. A function of the library
+ * may then fail, but works when it is called again. Each acknowledged timer wakes once, and no
+ * other timer wakes. The released handle leaves no memory and no descriptor. No call of the daemon
+ * fails.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +31,7 @@
 /* How many uses of one call fail. */
 #define USES_MAX 60
 
-/* A registration and what has happened to it. */
+/* A registration and its events. */
 struct entry {
 	bool stands; /* it was acknowledged */
 	bool cancelled;
@@ -92,7 +92,7 @@ static void register_one(struct entry *entry, uint64_t span)
 	entry->stands = true;
 }
 
-/* Each record may be refused alone. It is then registered again alone. */
+/* The daemon may refuse single records. The test registers each of them again by itself. */
 static void register_many(struct entry *first)
 {
 	toytimer_registration r[MANY];

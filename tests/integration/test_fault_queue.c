@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Each call that the client library makes fails, at each of its uses, while a program uses all of
- * toytimer-queue.h and loses its connection. A function may fail then, and works when it is called
- * again. A put is stored once at most, and once if it was acknowledged. Each wake is handed out and
- * acknowledged. Nothing is left when the handle is released. No call of timerqd fails.
+ * toytimer-queue.h and loses its connection. A function may then fail, but works when it is called
+ * again. Each put is stored at most once, and exactly once if it was acknowledged. Each wake is
+ * handed out and acknowledged. The released handle leaves no memory and no descriptor. No call of
+ * timerqd fails.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +36,7 @@
 #define WAKES	 4
 #define PUTS_MAX 256
 
-/* A put whose label is its number: each attempt has its own. */
+/* A put. Its label is its number; each attempt has another number. */
 struct put {
 	bool acknowledged, acked;
 	unsigned int listed;
@@ -45,7 +46,7 @@ static struct test_queues d;
 static struct sweep sweep;
 static struct put table[PUTS_MAX];
 static size_t put_count;
-static unsigned int answers; /* of asynchronous puts, that the handler has got */
+static unsigned int answers; /* how many answers to asynchronous puts have come */
 static toytimer_queue *q;
 static char state[] = "/dev/shm/timerd-test-XXXXXX";
 
@@ -61,7 +62,7 @@ static bool excused(int r, int tries)
 	return true;
 }
 
-/* A further attempt to put something. Return: its number. */
+/* Another attempt of a put. Return: its number. */
 static size_t new_put(toytimer_queue_timer *timer, uint64_t due, char label[static 16])
 {
 	assert_true(put_count < PUTS_MAX);
@@ -138,8 +139,9 @@ static void put_async(void)
 	}
 }
 
-/* Every third wake comes a second time. The others are acknowledged with and without an answer. A
- * wake whose acknowledgement fails, even so, is not handed out again: it is acknowledged later. */
+/* Every third wake is retried and comes again. The others are acknowledged, with and without
+ * waiting for the answer. If an acknowledgement fails, the wake is not handed out again; the test
+ * acknowledges it later. */
 static int note_wake(toytimer_queue *queue, const toytimer_wake *wake, void *userdata)
 {
 	size_t n = strtoul(wake->label, NULL, 10);
@@ -176,7 +178,7 @@ static int ignore_queue(const toytimer_queue_info *info, void *userdata)
 	return 0;
 }
 
-/* As if timerqd were another now. */
+/* As after a restart of timerqd. */
 static void lose_connection(void)
 {
 	if (q->base.session.connection.fd >= 0)
@@ -241,7 +243,7 @@ static void consume_all(const toytimer_queue *checker)
 	TRY_OR(toytimer_queue_detach(q, "work"), -ENOTCONN);
 }
 
-/* No call of the checker may fail: the plan rests. */
+/* Disarms the plan, so that no call of the checker fails. */
 static void check_stored(toytimer_queue *checker)
 {
 	unsigned int n = 0;
@@ -278,7 +280,7 @@ static void do_all(void)
 static void test_the_queue_calls_survive_each_fault(void **unused)
 {
 	(void)unused;
-	/* Where there is memory for files, syncs cost nothing. */
+	/* If there is a file system in memory, use it: syncs cost nothing there. */
 	if (mkdtemp(state))
 		queues_start(&d, "--state", state, NULL);
 	else
@@ -287,7 +289,7 @@ static void test_the_queue_calls_survive_each_fault(void **unused)
 	assert_int_equal(queues_stop(&d), 0);
 }
 
-/* Lets the next use of one call fail for lack of memory. */
+/* The next use of one call fails for lack of memory. */
 static void lack_memory(enum fault_call call)
 {
 	fault_arm(fault_own(), FAULT_BIT(call), 1, false, ENOMEM);
@@ -302,7 +304,8 @@ static void begin_case(void)
 	assert_int_equal(toytimer_queue_open(&q, d.socket, 0), 0);
 }
 
-/* A put that has no memory, in a packet of its own, leaves no packet without a record. */
+/* If an asynchronous put begins a new packet and has no memory, no packet without records may
+ * remain. */
 static void test_a_put_without_memory_leaves_no_packet(void **unused)
 {
 	toytimer_queue_timer timer;
@@ -361,7 +364,7 @@ static void test_an_acknowledgement_without_memory_leaves_no_packet(void **unuse
 	q = toytimer_queue_unref(q);
 }
 
-/* Otherwise the wakes stay at a consumer that has no handler any more. */
+/* Otherwise the wakes would stay with a consumer that has no handler any more. */
 static void test_a_detaching_without_memory_can_be_tried_again(void **unused)
 {
 	toytimer_wake_ref ref = {0};
@@ -380,8 +383,8 @@ static void test_a_detaching_without_memory_can_be_tried_again(void **unused)
 	q = toytimer_queue_unref(q);
 }
 
-/* The connection breaks after the acknowledgement. The wake comes again, and is acknowledged again,
- * although the first try has no memory. */
+/* The connection breaks after the acknowledgement. The wake comes again, and the library
+ * acknowledges it again, although its first attempt has no memory. */
 static void test_a_repeated_wake_is_acknowledged_without_memory(void **unused)
 {
 	toytimer_wake_ref ref = {0};
@@ -397,7 +400,7 @@ static void test_a_repeated_wake_is_acknowledged_without_memory(void **unused)
 		assert_true(toytimer_queue_process(q) >= 0);
 	assert_int_equal(toytimer_queue_ack_async(q, &ref), 0);
 	do {
-		/* The wake is in the library: its acknowledgement is the next allocation. */
+		/* The library has the wake. Its acknowledgement makes the next allocation. */
 		if (!failed && q->wakes)
 			lack_memory(FAULT_malloc);
 		if (toytimer_queue_process(q) < 0)

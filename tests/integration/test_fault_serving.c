@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call of a daemon that serves fails, at each of its uses, in each way that its man page
- * lists, while clients do all that there is to do. The daemon goes on, but for what can only
- * come of a broken state of its own; a client that was there before misses nothing; and what was
- * acknowledged comes.
+ * Each call of a serving daemon fails, at each of its uses, with each error of its man page, while
+ * clients use all requests. The daemon may end only if a call shows that its own state is broken. A
+ * client that was connected before loses no wake, and each acknowledged timer wakes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,24 +25,24 @@
 #define MS	 UINT64_C(1000)
 #define PATIENCE (20000 * MS)
 
-/* Longer than any call here takes, shorter than the sleep of whoever is forgotten. */
+/* Longer than any call takes here, and shorter than the wait of a client that gets no answer. */
 #define TIMEOUT (5000 * MS)
 
 /* More requests than the daemon answers to a client that does not read. */
 #define UNREAD 400
 
-/* Clients that wait where there are no descriptors. */
+/* How many clients wait while there are no descriptors. */
 #define CONNECTING 20
 
-/* How many uses of one call fail. Answers in a flood are all alike. */
+/* How many uses of one call fail. Later uses in a flood are like the earlier ones. */
 #define USES_MAX 40
 
 static struct faulty f;
-static int descriptors; /* that it has without the clients who come and go */
+static int descriptors; /* of the daemon, without the clients that come and go */
 static struct client client;
 static struct sweep sweep;
 
-/* Whether to try again: a call may fail, but only of a fault, which comes once or twice. */
+/* Whether to try again. A call may fail only because of the fault, which happens once or twice. */
 static bool excused(int r, int tries)
 {
 	if (!atomic_load(&f.plan->failed) || tries > 3 || r == -ETIMEDOUT)
@@ -80,7 +79,7 @@ static toytimer_registration after(
 	};
 }
 
-/* All that a good client does. */
+/* A good client that uses all calls. */
 static void do_all(void)
 {
 	unsigned int woken[4] = {0};
@@ -115,7 +114,8 @@ static void do_all(void)
 	toytimer_unref(t);
 }
 
-/* A client that asks and does not read, until it is not listened to; then it reads all. */
+/* A client that sends requests and reads nothing until the daemon stops to read from it. Then it
+ * reads all answers. */
 static void do_unread(void)
 {
 	static struct wire w;
@@ -141,7 +141,7 @@ static void do_unread(void)
 	assert_true(answers == 1 + asked || atomic_load(&f.plan->failed));
 }
 
-/* One that says what no client may, and is cut off. */
+/* A client that sends an invalid packet. The daemon closes the connection. */
 static void do_wrong(void)
 {
 	static struct wire w;
@@ -161,7 +161,7 @@ static void do_story(void)
 	do_wrong();
 }
 
-/* The end of it, and its successor, which finds everything as it was. */
+/* The daemon ends. The next one finds everything unchanged. */
 static void fatal_point(void)
 {
 	int status;
@@ -177,7 +177,7 @@ static void fatal_point(void)
 	client_check(&client);
 }
 
-/* Nothing of the clients that came is left in the daemon. */
+/* Waits until the daemon has released everything of the clients that came and went. */
 static void await_descriptors(int wanted)
 {
 	uint64_t until = toytimer_now(TOYTIMER_MONOTONIC) + PATIENCE;
@@ -216,7 +216,7 @@ static void test_serving_survives_each_fault(void **state)
 	faulty_check_end(&f, 0);
 }
 
-/* A client whose connection is stored, and then is to be forgotten. */
+/* A client whose connection is stored, and removed from the store when the client leaves. */
 static void do_stored(void)
 {
 	struct client c;
@@ -238,7 +238,7 @@ static void stored_point(void)
 	assert_int_equal(faulty_ended(&f), FAULTY_SERVES);
 }
 
-/* The calls that tell systemd. When they fail, only what systemd would have done is lost. */
+/* The calls to systemd. If one fails, only its effect in systemd is lost. */
 static void test_failing_calls_to_systemd_cost_no_wake(void **state)
 {
 	const enum fault_call calls[] = {
@@ -261,7 +261,8 @@ static void limit_descriptors(pid_t pid, rlim_t n)
 	check(prlimit(pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 }
 
-/* Descriptors have run out, and connections wait. The daemon looks at them only now and then. */
+/* Descriptors have run out, and connections wait. The daemon tries to accept them only now and
+ * then. */
 static void test_without_descriptors_the_daemon_seldom_looks(void **state)
 {
 	static struct wire w[CONNECTING];

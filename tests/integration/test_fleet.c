@@ -49,12 +49,12 @@
 #define LEASE_US  3000000
 #define DRAIN_S	  120
 
-/* Longer than all that may take long on a busy machine. */
+/* Longer than any step takes on a busy machine. */
 #define STANDSTILL_S 60
 
 struct entry {
 	atomic_bool stored, ack_asked;
-	atomic_uchar acknowledged; /* how often that was answered */
+	atomic_uchar acknowledged; /* how often the acknowledgement was answered */
 };
 
 /* A wake as a consumer received it. */
@@ -66,7 +66,7 @@ struct received {
 
 struct ledger {
 	atomic_uint next;  /* the timer that is put next */
-	atomic_uint wakes; /* entries of `received` */
+	atomic_uint wakes; /* how many entries `received` has */
 	atomic_uint steps; /* of the test itself, for its watchdog */
 	atomic_bool putters_stop, stop;
 	atomic_uint wrong;
@@ -98,7 +98,7 @@ static uint64_t now_us(void)
 	return toytimer_now(TOYTIMER_BOOTTIME);
 }
 
-/* Clients. */
+/* The clients. */
 
 struct client {
 	unsigned int host;
@@ -202,7 +202,7 @@ static void run_client(unsigned int number)
 	_exit(0);
 }
 
-/* Hosts. */
+/* The hosts. */
 
 static void start_host(unsigned int h)
 {
@@ -210,8 +210,8 @@ static void start_host(unsigned int h)
 	queues_start(&hosts[h], "--store", cutters[h].uri, NULL);
 }
 
-/* The queues that the host has delivered from under their present term. Return: as a list for SQL;
- * "0": none. */
+/* The queues that the host has delivered under their present term. Return: a list for SQL; "0":
+ * none. */
 static void owned_by(unsigned int h, char *ret, size_t size)
 {
 	size_t n = (size_t)snprintf(ret, size, "0");
@@ -226,7 +226,7 @@ static void owned_by(unsigned int h, char *ret, size_t size)
 	}
 }
 
-/* Waits until none of these terms is a queue's any more. Return: how long that took. */
+/* Waits until none of these terms is the present term of a queue. Return: how long that took. */
 static uint64_t wait_for_others(const char *terms, uint64_t since)
 {
 	while (postgres_run("SELECT count(*) FROM timerd.queues WHERE term IN (%s)", terms) > 0 &&
@@ -275,7 +275,7 @@ static void stop_host(unsigned int h)
 	start_host(h);
 }
 
-/* Less than a lease, or more. */
+/* A span shorter or longer than a lease. */
 static unsigned int some_us(void)
 {
 	return LEASE_US / 2 + dice(LEASE_US);
@@ -305,7 +305,7 @@ static void disturb(unsigned int turn)
 	usleep(dice(1000000));
 }
 
-/* What the ledger says. */
+/* The ledger. */
 
 static int by_term(const void *a, const void *b)
 {
@@ -318,8 +318,8 @@ static int by_term(const void *a, const void *b)
 	return x->checked < y->checked ? -1 : x->checked > y->checked;
 }
 
-/* A queue's terms follow each other: no delivery under an older one after the first of a newer one.
- */
+/* The terms of a queue follow each other: after the first delivery of a newer term, no delivery of
+ * an older one. */
 static unsigned int check_terms(void)
 {
 	unsigned int n = atomic_load(&ledger->wakes), terms = 0;
@@ -368,7 +368,7 @@ static void check_ledger(void)
 	assert_int_equal(atomic_load(&ledger->wrong), 0);
 }
 
-/* The watchdog's. */
+/* The watchdog. */
 
 static uint64_t progress(void)
 {
@@ -399,7 +399,7 @@ static void say_state(void)
 		       " timerd.timers WHERE queue = number) AS timers FROM timerd.queues");
 }
 
-/* All hosts run: what is stored is delivered, and acknowledged. */
+/* With all hosts running, everything that is stored is delivered and acknowledged. */
 static void drain(void)
 {
 	int64_t rows = 1;
@@ -467,7 +467,7 @@ static void test_fleet(void **state)
 	until = now_us() + (uint64_t)seconds * 1000000;
 	for (unsigned int turn = 0; now_us() < until || turn < 6; turn++)
 		disturb(turn);
-	/* A busy machine gets more chances to be in time. */
+	/* On a busy machine, tries again. */
 	for (int i = 0; !after_kill.in_time && i < 5; i++)
 		kill_host(dice(HOSTS));
 	for (int i = 0; !after_stop.in_time && i < 5; i++)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two timerqd play two hosts. One of them is halted between its check of the lease and its send, or
- * before it reads an acknowledgement, and goes on after the other host took over; or its machine
- * pauses for less than the margin. And: one whose wall clock is off by an hour.
+ * Two timerqd play two hosts. One of them is stopped between its check of the lease and its send,
+ * or before it reads an acknowledgement, and continues after the other host has taken the queue; or
+ * its machine pauses for less than the margin. A third test has a host whose wall clock is off by
+ * an hour.
  *
- * Without the fence, and without the margin, the tests would fail: two tests show it.
+ * Two tests remove the fence and the margin, and show that the tests above then fail.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +32,7 @@
 #define LEASE_US 2000000
 #define SECOND	 UINT64_C(1000000)
 
-/* For the margin: a lease, and a pause of a machine. */
+/* For the tests of the margin: the length of a lease. */
 #define LONG_LEASE_US 4000000
 #define PAUSE_US      2000000
 #define MARGIN_US     2500000
@@ -53,11 +54,11 @@ static void start(struct test_queues *d)
 	queues_start(d, cutter.pid && d == &a ? "--store" : NULL, cutter.uri, NULL);
 }
 
-/* Starts host a with what is preloaded into it. */
+/* Starts host a, with one variable for the preloaded library. */
 static void start_preloaded(const char *variable, const char *value)
 {
 	setenv("LD_PRELOAD", daemon_binary("FLEET_PRELOAD"), 1);
-	/* The sanitizers want to come first. */
+	/* The sanitizers require to be the first library, unless this is off. */
 	setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
 	setenv(variable, value, 1);
 	start(&a);
@@ -86,7 +87,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Whether host a has said so in its log. */
+/* Whether the log of host a contains the text. */
 static bool says(const char *what)
 {
 	FILE *f = fopen(a.timerd.log, "re");
@@ -100,8 +101,8 @@ static bool says(const char *what)
 	return found;
 }
 
-/* Host a halts between its check and its send. Its wake comes after the other host's, under the old
- * term: a repeat. Acknowledging it changes nothing. */
+/* Host a is stopped between its check and its send. It sends its wake after the other host has sent
+ * it: a repeat, under the old term. Acknowledging it changes nothing. */
 static void test_halted_before_send(void **state)
 {
 	toytimer_queue *q, *other;
@@ -144,8 +145,8 @@ static void test_halted_before_send(void **state)
 	toytimer_queue_unref(other);
 }
 
-/* Host a is halted before it reads an acknowledgement, and goes on after the takeover. Return: how
- * many rows are there then: 1 if the old term changed nothing. */
+/* Host a is stopped before it reads an acknowledgement, and continues after the takeover. Return:
+ * how many rows there are; 1: the old term changed nothing. */
 static int64_t acknowledge_late(void)
 {
 	toytimer_queue *q, *other;
@@ -180,7 +181,8 @@ static void test_acknowledged_late(void **state)
 	assert_int_equal(acknowledge_late(), 1);
 }
 
-/* The same with a fence that lets each term pass: it is the fence that the test above sees. */
+/* The same with a fence that lets each term pass. This shows that the test above tests the fence.
+ */
 static void test_no_fence(void **state)
 {
 	(void)state;
@@ -188,11 +190,11 @@ static void test_no_fence(void **state)
 		     "'timerd.lock_queues'::regproc), "
 		     "'r.owner = in_owner AND r.term = q_term[r.ord]', 'true'); END$$");
 	assert_int_equal(acknowledge_late(), 0);
-	/* Another test gets the real one. */
+	/* The next test gets the real fence. */
 	postgres_drop_schema();
 }
 
-/* When a host's client received its first and its last wake; 0: none. */
+/* When the client of a host received its first and its last wake; 0: none. */
 struct span {
 	uint64_t first, last;
 };
@@ -238,9 +240,9 @@ static void process_both(toytimer_queue *const q[2], const struct span *until, u
 	}
 }
 
-/* The machine of host a pauses, which its clock does not show, while it is cut from the database.
- * It has wakes to deliver all the time. Return: for how long it delivered behind the first wake of
- * host b, microseconds; negative: b began so much later. */
+/* The machine of host a pauses, which its clock does not show, while it is cut off from the
+ * database. It always has wakes to deliver. Return: how long after the first wake of host b it
+ * still delivered, microseconds; negative: it ended that much before. */
 static int64_t pause_with_margin(uint64_t margin)
 {
 	struct span from_a = {0}, from_b = {0}, never = {0};
@@ -273,7 +275,7 @@ static int64_t pause_with_margin(uint64_t margin)
 	return (int64_t)(from_a.last - from_b.first);
 }
 
-/* A busy machine may hand out late what host a sent in time, but not each time. */
+/* A busy machine may hand out late what host a sent in time. So one good try of a few is enough. */
 static void test_paused_within_margin(void **state)
 {
 	int64_t both = pause_with_margin(MARGIN_US);
@@ -284,7 +286,7 @@ static void test_paused_within_margin(void **state)
 	assert_true(both <= 0);
 }
 
-/* The same without a margin: it is the margin that the test above sees. */
+/* The same without a margin. This shows that the test above tests the margin. */
 static void test_no_margin(void **state)
 {
 	int64_t both = pause_with_margin(0);
@@ -295,7 +297,7 @@ static void test_no_margin(void **state)
 	assert_true(both >= PAUSE_US / 8);
 }
 
-/* Dues are the database's: a host whose clock is an hour off fires at the same instant. */
+/* The database's clock decides: a host whose clock is off by an hour fires at the same instant. */
 static void fire_with_clock_off(const char *off)
 {
 	struct jobs_log log = {0};
@@ -313,7 +315,7 @@ static void fire_with_clock_off(const char *off)
 	assert_in_range(toytimer_now(TOYTIMER_REALTIME), due, due + 20 * SECOND);
 	assert_true(log.late[0] < 20 * SECOND);
 	assert_int_equal(toytimer_queue_ack(q, &log.refs[0]), 0);
-	/* A span of elapsed time, too. */
+	/* The same for a span of elapsed time. */
 	due = toytimer_now(TOYTIMER_BOOTTIME) + SECOND;
 	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, SECOND);
 	jobs_process(q, &log, 2, 30000);

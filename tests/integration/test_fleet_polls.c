@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How soon the owner of a queue finds what another host has stored: by a hint, and without one by
- * its poll each second.
+ * How soon the owner of a queue finds a timer that another host has stored: with a hint; and
+ * without one, by its poll each second.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +40,7 @@ static void await(toytimer_queue *q, const struct jobs_log *log, size_t n)
 	assert_int_equal(log->n, n);
 }
 
-/* Each timer is stored right after a poll. So without hints each one is found almost a second
+/* Each timer is stored right after a poll. So without hints the owner finds it almost a second
  * later. */
 static void test_hints(void **state)
 {
@@ -66,8 +66,8 @@ static void test_hints(void **state)
 	toytimer_queue_unref(other);
 }
 
-/* A host that has just taken its first queue polls each second from then on, though it polled less
- * often before. No hint tells of these rows, and the lease is long: no renewal finds them. */
+/* A host that takes its first queue polls each second from then on; before, it polled less often.
+ * No hint reports these rows, and the lease is long, so no renewal finds them either. */
 static void test_polls_after_taking(void **state)
 {
 	struct jobs_log log = {0};
@@ -92,7 +92,7 @@ static void test_polls_after_taking(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* Any client of the database may notify. */
+/* Any client of the database can send hints. */
 static void test_strange_hints(void **state)
 {
 	toytimer_queue *q = jobs_open(&a);

@@ -152,7 +152,7 @@ static void test_every_clock_wakes(void **state)
 		assert_int_equal(recorder.n, clock + 1);
 		assert_true(toytimer_now(r.clock) >= recorder.events[clock].due);
 
-		/* The same as an instant, and one that has passed. */
+		/* The same due as an instant; then an instant that has passed. */
 		r.flags = 0;
 		r.due = toytimer_now(r.clock) + 5 * MS;
 		assert_int_equal(toytimer_register(t, &r, NULL), 0);
@@ -214,8 +214,8 @@ static void test_a_batch_wakes_in_order(void **state)
 	toytimer *t = open_handle();
 
 	(void)state;
-	/* All are to be there before the first is due, on a busy machine and under a sanitizer
-	 * too. */
+	/* All timers must be registered before the first due, also on a busy machine and under a
+	 * sanitizer. */
 	base = toytimer_now(TOYTIMER_MONOTONIC) + 2000 * MS;
 	for (size_t i = 0; i < N; i++) {
 		r[i] = recorder_after(&recorder, base + i * 7919 % 50 * MS);
@@ -232,7 +232,7 @@ static void test_a_batch_wakes_in_order(void **state)
 		const toytimer_event *a = &recorder.events[i - 1], *b = &recorder.events[i];
 
 		assert_true(a->due <= b->due);
-		/* Places were taken in order by a new handle, and names go by places. */
+		/* A new handle uses its slots in order, and the names contain the slots. */
 		if (a->due == b->due)
 			assert_true(a->timer < b->timer);
 	}
@@ -273,7 +273,7 @@ struct chain {
 	int in_handler[3];
 };
 
-/* Registers, re-arms and cancels, blocking, from within. */
+/* A handler that makes blocking calls: it registers, re-arms and cancels. */
 static int chain_woken(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	struct chain *chain = userdata;
@@ -295,7 +295,7 @@ static int chain_woken(toytimer *t, const toytimer_event *event, void *userdata)
 	chain->in_handler[1] = toytimer_run(t);
 	chain->in_handler[2] = toytimer_cancel(t, event->timer);
 	assert_int_equal(toytimer_cancel(t, chain->victim), 0);
-	return 7; /* not negative: nothing to toytimer_run() */
+	return 7; /* any value that is not negative means nothing to toytimer_run() */
 }
 
 static void test_a_handler_may_call_the_library(void **state)
@@ -341,7 +341,7 @@ static void test_a_negative_return_of_a_handler_goes_to_the_caller(void **state)
 		result = toytimer_process(t);
 		assert_true(result == 0 || result == -EXDEV);
 	}
-	/* Without a handler the event is dropped, and run() sees that too. */
+	/* Without a handler the event is dropped, and run() still sees that the timer has ended. */
 	r.handler = NULL;
 	assert_int_equal(toytimer_register(t, &r, NULL), 0);
 	assert_int_equal(toytimer_run(t), 0);
@@ -381,7 +381,8 @@ static void test_a_slow_program_loses_no_period(void **state)
 		assert_int_equal(recorder.events[i].due,
 			recorder.events[i - 1].due +
 				(1 + recorder.events[i - 1].overruns) * r.every);
-	/* By fewer events than there were periods: beyond some thousands they were merged. */
+	/* There are fewer events than periods, because the library merges events when thousands
+	 * wait. */
 	assert_true(recorder.n < recorder_periods(&recorder));
 	recorder_clear(&recorder);
 	toytimer_unref(t);
@@ -405,8 +406,8 @@ static void test_wait_and_the_descriptor_agree(void **state)
 	assert_int_equal(toytimer_wait(t, 10 * MS), 0);
 	assert_int_equal(poll(&fd, 1, 0), 0);
 
-	/* A loop that knows nothing but the descriptor gets there, from an unsent registration
-	 * on. */
+	/* A loop that only polls the descriptor gets the wake of a registration that was not sent
+	 * yet. */
 	assert_int_equal(toytimer_register_async(t, &r, NULL), 0);
 	while (recorder.n == 0) {
 		assert_int_equal(poll(&fd, 1, 10000), 1);

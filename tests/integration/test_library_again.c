@@ -18,7 +18,7 @@
 
 /* What a handler does with its own timer. */
 struct again {
-	unsigned int left; /* times to arm it again */
+	unsigned int left; /* how often to arm it again */
 	unsigned int called;
 	uint64_t timer, id, ids;
 	toytimer_registration r;
@@ -35,7 +35,7 @@ static int arm_again(toytimer *t, const toytimer_event *event, void *userdata)
 	again->called++;
 	again->ids += event->id != again->id;
 	again->id = event->id;
-	/* To everything else it is gone already. */
+	/* for all other calls the timer has ended */
 	again->cancel_result = toytimer_cancel(t, event->timer);
 	again->count_result = (int)toytimer_count(t);
 	if (again->left == 0)
@@ -190,7 +190,7 @@ static void test_stop_from_another_thread_ends_run(void **state)
 		running = 0;
 		for (int i = 0; i < 3; i++)
 			assert_int_equal(pthread_create(&threads[i], NULL, run, t), 0);
-		/* A thread that calls run after the stop would not be stopped. */
+		/* Waits for the threads: run(), called after the stop, would not end. */
 		while (running < 3)
 			usleep(1000);
 		usleep(20000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a handler or a caller is told of each answer of a daemon, for answers that the real one
- * gives seldom. A thread plays the daemon, and keeps to the protocol.
+ * What a handler or a caller gets for each answer of a daemon, in cases that are rare with a real
+ * daemon. A thread plays a daemon that keeps to the protocol.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 
 #define ID 7
 
-/* A daemon that a case plays in a thread. */
+/* Starts a thread that plays the daemon. */
 static pthread_t play(void *(*main)(void *userdata), void *userdata)
 {
 	pthread_t thread;
@@ -46,7 +46,7 @@ static void say_hello(struct peer *p, uint64_t capabilities)
 	peer_say(p, PROTO_HELLO | PROTO_ANSWER, p->header.serial, 1, &hello);
 }
 
-/* Re-armings are refused: by a status that is not known yet, and because the timer has ended. */
+/* Refuses re-armings: with an unknown status, and because the timer has ended. */
 static void *refuse_rearms(void *userdata)
 {
 	struct proto_registered refusals[] = {
@@ -60,7 +60,7 @@ static void *refuse_rearms(void *userdata)
 		peer_say_registered(p, p->header.serial, 1, ID);
 	for (int i = 0; i < 2 && peer_receive(p) && p->header.opcode == PROTO_REARM; i++)
 		peer_say(p, PROTO_REARM | PROTO_ANSWER, p->header.serial, 1, &refusals[i]);
-	/* The wake that won comes behind the answer. */
+	/* The timer's wake crossed the re-arming, and follows the answer. */
 	peer_say_wake(p, p->registered.cookie, 1, PROTO_WAKE_LAST);
 	peer_end(p, true);
 	return NULL;
@@ -85,7 +85,7 @@ static void test_refused_rearm_is_an_event(void **state)
 	assert_int_equal(recorder.events[0].timer, timer);
 	assert_int_equal(recorder.events[0].id, ID);
 	assert_false(recorder.events[0].last);
-	/* It stays as it was. */
+	/* The timer is unchanged. */
 	assert_int_equal(toytimer_get_timer(t, timer, NULL, &due), 0);
 	assert_int_equal(due, due_before);
 	assert_int_equal(toytimer_count(t), 1);
@@ -101,8 +101,8 @@ static void test_refused_rearm_is_an_event(void **state)
 	recorder_clear(&recorder);
 }
 
-/* The ids of re-armings that wait for the answer to a registration, and how many packets hold them.
- */
+/* The ids in re-armings that waited for the answer to a registration, and how many packets they
+ * needed. */
 struct waited {
 	uint64_t ids[2];
 	int rearms, packets;
@@ -151,7 +151,7 @@ static void test_rearm_waits_for_the_id(void **state)
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(toytimer_rearm_async(t, timer, &r), 0);
 	assert_int_equal(toytimer_flush(t), 0);
-	/* A descriptor that is readable for what cannot be done yet would make its poller spin. */
+	/* If the descriptor were readable while nothing can be done, a poller would spin. */
 	assert_int_equal(toytimer_process(t), 0);
 	assert_int_equal(
 		poll(&(struct pollfd){.fd = toytimer_get_fd(t), .events = POLLIN}, 1, 0), 0);
@@ -172,7 +172,7 @@ static void test_rearm_waits_for_the_id(void **state)
 		PROTO_RECORDS_MAX(struct proto_rearm))
 #define FAULTY 1000
 
-/* What a daemon receives that answers each packet of many records. */
+/* The requests of many records that the daemon has received and answered. */
 struct counted {
 	uint32_t packets, records, misplaced;
 };
@@ -241,7 +241,7 @@ static void test_asynchronous_rearms_share_packets(void **state)
 	recorder_clear(&recorder);
 }
 
-/* Two settings of the wall clock, the second one while the first is not handled yet. */
+/* Announces two settings of the wall clock, the second before the client has handled the first. */
 static void *tell_clock_set(void *userdata)
 {
 	struct peer *p = peer_accept();
@@ -251,7 +251,7 @@ static void *tell_clock_set(void *userdata)
 		say_hello(p, PROTO_CAN_TELL_CLOCK_SET);
 	for (int i = 0; i < 2 && peer_receive(p) && p->header.opcode == PROTO_REGISTER; i++) {
 		codec_get(p->in, &p->header, 0, &p->registered, sizeof(p->registered));
-		/* The flag is set for the first timer alone. */
+		/* Only the first timer has the flag. */
 		if ((p->registered.flags & PROTO_TELL_CLOCK_SET) ==
 			(i == 0 ? PROTO_TELL_CLOCK_SET : 0))
 			peer_say_registered(p, p->header.serial, 1, ID + (uint64_t)i);
@@ -281,7 +281,7 @@ static void test_clock_set_is_an_event(void **state)
 	assert_int_equal(toytimer_register(t, &r, NULL), 0);
 	recorder_await(&other, t, 1);
 	recorder_linger(t, 5 * MS);
-	/* Handled one by one: two events; together: one says as much. */
+	/* Two events if the client handled each setting, otherwise one event for both. */
 	assert_in_range(told.n, 1, 2);
 	for (size_t i = 0; i < told.n; i++) {
 		assert_int_equal(told.events[i].type, TOYTIMER_CLOCK_SET);
@@ -299,7 +299,7 @@ static void test_clock_set_is_an_event(void **state)
 	recorder_clear(&other);
 }
 
-/* It knows none of what came after the first release, and is asked for none of it. */
+/* A daemon of the first release. It must not get any request that was added later. */
 static void *play_old_daemon(void *userdata)
 {
 	int *asked = userdata;
@@ -383,7 +383,7 @@ static void test_flag_is_refused_by_an_older_daemon(void **state)
 	recorder_clear(&recorder);
 }
 
-/* A page of one timer with more behind it, and then the end of the connection. */
+/* Sends a page of one timer, says that more follow, and then closes the connection. */
 static void say_page(struct peer *p, uint64_t cursor)
 {
 	struct proto_listed listed = {.id = ID};
@@ -407,7 +407,7 @@ static void *leave_amid_pages(void *userdata)
 		say_hello(p, PROTO_CAN_MATCH);
 	if (peer_receive(p))
 		say_page(p, 100);
-	/* It has the next request, so that the first page was taken. */
+	/* The client sends the next request only after it took the first page. */
 	(void)peer_receive(p);
 	peer_end(p, false);
 	p = peer_accept();
@@ -428,7 +428,7 @@ static int count_listed(const toytimer_listed *listed, void *userdata)
 	return 0;
 }
 
-/* What was handed out is of a daemon that is gone. */
+/* The connection breaks during a listing. The listing must end with an error. */
 static void test_listing_that_is_cut(void **state)
 {
 	(void)state;
@@ -444,7 +444,7 @@ static void test_listing_that_is_cut(void **state)
 		else
 			assert_int_equal(toytimer_list(t, 0, count_listed, &listed), -ECONNRESET);
 		assert_int_equal(listed, 1);
-		/* The next one starts at the beginning. */
+		/* The next listing starts at the beginning. */
 		assert_int_equal(toytimer_list(t, 0, count_listed, &listed), 0);
 		assert_int_equal(listed, 2);
 		toytimer_unref(t);
@@ -453,7 +453,7 @@ static void test_listing_that_is_cut(void **state)
 	}
 }
 
-/* Cancelling goes on at the next daemon, from the beginning. */
+/* The connection breaks during a cancelling. It starts again at the next daemon. */
 static void test_cancelling_that_is_cut(void **state)
 {
 	uint64_t cursor = 5, cancelled = 0;
@@ -470,7 +470,7 @@ static void test_cancelling_that_is_cut(void **state)
 
 #define STALE 150
 
-/* Many packets of which no event comes, and one behind them. */
+/* Sends many packets without an event, and then one with an event. */
 static void *flood(void *userdata)
 {
 	struct peer *p = peer_accept();

@@ -38,8 +38,8 @@ static void test_many_asynchronous_cancellations(void **state)
 	toytimer_unref(t);
 }
 
-/* Before the registration is sent; while its answer is on its way; with its only wake queued in
- * the library. */
+/* Cancels a timer before its registration is sent, while the answer to it is on its way, and while
+ * its only wake waits in the library. */
 static void test_asynchronous_cancel_in_each_state(void **state)
 {
 	struct recorder recorder = {0};
@@ -55,7 +55,7 @@ static void test_asynchronous_cancel_in_each_state(void **state)
 	assert_int_equal(toytimer_register_async(t, &r, &timer), 0);
 	assert_int_equal(toytimer_flush(t), 0);
 	assert_int_equal(toytimer_cancel_async(t, timer), 0);
-	(void)daemon_timers(t); /* takes the registration's answer, and queues the cancelling */
+	(void)daemon_timers(t); /* receives the answer to the registration, and queues the cancel */
 	assert_int_equal(daemon_timers(t), 0);
 
 	r.due = 0;
@@ -115,7 +115,7 @@ static void test_asynchronous_rearm_in_each_state(void **state)
 	toytimer_unref(t);
 }
 
-/* A second re-arming follows the first. A blocking call sees both done. */
+/* A second re-arming follows the first one. After a blocking call both have taken place. */
 static void test_several_asynchronous_rearms_follow_each_other(void **state)
 {
 	struct recorder recorder = {0};
@@ -177,7 +177,7 @@ static int arm_again(toytimer *t, const toytimer_event *event, void *userdata)
 	again->left--;
 	assert_int_equal(toytimer_rearm_async(t, event->timer, &again->r), 0);
 	assert_int_equal(toytimer_count(t), 1);
-	/* Again: the last of them counts. */
+	/* The last re-arming counts. */
 	again->r.due = MS;
 	assert_int_equal(toytimer_rearm_async(t, event->timer, &again->r), 0);
 	again->r.due = 3600 * S;

@@ -19,7 +19,7 @@
 #include "handles.h"
 #include "recorder.h"
 
-/* Lets a wake arrive without any handler being run: blocking calls receive, but do not process. */
+/* Receives wakes without running handlers: blocking calls receive, but do not process. */
 static void receive_for(toytimer *t, uint64_t span)
 {
 	uint64_t until = toytimer_now(TOYTIMER_MONOTONIC) + span;
@@ -42,7 +42,7 @@ static void test_a_cancelled_timer_does_not_wake(void **state)
 	assert_int_equal(toytimer_cancel(t, timer), -ENOENT);
 	assert_int_equal(toytimer_cancel(t, 0), -ENOENT);
 	assert_int_equal(toytimer_cancel(t, UINT64_MAX), -ENOENT);
-	/* A stale name does not hit the timer that is at its place now. */
+	/* The old name must not mean the new timer in the same slot. */
 	assert_int_not_equal(register_one(t, &r), timer);
 	assert_int_equal(toytimer_cancel(t, timer), -ENOENT);
 	assert_int_equal(toytimer_count(t), 1);
@@ -175,11 +175,11 @@ static void test_cancelling_by_id_tells_the_owner(void **state)
 		timers[i] = register_one(t, &r);
 		assert_int_equal(toytimer_get_timer(t, timers[i], &ids[i], NULL), 0);
 	}
-	/* Our own: no event, as with toytimer_cancel(). */
+	/* The handle's own timer: no event, as with toytimer_cancel(). */
 	assert_int_equal(toytimer_cancel_id(t, ids[0]), 0);
 	assert_int_equal(toytimer_count(t), 1);
 	assert_int_equal(toytimer_cancel_id(t, ids[0]), -ENOENT);
-	/* Another's: they are told. */
+	/* A timer of another handle: that handle gets an event. */
 	assert_int_equal(toytimer_cancel_id(other, ids[1]), 0);
 	assert_int_equal(toytimer_cancel_id(other, ids[1]), -ENOENT);
 	assert_int_equal(toytimer_cancel_id(other, 0), -ENOENT);
@@ -207,7 +207,7 @@ static void test_a_rearmed_timer_wakes_at_its_new_due(void **state)
 	r.due = 10 * MS;
 	r.every = 10 * MS;
 	r.count = 3;
-	r.handler = NULL; /* stays as it was */
+	r.handler = NULL; /* unchanged */
 	assert_int_equal(toytimer_rearm(t, timer, &r), 0);
 	assert_int_equal(toytimer_get_timer(t, timer, &id[1], &due[1]), 0);
 	assert_int_equal(id[0], id[1]);
@@ -228,7 +228,7 @@ static void test_a_rearmed_timer_wakes_at_its_new_due(void **state)
 	r.due = TOYTIMER_FOREVER;
 	assert_int_equal(toytimer_rearm(t, timer, &r), -ERANGE);
 	assert_int_equal(toytimer_rearm(t, timer, NULL), -EINVAL);
-	/* One that is not answered yet, and one that is not even sent. */
+	/* The answer to one registration has not come, and the other one is not sent yet. */
 	r.due = 0;
 	assert_int_equal(toytimer_register_async(t, &r, &timer), 0);
 	assert_int_equal(toytimer_rearm(t, timer, &r), 0);
@@ -353,7 +353,7 @@ static void test_calls_to_a_stopped_daemon_time_out(void **state)
 	assert_int_equal(toytimer_count(t), 2);
 	kill(d.pid, SIGCONT);
 
-	/* Of the five, two are left; the re-arming took place late. */
+	/* Of the five timers, two remain. The re-arming took place late. */
 	recorder_await(&recorder, t, 1);
 	assert_int_equal(recorder.events[0].timer, timers[1]);
 	assert_int_equal(daemon_timers(other), 1);

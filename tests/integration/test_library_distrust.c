@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer and a daemon that breaks the protocol. A thread plays the daemon. The first
- * connection of each case gets one packet that no daemon may send, and the next connection is
- * served well. The library must leave the first, connect again, and lose nothing. It ignores what
- * is only stale or repeated.
+ * libtoytimer and a daemon that breaks the protocol. A thread plays the daemon. In each case, the
+ * first connection gets one packet that no daemon may send, and the next connection is served
+ * correctly. The library must close the first connection, connect again, and lose nothing. It
+ * ignores packets that are only stale or repeated.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@
 #include "peer.h"
 #include "recorder.h"
 
-/* Hello is in `in`. Each returns what toytimer_open() is to return. */
+/* Answers the hello in p->in. Return: what toytimer_open() must return. */
 static int bad_hello(struct peer *p, unsigned int which)
 {
 	static const struct {
@@ -65,7 +65,7 @@ static int bad_hello(struct peer *p, unsigned int which)
 		peer_send(p, 1);
 		return -EPROTO;
 	case 5:
-		return -ECONNREFUSED; /* and an end of file */
+		return -ECONNREFUSED; /* and then end of file */
 	default:
 		return 0;
 	}
@@ -73,7 +73,7 @@ static int bad_hello(struct peer *p, unsigned int which)
 
 #define BAD_HELLOS 14
 
-/* A registration is in `in`. Each makes the connection useless. */
+/* Answers the registration in p->in so that the library must close the connection. */
 static bool bad_answer(struct peer *p, unsigned int which)
 {
 	uint64_t serial = p->header.serial, cookie = p->registered.cookie;
@@ -124,13 +124,13 @@ static bool bad_answer(struct peer *p, unsigned int which)
 	case 13:
 		peer_say(p, PROTO_GOING_AWAY, 0, 1, &(struct proto_going_away){.reason = 1});
 		return true;
-	case 14: /* before what was answered */
+	case 14: /* resumes before a request that was answered */
 		peer_say_resumed(p, serial - 2);
 		return true;
-	case 15: /* the registration was applied, and no answer came before */
+	case 15: /* resumes after the registration, which was not answered */
 		peer_say_resumed(p, serial);
 		return true;
-	case 16: /* what nobody asked for was applied */
+	case 16: /* resumes after a request that was never sent */
 		peer_say_resumed(p, serial + 1);
 		return true;
 	default:
@@ -172,7 +172,7 @@ static void test_bad_hellos_end_the_connection(void **state)
 		assert_int_equal(got[i], expected[i]);
 }
 
-/* What is stale or doubled, around the good ones of a timer that wakes three times. */
+/* Sends stale and repeated packets around the valid ones of a timer that wakes three times. */
 static void serve_well(struct peer *p)
 {
 	uint64_t cookie = p->registered.cookie;
@@ -256,8 +256,7 @@ static bool take_many(struct peer *p, uint8_t (*ret)[PROTO_PACKET_MAX], uint64_t
 	return true;
 }
 
-/* Another daemon goes on with the session, and has had none of the two; and then, the first of
- * them. */
+/* Another daemon adopts the session. It has seen no registration, or only the first one. */
 static void *resume_main(void *userdata)
 {
 	static uint8_t first[2][PROTO_PACKET_MAX], again[2][PROTO_PACKET_MAX];
@@ -311,7 +310,7 @@ static void test_requests_are_sent_again_from_where_a_resumed_says(void **state)
 		fail_msg("the peer got %s", trouble);
 }
 
-/* Takes two requests, and answers the second, or both. */
+/* Receives two requests, and answers the second one, or both. */
 static bool answer_two(struct peer *p, bool both, uint32_t status)
 {
 	struct proto_registered registered = {.id = status ? 0 : 7, .status = status};
@@ -336,8 +335,8 @@ static bool answer_two(struct peer *p, bool both, uint32_t status)
 	return true;
 }
 
-/* The second request is answered and the first is not, and then all are to be sent again; the next
- * daemon is better. */
+/* The second request is answered and the first one is not. Then the session must send all requests
+ * again. The next daemon behaves well. */
 static void *disorder_main(void *userdata)
 {
 	bool *served = userdata;
@@ -403,7 +402,7 @@ static const struct {
 	{PROTO_E_CLOCK, -EINVAL}, {PROTO_E_FLAGS, -EINVAL}, {PROTO_E_COUNT, -EINVAL},
 	{PROTO_E_LABEL, -EINVAL}, {PROTO_E_RANGE, -ERANGE}, {PROTO_E_WAKE_SYSTEM, -EPERM},
 	{PROTO_E_WAKE_CLOCK, -EOPNOTSUPP}, {PROTO_E_PERMISSION, -EACCES},
-	{63, -EPROTO}, /* a later version's */
+	{63, -EPROTO}, /* of a later version */
 };
 
 #define REFUSALS (sizeof(refusals) / sizeof(refusals[0]))
@@ -441,7 +440,7 @@ static void test_each_status_is_an_errno(void **state)
 	pthread_join(thread, NULL);
 }
 
-/* More wakes of one timer than are kept apart while nobody takes them. */
+/* More wakes of one timer than the library keeps apart while the program does not take them. */
 #define FLOOD	    6000
 #define FLOOD_EVERY 1000
 #define FLOOD_SLICE 1000
@@ -481,7 +480,8 @@ static void *flood_main(void *userdata)
 	return userdata;
 }
 
-/* What is woken, and what is lost of it: nothing, as what cannot be kept apart is counted. */
+/* The wakes that the program gets. None is lost: a wake that cannot be kept apart is counted as
+ * overruns. */
 static struct {
 	uint64_t events, periods, next, end;
 	bool last;
@@ -514,7 +514,7 @@ static void test_a_flood_of_wakes_is_merged(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, flood_main, NULL), 0);
 	assert_int_equal(toytimer_open(&t, peer_path), 0);
 	assert_int_equal(toytimer_register(t, &r, NULL), 0);
-	/* The wakes come before this one's answer, and wait. */
+	/* The wakes arrive before the answer to this call, and wait in the library. */
 	assert_int_equal(toytimer_register(t, &other, NULL), 0);
 	assert_int_equal(flood.events, 0);
 	while (!flood.last)
@@ -527,7 +527,7 @@ static void test_a_flood_of_wakes_is_merged(void **state)
 	pthread_join(thread, NULL);
 }
 
-/* A socket whose backlog is full: whoever opens waits, and gets in when there is room. */
+/* A socket with a full backlog: toytimer_open() waits until there is room. */
 static void *backlog_main(void *userdata)
 {
 	usleep(100000);

@@ -18,7 +18,7 @@
 struct listing {
 	size_t records; /* in each answer */
 	uint64_t step;	/* from one cursor to the next */
-	uint64_t asked; /* answers that the library took before it had enough */
+	uint64_t asked; /* how many answers the library read before it closed the connection */
 	uint64_t asked_max;
 };
 
@@ -38,12 +38,12 @@ static void *peer_main(void *userdata)
 	struct listing *listing = userdata;
 	uint64_t cursor = 1;
 
-	/* The library connects again after a listing that it left, and that connection may wait
-	 * here when its handle has gone. */
+	/* After it has closed the connection, the library connects again. When its handle has been
+	 * released, that connection may still wait here. */
 	while (!listing->asked) {
 		struct peer *p = peer_accept();
 
-		/* The connection lasts: nothing but the listing is wrong. */
+		/* The connection stays open. Only the listing is wrong. */
 		if (peer_receive(p)) {
 			peer_say_hello(p, PROTO_MAGIC, PROTO_VERSION);
 			while (peer_receive(p) && p->header.opcode == PROTO_LIST) {

@@ -173,7 +173,7 @@ static int await_child(void)
 	return -1;
 }
 
-/* The child has neither the thread that leads nor anybody who tells of progress. */
+/* The child has neither the leading thread nor a thread that could wake it. */
 static void test_fork_in_a_signal_handler_of_a_follower(void **state)
 {
 	struct sigaction action = {.sa_handler = fork_in_signal, .sa_flags = SA_RESTART}, before;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libtoytimer against the real daemon, in programs that change what a process has from its start:
- * they close the standard descriptors, or go to another folder. A program of each kind is a forked
- * child, whose exit status tells the line that failed.
+ * libtoytimer against the real daemon, in programs that change what they inherited: they close the
+ * standard descriptors, or change the working directory. Each program is a forked child. Its exit
+ * status is the line that failed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,8 +23,7 @@
 #include "handles.h"
 #include "recorder.h"
 
-/* Runs a program beside the test, which restarts the daemon once the program has opened its
- * handle. */
+/* Runs a program. When the program has opened its handle, the test restarts the daemon. */
 struct program {
 	pid_t pid;
 	int ready[2], go[2];
@@ -94,7 +93,7 @@ static void close_standard(const struct program *p)
 	toytimer_unref(after);
 }
 
-/* No descriptor of the library's takes the place of one that the program closed. */
+/* The library never uses the number of a standard descriptor that the program closed. */
 static void test_closed_standard_descriptors(void **state)
 {
 	(void)state;

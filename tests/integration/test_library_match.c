@@ -18,7 +18,7 @@
 #include "handles.h"
 #include "recorder.h"
 
-/* More than two pages of a listing, and than one of a cancelling. */
+/* More than two pages of a listing, and more than one packet of a cancel request. */
 #define MANY 5000
 
 static void add(toytimer *t, struct recorder *recorder, const char *label, size_t n)
@@ -57,7 +57,8 @@ static void test_labels_match_exactly(void **state)
 	add(t, &own, NULL, 1);
 	add(t, &own, "tea time", 1);
 	add(other, &others, "tea", 1);
-	assert_int_equal(matching(other, &tea), 1); /* its own are sent before */
+	/* The handle first sends its own registrations. */
+	assert_int_equal(matching(other, &tea), 1);
 	assert_int_equal(matching(t, &tea), 3);
 	assert_int_equal(matching(t, &none), 1);
 	assert_int_equal(matching(t, NULL), 5);
@@ -178,7 +179,7 @@ static void test_the_error_names_the_invalid_member(void **state)
 	toytimer_unref(t);
 }
 
-/* The daemon's socket is where a user's daemon has it. */
+/* Puts the daemon's socket at the path of a user's daemon. */
 static void test_open_user_finds_the_users_daemon(void **state)
 {
 	char directory[128];

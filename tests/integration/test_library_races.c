@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libtoytimer when an answer and an event, or two threads, cross. A thread plays the daemon, so
- * each crossing happens as the test intends. This daemon keeps to the protocol, so the connection
- * must last.
+ * that each crossing happens as intended. This daemon keeps to the protocol, so the connection must
+ * last.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,11 +20,11 @@
 
 #define ID 7
 
-/* The two sides tell each other how far they are. */
+/* With these, the two sides wait for each other. */
 static sem_t peer_may, peer_did;
 
 struct crossing {
-	void (*play)(struct peer *p); /* from the answer to the registration on */
+	void (*play)(struct peer *p); /* runs after the answer to the registration */
 	pthread_t thread;
 	struct recorder recorder;
 	toytimer *t;
@@ -44,7 +44,7 @@ static void *peer_main(void *userdata)
 	return NULL;
 }
 
-/* Registers a timer with a period at a daemon that goes on like that. */
+/* Registers a periodic timer at a daemon that then runs `play`. */
 static void begin(struct crossing *c, void (*play)(struct peer *p))
 {
 	toytimer_registration r = recorder_after(&c->recorder, 0);
@@ -69,7 +69,7 @@ static void end(struct crossing *c)
 	sem_destroy(&peer_did);
 }
 
-/* The timer's last wake comes, and no answer. */
+/* Sends the timer's last wake instead of an answer. */
 static void wake_instead(struct peer *p)
 {
 	if (peer_receive(p) && p->header.opcode == PROTO_CANCEL)
@@ -89,7 +89,7 @@ static void test_a_last_wake_in_place_of_an_answer_is_dropped(void **state)
 	end(&c);
 }
 
-/* Another session has cancelled the timer; what is said of that goes out after the answer. */
+/* Another session has cancelled the timer. The event follows the answer. */
 static void cancelled_by_another(struct peer *p)
 {
 	struct proto_cancelled cancelled = {.cookie = p->registered.cookie, .id = ID};
@@ -146,8 +146,8 @@ static void test_cancel_by_id_before_it_is_known(void **state)
 	end(&c);
 }
 
-/* A wake before the answer to whatever is asked; another timer's, when the first has been
- * cancelled. */
+/* Sends a wake before each answer. After the first timer is cancelled, it is a wake of another
+ * timer. */
 static void wake_before_answer(struct peer *p)
 {
 	struct proto_status_answer status = {.timers = 2};
@@ -192,7 +192,7 @@ static void test_stale_events_hide_no_other_event(void **state)
 	end(&c);
 }
 
-/* Two wakes in packets of their own, while the handler of the first one runs. */
+/* Sends two wakes in two packets, while the handler of the first one runs. */
 static void wake_by_wake(struct peer *p)
 {
 	peer_say_wake(p, p->registered.cookie, 1, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libtoytimer and a daemon that is killed and started again. The handle and its timers stay, and
- * the caller need not know. Dues and periods are compared with what was asked for before.
+ * the program need not do anything. The test compares dues and periods with the original ones.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -89,7 +89,8 @@ static void test_a_wake_before_the_loss_is_handed_out(void **state)
 	t = open_handle();
 	for (int i = 0; i < 100; i++)
 		register_one(t, &r);
-	/* In the socket, unread, with something of ours unread at the other end too. */
+	/* The wake is in the socket, unread. On the other side a request of this client is unread,
+	 * too. */
 	usleep(50000);
 	daemon_kill(&d);
 	daemon_start(&d, NULL);
@@ -137,7 +138,7 @@ static void test_a_series_keeps_its_phase(void **state)
 					(1 + endless.events[i - 1].overruns) * r.every);
 	}
 	assert_int_equal(endless.events[0].due, base);
-	/* The count went on where it was: by wakes, whatever they merged. */
+	/* The count continued: it counts wakes, however many periods each one has. */
 	for (size_t i = 0; i < 12; i++)
 		assert_int_equal(counted.events[i].last, i == 11);
 	assert_int_equal(toytimer_count(t), 1);
@@ -165,7 +166,7 @@ static void test_calls_without_a_daemon_fail_or_need_none(void **state)
 	assert_int_equal(toytimer_get_status(t, &status), -ECONNREFUSED);
 	assert_int_equal(toytimer_register(t, &r, NULL), -ECONNREFUSED);
 	assert_int_equal(toytimer_cancel_id(t, 12345), -ECONNREFUSED);
-	/* What the daemon is not needed for is done. */
+	/* Calls that need no daemon succeed. */
 	assert_int_equal(toytimer_cancel(t, timers[0]), 0);
 	assert_int_equal(toytimer_cancel(t, timers[0]), -ENOENT);
 	r.due = now() + 50 * MS;
@@ -181,7 +182,7 @@ static void test_calls_without_a_daemon_fail_or_need_none(void **state)
 	assert_int_equal(toytimer_get_status(t, &status), 0);
 	assert_int_equal(status.registered, 3);
 	recorder_await(&recorder, t, 2);
-	/* In the order in which they were registered, the dues being equal. */
+	/* In the order of registration, since the dues are equal. */
 	assert_int_equal(recorder.events[0].timer, timers[1]);
 	assert_int_equal(toytimer_cancel(t, timers[2]), 0);
 	assert_int_equal(toytimer_count(t), 0);
@@ -314,7 +315,7 @@ static int count_wake(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* Registers, and cancels half of it. */
+/* Registers timers, and cancels half of them. */
 static void *churn_main(void *userdata)
 {
 	struct churn *churn = userdata;

@@ -30,7 +30,7 @@ struct shared {
 	uint64_t victim;
 };
 
-/* From other threads than main's, nothing may call cmocka. */
+/* Threads other than the main thread must not call cmocka. */
 static void expect(struct shared *shared, bool holds)
 {
 	if (!holds)
@@ -59,7 +59,7 @@ static toytimer_registration registration(struct shared *shared, uint64_t span)
 	};
 }
 
-/* A clone of the handle, and every call there is. */
+/* A thread with a reference to the handle, which makes every kind of call. */
 static void *caller_main(void *userdata)
 {
 	struct shared *shared = userdata;
@@ -246,12 +246,12 @@ static void test_the_descriptor_is_quiet_during_another_threads_handler(void **s
 	toytimer_unref(shared.t);
 }
 
-/* A handler that takes its time, and a thread that wants to free what it uses. */
+/* A slow handler, and a thread that wants to free the handler's data. */
 struct slow {
 	toytimer *t;
 	uint64_t timer;
 	atomic_bool runs, over;
-	int within; /* what cancelling returned there */
+	int within; /* the result of cancelling inside the handler */
 };
 
 static int be_slow(toytimer *t, const toytimer_event *event, void *userdata)
@@ -301,7 +301,7 @@ static void test_cancel_wait_waits_for_the_handler(void **state)
 	}
 }
 
-/* A second thread that waits and processes, while nothing is due. */
+/* A second thread that waits and processes, while no timer is due. */
 struct watcher {
 	toytimer *t;
 	atomic_uint readable;

@@ -120,7 +120,7 @@ static void test_a_thread_cancelled_in_a_call_leaves_the_handle_usable(void **st
 		cancel_thread(&b, calls[i]);
 		kill(d.pid, SIGCONT);
 		assert_int_equal(pthread_join(other.thread, NULL), 0);
-		/* Of a cancelled call it is open whether it takes place. */
+		/* The cancelled call may or may not have had its effect. */
 		toytimer_cancel(b.t, b.timer);
 		check_usable(b.t);
 		toytimer_unref(b.t);
@@ -193,7 +193,7 @@ static int jump(toytimer *t, const toytimer_event *event, void *userdata)
 	longjmp(target, 1);
 }
 
-/* From further down the stack than the handler was called. */
+/* Calls toytimer_run() with a deeper stack than the handler's jump goes back to. */
 static __attribute__((noinline)) int run_deep_down(toytimer *t)
 {
 	volatile char room[100000];
@@ -268,7 +268,7 @@ struct jumper {
 	toytimer *t;
 	jmp_buf target;
 	sem_t jumped, over;
-	bool stays; /* the thread lives on, and does something else */
+	bool stays; /* the thread lives on without calling the library */
 };
 
 static int jump_to(toytimer *t, const toytimer_event *event, void *userdata)
@@ -292,12 +292,12 @@ static void *jump_out(void *userdata)
 	return NULL;
 }
 
-/* It makes no call of the library any more: other threads have their events all the same. */
+/* The thread makes no further call of the library. Other threads must still get their events. */
 static void test_a_thread_that_jumps_and_never_calls_again(void **state)
 {
 	(void)state;
 #ifndef __GLIBC__
-	skip(); /* longjmp() tells nobody, see libtoytimer(3) */
+	skip(); /* longjmp() runs no clean-up, see libtoytimer(3) */
 #endif
 	for (int stays = 0; stays < 2; stays++) {
 		struct jumper jumper = {.t = open_handle(), .stays = stays};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many clients at once, over the bare wire: many processes with many timers, cancels that race with
+ * Many clients at once, without the library: processes with many timers, cancels that race with
  * wakes, clients that read slowly, clients that disconnect, and listings while timers change.
  */
 #include <inttypes.h>
@@ -82,7 +82,7 @@ static void take_wakes(struct wire *w, struct mine *mine, uint32_t n)
 			last[m->clock] = (uint32_t)wake.cookie;
 		}
 	}
-	check(!wire_wait(w, 50)); /* none twice */
+	check(!wire_wait(w, 50)); /* no wake comes twice */
 }
 
 static void be_one_of_many(uint64_t seed)
@@ -95,7 +95,7 @@ static void be_one_of_many(uint64_t seed)
 		base[clock] = wire_now(clock);
 	wire_begin(&wire, PROTO_REGISTER);
 	for (uint32_t i = 0; i < PER_CLIENT; i++) {
-		/* A tenth of a second of milliseconds: many are equal. */
+		/* one of 100 milliseconds: many dues are equal */
 		uint64_t in = 300000 + random_next(&seed) % 100 * 1000;
 
 		mine[i].clock = (enum proto_clock)(random_next(&seed) % PROTO_CLOCKS);
@@ -268,7 +268,7 @@ static void test_a_slow_reader_gets_one_wake_that_counts_all(void **state)
 	wire_close(&wire);
 }
 
-/* Sends as much as the kernel takes. Return: packets. */
+/* Sends packets until the socket is full. Return: how many. */
 static uint64_t send_without_reading(void)
 {
 	uint64_t first = wire.serial, stuck_since = 0;
@@ -307,7 +307,7 @@ static void test_a_client_that_does_not_read_is_not_read_from(void **state)
 
 		sent = send_without_reading();
 		check(sent > 0 && sent < 10000);
-		wire_status(daemon_socket(&d), &status); /* others are served */
+		wire_status(daemon_socket(&d), &status); /* other clients are served */
 		for (uint64_t i = 1; i <= sent; i++) {
 			wire_expect(&wire, PROTO_STATUS | PROTO_ANSWER);
 			check(wire.header.serial == serial + i);
@@ -391,7 +391,8 @@ static void test_a_listing_has_every_timer_that_stays(void **state)
 	(void)state;
 	wire_open(&wire, daemon_socket(&d));
 	wire_open(&other, daemon_socket(&d));
-	for (uint32_t sent = 0; sent < N; sent += 500) { /* stay and pass by turns */
+	for (uint32_t sent = 0; sent < N;
+		sent += 500) { /* alternately timers that stay and timers that will be cancelled */
 		for (int who = 0; who < 2; who++) {
 			struct wire *w = who ? &other : &wire;
 
@@ -426,7 +427,7 @@ static void test_a_listing_has_every_timer_that_stays(void **state)
 			check((pid_t)listed.pid == getpid() && listed.uid == getuid());
 			found++;
 		}
-		/* Some of the others go, and new ones come into their places. */
+		/* Cancels some of the latter; new timers take their slots. */
 		for (int i = 0; i < 100 && to_cancel < N; i++, to_cancel++) {
 			wire_request(&other, PROTO_CANCEL, &passing[to_cancel].id, 1);
 			wire_expect(&other, PROTO_CANCEL | PROTO_ANSWER);

@@ -176,7 +176,7 @@ static void test_put_async(void **state)
 	(void)state;
 	for (int i = 0; i < 3000; i++)
 		assert_int_equal(toytimer_queue_put_async(q, "jobs", &t, note_stored, &n), 0);
-	assert_int_equal(toytimer_queue_run(q), 0); /* ends when all are answered */
+	assert_int_equal(toytimer_queue_run(q), 0); /* ends when all requests are answered */
 	assert_int_equal(n, 3000);
 	assert_int_equal(listed(q, "jobs"), 3000);
 	toytimer_queue_unref(q);
@@ -202,7 +202,7 @@ static void test_limits(void **state)
 	assert_int_equal(status.pid, d.pid);
 	assert_int_equal(status.store, TOYTIMER_QUEUE_STORE_OK);
 	if (geteuid() == 0) {
-		/* Root is bound by nothing, another user's queue by its user's limits. */
+		/* No limit binds root. Another user's queue counts against that user's limits. */
 		for (int i = 0; i < 5; i++)
 			assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), 0);
 		assert_int_equal(toytimer_queue_put(q, "12345/jobs", &t, NULL), 0);
@@ -296,7 +296,8 @@ static void test_inherited(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* Descriptors are never the standard ones, and a relative path counts from where it was given. */
+/* The library never uses the numbers of the standard descriptors. A relative path counts from the
+ * folder of the call. */
 static void test_descriptors_and_folders(void **state)
 {
 	int before = daemon_count_fds(0), saved = dup(STDIN_FILENO);

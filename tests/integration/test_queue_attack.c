@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timerqd while one user does its worst. A socket filter makes calls on that user's sockets slow:
- * it runs within timerqd's send(), for as long as the payloads of the user's wakes make it run. The
- * user is cut off, and another user is served as before. Or sixty clients of the user are at their
- * limit and ask for more without pause: another user's wakes and answers hardly wait for them.
+ * timerqd while one user attacks it. First, a socket filter makes calls on that user's sockets
+ * slow: it runs inside timerqd's send(), and the payload decides for how long. The user is cut off,
+ * and another user is served as before. Then sixty clients of the user reach their limits and send
+ * more requests without a pause: this must hardly delay another user's wakes and answers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,30 +27,30 @@
 #include "punctual.h"
 #include "queues.h"
 
-/* Not uids that systemd gives to services for a while: those may have no queues. */
+/* Not in the range that systemd uses for transient services: such users may have no queues. */
 #define ATTACKER 60002
 #define OTHER	 60001
 #define WAKES	 64
 
-/* Such a packet lies in one piece in the kernel, which is where a filter finds attributes. */
+/* The kernel stores such a packet in one piece, so that a filter can find attributes in it. */
 #define PAYLOAD_SIZE 12288
 
-/* Within the payload, wherever that begins. */
+/* An offset inside the payload, wherever the payload begins. */
 #define IN_PAYLOAD 1024
 
-/* How long a user is kept out who was cut off, and a little more; seconds. */
+/* Longer than a user is cut off; seconds. */
 #define CUT_S 11
 
 #define HOUR_US	      UINT64_C(3600000000)
 #define FLOOD_CLIENTS 60
 #define FLOOD_TIMERS  1000
 
-/* Of the other user: long enough after its answer. */
+/* of the other user, each well after the previous answer */
 #define SAMPLES 15
 #define SOON_US UINT64_C(200000)
 
-/* What a median may be. Before the bound on what a user may have waiting, and before wakes came
- * first, they were 96 ms and 7 to 55 ms; now 6 ms and 0.2 ms. */
+/* Bounds of the medians. Without a bound on a user's waiting requests, and without the priority of
+ * wakes, they were 96 ms and 7 to 55 ms; with both 6 ms and 0.2 ms. */
 #define ANSWER_MAX_US 40000
 #define LATE_MAX_US   5000
 #define TRIES	      4
@@ -86,7 +86,7 @@ static int find_socket(void)
 	return -1;
 }
 
-/* Each pair of instructions walks the payload from there on as netlink attributes. */
+/* Each pair of instructions walks the payload from IN_PAYLOAD on as netlink attributes. */
 static void put_filter(int fd)
 {
 	static struct sock_filter filter[BPF_MAXINSNS];
@@ -102,8 +102,8 @@ static void put_filter(int fd)
 	EXPECT(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
 }
 
-/* Consumes wakes whose payload is attributes without content, one wake a packet. Return: how it
- * ends. */
+/* Consumes wakes whose payload consists of empty attributes, one wake a packet. Return: the result
+ * of the consumer. */
 static int consume_slowly(const char *path)
 {
 	static uint16_t attributes[PAYLOAD_SIZE / 2];
@@ -153,7 +153,7 @@ static void join(pid_t pid)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* The end comes with a wake, so that its acknowledgement fails. */
+/* timerqd cuts the user off while it sends a wake. The acknowledgement of this wake then fails. */
 static void be_cut_off(const char *path)
 {
 	EXPECT(consume_slowly(path) == -ECONNRESET);
@@ -193,7 +193,7 @@ static void test_a_slow_filter_cuts_its_user_off(void **state)
 		skip();
 	}
 	queues_start(&d, NULL);
-	/* Root may. */
+	/* Root is never cut off. */
 	root = as(0, be_slow_as_root);
 	nanosleep(&second, NULL);
 	assert_int_equal(waitpid(root, &status, WNOHANG), 0);
@@ -242,7 +242,7 @@ static void test_slow_closes_cut_their_user_off(void **state)
 	join(as(OTHER, be_served));
 }
 
-/* Puts timers that are refused, in full packets, as often as they are answered. */
+/* Puts timers that are refused, in full packets, one after each answer. */
 static void ask_for_too_much(const char *path)
 {
 	static toytimer_queue_timer timers[FLOOD_TIMERS];
@@ -270,7 +270,7 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* Stores timers that are due soon, and has them come. */
+/* Stores timers that are due soon, and waits for their wakes. */
 static void be_punctual(const char *path)
 {
 	uint64_t answers[SAMPLES], lateness[SAMPLES], late;
@@ -298,7 +298,7 @@ static void be_punctual(const char *path)
 	_exit(answers[SAMPLES / 2] > ANSWER_MAX_US || lateness[SAMPLES / 2] > LATE_MAX_US);
 }
 
-/* Once in a few tries: the machine may have other things to do. */
+/* In one of a few tries: the machine may be busy. */
 static void test_a_user_at_its_limits_hardly_delays_another(void **state)
 {
 	pid_t flood[FLOOD_CLIENTS];

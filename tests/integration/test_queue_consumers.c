@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who gets a wake from the real daemons: windows, several consumers, wakes that come again. */
+/* Which consumer gets a wake from the real daemons: windows, several consumers, wakes that come
+ * again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +12,9 @@
 
 #include "queue_stage.h"
 
-/* The consumer is attached again. A wake that the application has is not handed out again, and can
- * be acknowledged once it is there; one that was acknowledged in between is acknowledged again. */
+/* After a loss, the consumer is attached again. If the application still has a wake, the library
+ * does not hand it out again, and the application can acknowledge it when it has come again. If the
+ * application acknowledged it meanwhile, the library acknowledges it again. */
 static void test_redelivery(void **state)
 {
 	toytimer_queue *q = open_queue();
@@ -24,7 +26,7 @@ static void test_redelivery(void **state)
 	consume(q, "jobs", 10, 0, &log);
 	expect_wakes(q, &log, 2);
 	queues_kill(&d);
-	/* The library learns of the loss. */
+	/* Waits until the library notices the loss. */
 	while (toytimer_queue_get_error(q) == 0)
 		assert_true(toytimer_queue_process(q) >= 0);
 	assert_int_equal(toytimer_queue_ack(q, &log.wakes[1].ref), -ECONNRESET);
@@ -39,8 +41,8 @@ static void test_redelivery(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* What a consumer had goes to the next: uncounted if it detached, the oldest counted if it did not.
- */
+/* The wakes of a consumer go to the next one. If it detached, no attempt is counted; otherwise the
+ * attempt of the oldest wake is counted. */
 static void test_detach_and_leave(void **state)
 {
 	toytimer_queue *q = open_queue(), *other = open_queue();
@@ -125,7 +127,7 @@ static void test_ack_within(void **state)
 	assert_int_equal(toytimer_queue_detach(other, "jobs"), -ENOTCONN);
 	consume(other, "jobs", 1, 0, &others);
 	process(other, &others, 1, 5000);
-	/* It goes to one of the two; the first handle recognises a repeat of what it has. */
+	/* One of the two gets it. If the first handle gets it again, it recognises the repeat. */
 	assert_true(log.n == 1 && others.n <= 1);
 	if (others.n)
 		assert_int_equal(others.wakes[0].attempt, 2);

@@ -38,13 +38,14 @@
 
 struct entry {
 	atomic_bool stored, acknowledged, ack_asked, cancel_asked, parked;
-	atomic_uint epoch; /* kills + 1 when it was delivered last; 0: never */
+	atomic_uint
+		epoch; /* the number of kills before its last delivery, plus 1; 0: not delivered */
 	atomic_ullong id;
 };
 
 struct ledger {
 	atomic_uint next;  /* the timer that is put next */
-	atomic_uint kills; /* of timerqd and of consumers */
+	atomic_uint kills; /* how many kills of timerqd and of consumers there were */
 	atomic_bool stop;
 	atomic_uint wrong;
 	atomic_uint delivered, repeated;
@@ -176,14 +177,15 @@ static void crash_client(pid_t *clients, unsigned int *seed)
 		atomic_fetch_add(&ledger->kills, 1);
 	assert_int_equal(kill(clients[i], SIGKILL), 0);
 	assert_int_equal(waitpid(clients[i], NULL, 0), clients[i]);
-	/* What it had comes again from here on, too. */
+	/* The wakes of this consumer also come again from here on. */
 	if (i >= PUTTERS)
 		atomic_fetch_add(&ledger->kills, 1);
 	clients[i] = start_client(i, dice(seed, 1u << 30));
 }
 
-/* Waits until each consumer has handed out what the dead timerqd sent it: a window at most, or less
- * if it then found nothing more. What was under way when timerqd died does not count. */
+/* Waits until each consumer has handed out the wakes that the dead timerqd had sent: at most a
+ * window, fewer if the consumer then found no more. Wakes that were in flight when timerqd died do
+ * not count. */
 static void consumers_notice(void)
 {
 	for (unsigned int i = PUTTERS; i < CLIENTS; i++) {
@@ -227,7 +229,7 @@ static int count_listed(const toytimer_queue_listed *l, void *userdata)
 	return 0;
 }
 
-/* Consumes what is still there. */
+/* Consumes all timers that remain. */
 static void drain(unsigned int seed)
 {
 	toytimer_queue *q = NULL;
@@ -300,7 +302,7 @@ static void test_no_timer_is_lost_over_kills(void **state)
 		assert_int_equal(waitpid(clients[i], &status, 0), clients[i]);
 		assert_int_equal(status, 0);
 	}
-	/* The consumers have left. */
+	/* The consumers have ended. */
 	atomic_fetch_add(&ledger->kills, 1);
 	drain(seed);
 	check_ledger();

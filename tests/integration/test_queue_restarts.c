@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What survives the end of a timerqd, and how a timerqd stops while clients are busy. */
+/* What survives the end of timerqd, and how timerqd stops while clients are busy. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +31,7 @@ static void test_put_survives_kill(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* Puts while timerqd is killed again and again: each is stored once. */
+/* Puts timers while timerqd is killed again and again. Each is stored once. */
 static void test_put_once(void **state)
 {
 	toytimer_queue *q = open_queue();
@@ -55,7 +55,7 @@ static void test_put_once(void **state)
 	toytimer_queue_unref(q);
 }
 
-/* A span counts from the call, also where timerqd was away meanwhile; and never comes early. */
+/* A span counts from the call, even if timerqd was away meanwhile. The wake is never early. */
 static void test_span_while_away(void **state)
 {
 	toytimer_queue_timer t = {.due = 1000000, .flags = TOYTIMER_RELATIVE};
@@ -75,12 +75,12 @@ static void test_span_while_away(void **state)
 	took = toytimer_now(TOYTIMER_BOOTTIME) - begun;
 	assert_int_equal(log.n, 1);
 	assert_true(took >= 1000000);
-	/* The back-off may take 0.6 s of it. */
+	/* 0.6 s of this are for the back-off. */
 	assert_true(took < 1650000 + queues_takeover());
 	toytimer_queue_unref(q);
 }
 
-/* Puts without an end, until it is killed. */
+/* Starts a process that puts timers until it is killed. */
 static pid_t start_putter(void)
 {
 	toytimer_queue_timer t = {.due = 3600000000, .flags = TOYTIMER_RELATIVE};
@@ -101,8 +101,8 @@ static pid_t start_putter(void)
 			usleep(1000);
 }
 
-/* timerqd stops soon while clients go on putting: what is under way is answered, and no more is
- * taken. */
+/* timerqd stops soon although clients go on putting: it answers pending requests, and reads no
+ * more. */
 static void test_stops_while_busy(void **state)
 {
 	pid_t putters[4];
@@ -116,7 +116,7 @@ static void test_stops_while_busy(void **state)
 		usleep(200000);
 		begun = toytimer_now(TOYTIMER_BOOTTIME);
 		assert_int_equal(queues_stop(&d), 0);
-		/* Else it waits for 10 s. */
+		/* Otherwise it would wait for 10 s. */
 		assert_true(toytimer_now(TOYTIMER_BOOTTIME) - begun < 8000000);
 		queues_start(&d, NULL);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When the alarm rings. The daemon sets its timerfd early by the lateness of the kernel. Even so
- * it sends a wake with slack at the instant of the ring and not before, together with everything
- * that is due by then. Otherwise there would be more rings than necessary.
+ * When the alarm rings. The daemon sets its timerfd early by the usual lateness of the kernel. It
+ * still sends a wake with slack at the instant of the ring and not earlier, together with
+ * everything that is due then. Otherwise there would be more rings than necessary.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,11 +15,11 @@
 
 #define MS UINT64_C(1000)
 
-#define LESSONS 300 /* rings for the alarm to learn from how late the kernel is */
+#define LESSONS 300 /* how many rings the alarm needs to learn how late the kernel is */
 #define PAIRS	50
 #define AHEAD	(5 * MS)
-#define SLACK	(2 * MS) /* of a pair's first */
-#define BEFORE	4	 /* microseconds from the second's due to the ring for the first */
+#define SLACK	(2 * MS) /* of the first timer of a pair */
+#define BEFORE	4 /* microseconds from the due of the second timer to the ring for the first */
 
 static struct test_daemon d;
 static struct wire wire;
@@ -42,7 +42,7 @@ static void learn(void)
 	}
 }
 
-/* Return: whether the daemon knew of them in time: what is due already it sends at once. */
+/* Return: false if the registrations came too late, so that the daemon sent a wake at once. */
 static bool try_pair(void)
 {
 	uint64_t due = wire_now(PROTO_CLOCK_MONOTONIC) + AHEAD;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a service manager hands to the daemon, and what the daemon tells it: listeners, clients that
- * came before there was a daemon, and the watchdog. The test plays the manager (service.h).
+ * What a service manager passes to the daemon, and what the daemon sends to it: listeners, clients
+ * that connected before the daemon started, and the watchdog. The test plays the manager
+ * (service.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,8 +78,8 @@ static void test_several_listeners_are_served(void **state)
 	}
 }
 
-/* A client passes a descriptor before there is a daemon: the daemon drops it and the client.
- * Later the kernel lets no descriptor through, where it can. */
+/* A client passes a descriptor before the daemon starts: the daemon closes it, and the connection.
+ * Later the kernel refuses descriptors, since Linux 6.16. */
 static void test_passed_descriptors_are_dropped(void **state)
 {
 	struct proto_hello hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION};
@@ -108,7 +109,7 @@ static void test_passed_descriptors_are_dropped(void **state)
 	wire_close(&late);
 }
 
-/* How often the watchdog has been fed. */
+/* How often the daemon has fed the watchdog. */
 static unsigned int fed(void)
 {
 	unsigned int times;
@@ -119,7 +120,7 @@ static unsigned int fed(void)
 	return times;
 }
 
-/* Waits until it is so often, for so long. Return: whether it was. */
+/* Waits until the watchdog was fed that often. Return: false if that took too long. */
 static bool await_fed(unsigned int times, int patience_ms)
 {
 	for (int ms = 0; fed() < times && ms < patience_ms; ms++)
@@ -154,7 +155,7 @@ static void test_a_keepalive_that_found_no_room_is_sent_soon(void **state)
 		manager_listen(&service.manager);
 		soon += await_fed(before + 1, 60);
 	}
-	/* By chance alone it would be three or so. */
+	/* By chance there would be about three. */
 	check(soon >= 8);
 }
 

@@ -28,11 +28,11 @@
 #define MS     UINT64_C(1000)
 #define FAR    (3600000 * MS)
 #define EVERY  (5 * MS)
-#define ROUNDS 10 /* of two timers each */
-#define CROWD  13 /* more than are stored at a time, twice */
+#define ROUNDS 10 /* each with two timers */
+#define CROWD  13 /* more than twice as many as one slice stores */
 
 #define DEAF	    (800 * MS)
-#define PUNCTUAL_MS 500 /* a busy machine's, and less than DEAF */
+#define PUNCTUAL_MS 500 /* for a busy machine, and less than DEAF */
 
 static struct follower crowd[CROWD];
 
@@ -121,8 +121,8 @@ static void test_a_wake_system_timer_survives_without_the_capability(void **stat
 	check_status(1, 1);
 }
 
-/* SIGTERM may be part of a restart: a session with timers stays, and a session without timers is
- * told. */
+/* SIGTERM may be part of a restart. So a session with timers stays, and a session without timers
+ * gets an event. */
 static void test_sessions_with_timers_survive_sigterm(void **state)
 {
 	struct wire idle;
@@ -131,7 +131,7 @@ static void test_sessions_with_timers_survive_sigterm(void **state)
 	service_start();
 	service_follow_stored(&one);
 	service_follow(&crowd[0]);
-	follower_enroll(&crowd[0], FAR, 0); /* not stored yet, if we are quick */
+	follower_enroll(&crowd[0], FAR, 0); /* probably not stored yet */
 	wire_open(&idle, service.socket);
 	check(service_end(SIGTERM) == 0);
 	wire_expect(&idle, PROTO_GOING_AWAY);
@@ -151,8 +151,8 @@ static void test_sessions_with_timers_survive_sigterm(void **state)
 	check(service_said("SIGINT: stopping") == 1);
 }
 
-/* Sessions are stored in slices and removed one by one. The next daemon notices clients that left
- * while there was no daemon. */
+/* The daemon stores sessions in slices, and removes them one by one. The next daemon notices
+ * clients that left while no daemon ran. */
 static void test_many_sessions_are_stored_and_removed(void **state)
 {
 	(void)state;
@@ -173,8 +173,7 @@ static void test_many_sessions_are_stored_and_removed(void **state)
 	for (int i = 2; i < CROWD; i++)
 		follower_await_resumed(&crowd[i], 1);
 	check(service_said("adopted 12 sessions and 12 timers; 0 records") == 1);
-	/* Gone before its turn to be stored comes, or without a timer by then: it is passed
-	 * over. */
+	/* A client that leaves, or has no more timers, before its turn to be stored is skipped. */
 	service_follow(&crowd[0]);
 	follower_enroll(&crowd[0], FAR, 0);
 	wire_close(&crowd[0].wire);
@@ -210,7 +209,7 @@ static void test_a_manager_that_does_not_read_delays_nobody(void **state)
 	manager_listen(&service.manager);
 	service_follow(&crowd[2]);
 	follower_enroll(&crowd[2], FAR, 0);
-	manager_await(&service.manager, 4); /* one was given up, two were given */
+	manager_await(&service.manager, 4); /* one was removed, two were stored */
 	service_end_by_kill();
 	service_start();
 	follower_await_resumed(&one, 1);
@@ -220,7 +219,7 @@ static void test_a_manager_that_does_not_read_delays_nobody(void **state)
 	check_status(1, 4);
 }
 
-/* Two connections come back under the name of the other one. Both end. */
+/* Two connections come back with exchanged names. Both end. */
 static void test_swapped_names_end_both_sessions(void **state)
 {
 	int fds[2];
@@ -244,7 +243,7 @@ static void test_swapped_names_end_both_sessions(void **state)
 	check_status(1, 1);
 }
 
-/* A connection comes back twice, or under the name of a session that does not exist. */
+/* A connection comes back twice, or with the name of a session that does not exist. */
 static void test_unknown_and_repeated_connections_are_dropped(void **state)
 {
 	static const char *const names[] = {"s1", "s77", "s4294967295"};
@@ -258,7 +257,8 @@ static void test_unknown_and_repeated_connections_are_dropped(void **state)
 	manager_keep(&service.manager, service.manager.stored[1].name,
 		fcntl(service.manager.stored[1].fd, F_DUPFD_CLOEXEC, 0));
 	service_start();
-	/* They are one socket: as the second ends, so does the first, at once. */
+	/* Both descriptors are the same socket: when the second session ends, the first one ends,
+	 * too. */
 	do
 		check(wire_wait(&one.wire, WIRE_PATIENCE_MS));
 	while (one.wire.size > 0);
@@ -276,7 +276,7 @@ static void test_unknown_and_repeated_connections_are_dropped(void **state)
 }
 
 /*
- * Descriptors with names that this version does not know must not stay, nor stop anything else.
+ * The daemon removes descriptors with unknown names. They do not stop it.
  */
 static void test_unknown_names_are_removed(void **state)
 {
@@ -297,7 +297,7 @@ static void test_unknown_names_are_removed(void **state)
 	follower_enroll(&one, 1 * MS, 0);
 }
 
-/* A daemon died after it had stored new memory, and before the old memory was removed. */
+/* The daemon died after it had stored a new arena, and before it removed the old one. */
 static void test_the_older_of_two_memories_is_removed(void **state)
 {
 	struct manager_stored *stored = service.manager.stored, arena;
@@ -325,8 +325,8 @@ static int make_empty(off_t size, int seals)
 	return fd;
 }
 
-/* The daemon cannot use the memory. It tells each client to begin anew, on the connection of that
- * client. */
+/* The daemon cannot use the stored arena. It tells each client, over its connection, to start anew.
+ */
 static void test_clients_of_an_unusable_memory_begin_anew(void **state)
 {
 	const int whole = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
@@ -341,13 +341,13 @@ static void test_clients_of_an_unusable_memory_begin_anew(void **state)
 		check(fstat(manager_find(&service.manager, "arena-4"), &st) == 0);
 		manager_drop(&service.manager, "arena-4");
 		switch (i) {
-		case 0: /* lost */
+		case 0: /* missing */
 			break;
-		case 1: /* of another size */
+		case 1: /* with another size */
 			manager_keep(
 				&service.manager, "arena-4", make_empty(st.st_size / 2, whole));
 			break;
-		case 2: /* somebody could cut it off */
+		case 2: /* a file that somebody could truncate */
 			manager_keep(&service.manager, "arena-4",
 				make_empty(st.st_size, F_SEAL_GROW | F_SEAL_SEAL));
 			break;

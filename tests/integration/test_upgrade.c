@@ -29,7 +29,7 @@
 #define ROUNDS 10
 #define KILLS  5 /* of the new daemon in a round, while it starts */
 
-/* What is kept: the memory of the layouts, and the connection. */
+/* The names in the store: the arenas of both layouts, and the connection. */
 #define NAME_RELEASED "arena"
 #define NAME_NEW      "arena-4"
 
@@ -48,7 +48,8 @@ static void follow_for(struct follower *f, uint64_t span)
 		follower_take(f, 1);
 }
 
-/* A client with a periodic timer of each clock and one that is far; it is stored. */
+/* Opens a client with a periodic timer on each clock and one timer with a far due, and waits until
+ * its connection is stored. */
 static void follow_released(struct follower *f)
 {
 	start_released();
@@ -83,7 +84,7 @@ static void check_goes_on(struct follower *f)
 	check(status.dropped_records == 0);
 }
 
-/* With an answer on its way, or with a request that no daemon has read. */
+/* While an answer is on its way, or with a request that no daemon has read. */
 static void test_sessions_survive_an_upgrade(void **state)
 {
 	struct follower *f = &one;
@@ -100,7 +101,7 @@ static void test_sessions_survive_an_upgrade(void **state)
 	check(service_said("converted the state of an earlier version") == 1);
 	check_goes_on(f);
 	check_kept();
-	/* From here on it is like any other. */
+	/* From here on the session is like any other. */
 	service_end_by_kill();
 	service_start();
 	follower_await_resumed(f, 2);

@@ -15,10 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Processes that started each other, from the top. */
+/* The longest chain of processes that started each other. */
 #define DEPTH_MAX 8
 
-/* Return: whether there is such a process. */
+/* Return: whether the process exists. */
 static bool read_stat(pid_t pid, char name[static 32], char *ret_state, pid_t *ret_parent)
 {
 	char path[32];
@@ -95,7 +95,7 @@ static void watch(uint64_t (*progress)(void), unsigned int seconds, void (*say)(
 	if (say)
 		say();
 	watchdog_print_processes(top);
-	/* cmocka takes it as a failure of the test, which cleans up then. */
+	/* cmocka counts this signal as a failure of the test, which then cleans up. */
 	kill(top, SIGSYS);
 }
 

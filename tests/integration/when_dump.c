@@ -36,7 +36,7 @@ static void dump_span(const char *text)
 		printf("0\t%" PRIu64 "\t%s\n", us, when_format_span(buffer, sizeof(buffer), us, 1));
 }
 
-/* What counts from now is an instant to systemd, and a span alone is none. */
+/* systemd does not accept a span alone as a time; a span from now is an instant. */
 static void dump_timestamp(const char *text, uint64_t now_us)
 {
 	char buffer[WHEN_TIMESTAMP_MAX];

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Whether this process was made by wire_fork(): it must not fall back into the list of tests. */
+/* Whether wire_fork() made this process. It must not return into the list of tests. */
 static bool in_child;
 
 void wire_check(bool holds, const char *text, const char *file, int line)
@@ -31,7 +31,8 @@ void wire_check(bool holds, const char *text, const char *file, int line)
 	_fail(file, line);
 }
 
-/* Return: whether the backlog had room. With SOCK_NONBLOCK, it does not wait for that. */
+/* Connects. With SOCK_NONBLOCK, it does not wait for room in the backlog. Return: whether there was
+ * room. */
 static bool dial(struct wire *w, const char *path, int flags)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -156,8 +157,8 @@ bool wire_wait(struct wire *w, int timeout_ms)
 	if (r == 0)
 		return false;
 	n = recv(w->fd, w->in, sizeof(w->in), 0);
-	/* Said once, where the daemon closed before it had read all; what it sent is there
-	 * still. */
+	/* The kernel reports this once, if the daemon closed before it had read everything. The
+	 * packets that it sent can still be read. */
 	if (n < 0 && errno == ECONNRESET)
 		n = recv(w->fd, w->in, sizeof(w->in), 0);
 	check(n >= 0);

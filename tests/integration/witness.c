@@ -10,7 +10,7 @@
 struct tick {
 	enum proto_clock clock;
 	uint64_t every;
-	uint64_t due; /* of the wake that comes next */
+	uint64_t due; /* of the next wake */
 	uint32_t number;
 };
 

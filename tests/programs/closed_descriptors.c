@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A program without standard descriptors. None of the library's takes their numbers. */
+/* A program without standard descriptors. The library never uses their numbers. */
 #include <fcntl.h>
 #include <toytimer.h>
 #include <unistd.h>

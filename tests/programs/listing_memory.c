@@ -15,7 +15,7 @@ static int count(const toytimer_listed *listed, void *userdata)
 	return 0;
 }
 
-/* Of this program alone: ru_maxrss would count what ran before exec(), too. */
+/* The peak of this program alone: ru_maxrss would include the time before exec(). */
 static long peak(void)
 {
 	FILE *f = fopen("/proc/self/status", "r");
@@ -44,7 +44,8 @@ static int list(void)
 	return before > 0 && peak() - before < 2048 ? 0 : 5;
 }
 
-/* This program registers; a second one of it, which holds no timers, lists. */
+/* This process registers timers. It starts itself again as a process without timers, which lists
+ * them. */
 int main(int argc, char **argv)
 {
 	toytimer_registration *r;

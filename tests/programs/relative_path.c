@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A relative path counts from the folder of the call: the program changes its folder afterwards. */
+/* A relative path counts from the working directory of the call. The program changes its directory
+ * afterwards. */
 #include <toytimer.h>
 #include <unistd.h>
 

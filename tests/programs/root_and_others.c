@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Root lists and cancels another user's timers, who may not do so with root's. */
+/* Root lists and cancels another user's timers. The other user cannot do so with root's timers. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -40,7 +40,7 @@ static int be_other(void)
 		toytimer_cancel_matching(t, &roots, NULL) != -EACCES ||
 		toytimer_cancel_matching(t, &all, NULL) != -EACCES)
 		return 11;
-	/* Ends when root has cancelled it. */
+	/* Ends when root cancels the timer. */
 	if (toytimer_register(t, &r, NULL) < 0 || toytimer_run(t) != 0)
 		return 12;
 	toytimer_unref(t);
@@ -72,7 +72,7 @@ int main(void)
 	if (n != 1 || toytimer_cancel_matching(t, &theirs, &cancelled) < 0 || cancelled != 1)
 		return 3;
 	wait(&status);
-	/* Root's own timer of that label stays. */
+	/* Root's own timer with the same label must remain. */
 	if (toytimer_cancel(t, timer) != 0)
 		return 4;
 	toytimer_unref(t);

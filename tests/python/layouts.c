@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prints the layout of the structs that other languages declare for themselves: their name there, a
- * member, its offset and its size; with the member * the size of the whole.
+ * Prints the layout of each struct that other languages declare, too: its name there, the name of a
+ * member, its offset and its size, and the size of the struct.
  */
 #include <stddef.h>
 #include <stdio.h>

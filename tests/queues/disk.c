@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The disk as a VFS of SQLite, with the calls that are to fail. */
+/* A disk as a VFS of SQLite. Its calls can fail. */
 #include "disk.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ static bool fails_then(struct disk *d, enum disk_call call)
 	return true;
 }
 
-/* Whether this call is to fail. */
+/* Whether this call must fail. */
 static bool fails(struct disk *d, enum disk_call call)
 {
 	if (d->dead || fails_then(d, call))
@@ -136,7 +136,7 @@ static int disk_write(sqlite3_file *file, const void *bytes, int size, sqlite3_i
 			return SQLITE_IOERR_WRITE;
 		if (h->disk->fail_error == DISK_SHORT)
 			write_some(h, bytes, size / 2, at);
-		/* As SQLite's own VFS has it. */
+		/* As SQLite's own VFS does. */
 		return h->disk->system_errno == ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE;
 	}
 	write_some(h, bytes, size, at);
@@ -164,14 +164,16 @@ static int disk_sync(sqlite3_file *file, int flags)
 
 	(void)flags;
 	if (fails(h->disk, DISK_SYNC)) {
-		/* The pages are clean now, and show what is not on the disk. */
+		/* Like the kernel after a failed fsync(): the pages are clean, and their content
+		 * may not be on the disk. */
 		if (h->disk->lost && !h->disk->dead)
 			disk_forget(n);
 		return SQLITE_IOERR_FSYNC;
 	}
 	if (!swallows(h->disk, kind)) {
 		disk_make_safe(n);
-		/* As SQLite's own VFS has it: a new journal's or log's folder is synced with it. */
+		/* As SQLite's own VFS does: the first sync of a new journal or log also syncs its
+		 * folder. */
 		if (h->made && (h->kind == DISK_JOURNAL || h->kind == DISK_LOG)) {
 			disk_names_safe(h->disk);
 			h->made = false;
@@ -257,7 +259,7 @@ static int disk_open(
 
 	file->pMethods = NULL;
 	if (kind < 0)
-		abort(); /* a temporary file: there are to be none */
+		abort(); /* timerqd must use no temporary file */
 	if (fails(d, DISK_OPEN))
 		return d->dead || d->fail_error == DISK_EIO ? SQLITE_IOERR : SQLITE_CANTOPEN;
 	*h = (struct handle){
@@ -305,7 +307,7 @@ static int disk_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
 		return SQLITE_IOERR_ACCESS;
 	*ret = d->names.inode[disk_file_of(name)] >= 0;
 	if (*ret &&
-		flags == SQLITE_ACCESS_EXISTS) /* an empty one counts as none, as in unixAccess */
+		flags == SQLITE_ACCESS_EXISTS) /* an empty file counts as none, as in unixAccess */
 		*ret = d->inodes[d->names.inode[disk_file_of(name)]].now.size > 0;
 	return SQLITE_OK;
 }
@@ -339,7 +341,7 @@ static int disk_time(sqlite3_vfs *vfs, double *ret)
 	return SQLITE_OK;
 }
 
-/* The host's functions get no disk: there is one that they mean. */
+/* The functions of the host have no argument for the disk, so they use this one. */
 static struct disk *host_disk;
 
 static void host_drop_cache(const char *path)
@@ -347,7 +349,7 @@ static void host_drop_cache(const char *path)
 	struct disk *d = host_disk;
 	int inode = d->names.inode[disk_file_of(path)];
 
-	/* What a failed sync lost is seen to be lost. What is dirty stays. */
+	/* If a failed sync lost data, the loss is visible from now on. Dirty pages stay. */
 	if (inode < 0 || !d->lost)
 		return;
 	disk_copy_bytes(&d->inodes[inode].now, &d->inodes[inode].safe);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a crash leaves. */
+/* The content of the disk after a crash. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ uint64_t disk_random(uint64_t *state)
 
 static uint64_t drawn;
 
-/* In place of the function of the C library. */
+/* Replaces the function of the C library. */
 ssize_t getrandom(void *ret, size_t size, unsigned int flags)
 {
 	(void)flags;
@@ -35,7 +35,7 @@ void disk_repeat(uint64_t seed)
 	sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, (int)seed, NULL);
 }
 
-/* Applies a change to an image, or some of its sectors. */
+/* Applies a change to an image, or only some of its sectors. */
 static void apply(struct disk_bytes *to, const struct disk_change *c, enum disk_pick pick,
 	unsigned int chance, uint64_t *random)
 {

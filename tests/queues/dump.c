@@ -111,7 +111,8 @@ static void parked_row(struct totals *t, sqlite3_stmt *s)
 	queue->bytes += sqlite3_column_bytes(s, 1) + sqlite3_column_bytes(s, 2);
 }
 
-/* The next entry of an index, in memory or on disk. *ret: NULL: the lane has no more. */
+/* Reads the next entry of an index, in memory or on disk. *ret is NULL after the last entry of the
+ * lane. */
 static int next_entry(const struct recent *recent, struct sqlite_blocks *blocks,
 	struct recent_entry *at, const struct recent_entry **ret)
 {
@@ -141,7 +142,7 @@ static int read_due(struct totals *t, uint64_t queue, uint64_t clock)
 	return r;
 }
 
-/* Both indexes, as timerqd sees them. */
+/* Reads both indexes, as timerqd does. */
 static int read_indexes(struct totals *t)
 {
 	struct recent_entry at = {0};

@@ -51,7 +51,7 @@ static int reach(pid_t pid)
 	return -1;
 }
 
-/* Sends what was written and waits for its answer. */
+/* Sends the packet in the writer and waits for its answer. */
 static bool ask(
 	int fd, struct queue_codec_writer *w, uint64_t cursor, struct queue_codec_packet *ret)
 {
@@ -96,7 +96,7 @@ static bool open_queue(int fd, const char *name, uint32_t *ret)
 	return !opened.status;
 }
 
-/* Sums up what it lists of a queue. */
+/* Sums up the list of a queue. */
 static bool list(int fd, uint32_t queue, bool parked, struct fresh_sum *sum)
 {
 	struct proto_queue_list request = {
@@ -155,8 +155,8 @@ const char *fresh_check(
 	pid_t pid;
 
 	if (!*folder) {
-		/* In memory, where there is such a place: a real disk's syncs prove nothing here.
-		 */
+		/* In memory, if there is such a file system: syncs to a real disk would prove
+		 * nothing here. */
 		const char *place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 
 		snprintf(folder, sizeof(folder), "%s/timerqd-XXXXXX", place);

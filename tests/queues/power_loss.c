@@ -48,7 +48,7 @@ static const char *const kinds[DISK_SYNCS] = {
 	"again",
 };
 
-/* Small, so that everything happens often. */
+/* Small limits, so that each event happens often. */
 static const struct sqlite_tuning tuning = {
 	.recent_max = 24,
 	.merge_slice = 8,
@@ -68,19 +68,20 @@ struct run {
 	struct disk disk, image;
 	struct sqlite_queues queues;
 	struct sqlite q;
-	uint32_t numbers[QUEUES]; /* of the queues since the last start */
+	uint32_t numbers[QUEUES]; /* the numbers of the queues since the last start */
 	uint64_t random, points, most;
 	const char *timerqd;
-	/* What was answered, and the one other state that may be found. */
+	/* A hash of the answered state, and of the other state that a start may find. */
 	uint64_t answered, other;
 	bool has_answered, has_other;
 	struct held held[HELD_MAX];
 	unsigned int held_count;
-	uint64_t timers; /* dump_mix() of ids that were answered as stored and have not gone */
+	/* dump_mix() of the ids of the timers that were answered as stored and have not ended. */
+	uint64_t timers;
 	uint64_t serial, clock, transactions;
-	enum disk_pick pick; /* of the last crash */
+	enum disk_pick pick; /* the kind of the last crash */
 	uint64_t pick_seed;
-	const char *step; /* what is under way */
+	const char *step; /* what the run does now */
 };
 
 static int fault(const struct run *r, const char *what, const char *detail)
@@ -113,12 +114,12 @@ static int open_queues(
 	return r ? r : sqlite_read_queues(q) ? -EIO : 0;
 }
 
-/* What an image has to hold. */
+/* Checks the content of an image. */
 static void check_state(struct run *r, const struct dump *dump)
 {
 	if (dump->fault)
 		fault(r, dump->fault, NULL);
-	/* Nothing was answered while the file is made. */
+	/* While the file is created, nothing has been answered. */
 	if (!r->has_answered || dump->all == r->answered)
 		return;
 	if (r->has_other && dump->all == r->other)
@@ -129,13 +130,13 @@ static void check_state(struct run *r, const struct dump *dump)
 	r->has_other = true;
 }
 
-/* What a fresh timerqd has to list. */
+/* What a new timerqd must list. */
 static struct fresh_sum sum_up(struct run *r, struct sqlite *q)
 {
 	struct fresh_sum sum = {0};
 	sqlite3_stmt *s;
 
-	/* A revived wake is listed by its timer's id. */
+	/* The list has the timer's id for a revived wake. */
 	if (sqlite3_prepare_v2(q->db,
 		    "SELECT coalesce(revived, id), due, length(payload) FROM timers UNION ALL "
 		    "SELECT id, due, length(payload) FROM parked",
@@ -169,7 +170,7 @@ static void check_image(struct run *r)
 	check_state(r, &dump);
 	if (!r->timerqd || r->points % 100)
 		return;
-	/* The same crash again: opening it has changed the image. */
+	/* Repeats the crash, since opening the image has changed it. */
 	disk_crash(&r->disk, r->pick, r->pick_seed, &r->image);
 	wrong = fresh_check(r->timerqd, &r->image, &sum);
 	if (wrong)
@@ -195,7 +196,8 @@ static void crash(void *userdata)
 	crash_by(r, pick);
 }
 
-/* The transaction under way was answered, or will never be. */
+/* After a step: the pending transaction was answered, or its answer will never come. The state of
+ * the store becomes the answered state. */
 static void settle(struct run *r, bool answered)
 {
 	struct dump dump;
@@ -269,7 +271,7 @@ static void make_change(struct run *r, struct store_change *c, char *key, char *
 		*h = r->held[--r->held_count];
 }
 
-/* What the answers say about the timers: those alone, not the store. */
+/* Counts the timers by the answers alone, without the store. */
 static void count_answers(struct run *r, const struct store_change *changes, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
@@ -285,14 +287,14 @@ static void count_answers(struct run *r, const struct store_change *changes, uns
 		} else if (c->type == STORE_REMOVE) {
 			r->timers -= dump_mix(c->timer.id);
 		} else if ((c->type == STORE_PARK || c->type == STORE_ADVANCE) &&
-			/* a revived wake, named by its row, is its timer's last one */
+			/* a revived wake, identified by its row, is the last wake of its timer */
 			(c->timer.due == PROTO_FOREVER || c->id != c->timer.id)) {
 			r->timers -= dump_mix(c->timer.id);
 		}
 	}
 }
 
-/* Cancelling and reviving concern rows that the answer does not name one by one. */
+/* Whether the answer identifies each row. It does not for cancelling and reviving. */
 static bool names_all(const struct store_change *changes, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
@@ -342,7 +344,7 @@ static void start(struct run *r)
 	for (int i = 0; i < QUEUES; i++) {
 		char name[2] = {(char)('a' + i), 0};
 
-		/* A queue that held nothing before the start may get another number. */
+		/* A queue that was empty before the start may get another number. */
 		sqlite_queues_open(&r->queues, getuid(), name, &r->numbers[i]);
 	}
 }
@@ -353,8 +355,8 @@ static void stop(struct run *r)
 	sqlite_queues_free(&r->queues);
 }
 
-/* A kill in the midst of something: what was written stays in the system's cache. What is found
- * then is told to clients, so it counts as answered. */
+/* The process is killed during a step. Its writes stay in the cache of the system. Clients may
+ * learn what the next start finds, so this state counts as answered. */
 static void kill_it(struct run *r)
 {
 	static const enum disk_call calls[] = {DISK_WRITE, DISK_WRITE, DISK_SYNC};
@@ -386,7 +388,7 @@ static void kill_it(struct run *r)
 	r->held_count = 0;
 }
 
-/* A sync or a write fails; the store recovers, and holds what was answered. */
+/* A sync or a write fails. The store recovers, and still has everything that was answered. */
 static void fail_and_recover(struct run *r)
 {
 	static char key[16], payload[9000];
@@ -414,7 +416,7 @@ static void fail_and_recover(struct run *r)
 		fault(r, "the recovered store", dump.fault);
 	if (dump.all != r->answered)
 		fault(r, "the recovered store does not hold what was answered", NULL);
-	/* What was not answered may be found after a crash until the old log has gone. */
+	/* Until the old log has been replaced, a crash may bring back what was not answered. */
 	r->has_other = false;
 }
 
@@ -468,7 +470,7 @@ static void step(struct run *r)
 	}
 }
 
-/* The file is made, and the first start is killed on the way. */
+/* Creates the file anew. The first start is killed before it ends. */
 static void make_again(struct run *r)
 {
 	struct sqlite_queues queues;
@@ -485,7 +487,7 @@ static void make_again(struct run *r)
 		struct store_commit commit = {.clocks.now = {1}};
 
 		sqlite_commit(&q, &commit);
-		/* The process dies while others know nothing of it yet. */
+		/* The process ends before any client knows of the store. */
 		sqlite_close(&q);
 	}
 	sqlite_queues_free(&queues);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The store under test is a PostgreSQL that the program starts. */
+/* The store under test is a PostgreSQL server that the program starts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,8 +35,7 @@ void stage_begin(void)
 	}
 }
 
-/* A new start. The lease is released before, because a killed host's would have to be waited
- * for. */
+/* Releases the lease first: otherwise the new start would wait for it, as after a kill. */
 void stage_again(void)
 {
 	store->ops->close(store, &clocks);

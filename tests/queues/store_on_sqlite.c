@@ -32,7 +32,7 @@ void stage_begin(void)
 	assert_int_equal(store->ops->open_queue(store, 7, "mail", &queue), 0);
 }
 
-/* As a crash and a new start. */
+/* As after a crash and a new start. */
 void stage_again(void)
 {
 	store->ops->close(store, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two parts of an index, in memory and on disk, beside an array: random entries come and go, in
- * several lanes, close to one another and far apart.
+ * Compares the two parts of an index, in memory and on disk, with an array. Random entries come and
+ * go, in several lanes, close together and far apart.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 #include "sqlite_blocks.h"
 
 #define LANES  3
-#define PLACES 3000 /* that an entry may have */
+#define PLACES 3000 /* how many positions an entry may have */
 
 static uint64_t seed;
 
@@ -33,7 +33,7 @@ static int compare(const void *a, const void *b)
 	return recent_is_before(a, b) ? -1 : recent_is_before(b, a);
 }
 
-/* Values that are equal, follow one another, or are anywhere up to INT64_MAX. */
+/* Positions: equal values, consecutive values, and any values up to INT64_MAX. */
 static void make_places(void)
 {
 	for (size_t i = 0; i < PLACES; i++) {
@@ -51,7 +51,7 @@ static void make_places(void)
 	qsort(places, PLACES, sizeof(places[0]), compare);
 }
 
-/* What the array says comes behind a place; NULL: nothing of its lane does. */
+/* The entry that follows a position according to the array; NULL: the lane has none. */
 static const struct recent_entry *expected(const struct recent_entry *place, bool any_lane)
 {
 	for (size_t i = 0; i < PLACES; i++)
@@ -77,13 +77,13 @@ static struct recent_entry any_place(void)
 	return place;
 }
 
-/* More come than go, and then the other way round. */
+/* Whether to add an entry: first more are added than removed, then more are removed. */
 static bool comes(size_t step, size_t steps)
 {
 	return roll(100) < (step < steps / 2 ? 70u : 30u);
 }
 
-/* The place of the next change: anywhere, or in order. */
+/* The position of the next change: random, or in order. */
 static size_t next_place(size_t *at, bool in_order)
 {
 	*at = in_order ? (*at + 1) % PLACES : roll(PLACES);
@@ -123,7 +123,7 @@ static void run(sqlite3 *db, const char *text)
 	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
 }
 
-/* All that the table has, in order. */
+/* Checks all entries of the table, in order. */
 static void check_all(struct sqlite_blocks *b)
 {
 	for (uint64_t lane = 0; lane < LANES; lane++) {
@@ -147,7 +147,7 @@ static void change_blocks(struct sqlite_blocks *b, size_t i, bool add)
 	there[i] = add;
 }
 
-/* Transactions of some changes; each tenth is undone. */
+/* Transactions of a few changes each. Every tenth is rolled back. */
 static void blocks_are_as_the_array(void **state)
 {
 	static struct sqlite_blocks b;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A store through its interface: each kind of change, and what reads tell. The same on each store.
- */
+/* Tests a store through its interface: each kind of change, and each read. The tests are the same
+ * for each store. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,7 +105,7 @@ static void refuses_over_limits(void **state)
 	change(&c[0], PROTO_Q_BYTES_USER);
 	c[0].limit_bytes = 11;
 	change(&c[0], PROTO_OK);
-	/* Another user's are not counted. */
+	/* Timers of another user are not counted. */
 	store->ops->usage(store, 8, &usage);
 	assert_int_equal(usage.timers, 0);
 }
@@ -140,7 +140,7 @@ static void acknowledges_and_advances(void **state)
 	assert_int_equal(rows.n, 0);
 }
 
-/* A timer that moves behind the place that a merge has reached is still found by the next start. */
+/* The next start still finds a timer that moves to a position which a running merge has passed. */
 static void keeps_what_moves_during_a_merge(void **state)
 {
 	uint64_t ids[40];
@@ -281,8 +281,8 @@ static void remembers_puts_for_a_day(void **state)
 	assert_int_equal(found.last, 0);
 }
 
-/* A name that holds nothing and that nobody refers to takes no memory, and its number is used
- * again; one that holds something keeps its number. */
+/* A queue name without timers and references takes no memory, and its number is used again. A queue
+ * with timers keeps its number. */
 static void forgets_names(void **state)
 {
 	uint32_t number, least = UINT32_MAX, most = 0;
@@ -304,7 +304,7 @@ static void forgets_names(void **state)
 	assert_true(most < 10);
 	assert_int_equal(store->ops->open_queue(store, 7, "mail", &number), 0);
 	assert_int_equal(number, queue);
-	/* Those that are in use have numbers of their own. */
+	/* Queues in use keep different numbers. */
 	for (unsigned int i = 0; i < 100; i++) {
 		snprintf(name, sizeof(name), "name-%u", i);
 		assert_int_equal(store->ops->open_queue(store, 7, name, &number), 0);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every call of the file system fails once, one after another: opening, reading, writing, cutting,
- * syncing, asking for a size or a name, removing, renaming. Whatever the store then answers holds
- * after a new start: what it said is stored is there, what it said is gone is not, and nothing
- * else appears. What it said is not known may be either.
+ * Each call of the file system fails once: open, read, write, truncate, sync, size, access, unlink,
+ * rename. A new start must agree with the answers of the store: what was stored is there, what was
+ * removed is not, and there is nothing else. If the answer was "unknown", either is right.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -22,7 +21,7 @@
 
 #define TIMERS 24
 
-/* After so many calls one by one, only some are tried: they are the same again and again. */
+/* After that many calls, only some are tried: further calls are like the earlier ones. */
 #define ONE_BY_ONE 24
 #define STEP	   13
 
@@ -45,7 +44,7 @@ static const struct sqlite_tuning tuning = {
 	.recover_us = 10000000,
 };
 
-/* The same, and a disk that is well again is noticed soon. */
+/* The same, but it soon notices that a disk works again. */
 static struct sqlite_tuning patient;
 
 static bool begin_as(const struct sqlite_tuning *how)
@@ -68,7 +67,7 @@ static bool begin(void)
 	return begin_as(&tuning);
 }
 
-/* What a transaction was answered about one timer. */
+/* Notes the answer of a transaction about one timer. */
 static void settle(unsigned int i, int result, uint32_t status, enum fate fate)
 {
 	if (result)
@@ -99,7 +98,7 @@ static void put(unsigned int i)
 	c.timer.key = payload;
 	c.timer.key_size = i % 2 ? (uint16_t)c.timer.payload_size : 0;
 	r = ask_commit(store, &c, 1, &receipt, 1 + i);
-	/* One that is not stored gives its id back. */
+	/* an id that was not stored is free again */
 	ids[i] = r || c.status ? 0 : c.id;
 	settle(i, r, c.status, STORED);
 }
@@ -177,7 +176,8 @@ static void live(void)
 	}
 }
 
-/* A life on a disk that fails as it is set, and what a new start finds once the disk is well. */
+/* A run on a disk that fails as planned. When the disk works again, a new start checks the result.
+ */
 static void try(void)
 {
 	if (begin()) {
@@ -219,7 +219,7 @@ static void sweep(enum disk_call call, enum disk_error error, uint64_t times)
 	assert_true(lives > 0);
 }
 
-/* A sync fails, and then, in the recovery, each call of each kind. */
+/* A sync fails; during the recovery each call fails. */
 static void recovering(void **state)
 {
 	static const enum disk_call calls[] = {DISK_OPEN, DISK_READ, DISK_WRITE, DISK_TRUNCATE,
@@ -247,7 +247,7 @@ static enum store_state state_of_store(void)
 	return store->ops->state(store, &why);
 }
 
-/* The sync fails, and so does each recovery, until the disk is well: then the same life goes on. */
+/* The sync and each recovery fail until the disk works again. Then the run continues. */
 static void recovering_at_last(void **state)
 {
 	const struct timespec while_it_fails = {.tv_nsec = 20000000}, soon = {.tv_nsec = 1000000};
@@ -256,7 +256,7 @@ static void recovering_at_last(void **state)
 	erase();
 	patient = tuning;
 	patient.recover_us = 1000;
-	patient.log_idle = patient.log_max = 1000; /* only commits sync */
+	patient.log_idle = patient.log_max = 1000; /* only commits cause syncs */
 	assert_true(begin_as(&patient));
 	put(0);
 	assert_int_equal(fates[0], STORED);

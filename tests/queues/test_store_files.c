@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that are not the store's, or not whole: each is refused by one line that says which file
- * and what to do, and every file stays byte for byte as it was. And a disk that is really full.
+ * Files of other programs, and damaged files: timerqd refuses each with one line that says which
+ * file and what to do, and changes no byte. And a disk that is really full.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -70,7 +70,7 @@ static struct store *open_store(void)
 	return s;
 }
 
-/* A store with some transactions in its log. It ends as by a kill. */
+/* Makes a store with some transactions in its log, and ends as by a kill. */
 static void make_store(unsigned int transactions)
 {
 	struct store *s = open_store();
@@ -92,7 +92,7 @@ static void run_sql(const char *path, const char *text)
 
 	assert_int_equal(sqlite3_open(path, &q), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(q, text, NULL, NULL, NULL), SQLITE_OK);
-	/* Else what was written stays in no log. */
+	/* Otherwise closing would move the log into the database. */
 	sqlite3_db_config(q, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_close(q);
 }
@@ -134,7 +134,7 @@ static void sum_files(char ret[static 512])
 	FILE *f;
 	size_t n;
 
-	/* The log that SQLite makes while it looks is empty, and holds nothing. */
+	/* SQLite makes a log when it opens the database. It must stay empty. */
 	snprintf(command, sizeof(command),
 		"cd %s && find . -type f -size +0 | sort | xargs -r cksum", folder);
 	f = popen(command, "r");
@@ -199,7 +199,7 @@ static void is_newer(void **state)
 	refused("written by a newer timerqd");
 }
 
-/* A file of version 1: what version 2 added is taken away from one of today. */
+/* A file of version 1: removes from a new file what version 2 has added. */
 static void is_older(void **state)
 {
 	struct store_position from = {0};
@@ -248,7 +248,7 @@ static void has_a_damaged_page(void **state)
 	make_store(1);
 }
 
-/* A frame in the midst of the log: what follows was answered as stored. */
+/* A damaged frame in the middle of the log. The transactions after it were answered as stored. */
 static void has_a_damaged_log(void **state)
 {
 	(void)state;
@@ -268,7 +268,7 @@ static void has_a_damaged_log(void **state)
 	refused("log (-wal) is damaged");
 }
 
-/* Appends the first frame of the log to it: its checksum is wrong there. */
+/* Appends the first frame of the log to the log. At this position its checksum is wrong. */
 static void append_frame(bool mark)
 {
 	uint8_t frame[24 + 4096];
@@ -280,7 +280,7 @@ static void append_frame(bool mark)
 	write_at(wal, size_of(wal), frame, sizeof(frame));
 }
 
-/* What a process that was killed wrote is no damage, and is not there when the next one is. */
+/* The incomplete writes of a killed process are no damage. The next process does not find them. */
 static void has_the_frames_of_killed_processes(void **state)
 {
 	off_t end;
@@ -299,7 +299,7 @@ static void has_the_frames_of_killed_processes(void **state)
 	refused("log (-wal) is damaged");
 }
 
-/* The power fails, and a sector of a frame's header is that of an older frame. */
+/* The power fails, and one sector of a frame's header has the content of an older frame. */
 static void has_a_torn_frame(void **state)
 {
 	(void)state;
@@ -397,7 +397,8 @@ static void folder_is_not_ours(void **state)
 		find_refused(folder, "owned by somebody else");
 }
 
-/* Such as a home below a link: SQLite by itself follows no link in the whole path. */
+/* For example a home folder that is reached through a link. SQLite alone follows no link in any
+ * part of the path. */
 static void folder_is_a_link(void **state)
 {
 	char link[64];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What only the store on PostgreSQL does: commits as arrays, terms, counts in several rows. */
+/* The functions that only the store on PostgreSQL has: commits as arrays, terms, counts in several
+ * rows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +10,7 @@
 #include "database.h"
 #include "store_stage.h"
 
-/* A commit whose changes name the same things does them in order. */
+/* If several changes of a commit concern the same timer, the store applies them in order. */
 static void does_in_order_what_names_the_same(void **state)
 {
 	struct store_change c[4] = {make_put(10, "k", "a"), make_put(20, "k", "bc"),
@@ -31,8 +32,7 @@ static void does_in_order_what_names_the_same(void **state)
 	assert_int_equal(usage.bytes, 2);
 }
 
-/* What is said of a wake under another term, or of a queue that another host owns, changes nothing.
- */
+/* A change under another term, or of a queue that another host owns, has no effect. */
 static void is_fenced(void **state)
 {
 	uint64_t id = put(10, "", "p");
@@ -53,7 +53,7 @@ static void is_fenced(void **state)
 	assert_int_equal(rows.rows[0].number, 1);
 }
 
-/* The counts are those of the rows, whatever was done. */
+/* The counts equal the number of rows, after all kinds of changes. */
 static void counts_what_is_there(void **state)
 {
 	struct store_change c = wake(STORE_PARK, put(10, "k", "payload"), 1);
@@ -85,7 +85,7 @@ static void note_end(struct store_reader *r, const struct store_timer *found, si
 	*(int *)r->userdata = error;
 }
 
-/* A read whose connection breaks is sent again, but not by a store that is closed: it ends. */
+/* If the connection breaks, a read is sent again. If the store is being closed, the read ends. */
 static void ends_reads_when_it_is_closed(void **state)
 {
 	int error = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What only the store on SQLite does: a disk that is full or fails, receipts, the clocks. */
+/* The functions that only the store on SQLite has: a disk that is full or fails, receipts, clocks.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,7 @@
 #include "store_on_sqlite.h"
 #include "store_stage.h"
 
-/* The first row behind those of a load that wakes the machine is told, however far it is. */
+/* A load also reports the first later row that wakes the machine, however far away it is. */
 static void finds_what_wakes_the_machine(void **state)
 {
 	struct store_change c;
@@ -44,7 +45,7 @@ static void finds_what_wakes_the_machine(void **state)
 	assert_true(rows.behind.wake_system == PROTO_FOREVER);
 }
 
-/* A user's receipts have a bound, whatever tokens they are of; another user's are not touched. */
+/* A user's receipts are bounded, whatever their tokens. Receipts of another user stay. */
 static void bounds_the_receipts_of_a_user(void **state)
 {
 	struct proto_queue_stored answer = {.id = 1};
@@ -68,7 +69,7 @@ static void bounds_the_receipts_of_a_user(void **state)
 		p.token[6] = (uint8_t)(i >> 8);
 		ask_puts(store, p.token, &found);
 		known += (unsigned int)found.n;
-		/* The oldest go first. */
+		/* The oldest receipts are removed first. */
 		assert_true(found.n == 1 || known == 0);
 	}
 	assert_in_range(known * (64 + 24), tuning.receipts_max / 2 - 3 * 88, tuning.receipts_max);
@@ -95,7 +96,7 @@ static void keeps_the_clocks(void **state)
 	assert_true(clocks.believed && clocks.clean);
 }
 
-/* Promise 7: no space. */
+/* There is no space on the disk. */
 static void is_full_and_goes_on(void **state)
 {
 	static const enum disk_error errors[] = {DISK_ENOSPC, DISK_EDQUOT, DISK_SHORT};
@@ -127,7 +128,7 @@ static void is_full_and_goes_on(void **state)
 	assert_string_equal(rows.payloads[0], "kept");
 }
 
-/* Promise 7: any other failed write, and each failed sync, whatever its errno. */
+/* A write fails for another reason, or a sync fails, with any errno. */
 static void fails_and_recovers(void **state)
 {
 	static const struct {
@@ -144,7 +145,7 @@ static void fails_and_recovers(void **state)
 			struct store_change c = make_put(1, "", "x");
 			int r;
 
-			/* Recovery fails too, until the disk is well. */
+			/* The recovery fails, too, until the disk works again. */
 			disk_fail(&disk, faults[i].call, n, 1, faults[i].error);
 			r = ask_change(store, &c);
 			if (!r) {
@@ -153,8 +154,9 @@ static void fails_and_recovers(void **state)
 				last = c.id;
 				continue;
 			}
-			/* The transaction as a whole may be on the disk: nobody has looked yet. If
-			 * a merge met the fault before, it was not tried. */
+			/* -EINPROGRESS: the whole transaction may be on the disk, and nobody has
+			 * looked yet. -EIO: a merge met the fault first, so the transaction was not
+			 * tried. */
 			assert_true(r == -EINPROGRESS || r == -EIO);
 			unsure += r == -EINPROGRESS;
 			assert_true(ask_state(store, STORE_OK));
@@ -171,7 +173,7 @@ static void fails_and_recovers(void **state)
 	assert_int_equal(rows.rows[held - 1].id, last);
 }
 
-/* While it cannot be recovered nothing is answered as stored. */
+/* Until the store has recovered, it answers nothing as stored. */
 static void stays_failed_while_the_disk_is(void **state)
 {
 	struct store_change c = make_put(1, "", "x");
@@ -181,7 +183,7 @@ static void stays_failed_while_the_disk_is(void **state)
 	disk_fail(&disk, DISK_SYNC, 1, UINT64_MAX / 2, DISK_EIO);
 	assert_int_equal(ask_change(store, &c), -EINPROGRESS);
 	assert_true(ask_state(store, STORE_FAILED));
-	/* What comes now is not even tried. */
+	/* Further transactions are not tried. */
 	for (int i = 0; i < 3; i++) {
 		c = make_put(1, "", "x");
 		assert_int_equal(ask_change(store, &c), -EIO);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients that behave at the wire like libtoytimer: requests with serials, several in flight, sent
- * again from where a RESUMED says. They send any request, and sometimes one that is refused.
+ * Clients that behave like libtoytimer on the wire: requests have serials, several are in flight,
+ * and after a RESUMED event a client sends requests again. They send each kind of request,
+ * sometimes invalid ones.
  */
 #include <string.h>
 
@@ -18,7 +19,7 @@ static struct socket *socket_of(struct world *w, const struct client *client)
 	return &w->sockets[client->socket];
 }
 
-/* Sends a packet outside of all order. Return: false where the socket is full. */
+/* Sends a packet that breaks the order of the protocol. Return: false if the socket is full. */
 static bool send_bytes(struct world *w, struct client *client, const void *bytes, size_t size)
 {
 	struct packet *packet = packet_new(bytes, size);
@@ -39,7 +40,7 @@ static bool can_ask(struct world *w, const struct client *client)
 		socket->daemon_open && socket->up.count < QUEUE_MAX;
 }
 
-/* Sends a request, and keeps it until it is answered. */
+/* Sends a request, and keeps it until the answer comes. */
 static void send_request(
 	struct world *w, struct client *client, const struct codec_writer *writer, size_t size)
 {
@@ -52,7 +53,7 @@ static void send_request(
 		codec_opcode_name(writer->header.opcode), writer->header.count, client->serial);
 }
 
-/* Good, or not quite. */
+/* A valid hello, or one with a fault. */
 static struct proto_hello some_hello(struct dice *dice)
 {
 	return (struct proto_hello){
@@ -121,7 +122,7 @@ void client_die(struct world *w, struct client *client)
 		client->timers[i].state = CLIENT_TIMER_NONE;
 }
 
-/* Sends again what has to be, as far as there is room. */
+/* Sends again the requests that need it, as long as the socket has room. */
 void client_flush(struct world *w, struct client *client)
 {
 	struct socket *socket = socket_of(w, client);
@@ -177,11 +178,11 @@ static uint64_t some_due(struct world *w, struct dice *dice, uint8_t clock, uint
 	uint64_t now = w->now.at[clock < PROTO_CLOCKS ? clock : 0];
 
 	*flags = dice_once_in(dice, 2) ? PROTO_RELATIVE : 0;
-	if (dice_once_in(dice, 40)) /* where time ends, or just before */
+	if (dice_once_in(dice, 40)) /* the end of time, or just before it */
 		return PROTO_FOREVER - (*flags ? now : 0) + dice_below(dice, 3) - 1;
 	if (*flags)
 		return some_span(dice);
-	if (dice_once_in(dice, 3)) /* equals are wanted */
+	if (dice_once_in(dice, 3)) /* equal dues must be frequent */
 		return (now / SECOND + dice_below(dice, 5)) * SECOND;
 	return dice_once_in(dice, 10) ? dice_below(dice, now + 1) : now + some_span(dice);
 }
@@ -193,7 +194,7 @@ static uint64_t some_period(struct dice *dice)
 	return dice_below(dice, 5) < 3 ? 0 : 1 + dice_below(dice, UINT64_C(3000000));
 }
 
-/* What is wrong with a record that is. */
+/* Makes one field of the record invalid. */
 static void spoil(struct proto_register *r, struct dice *dice)
 {
 	switch (dice_below(dice, 5)) {
@@ -255,7 +256,7 @@ static void ask_register(
 	}
 }
 
-/* The id of a timer: mostly its own and alive. */
+/* An id: mostly of a live timer of the client. */
 static uint64_t some_id(struct world *w, struct client *client, struct dice *dice)
 {
 	const struct client *of = client;
@@ -348,7 +349,7 @@ void client_ask(struct world *w, struct client *client, struct dice *dice)
 		send_request(w, client, &writer, codec_end(&writer, 0));
 }
 
-/* A request as it should be but for one thing. Return: its size. */
+/* A valid request with one fault. Return: its size. */
 static size_t almost(uint8_t bytes[static 256], uint64_t serial, struct dice *dice)
 {
 	struct codec_writer writer;
@@ -413,7 +414,7 @@ void client_misbehave(struct world *w, struct client *client, struct dice *dice)
 	client->guilty |= send_bytes(w, client, bytes, size);
 }
 
-/* Everything has had its time since then. */
+/* Checks that everything has ended that had enough time since then. */
 void client_check_settled(
 	const struct world *w, const struct client *client, const struct now *since)
 {

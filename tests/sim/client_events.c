@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a client does with each packet that it reads, and what it relies on: each wake comes once
- * and in its order, none comes for a timer that has ended, and each request has one answer. A
- * packet that comes twice after a kill must be the same both times.
+ * What a client does with each packet that it receives, and what it checks: each wake comes once
+ * and in order, none comes for a timer that has ended, and each request has one answer. A packet
+ * that comes again after a kill must be the same.
  */
 #include "world.h"
 
@@ -73,8 +73,8 @@ static void take_cancelled(
 {
 	struct client_timer *t = client_find(client, cancelled->cookie);
 
-	/* Another session may cancel a timer whose last wake is known to have been sent by its
-	 * client only, as the daemon was killed meanwhile. */
+	/* If the daemon was killed meanwhile, only the owner knows that the last wake was sent. So
+	 * another session may still cancel the timer. */
 	if (!t || t->state == CLIENT_TIMER_CANCELLED || t->state == CLIENT_TIMER_ENDED) {
 		if (!w->counts.kills)
 			world_fail(w, "a cancellation was told twice");
@@ -180,7 +180,7 @@ static void take_answer(struct world *w, struct client *client, const struct pac
 		return;
 	}
 	if (client->guilty && (!client->count || h->serial != oldest))
-		return; /* what it sent out of order may have been in order all the same */
+		return; /* packets that it sent out of order may happen to be valid */
 	if (!client->count || h->serial != oldest)
 		world_fail(w, "an answer is missing");
 	request = client->flight[client->first];
@@ -190,7 +190,7 @@ static void take_answer(struct world *w, struct client *client, const struct pac
 	packet_unref(request);
 	client->first = (client->first + 1) % CLIENT_FLIGHT;
 	client->count--;
-	/* What had arrived before it was sent again is answered as well. */
+	/* Requests that had arrived before they were sent again are answered, too. */
 	if (client->again > client->count)
 		client->again = client->count;
 }
@@ -239,7 +239,8 @@ void client_take(struct world *w, struct client *client, const struct packet *pa
 	switch (h.opcode) {
 	case PROTO_ERROR:
 		codec_get(packet->bytes, &h, 0, &error, sizeof(error));
-		/* A hello may be late where the machine sleeps between two turns of the daemon. */
+		/* The machine may be suspended between two turns of the daemon. Then even a good
+		 * client's hello is late. */
 		if (!client->guilty && error.status != PROTO_E_CLIENTS &&
 			error.status != PROTO_E_CLIENTS_USER &&
 			error.status != PROTO_E_HELLO_TIMEOUT)

@@ -10,10 +10,10 @@
 
 #define RECORDS_MAX 6
 
-/* Bytes of the two long sections, the answer and what was re-armed, that are ever written to. */
+/* How many bytes of the two long sections, the answer and the re-armed timers, are ever used. */
 #define LONG_USED 8192
 
-/* More packets than there could be anything to send in. */
+/* More packets than the work of any turn needs. */
 #define PACKETS_MAX 1000
 
 void exercise_init(struct exercise *e, uint64_t seed)
@@ -118,7 +118,7 @@ static void request_register(struct exercise *e, uint32_t session)
 	exercise_handle(e, session, bytes, codec_end(&writer, 0));
 }
 
-/* An id that there is, most of the time. */
+/* An id: mostly of a live timer. */
 static uint64_t some_id(struct exercise *e)
 {
 	const struct arena *arena = &e->worker.arena;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes wrong in a fleet.
+ * Faults of a fleet.
  */
 #include <string.h>
 
@@ -47,7 +47,8 @@ static void stop_cleanly(struct fleet *f, struct fleet_host *h)
 	h->turn = f->now;
 }
 
-/* SIGSTOP and SIGCONT: its clock goes on. halt: between the check and the send. */
+/* SIGSTOP and SIGCONT: the process stops, its clock does not. halt: between the check and the send.
+ */
 static void freeze(struct fleet *f, struct fleet_host *h, bool halt)
 {
 	uint64_t until = f->now + some_span(f), clock = fleet_clock(f, h);
@@ -62,7 +63,7 @@ static void freeze(struct fleet *f, struct fleet_host *h, bool halt)
 	fleet_disturbed(f, h, until + 10000);
 }
 
-/* The machine stands still, and its clock with it. */
+/* The machine stops, and its clock with it. */
 static void pause_machine(struct fleet *f, struct fleet_host *h)
 {
 	uint64_t until = f->now + some_span(f);
@@ -100,7 +101,7 @@ static void reset_connection(struct fleet *f, struct fleet_host *h)
 	fleet_disturbed(f, h, f->now + 10000);
 }
 
-/* The first consumer of a queue comes, or its last one goes. */
+/* The first consumer of a queue comes, or its last consumer leaves. */
 static void come_or_go(struct fleet *f, struct fleet_host *h)
 {
 	uint32_t queue = (uint32_t)below(f, FLEET_QUEUES);
@@ -115,7 +116,7 @@ static void come_or_go(struct fleet *f, struct fleet_host *h)
 		h->wanted_since[queue] = FLEET_NEVER;
 		if (h->up)
 			lease_unwant(&h->leases, &h->lease[queue]);
-		/* The release is on its way for long, and another consumer comes. */
+		/* The release is delayed, and another consumer comes meanwhile. */
 		if (held && below(f, 4) == 0) {
 			cut(f, h);
 			h->wanted_since[queue] = f->now;
@@ -142,7 +143,7 @@ static void stall(struct fleet *f)
 	disturb_all(f, f->db.stalled_until + 50000);
 }
 
-/* What is on its way runs before the end, or never; all connections break. */
+/* Each message in flight runs now or never. All connections break. */
 static void break_all(struct fleet *f)
 {
 	f->db.epoch++;
@@ -156,7 +157,7 @@ static void break_all(struct fleet *f)
 				fleet_execute(f, of[i]);
 			of[i]->at = FLEET_NEVER;
 		}
-		/* A host notices at once, or when it waits in vain. */
+		/* A host notices this now, or when an answer does not come. */
 		h->broken = h->up && h->leases.connected && below(f, 2);
 		if (h->broken)
 			h->turn = f->now;
@@ -173,7 +174,7 @@ static void restart(struct fleet *f)
 	break_all(f);
 }
 
-/* A replica takes over, which has all commits or lacks the last ones. */
+/* A replica takes over. It has all commits, or lacks the last ones. */
 static void fail_over(struct fleet *f, bool lossy)
 {
 	f->events[lossy ? FLEET_LOSSY_FAILOVERS : FLEET_FAILOVERS]++;

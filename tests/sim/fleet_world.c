@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* A process sends at most so long after its check, unless something stops it in between. */
+/* A process sends at most this long after its check, unless something stops it in between. */
 #define CHECK_TO_SEND UINT64_C(100000)
 
 /* Delays of an undisturbed network and host, and what they add to the bounds. */
@@ -11,9 +11,9 @@
 #define JITTER_US 8000
 #define SLACK_US  UINT64_C(150000)
 
-#define ACK_US UINT64_C(1500000) /* between two acknowledgements that a host passes on */
+#define ACK_US UINT64_C(1500000) /* the least time between two acknowledgements of a host */
 
-#define PPM 200 /* by which a host's clock may be wrong */
+#define PPM 200 /* by how much a host's clock may be fast or slow */
 
 static uint64_t later(uint64_t a, uint64_t b)
 {
@@ -98,7 +98,7 @@ void fleet_begin(struct fleet *f, uint64_t seed, enum fleet_mutant mutant)
 
 /* The network. */
 
-/* When what is sent now arrives; FLEET_NEVER: it is lost. */
+/* When a message that is sent now arrives; FLEET_NEVER: it is lost. */
 static uint64_t arrival(struct fleet *f, struct fleet_host *h)
 {
 	uint64_t chance = dice_any(&f->dice), delay = 200 + (chance >> 32) % DELAY_US;
@@ -126,7 +126,7 @@ static struct fleet_message message(const struct fleet_host *h, uint32_t index, 
 	};
 }
 
-/* What has not reached the database yet may reach it late. */
+/* A message that has not reached the database may still arrive late. */
 static void let_loose(struct fleet *f, struct fleet_message *m)
 {
 	uint64_t chance = dice_any(&f->dice);
@@ -193,7 +193,7 @@ static bool ask_database(struct fleet *f, struct fleet_row *row, uint32_t owner,
 	return false;
 }
 
-/* A release that took effect: others may hear of it. */
+/* A release had its effect: other hosts may learn of it. */
 static void released(struct fleet *f, uint32_t queue)
 {
 	f->free_since[queue] = f->now;
@@ -205,13 +205,13 @@ static void released(struct fleet *f, uint32_t queue)
 		}
 }
 
-/* The earliest instant from which the host should have the queue within a bound. */
+/* The earliest instant from which the bound for the host to get the queue counts. */
 static uint64_t waits_since(const struct fleet *f, const struct fleet_host *h, uint32_t queue)
 {
 	uint64_t since = later(h->well_since, h->wanted_since[queue]);
 	uint64_t clock = fleet_clock(f, h), hold = h->leases.hold_until;
 
-	/* After a failover it takes nothing for a while. */
+	/* After a failover the host takes nothing for a while. */
 	if (!hold)
 		return since;
 	return clock < hold ? f->now : later(since, f->now - (clock - hold));
@@ -345,7 +345,7 @@ static void deliver(
 	if (!halted && f->now > since)
 		f->longest_wait = later(f->longest_wait, f->now - since);
 	f->served[queue] = f->now;
-	/* Its consumer acknowledges it. */
+	/* The consumer acknowledges the wake. */
 	if (ack->at != FLEET_NEVER || ack->n == FLEET_QUEUES || !h->leases.connected ||
 		(f->now < h->ack_again && !halted))
 		return;
@@ -353,7 +353,7 @@ static void deliver(
 	ack->part[ack->n++].term = term;
 }
 
-/* Sends what the host may send, and acknowledges it. */
+/* Sends all wakes that the host may send, and acknowledges them. */
 static void deliver_all(struct fleet *f, struct fleet_host *h, uint64_t clock)
 {
 	if (h->ack.at == FLEET_NEVER)
@@ -371,7 +371,7 @@ static void deliver_all(struct fleet *f, struct fleet_host *h, uint64_t clock)
 	}
 }
 
-/* Whether the host waits for an answer that is late. It may wait until it gives the round up. */
+/* Whether an answer to the host is late. The host may wait for it until it gives up the round. */
 static bool waits_for_answer(const struct leases *ls, uint64_t clock)
 {
 	uint64_t waits = clock - ls->sent;
@@ -379,7 +379,7 @@ static bool waits_for_answer(const struct leases *ls, uint64_t clock)
 	return ls->under_way && waits > SLACK_US && waits < ls->config.renew + SLACK_US;
 }
 
-/* A queue that this host wants waits too long. */
+/* Checks that each queue that this host wants gets an owner in time. */
 static void check_waiting(struct fleet *f, const struct fleet_host *h)
 {
 	uint64_t length = LEASE_LENGTH_US + LEASE_LENGTH_US * PPM / 1000000;
@@ -458,7 +458,7 @@ static void connect_again(struct fleet *f, struct fleet_host *h, uint64_t clock)
 	fleet_disturbed(f, h, f->now);
 }
 
-/* When the host has to do something next. */
+/* The next instant at which the host must act. */
 static uint64_t next_turn(struct fleet *f, const struct fleet_host *h, uint64_t clock)
 {
 	uint64_t next = leases_next(&h->leases), give_up = leases_give_up(&h->leases);
@@ -503,24 +503,25 @@ static void turn(struct fleet *f, struct fleet_host *h)
 	h->turn = next_turn(f, h, clock);
 }
 
-/* The process ends. */
+/* Ends the process. */
 void fleet_stop_host(struct fleet *f, struct fleet_host *h, uint64_t span)
 {
-	uint64_t until = later(f->now + span + 1, h->clock_true); /* it may be paused */
+	uint64_t until = later(f->now + span + 1, h->clock_true); /* the machine may be paused */
 
 	fleet_disturbed(f, h, until);
 	let_loose(f, &h->round);
 	let_loose(f, &h->ack);
 	h->ack.n = 0;
 	h->up = false;
-	/* A process that connects for the first time within a lease of a failover that lost commits
-	 * knows nothing of it. The protocol does not cover this. */
+	/* A process that first connects within a lease after a failover with lost commits cannot
+	 * know of the failover. The protocol does not cover this, so no process starts until then.
+	 */
 	if (f->db.lost_at)
 		until = later(until, f->db.lost_at + f->config.length + f->config.length / 100);
 	h->stopped_until = h->turn = until;
 }
 
-/* One of a host's messages comes to the next station of its way. */
+/* Moves a message of the host one step on: to the database, or its answer to the host. */
 static void advance(struct fleet *f, struct fleet_host *h, struct fleet_message *m)
 {
 	if (!m->answered) {

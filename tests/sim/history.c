@@ -117,7 +117,7 @@ static struct history without(const struct history *h, size_t from, size_t n, si
 	return cut;
 }
 
-/* Leaves out what can be, in pieces of that size. */
+/* Removes pieces of this size, if the history still fails without them. */
 static void cut_pieces(struct history *h, size_t size, size_t keep_last, struct world_place *place)
 {
 	for (size_t from = 0; from + keep_last < h->count;) {
@@ -134,7 +134,7 @@ static void cut_pieces(struct history *h, size_t size, size_t keep_last, struct 
 	}
 }
 
-/* Leaves out all that comes after the failure. */
+/* Removes everything after the failure. */
 static bool cut_end(struct history *h, struct world_place *place)
 {
 	size_t last = 0;
@@ -179,7 +179,7 @@ void history_print(const struct history *h)
 	again.trace = true;
 	fflush(stdout);
 	if (fork() == 0) {
-		setvbuf(stdout, NULL, _IOLBF, 0); /* it may end by a signal */
+		setvbuf(stdout, NULL, _IOLBF, 0); /* a signal may end this process */
 		history_run(&again);
 		printf("which does not fail by itself\n");
 		fflush(stdout);

@@ -9,11 +9,11 @@
 
 #include "world.h"
 
-/* Of the two sections of 64 KB no more than this is ever used here. */
+/* How much of the two sections of 64 KB is used here. */
 #define ANSWER_USED  8192
 #define REARMED_USED 4096
 
-/* Copies an arena but for what cannot have been touched. */
+/* Copies an arena without the parts that are certainly untouched. */
 static void copy_arena(const struct world *from, struct world *to)
 {
 	const struct arena *arena = &from->worker->arena;

@@ -39,7 +39,7 @@ void model_remove(struct model *m, struct model_timer *t)
 	*t = m->timers[--m->count];
 }
 
-/* Timers of a user, or of all. */
+/* How many timers a user has, or all users have. */
 uint32_t model_held(const struct model *m, const uint32_t *uid)
 {
 	uint32_t held = 0;
@@ -144,7 +144,7 @@ const char *model_recount(
 		.adopted_sessions = counters->adopted_sessions,
 		.adopted_timers = counters->adopted_timers,
 		.late_least = c->late_least,
-		/* That of a wake in hand may have been counted. */
+		/* The wake that is being sent may have been counted already. */
 		.late_most = counters->late_max > c->late_most ? counters->late_max : c->late_most,
 	};
 	return NULL;
@@ -195,7 +195,7 @@ void model_internal(struct model *m, const struct now *now)
 	m->internal_latest = m->internal_due + slack;
 }
 
-/* The daemon's own timers are all of that clock. */
+/* All internal timers are on that clock. */
 static uint64_t next_own(const struct model *m, const bool *blocked)
 {
 	uint64_t next = m->internal_latest;
@@ -207,7 +207,7 @@ static uint64_t next_own(const struct model *m, const bool *blocked)
 		const struct model_session *s = &m->sessions[i];
 		uint64_t latest = s->hello_due + PROTO_HELLO_TIMEOUT_US / 4;
 
-		/* One that is away has had its time, and is about to be ended. */
+		/* A blocked session that has waited too long is about to end. */
 		if (s->open && !s->greeted && !blocked[i] && latest < next)
 			next = latest;
 	}

@@ -59,8 +59,8 @@ void model_advanced(struct model_timer *t, const struct now *made, const struct 
 {
 	forget(t);
 	t->past = false;
-	/* A wake that comes again is made for the time before a kill. The next one came in
-	 * between. */
+	/* A repeated wake has the time from before the kill. The timer was armed for the next wake
+	 * in between. */
 	if (t->latest > timers_now(now, t->clock))
 		return;
 	t->since = measure(made, t->clock);

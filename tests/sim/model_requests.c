@@ -99,7 +99,7 @@ static const char *take_registration(struct request *q, uint32_t i)
 	return NULL;
 }
 
-/* The timer of that id, if the session's user may have it. */
+/* The timer with that id, if the session's user may change it. */
 static struct model_timer *find_for(const struct request *q, uint64_t id)
 {
 	struct model_timer *t = model_find(q->m, id);
@@ -312,7 +312,7 @@ static const char *take_match(struct request *q)
 	return fault;
 }
 
-/* Until the first timer must fire. */
+/* The time until the first alarm. */
 static uint64_t until_alarm(const struct request *q)
 {
 	uint32_t uid = q->m->sessions[q->session].uid;
@@ -332,7 +332,7 @@ static uint64_t until_alarm(const struct request *q)
 	return next;
 }
 
-/* Another than root sees what is its own. */
+/* Compares what a user other than root sees. */
 static const char *compare_own(
 	const struct request *q, uint32_t uid, const struct proto_status_answer *a)
 {

@@ -4,8 +4,8 @@
  */
 #include "model.h"
 
-/* The timer that comes next after `after` (NULL: first) among those of a session and clock that are
- * due by then: in order of due, and among equals of registration. */
+/* The timer after `after` (NULL: the first one) among the timers of a session and clock that are
+ * due: in order of due, then of registration. */
 static const struct model_timer *next_due(const struct model *m, uint32_t session,
 	unsigned int clock, uint64_t at, const struct model_timer *after)
 {
@@ -54,8 +54,8 @@ static const char *compare_wake(
 	return NULL;
 }
 
-/* What is due at the time `made`. ret_count: how many wakes there should be; with a packet,
- * compares them. ret_held: whether one had to wait for its client. */
+/* Determines which timers are due at the time `made`. ret_count: how many wakes there must be. If
+ * there is a packet, compares it. ret_held: whether a wake had to wait for its client. */
 static const char *due_at(const struct model *m, uint32_t session, const struct now *now,
 	const struct now *made, bool drained, const void *packet, const struct proto_header *h,
 	uint32_t *ret_count, bool *ret_held)
@@ -134,7 +134,7 @@ static const char *compare_wakes(struct model *m, uint32_t session, const struct
 	uint32_t count;
 	bool held;
 
-	/* What comes again was due then, even if a clock has been set back since. */
+	/* Repeated wakes were due at that time, even if a clock has been set back since. */
 	*made = s->again ? s->sent_at : *now;
 	due_at(m, session, now, made, drained, NULL, NULL, &count, &held);
 	if (s->again && !count && !held) {
@@ -207,7 +207,7 @@ static void take_off(
 	model_advanced(t, made, now);
 }
 
-/* Whether the arena shows that this wake, or this word of a cancellation, is still to be sent. */
+/* Whether the arena shows that this wake, or this cancelled event, was not sent yet. */
 static bool is_left(const struct arena *arena, const struct model_timer *t)
 {
 	uint32_t slot = model_slot(arena, t->id);

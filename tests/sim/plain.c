@@ -10,7 +10,7 @@
 
 static const char *const labels[PLAIN_LABELS] = {
 	"", "tea", "größe 日", "\xf0\x9f\x95\xb0", "twenty-four bytes of it.",
-	/* From here on they are bad: */
+	/* These labels are invalid: */
 	"\x1b[2J", "a\x7f", "\xc2\x85",		 /* a control character */
 	"\xe2\x80\xae",				 /* turns the direction of the line */
 	"\xff",					 /* no UTF-8 */

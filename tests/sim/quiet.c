@@ -14,7 +14,7 @@
 
 #define INTERVALS_MAX 512
 
-/* In microseconds from the beginning of the quiet time, on whichever clock. */
+/* In microseconds from the start of the quiet time, on any clock. */
 struct interval {
 	uint64_t first, last;
 };
@@ -26,7 +26,7 @@ struct quiet {
 	struct interval intervals[INTERVALS_MAX];
 };
 
-/* Each wake of a timer that has to come until the end. */
+/* Adds the intervals of all wakes of a timer until the end. */
 static void add_timer(struct quiet *q, struct interval next, uint64_t every, uint64_t wakes)
 {
 	while (next.last <= q->end && wakes--) {
@@ -49,8 +49,8 @@ static uint64_t wakes_left(const struct model_timer *t)
 	return t->count ? t->count - t->fired : UINT64_MAX;
 }
 
-/* Where one ring may do for several periods of a timer, and it ends after so many wakes, the
- * intervals depend on the rings: the quiet time ends before that one could have run out. */
+/* If one ring can serve several periods of a timer, and its count ends it, the intervals depend on
+ * the rings. So the quiet time must end before this timer can end. */
 static void end_before(struct quiet *q, const struct model_timer *t, struct interval next)
 {
 	uint64_t wakes = wakes_left(t), end;
@@ -94,7 +94,7 @@ static void add_all(struct quiet *q, const struct world *w)
 				t->due, t->latest, timers_now(&w->now, t->clock));
 
 			if (t->latest == TIMERS_FOREVER)
-				continue; /* nobody has to be woken for it */
+				continue; /* infinite slack: no ring is needed for it */
 			if (pass == 0)
 				end_before(q, t, next);
 			else
@@ -124,7 +124,7 @@ static uint64_t fewest(struct quiet *q)
 	return stabs;
 }
 
-/* Lets the time pass, from ring to ring. */
+/* Passes time from ring to ring. Return: how many rings there were. */
 static uint64_t count_rings(struct world *w, const struct quiet *q, uint64_t most)
 {
 	uint64_t rings = 0, left = q->end, next;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's process around the worker: what the daemon's loop and clients do, with queues in
- * place of sockets. The model sees everything that passes.
+ * The process of the daemon around the worker: it does what the daemon's loop and clients do, with
+ * queues in place of sockets. The model sees everything that passes.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 
 #include "world.h"
 
-/* An answer finds room while fewer packets than this are unread; as in the kernel, what is sent
- * when there was room is taken. */
+/* An answer has room while fewer packets than this are unread. As in the kernel, a packet that was
+ * accepted stays. */
 #define ROOM 3
 
 #define INTERNAL_US UINT64_C(10000000)
@@ -69,7 +69,7 @@ void shell_start(struct world *w)
 	start_internal(w);
 }
 
-/* Ends the session; its connection is closed, but for what is in it. */
+/* Ends the session and closes its connection. Packets that are in the connection stay. */
 static void close_session(struct world *w, struct socket *socket)
 {
 	uint32_t session = socket->session;
@@ -83,14 +83,14 @@ static void close_session(struct world *w, struct socket *socket)
 	world_point(w);
 }
 
-/* Return: false where the client does not read, or is gone (ret_gone). */
+/* Return: false if the socket has no room, or the client has gone (ret_gone). */
 static bool socket_send(struct socket *socket, struct packet *packet, bool *ret_gone)
 {
 	*ret_gone = !socket->client_open;
 	return socket->client_open && queue_push(&socket->down, packet);
 }
 
-/* The worker serves it no more until its client has read. */
+/* Until its client has read, the worker does not serve the session. */
 static void note_blocked(struct world *w, struct socket *socket, bool drain, enum event why)
 {
 	world_happened(w, why);
@@ -135,7 +135,7 @@ static void end_session(struct world *w, struct socket *socket, const void *byte
 	close_session(w, socket);
 }
 
-/* The errand owns the packet. */
+/* From here on the errand owns the packet. */
 static void handle(struct world *w, struct socket *socket, struct packet *packet)
 {
 	uint32_t session = socket->session;
@@ -213,7 +213,7 @@ static void event(struct world *w, struct socket *socket)
 	model_unblock(&w->model, socket->session, &w->now);
 }
 
-/* The model says whether that is what the session has to be sent. */
+/* Asks the model whether this packet is the right one for the session. */
 static void check_wakes(
 	struct world *w, uint32_t session, enum wakes_next next, const void *bytes, size_t size)
 {
@@ -292,7 +292,7 @@ static bool serve_session(struct world *w)
 	};
 	struct worker_served served;
 
-	/* It serves the first session of the first user. */
+	/* worker_serve() serves the first session of the first user. */
 	errand_begin(w, ERRAND_SERVE, next_session(w), NULL);
 	served = worker_serve(w->worker, &w->now, &outlet);
 	if (served.session != w->errand.session)
@@ -321,7 +321,7 @@ static void serve(struct world *w, uint32_t packets)
 	w->more = more || worker_busy(w->worker);
 }
 
-/* The daemon sleeps: nothing may be left undone, and the alarms be set right. */
+/* The daemon sleeps: no work may remain, and the alarms must be right. */
 static void check_asleep(struct world *w)
 {
 	bool blocked[MODEL_SESSIONS_MAX] = {0};
@@ -342,7 +342,7 @@ static void check_asleep(struct world *w)
 			world_fail(w, "an alarm is set wrongly");
 }
 
-/* Connections go into systemd's keeping some time after their sessions have got a timer. */
+/* systemd stores a connection some time after its session has got a timer. */
 static void store_some(struct world *w, struct dice *dice)
 {
 	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++) {
@@ -383,7 +383,7 @@ void shell_turn(struct world *w, struct dice *dice)
 		check_asleep(w);
 }
 
-/* The model learns what became of what the daemon was at. */
+/* Tells the model the result of the work that the kill interrupted. */
 static void reconcile(struct world *w)
 {
 	struct errand_at *errand = &w->errand;
@@ -401,7 +401,7 @@ static void reconcile(struct world *w)
 		m->again = sessions_send_again(s);
 		memcpy(m->sent_at.at, s->sent_at, sizeof(s->sent_at));
 	}
-	/* Of a packet that is taken back this stays. */
+	/* This change stays even if the packet is undone. */
 	if (errand->errand == ERRAND_REQUEST && m->greeted && s->wants_clock_set)
 		m->wants_clock_set = true;
 	if (errand->errand == ERRAND_REQUEST && m->greeted && s->state == SESSION_OPEN)
@@ -419,7 +419,7 @@ static void reconcile(struct world *w)
 			&w->now, &(struct model_answer){answer, size, false}));
 }
 
-/* A session that was not in the midst of sending goes on as it was. */
+/* Checks that a session whose sending was not interrupted does not send again. */
 static void check_again(struct world *w)
 {
 	for (uint32_t i = ARENA_OWN_SESSION + 1; i < MODEL_SESSIONS_MAX; i++) {
@@ -443,7 +443,7 @@ static void send_left_answer(struct world *w)
 		return;
 	world_happened(w, EVENT_LEFT_ANSWER);
 	packet = packet_new(bytes, size);
-	/* There was room for it once: if there is none, it is this that takes it. */
+	/* The answer had room before. If the socket is full, it is this answer that fills it. */
 	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++)
 		if (w->sockets[i].daemon_open && w->sockets[i].session == session)
 			socket_send(&w->sockets[i], packet, &gone);
@@ -452,7 +452,7 @@ static void send_left_answer(struct world *w)
 	worker_answered(w->worker);
 }
 
-/* What the kernel does to a killed process's descriptors, and systemd does not. */
+/* The kernel closes a killed process's descriptors, except those that systemd stores. */
 static void close_unstored(struct world *w)
 {
 	for (uint32_t i = 0; i < WORLD_SOCKETS_MAX; i++) {

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The simulation as a program: histories from seeds, each in a process of its own, so that whatever
- * goes wrong in it is found, named by its seed and replayed at will.
+ * The program of the simulation. Each history comes from a seed and runs in a process of its own.
+ * So every failure is found, has the number of its seed, and can be repeated.
  *
- *	sim --seed N [--steps M] [--kill]	one history, and what of it fails cut to the least
- *	sim --seed N --seeds COUNT [--jobs J]	as many, from seed N on
+ *	sim --seed N [--steps M] [--kill]	one history; cuts a failing one to its shortest form
+ *	sim --seed N --seeds COUNT [--jobs J]	COUNT histories, from seed N on
+ *	sim --soak				100,000 histories, from seed 1 on
  *
- *	sim --soak				a hundred thousand, from seed 1 on
+ * With --all-events it fails if a possible event never happened (see events.h); with --least, if
+ * there were fewer kills; with --faster, if it was slower.
  *
- * With --all-events it fails where something that can happen never did (see events.h), with --least
- * for fewer kills, with --faster for less speed than is claimed.
- *
- * With --kill, at every store to a record (or one in --every K of them) the world is copied and the
- * copy is killed; without, the daemon is killed now and then, and goes on.
+ * With --kill it copies the world at every store to a record (or at each K-th, with --every K), and
+ * kills the copy. Without --kill, the daemon is killed now and then, and starts again.
  */
 #include <getopt.h>
 #include <string.h>
@@ -27,11 +26,11 @@
 
 struct options {
 	uint64_t seed, seeds;
-	uint64_t least;	 /* kill points, or it has not shown what it is to show */
-	uint64_t faster; /* so many times as real time, or it fails */
+	uint64_t least;	 /* how many kills there must be at least */
+	uint64_t faster; /* how many times as fast as real time it must be */
 	uint64_t jobs;
 	bool shrink;
-	bool all_events; /* it fails where one never happened */
+	bool all_events; /* fails if an event never happened */
 	struct history history;
 };
 
@@ -50,7 +49,7 @@ static bool parse(struct options *o, int argc, char **argv)
 	const char *keep = NULL;
 	struct {
 		const char *name;
-		uint64_t *number; /* NULL: the text */
+		uint64_t *number; /* NULL: it is the text */
 		bool flag;
 	} known[] = {
 		{"seed", &o->seed, false},
@@ -125,10 +124,10 @@ static pid_t start(const struct options *o, uint64_t seed, struct counts *totals
 	history_run(&history);
 	add(&totals[0], &history.counts);
 	add(&totals[1], &history.copies_counts);
-	exit(0); /* and not _exit(), which writes down nothing of what gcov has counted */
+	exit(0); /* not _exit(), since gcov writes its counts at exit */
 }
 
-/* Return: how many times as fast as real time it went. */
+/* Prints the counts. Return: how many times as fast as real time it was. */
 static double tell(const struct options *o, const struct counts *totals, double took)
 {
 	const struct counts *all = &totals[0], *copies = &totals[1];
@@ -153,7 +152,7 @@ static double tell(const struct options *o, const struct counts *totals, double 
 	return simulated / took;
 }
 
-/* How often each happened, in columns. Return: whether each did. */
+/* Prints how often each event happened, in columns. Return: whether each one happened. */
 static bool tell_events(const struct counts *totals)
 {
 	unsigned int column = 0;
@@ -171,7 +170,7 @@ static bool tell_events(const struct counts *totals)
 	return all;
 }
 
-/* Runs all the seeds, some at a time. Return: the first that failed; UINT64_MAX: none. */
+/* Runs all seeds, some at the same time. Return: the first seed that failed; UINT64_MAX: none. */
 static uint64_t run_all(const struct options *o, struct counts *totals)
 {
 	uint64_t failed = UINT64_MAX, next = 0, running = 0;

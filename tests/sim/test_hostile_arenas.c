@@ -27,7 +27,7 @@ struct arenas {
 	size_t size;
 	struct arena was; /* over intact */
 	uint64_t seed;
-	bool forged; /* check words fit: nothing is known to be damaged by them */
+	bool forged; /* check words are made valid, so that they show no damage */
 	uint64_t adopted, refused, survived, dropped;
 };
 
@@ -56,7 +56,7 @@ static bool differs(const struct arenas *a, const void *record, size_t size)
 	return memcmp(record, a->block + at, size) != 0;
 }
 
-/* Whether what makes the timer one is as it was: its record, its values, its label, its session. */
+/* Whether everything that defines the timer is unchanged: record, values, label, session. */
 static bool is_untouched(const struct arenas *a, uint32_t timer)
 {
 	const struct arena *was = &a->was;
@@ -77,7 +77,7 @@ static bool was_held(const struct arenas *a, uint32_t timer)
 		session != ARENA_OWN_SESSION && a->was.sessions[session].state == SESSION_OPEN;
 }
 
-/* Whether a damaged timer still says that it is one, and its session too. */
+/* Whether the damaged records still describe a live timer of an open session. */
 static bool is_claimed(const struct arenas *a, uint32_t timer)
 {
 	struct arena now;
@@ -87,10 +87,10 @@ static bool is_claimed(const struct arenas *a, uint32_t timer)
 		now.sessions[a->was.timers[timer].session].state > SESSION_NEW;
 }
 
-/* What is to become of the timers. */
+/* The required results for the timers. */
 struct fates {
-	bool untouched[INVARIANTS_SLOTS_MAX]; /* has to be there after the adoption */
-	bool claimed[INVARIANTS_SLOTS_MAX];   /* or else has to be counted as dropped */
+	bool untouched[INVARIANTS_SLOTS_MAX]; /* must be there after the adoption */
+	bool claimed[INVARIANTS_SLOTS_MAX];   /* must be there, or be counted as dropped */
 };
 
 static void foretell(const struct arenas *a, struct fates *fates)
@@ -199,7 +199,7 @@ static void test_arenas_of_other_layouts_are_refused(struct arenas *a)
 		fail(a, "a foreign arena was adopted");
 }
 
-/* The header that an arena must have to be looked at at all. */
+/* Makes the header valid, so that adoption reads the rest. */
 static void fit_header(struct arenas *a)
 {
 	struct arena_header *h = (struct arena_header *)a->block;
@@ -212,7 +212,7 @@ static void fit_header(struct arenas *a)
 	h->max_clients = a->was.header->max_clients;
 }
 
-/* Where anything is: all but the unused ends of the two long sections. */
+/* A random offset, except in the unused ends of the two long sections. */
 static size_t some_place(struct arenas *a)
 {
 	size_t answer = (size_t)((uint8_t *)a->was.answer - a->intact);
@@ -240,7 +240,7 @@ static void test_flipped_bytes_damage_nothing_else(struct arenas *a)
 	}
 }
 
-/* One bit in each byte of an arena that means something. */
+/* Flips one bit in each byte of an arena that has a meaning. */
 static void test_a_flipped_bit_damages_nothing_else(struct arenas *a)
 {
 	const struct arena *was = &a->was;
@@ -252,7 +252,7 @@ static void test_a_flipped_bit_damages_nothing_else(struct arenas *a)
 		bool in_rearmed = p >= (const uint8_t *)was->rearmed + 256 &&
 			p < (const uint8_t *)was->nodes;
 
-		/* The zeroes behind a section, and the histogram, mean nothing to anybody. */
+		/* The zeroes after a section, and the histogram, have no meaning. */
 		if (in_answer || in_rearmed || (!*p && at % 7))
 			continue;
 		fresh(a, 5);
@@ -275,7 +275,7 @@ static uint32_t some_index(struct arenas *a)
 	}
 }
 
-/* Every link to anywhere: trees and lists in circles, into each other, and outside. */
+/* Links to anywhere: trees and lists with cycles, shared parts, and links to the outside. */
 static void test_links_to_anywhere_are_not_followed(struct arenas *a)
 {
 	for (uint64_t seed = 1; seed <= 3000; seed++) {
@@ -353,7 +353,7 @@ static void test_wrong_counts_are_corrected(struct arenas *a)
 	}
 }
 
-/* Any values in a timer's record; its check word is made to fit. */
+/* Random values in a timer's record, with a valid check word. */
 static void forge_timer(struct arenas *a, const struct arena *arena, uint32_t timer)
 {
 	struct dice *dice = &a->e.dice;
@@ -432,7 +432,7 @@ static void test_noise_is_refused_or_made_valid(struct arenas *a)
 		for (size_t at = 0; at + 8 <= a->size; at += 8) {
 			uint64_t word = seed == 1 ? UINT64_MAX : dice_any(&a->e.dice);
 
-			/* Small numbers lead further than large ones. */
+			/* Small numbers do more harm than large ones. */
 			word &= seed % 2 ? UINT64_MAX : UINT64_C(0x0000001f0000001f);
 			memcpy(a->block + at, &word, 8);
 		}

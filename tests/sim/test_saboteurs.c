@@ -16,9 +16,10 @@
 #include "sessions.h"
 #include "wakes.h"
 
-#define SEEDS	  200
-#define STEPS	  600
-#define STEPS_CUT 100 /* of 600: most take ten, but a kill has to hit the same store again */
+#define SEEDS 200
+#define STEPS 600
+/* Most histories need ten steps, but a kill must hit the same store again. */
+#define STEPS_CUT 100
 
 enum saboteur {
 	NOBODY,
@@ -62,7 +63,7 @@ static const char *const names[SABOTEURS] = {
 
 static enum saboteur at_work;
 
-/* What the linker calls instead, and what it would have called: of the same type. */
+/* The function that the linker calls instead, and the original one. Both have the same type. */
 #define STANDS_IN(type, name, ...)      \
 	__typeof__(name) __real_##name; \
 	__typeof__(name) __wrap_##name; \
@@ -210,7 +211,7 @@ STANDS_IN(uint64_t, lateness_of, const struct arena *arena, uint32_t timer, cons
 	return at_work == SPARED ? 0 : __real_lateness_of(arena, timer, now);
 }
 
-/* The first seed of which it makes a history fail. */
+/* Finds the first seed with which the saboteur makes a history fail. */
 static bool find(struct history *h, struct world_place *ret)
 {
 	for (h->seed = 1; h->seed <= SEEDS; h->seed++) {

@@ -10,7 +10,7 @@
 
 #include "invariants.h"
 
-/* The world that runs now, for the hook, to which nothing is passed. */
+/* The current world, for the hook, which has no argument. */
 static struct world *current;
 
 /* See world_watch(). */
@@ -77,7 +77,7 @@ void world_watch(struct world_place *watched)
 void world_init(struct world *w, uint64_t seed, bool small)
 {
 	struct dice dice = {seed};
-	/* Of so many places some are kept for root, and there are users to take all the others. */
+	/* A crowd: the users take all slots except those that are reserved for root. */
 	bool crowded = !small && dice_once_in(&dice, 8);
 
 	memset(w, 0, sizeof(*w));
@@ -183,7 +183,7 @@ void world_pass(struct world *w, uint64_t us, bool suspended)
 			w->now.at[clock] += us;
 }
 
-/* The first alarm, of this clock or one behind it. */
+/* The time until the first alarm of this or a later clock. */
 static uint64_t next_from(const struct world *w, unsigned int clock)
 {
 	uint64_t next = TIMERS_FOREVER;
@@ -217,7 +217,7 @@ void world_ring(struct world *w, uint64_t us)
 	ring(w);
 }
 
-/* Of all alarms only those that wake the system end it early. */
+/* Only alarms that wake the system end the suspend early. */
 static void step_suspend(struct world *w, struct dice *dice)
 {
 	uint64_t us = dice_below(dice, UINT64_C(5000000));
@@ -231,8 +231,8 @@ static void step_suspend(struct world *w, struct dice *dice)
 		ring(w);
 }
 
-/* Until a whole number of periods after some timer's due, or next to that. Return: `us`, if that is
- * far. */
+/* A span that ends at or next to a whole number of periods after the due of some timer. Return:
+ * `us` if that is too far. */
 static uint64_t to_a_boundary(const struct world *w, struct dice *dice, uint64_t us)
 {
 	const struct model_timer *t = &w->model.timers[dice_below(dice, w->model.count + 1)];
@@ -303,7 +303,7 @@ void world_calm(struct world *w)
 	}
 }
 
-/* In a crowd everybody presses in at once. */
+/* In a crowd all clients connect at once. */
 static void connect_some(struct world *w, struct client *client, struct dice *dice)
 {
 	uint32_t first = (uint32_t)(client - w->clients), n = w->clients_count;
@@ -363,7 +363,7 @@ static void do_step(struct world *w, const struct step *step)
 	}
 }
 
-/* The daemon was killed, and is started again, until it lives to finish that. */
+/* The daemon was killed. Starts it again until one adoption is not interrupted by a kill. */
 static void revive(struct world *w)
 {
 	w->counts.kills++;
@@ -416,7 +416,7 @@ void world_kill(struct world *w)
 	check(w);
 }
 
-/* Like a step, but that all of it is done, kill or not. */
+/* Like a step. It continues after a kill until all is done. */
 static void calm_through(struct world *w)
 {
 	current = w;

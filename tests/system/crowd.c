@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * crowd CLIENTS TIMERS SEED [FOLDER]: clients that notice if they are failed.
+ * crowd CLIENTS TIMERS SEED [FOLDER]: clients that detect any failure of the service.
  *
- * So many processes hold so many timers each, of all clocks and kinds, and register, cancel and
- * re-arm all the while, until SIGTERM. FOLDER/ready is made once all of them are connected.
- * Meanwhile somebody kills the daemon over and over, and each client holds the library to all that
- * it promises as if nothing were:
+ * Each of CLIENTS processes holds TIMERS timers of all clocks and kinds, and registers, cancels and
+ * re-arms timers until SIGTERM. When all are connected, it makes FOLDER/ready. Meanwhile the test
+ * kills the daemon again and again. Each client checks that the library keeps its promises:
  *
- * - a wake says the very due that was asked for, and comes no earlier, on that clock;
- * - the next due of a periodic timer is that one and (overruns + 1) periods: none is lost, none is
- * doubled;
- * - a one-shot wakes once, a counted timer just so many times, and the last wake says so;
- * - what was cancelled never wakes again;
- * - at the end nothing is overdue, and what is left can be cancelled;
- * - the connection is the one that it began with.
+ * - a wake has exactly the due that was requested, and is not early on its clock;
+ * - the next due of a periodic timer is that due plus (overruns + 1) periods: no period is lost or
+ *   comes twice;
+ * - a one-shot wakes once, a counted timer as often as requested, and the last wake says so;
+ * - a cancelled timer never wakes again;
+ * - at the end nothing is overdue, and all remaining timers can be cancelled;
+ * - the connection is still the first one.
  *
- * Records of timers are never used again, so that a wake for a dead one is seen for what it is.
- * Prints one line of sums, and a line for each failure, the first of them; exits with 1 if there
- * was one.
+ * The record of a timer is never used again, so that a wake for a dead timer is detected. Prints
+ * one line of sums, and a line for each of the first failures; exits with 1 if there was a failure.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -40,18 +38,19 @@
 #define MS UINT64_C(1000)
 #define S  UINT64_C(1000000)
 
-/* So late must nothing be once nobody kills any more; and how long it gets to become so. */
+/* When the kills have ended, no timer may be later than this; and how long the clients wait for
+ * that. */
 #define OVERDUE_US (2 * S)
 #define QUIET_US   (4 * S)
 
-/* A due behind this is not waited for at the end, but cancelled. */
+/* At the end, a timer with a due further away is cancelled. */
 #define FAR_US (8 * S)
 
 #define BATCH	     16
 #define PLANS_MAX    4
-#define FAILURES_MAX 20 /* that are told of */
+#define FAILURES_MAX 20 /* how many failures are printed */
 
-/* What all processes share. */
+/* The counts of all processes. */
 struct sums {
 	uint64_t connected, stop;
 	uint64_t registered, woken, overruns, cancelled, rearmed, too_late, ended;
@@ -69,7 +68,7 @@ enum kind {
 	KINDS,
 };
 
-/* When a timer is to wake. */
+/* The expected wakes of a timer. */
 struct plan {
 	uint64_t due, every;
 	uint32_t count;
@@ -81,11 +80,11 @@ struct want {
 	enum kind kind;
 	enum toytimer_clock clock;
 	uint64_t name;
-	/* Due of the first: that of the next wake. Each of the others, one for each re-arming,
-	 * takes over with a wake for its own first due. */
+	/* The due of the first plan is that of the next wake. Each further plan comes from a
+	 * re-arming, and becomes the first one when a wake with its due comes. */
 	struct plan plans[PLANS_MAX];
 	unsigned int plans_count;
-	uint32_t woken; /* by the first plan */
+	uint32_t woken; /* how many wakes of the first plan have come */
 	bool cancelled, ended;
 };
 
@@ -143,8 +142,8 @@ static bool is_last(const struct want *w)
 	return !w->plans->every || (w->plans->count && w->woken == w->plans->count);
 }
 
-/* What had been on its way when a timer was re-armed may come before the first wake by the new
- * plan. */
+/* Wakes that were on their way when the timer was re-armed may come before the first wake of the
+ * new plan. */
 static void choose_plan(struct want *w, uint64_t due)
 {
 	for (unsigned int i = 1; i < w->plans_count; i++) {
@@ -157,7 +156,7 @@ static void choose_plan(struct want *w, uint64_t due)
 	}
 }
 
-/* Of the plan that was made last. */
+/* The due of the newest plan. */
 static uint64_t due_of(const struct want *w)
 {
 	return w->plans[w->plans_count - 1].due;
@@ -209,7 +208,7 @@ static int woken(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* From least to most, each doubling alike often. */
+/* A span from least to most: each power of two has the same chance. */
 static uint64_t some_span(struct dice *dice, uint64_t least, uint64_t most)
 {
 	uint64_t doublings = 0;
@@ -232,7 +231,7 @@ static struct plan some_plan(struct client *c, enum kind kind, enum toytimer_clo
 	}
 	if (kind == FAR)
 		plan.due += 3600 * S + dice_below(&c->dice, S);
-	else if (!dice_once_in(&c->dice, 16)) /* else due at once */
+	else if (!dice_once_in(&c->dice, 16)) /* otherwise due at once */
 		plan.due += some_span(&c->dice, 1 * MS, 2 * S);
 	return plan;
 }
@@ -313,7 +312,7 @@ static void register_one(struct client *c, struct want **slot)
 	add(&sums->registered, 1);
 }
 
-/* Takes in what the library said to the cancelling of a timer. */
+/* Handles the library's result for the cancelling of a timer. */
 static void take_cancel(struct client *c, struct want *w, int error)
 {
 	if (error == 0) {
@@ -326,7 +325,7 @@ static void take_cancel(struct client *c, struct want *w, int error)
 		fail(c, w, "it is gone, says cancel");
 		leave_slot(w);
 	} else {
-		add(&sums->too_late, 1); /* its last wake has to come */
+		add(&sums->too_late, 1); /* its last wake must still come */
 	}
 }
 
@@ -398,7 +397,7 @@ static void act(struct client *c)
 		rearm(c, w);
 }
 
-/* Processes for that long. */
+/* Processes events for that span. */
 static void linger(struct client *c, uint64_t span)
 {
 	uint64_t now = toytimer_now(TOYTIMER_MONOTONIC), until = now + span;
@@ -415,7 +414,7 @@ static void linger(struct client *c, uint64_t span)
 	}
 }
 
-/* How late a timer is, by what it waits for. */
+/* How late a timer is, by the due of its newest plan. */
 static uint64_t overdue(const struct want *w)
 {
 	uint64_t due = due_of(w), now = toytimer_now(w->clock);
@@ -436,7 +435,7 @@ static bool is_soon(const struct want *w)
 	return w->kind != ENDLESS && due_of(w) < toytimer_now(w->clock) + FAR_US;
 }
 
-/* Nobody kills any more: whatever is due comes, and all else can be cancelled. */
+/* There are no more kills: each due timer must wake, and all others can be cancelled. */
 static void wind_up(struct client *c)
 {
 	struct want *wants[BATCH];
@@ -515,8 +514,7 @@ static void say_ready(const char *folder)
 		perror("crowd: ready");
 }
 
-/* SIGTERM: the clients are to wind up. Return: once all have exited; false if one of them did
- * badly. */
+/* SIGTERM: tells the clients to end. Return: when all have exited; false if one of them failed. */
 static bool wait_for_end(unsigned long clients, const char *folder, const sigset_t *signals)
 {
 	const struct timespec moment = {.tv_nsec = 100000000};

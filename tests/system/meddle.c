@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * meddle VERB: does to what outlives timerd what no timerd would, and looks at it as no client
- * would.
+ * meddle VERB: damages what outlives timerd, as no timerd would, and checks the result.
  *
- *   layout PID   the arena of that process becomes one of another build, whose layout differs
- *   damage PID   one byte of one timer's record there is no longer what it was
- *   store KIND   for ExecStartPre=: leaves in systemd's store, as the arena, what is none. KIND:
- *                short (a small one), unsealed, noise, liar (a good header before noise), pipe
- *   hear         connects, registers a timer that is due in a day, and says what comes, a line each
+ *   layout PID   makes the arena of that process one of another build, with a different layout
+ *   damage PID   changes one byte of one timer's record in that arena
+ *   store KIND   for ExecStartPre=: stores something that is no arena under its name. KIND:
+ *                short (a small file), unsealed, noise, liar (a valid header before noise), pipe
+ *   hear         connects, registers a timer that is due in a day, prints a line for each packet
  */
 #include <dirent.h>
 #include <errno.h>
@@ -42,7 +41,7 @@ static void check(bool good, const char *what)
 		die(what);
 }
 
-/* The arena's memory, of a process that runs. */
+/* Opens the memory of the arena of a running process. */
 static int open_arena(const char *pid)
 {
 	char folder[64], path[320], target[256];

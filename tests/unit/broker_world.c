@@ -304,7 +304,7 @@ static size_t length(const struct link *head)
 	return n;
 }
 
-/* A lane is in order, and each wake in it is the row that the store has. */
+/* Checks that a lane is in order, and that each of its wakes is a row of the store. */
 static void check_lane(struct world *w, const struct lane *lane)
 {
 	const struct wake *before = NULL;
@@ -333,7 +333,8 @@ static void check_lane(struct world *w, const struct lane *lane)
 	assert_int_equal(n, lane->count);
 }
 
-/* What fills a window is what the consumer has, and what it has answered and is not stored. */
+/* A window contains the wakes that the consumer has, and those whose acknowledgement is not stored
+ * yet. */
 static void check_consumer(struct world *w, const struct consumer *c)
 {
 	assert_int_equal(c->used, length(&c->unacked) + length(&c->changing));
@@ -355,7 +356,7 @@ static void check_consumer(struct world *w, const struct consumer *c)
 			c->overdue.key, WAKE_OF(c->unacked.next)->sent_real + c->ack_within);
 }
 
-/* Each row of the queue is in memory, or lies behind the horizon and is noted. */
+/* Each row of the queue is in memory, or is behind the horizon and counted there. */
 static void check_row(
 	struct world *w, const struct queue *queue, const struct store_timer *t, bool idle)
 {
@@ -373,7 +374,7 @@ static void check_row(
 		return;
 	if (wake && wake->state != WAKE_LOADED)
 		return;
-	/* Nothing that may be delivered is left, and the alarm rings in time. */
+	/* No wake that may be delivered remains, and the alarm rings in time. */
 	if (wake)
 		assert_true(t->ready > w->now.at[t->clock]);
 	if (lane->loading || lane->retry.at)
@@ -386,7 +387,7 @@ static void check_row(
 		assert_true(broker_next(w->b, t->clock, true) <= latest);
 }
 
-/* The machine is woken for a timer that is there, and not before its due. */
+/* The machine is woken for a timer that exists, and not before its due. */
 static void check_wake_system(struct world *w, unsigned int clock)
 {
 	uint64_t next = broker_next(w->b, clock, true);
@@ -451,7 +452,7 @@ void world_check(struct world *w, bool idle)
 		return;
 	assert_true(link_is_empty(&w->b->dirty));
 	assert_true(link_is_empty(&w->b->turns));
-	/* It does not ring for what is past: the loop would spin. */
+	/* The alarm is not set to an instant that has passed: the loop would spin. */
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
 		assert_true(broker_next(w->b, i, false) > w->now.at[i]);
 		assert_true(broker_next(w->b, i, true) > w->now.at[i]);

@@ -28,7 +28,7 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeou
 	sem_post(&calls.arrived);
 	sem_wait(&calls.may_go);
 	pass(BEFORE_WAIT);
-	/* No turn sleeps for long: a test counts turns. */
+	/* No turn sleeps for long, because the tests count turns. */
 	n = __real_epoll_wait(epoll, events, max, timeout ? 2 : 0);
 	pass(AFTER_WAIT);
 	return n;

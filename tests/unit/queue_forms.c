@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The forms of the queues' packets, as forms.c tells those of timerd. */
+/* The forms of the queues' packets; forms.c has those of timerd's packets. */
 #include "queue_forms.h"
 
 #define NUMBER(type, member)                                                                   \

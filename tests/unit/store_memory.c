@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The store's operations: what waits, and the reads. */
+/* The operations of the store: pending commits, and reads. */
 #include "store_memory.h"
 
 #include <err.h>
@@ -244,7 +244,7 @@ static enum store_state state(const struct store *s, const char **ret_why)
 	return of(s)->state;
 }
 
-/* All that is asked of a queue needs a reference. */
+/* Each request about a queue needs a reference to it. */
 static void need_queue(const struct store_memory *m, uint32_t number)
 {
 	if (number < 1 || number > m->queue_count || !m->queues[number - 1].references)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Plain arrays and linear searches: what this does must be right at a glance. */
+/* Plain arrays and linear searches, so that the code is obviously right. */
 #include "store_memory_changes.h"
 
 #include <err.h>
@@ -163,7 +163,7 @@ static void reschedule(struct store_memory *m, struct store_change *c)
 	struct store_memory_row *row = c->timer.key_size ? named(m, c) : row_of(m, c->timer.id);
 	uint64_t due = c->timer.due;
 
-	/* A revived wake is none that can be rescheduled. */
+	/* A revived wake cannot be rescheduled. */
 	if (!row || row->t.queue != c->timer.queue || row->t.id != row->t.timer) {
 		c->status = PROTO_E_NO_SUCH_TIMER;
 		return;

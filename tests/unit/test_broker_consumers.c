@@ -30,7 +30,7 @@ static void test_consume_checks_its_window(void **state)
 	assert_int_equal(c->status, PROTO_Q_ATTACHED);
 }
 
-/* A consumer whose socket is full gets nothing; another one of the queue does. */
+/* A consumer whose socket is full gets nothing. Another consumer of the queue gets the wake. */
 static void test_blocked_consumer_gets_nothing(void **state)
 {
 	struct world_client *stuck = connect_one(1000), *other = connect_one(1000);
@@ -52,7 +52,7 @@ static void test_blocked_consumer_gets_nothing(void **state)
 	assert_int_equal(wakes, 3);
 }
 
-/* Over all clocks, what has been ready for longest comes first. */
+/* Across all clocks, the wake that has been ready for longest comes first. */
 static void test_oldest_wake_comes_first_over_all_clocks(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -90,7 +90,8 @@ static void test_held_clock_delivers_nothing(void **state)
 	assert_int_equal(wakes, 3);
 }
 
-/* A row moves before the place at which a load under way began: it is not passed over. */
+/* A load is under way, and a row moves before the position where the load began. The row is still
+ * delivered. */
 static void test_row_that_moves_during_a_load_is_found(void **state)
 {
 	struct world_client *c = connect_one(1000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Bad packets: each request with each field of its header wrong, before and after the hello. Each
- * ends its connection by an error that names the fault; another consumer stays served.
+ * ends its connection with an error that names the fault. Another consumer is still served.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +35,7 @@ static const struct kind {
 
 static unsigned int attacks;
 
-/* The packet holds zeros behind its header. */
+/* The bytes after the header are zeros. */
 static void attack(struct proto_header header, size_t size, bool greeted, uint32_t status)
 {
 	static _Alignas(8) uint8_t packet[PROTO_PACKET_MAX + 64];
@@ -76,7 +76,7 @@ static void attack_with(const struct kind *r, bool greeted)
 		.count = r->most > 0,
 		.serial = greeted ? 2 : 1,
 	};
-	/* Out of turn. */
+	/* A request at the wrong time, or with a wrong serial. */
 	*h = good;
 	if (greeted == (r->opcode == PROTO_QUEUE_HELLO))
 		attack(*h, size, greeted, PROTO_E_SEQUENCE);
@@ -105,7 +105,7 @@ static void attack_with(const struct kind *r, bool greeted)
 	WRONG(PROTO_PACKET_MAX + 1, (void)0);
 	if (r->size)
 		WRONG(size - 1, (void)0);
-	/* A byte behind the records, where nothing can point to it. */
+	/* An area in a request whose records cannot refer to it. */
 	if (r->opcode != PROTO_QUEUE_OPEN && r->opcode != PROTO_QUEUE_PUT &&
 		r->opcode != PROTO_QUEUE_CANCEL && r->opcode != PROTO_QUEUE_RESCHEDULE)
 		WRONG(size + 1, (void)0);

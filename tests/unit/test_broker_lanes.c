@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the broker has in memory of a queue and what it leaves to the store; the names that it
- * refers to; and whose turn it is, between users and between consumers.
+ * What the broker keeps in memory of a queue, and what only in the store; its references to names;
+ * and the turns of users and of consumers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,8 +92,8 @@ static void reschedule(struct world_client *c, uint64_t id, uint64_t due)
 	assert_int_equal(c->status, PROTO_OK);
 }
 
-/* A timer that wakes the machine does so though it is far behind what is in memory; and once it is
- * gone, or is another one, the machine is not woken for it. */
+/* A timer that wakes the machine does so even if it is far behind the timers in memory. When it has
+ * been removed or replaced, the machine is not woken for it. */
 static void test_wake_system_behind_the_horizon(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -120,13 +120,13 @@ static void test_wake_system_behind_the_horizon(void **state)
 	put.due = due + 36;
 	store(c, put, "key");
 	assert_true(broker_next(w.b, REAL, true) == PROTO_FOREVER);
-	/* One that comes later, behind the horizon as well. */
+	/* A later timer, behind the horizon as well. */
 	put.flags = PROTO_WAKE_SYSTEM;
 	put.due = due + 37;
 	put.slack = 100;
 	first = store(c, put, "");
 	assert_int_equal(broker_next(w.b, REAL, true), due + 37);
-	/* When the machine has been woken, it is loaded, and its slack counts. */
+	/* When the machine has been woken, the timer is loaded, and its slack counts. */
 	w.store.read_error = -EIO;
 	world_pass(&w, SECOND + 37);
 	world_settle(&w);
@@ -137,7 +137,7 @@ static void test_wake_system_behind_the_horizon(void **state)
 	assert_true(broker_next(w.b, REAL, true) == PROTO_FOREVER);
 }
 
-/* In a fleet the far future is not loaded: it is read half a minute before it is due. */
+/* A fleet does not load the far future: a timer is read half a minute before it is due. */
 static void test_load_ahead(void **state)
 {
 	struct world_client *c;
@@ -155,7 +155,7 @@ static void test_load_ahead(void **state)
 	assert_non_null(wake_find(w.b, near));
 	assert_null(wake_find(w.b, far));
 	assert_int_equal(broker_next(w.b, REAL, false), start + 10 * SECOND);
-	/* What is new and near needs no load; what is far stays in the store. */
+	/* A new timer with a near due needs no load. A timer with a far due stays in the store. */
 	w.store.read_error = -EIO;
 	near = store(c, world_put(1, REAL, start + 20 * SECOND), "");
 	assert_non_null(wake_find(w.b, near));
@@ -174,7 +174,7 @@ static void test_load_ahead(void **state)
 	assert_int_equal(wakes, 4);
 }
 
-/* A load that began before the lane was trimmed says nothing of the rows in between. */
+/* A load that began before the lane was trimmed has no news of the rows in between. */
 static void test_load_before_a_trim(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -194,9 +194,9 @@ static void test_load_before_a_trim(void **state)
 		queue_codec_put(&w.writer, &put);
 	}
 	world_send(&w, c, ++c->put);
-	world_serve(&w); /* the commit is on its way */
+	world_serve(&w); /* a commit is under way */
 	world_pass(&w, 1020);
-	world_serve(&w); /* what is due is delivered, and a load is on its way */
+	world_serve(&w); /* due wakes are delivered, and a load is under way */
 	assert_int_equal(wakes, 15);
 	while (store_memory_step(&w.store)) {
 		world_check(&w, false);
@@ -210,7 +210,7 @@ static void test_load_before_a_trim(void **state)
 		assert_int_equal(woken_timers[i], i < 27 ? 11 + i : i - 11);
 }
 
-/* A wake that a consumer has let become overdue goes to another one, whoever comes first. */
+/* A wake that is overdue at its consumer goes to another consumer, whichever was first. */
 static void test_overdue_goes_to_another(void **state)
 {
 	struct world_client *hangs = connect_one(1000), *works = connect_one(1000);
@@ -226,9 +226,10 @@ static void test_overdue_goes_to_another(void **state)
 	world_settle(&w);
 	assert_int_equal(wakes, 1);
 	world_pass(&w, SECOND);
-	world_serve(&w); /* taken back; its attempt is not stored yet */
+	world_serve(&w); /* taken back; the attempt is not stored yet */
 	assert_int_equal(w.b->counts.unacked, 0);
-	/* The one that works gets another wake, and stands behind the other from then on. */
+	/* The consumer that works gets another wake, and from then on its turn is after the
+	 * other's. */
 	world_pass(&w, 5);
 	world_serve(&w);
 	assert_int_equal(wakes, 2);
@@ -239,8 +240,8 @@ static void test_overdue_goes_to_another(void **state)
 	assert_ptr_equal(woken_clients[2], works);
 }
 
-/* A user with several full queues and many consumers delays another user's wake by the packets of
- * one turn. */
+/* A user with several full queues and many consumers delays another user's wake only by the packets
+ * of one turn. */
 static void test_users_take_turns(void **state)
 {
 	struct proto_queue_put put = world_put(1, MONO, w.now.at[MONO] + SECOND);
@@ -267,7 +268,7 @@ static void test_users_take_turns(void **state)
 	while (before < wakes && woken_clients[before] != one)
 		before++;
 	assert_true(before < wakes && before <= 4);
-	/* The queues of the one user take turns as well. */
+	/* The queues of the one user take turns, too. */
 	for (size_t i = 0; i < 17; i++)
 		of_queue[woken_queues[i]] += woken_clients[i] != one;
 	for (uint32_t queue = 1; queue <= WORLD_QUEUES; queue++)
@@ -276,8 +277,8 @@ static void test_users_take_turns(void **state)
 	assert_int_equal(wakes, 41);
 }
 
-/* The store forgets the name of a queue once nobody needs it: the store in memory ends the test if
- * it is asked for one without a reference, and here all are given back. */
+/* The store forgets the name of a queue that nobody needs. The store in memory ends the test if a
+ * request has no reference. Here all references are given back. */
 static void test_names_are_given_back(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -287,7 +288,7 @@ static void test_names_are_given_back(void **state)
 	store(c, put, "");
 	consume(c, 1, 5, 0);
 	world_settle(&w);
-	/* A request, a wake and a load outlive their client. */
+	/* A request, a wake and a load that outlive their client. */
 	world_store(&w, c, put, "", "");
 	world_disconnect(&w, c);
 	assert_true(w.store.queues[0].references > 0);

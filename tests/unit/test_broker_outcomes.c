@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What becomes of a wake: attempts, retries, lateness, overruns, and another owner. */
+/* The outcomes of a wake: attempts, retries, lateness, overruns, and another owner. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,8 @@ static size_t parked(void)
 	return n;
 }
 
-/* The oldest wake of a consumer that leaves without detaching is counted, the others are not. */
+/* If a consumer leaves without detaching, the attempt of its oldest wake is counted, the others are
+ * not. */
 static void test_disconnect_counts_the_oldest_wake(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -46,13 +47,13 @@ static void test_disconnect_counts_the_oldest_wake(void **state)
 	world_settle(&w);
 	world_disconnect(&w, c);
 	world_settle(&w);
-	/* Its second attempt was the last; it took no neighbour along. */
+	/* Its second attempt was the last one. No other wake was parked with it. */
 	assert_int_equal(parked(), 1);
 	assert_null(store_memory_find(&w.store, 1));
 	assert_int_equal(store_memory_find(&w.store, 2)->attempt, 0);
 }
 
-/* The smaller limit that is not 0 counts, the timer's or the consumer's. */
+/* The smaller limit counts, that of the timer or of the consumer; 0 is no limit. */
 static void test_smaller_limit_of_attempts_counts(void **state)
 {
 	static const uint32_t limits[][3] = {{0, 0, 0}, {3, 0, 3}, {0, 2, 2}, {3, 2, 2}, {1, 5, 1}};
@@ -94,7 +95,7 @@ static void test_revived_wake_comes_again(void **state)
 	world_settle(&w);
 	retry(c, 0);
 	assert_int_equal(parked(), 1);
-	/* The key is the timer's, which goes on. */
+	/* The key belongs to the timer, which goes on. */
 	assert_int_equal(store_memory_find(&w.store, 1)->number, 2);
 	world_ask(&w, c, PROTO_QUEUE_REVIVE, &revive, 0);
 	world_settle(&w);
@@ -102,7 +103,7 @@ static void test_revived_wake_comes_again(void **state)
 	assert_int_equal(last.id, 1);
 	assert_int_equal(last.number, 1);
 	assert_int_equal(last.attempt, 1);
-	/* Cancelling by key leaves the revived wake with its consumer. */
+	/* Cancelling by key does not affect the revived wake at its consumer. */
 	world_begin(&w, c, PROTO_QUEUE_CANCEL);
 	queue_codec_put(&w.writer,
 		&(struct proto_queue_cancel){.queue = 1,
@@ -118,7 +119,7 @@ static void test_revived_wake_comes_again(void **state)
 	assert_int_equal(c->status, PROTO_Q_PARKED);
 }
 
-/* max_late judges the first delivery alone. */
+/* max_late limits only the first delivery. */
 static void test_max_late_judges_the_first_delivery(void **state)
 {
 	struct world_client *c = connect_one(1000), *other = connect_one(1000);
@@ -129,8 +130,8 @@ static void test_max_late_judges_the_first_delivery(void **state)
 	store(c, put, "");
 	consume(c, 1);
 	pass(2 * SECOND);
-	assert_int_equal(wakes, 1); /* late by exactly that much */
-	/* Given back to another, and retried, it still comes. */
+	assert_int_equal(wakes, 1); /* late by exactly max_late */
+	/* Returned, and retried: the wake still comes. */
 	consume(other, 1);
 	world_disconnect(&w, c);
 	pass(10 * SECOND);
@@ -140,7 +141,7 @@ static void test_max_late_judges_the_first_delivery(void **state)
 	assert_int_equal(wakes, 3);
 	acknowledge(other, last.id, 1);
 
-	/* So does one that goes back uncounted. */
+	/* So does a wake that was returned without a counted attempt. */
 	c = connect_one(1000);
 	put.due = w.now.at[MONO];
 	store(c, put, "");
@@ -198,7 +199,7 @@ static void test_periods_that_pass_are_counted(void **state)
 	assert_int_equal(last.overruns, 0);
 	pass(5 * SECOND + 1);
 	acknowledge(c, last.id, 1);
-	/* Periods 2 to 6 have passed: one wake, and four more in it. */
+	/* Periods 2 to 6 have passed: one wake with four overruns. */
 	assert_int_equal(last.number, 2);
 	assert_int_equal(last.overruns, 4);
 	assert_int_equal(last.due, put.due + SECOND);
@@ -215,8 +216,7 @@ static void test_periods_that_pass_are_counted(void **state)
 	assert_int_equal(w.store.count, 0);
 }
 
-/* A rescheduled timer's wake has a number of its own; what is said of the one before harms nothing.
- */
+/* A rescheduled timer's wake has a new number. Answers about the old wake change nothing. */
 static void test_rescheduled_wake_has_another_number(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -244,7 +244,8 @@ static void test_rescheduled_wake_has_another_number(void **state)
 	assert_int_equal(c->status, PROTO_E_NO_SUCH_TIMER);
 }
 
-/* A wake that hangs goes to another consumer, counted; to the same one where there is no other. */
+/* A wake that is overdue goes to another consumer, and the attempt is counted. If there is no
+ * other, it goes to the same one. */
 static void test_overdue_wake_goes_to_another_consumer(void **state)
 {
 	struct proto_queue_consume r = {.window = 3, .ack_within = SECOND};
@@ -258,7 +259,7 @@ static void test_overdue_wake_goes_to_another_consumer(void **state)
 	r.window = 1;
 	consume_with(other, r);
 	world_settle(&w);
-	/* `other` was served last, so that it would be the turn of the one that hangs. */
+	/* `other` was served last, so that the next turn would be that of `hangs`. */
 	store(other, put, "");
 	while (last_client != other)
 		store(other, put, "");
@@ -278,7 +279,7 @@ static void test_overdue_wake_goes_to_another_consumer(void **state)
 	world_settle(&w);
 	assert_ptr_equal(last_client, hangs);
 	assert_int_equal(last.attempt, 3);
-	/* A socket without room does not stop the clock of what it has. */
+	/* A full socket does not stop the time limit of delivered wakes. */
 	hangs->stuck = true;
 	store(hangs, put, "");
 	pass(SECOND);

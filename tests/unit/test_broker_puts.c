@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Puts: each record for itself, one transaction for a packet, and puts that are sent again. */
+/* Puts: single records, one transaction for a packet, and puts that are sent again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,11 +11,11 @@
 
 #include "broker_scene.h"
 
-static uint32_t statuses[4096]; /* of the last answer of struct proto_queue_stored or _done */
+static uint32_t statuses[4096]; /* in the last answer of struct proto_queue_stored or _done */
 static const uint8_t token[PROTO_QUEUE_TOKEN_SIZE] = "a client's token";
 
-/* Sent again over a new connection, a put is stored once and answered alike; what did not reach the
- * store is stored then, though a later one is there. */
+/* A put that is sent again over a new connection is stored once, and gets the same answer. A put
+ * that did not reach the store is stored then, even if a later put was stored before. */
 static void test_put_sent_again_is_stored_once(void **state)
 {
 	struct world_client *c = world_connect(&w, 1000, token, true);
@@ -45,14 +45,14 @@ static void test_put_sent_again_is_stored_once(void **state)
 	world_store(&w, c, put, "three", "");
 	world_settle(&w);
 	assert_int_equal(w.store.count, 3);
-	/* The numbers of one connection grow. */
+	/* The numbers must grow within one connection. */
 	c->put = 0;
 	world_store(&w, c, put, "one", "");
 	assert_true(c->ended);
 	assert_int_equal(c->status, PROTO_E_SEQUENCE);
 }
 
-/* A token is its user's: another user that knows it reads nothing by it, and spoils nothing. */
+/* A token belongs to a user. Another user who knows it learns nothing and changes nothing. */
 static void test_token_is_of_one_user(void **state)
 {
 	struct world_client *c = world_connect(&w, 1000, token, true), *other;
@@ -78,8 +78,7 @@ static void test_token_is_of_one_user(void **state)
 	assert_int_equal(w.store.count, 4);
 }
 
-/* Puts that are under way when the connection breaks: the new one waits for what becomes of them.
- */
+/* The connection breaks while puts are under way. The new connection waits for their result. */
 static void test_new_connection_waits_for_puts_under_way(void **state)
 {
 	struct world_client *c = world_connect(&w, 1000, token, true);
@@ -100,7 +99,7 @@ static void test_new_connection_waits_for_puts_under_way(void **state)
 	world_store(&w, c, put, "", "second");
 	world_settle(&w);
 	assert_int_equal(w.store.count, 2);
-	/* A day's 64 puts later the store does not know the first any more. */
+	/* After a day and 64 further puts, the store has forgotten the first put. */
 	for (int i = 0; i < STORE_PUTS; i++)
 		store(c, put, "key");
 	world_disconnect(&w, c);
@@ -125,7 +124,7 @@ static void note_statuses(
 	}
 }
 
-/* Each record for itself: the fields' edges, and the quota. */
+/* The broker judges each record alone: the limits of each field, and the quota. */
 static void test_each_record_of_a_put_is_judged_alone(void **state)
 {
 	static char long_key[PROTO_QUEUE_KEY_MAX + 1], payload[PROTO_QUEUE_PAYLOAD_MAX + 1];
@@ -169,11 +168,11 @@ static void test_each_record_of_a_put_is_judged_alone(void **state)
 	world_store(&w, c, put, "", "");
 	world_settle(&w);
 	assert_int_equal(c->status, PROTO_E_TIMERS_USER);
-	/* Another user's quota is its own. */
+	/* Another user has its own quota. */
 	store(connect_one(1001), put, "");
 }
 
-/* A store that cannot say what puts a token has had keeps its client from nothing but puts. */
+/* If the store cannot read the receipts of a token, only puts of this client wait. */
 static void test_puts_that_cannot_be_read_delay_puts_alone(void **state)
 {
 	struct world_client *c = world_connect(&w, 1000, token, true);
@@ -204,7 +203,7 @@ static void test_puts_that_cannot_be_read_delay_puts_alone(void **state)
 	assert_int_equal(w.store.count, 1);
 }
 
-/* A packet's changes are of one transaction: its serial is stored with all of them. */
+/* The changes of a packet are one transaction: the packet's serial is stored with all of them. */
 static void test_changes_of_a_packet_are_one_transaction(void **state)
 {
 	struct proto_queue_put put = world_put(1, MONO, INT64_MAX);
@@ -215,8 +214,8 @@ static void test_changes_of_a_packet_are_one_transaction(void **state)
 	w.b->config.limits.max_timers_per_user = 1 << 20;
 	for (unsigned int i = 0; i < 15; i++)
 		clients[i] = connect_one(1000 + i);
-	/* More than a transaction takes, in packets that do not divide it; and no more of one user
-	 * than may wait. */
+	/* More than one transaction holds, in packets that do not fill it exactly; and no more than
+	 * one user may have waiting. */
 	for (; packets < 30; packets++) {
 		struct world_client *c = clients[packets / 2];
 

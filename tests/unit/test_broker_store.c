@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the broker does while its store is full, fails or is purged, and when it stores the clocks.
+ * The broker while its store is full, fails or purges; and when the broker stores the clocks.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,8 +12,8 @@
 
 #include "broker_scene.h"
 
-/* No space: puts are refused at once, acknowledgements wait in the window, and are stored without
- * the puts as soon as that goes. */
+/* No space: the broker refuses puts at once. Acknowledgements stay in the window. When commits
+ * without puts succeed, they are stored. */
 static void test_full_store_refuses_puts_and_keeps_acknowledgements(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -46,7 +46,7 @@ static void test_full_store_refuses_puts_and_keeps_acknowledgements(void **state
 	pass(SECOND);
 	world_store(&w, c, put, "", "");
 	pass(SECOND);
-	/* The acknowledgement is stored, and the next wake came. */
+	/* The acknowledgement is stored, and the next wake has come. */
 	assert_int_equal(wakes, 3);
 	assert_null(store_memory_find(&w.store, first.timer));
 	assert_int_equal(w.b->counts.acknowledged, 1);
@@ -63,7 +63,7 @@ static void test_failed_store_answers_nothing_as_stored(void **state)
 	consume(c, 1);
 	world_settle(&w);
 	id = last.id;
-	/* The transaction that fails may be on the disk all the same; nothing after it is. */
+	/* The failed transaction may be on the disk. Nothing after it is. */
 	w.store.commit_error = -EINPROGRESS;
 	w.store.state = STORE_FAILED;
 	world_store(&w, c, put, "", "");
@@ -107,7 +107,7 @@ static void test_failed_reads_are_tried_again(void **state)
 	assert_int_equal(wakes, 1);
 }
 
-/* Purging takes a slice; a wake that is with a consumer is not given to anybody else afterwards. */
+/* Purging takes several slices. A wake that a consumer has goes to nobody else afterwards. */
 static void test_purge_gives_a_delivered_wake_to_nobody_else(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -129,8 +129,7 @@ static void test_purge_gives_a_delivered_wake_to_nobody_else(void **state)
 	assert_int_equal(wakes, 1);
 }
 
-/* Purging takes a slice of 1000: a wake that is with a consumer and whose row is there still can be
- * acknowledged. */
+/* Purging takes slices of 1000 rows. A consumer can still acknowledge a wake whose row exists. */
 static void test_purge_of_a_slice_leaves_other_rows_to_be_acknowledged(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -153,8 +152,8 @@ static void test_purge_of_a_slice_leaves_other_rows_to_be_acknowledged(void **st
 	assert_int_equal(w.store.count, 0);
 }
 
-/* The clocks are stored with each commit, after a minute without one, and once the wall clock is
- * set. */
+/* The clocks are stored with each commit, after a minute without a commit, and when the wall clock
+ * is set. */
 static void test_clocks_are_stored(void **state)
 {
 	struct world_client *c = connect_one(1000);
@@ -173,11 +172,11 @@ static void test_clocks_are_stored(void **state)
 	w.now.at[REAL] -= 3600 * SECOND;
 	world_settle(&w);
 	assert_int_equal(w.store.commits, commits + 3);
-	/* Nobody is woken for it. */
+	/* It causes no wake-up of the machine. */
 	assert_true(broker_next_real(w.b) == PROTO_FOREVER);
 }
 
-/* A transaction that takes longer than the store allows is tried again in parts. */
+/* A transaction that takes longer than the store allows is repeated in parts. */
 static void test_transaction_that_takes_too_long_is_parted(void **state)
 {
 	struct proto_queue_put put = world_put(1, MONO, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Users against one another: turns, ownership, and what one user may have waiting. */
+/* Several users: turns, ownership, and how much a user may have waiting. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include "broker_scene.h"
 
-/* One user's queues all have a backlog; another user's wake comes after one round of turns. */
+/* All queues of one user have a backlog. Another user's wake comes after one round of turns. */
 static void test_turns_go_round_by_user(void **state)
 {
 	struct world_client *busy[WORLD_QUEUES], *one = connect_one(1001);
@@ -30,12 +30,12 @@ static void test_turns_go_round_by_user(void **state)
 	consume(one, 1);
 	world_settle(&w);
 	world_pass(&w, SECOND);
-	/* A slice is 16 packets: each queue has three to send, and user 1001 one. */
+	/* A slice has 16 packets. Each queue has three packets, and user 1001 has one. */
 	broker_serve(w.b, &w.now);
 	assert_int_equal(one->count, 1);
 }
 
-/* Uids that are recycled own no queue, whoever asks. */
+/* Uids that systemd reuses own no queue, whoever asks. */
 static void test_recycled_uids_own_no_queue(void **state)
 {
 	static const struct {
@@ -95,7 +95,8 @@ static void test_root_puts_for_a_user(void **state)
 	assert_int_equal(c->count, 1);
 }
 
-/* What one user's clients may have waiting is bounded together, and another user is read from. */
+/* All clients of one user together may have a bounded amount waiting. Meanwhile the broker reads
+ * from another user. */
 static void test_what_a_user_has_waiting_is_bounded(void **state)
 {
 	struct world_client *c[12], *other = connect_one(1001);

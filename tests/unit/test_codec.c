@@ -15,7 +15,7 @@
 #include "forms.h"
 #include "golden.h"
 
-/* The refusals that need no more than the record itself. */
+/* The refusals that depend only on the record itself. */
 static const char *const check_names[] = {
 	[PROTO_OK] = "ok",
 	[PROTO_E_CLOCK] = "clock",
@@ -163,7 +163,7 @@ static void test_golden_packets_cover_every_opcode_and_fault(void **state)
 		assert_true(found > 0);
 	}
 	for (int fault = 0; fault < CODEC_FAULTS; fault++) {
-		/* No packet of timerd's has an area: test_queue_codec has those. */
+		/* timerd's packets have no area. test_queue_codec tests areas. */
 		size_t found = fault == CODEC_AREA;
 
 		FOR_EACH_VECTOR(v)
@@ -201,7 +201,7 @@ static void test_truncated_packets_are_refused(void **state)
 			struct proto_header h;
 			enum codec_fault fault;
 
-			/* The long ones would cost gigabytes of copying. */
+			/* Copies of the long packets would take gigabytes. */
 			if (size < 4096)
 				fault = open_exactly(v->packet, size, golden_sender(v), &h);
 			else

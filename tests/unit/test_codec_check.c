@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the codec says about single records: labels against a map of all that is printable in UTF-8,
- * made the other way round (by encoding every code point), and each refusal with its precedence.
+ * The codec's checks of single records: labels, compared with a map of all printable characters
+ * that is made by encoding every code point; and each refusal with its precedence.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 #include "codec.h"
 
-/* Code points that a label may hold, by the words of timerd-protocol(7). */
+/* Code points that a label may have according to timerd-protocol(7). */
 static bool printable(uint32_t c)
 {
 	if (c < 0x20 || (c >= 0x7f && c < 0xa0))
@@ -50,7 +50,7 @@ static size_t encode(uint32_t c, uint8_t s[static 4])
 	return 4;
 }
 
-/* A bit for each sequence of at most three bytes (as one number): whether it is one character. */
+/* One bit for each sequence of at most three bytes, as a number: whether it is one character. */
 static uint8_t *map_of_short_characters(void)
 {
 	uint8_t *map = calloc(1, (1u << 24) / 8);
@@ -75,7 +75,7 @@ static bool in_map(const uint8_t *map, uint32_t key)
 	return map[key / 8] >> key % 8 & 1;
 }
 
-/* A label whose first bytes are these, and the rest zeroes. */
+/* A label that begins with these bytes and has zeroes after them. */
 static bool valid(const void *bytes, size_t n)
 {
 	char label[PROTO_LABEL_MAX] = {0};
@@ -108,7 +108,7 @@ static void test_label_of_two_bytes_must_be_printable(void **state)
 	free(map);
 }
 
-/* All sequences of three bytes that begin as characters of three bytes do, or as none does. */
+/* All sequences of three bytes that start like a character of three bytes, or like no character. */
 static void test_label_of_three_bytes_must_be_printable(void **state)
 {
 	uint8_t *map = map_of_short_characters();
@@ -156,7 +156,7 @@ static void test_label_of_four_bytes_must_be_printable(void **state)
 				}
 }
 
-/* Characters that end with the label, and those that would not. */
+/* Characters that end at the end of the label, or after it. */
 static void test_label_must_end_after_a_whole_character(void **state)
 {
 	static const uint32_t points[] = {'x', 0xe9, 0x20ac, 0x1f514};

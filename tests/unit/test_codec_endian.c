@@ -25,7 +25,7 @@ static const bool is_big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 #include "forms.h"
 #include "golden.h"
 
-/* Reverses the bytes of each number, found by offsetof alone. */
+/* Reverses the bytes of each number, whose offset comes from offsetof. */
 static void turn(uint8_t *record, const struct field *fields, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

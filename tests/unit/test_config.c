@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The configuration file: its syntax, bad lines, drop-ins, files that nobody should trust, and
- * which limit a user gets. Each test writes its files into a folder of its own.
+ * The configuration file: syntax, bad lines, drop-ins, files that others can write, and which limit
+ * a user gets. Each test writes its files into a folder of its own.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -19,7 +19,7 @@
 
 static char logged[8000];
 
-/* In place of the log. */
+/* Replaces the function of the log. */
 void log_print(struct log *log, int priority, const char *format, ...)
 {
 	size_t n = strlen(logged);
@@ -90,7 +90,7 @@ static void load_text(const char *text)
 	load();
 }
 
-/* The complaints are these, in this order, each after the file's path. NULL ends them. */
+/* Expects these log lines in this order, each after the path of the file. NULL ends the list. */
 static void check_complaints(const char *first, ...)
 {
 	unsigned int n = 0;
@@ -244,7 +244,7 @@ static void test_hostile_bytes_are_harmless(void **state)
 	load();
 	check_complaints(":2: MaxTimers: '5?0' is not a number", NULL);
 	assert_int_equal(config->timerd[TIMERD_MAX_CLIENTS].number, 6);
-	/* One endless line, and lines that go on to the end. */
+	/* A line without an end, and lines until the end of the file. */
 	memset(text, 'x', 100000);
 	text[100000] = 0;
 	load_text(text);
@@ -395,7 +395,7 @@ static void test_names_are_looked_up_only_if_asked_for(void **state)
 		"[User daemon]\nMaxTimers=5\n[User 7]\nMaxTimers=6\n[Group daemon]\nMaxTimers=4\n");
 	check_complaints(NULL);
 	assert_false(config->has_names);
-	assert_int_equal(own(1, OWN_MAX_TIMERS), 5); /* daemon is 1 on each Linux */
+	assert_int_equal(own(1, OWN_MAX_TIMERS), 5); /* the user daemon has uid 1 on each Linux */
 	config_free(config);
 	assert_int_equal(config_load(&config, &source, CONFIG_SKIP_NAMES), 0);
 	check_complaints(NULL);

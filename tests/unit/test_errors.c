@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sentences of error events: each status has one, and a long one is cut to the packet's room.
+ * The sentences of error events: each status has one, and a sentence that is too long is cut.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -14,7 +14,7 @@
 
 #define USER 1000
 
-/* More of them are due than one slice takes, and the loop turns in between. */
+/* More timers are due than one slice fires, so the loop turns in between. */
 static void test_many_internal_timers_are_cut_into_slices(void **state)
 {
 	struct limits limits = world_limits(1, 3000);

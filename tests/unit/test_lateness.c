@@ -129,7 +129,7 @@ static void test_a_set_wall_clock_is_not_lateness(void **state)
 	set_wall(world, (int64_t)YEAR);
 	expect_late(world, 0);
 
-	/* The timer was due before that. */
+	/* The timer was due before the clock was set. */
 	absolute(world, session, PROTO_CLOCK_REALTIME, start + YEAR + 40, 0);
 	world_pass(world, 100);
 	set_wall(world, (int64_t)YEAR);
@@ -144,7 +144,7 @@ static void test_a_set_wall_clock_is_not_lateness(void **state)
 	world_pass(world, YEAR);
 	expect_late(world, 900);
 
-	/* Twice before it is sent. */
+	/* Set twice before the wake is sent. */
 	absolute(world, session, PROTO_CLOCK_REALTIME, world->now.at[PROTO_CLOCK_REALTIME] + 10, 0);
 	for (int i = 0; i < 3; i++) {
 		world_pass(world, 20);
@@ -182,7 +182,7 @@ static void test_suspend_is_not_lateness(void **state)
 		world_pass(world, 30);
 		expect_late(world, 30);
 	}
-	/* This one should have ended the suspend. */
+	/* This timer should have ended the suspend. */
 	for (r.clock = PROTO_CLOCK_BOOTTIME; r.clock <= PROTO_CLOCK_REALTIME; r.clock++) {
 		world_register(world, session, &r);
 		suspend(world, 5000000);
@@ -200,7 +200,7 @@ static void test_waiting_for_a_client_to_read_is_not_lateness(void **state)
 	world->clients[session].stalled = true;
 	world_pass(world, 1000);
 	expect_late(world, 0);
-	/* The second one waits until the first one was read. */
+	/* The second wake waits until the client has read the first one. */
 	world_pass(world, 1000000);
 	world_turn(world);
 	assert_true(world->clients[session].blocked);
@@ -209,7 +209,7 @@ static void test_waiting_for_a_client_to_read_is_not_lateness(void **state)
 	world_pass(world, 40);
 	expect_late(world, 40);
 	world_read(world, session);
-	/* From then on as before. */
+	/* Later wakes count as usual. */
 	world->clients[session].stalled = false;
 	world_pass(world, 1000);
 	expect_late(world, 40);
@@ -226,7 +226,7 @@ static void test_a_due_in_the_past_excuses_no_other_timer(void **state)
 	world_pass(world, 150);
 	absolute(world, session, 0, 1, 0);
 	expect_late(world, 50);
-	/* Nor its own later wakes. */
+	/* It does not excuse its own later wakes either. */
 	world_register(world, session, &r);
 	world_pass(world, 5);
 	expect_late(world, 5);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Leases, one host at a time: the test plays the database's answers and the clock.
+ * The leases of one host: the test plays the database and the clock.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* One round at `sent`, about lease a alone, answered after a tenth of a second. */
+/* Sends one round for lease a at `sent`. The answer comes a tenth of a second later. */
 static void ask(uint64_t sent, enum lease_ask what, bool done, struct lease_row row)
 {
 	assert_true(leases_begin(&h.ls, sent));
@@ -81,7 +81,7 @@ static void test_nothing_to_ask(void **state)
 	assert_true(leases_gone(&h.ls));
 }
 
-/* A free lease is taken by the first question, and one round is under way at a time. */
+/* The first round takes a free lease. Only one round is under way at a time. */
 static void test_a_free_lease_is_taken_at_once(void **state)
 {
 	(void)state;
@@ -97,7 +97,7 @@ static void test_a_free_lease_is_taken_at_once(void **state)
 		&h.ls, &h.a, true, &(struct lease_row){LEASE_ME, 7, 0}, START + SECOND));
 	leases_end(&h.ls);
 	assert_int_equal(h.a.term, 7);
-	/* It counts from the sending, and stops a margin early. */
+	/* The lease counts from the sending, and delivery stops a margin before its end. */
 	assert_true(lease_delivers(&h.a, START + 13500000 - 1));
 	assert_false(lease_delivers(&h.a, START + 13500000));
 	assert_false(leases_gone(&h.ls));
@@ -115,7 +115,7 @@ static void test_a_lease_ends_with_its_third_lost_renewal(void **state)
 		ask(at, LEASE_ASK_RENEW, true, mine(7, i + 1));
 		assert_int_equal(h.a.until, at + 13500000);
 	}
-	/* Two renewals without an answer in time do not end it, the third does. */
+	/* Two renewals without an answer do not end the lease. The third one does. */
 	for (unsigned int i = 0; i < 2; i++) {
 		at += 5 * SECOND;
 		assert_true(leases_begin(&h.ls, at));
@@ -125,7 +125,7 @@ static void test_a_lease_ends_with_its_third_lost_renewal(void **state)
 		assert_true(lease_delivers(&h.a, at));
 	}
 	assert_false(lease_delivers(&h.a, at + 5 * SECOND));
-	/* Nobody took it: it goes on under the same term. */
+	/* No other host took it: it continues under the same term. */
 	ask(at + 5 * SECOND, LEASE_ASK_RENEW, true, mine(7, 11));
 	assert_true(lease_delivers(&h.a, at + 5 * SECOND));
 }
@@ -137,13 +137,14 @@ static void test_a_refused_renewal_makes_a_standby(void **state)
 	ask(START + 5 * SECOND, LEASE_ASK_RENEW, false, other(8, 0));
 	assert_int_equal(h.a.state, LEASE_STANDBY);
 	assert_false(lease_delivers(&h.a, START + 6 * SECOND));
-	/* The wait counts from that answer. */
+	/* The wait starts at that answer. */
 	ask(START + 20 * SECOND, LEASE_ASK_TAKE_FREE, false, other(8, 0));
 	ask(START + 20 * SECOND + SECOND / 10, LEASE_ASK_TAKE, true, mine(9, 0));
 	assert_int_equal(h.a.term, 9);
 }
 
-/* Another host's lease: a look each second, and a take once it stood still for a lease. */
+/* Another host's lease: this host looks each second, and takes the lease when it was not renewed
+ * for its length. */
 static void test_a_silent_owner_is_replaced_after_a_lease(void **state)
 {
 	uint64_t at = START, seen;
@@ -162,7 +163,8 @@ static void test_a_silent_owner_is_replaced_after_a_lease(void **state)
 	assert_int_equal(h.a.state, LEASE_HELD);
 }
 
-/* Each beat begins the wait anew; the take names what was seen, and may come too late. */
+/* Each renewal by the owner restarts the wait. The take names the term and beat that were seen, and
+ * may come too late. */
 static void test_an_owner_that_beats_is_not_replaced(void **state)
 {
 	uint64_t at = START;
@@ -182,7 +184,8 @@ static void test_an_owner_that_beats_is_not_replaced(void **state)
 	ask(at + 15 * SECOND, LEASE_ASK_TAKE, true, mine(4, 0));
 }
 
-/* What is found released by a take that came too late is asked for at once. */
+/* A take came too late, and its answer shows that the lease was released. The host asks for it at
+ * once. */
 static void test_a_lease_released_meanwhile_is_taken(void **state)
 {
 	(void)state;
@@ -193,7 +196,7 @@ static void test_a_lease_released_meanwhile_is_taken(void **state)
 	ask(START + 17 * SECOND, LEASE_ASK_TAKE_FREE, true, mine(4, 0));
 }
 
-/* A row that cannot be taken although it is free (it is locked) makes no busy loop. */
+/* A free row that cannot be taken, because it is locked, causes no busy loop. */
 static void test_a_locked_row_makes_no_busy_loop(void **state)
 {
 	(void)state;
@@ -210,7 +213,7 @@ static void test_a_hint_brings_the_next_look_at_once(void **state)
 	lease_hint(&h.ls, &h.a);
 	assert_int_equal(leases_next(&h.ls), 0);
 	ask(START + SECOND / 2, LEASE_ASK_TAKE_FREE, true, mine(4, 0));
-	lease_hint(&h.ls, &h.a); /* nothing */
+	lease_hint(&h.ls, &h.a); /* no effect */
 	assert_int_not_equal(leases_next(&h.ls), 0);
 }
 
@@ -244,7 +247,8 @@ static void test_an_unanswered_release_is_asked_again(void **state)
 	assert_int_equal(h.a.term, 8);
 }
 
-/* A take without an answer: the row is found to be this host's, and taken under a new term. */
+/* A take without an answer: later the row shows this host as its owner. The host takes it under a
+ * new term. */
 static void test_a_lease_taken_without_an_answer_is_taken_anew(void **state)
 {
 	(void)state;
@@ -259,7 +263,7 @@ static void test_a_lease_taken_without_an_answer_is_taken_anew(void **state)
 	assert_int_equal(h.a.state, LEASE_HELD);
 }
 
-/* The same, and the consumer has left: the row is looked at, and released. */
+/* The same, but the consumer has left: the host looks at the row, and releases it. */
 static void test_an_unwanted_lease_is_released_after_a_lost_answer(void **state)
 {
 	(void)state;
@@ -299,7 +303,7 @@ static void test_a_standby_leaves_without_asking(void **state)
 	assert_int_equal(leases_next(&h.ls), UINT64_MAX);
 }
 
-/* The fence did not match. Only of the term that is held. */
+/* The fence did not match. Only an answer about the present term ends the lease. */
 static void test_a_lease_is_lost_under_its_own_term_only(void **state)
 {
 	(void)state;
@@ -309,14 +313,14 @@ static void test_a_lease_is_lost_under_its_own_term_only(void **state)
 	assert_true(leases_begin(&h.ls, START + 5 * SECOND));
 	lease_lost(&h.ls, &h.a, 7);
 	assert_int_equal(h.a.state, LEASE_STANDBY);
-	/* A renewal that was under way gives nothing back. */
+	/* The answer to a renewal that was under way does not restore the lease. */
 	lease_answer(&h.ls, &h.a, true, &(struct lease_row){LEASE_ME, 7, 1}, START + 6 * SECOND);
 	leases_end(&h.ls);
 	assert_false(lease_delivers(&h.a, START + 6 * SECOND));
 	assert_int_equal(h.a.state, LEASE_STANDBY);
 }
 
-/* All leases are renewed by one round, with the looks where both are due. */
+/* One round renews all leases, and also looks at the leases of other hosts that are due. */
 static void test_one_round_asks_for_all_leases(void **state)
 {
 	unsigned int rounds = 0;
@@ -340,7 +344,8 @@ static void test_one_round_asks_for_all_leases(void **state)
 	assert_in_range(rounds, 60, 62);
 }
 
-/* Another server took over, which may have lost commits: nothing is taken for a lease. */
+/* Another server took over, which may have lost commits: for the length of a lease this host takes
+ * nothing. */
 static void test_a_failover_makes_a_standby_wait_a_whole_lease(void **state)
 {
 	uint64_t at = START + 20 * SECOND;
@@ -362,8 +367,8 @@ static void test_a_failover_makes_a_standby_wait_a_whole_lease(void **state)
 	assert_int_equal(h.b.ask, LEASE_ASK_TAKE_FREE);
 }
 
-/* A lease whose time is over at a failover is not renewed: somebody may have taken it in what was
- * lost. One whose time runs is renewed. */
+/* A failover: a lease whose time is over is not renewed, because another host may have taken it in
+ * the lost commits. A lease whose time is not over is renewed. */
 static void test_a_failover_ends_a_held_lease(void **state)
 {
 	(void)state;

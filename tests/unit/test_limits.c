@@ -126,7 +126,7 @@ static void test_a_limit_of_zero_timers_refuses_all(void **state)
 	world_free(world);
 }
 
-/* Record by record. */
+/* Each record is judged alone. */
 static void test_a_batch_is_accepted_up_to_the_limit(void **state)
 {
 	struct limits limits = world_limits(100, 4);
@@ -227,10 +227,10 @@ static void test_a_user_has_no_more_clients_than_allowed(void **state)
 	world_disconnect(world, session);
 	world_connect(world, USER);
 	refuse_client(world, USER, PROTO_E_CLIENTS_USER);
-	for (int i = 0; i < 11; i++) /* root is bound by the total alone */
+	for (int i = 0; i < 11; i++) /* only the total binds root */
 		world_connect(world, ROOT);
 	refuse_client(world, ROOT, PROTO_E_CLIENTS);
-	/* Each sees its own. */
+	/* Each session sees only its own. */
 	assert_int_equal(world_status(world, session).clients, 3);
 	assert_int_equal(world_status(world, session).refused, 2);
 	world_free(world);
@@ -283,8 +283,7 @@ static void test_root_has_a_reserve_of_clients(void **state)
 		for (uint32_t k = 0; k < cases[i].reserve; k++)
 			world_connect(world, ROOT);
 		refuse_client(world, ROOT, PROTO_E_CLIENTS);
-		/* While root holds its reserve, any user can take a slot that another user has
-		 * left. */
+		/* While root uses its reserve, any user can take a slot that becomes free. */
 		world_disconnect(world, session);
 		if (cases[i].reserve)
 			refuse_client(world, USER, PROTO_E_CLIENTS);
@@ -332,7 +331,7 @@ static uint32_t bucket_of(uint32_t uid)
 
 #define COLLIDING 14
 
-/* Users whose accounts share one chain do not share accounts, whatever order they go in. */
+/* Users whose accounts are in one chain do not share accounts, in any order of their ends. */
 static void test_colliding_uids_are_counted_apart(void **state)
 {
 	struct limits limits = world_limits(COLLIDING * 2, 16);
@@ -371,7 +370,7 @@ static void test_colliding_uids_are_counted_apart(void **state)
 	world_free(world);
 }
 
-/* As many users as slots, and other users in each round. */
+/* There are as many users as slots, and each round has other users. */
 static void test_many_users_are_counted_apart(void **state)
 {
 	struct limits limits = world_limits(2000, 1000);

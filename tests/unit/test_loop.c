@@ -29,7 +29,7 @@
 #define FLOODS	16
 #define HOUR	UINT64_C(3600000000)
 
-/* A test fails after so many turns without what it waits for. */
+/* After this many turns without the expected event, a test fails. */
 #define TURNS_MAX 400
 
 /* How many packets of a flood the loop may handle before a wake: one for each of two slices. Each
@@ -38,7 +38,7 @@
 
 static struct loop loop;
 static const struct options options;
-static struct setup settings; /* of no file and no option */
+static struct setup settings; /* without files and options */
 static struct log log_;
 static char folder[] = "/tmp/test_loop.XXXXXX", path[64];
 static pthread_t thread;
@@ -343,7 +343,7 @@ static void expect_two_answers(enum point where)
 		while (take(&victim))
 			answers += victim.header.opcode == (PROTO_STATUS | PROTO_ANSWER);
 	}
-	/* A turn that changes no watch does not reach the points beside that. */
+	/* A turn that changes no watch does not reach the points at such changes. */
 	if (calls.point != POINT_NONE)
 		assert_true(where == BEFORE_WATCH || where == AFTER_WATCH);
 	assert_int_equal(answers, where == POINT_NONE || calls.point != POINT_NONE ? 1 : 2);
@@ -404,7 +404,8 @@ static void test_no_packet_of_a_blocked_client_is_stranded(void **state)
 	for (enum point where = BEFORE_WAIT; where < POINTS; where++) {
 		register_timers(&victim, &twice, 1);
 		turns(5);
-		calls.offset += 2 * HOUR; /* the second wake waits until the first was read */
+		calls.offset += 2 *
+			HOUR; /* the client has not read the first wake, so the second one waits */
 		turns(5);
 		assert_true(loop.clients.by_session[ARENA_OWN_SESSION + 1].blocked);
 		calls.point = where;

@@ -172,7 +172,7 @@ static void test_one_request_scans_and_cancels_a_bounded_number(void **state)
 	assert_true(world->worker.extra_cost >= most);
 	assert_int_equal(ask(world, session, PROTO_CANCEL_MATCHING, &own), most);
 	assert_int_equal(world->worker.arena.header->timers, 2 * MATCH_SLOTS);
-	/* Cursors that no answer gave. */
+	/* Cursors that no answer has given. */
 	world_request(world, session, PROTO_CANCEL_MATCHING, &own, 1, UINT64_MAX);
 	assert_int_equal(world->answer.count | world->answer.cursor, 0);
 }
@@ -200,7 +200,7 @@ static void test_a_set_wall_clock_is_told_to_those_who_asked(void **state)
 	assert_int_equal(world_register(world, session, &r).status, PROTO_E_SET_CLOCK);
 }
 
-/* Lets these clocks go on, adopts the arena of the world's worker, and serves all. */
+/* The clocks advance; then another worker adopts the arena and serves all. */
 static void restart(struct world *world, uint32_t session)
 {
 	struct worker_config config = world->worker.config;

@@ -113,7 +113,7 @@ static void test_being_cut_off_ends_in_time(void **state)
 	assert_true(meter_is_out(&meter, USER));
 	meter_slice_begin(&meter, START + 7 + METER_OUT_US);
 	assert_false(meter_is_out(&meter, USER));
-	/* It may come again, and is cut off again. */
+	/* The user may connect again, and is cut off again. */
 	assert_false(call(8 + METER_OUT_US, USER, SLOW));
 	assert_false(call(9 + METER_OUT_US, USER, SLOW));
 	assert_true(call(10 + METER_OUT_US, USER, SLOW));
@@ -145,7 +145,7 @@ static void test_less_than_an_eighth_of_the_time_never_cuts_off(void **state)
 	assert_false(call(200, USER, SLOW));
 	assert_false(call(300, USER, SLOW));
 	assert_false(meter_is_out(&meter, USER));
-	/* One more makes it an eighth. */
+	/* One more call makes it an eighth. */
 	assert_true(call(400, USER, SLOW));
 }
 
@@ -155,7 +155,7 @@ static void test_calls_of_an_earlier_second_excuse_nothing(void **state)
 	assert_false(call(0, USER, SLOW));
 	for (int i = 0; i < 1000; i++)
 		assert_false(call(1, USER, METER_SLOW_US));
-	/* What the calls of an earlier second took does not excuse those of this one. */
+	/* The calls of an earlier second do not excuse those of this second. */
 	assert_false(call(2000000, USER, SLOW));
 	assert_false(call(2000001, USER, SLOW));
 	assert_true(call(2000002, USER, SLOW));
@@ -169,7 +169,7 @@ static void test_a_cut_off_user_keeps_its_slot(void **state)
 	for (uint32_t i = 0; i < 10 * METER_USERS; i++)
 		assert_false(call(i + 1, OTHER + i, SLOW));
 	assert_true(meter_is_out(&meter, USER));
-	/* The latest of the others still has its entry. */
+	/* The latest of the other users still has a slot. */
 	assert_false(call(1000, OTHER + 10 * METER_USERS - 1, SLOW));
 	assert_true(call(1001, OTHER + 10 * METER_USERS - 1, SLOW));
 }

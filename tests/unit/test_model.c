@@ -195,7 +195,7 @@ static void do_connect(struct run *run)
 		client++;
 	model_open(run->model, client, uid, session);
 	if (once_in(run, 10))
-		return; /* it may never say hello */
+		return; /* it may never have said hello */
 	world_hello(run->world, session);
 	run->model->clients[client].greeted = true;
 }
@@ -268,7 +268,7 @@ static void do_set(struct run *run)
 		*wall += below(run, 600) - 300;
 }
 
-/* The machine sleeps: monotonic stands. */
+/* The machine is suspended: monotonic stops. */
 static void do_suspend(struct run *run)
 {
 	uint64_t span = below(run, 300);
@@ -445,7 +445,7 @@ static void model_run(const char *name, uint64_t seed, uint32_t max_timers)
 		      " times held back\n",
 		name, run.step - 1, run.model->registered, run.refusals, run.wakes,
 		run.cancellations, run.timeouts, run.holds);
-	/* A run that never came to one of these has not tested it. */
+	/* If one of these never happened, the run has not tested it. */
 	assert_true(run.wakes && run.refusals && run.cancellations && run.timeouts && run.holds);
 	world_free(run.world);
 	free(run.model);

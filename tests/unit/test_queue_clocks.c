@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clocks of durable timers over reboots: a machine whose three clocks the test plays, with a
- * store that remembers what was written last.
+ * The clocks of durable timers across reboots. The test plays the three clocks of a machine, and a
+ * store that keeps what was written last.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@ static struct machine {
 	uint64_t now[PROTO_CLOCKS];
 } m;
 
-/* Looks at the clocks. Return: whether the wall clock has become believed. */
+/* Reads the clocks. Return: whether the wall clock has just become trusted. */
 static bool look(void)
 {
 	return clocks_now(&m.clocks, &m.kernel, m.now);
@@ -50,14 +50,14 @@ static bool start(void)
 	return look();
 }
 
-/* The kernel runs for a span, without a look at it. */
+/* The kernel runs for a span. timerqd does not read the clocks meanwhile. */
 static void run(uint64_t span)
 {
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
 		m.kernel.at[i] += span;
 }
 
-/* A new boot, and the wall clock that it finds. */
+/* Boots again. The wall clock then shows `wall`. */
 static bool boot(uint64_t wall)
 {
 	for (size_t i = 1; ++m.boot_id[i] == 0; i++)
@@ -67,7 +67,8 @@ static bool boot(uint64_t wall)
 	return start();
 }
 
-/* A machine in its first boot, a year after the epoch, that has run for an hour and stored that. */
+/* A machine in its first boot, a year after the epoch. It has run for an hour and stored its
+ * clocks. */
 static int set_up(void **state)
 {
 	(void)state;
@@ -109,7 +110,8 @@ static void test_same_boot(void **state)
 	(void)state;
 	boot(YEAR + 3 * HOUR);
 	store();
-	/* A crash and a new start within the boot lose nothing, whatever the wall clock says. */
+	/* A crash and a new start within the same boot lose no time, whatever the wall clock shows.
+	 */
 	run(MINUTE);
 	m.kernel.at[REAL] = 5;
 	start();
@@ -122,7 +124,7 @@ static void test_same_boot(void **state)
 static void test_reboot(void **state)
 {
 	(void)state;
-	/* Off for two hours less the five seconds that the boot has taken. */
+	/* Off for two hours, minus the five seconds of the boot. */
 	boot(YEAR + 3 * HOUR - 5 * SECOND);
 	expect_held(false);
 	assert_false(m.clocks.impatient);
@@ -131,7 +133,7 @@ static void test_reboot(void **state)
 	assert_int_equal(m.now[MONO], HOUR + 5 * SECOND);
 }
 
-/* A crash loses what monotonic ran since it was stored; boottime loses nothing. */
+/* A crash loses the monotonic time since the clocks were stored. It loses no boottime. */
 static void test_crash(void **state)
 {
 	(void)state;
@@ -141,7 +143,7 @@ static void test_crash(void **state)
 	assert_int_equal(m.now[BOOT], HOUR + 55 * SECOND);
 }
 
-/* Suspended: boottime runs, monotonic does not. */
+/* During suspend boottime runs, and monotonic stops. */
 static void test_suspend(void **state)
 {
 	(void)state;
@@ -160,7 +162,7 @@ static void test_wall_passes(void **state)
 	(void)state;
 	boot(YEAR + HOUR - MINUTE);
 	expect_held(true);
-	/* boottime goes on by what has elapsed since the boot, and by nothing else. */
+	/* boottime advances only by the time since the boot. */
 	assert_int_equal(m.now[BOOT], HOUR + 5 * SECOND);
 	run(55 * SECOND - 1);
 	assert_false(look());
@@ -182,12 +184,13 @@ static void test_wall_is_set(void **state)
 	m.kernel.at[REAL] = YEAR + 2 * HOUR;
 	assert_true(look());
 	expect_held(false);
-	/* The hour since the stored pair, in which the minute since the boot is. */
+	/* An hour since the stored pair, which includes the minute since the boot. */
 	assert_int_equal(m.now[BOOT], 2 * HOUR);
 	assert_int_equal(m.now[REAL], YEAR + 2 * HOUR);
 }
 
-/* Synchronised, and behind all the same: the stored instant was wrong. */
+/* The wall clock is synchronised, and still behind the stored instant: the stored instant was
+ * wrong. */
 static void test_synchronised(void **state)
 {
 	(void)state;
@@ -198,7 +201,7 @@ static void test_synchronised(void **state)
 	expect_held(false);
 	assert_false(m.clocks.impatient);
 	assert_int_equal(m.now[REAL], HOUR + 5 * SECOND);
-	/* Never by a negative difference. */
+	/* The difference is negative, so boottime does not change. */
 	assert_int_equal(m.now[BOOT], HOUR + 5 * SECOND);
 }
 
@@ -217,7 +220,8 @@ static void test_patience(void **state)
 	assert_int_equal(m.now[BOOT], HOUR + 5 * SECOND + PATIENCE);
 }
 
-/* Set back once it is believed, it is followed; and what is stored then is what counts at boot. */
+/* When the trusted wall clock is set back, timerqd follows it, and the next boot starts from what
+ * is stored then. */
 static void test_set_back(void **state)
 {
 	(void)state;
@@ -231,8 +235,8 @@ static void test_set_back(void **state)
 	assert_int_equal(m.now[BOOT], 2 * HOUR + 5 * SECOND);
 }
 
-/* What is stored while the wall clock is not believed does not make a wrong one the measure, and a
- * new start of timerqd does not count the time since the boot twice. */
+/* While the wall clock is not trusted, timerqd stores clocks without making a wrong wall clock the
+ * measure. A new start of timerqd does not count the time since the boot twice. */
 static void test_start_while_held(void **state)
 {
 	(void)state;
@@ -250,8 +254,8 @@ static void test_start_while_held(void **state)
 	assert_int_equal(m.now[BOOT], 3 * HOUR);
 }
 
-/* A second boot before the wall clock was believed: the time of the first one is not lost, and is
- * not counted twice either. */
+/* The machine boots again before the wall clock was trusted. The time of the first boot counts, and
+ * counts once. */
 static void test_boot_while_held(void **state)
 {
 	(void)state;
@@ -275,7 +279,7 @@ static void test_to_kernel(void **state)
 		assert_int_equal(clocks_to_kernel(&m.clocks, i, m.now[i] + 7), m.kernel.at[i] + 7);
 		assert_true(clocks_to_kernel(&m.clocks, i, PROTO_FOREVER) == PROTO_FOREVER);
 	}
-	/* What was long ago is no later than the kernel's first instant. */
+	/* An instant long ago becomes the kernel's first instant. */
 	assert_int_equal(clocks_to_kernel(&m.clocks, BOOT, 0), 0);
 }
 
@@ -297,10 +301,10 @@ static void test_extremes(void **state)
 	assert_true(m.now[BOOT] >= INT64_MAX);
 }
 
-/* True time and the kernel's, by chance: boottime and monotonic never go backwards within a boot,
- * boottime is never ahead of true elapsed time, and is exact while the wall clock has always been
- * right. A wall clock that patience believes may be wrong by anything, so there is no end of it
- * here. */
+/* A random history of true time and of the kernel's clocks. boottime and monotonic never go
+ * backwards within a boot. boottime is never ahead of the true elapsed time, and is exact while the
+ * wall clock has always been right. A wall clock that is trusted only after long waiting may be
+ * wrong by any amount, so that does not happen here. */
 static void test_history(void **state)
 {
 	struct dice dice = dice_new("test_queue_clocks", 16);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec of the queues' packets against their golden packets, against every harm that a length
- * can do to them, against each byte that a peer could change, and at the edges of what a record may
- * say.
+ * The codec of the queues' packets: the golden packets, with each wrong length and with each
+ * changed byte, and the limits of the fields.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -177,7 +176,7 @@ static void test_a_truncated_packet_is_a_fault(void **state)
 					: size < sizeof(struct proto_header) ? CODEC_SHORT_HEADER
 									     : CODEC_LENGTH);
 		}
-		/* The last byte of the area is somebody's in each golden packet. */
+		/* In each golden packet a record refers to the last byte of the area. */
 		if (whole.area_size)
 			assert_int_equal(
 				queue_codec_open(v->packet, v->size - 1, golden_sender(v), &p),
@@ -339,7 +338,7 @@ static void test_a_key_is_checked_byte_by_byte(void **state)
 		assert_false(queue_codec_key_valid(bad[i], strlen(bad[i])));
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		assert_true(queue_codec_key_valid(good[i], strlen(good[i])));
-	/* A zero ends nothing in a key, also as its last byte. */
+	/* A zero byte does not end a key, not even as its last byte. */
 	assert_false(queue_codec_key_valid("a\0b", 3));
 	assert_false(queue_codec_key_valid("ab\0", 3));
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker over a million steps of chance: several clients of two users that put, cancel,
- * reschedule, consume, acknowledge, retry, revive, purge, hang and go; clocks that are set and
- * held; a store that fails; and the broker's death at any step. After each step the whole state is
- * compared with the store (world_check()), and each wake with what its row says.
+ * The broker over a million random steps. Several clients of two users put, cancel, reschedule,
+ * consume, acknowledge, retry, revive, purge, stop reading and disconnect; clocks are set and held;
+ * the store fails; the broker dies at any step. After each step, world_check() compares the whole
+ * state with the store, and each wake is compared with its row.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 #include "broker_world.h"
 #include "dice.h"
 
-/* Wakes whose acknowledgement was answered: they never come again. */
+/* Wakes whose acknowledgement was answered. They must never come again. */
 #define ENDED (1 << 22)
 
 static struct world w;
@@ -51,7 +51,7 @@ static const struct store_timer *row_of(const struct proto_queue_wake *r)
 	return NULL;
 }
 
-/* The first row of that lane which nobody has. */
+/* The first row of that lane that no consumer has. */
 static const struct store_timer *first_of(uint32_t queue, unsigned int clock)
 {
 	const struct store_timer *first = NULL;
@@ -63,7 +63,7 @@ static const struct store_timer *first_of(uint32_t queue, unsigned int clock)
 		if (t->parked || t->queue != queue || t->clock != clock)
 			continue;
 		wake = wake_find(w.b, t->id);
-		/* Those of the packet that is being delivered are out of their lane. */
+		/* Wakes of the packet that is being delivered are in no lane. */
 		if (wake && (wake->state != WAKE_LOADED || link_is_empty(&wake->link)))
 			continue;
 		if (!first || t->ready < first->ready ||
@@ -94,7 +94,7 @@ static void woken(struct world *world, struct world_client *c, const struct prot
 	assert_non_null(row);
 	assert_true(*ended_slot(name_of(r->id, r->number)) == 0);
 	assert_false(somebody_has(r->id, r->number));
-	/* Never early, and never while its clock is held. */
+	/* A wake is never early, and never comes while its clock is held. */
 	assert_false(w.now.held[r->clock]);
 	assert_true(row->ready <= now);
 	assert_int_equal(r->due, row->due);
@@ -103,14 +103,14 @@ static void woken(struct world *world, struct world_client *c, const struct prot
 	assert_int_equal(r->overruns, row->every ? r->late / row->every : 0);
 	assert_int_equal(r->payload_size, row->payload_size);
 	assert_int_equal(r->key_size, row->key_size);
-	/* Oldest first. */
+	/* The oldest wake comes first. */
 	first = first_of(row->queue, row->clock);
 	if (first)
 		assert_true(row->ready < first->ready ||
 			(row->ready == first->ready && row->id < first->id));
 }
 
-/* Wakes end for a reason. */
+/* Each wake ends for a reason. */
 static void changed(void *userdata, const struct store_change *c, const struct store_timer *was)
 {
 	const struct change *change = (const struct change *)(const void *)c;
@@ -350,7 +350,7 @@ static void change_time(void)
 	}
 }
 
-/* The store refuses, or takes what it is given again. */
+/* The store fails, or works again. */
 static void change_store(void)
 {
 	static const struct {
@@ -379,7 +379,7 @@ static void change_store(void)
 	}
 }
 
-/* A wake that a consumer let become overdue is not its own any more. */
+/* A wake that was overdue at a consumer no longer belongs to it. */
 static void forget_overdue(void)
 {
 	for (size_t i = 0; i < WORLD_CLIENTS; i++) {
@@ -444,7 +444,7 @@ static void ask_something(void)
 	}
 }
 
-/* Return: whether the broker has nothing more to do. */
+/* Return: whether the broker has no more work. */
 static bool step(void)
 {
 	struct world_client *c;
@@ -493,7 +493,7 @@ static bool step(void)
 	}
 }
 
-/* With everything well again, each wake that is due comes, and everything that was stored ends. */
+/* When everything works again, each due wake comes, and everything that was stored ends. */
 static void drain(void)
 {
 	struct proto_queue_consume r = {.window = 1000};
@@ -563,7 +563,7 @@ static void test_the_broker_does_as_the_model(void **state)
 	run(steps ? strtoull(steps, NULL, 0) : 1000000);
 	print_message("%llu wakes, %llu ended, %llu parked\n", (unsigned long long)seen_wakes,
 		(unsigned long long)seen_removed, (unsigned long long)seen_parked);
-	/* The dice have met everything that this is about. */
+	/* The random steps have reached all that this test is about. */
 	assert_true(seen_wakes > 1000 && seen_removed > 1000 && seen_parked > 100);
 }
 

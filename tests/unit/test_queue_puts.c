@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A put is stored once: senders over many steps of chance. Each has a token and puts without
- * waiting. It loses its connection, or the broker dies at any step. Then it sends what was not
- * answered again, under its old numbers. The store works piece by piece, refuses, and at times
- * does not know.
+ * Each put is stored once. Senders put timers over many random steps, each with a token and without
+ * waiting. A sender loses its connection, or the broker dies, at any step. The sender then sends
+ * its unanswered puts again, with their old numbers. The store works piece by piece, refuses, and
+ * sometimes does not know.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,13 +19,13 @@
 #include "dice.h"
 
 #define SENDERS 4
-#define NAMES	(1 << 20) /* puts in all, at most */
+#define NAMES	(1 << 20) /* the most puts of all senders */
 #define STEPS	300000
 #define AGAIN	UINT64_MAX
 
 /* A put whose answer has not come. */
 struct flying {
-	uint64_t cursor, serial; /* serial: of this connection; AGAIN: it is to be sent again */
+	uint64_t cursor, serial; /* serial: of this connection; AGAIN: must be sent again */
 	uint32_t name;
 };
 
@@ -40,7 +40,7 @@ struct sender {
 static struct world w;
 static struct dice dice;
 static struct sender senders[SENDERS];
-static uint8_t stored[NAMES]; /* how often */
+static uint8_t stored[NAMES]; /* how often each put was stored */
 static uint32_t names;
 static uint64_t answered, refused, again;
 
@@ -72,7 +72,8 @@ static void note_answer(
 	if (!s || p->header.opcode != (PROTO_QUEUE_PUT | PROTO_ANSWER))
 		return;
 	queue_codec_get(p, 0, &a);
-	/* Answers come in the order of the requests, but for those that are answered at once. */
+	/* Answers come in the order of the requests, except those that the broker can give at once.
+	 */
 	for (size_t i = 0; i < s->count; i++) {
 		if (s->flying[i].serial != p->header.serial)
 			continue;
@@ -103,7 +104,7 @@ static void send_one(struct sender *s, struct flying *f)
 	assert_false(s->client && s->client->ended);
 }
 
-/* The next put that is to be sent, or a new one. */
+/* Sends the next put that must be sent again, or a new one. */
 static void send_some(struct sender *s)
 {
 	if (!s->client || !broker_reads(w.b, s->client->number))
@@ -182,7 +183,7 @@ static void step(void)
 		world_serve(&w);
 		break;
 	case 7:
-		/* The quota is not what this is about, and the store in memory is slow. */
+		/* This test is not about the quota, and the store in memory is slow. */
 		if (w.store.count > 500)
 			store_memory_clear(&w.store);
 		break;
@@ -204,7 +205,7 @@ static void test_a_put_sent_again_is_stored_once(void **state)
 		senders[i].token[0] = (uint8_t)(i + 1);
 	for (unsigned int i = 0; i < STEPS; i++)
 		step();
-	/* In the end everything is answered. */
+	/* In the end each put is answered. */
 	w.store.state = STORE_OK;
 	w.store.commit_error = w.store.read_error = 0;
 	for (unsigned int i = 0; i < SENDERS; i++) {

@@ -130,7 +130,7 @@ static void test_a_users_sessions_and_root_may_cancel(void **state)
 
 	assert_int_equal(world_cancel(world, other, id), PROTO_E_NO_SUCH_TIMER);
 	assert_int_equal(world_cancel(world, owner, id), PROTO_OK);
-	fixture_expect(world, 0); /* one's own cancel is told by its answer alone */
+	fixture_expect(world, 0); /* the answer alone reports a cancel of one's own timer */
 	id = world_timer(world, owner, 0, 10);
 	assert_int_equal(world_cancel(world, friend, id), PROTO_OK);
 	fixture_expect(world, 1);

@@ -50,7 +50,7 @@ static void test_disconnect_drops_what_is_due(void **state)
 	assert_int_equal(world->events[0].wake.id, id);
 }
 
-/* How many of the timers' nodes have changed. */
+/* How many nodes of the timers have changed. */
 static uint32_t nodes_changed(const struct arena *arena, const struct rbnode *before)
 {
 	uint32_t changed = 0;
@@ -106,7 +106,7 @@ static void test_realtime_timers_follow_a_set_wall_clock(void **state)
 	world_timer(world, session, PROTO_CLOCK_MONOTONIC, 3600);
 	world_timer(world, session, PROTO_CLOCK_BOOTTIME, 3600);
 	assert_int_equal(world_register(world, session, &hourly).status, PROTO_OK);
-	*wall += 3600 * 5 + 7; /* forwards: one wake, and what it missed */
+	*wall += 3600 * 5 + 7; /* forwards: one wake, with overruns for the missed periods */
 	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.overruns, 4);
 	assert_int_equal(world->events[0].wake.late, 3600 * 4 + 7);
@@ -117,7 +117,7 @@ static void test_realtime_timers_follow_a_set_wall_clock(void **state)
 	*wall = WORLD_REALTIME + 3600 * 6;
 	fixture_expect(world, 1);
 	assert_int_equal(world->events[0].wake.overruns, 0);
-	/* The other clocks were not touched by any of this. */
+	/* All this did not affect the other clocks. */
 	world->now.at[PROTO_CLOCK_MONOTONIC] += 3600;
 	world->now.at[PROTO_CLOCK_BOOTTIME] += 3600;
 	fixture_expect(world, 2);

@@ -49,7 +49,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A due that clients choose: at the ends of a tree, equal to another, or any. */
+/* A due as clients choose it: at an end of a tree, equal to another one, or any. */
 static uint64_t some_due(struct fixture *f, const struct rbtree *tree)
 {
 	const struct rbnode *nodes = f->arena.nodes;
@@ -88,14 +88,14 @@ static void link_some(struct fixture *f)
 		if (late) /* in random order, and too many for a run */
 			dues[i] = arena->nodes[trees[i]->last].due + dice_below(&f->dice, 100);
 		if (far &&
-			dice_once_in(&f->dice, 2)) /* about the greatest due that a key can hold */
+			dice_once_in(&f->dice, 2)) /* near the greatest due that a key can hold */
 			dues[i] = (UINT64_MAX >> 8) - 2 + dice_below(&f->dice, 5);
 	}
 	bulk_find_positions(arena, trees, dues, n, positions);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t timer = arena_take_timer(arena);
 
-		if (dice_once_in(&f->dice, 20)) { /* a refused one */
+		if (dice_once_in(&f->dice, 20)) { /* a refused timer */
 			arena_give_timer(arena, timer);
 			continue;
 		}
@@ -179,13 +179,13 @@ static void test_a_run_ends_at_too_much_disorder(void **state)
 	assert_true(taken(f, 5000));
 	for (unsigned int i = 0; i < 14; i++)
 		assert_true(taken(f, 2000));
-	assert_true(taken(f, 1000));  /* fifteen too late */
+	assert_true(taken(f, 1000));  /* fifteen timers too late */
 	assert_true(taken(f, 5000));  /* equal dues are in order, whatever their distance */
 	assert_false(taken(f, 3000)); /* the first one counts, although smaller ones came later */
 	assert_int_equal(f->run.n, 0);
 	assert_int_equal(f->arena.nodes[f->trees[0].first].due, 1000);
 	assert_int_equal(f->arena.nodes[f->trees[0].last].due, 5000);
-	assert_true(taken(f, 5000)); /* the next one begins anew */
+	assert_true(taken(f, 5000)); /* the next run begins anew */
 }
 
 int main(void)

@@ -222,7 +222,7 @@ static void test_period_without_count_has_no_end(void **state)
 	}
 }
 
-/* However late each wake was: the n-th is due at first + n periods. */
+/* A late wake does not move the next ones: the n-th is due at first + n periods. */
 static void test_period_does_not_drift(void **state)
 {
 	struct world *world = *state;

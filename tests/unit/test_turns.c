@@ -40,7 +40,7 @@ static void test_a_long_backlog_gets_one_packet_a_turn(void **state)
 	assert_int_equal(world->n_events, 10 * most + 10);
 }
 
-/* It also keeps its position there. */
+/* It also keeps its position in the queue. */
 static void test_a_session_is_in_the_queue_once(void **state)
 {
 	struct world *world = *state;

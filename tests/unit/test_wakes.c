@@ -122,7 +122,7 @@ static void test_cancel_of_what_is_due_wins_until_it_is_sent(void **state)
 	assert_int_equal(sessions_take_ready(&world->worker.arena), session);
 	assert_int_equal(wakes_write(&world->worker, session, &world->now, true, packet, &size),
 		WAKES_PACKET);
-	/* It could not be sent. */
+	/* The packet could not be sent. */
 	worker_block(&world->worker, session);
 	assert_int_equal(world_cancel(world, session, id), PROTO_OK);
 	worker_unblock(&world->worker, session, &world->now);

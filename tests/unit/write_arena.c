@@ -32,7 +32,7 @@ static struct {
 	struct world *world;
 	size_t size;
 	FILE *file;
-	unsigned long stores; /* until the kill; 0: none is to come */
+	unsigned long stores; /* until the kill; 0: no kill */
 } scene;
 
 static void write_hex(const void *data, size_t size)
@@ -72,7 +72,7 @@ void arena_write_hook(void)
 		write_block();
 }
 
-/* A world whose arena is laid out as the daemon's. */
+/* Makes a world whose arena has the layout of the daemon's. */
 static void make_world(void)
 {
 	struct limits limits = world_limits(1000, 100);
@@ -87,7 +87,7 @@ static void make_world(void)
 	scene.world->block = mmap(NULL, scene.size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	assert_true(scene.world->block != MAP_FAILED);
-	/* A huge page would count as resident, all of it. */
+	/* A huge page would count as resident as a whole. */
 	madvise(scene.world->block, scene.size, MADV_NOHUGEPAGE);
 	worker_init(&scene.world->worker, scene.world->block, &config, &scene.world->now);
 }
@@ -127,7 +127,7 @@ static void list(uint32_t root)
 	size_t n = world_list(scene.world, root, PROTO_LIST_ALL, listed, 1000);
 
 	for (size_t i = 0; i < n; i++) {
-		/* It tells the time that is left, which the clocks of the reader decide. */
+		/* The rest of the time depends on the clocks of the reader. */
 		listed[i].left = 0;
 		fprintf(scene.file, "listed ");
 		write_hex(&listed[i], sizeof(listed[i]));
@@ -190,13 +190,13 @@ int main(int argc, char **argv)
 	id = fill_session(one, 1);
 	foreign = fill_session(two, 5);
 	fill_session(gone, 5);
-	/* Some have fired, and the second client reads none of them. */
+	/* Some timers have fired, and the second client reads none of the wakes. */
 	scene.world->clients[two].stalled = true;
 	for (int second = 0; second < 5; second++) {
 		world_pass(scene.world, 1000000);
 		world_turn(scene.world);
 	}
-	/* Its client is still to be told. */
+	/* Its client has not received the event yet. */
 	assert_int_equal(world_cancel(scene.world, root, foreign), PROTO_OK);
 	world_disconnect(scene.world, gone);
 	list(root);

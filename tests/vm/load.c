@@ -75,7 +75,7 @@ static int found(const toytimer_queue_listed *listed, void *userdata)
 	return 0;
 }
 
-/* The size of a payload, which tells what put it; its bytes tell whether they are whole. */
+/* The size of a payload tells which put it came from. Its bytes show whether it is complete. */
 static size_t some_size(const struct load *load)
 {
 	return 1 + (size_t)rand() % load->payload_max;
@@ -123,7 +123,7 @@ static void put(struct load *load)
 	load->next += n;
 }
 
-/* A timer with a key that falls due in an hour is put, and then replaced or cancelled. */
+/* Puts a timer with a key that is due in an hour, and later replaces or cancels it. */
 static void change(struct load *load)
 {
 	toytimer_queue_stored stored;
@@ -179,7 +179,8 @@ static void consume(struct load *load)
 
 	load->woken = 0;
 	r = load->owing > OWING_MAX ? toytimer_queue_wait(load->wakes, 100000) : 1;
-	/* One event a call; the window bounds what comes before it is acknowledged. */
+	/* Handles one event in each call. The window bounds how many wakes come before the
+	 * acknowledgements. */
 	while (r > 0 && load->woken < BATCH_MAX)
 		r = toytimer_queue_process(load->wakes);
 	if (r < 0)

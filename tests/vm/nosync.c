@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preloaded into timerqd, so that power_cut can show that it finds a store which does not sync.
+ * Preloaded into timerqd. With it, power_cut shows that it detects a store that does not sync.
  */
 #include <unistd.h>
 
