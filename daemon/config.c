@@ -106,7 +106,7 @@ static void assign(struct loading *l)
 
 	switch (l->section) {
 	case SECTION_NONE:
-		complain(l, l->reader.line, "'%s' stands in no section", l->reader.word);
+		complain(l, l->reader.line, "'%s' stands before the first section", l->reader.word);
 		break;
 	case SECTION_SKIPPED:
 		break;
@@ -242,7 +242,8 @@ static int begin_section(struct loading *l)
 	} else if (!strcmp(word, "Queues")) {
 		l->section = SECTION_QUEUES;
 	} else {
-		complain(l, l->reader.line, "'[%s]' is no section", word);
+		complain(l, l->reader.line,
+			"'[%.60s]' is not [Timerd], [Queues], [User NAME] or [Group NAME]", word);
 	}
 	return r == -ENOMEM ? r : 0;
 }

@@ -195,19 +195,21 @@ static void test_a_bad_line_costs_only_itself(void **state)
 		  "MaxClients=3\n"
 		  "[Queues]\n" /* 29 */
 		  "ClockPatience=soon\n");
-	check_complaints(":1: 'MaxTimers' stands in no section",
+	check_complaints(":1: 'MaxTimers' stands before the first section",
 		":3: MaxTimers: '10k' is not a number",
 		":4: 'Frobnicate' is no key of this section",
 		":5: 'MaxTimers' is neither [SECTION] nor KEY=VALUE",
 		":6: '' is no key of this section", ":7: 'maxtimers' is no key of this section",
 		":8: 'MaxBytesPerUser' is no key of this section",
 		":9: MaxClients: 'none' is not a number", ":11: LogLevel: 'x?y' is not a level",
-		":13: '[Timer]' is no section", ":15: '[Timerd' is neither [SECTION] nor KEY=VALUE",
-		":17: '[]' is no section", ":18: there is no user 'no such user'",
-		":20: there is no group 'no-such-group'", ":21: there is no user '4294967295'",
+		":13: '[Timer]' is not [Timerd], [Queues], [User NAME] or [Group NAME]",
+		":15: '[Timerd' is neither [SECTION] nor KEY=VALUE",
+		":17: '[]' is not [Timerd], [Queues], [User NAME] or [Group NAME]",
+		":18: there is no user 'no such user'", ":20: there is no group 'no-such-group'",
+		":21: there is no user '4294967295'",
 		":22: '0' has no limits of its own: only the totals limit root",
 		":23: 'root' has no limits of its own: only the totals limit root",
-		":24: '[User]' is no section",
+		":24: '[User]' is not [Timerd], [Queues], [User NAME] or [Group NAME]",
 		":26: MaxTimers: '0' is not between 1 and 4294967295",
 		":27: 'MaxTimersPerUser' is no key of this section",
 		":30: ClockPatience: 'soon' is not a span, such as 10min", NULL);
@@ -281,7 +283,7 @@ static void test_drop_ins_follow_in_the_order_of_their_names(void **state)
 	snprintf(path, sizeof(path), "%s/30-off.conf", drop_ins);
 	assert_int_equal(symlink("/dev/null", path), 0);
 	load_text("[Timerd]\nMaxTimers=1\nMaxClients=1\nMaxClientsPerUser=1\n");
-	check_complaints(".d/a.conf:1: 'MaxTimers' stands in no section", NULL);
+	check_complaints(".d/a.conf:1: 'MaxTimers' stands before the first section", NULL);
 	assert_int_equal(config->timerd[TIMERD_MAX_TIMERS].number, 3);
 	assert_int_equal(config->timerd[TIMERD_MAX_CLIENTS].number, 2);
 	assert_int_equal(config->timerd[TIMERD_MAX_CLIENTS_PER_USER].number, 1);
