@@ -3,7 +3,7 @@
 # Shortcuts. Each target works as the first command after a clone: it installs the missing Debian
 # packages (.packages) and configures the build. meson does everything else.
 #
-#   make            build below build/
+#   make            build in build/
 #   make demo       a demonstration in a temporary folder
 #   make check      all tests
 #   make bench      figures of timerd and of other programs
@@ -40,7 +40,7 @@ all: packages-build
 	@[ -e build/build.ninja ] || meson setup build
 	@meson compile -C build
 
-# Only what it shows: the tests take minutes to build.
+# Builds only what the demonstration needs: the tests take minutes to build.
 demo: packages-build
 	@[ -e build/build.ninja ] || meson setup build
 	@meson compile -C build timerd timerqd toytimerctl example-tasks
@@ -123,7 +123,7 @@ uninstall:
 		! $(HAS_SYSTEMD) || $(SUDO) systemctl daemon-reload; \
 	}
 
-# Asks dpkg which packages are missing, and installs only those: the second time needs no network.
+# Asks dpkg which packages are missing, and installs only those. So the second time it needs no network.
 packages-build packages-test packages-vm packages-bench packages-cross packages-deb:
 	@command -v dpkg-query >/dev/null || { echo "this is not Debian: install the packages in .packages yourself"; exit; }; \
 	missing=$$(comm -23 <(sed -n 's/^$(@:packages-%=%): *//p' .packages | tr ' ' '\n' | sort -u) \

@@ -3,33 +3,33 @@
  * The lease protocol (daemon/queues/core/lease.h) as a model for spin: HOSTS hosts, QUEUES queues, and
  * every interleaving of their steps with up to FAULTS faults. A fault is one of these:
  *
- *   a host crashes, also right after it sent a round, which runs late then;
+ *   a host crashes; if it has just sent a round, the round may run late;
  *   a host freezes (SIGSTOP), for any time;
- *   a round is slow on its way to the database or back: the host gives it up after one or two ticks,
- *     and it is lost, or runs at any time later;
- *   the last consumer of a queue leaves a host. (Others come at any time, which is no fault.)
+ *   a round is slow on its way to the database or back: the host gives it up after one or two ticks;
+ *     it is lost, or runs at any later time;
+ *   the last consumer of a queue leaves a host. (New consumers may come at any time. This is no fault.)
  *
  * Time is discrete. A tick is a third of the lease, so a lease is LEASE = 3 ticks. At each tick a host
- * sends one round: it renews what it holds, and looks at the rest. The clocks of all hosts run equally
- * fast, and no failover loses commits: tests/sim/fleet covers these.
+ * sends one round, which renews its leases and looks at the other queues. The clocks of all hosts run
+ * equally fast, and no failover loses commits: tests/sim/fleet covers different clocks and lost commits.
  *
- * No counter grows. Instead of terms and beats, bits say whether what somebody saw, or what a message
- * names, is still so; each change of a row clears the bits that it makes untrue. So the states are
- * finite without a bound on the length of a run.
+ * No counter grows. The model has no terms and beats. Bits say whether a row is still as a host saw it,
+ * or as a message names it; each change of a row clears these bits. So the number of states is finite
+ * without a bound on the length of a run.
  *
  * The queues are alike, so the properties are checked for queue 0 only.
  *
  * A delivery is two steps, check and send. A host that is not frozen sends before two ticks have
- * passed. This is what the margin of one tick has to cover.
+ * passed. The margin of one tick must cover this time.
  *
  *   assertion on `checked`, one deliverer: no host checks while another host is between check and
  *     send, except a host that was frozen there;
  *   assertion on `ack`, the fence: no acknowledgement under an old term takes effect;
- *   assertion on `idle`, not stuck: a host delivers again STUCK ticks after the last fault at the
- *     latest. Time cannot stand still to avoid this: whatever has to happen before the next tick is a
- *     step that the host, or the database, can take.
+ *   assertion on `idle`, not stuck: at most STUCK ticks after the last fault, a host delivers again.
+ *     Time cannot stop to avoid this: before each tick, the hosts and the database can take every step
+ *     that the tick waits for.
  *
- * tests/model/run also checks broken variants. spin has to refute each of them.
+ * tests/model/run also checks broken variants. spin must refute each of them.
  */
 #ifndef HOSTS
 #define HOSTS 3
@@ -51,14 +51,14 @@
 #define ALL (HOSTS * QUEUES)
 #define AT(h, q) ((h) * QUEUES + (q))
 
-/* What a round asks about a queue. */
+/* The question of a round about a queue. */
 #define TAKE_FREE 0
 #define TAKE 1
 #define RENEW 2
 #define RELEASE 3
 #define NOTHING 4
 
-/* Where a round is. */
+/* The state of a round. */
 #define NOWHERE 0
 #define SENT 1
 #define ANSWERED 2
@@ -66,24 +66,24 @@
 /* Of each host and queue. */
 bit want[ALL];    /* there are consumers */
 bit held[ALL];
-bit leaving[ALL]; /* held: it is to be released, and not delivered any more */
-byte age[ALL];   /* held: since the last renewal was sent; else since the row was seen so */
-bit seen[ALL];   /* the host has seen the row as it is */
-bit valid[ALL];  /* held: the term is the row's */
+bit leaving[ALL]; /* held: the host delivers nothing more, and releases it */
+byte age[ALL];   /* ticks; held: since the last renewal was sent; otherwise since the host saw the row */
+bit seen[ALL];   /* the row has not changed since the host saw it */
+bit valid[ALL];  /* held: the host has the term of the row */
 bit mine[ALL];   /* the row names this process as owner */
 
 /* Of each host. */
 bit frozen[HOSTS];
-bit due[HOSTS];  /* a round is to be sent */
+bit due[HOSTS];  /* the host must send a round */
 byte round[HOSTS];
 byte sent[HOSTS]; /* ticks since the round was sent */
 bit slow[HOSTS];
 byte checked[HOSTS]; /* ticks since the check of a delivery that is not sent yet, + 1; 0: none */
-bit excused[HOSTS];  /* it was frozen there */
+bit excused[HOSTS];  /* the host was frozen after the check */
 
 /* Of each host and queue: the round under way. */
 byte ask[ALL];
-bit so[ALL];   /* sent: what the question names is still so; answered: what the answer says is */
+bit so[ALL];   /* sent: the row still has the beat or term of the question; answered: the answer is true */
 bit done[ALL];
 
 /* A round that runs late. */
@@ -95,12 +95,12 @@ bit late_so[QUEUES];
 bit free[QUEUES]; /* the row has no owner */
 
 /* Of queue 0. */
-byte ack;  /* on its way; 0: none, 1: under the row's term, 2: under an old one */
+byte ack;  /* an acknowledgement in flight; 0: none, 1: under the row's term, 2: under an old term */
 byte idle; /* ticks without a deliverer since the last fault */
 
 byte faults;
 
-byte h, q, i; /* of loops; 0 between steps */
+byte h, q, i; /* for loops; 0 between steps */
 bit yes;
 
 /* The beat or the term of the row has changed. */
@@ -128,7 +128,7 @@ inline changed() {
 	i = 0
 }
 
-/* No term is valid any more, nor what names one. */
+/* The term of the row has ended: nothing that refers to it is valid any more. */
 inline ended() {
 	i = 0;
 	do
@@ -172,7 +172,7 @@ inline taken() {
 #define SAME(x) (x)
 #endif
 
-/* The database runs the round of h: for each queue, all at one instant. */
+/* The database runs the round of h, for all queues in one step. */
 inline execute() {
 	q = 0;
 	do
@@ -235,7 +235,7 @@ inline begin_round() {
 			ask[AT(h, q)] = (leaving[AT(h, q)] -> RELEASE : RENEW);
 			so[AT(h, q)] = valid[AT(h, q)]
 		:: !held[AT(h, q)] && !want[AT(h, q)] ->
-			/* It looks first, and finds a take that had no answer. */
+			/* The row may show that an unanswered take of this host took effect: release it. */
 			ask[AT(h, q)] = (mine[AT(h, q)] -> RELEASE : NOTHING);
 			so[AT(h, q)] = mine[AT(h, q)]
 		:: !held[AT(h, q)] && want[AT(h, q)] && (age[AT(h, q)] == LEASE || (seen[AT(h, q)] && mine[AT(h, q)])) ->
@@ -254,7 +254,7 @@ inline begin_round() {
 	due[h] = 0
 }
 
-/* Nothing of the round is remembered. */
+/* The host forgets its round. */
 inline forget_round() {
 	q = 0;
 	do
@@ -318,7 +318,7 @@ inline let_loose() {
 	forget_round()
 }
 
-/* The queue waits from now on. */
+/* Counts a fault, and restarts the wait of the queue. */
 inline fault() {
 	faults++;
 	idle = 0
@@ -358,7 +358,7 @@ inline freeze() {
 
 #define CAN_DELIVER(h) (held[AT(h, 0)] && !leaving[AT(h, 0)] && age[AT(h, 0)] < LEASE - MARGIN)
 
-/* A delivery begins. */
+/* The first step of a delivery. */
 inline check() {
 	i = 0;
 	do
@@ -444,7 +444,7 @@ inline tick() {
 	h = 0;
 	if
 	:: yes -> yes = 0
-	:: else -> idle = 0 /* nobody wants it */
+	:: else -> idle = 0 /* no host has a consumer */
 	fi;
 	assert(idle <= STUCK) /* not stuck */
 }
@@ -490,7 +490,7 @@ active proctype fleet() {
 		:: slow[h] && round[h] == SENT -> d_step { execute() }
 		:: round[h] == ANSWERED && !slow[h] && FAULT -> d_step { fault(); slow[h] = 1 }
 		:: round[h] == ANSWERED && GOES_ON(h) -> d_step { receive() }
-		/* It is given up. */
+		/* The host gives a slow round up. */
 		:: slow[h] && sent[h] && GOES_ON(h) -> d_step { forget_round(); due[h] = 1 }
 		:: slow[h] && sent[h] && GOES_ON(h) && round[h] == SENT && !late ->
 			d_step { let_loose(); due[h] = 1 }
@@ -498,7 +498,7 @@ active proctype fleet() {
 		:: !frozen[h] && checked[h] -> d_step { send() }
 		:: !frozen[h] && FAULT -> d_step { fault(); freeze() }
 		:: frozen[h] -> frozen[h] = 0
-		/* The last consumer leaves, the first one comes. */
+		/* The last consumer of a queue leaves, or the first one comes. */
 		:: GOES_ON(h) && FAULT && want[AT(h, 0)] -> d_step { q = 0; fault(); leave() }
 		:: GOES_ON(h) && !want[AT(h, 0)] -> d_step { want[AT(h, 0)] = 1; idle = 0 }
 #if QUEUES == 2
