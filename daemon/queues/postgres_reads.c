@@ -88,7 +88,7 @@ static const char queues_statement[] =
 	"SELECT q.number, q.uid, q.name, coalesce(n.timers, 0)::bigint,"
 	" coalesce(n.parked, 0)::bigint, coalesce(n.bytes, 0)::bigint,"
 	" CASE WHEN q.owner IS NULL THEN 0 ELSE q.term END, q.host,"
-	" d0.n + d1.n + d2.n, f0.ready, f1.ready, f2.ready FROM"
+	" d0.n + d1.n + d2.n, f0.ready, f1.ready, f2.ready, n0.ready, n1.ready, n2.ready FROM"
 	" (SELECT * FROM timerd.queues WHERE ($1 < 0 OR uid = $1) AND number > $2"
 	"  ORDER BY number LIMIT $3) q"
 	" LEFT JOIN LATERAL (SELECT sum(timers) AS timers, sum(parked) AS parked,"
@@ -97,7 +97,9 @@ static const char queues_statement[] =
 	" CROSS JOIN LATERAL (SELECT count(*) AS n FROM timerd.timers WHERE queue = q.number" \
 	"  AND clock = " k " AND ready <= " now ") d" k                                       \
 	" LEFT JOIN LATERAL (SELECT ready FROM timerd.timers WHERE queue = q.number"          \
-	"  AND clock = " k " ORDER BY ready, id LIMIT 1) f" k " ON true"
+	"  AND clock = " k " ORDER BY ready, id LIMIT 1) f" k " ON true"                      \
+	" LEFT JOIN LATERAL (SELECT ready FROM timerd.timers WHERE queue = q.number"          \
+	"  AND clock = " k " AND ready > " now " ORDER BY ready, id LIMIT 1) n" k " ON true"
 	LANE("0", "$4") LANE("1", "$5") LANE("2", "$6") " ORDER BY q.number";
 
 static const char puts_statement[] = "SELECT serial, statuses, flags, ids, dues FROM timerd.puts"
@@ -262,8 +264,10 @@ static bool read_queue(struct read_job *j, const PGresult *r, int row, struct st
 		.due = (uint64_t)pg_get_int(r, row, 8),
 	};
 	memcpy(ret->name, queue->name, sizeof(ret->name));
-	for (int i = 0; i < PROTO_CLOCKS; i++)
+	for (int i = 0; i < PROTO_CLOCKS; i++) {
 		ret->first[i] = span_at(r, row, 9 + i);
+		ret->next[i] = span_at(r, row, 9 + PROTO_CLOCKS + i);
+	}
 	return true;
 }
 

@@ -209,23 +209,24 @@ static int list(struct sqlite *q, struct job *job)
 	return r;
 }
 
-/* Counts the timers of a lane that are ready by `until`, and finds its first. */
-static int look_at_lane(struct sqlite *q, uint32_t queue, uint32_t clock, uint64_t until,
-	uint64_t *due, uint64_t *first)
+/* Counts the timers of a lane that are ready by `until`. Finds the first one, and the next one. */
+static int look_at_lane(struct sqlite *q, uint32_t clock, uint64_t until, struct store_queue *queue)
 {
-	struct sqlite_due at = {.queue = queue, .clock = clock};
+	struct sqlite_due at = {.queue = queue->number, .clock = clock};
 	struct sqlite_cursor cursor;
 	int r = SQLITE_OK;
 
 	sqlite_cursor_begin(&cursor, q, &at);
-	*first = PROTO_FOREVER;
+	queue->first[clock] = queue->next[clock] = PROTO_FOREVER;
 	while (!r && (r = sqlite_cursor_next(&cursor, &at)) == SQLITE_ROW) {
 		r = SQLITE_OK;
-		if (*first == PROTO_FOREVER)
-			*first = at.ready;
-		if (at.ready > until)
+		if (queue->first[clock] == PROTO_FOREVER)
+			queue->first[clock] = at.ready;
+		if (at.ready > until) {
+			queue->next[clock] = at.ready;
 			break;
-		++*due;
+		}
+		queue->due++;
 	}
 	return r == SQLITE_DONE ? SQLITE_OK : r;
 }
@@ -242,8 +243,7 @@ static int list_queues(struct sqlite *q, struct job *job)
 		q->queues, job->uid, job->after.number, job->queues, job->most, &job->more);
 	for (size_t i = 0; i < job->n && !r; i++)
 		for (uint32_t clock = 0; clock < PROTO_CLOCKS && !r; clock++)
-			r = look_at_lane(q, job->queues[i].number, clock, job->now[clock],
-				&job->queues[i].due, &job->queues[i].first[clock]);
+			r = look_at_lane(q, clock, job->now[clock], &job->queues[i]);
 	return r;
 }
 

@@ -60,8 +60,9 @@ struct store_queue {
 	uint64_t parked;
 	uint64_t bytes;		      /* of keys and payloads, parked ones included */
 	uint64_t first[PROTO_CLOCKS]; /* ready of each lane's first; PROTO_FOREVER: none */
-	uint64_t term;		      /* of the lease; 0: nobody holds one */
-	const char *host;	      /* of its holder, for people; NULL: none */
+	uint64_t next[PROTO_CLOCKS]; /* of each lane's first that is not due; PROTO_FOREVER: none */
+	uint64_t term;		     /* of the lease; 0: nobody holds one */
+	const char *host;	     /* of its holder, for people; NULL: none */
 };
 
 /* What a user holds. */
@@ -264,7 +265,7 @@ struct store_ops {
 		const struct store_position *after, size_t n, struct store_reader *r);
 
 	/* Reads at most n queues of a user (PROTO_QUEUE_OWN: everybody's) whose numbers are above
-	 * `after`, by number. now: the instants by which store_queue::due is counted. */
+	 * `after`, by number. now: the instants that decide which timers are due. */
 	int (*queues)(struct store *s, uint32_t uid, uint32_t after, size_t n,
 		const uint64_t now[static PROTO_CLOCKS], struct store_reader *r);
 

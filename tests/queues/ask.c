@@ -12,6 +12,7 @@ struct answer {
 	int error;
 	struct ask_rows *rows;
 	struct ask_puts *puts;
+	struct store_queue *queue;
 	uint64_t n;
 	bool more;
 };
@@ -75,6 +76,28 @@ static void rows_read(struct store_reader *r, const struct store_timer *rows, si
 			memcpy(ret->payloads[i], rows[i].payload, rows[i].payload_size);
 	}
 	a->done = true;
+}
+
+static void queues_read(
+	struct store_reader *r, const struct store_queue *queues, size_t n, bool more, int error)
+{
+	struct answer *a = r->userdata;
+
+	if (error || n != 1 || more)
+		abort();
+	*a->queue = queues[0];
+	a->done = true;
+}
+
+void ask_queue(struct store *s, uint32_t uid, uint64_t now, struct store_queue *ret)
+{
+	const uint64_t at[PROTO_CLOCKS] = {now, now, now};
+	struct answer a = {.queue = ret};
+	struct store_reader r = {.queues = queues_read, .userdata = &a};
+
+	if (s->ops->queues(s, uid, 0, 10, at, &r))
+		abort();
+	wait_for(s, &a);
 }
 
 static void put_found(struct store_reader *r, uint64_t serial,

@@ -35,6 +35,8 @@ void ask_load_some(struct store *s, uint32_t queue, unsigned int clock, uint64_t
 	struct ask_rows *ret);
 void ask_list(struct store *s, uint32_t queue, bool parked, const struct store_position *after,
 	size_t n, struct ask_rows *ret);
+/* The only queue of a user, as of the instant `now` on each clock. */
+void ask_queue(struct store *s, uint32_t uid, uint64_t now, struct store_queue *ret);
 void ask_puts(struct store *s, const uint8_t *token, struct ask_puts *ret);
 /* Return: how many went. */
 uint64_t ask_purge(struct store *s, uint32_t queue, bool parked, size_t n, bool *ret_more);

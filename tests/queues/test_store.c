@@ -251,6 +251,33 @@ static void lists_in_pages_and_purges(void **state)
 	assert_int_equal(rows.n, 0);
 }
 
+static void expect_queue(uint64_t now, uint64_t due, uint64_t first, uint64_t next)
+{
+	struct store_queue q;
+
+	ask_queue(store, 7, now, &q);
+	assert_string_equal(q.name, "mail");
+	assert_int_equal(q.timers, 3);
+	assert_int_equal(q.due, due);
+	assert_int_equal(q.first[PROTO_CLOCK_REALTIME], first);
+	assert_true(q.next[PROTO_CLOCK_REALTIME] == next);
+	assert_true(q.first[PROTO_CLOCK_BOOTTIME] == PROTO_FOREVER);
+	assert_true(q.next[PROTO_CLOCK_BOOTTIME] == PROTO_FOREVER);
+}
+
+/* Those that are due do not hide the next one. */
+static void tells_the_next_due_of_a_queue(void **state)
+{
+	(void)state;
+	put(30, "", "");
+	put(10, "", "");
+	put(20, "", "");
+	expect_queue(9, 0, 10, 10);
+	expect_queue(10, 1, 10, 20);
+	expect_queue(29, 2, 10, 30);
+	expect_queue(30, 3, 10, PROTO_FOREVER);
+}
+
 static void remembers_puts_for_a_day(void **state)
 {
 	const uint64_t day = UINT64_C(24) * 3600 * 1000000;
@@ -329,6 +356,7 @@ int main(void)
 		STAGED(parks_and_revives),
 		STAGED(reschedules_by_key),
 		STAGED(lists_in_pages_and_purges),
+		STAGED(tells_the_next_due_of_a_queue),
 		STAGED(remembers_puts_for_a_day),
 		STAGED(forgets_names),
 	};

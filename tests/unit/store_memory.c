@@ -109,7 +109,7 @@ static void run_queues(struct store_memory *m, const struct store_memory_job *j)
 		q->uid = m->queues[number - 1].uid;
 		memcpy(q->name, m->queues[number - 1].name, sizeof(q->name));
 		for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
-			q->first[i] = PROTO_FOREVER;
+			q->first[i] = q->next[i] = PROTO_FOREVER;
 		for (size_t i = 0; i < m->count; i++) {
 			const struct store_timer *t = &m->rows[i].t;
 
@@ -120,6 +120,9 @@ static void run_queues(struct store_memory *m, const struct store_memory_job *j)
 			q->due += !t->parked && t->ready <= j->now[t->clock];
 			if (!t->parked && t->ready < q->first[t->clock])
 				q->first[t->clock] = t->ready;
+			if (!t->parked && t->ready > j->now[t->clock] &&
+				t->ready < q->next[t->clock])
+				q->next[t->clock] = t->ready;
 		}
 		n++;
 	}

@@ -144,14 +144,18 @@ static uint64_t first_of(const struct broker *b, const struct store_queue *q, ui
 
 	*ret_next = PROTO_FOREVER;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
-		uint64_t now = b->now.at[i], first = q->first[i];
+		uint64_t now = b->now.at[i], first = q->first[i], next = q->next[i];
 
 		if (first == PROTO_FOREVER || b->now.held[i])
 			continue;
 		if (first <= now && (oldest == PROTO_FOREVER || now - first > oldest))
 			oldest = now - first;
-		if (first > now && first - now < *ret_next)
-			*ret_next = first - now;
+		if (next == PROTO_FOREVER)
+			continue;
+		/* It may have become due since the store was asked. */
+		next = next > now ? next - now : 0;
+		if (next < *ret_next)
+			*ret_next = next;
 	}
 	return oldest;
 }
