@@ -6,6 +6,19 @@
 
 #include "when_span.h"
 
+/* "an hour", "half an hour" */
+static bool read_article(struct when_text span, uint64_t *ret_us)
+{
+	bool half = when_text_take_word(&span, "half");
+	uint64_t us;
+
+	if ((!when_text_take_word(&span, "an") && !when_text_take_word(&span, "a")) ||
+		when_unit_read(span, &us) < 0)
+		return false;
+	*ret_us = half ? us / 2 : us;
+	return true;
+}
+
 /* A span after a sign or a word. If there is no span, the error is about all of the text. */
 static int read_required_span(
 	struct when_text span, struct when_text all, uint64_t *ret_us, struct when_error *error)
@@ -13,6 +26,8 @@ static int read_required_span(
 	span = when_text_trimmed(span);
 	if (when_text_done(&span))
 		return when_error_set(error, all, -EINVAL, "needs a span, such as 5min");
+	if (read_article(span, ret_us))
+		return 0;
 	return when_span_read(span, ret_us, error);
 }
 
@@ -61,19 +76,6 @@ static int read_epoch(
 	return 0;
 }
 
-/* "half an hour" */
-static bool read_half(struct when_text span, uint64_t *ret_us)
-{
-	uint64_t us;
-
-	if (!when_text_take_word(&span, "half") ||
-		(!when_text_take_word(&span, "an") && !when_text_take_word(&span, "a")) ||
-		when_unit_read(span, &us) < 0)
-		return false;
-	*ret_us = us / 2;
-	return true;
-}
-
 /* The span after "in" or "every": "5 minutes", "an hour", "half an hour", "hour". A number without
  * a unit is refused: elsewhere it means seconds, but for most people "in 5" means minutes. */
 static int read_phrase(struct when_text span, struct when_text all, const char *advice,
@@ -81,7 +83,7 @@ static int read_phrase(struct when_text span, struct when_text all, const char *
 {
 	const struct when_text last = when_text_word_at(all, all.end);
 
-	if (read_half(span, ret_us))
+	if (read_article(span, ret_us))
 		return 0;
 	if (!when_text_take_word(&span, "an"))
 		when_text_take_word(&span, "a");
@@ -154,7 +156,7 @@ int when_relative_read(
 	}
 	if (take_now_plus(&text))
 		return read_forward(text, all, ret, error);
-	if (read_half(text, &us)) {
+	if (read_article(text, &us)) {
 		*ret = (struct when){.kind = WHEN_SPAN, .us = us};
 		return 0;
 	}

@@ -109,7 +109,8 @@ static int read_word(struct when_text *text, struct when_fields *fields)
 	const struct when_text start = *text, word = when_text_letters(start);
 	bool is_midnight = when_text_is_caseless(word, "midnight");
 
-	if (!is_midnight && !when_text_is_caseless(word, "noon"))
+	if (!is_midnight && !when_text_is_caseless(word, "noon") &&
+		!when_text_is_caseless(word, "midday"))
 		return 0;
 	text->at = word.end;
 	fields->is_midnight = is_midnight;

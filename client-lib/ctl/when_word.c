@@ -83,11 +83,12 @@ static int take_day(
 	return 1;
 }
 
-/* The words "day after tomorrow" at the start of the text; otherwise empty. */
+/* The words "[the] day after tomorrow" at the start of the text; otherwise empty. */
 static struct when_text day_after_tomorrow(struct when_text text)
 {
 	const char *start = text.at;
 
+	when_text_take_word(&text, "the");
 	if (!when_text_take_word(&text, "day") || !when_text_take_word(&text, "after"))
 		return (struct when_text){start, start};
 	text = when_text_letters(text);
