@@ -29,7 +29,7 @@ static int parse_user(const char *user, size_t size, uint32_t *ret)
 	if (strspn(name, "0123456789") == size) {
 		uid = strtoull(name, &end, 10);
 		if (uid >= PROTO_QUEUE_OWN)
-			return text_invalid("queue: the uid before the slash is none");
+			return text_invalid("queue: the number before the slash cannot be a uid");
 		*ret = (uint32_t)uid;
 		return 0;
 	}

@@ -109,7 +109,7 @@ static int parse_option(struct ctl *ctl, int c, struct cancel_options *options)
 	else if (c == OPTION_LABEL)
 		options->matching = "--label";
 	if (c == OPTION_LABEL)
-		options->match.label = optarg;
+		return ctl_parse_label(ctl, optarg, &options->match.label);
 	return c == OPTION_OF_USER ? ctl_parse_user(ctl, optarg, &options->match) : 0;
 }
 

@@ -153,6 +153,18 @@ int ctl_getopt_verb(struct ctl *ctl, int argc, char **argv)
 	return 0;
 }
 
+int ctl_parse_label(struct ctl *ctl, const char *text, const char **ret)
+{
+	if (strlen(text) > TOYTIMER_LABEL_MAX)
+		return ctl_usage(ctl, "--label %s: too long; a label has at most %d bytes", text,
+			TOYTIMER_LABEL_MAX);
+	if (!output_is_plain(text))
+		return ctl_usage(ctl,
+			"--label %s: not plain text; use UTF-8 without control characters", text);
+	*ret = text;
+	return 0;
+}
+
 void ctl_warn_of_unknown_zone(void)
 {
 	if (!when_local_zone_is_known())

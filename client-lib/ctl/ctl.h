@@ -110,6 +110,9 @@ int ctl_parse_number(struct ctl *ctl, const char *option, const char *text, uint
 /* Parses a span. Returns 0 or CTL_STOP. */
 int ctl_parse_span(struct ctl *ctl, const char *option, const char *text, uint64_t *ret);
 
+/* Checks the argument of --label. Returns 0 or CTL_STOP. */
+int ctl_parse_label(struct ctl *ctl, const char *text, const char **ret);
+
 /* Parses a user, a name or a number, into a match of that user's timers. Returns 0 or CTL_STOP. */
 int ctl_parse_user(struct ctl *ctl, const char *word, toytimer_match *ret);
 

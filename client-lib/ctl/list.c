@@ -229,8 +229,7 @@ static int parse_option(struct ctl *ctl, int c, struct list_options *options)
 	case OPTION_OF_USER:
 		return ctl_parse_user(ctl, optarg, &options->match);
 	case OPTION_LABEL:
-		options->match.label = optarg;
-		return 0;
+		return ctl_parse_label(ctl, optarg, &options->match.label);
 	case OPTION_JSON:
 		options->json = true;
 		return 0;

@@ -161,8 +161,9 @@ int queue_put(struct ctl *ctl, const struct queue_put *put, const toytimer_regis
 	if (status != CTL_DONE)
 		return status;
 	if (timer.payload_size > TOYTIMER_QUEUE_PAYLOAD_MAX) {
-		ctl_usage(ctl, "%s: longer than %d bytes",
-			put->payload_file ? "--payload-file" : "--payload",
+		ctl_usage(ctl, "%s%s: longer than %d bytes",
+			put->payload_file ? "--payload-file " : "--payload",
+			put->payload_file ? output_word(put->payload_file) : "",
 			TOYTIMER_QUEUE_PAYLOAD_MAX);
 		return ctl->status;
 	}

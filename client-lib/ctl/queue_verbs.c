@@ -195,7 +195,11 @@ int verb_purge(struct ctl *ctl, int argc, char **argv)
 		if (c == CTL_STOP)
 			return ctl->status;
 	}
-	if (!queue || optind < argc) {
+	if (optind < argc) {
+		ctl_usage(ctl, "%s: purge takes no arguments", output_word(argv[optind]));
+		return ctl->status;
+	}
+	if (!queue) {
 		ctl_usage(ctl, "usage: toytimerctl purge --queue NAME [--parked]");
 		return ctl->status;
 	}

@@ -108,18 +108,6 @@ static int parse_clock(struct ctl *ctl, struct arguments *a, const char *text)
 	return 0;
 }
 
-static int parse_label(struct ctl *ctl, const char *text, const char **ret)
-{
-	if (strlen(text) > TOYTIMER_LABEL_MAX)
-		return ctl_usage(ctl, "--label %s: too long; a label has at most %d bytes", text,
-			TOYTIMER_LABEL_MAX);
-	if (!output_is_plain(text))
-		return ctl_usage(ctl,
-			"--label %s: not plain text; use UTF-8 without control characters", text);
-	*ret = text;
-	return 0;
-}
-
 static int add_word(struct ctl *ctl, struct arguments *a, const char *word)
 {
 	char *joined;
@@ -208,7 +196,7 @@ static int parse_option(struct ctl *ctl, struct arguments *a, int c)
 		r->flags |= TOYTIMER_WAKE_SYSTEM;
 		return 0;
 	case OPTION_LABEL:
-		return parse_label(ctl, optarg, &r->label);
+		return ctl_parse_label(ctl, optarg, &r->label);
 	case OPTION_QUIET:
 		a->request.quiet = true;
 		return 0;
