@@ -200,8 +200,12 @@ int verb_queues(struct ctl *ctl, int argc, char **argv)
 		return r;
 	s.array = s.json ? json_array() : NULL;
 	r = toytimer_queue_queues(q, flags, add_queue, &s);
+	if (r == -EACCES && flags) {
+		output_error("--all: only root may list the queues of all users");
+		return CTL_REFUSED;
+	}
 	if (r < 0)
-		return ctl_queue_failed(flags ? "queues --all" : "queues", r);
+		return ctl_queue_failed("queues", r);
 	return print(ctl->out, &s, "queues", legend, "queue");
 }
 
@@ -288,6 +292,8 @@ int queue_list_timers(struct ctl *ctl, const struct queue_list_options *options)
 	r = ctl_open_queues(ctl, &q);
 	if (r != CTL_DONE)
 		return r;
+	if (!s.json)
+		ctl_warn_of_unknown_zone();
 	s.array = s.json ? json_array() : NULL;
 	s.now = toytimer_now(TOYTIMER_REALTIME);
 	r = toytimer_queue_list(
