@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
-Subjects of a fleet: timerqd on a PostgreSQL of the benchmark's own, beside what its users run on the
-same server: bare COPY and DELETE, pg-boss and graphile-worker.
+The subjects of a fleet: timerqd on a PostgreSQL server of the benchmark, compared on the same server with
+bare COPY and DELETE, pg-boss and graphile-worker.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-python.py SOCKET TIMERS WAKES: what the Python package costs in an event loop, beside asyncio's own timers,
-in turns. Registrations count until the daemon has answered. A wake's lateness ends when the task that waits
-for it runs. $TOYTIMER_LIBRARY names the library.
+python.py SOCKET TIMERS WAKES: measures the Python package in an event loop and asyncio's own timers,
+alternately. A registration ends with the daemon's answer. A wake's lateness ends when the waiting task
+runs. $TOYTIMER_LIBRARY names the library.
 """
 
 import asyncio

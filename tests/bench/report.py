@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
-From figures to a report. ROWS is the whole of what is claimed: each row is a figure of timerd's,
-what it stands beside, and what its ratio to that has to reach.
+Makes the report from the figures. ROWS lists all claims: each row has a figure of timerd, the figure that
+it is compared with, and the ratio that it must reach.
 """
 
 import statistics

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
-What is measured. A subject is a function that measures timerd and its peers once, in turn; run calls
-it once a round. Its figures are named by path, who before what: 'life/random/1000000/timerd/fresh_life'.
+The subjects. A subject is a function that measures timerd and then its peers, once. `run` calls it in each
+round. A figure is named by a path, as 'life/random/1000000/timerd/fresh_life'.
 """
 
 import contextlib

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-Timers that are re-armed, listed and cancelled by what they are, and settings of the clock, beside a real
-timerd. An argument selects cases by name.
+Re-arms, lists and cancels timers, and sets the clock, beside a real timerd. An argument selects cases by name.
 """
 
 import asyncio

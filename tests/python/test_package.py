@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-test_package LAYOUTS: whether the Python package can be installed, and whether its structs have the layout
-of C. LAYOUTS is a program that prints the latter.
+test_package LAYOUTS: checks that the Python package can be installed, and that its structs have the layout
+of the C structs, which the program LAYOUTS prints.
 """
 
 import ctypes

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
-# What every system test needs. A test is a bash script that runs as root in a box of its own,
-# where nothing that it does lasts; it sources this with the build folder as its first argument,
-# makes its checks and ends with `finish`. Each check is a line of TAP. A check that fails shows
-# what its command said and lets the others go on.
+# Functions for the system tests. A test is a bash script that runs as root in a machine that is thrown away.
+# It sources this file with the build folder as the first argument, makes its checks, and ends with `finish`.
+# Each check prints a line of TAP. A failed check prints the output of its command, and the test goes on.
 set -u
 build=$1
 checks=0

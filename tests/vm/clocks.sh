@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # boots: 2030-01-01T00:00:00
 #
-# timerd while somebody sets the wall clock by years: realtime timers follow it, the others do not.
+# Tests timerd while the wall clock is set by years: realtime timers follow it, the others do not.
 start_timerd
 year=$((365 * 86400))
 now=$(date +%s)

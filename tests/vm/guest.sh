@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: MIT
 #
-# The first process of the machine, and what its scripts are made of. It runs /script with the number
-# of the boot, and powers the machine off. What a script checks is a line of TAP on the console.
+# The first process of the machine, and the functions for its scripts. It runs /script with the number of
+# the boot, and powers the machine off. Each check of a script prints a line of TAP on the console.
 /bin/busybox --install -s /bin
 export PATH=/bin LD_LIBRARY_PATH=/lib
 mount -t proc proc /proc

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-A machine of its own for a test: Debian's cloud kernel in QEMU, in software emulation.
+A virtual machine for a test: Debian's cloud kernel in QEMU, in software emulation.
 
-It has a clock that may be set, a memory to suspend to, and a power that may fail. Nothing of it
-reaches the machine that runs it. It boots in about two seconds from an initrd with busybox, guest.sh,
+Its clock can be set, it can suspend to memory, and its power can fail. It does not affect the machine that
+runs it. It boots in about two seconds from an initrd with busybox, guest.sh,
 one script, and the programs of a build with their libraries.
 
 The disk is a qcow2 image with a fresh layer for each boot. QEMU keeps the layer's tables in its own
-memory until the guest flushes its disk. So a killed QEMU loses what a disk with a volatile cache
-loses: a block that the guest has written for the first time and has not flushed.
+memory until the guest flushes its disk. So a killed QEMU loses the same blocks as a disk with a volatile
+cache: blocks that the guest has written for the first time and has not flushed.
 """
 
 import fcntl

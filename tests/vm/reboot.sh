@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # boots: 2030-01-01T12:00:00 2030-01-02T12:00:00 2030-01-02T11:00:00
 #
-# timerqd over reboots: after a clean stop, with the hardware clock a day ahead; and after a power cut,
-# with it an hour behind.
+# Tests timerqd across reboots: after a clean stop, with the hardware clock a day ahead; and after a power cut,
+# with the hardware clock an hour behind.
 start_timerd
 
 # put QUEUE KEY OPTION...

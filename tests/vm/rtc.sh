@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # boots: 1980-01-01T00:00:00 2060-01-01T00:00:00
 #
-# timerd on a machine whose hardware clock is wrong at boot, and is put right while it runs.
+# Tests timerd on a machine whose hardware clock is wrong at boot, and is corrected later.
 start_timerd
 right=1893456000 # 2030-01-01
 case $boot in

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # boots: 2030-01-01T00:00:00
 #
-# timerd over a suspend to memory: a --wake-system timer has the machine resumed in its second, a
-# boottime timer that fell due meanwhile comes then, and the monotonic clock stood still.
+# Tests timerd across a suspend to memory: a --wake-system timer resumes the machine within a second, a
+# boottime timer that became due meanwhile wakes then, and the monotonic clock has stopped meanwhile.
 start_timerd
 
 # suspended CLOCK: a --wake-system timer of that clock ends a suspend.
