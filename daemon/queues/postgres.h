@@ -10,6 +10,7 @@
  *   postgres_hints      what hosts tell each other, so that a change is found sooner
  *   postgres_timer      when the store has to be called though nothing arrives
  *   postgres_link       a connection and its jobs
+ *   postgres_names      addresses of the database's hosts
  *   postgres_queues     names and numbers
  *   postgres_receipts   the bound of what clients were answered
  *   postgres_schema     the tables and functions, and their versions

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "postgres_names.h"
 #include "postgres_values.h"
 
 /* How long a database is silent before it counts as away, how long an attempt to connect takes at
@@ -66,6 +67,7 @@ static void set_settings(struct pg_link *l)
 void pg_link_init(struct pg_link *l, const char *uri, int epoll)
 {
 	*l = (struct pg_link){.uri = uri, .epoll = epoll, .fd = -1, .away_at = pg_now() + AWAY_US};
+	l->has_names = pg_names_wanted(uri);
 	l->greeting.lease = UINT64_C(15000000);
 	set_settings(l);
 }
@@ -108,6 +110,14 @@ static void fail_waiting(struct pg_link *l)
 		finish(l, job, PG_AWAY);
 }
 
+static void drop_names(struct pg_link *l)
+{
+	if (l->names)
+		epoll_ctl(l->epoll, EPOLL_CTL_DEL, pg_names_fd(l->names), NULL);
+	pg_names_unref(l->names);
+	l->names = NULL;
+}
+
 void pg_link_break(struct pg_link *l, const char *why)
 {
 	bool was_ready = l->state == PG_LINK_READY;
@@ -125,6 +135,8 @@ void pg_link_break(struct pg_link *l, const char *why)
 		l->away_at = pg_now() + AWAY_US;
 	else
 		l->failures++;
+	/* A server that is silent, or is a standby, is not the first one that is tried next. */
+	l->first += l->state == PG_LINK_CONNECTING || l->state == PG_LINK_GREETING;
 	l->state = PG_LINK_DOWN;
 	l->retry_at = pg_now() + backoff(l);
 	if (was_ready && l->changed)
@@ -139,6 +151,7 @@ bool pg_link_is_away(const struct pg_link *l)
 void pg_link_close(struct pg_link *l)
 {
 	l->changed = NULL;
+	drop_names(l);
 	if (l->c)
 		PQfinish(l->c);
 	l->c = NULL;
@@ -151,21 +164,56 @@ void pg_link_close(struct pg_link *l)
 	} while (l->waiting.first);
 }
 
-static void connect_start(struct pg_link *l)
+static bool start_names(struct pg_link *l)
 {
-	const char *const names[] = {
-		"dbname", "client_encoding", "fallback_application_name", NULL};
-	const char *const values[] = {l->uri, "UTF8", "timerqd", NULL};
+	struct epoll_event e = {.events = EPOLLIN, .data.ptr = l};
+
+	l->names = pg_names_start(l->uri, l->first);
+	if (l->names && epoll_ctl(l->epoll, EPOLL_CTL_ADD, pg_names_fd(l->names), &e) < 0)
+		drop_names(l);
+	return l->names;
+}
+
+static void connect_socket(struct pg_link *l)
+{
+	const struct pg_names *n = l->names;
+	const char *const names[] = {"dbname", "client_encoding", "fallback_application_name",
+		n ? "host" : NULL, "hostaddr", "port", NULL};
+	const char *const values[] = {l->uri, "UTF8", "timerqd", n ? pg_names_hosts(n) : NULL,
+		n ? pg_names_addresses(n) : NULL, n ? pg_names_ports(n) : NULL, NULL};
 
 	l->c = PQconnectStartParams(names, values, 1);
 	l->deadline = pg_now() + CONNECT_US;
 	l->state = PG_LINK_CONNECTING;
-	l->misfit = false;
-	l->greeting.timeline = 0;
 	if (!l->c || PQstatus(l->c) == CONNECTION_BAD)
 		pg_link_break(l, l->c ? PQerrorMessage(l->c) : "out of memory");
 	else
 		watch(l, EPOLLOUT);
+}
+
+/* Each connection looks the names up anew. A lookup that took too long for the attempt before is
+ * waited for. */
+static void look_up(struct pg_link *l)
+{
+	if (l->has_names && !l->names && !start_names(l)) {
+		pg_link_break(l, "out of memory");
+		return;
+	}
+	if (l->names && !pg_names_ended(l->names))
+		return;
+	if (l->names && pg_names_why(l->names))
+		pg_link_break(l, pg_names_why(l->names));
+	else
+		connect_socket(l);
+	drop_names(l);
+}
+
+static void connect_start(struct pg_link *l)
+{
+	l->deadline = pg_now() + CONNECT_US;
+	l->state = PG_LINK_LOOKING_UP;
+	l->misfit = false;
+	l->greeting.timeline = 0;
 }
 
 static bool is_ready(int fd, short events)
@@ -398,12 +446,25 @@ static void run_connected(struct pg_link *l)
 		watch(l, EPOLLIN);
 }
 
+/* What has not ended by the deadline. */
+static const char *const silences[] = {
+	[PG_LINK_LOOKING_UP] = "no name server answers for the database's host",
+	[PG_LINK_CONNECTING] = "the database does not answer",
+	[PG_LINK_GREETING] = "the database, or a pooler without a free connection, takes the "
+			     "connection and does not answer",
+};
+
 void pg_link_run(struct pg_link *l)
 {
 	uint64_t now = pg_now();
 
+	/* Also while nobody waits for it: its descriptor is then not readable any more. */
+	if (l->names)
+		pg_names_ended(l->names);
 	if (l->state == PG_LINK_DOWN && now >= l->retry_at)
 		connect_start(l);
+	if (l->state == PG_LINK_LOOKING_UP)
+		look_up(l);
 	if (l->state == PG_LINK_CONNECTING)
 		connect_step(l);
 	if (l->state >= PG_LINK_GREETING)
@@ -411,7 +472,7 @@ void pg_link_run(struct pg_link *l)
 	if (l->state == PG_LINK_READY && now >= overdue_at(l))
 		pg_link_break(l, "the database does not answer");
 	else if (l->state != PG_LINK_READY && l->state != PG_LINK_DOWN && now >= l->deadline)
-		pg_link_break(l, "the database does not answer");
+		pg_link_break(l, silences[l->state]);
 	if (pg_link_is_away(l))
 		fail_waiting(l);
 }

@@ -44,7 +44,8 @@ struct pg_jobs {
 };
 
 enum pg_link_state {
-	PG_LINK_DOWN, /* until retry_at */
+	PG_LINK_DOWN,	    /* until retry_at */
+	PG_LINK_LOOKING_UP, /* the names of the hosts */
 	PG_LINK_CONNECTING,
 	PG_LINK_GREETING, /* connected: it is asked whether it fits */
 	PG_LINK_READY,
@@ -52,7 +53,10 @@ enum pg_link_state {
 
 struct pg_link {
 	const char *uri;
-	int epoll; /* that watches the socket */
+	bool has_names;		/* of hosts that are to be looked up, or several hosts */
+	unsigned int first;	/* which of the addresses the next attempt begins with */
+	struct pg_names *names; /* a lookup; NULL: there is none */
+	int epoll;		/* that watches the socket */
 	enum pg_link_state state;
 	PGconn *c;
 	int fd;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -165,20 +166,12 @@ static void serve(const struct cutter *c, int listener, const char *folder)
 	_exit(0);
 }
 
-void cutter_start(struct cutter *c, const char *folder)
+static void start(struct cutter *c, int listener, const char *folder)
 {
-	struct sockaddr_un a;
-	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
+	assert_int_equal(listen(listener, 16), 0);
 	c->mode = mmap(
 		NULL, sizeof(*c->mode), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(c->mode != MAP_FAILED);
-	snprintf(c->folder, sizeof(c->folder), "/tmp/timerd-cutter-XXXXXX");
-	assert_non_null(mkdtemp(c->folder));
-	a = address_of(c->folder);
-	assert_int_equal(bind(listener, (const struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(listen(listener, 16), 0);
-	snprintf(c->uri, sizeof(c->uri), "postgresql:///postgres?host=%s&user=timerd", c->folder);
 	fflush(NULL);
 	c->pid = fork();
 	if (c->pid == 0) {
@@ -187,6 +180,33 @@ void cutter_start(struct cutter *c, const char *folder)
 	}
 	assert_true(c->pid > 0);
 	close(listener);
+}
+
+void cutter_start(struct cutter *c, const char *folder)
+{
+	struct sockaddr_un a;
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(c->folder, sizeof(c->folder), "/tmp/timerd-cutter-XXXXXX");
+	assert_non_null(mkdtemp(c->folder));
+	a = address_of(c->folder);
+	assert_int_equal(bind(listener, (const struct sockaddr *)&a, sizeof(a)), 0);
+	snprintf(c->uri, sizeof(c->uri), "postgresql:///postgres?host=%s&user=timerd", c->folder);
+	start(c, listener, folder);
+}
+
+void cutter_start_tcp(struct cutter *c, const char *folder)
+{
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+	socklen_t size = sizeof(a);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(listener, (const struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &size), 0);
+	snprintf(c->uri, sizeof(c->uri), "postgresql://timerd@localhost:%u/postgres",
+		ntohs(a.sin_port));
+	start(c, listener, folder);
 }
 
 void cutter_set(struct cutter *c, enum cutter_mode mode)
@@ -203,8 +223,10 @@ void cutter_stop(struct cutter *c)
 	cutter_set(c, CUTTER_END);
 	waitpid(c->pid, NULL, 0);
 	munmap(c->mode, sizeof(*c->mode));
-	snprintf(path, sizeof(path), "%s/" NAME, c->folder);
-	unlink(path);
-	rmdir(c->folder);
+	if (*c->folder) {
+		snprintf(path, sizeof(path), "%s/" NAME, c->folder);
+		unlink(path);
+		rmdir(c->folder);
+	}
 	*c = (struct cutter){0};
 }

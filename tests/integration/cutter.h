@@ -16,12 +16,14 @@ enum cutter_mode {
 
 struct cutter {
 	pid_t pid;
-	char folder[64];
-	char uri[192]; /* of the database, through the cutter */
+	char folder[64]; /* "": it listens on TCP */
+	char uri[192];	 /* of the database, through the cutter */
 	_Atomic int *mode;
 };
 
 /* folder: that of the server's socket. A failure fails the cmocka test. */
 void cutter_start(struct cutter *c, const char *folder);
+/* The same, reached over TCP at the name localhost. */
+void cutter_start_tcp(struct cutter *c, const char *folder);
 void cutter_set(struct cutter *c, enum cutter_mode mode);
 void cutter_stop(struct cutter *c);

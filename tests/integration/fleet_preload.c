@@ -5,11 +5,14 @@
  *   TEST_HALT=FILE          the process stops itself (SIGSTOP) right before it sends a packet of
  *                           wakes, behind its check of the lease; once, if the file is there
  *   TEST_CLOCK_OFF=SECONDS  its wall clock is off by so much
+ *   TEST_LOOKUP=SECONDS     looking up a host takes so long, as where no name server answers
  *   TEST_PAUSE=FILE         its clocks of elapsed time have stood still for so many microseconds
  *                           as the file says, as those of a paused virtual machine; none: for 0
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,4 +84,16 @@ STANDS_IN int timerfd_settime(
 		(at->it_value.tv_sec || at->it_value.tv_nsec))
 		add_us(&kernel.it_value, paused_us());
 	return (int)syscall(SYS_timerfd_settime, fd, flags, &kernel, ret_old);
+}
+
+STANDS_IN int getaddrinfo(
+	const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+	const char *seconds = getenv("TEST_LOOKUP");
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+	if (seconds)
+		sleep((unsigned int)strtoul(seconds, NULL, 10));
+	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	return real ? real(node, service, hints, ret) : EAI_SYSTEM;
 }
