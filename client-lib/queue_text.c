@@ -70,7 +70,8 @@ _public_ const char *toytimer_queue_strerror(int error)
 		{EIO, "the store has failed: nothing is stored any more"},
 		{EHOSTUNREACH, "the store cannot be reached"},
 		{EOPNOTSUPP,
-			"the monotonic clock cannot wake the system; a fleet has neither of them"},
+			"the monotonic clock cannot wake the system; queues that are shared by a "
+			"fleet have no monotonic clock, and wake no machine"},
 		{EINPROGRESS, "it is not known whether it was stored"},
 		{ENOBUFS,
 			"too many bytes of payloads and keys for this user (--max-bytes-per-user)"},

@@ -107,17 +107,30 @@ static int print_stored(FILE *out, const struct queue_put *put, const toytimer_r
 	return output_flush(out);
 }
 
+/* Both options together were refused before: so a fleet refuses one of them. */
+static int fleet_refuses(const toytimer_registration *r)
+{
+	if (r->flags & TOYTIMER_WAKE_SYSTEM)
+		output_error("--wake-system: queues that are shared by a fleet wake no machine; "
+			     "leave it out");
+	else
+		output_error("--clock monotonic: queues that are shared by a fleet have no "
+			     "monotonic clock; use --clock boottime");
+	return ctl_status_of(-EOPNOTSUPP);
+}
+
 /* Prints a refusal. It names the word that was refused, if the error says which one. */
-static int put_failed(const struct queue_put *put, int error)
+static int put_failed(const struct queue_put *put, const toytimer_registration *r, int error)
 {
 	char word[128];
 
 	switch (-error) {
+	case EOPNOTSUPP:
+		return fleet_refuses(r);
 	case ERANGE:
 		snprintf(word, sizeof(word), "WHEN %s", put->when);
 		break;
 	case EPERM:
-	case EOPNOTSUPP:
 		snprintf(word, sizeof(word), "--wake-system");
 		break;
 	case EACCES:
@@ -172,7 +185,7 @@ int queue_put(struct ctl *ctl, const struct queue_put *put, const toytimer_regis
 		return status;
 	error = toytimer_queue_put(q, put->queue, &timer, &stored);
 	if (error < 0)
-		return put_failed(put, error);
+		return put_failed(put, r, error);
 	left = put->quiet ? 0 : left_of(q, put, &shown, &stored);
 	return print_stored(ctl->out, put, &shown, &stored, left) < 0 ? CTL_FAILED : CTL_DONE;
 }

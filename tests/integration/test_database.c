@@ -25,6 +25,7 @@
 #include "jobs.h"
 #include "pg_proxy.h"
 #include "queues.h"
+#include "said.h"
 
 static struct test_queues a, b;
 
@@ -373,53 +374,25 @@ static void test_status_of_any_host(void **state)
 	toytimer_queue_unref(other);
 }
 
-/* Runs timerqd until it exits. Return: its exit status; said: its output. */
-static int run_timerqd(char said[static 1024], const char *const *arguments)
-{
-	const char *argv[8] = {daemon_binary("TIMERQD_BINARY")};
-	int pipes[2], status;
-	ssize_t n, size = 0;
-	pid_t pid;
-
-	for (size_t i = 0; arguments[i]; i++)
-		argv[i + 1] = arguments[i];
-	assert_int_equal(pipe(pipes), 0);
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		dup2(pipes[1], STDERR_FILENO);
-		dup2(pipes[1], STDOUT_FILENO);
-		close(pipes[0]);
-		close(pipes[1]);
-		execv(argv[0], (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	close(pipes[1]);
-	while ((n = read(pipes[0], said + size, (size_t)(1023 - size))) > 0)
-		size += n;
-	said[size] = 0;
-	close(pipes[0]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static void expect_refusal(const char *uri, const char *word)
 {
-	char said[1024], socket[160];
+	char said[SAID], socket[160];
+	const char *const argv[] = {
+		daemon_binary("TIMERQD_BINARY"), "--store", uri, "--socket", socket, NULL};
 
 	snprintf(socket, sizeof(socket), "%s/refused", a.timerd.directory);
-	assert_int_equal(
-		run_timerqd(said, (const char *const[]){"--store", uri, "--socket", socket, NULL}),
-		1);
+	assert_int_equal(said_by(said, argv), 1);
 	if (!strstr(said, word))
 		fail_msg("%s: %s", word, said);
 }
 
 static void migrate(void)
 {
-	char said[1024];
+	const char *const argv[] = {
+		daemon_binary("TIMERQD_BINARY"), "--store", postgres.uri, "--migrate", NULL};
+	char said[SAID];
 
-	if (run_timerqd(said, (const char *const[]){"--store", postgres.uri, "--migrate", NULL}))
+	if (said_by(said, argv))
 		fail_msg("%s", said);
 }
 
@@ -529,6 +502,18 @@ static void test_refusals(void **state)
 	postgres_run("SELECT pg_reload_conf()");
 }
 
+static void expect_ctl_refusal(const char *option, const char *value, const char *words)
+{
+	const char *const argv[] = {daemon_binary("TOYTIMERCTL_BINARY"), "--queue-socket", a.socket,
+		"register", "--queue", "jobs", option, value ? value : "1h", value ? "1h" : NULL,
+		NULL};
+	char said[SAID];
+
+	assert_int_equal(said_by(said, argv), 2);
+	if (!strstr(said, words))
+		fail_msg("%s: %s", words, said);
+}
+
 /* A fleet has no clocks of elapsed time, and cannot wake a machine. */
 static void test_refuses_by_clock(void **state)
 {
@@ -541,6 +526,8 @@ static void test_refuses_by_clock(void **state)
 	t.clock = TOYTIMER_REALTIME;
 	t.flags |= TOYTIMER_WAKE_SYSTEM;
 	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), -EOPNOTSUPP);
+	expect_ctl_refusal("--clock", "monotonic", "--clock monotonic: ");
+	expect_ctl_refusal("--wake-system", NULL, "--wake-system: ");
 	assert_int_equal(jobs_rows(), 0);
 	toytimer_queue_unref(q);
 }
