@@ -490,6 +490,7 @@ _public_ int toytimer_queue_get_status(toytimer_queue *q, toytimer_queue_status 
 			.dropped = answer.dropped,
 			.refused = answer.refused,
 			.clock_off = answer.clock_off,
+			.standby = answer.standby,
 		};
 		copy_text(ret->version, sizeof(ret->version), answer.version,
 			strnlen(answer.version, sizeof(answer.version)));

@@ -321,7 +321,10 @@ typedef struct toytimer_queue_status {
 	/* In a fleet: this host's wall clock minus the database's, microseconds, as it was measured
 	 * last. INT64_MIN: one host alone, or not measured yet. */
 	int64_t clock_off;
-	uint64_t reserved[15]; /* 0 */
+	/* In a fleet: queues with consumers on this host that this host does not serve. These
+	 * consumers get no wakes until the other host gives the queue up. */
+	uint64_t standby;
+	uint64_t reserved[14]; /* 0 */
 } toytimer_queue_status;
 
 int toytimer_queue_get_status(toytimer_queue *q, toytimer_queue_status *ret);

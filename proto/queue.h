@@ -306,6 +306,7 @@ struct proto_queue_status_answer {
 	uint32_t pid;
 	uint32_t store;	   /* enum proto_queue_store_state */
 	int64_t clock_off; /* the host's - the database's; INT64_MIN: one host */
+	uint64_t standby;  /* queues with consumers here that this host does not serve */
 };
 
 struct proto_queue_wake {
@@ -348,6 +349,6 @@ static_assert(sizeof(struct proto_queue_list) == 8, "the wire");
 static_assert(sizeof(struct proto_queue_listed) == 96, "the wire");
 static_assert(sizeof(struct proto_queue_queues) == 8, "the wire");
 static_assert(sizeof(struct proto_queue_info) == 80, "the wire");
-static_assert(sizeof(struct proto_queue_status_answer) == 144, "the wire");
+static_assert(sizeof(struct proto_queue_status_answer) == 152, "the wire");
 static_assert(sizeof(struct proto_queue_wake) == 88, "the wire");
 static_assert(sizeof(struct proto_queue_lost) == 8, "the wire");

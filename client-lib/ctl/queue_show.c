@@ -350,8 +350,10 @@ static int print_status_json(FILE *out, const toytimer_queue_status *s)
 	for (size_t i = 0; i < FIGURES; i++)
 		output_json_add(&object, figures[i].name, output_json_number(figures[i].value));
 	output_json_add(&object, "store", json_string(store_name(s->store)));
-	if (s->clock_off != INT64_MIN)
+	if (s->clock_off != INT64_MIN) {
+		output_json_add(&object, "standby", output_json_number(s->standby));
 		output_json_add(&object, "clock_off_us", json_integer(s->clock_off));
+	}
 	return output_json(out, object) < 0 ? -1 : output_flush(out);
 }
 
@@ -374,6 +376,7 @@ static int print_status_lines(FILE *out, const toytimer_queue_status *s)
 	if (s->clock_off != INT64_MIN) {
 		uint64_t off = s->clock_off < 0 ? -(uint64_t)s->clock_off : (uint64_t)s->clock_off;
 
+		fprintf(out, "%16s: %llu\n", "standby", (unsigned long long)s->standby);
 		fprintf(out, "%16s: %s%s\n", "clock_off", s->clock_off < 0 ? "-" : "",
 			when_format_span(span, sizeof(span), off, 0));
 	}

@@ -75,6 +75,25 @@ static void tell_changed(struct store_postgres *s, uint32_t queue)
 		s->watcher.changed(s->watcher.userdata, queue);
 }
 
+/* Logs once that consumers here wait for a queue that another host serves. */
+static void say_standby(struct store_postgres *s, struct pg_queue *queue)
+{
+	const struct lease *l = &queue->lease;
+	char line[192];
+
+	if (l->state != LEASE_STANDBY || !l->has_seen || l->seen.owner != LEASE_OTHER) {
+		queue->said_standby = queue->said_standby && l->state == LEASE_STANDBY;
+		return;
+	}
+	if (queue->said_standby || !s->say)
+		return;
+	queue->said_standby = true;
+	snprintf(line, sizeof(line),
+		"stands by for the queue %s of user %u: another host serves it, under term %llu",
+		queue->name, queue->uid, (unsigned long long)l->seen.term);
+	s->say(s->say_userdata, line);
+}
+
 /* The database's clock was read between two instants of this host's clock. */
 static void measure(struct store_postgres *s, uint64_t sent, uint64_t received, int64_t at)
 {
@@ -192,6 +211,7 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 		if (j->asks)
 			lease_answer(&s->leases, l, took_effect, &row, now);
 		say_lease(s, queue);
+		say_standby(s, queue);
 		look_at_changes(s, queue, pg_next(&changes));
 		/* The broker is also told of a lease that was over and is renewed: it does not look
 		 * for that by itself. */

@@ -15,6 +15,7 @@ struct pg_queue {
 	int32_t row; /* its number in the database; 0: not known, -1: there is one */
 	struct lease lease;
 	uint64_t said_term; /* under which it is served, as the log says; 0: it is not */
+	bool said_standby;  /* the log says that another host serves it */
 	int64_t changes;    /* through other hosts, as the last round said */
 	bool has_changes;   /* that is known */
 	uint64_t mark;	    /* of the commit in which it has an index */

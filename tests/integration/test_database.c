@@ -51,6 +51,36 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/* How many queues consumers of that host wait for, within a few seconds. */
+static void expect_standby(toytimer_queue *q, uint64_t n)
+{
+	toytimer_queue_status status = {.standby = UINT64_MAX};
+
+	for (int i = 0; status.standby != n && i < 100; i++) {
+		usleep(50000);
+		assert_int_equal(toytimer_queue_get_status(q, &status), 0);
+	}
+	assert_int_equal(status.standby, n);
+}
+
+/* Its log has those words, within a few seconds. */
+static void expect_log(const struct test_queues *d, const char *words)
+{
+	char line[1024];
+	bool found = false;
+
+	for (int i = 0; !found && i < 100; i++) {
+		FILE *f = fopen(d->timerd.log, "re");
+
+		usleep(50000);
+		assert_non_null(f);
+		while (!found && fgets(line, sizeof(line), f))
+			found = strstr(line, words);
+		fclose(f);
+	}
+	assert_true(found);
+}
+
 /* A host that does not own the queue stores into it, and the owner delivers. */
 static void test_any_host_registers(void **state)
 {
@@ -66,6 +96,9 @@ static void test_any_host_registers(void **state)
 	assert_int_equal(log.n, 1);
 	assert_true(log.refs[0].term > 0);
 	jobs_consume(other, &standby);
+	expect_standby(owner, 0);
+	expect_standby(other, 1);
+	expect_log(&b, "stands by for the queue jobs ");
 	assert_int_equal(jobs_put(other, 0), 0);
 	jobs_process(owner, &log, 2, 20000);
 	assert_int_equal(log.n, 2);
@@ -77,6 +110,7 @@ static void test_any_host_registers(void **state)
 	jobs_process(other, &standby, 2, 20000);
 	assert_int_equal(standby.n, 2);
 	assert_true(standby.refs[0].term > log.refs[0].term);
+	expect_standby(other, 0);
 	toytimer_queue_unref(owner);
 	toytimer_queue_unref(other);
 }

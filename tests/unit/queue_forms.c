@@ -193,6 +193,7 @@ static const struct field queue_status_answer_fields[] = {
 	NUMBER(proto_queue_status_answer, pid),
 	NUMBER(proto_queue_status_answer, store),
 	NUMBER(proto_queue_status_answer, clock_off),
+	NUMBER(proto_queue_status_answer, standby),
 };
 
 static const struct field queue_wake_fields[] = {

@@ -210,6 +210,8 @@ uint32_t consumer_attach(
 	client->consumers = c;
 	opened->consumer = c;
 	queue->consumers++;
+	if (queue->consumers == 1 && !queue->held)
+		BROKER_COUNT(b, queue->user, standby, 1);
 	if (queue->consumers == 1 && b->store->ops->fleet)
 		b->store->ops->fleet->want(b->store, queue->number, true);
 	b->consumer_count++;
@@ -237,6 +239,8 @@ void consumer_detach(struct broker *b, struct consumer *c, bool count)
 	heap_set(&b->overdue, &c->overdue, PROTO_FOREVER);
 	link_remove(&c->of_queue);
 	queue->consumers--;
+	if (!queue->consumers && !queue->held)
+		BROKER_COUNT(b, queue->user, standby, UINT64_MAX); /* one less */
 	b->consumer_count--;
 	free(c);
 	if (queue->consumers)

@@ -13,6 +13,8 @@ static void lose(struct broker *b, struct queue *queue)
 {
 	queue->held = false;
 	queue->term = 0;
+	if (queue->consumers)
+		BROKER_COUNT(b, queue->user, standby, 1);
 	while (queue->consumers) {
 		struct link *list = link_is_empty(&queue->with_room) ? &queue->full
 								     : &queue->with_room;
@@ -44,6 +46,8 @@ static void lease_changed(void *userdata, uint32_t number, bool held, uint64_t t
 	queue = queue_find(b, number);
 	if (!queue || !held || !queue->consumers)
 		return;
+	if (!queue->held)
+		BROKER_COUNT(b, queue->user, standby, UINT64_MAX); /* one less */
 	queue->held = true;
 	queue->term = term;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)

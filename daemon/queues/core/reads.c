@@ -330,6 +330,7 @@ int reads_status(struct broker *b, struct client *client, const struct proto_hea
 		.refused = counts->refused,
 		.pid = b->config.pid,
 		.clock_off = b->now.clock_off,
+		.standby = counts->standby,
 	};
 	struct queue_codec_writer w;
 	struct store_usage usage;

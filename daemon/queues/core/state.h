@@ -163,6 +163,7 @@ struct known_put {
 
 struct counts {
 	uint64_t stored, delivered, acknowledged, retried, missed, dropped, refused, unacked;
+	uint64_t standby; /* queues with consumers that another host serves */
 };
 
 /* A user, from its first connection or queue on. */
