@@ -15,9 +15,9 @@
 #include "postgres_timer.h"
 
 static const char statement[] =
-	"WITH s AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true),"
-	" set_config('lock_timeout', '100', true))"
-	" SELECT pg_notify('timerd', n) FROM s, unnest($1) n";
+	"WITH s AS MATERIALIZED (SELECT pg_catalog.set_config('synchronous_commit', 'off', true),"
+	" pg_catalog.set_config('lock_timeout', '100', true))"
+	" SELECT pg_catalog.pg_notify('timerd', n) FROM s, pg_catalog.unnest($1) n";
 
 struct hints_job {
 	struct pg_job job;

@@ -54,13 +54,15 @@ static void set_settings(struct pg_link *l)
 	/* Below a third of the lease, so that a renewal that waits for a lock fails in time to be
 	 * tried again. Plans are made for indexes: a table that was small when it was analysed is
 	 * not scanned when it is large; and compiling such a plan would take longer than running
-	 * it. */
+	 * it. search_path: other roles may create functions in the schema public, and must not have
+	 * them run by this role. Statements that set all this themselves name pg_catalog. */
 	snprintf(l->settings, sizeof(l->settings),
-		"SELECT set_config('synchronous_commit', 'on', true), "
-		"set_config('statement_timeout', '%llu', true), "
-		"set_config('lock_timeout', '%llu', true), "
-		"set_config('enable_seqscan', 'off', true), "
-		"set_config('jit', 'off', true)",
+		"SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), "
+		"pg_catalog.set_config('synchronous_commit', 'on', true), "
+		"pg_catalog.set_config('statement_timeout', '%llu', true), "
+		"pg_catalog.set_config('lock_timeout', '%llu', true), "
+		"pg_catalog.set_config('enable_seqscan', 'off', true), "
+		"pg_catalog.set_config('jit', 'off', true)",
 		ms * 3 / 10 + 1, ms / 4 + 1);
 }
 

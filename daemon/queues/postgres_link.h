@@ -67,7 +67,7 @@ struct pg_link {
 	struct pg_jobs sent, waiting, ended;
 	struct pg_greeting greeting;
 	bool listens; /* for notifications */
-	char settings[256];
+	char settings[512];
 	char why[320];
 	/* It became ready; it was lost. */
 	void (*changed)(void *userdata, bool ready);

@@ -25,14 +25,14 @@ static const char functions[] =
 
 #define SERVER_VERSION 130000
 
+/* Other roles may create functions in the schema public: none of them runs in a migration. */
+#define SAFE_PATH "SET LOCAL search_path = pg_catalog, pg_temp"
+
 const char schema_greeting[] =
 	"SELECT m.version, m.lease, m.margin, (current_setting('fsync') = 'on')::integer,"
 	" current_setting('server_version_num')::integer,"
 	" (getdatabaseencoding() = 'UTF8')::integer, pg_is_in_recovery()::integer,"
-	" (SELECT system_identifier FROM pg_control_system())"
-	" # CASE WHEN pg_is_in_recovery() THEN 0 ELSE"
-	/* What pg_control_checkpoint() says is of the checkpoint before a failover for a while. */
-	" ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint END,"
+	" " SCHEMA_TIMELINE ","
 	" (extract(epoch FROM (SELECT clock_timestamp())) * 1000000)::bigint"
 	" FROM timerd.meta m";
 
@@ -141,12 +141,32 @@ static int write_version(PGconn *c, int version)
 	return run(c, sql);
 }
 
+/* A pooler that gives each statement another connection ends the client's connection at BEGIN. */
+static int begin(PGconn *c)
+{
+	PGresult *r = PQexec(c, "BEGIN");
+	bool begun = PQresultStatus(r) == PGRES_COMMAND_OK &&
+		PQtransactionStatus(c) == PQTRANS_INTRANS;
+
+	if (!begun)
+		fprintf(stderr,
+			"timerqd: --migrate: no transaction begins: %.*s; if a pooler that pools "
+			"statements stands in between (pgbouncer with pool_mode=statement), name "
+			"the database itself in the URI\n",
+			(int)strcspn(PQerrorMessage(c), "\n"), PQerrorMessage(c));
+	PQclear(r);
+	return begun ? 0 : -EIO;
+}
+
 /* One step, in one transaction with the lock: a migration that waited for the lock finds the
  * version that the other one has made. ret_more: whether to go on. */
 static int migrate_once(PGconn *c, bool *ret_more)
 {
-	int version, r = run(c, "BEGIN; SELECT pg_advisory_xact_lock(" LOCK ")");
+	int version, r = begin(c);
 
+	if (r)
+		return r;
+	r = run(c, SAFE_PATH "; SELECT pg_advisory_xact_lock(" LOCK ")");
 	if (!r)
 		r = read_version(c, &version);
 	if (!r && version > SCHEMA_VERSION) {
@@ -200,7 +220,7 @@ int schema_migrate(const char *uri)
 
 int schema_print(void)
 {
-	printf("BEGIN;\n");
+	printf("BEGIN;\n" SAFE_PATH ";\n");
 	for (int i = 0; i < SCHEMA_VERSION; i++)
 		printf("%s\n", steps[i]);
 	printf("UPDATE timerd.meta SET version = %d;\n\n%s\nCOMMIT;\n", SCHEMA_VERSION, functions);

@@ -17,6 +17,14 @@ struct pg_greeting {
 	int64_t clock_off;	/* the host's wall clock - the database's, microseconds */
 };
 
+/* The timeline of the server that runs the statement, as SQL: pg_greeting::timeline. What
+ * pg_control_checkpoint() says is of the checkpoint before a failover for a while. */
+#define SCHEMA_TIMELINE                                                  \
+	"(SELECT system_identifier FROM pg_catalog.pg_control_system())" \
+	" # CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0 ELSE"        \
+	" ('x' || pg_catalog.left(pg_catalog.pg_walfile_name("           \
+	"pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::bigint END"
+
 /* The first question to each connection. */
 extern const char schema_greeting[];
 
