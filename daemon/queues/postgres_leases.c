@@ -340,7 +340,9 @@ void pg_leases_notified(void *userdata, const char *payload)
 	if (!strcmp(payload, "released")) {
 		LINK_FOR_EACH(at, &s->leases.standby)
 		lease_hint(&s->leases, LINK_OWNER(at, struct lease, of_state));
-		s->poll_at = 0;
+		/* Any role of the database can notify: it must not cause more rounds than this. */
+		if (s->round_again < s->polled + PG_HINT_US)
+			s->round_again = s->polled + PG_HINT_US;
 		return;
 	}
 	changed = pg_hints_read(s, payload);
