@@ -33,7 +33,8 @@ static_assert(LEASE_ASK_NOTHING == 0 && LEASE_ASK_LOOK == 1 && LEASE_ASK_TAKE_FR
 struct round_job {
 	struct pg_job job;
 	struct store_postgres *s;
-	bool asks; /* a round of core/lease.h, not a poll alone */
+	bool asks;  /* a round of core/lease.h, not a poll alone */
+	bool moved; /* another server answered than the one of the greeting */
 	size_t n;
 	struct pg_queue *queues[];
 };
@@ -127,7 +128,7 @@ static bool round_send(struct pg_job *job, PGconn *c)
 {
 	struct round_job *j = (struct round_job *)job;
 	struct pg_parameters p = {0};
-	char statement[sizeof(j->s->control.settings) + 192];
+	char statement[sizeof(j->s->control.settings) + sizeof(SCHEMA_TIMELINE) + 256];
 
 	pg_add_text(&p, j->s->owner);
 	pg_add_text(&p, j->s->host);
@@ -155,11 +156,16 @@ static bool round_send(struct pg_job *job, PGconn *c)
 		}
 		pg_end_array(&p);
 	}
+	pg_add_int8(&p, (int64_t)j->s->control.greeting.timeline);
 	/* One statement for all of a second: it sets what holds for it. The server does not limit
-	 * its time. A late answer is given up; a late question harms nothing: see core/lease.h. */
+	 * its time. A late answer is given up; a late question harms nothing: see core/lease.h.
+	 * Behind a pooler another server may have taken over though this connection stands. It must
+	 * not give a lease before this host knows: then the answer has no row. */
 	snprintf(statement, sizeof(statement),
-		"WITH s AS MATERIALIZED (%s) SELECT r.* FROM s, LATERAL timerd.round("
-		"CASE WHEN s IS NOT NULL THEN $1 END, $2, $3, $4, $5, $6, $7) r",
+		"WITH s AS MATERIALIZED (%s), t AS MATERIALIZED (SELECT " SCHEMA_TIMELINE
+		" AS now) SELECT r.* FROM s, t, LATERAL timerd.round("
+		"CASE WHEN s IS NOT NULL AND t.now = $8 THEN $1 END, $2, $3, $4, $5, $6, $7) r"
+		" WHERE t.now = $8",
 		j->s->control.settings);
 	return pg_send(c, statement, &p);
 }
@@ -189,6 +195,7 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 	struct pg_array done, owner, term, beat, changes;
 	uint64_t now = pg_now();
 
+	j->moved = j->moved || PQntuples(r) == 0;
 	if (statement || PQntuples(r) != 1 || PQnfields(r) != 6)
 		return;
 	measure(s, job->sent, now, pg_get_int(r, 0, 5));
@@ -229,7 +236,10 @@ static void round_end(struct pg_job *job, int error)
 	struct store_postgres *s = j->s;
 
 	s->round_under_way = false;
-	if (j->asks && !error)
+	/* The greeting of a new connection finds out about the other server. */
+	if (j->moved && s->control.state == PG_LINK_READY)
+		pg_link_break(&s->control, "another server answers than before");
+	else if (j->asks && !error)
 		leases_end(&s->leases);
 	/* A round that failed, for a lock or a full disk, is asked again on the same connection;
 	 * the lease's own rules say when its time is over. */
