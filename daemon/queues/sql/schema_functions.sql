@@ -536,11 +536,14 @@ BEGIN
 	o_now := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
 END $$;
 
--- Forgets queues that hold nothing and that nobody owns, some at a time.
+-- Forgets queues that hold nothing and that nobody owns, some at a time; and users that hold nothing,
+-- because each status adds up the rows of all users, and uids come and go.
 CREATE OR REPLACE FUNCTION timerd.tidy() RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
 	q integer;
+	u bigint;
+	locked integer[];
 BEGIN
 	FOR q IN SELECT number FROM timerd.queues WHERE owner IS NULL AND NOT EXISTS (
 			SELECT FROM timerd.timers WHERE queue = number) AND NOT EXISTS (
@@ -554,5 +557,17 @@ BEGIN
 		IF FOUND THEN
 			DELETE FROM timerd.counts WHERE queue = q;
 		END IF;
+	END LOOP;
+	-- Rows of several slots can add up to nothing, because one host stored and another one removed.
+	FOR u IN SELECT uid FROM timerd.users GROUP BY uid
+			HAVING sum(timers) = 0 AND sum(parked) = 0 AND sum(bytes) = 0
+		ORDER BY uid LIMIT 1000
+	LOOP
+		-- Locked rows do not change, so rows that add up to nothing can go, whatever other slots hold.
+		SELECT array_agg(slot) INTO locked FROM (
+			SELECT slot FROM timerd.users WHERE uid = u ORDER BY slot FOR UPDATE) l;
+		DELETE FROM timerd.users WHERE uid = u AND slot = ANY (locked) AND (
+			SELECT sum(timers) = 0 AND sum(parked) = 0 AND sum(bytes) = 0
+			FROM timerd.users WHERE uid = u AND slot = ANY (locked));
 	END LOOP;
 END $$;
