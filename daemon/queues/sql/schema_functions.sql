@@ -90,6 +90,10 @@ DECLARE
 	set_puts bigint[] := q_puts;
 	set_bytes bigint[] := q_put_bytes;
 	has_puts CONSTANT boolean := 0 = ANY (c_type);
+	-- Conditions of queries without a column: if one is false, its query does not unnest its arrays.
+	has_keys CONSTANT boolean := has_puts
+		AND EXISTS (SELECT FROM unnest(c_key) k WHERE k IS NOT NULL);
+	has_rest boolean;
 	-- Types; 100: a put that is done by itself, because its key is there or a limit is near.
 	t_type integer[] := c_type;
 	c record;
@@ -186,7 +190,7 @@ BEGIN
 				WITH ORDINALITY k (type, queue, key, payload, ord)
 			JOIN timerd.timers t ON t.queue = o_number[k.queue] AND t.key = k.key
 				AND t.revived IS NULL
-			WHERE k.type = 0 AND k.key IS NOT NULL
+			WHERE has_keys AND k.type = 0 AND k.key IS NOT NULL
 		LOOP
 			t_type[r.ord] := 100;
 			set_puts[r.queue] := set_puts[r.queue] - 1;
@@ -195,15 +199,15 @@ BEGIN
 		WITH added AS (
 			INSERT INTO timerd.timers (due, ready, slack, every, max_late, count, number,
 				attempt, max_attempts, queue, clock, flags, label, key, payload)
-			SELECT a.due, a.ready, nullif(a.slack, -1), a.every, nullif(a.max_late, -1),
-				a.count, a.number, 0, a.max_attempts, o_number[a.queue], a.clock,
-				a.flags & 255, a.label, a.key, a.payload
-			FROM unnest(t_type, c_queue, c_due, c_ready, c_slack, c_every, c_max_late,
-				c_count, c_number, c_max_attempts, c_clock, c_flags, c_label, c_key,
-				c_payload) WITH ORDINALITY
-				a (type, queue, due, ready, slack, every, max_late, count, number,
-				max_attempts, clock, flags, label, key, payload, ord)
-			WHERE a.type = 0 ORDER BY a.ord
+			-- Each array that is unnested costs a table of its own. Subscripts cost less, but only
+			-- in arrays whose elements have one length.
+			SELECT c_due[ord], c_ready[ord], nullif(c_slack[ord], -1), c_every[ord],
+				nullif(c_max_late[ord], -1), c_count[ord], c_number[ord], 0,
+				c_max_attempts[ord], o_number[c_queue[ord]], c_clock[ord],
+				c_flags[ord] & 255, a.label, a.key, a.payload
+			FROM unnest(c_label, c_key, c_payload) WITH ORDINALITY
+				a (label, key, payload, ord)
+			WHERE t_type[ord] = 0 ORDER BY ord
 			RETURNING id)
 		SELECT coalesce(array_agg(id ORDER BY id), '{}') INTO o_put_id FROM added;
 		SELECT coalesce(array_agg(ord::integer ORDER BY ord), '{}') INTO o_put
@@ -217,12 +221,13 @@ BEGIN
 		END LOOP;
 	END IF;
 
+	has_rest := in_slow OR NOT t_type <@ ARRAY[0, 3, 4, 5, 99];
 	FOR c IN SELECT * FROM unnest(t_type, c_queue, c_id, c_due, c_ready, c_slack, c_every,
 			c_max_late, c_count, c_number, c_attempt, c_max_attempts, c_clock, c_flags,
 			c_label, c_key, c_payload) WITH ORDINALITY
 			a (type, queue, id, due, ready, slack, every, max_late, count, number, attempt,
 			max_attempts, clock, flags, label, key, payload, ord)
-		WHERE type <> 99 AND (in_slow OR type NOT IN (0, 3, 4, 5)) ORDER BY ord
+		WHERE has_rest AND type <> 99 AND (in_slow OR type NOT IN (0, 3, 4, 5)) ORDER BY ord
 	LOOP
 		n := o_number[c.queue];
 		s := o_state[c.queue];
