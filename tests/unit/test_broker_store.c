@@ -215,6 +215,41 @@ static void test_transaction_that_takes_too_long_is_parted(void **state)
 	assert_true(w.store.commits >= commits + 3);
 }
 
+static uint64_t commits_at_answer; /* that had begun when the first put was answered */
+
+static void note_commits(
+	struct world *world, struct world_client *c, const struct queue_codec_packet *p)
+{
+	(void)c;
+	if (p->header.opcode == (PROTO_QUEUE_PUT | PROTO_ANSWER) && !commits_at_answer)
+		commits_at_answer = world->b->commits + world->b->commit_under_way;
+}
+
+/* What waits for the disk does not wait for the answers of the transaction before. */
+static void test_next_transaction_begins_before_the_answers(void **state)
+{
+	struct world_client *one = connect_one(1000), *two = connect_one(1000);
+	struct proto_queue_put put = world_put(1, MONO, INT64_MAX);
+	uint64_t commits;
+
+	(void)state;
+	world_settle(&w);
+	commits = w.b->commits;
+	commits_at_answer = 0;
+	w.seen = note_commits;
+	world_store(&w, one, put, "", "");
+	world_serve(&w);
+	world_store(&w, two, put, "", "");
+	world_serve(&w);
+	assert_true(w.b->commit_under_way);
+	world_settle(&w);
+	w.seen = NULL;
+	assert_int_equal(commits_at_answer, commits + 2);
+	assert_int_equal(w.store.count, 2);
+	assert_int_equal(one->status, PROTO_OK);
+	assert_int_equal(two->status, PROTO_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +259,7 @@ int main(void)
 		SCENE(test_purge_gives_a_delivered_wake_to_nobody_else),
 		SCENE(test_purge_of_a_slice_leaves_other_rows_to_be_acknowledged),
 		SCENE(test_clocks_are_stored),
+		SCENE(test_next_transaction_begins_before_the_answers),
 		SCENE(test_failed_reads_are_tried_again),
 	};
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Changes gathered into transactions. Changes that arrive during a sync go into the next
- * transaction.
+ * transaction. It begins before the changes of the last one are answered, because many answers take
+ * as long as a sync.
  *
  * A store without space refuses changes that need space, by name. Changes that give space back
  * (ends of wakes, cancels) wait. They are tried once a second in a transaction of their own,
@@ -195,6 +196,9 @@ static void done(struct store_commit *commit, int error)
 	fit(b, error);
 	if (error)
 		b->retry_commit = b->now.real + BROKER_RETRY_US;
+	/* The disk works on the next transaction while the clients of this one are answered. */
+	else
+		commits_begin(b);
 	for (; change; change = next) {
 		next = change->next;
 		change->next = NULL;
