@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <libpq-fe.h>
+
 #include "database.h"
 #include "store_stage.h"
 
@@ -78,6 +80,42 @@ static void counts_what_is_there(void **state)
 		0);
 }
 
+/* A round of a second host about the one queue. Return: whether the question took effect. It fails
+ * if it has to wait for a lock. */
+static int64_t ask_as_another(int question, int64_t of_term, int64_t beat)
+{
+	return postgres_run("SET lock_timeout = '1s'; SELECT o_done[1] FROM timerd.round('another',"
+			    " 'host', '{7}', '{mail}', '{%d}', '{%lld}', '{%lld}')",
+		question, (long long)of_term, (long long)beat);
+}
+
+/* Hosts that stand by ask each second whether they can take a queue. They must not delay its owner,
+ * and the owner must not delay them: on a busy machine, locks that wait for each other take longer
+ * than a lease. */
+static void stands_by_without_locks(void **state)
+{
+	PGconn *owner = PQconnectdb(postgres.uri);
+	int64_t last = postgres_run("SELECT term FROM timerd.meta");
+
+	(void)state;
+	PQclear(PQexec(owner, "BEGIN; SELECT FROM timerd.queues, timerd.meta FOR SHARE"));
+	assert_int_equal(PQtransactionStatus(owner), PQTRANS_INTRANS);
+	assert_int_equal(ask_as_another(2, 0, 0), 0);
+	assert_int_equal(ask_as_another(3, (int64_t)term, -1), 0);
+	assert_int_equal(ask_as_another(4, (int64_t)term, 0), 0);
+	assert_int_equal(ask_as_another(5, (int64_t)term, 0), 0);
+	PQfinish(owner);
+	assert_int_equal(postgres_run("SELECT term FROM timerd.meta"), last);
+	assert_int_equal(
+		ask_as_another(3, (int64_t)term, postgres_run("SELECT beat FROM timerd.queues")),
+		1);
+	assert_int_equal(postgres_run("SELECT term FROM timerd.queues"), last + 1);
+	assert_int_equal(ask_as_another(5, last + 1, 0), 1);
+	assert_int_equal(ask_as_another(2, 0, 0), 1);
+	assert_int_equal(postgres_run("SELECT term FROM timerd.queues"), last + 2);
+	assert_int_equal(postgres_run("SELECT term FROM timerd.meta"), last + 2);
+}
+
 static void note_end(struct store_reader *r, const struct store_timer *found, size_t n,
 	const struct store_behind *behind, bool more, int error)
 {
@@ -104,6 +142,7 @@ int main(void)
 		STAGED(does_in_order_what_names_the_same),
 		STAGED(is_fenced),
 		STAGED(counts_what_is_there),
+		STAGED(stands_by_without_locks),
 		STAGED(ends_reads_when_it_is_closed),
 	};
 

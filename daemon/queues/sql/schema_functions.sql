@@ -486,45 +486,46 @@ CREATE OR REPLACE FUNCTION timerd.round(in_owner text, in_host text, q_uid bigin
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-	takes CONSTANT integer := (SELECT count(*) FROM unnest(q_ask) a (ask) WHERE ask IN (2, 3));
+	matches integer[];
+	takes integer;
 	base bigint := 0;
-	released boolean := false;
+	released boolean;
 BEGIN
-	o_done := array_fill(0, ARRAY[cardinality(q_uid)]);
-	IF takes > 0 THEN
+	IF 2 = ANY (q_ask) THEN
 		INSERT INTO timerd.queues (uid, name)
 			SELECT i.uid, i.name FROM unnest(q_uid, q_name, q_ask) i (uid, name, ask)
 			WHERE i.ask = 2 AND NOT EXISTS (SELECT FROM timerd.queues q
 				WHERE q.uid = i.uid AND q.name = i.name)
 			ORDER BY i.uid, i.name ON CONFLICT DO NOTHING;
 	END IF;
-	-- In the order of numbers, as everybody locks them.
-	PERFORM q.number FROM unnest(q_uid, q_name, q_ask) i (uid, name, ask)
-		JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
-		WHERE i.ask >= 2 ORDER BY q.number FOR NO KEY UPDATE OF q;
+	-- Locks and changes only what matches, in the order of numbers, as everybody locks it: a host
+	-- that looks at what others hold must not wait for the owner, nor make the owner wait.
+	SELECT coalesce(array_agg(m.ord), '{}'),
+			coalesce(sum((m.ask IN (2, 3))::integer), 0),
+			coalesce(bool_or(m.ask = 5), false)
+		INTO matches, takes, released
+		FROM (SELECT i.ord::integer, i.ask
+			FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
+				i (uid, name, ask, term, beat, ord)
+			JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
+			WHERE (i.ask = 2 AND q.owner IS NULL)
+				OR (i.ask = 3 AND q.term = i.term AND q.beat = i.beat)
+				OR (i.ask IN (4, 5) AND q.owner = in_owner AND q.term = i.term)
+			ORDER BY q.number FOR NO KEY UPDATE OF q) m;
 	IF takes > 0 THEN
 		UPDATE timerd.meta SET term = term + takes RETURNING term - takes INTO base;
 	END IF;
-	WITH asked AS (
-		SELECT i.*, sum((i.ask IN (2, 3))::integer) OVER (ORDER BY i.ord) AS take
-		FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
-			i (uid, name, ask, term, beat, ord)),
-	changed AS (
-		UPDATE timerd.queues q SET
-			owner = CASE a.ask WHEN 5 THEN NULL ELSE in_owner END,
-			host = CASE a.ask WHEN 5 THEN NULL ELSE in_host END,
-			term = CASE WHEN a.ask IN (2, 3) THEN base + a.take ELSE q.term END,
-			beat = CASE a.ask WHEN 4 THEN q.beat + 1 WHEN 5 THEN q.beat ELSE 0 END
-		FROM asked a
-		WHERE q.uid = a.uid AND q.name = a.name AND (
-			(a.ask = 2 AND q.owner IS NULL)
-			OR (a.ask = 3 AND q.term = a.term AND q.beat = a.beat)
-			OR (a.ask IN (4, 5) AND q.owner = in_owner AND q.term = a.term))
-		RETURNING a.ord::integer, a.ask)
-	SELECT coalesce(array_agg(CASE WHEN c.ord IS NULL THEN 0 ELSE 1 END ORDER BY a.ord), '{}'),
-		coalesce(bool_or(c.ask = 5), false)
-		INTO o_done, released
-		FROM asked a LEFT JOIN changed c ON c.ord = a.ord;
+	UPDATE timerd.queues q SET
+		owner = CASE a.ask WHEN 5 THEN NULL ELSE in_owner END,
+		host = CASE a.ask WHEN 5 THEN NULL ELSE in_host END,
+		term = CASE WHEN a.ask IN (2, 3) THEN base + a.take ELSE q.term END,
+		beat = CASE a.ask WHEN 4 THEN q.beat + 1 WHEN 5 THEN q.beat ELSE 0 END
+	FROM (SELECT i.*, sum((i.ask IN (2, 3))::integer) OVER (ORDER BY ord) AS take
+		FROM unnest(q_uid, q_name, q_ask) WITH ORDINALITY i (uid, name, ask, ord)
+		JOIN unnest(matches) m (ord) USING (ord)) a
+	WHERE q.uid = a.uid AND q.name = a.name;
+	SELECT coalesce(array_agg((m.ord IS NOT NULL)::integer ORDER BY i.ord), '{}') INTO o_done
+		FROM unnest(q_ask) WITH ORDINALITY i (ask, ord) LEFT JOIN unnest(matches) m (ord) USING (ord);
 	SELECT array_agg(CASE WHEN q.owner IS NULL THEN 0 WHEN q.owner = in_owner THEN 1 ELSE 2 END
 			ORDER BY i.ord),
 		array_agg(coalesce(q.term, 0) ORDER BY i.ord),
