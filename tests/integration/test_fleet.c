@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_fleet [--soak] [SECONDS [SEED]]   (a minute; --soak: 20 minutes)
+ * test_fleet [SECONDS [SEED]]   (default: a minute)
  *
  * Three timerqd play three hosts: each has its own timerd, its own sockets, and its own way to the
  * database. Sixty clients put into thirty queues and consume them, while hosts are killed, stopped,
@@ -45,9 +45,15 @@
 #define CONSUMERS 30
 #define TIMERS	  1000000u
 #define WAKES	  4000000u
-#define TERMS	  65536u
+#define TERMS	  1000000u
 #define LEASE_US  3000000
-#define DRAIN_S	  120
+
+/* Putters wait while so many timers are stored and not delivered. One host may serve all queues,
+ * and its consumers are fewer than the putters. */
+#define BACKLOG 2000u
+
+/* After the faults, the number of timers may stand still for so long; less than STANDSTILL_S. */
+#define DRAIN_S 45
 
 /* Longer than any step takes on a busy machine. */
 #define STANDSTILL_S 60
@@ -65,9 +71,10 @@ struct received {
 };
 
 struct ledger {
-	atomic_uint next;  /* the timer that is put next */
-	atomic_uint wakes; /* how many entries `received` has */
-	atomic_uint steps; /* of the test itself, for its watchdog */
+	atomic_uint next;	   /* the timer that is put next */
+	atomic_uint wakes;	   /* how many entries `received` has */
+	atomic_uint stored, asked; /* entries with stored, and with ack_asked */
+	atomic_uint steps;	   /* of the test itself, for its watchdog */
 	atomic_bool putters_stop, stop;
 	atomic_uint wrong;
 	atomic_uchar host_of[TERMS]; /* of a term; host + 1; 0: not known */
@@ -116,8 +123,11 @@ static void note(const struct client *c, const toytimer_wake *w)
 			.queue = (uint16_t)strtoul(w->queue + 1, NULL, 10),
 			.host = (uint16_t)c->host,
 		};
-	if (w->ref.term == 0 || w->ref.term >= TERMS)
+	if (w->ref.term == 0)
 		wrong("a wake of a fleet without a term", at);
+	else if (w->ref.term >= TERMS)
+		wrong("a term is larger than TERMS: the test has no room for it",
+			(unsigned int)w->ref.term);
 	else if (!atomic_compare_exchange_strong(
 			 &ledger->host_of[w->ref.term], &before, (unsigned char)(c->host + 1)) &&
 		before != c->host + 1)
@@ -131,7 +141,8 @@ static int woken(toytimer_queue *q, const toytimer_wake *w, void *userdata)
 	note(userdata, w);
 	if (dice(50) == 0)
 		usleep(dice(20000));
-	atomic_store(&e->ack_asked, true);
+	if (!atomic_exchange(&e->ack_asked, true))
+		atomic_fetch_add(&ledger->asked, 1);
 	if (toytimer_queue_ack(q, &w->ref) == 0)
 		atomic_fetch_add(&e->acknowledged, 1);
 	return 0;
@@ -163,23 +174,46 @@ static void run_consumer(toytimer_queue *q, unsigned int number, struct client *
 			toytimer_queue_wait(q, 50000);
 }
 
+static bool is_backlog_full(void)
+{
+	return atomic_load(&ledger->stored) > atomic_load(&ledger->asked) + BACKLOG;
+}
+
 static void run_putter(toytimer_queue *q)
 {
 	while (!atomic_load(&ledger->putters_stop)) {
-		unsigned int i = atomic_fetch_add(&ledger->next, 1);
 		toytimer_queue_timer t = {.flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
 		char key[16], queue[16];
+		unsigned int i;
 
-		if (i >= TIMERS)
+		if (is_backlog_full()) {
+			usleep(20000);
+			continue;
+		}
+		i = atomic_fetch_add(&ledger->next, 1);
+		if (i >= TIMERS) {
+			wrong("the test has no room for more timers: TIMERS", i);
 			return;
+		}
 		snprintf(key, sizeof(key), "%u", i);
 		snprintf(queue, sizeof(queue), "q%u", dice(QUEUES));
 		t.key = key;
 		t.due = dice(500000);
-		if (toytimer_queue_put(q, queue, &t, NULL) == 0)
+		if (toytimer_queue_put(q, queue, &t, NULL) == 0) {
 			atomic_store(&ledger->entries[i].stored, true);
+			atomic_fetch_add(&ledger->stored, 1);
+		}
 		usleep(20000 + dice(60000));
 	}
+}
+
+/* cmocka's handlers would run the rest of the test in this child. */
+static void end_by_signals(void)
+{
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTERM, SIGINT};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		signal(signals[i], SIG_DFL);
 }
 
 static void run_client(unsigned int number)
@@ -188,6 +222,7 @@ static void run_client(unsigned int number)
 	toytimer_queue *q = NULL;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	end_by_signals();
 	seed += number * 7919;
 	while (toytimer_queue_open(&q, hosts[c.host].socket, 0) < 0) {
 		if (atomic_load(&ledger->putters_stop))
@@ -226,6 +261,21 @@ static void owned_by(unsigned int h, char *ret, size_t size)
 	}
 }
 
+/* A host that owns queues. One host may own all of them. */
+static unsigned int some_owner(void)
+{
+	unsigned int h = dice(HOSTS);
+	char terms[2048];
+
+	for (int tries = 0; tries < 20 * HOSTS; tries++, h = (h + 1) % HOSTS) {
+		owned_by(h, terms, sizeof(terms));
+		if (strcmp(terms, "0") != 0)
+			break;
+		usleep(200000);
+	}
+	return h;
+}
+
 /* Waits until none of these terms is the present term of a queue. Return: how long that took. */
 static uint64_t wait_for_others(const char *terms, uint64_t since)
 {
@@ -247,6 +297,15 @@ static void count_takeover(struct takeovers *t, uint64_t took, uint64_t bound)
 	t->n++;
 	t->in_time += took <= bound;
 	t->longest = took > t->longest ? took : t->longest;
+}
+
+static void check_takeovers(const char *what, const struct takeovers *t, unsigned int bound)
+{
+	if (!t->in_time)
+		fail_msg("none of %u takeovers after %s came within %.1f s", t->n, what,
+			(double)bound / 1e6);
+	if (t->longest >= 5 * LEASE_US)
+		fail_msg("a takeover after %s took %.3f s", what, (double)t->longest / 1e6);
 }
 
 static void kill_host(unsigned int h)
@@ -325,7 +384,8 @@ static unsigned int check_terms(void)
 	unsigned int n = atomic_load(&ledger->wakes), terms = 0;
 	struct received *r = ledger->received;
 
-	assert_true(n < WAKES);
+	if (n >= WAKES)
+		fail_msg("the test has no room for more wakes than WAKES, %u", WAKES);
 	qsort(r, n, sizeof(*r), by_term);
 	for (unsigned int i = 1; i < n; i++) {
 		if (r[i].queue != r[i - 1].queue || r[i].term == r[i - 1].term)
@@ -358,14 +418,17 @@ static void check_ledger(void)
 		if (e->acknowledged > 1)
 			wrong("is acknowledged twice", i);
 	}
-	print_message("%u timers stored, %u acknowledged, %u wakes, %u changes of a queue's host\n",
-		stored, acknowledged, atomic_load(&ledger->wakes), terms);
+	print_message("%u timers stored, %u acknowledged, %u wakes, %u changes of a queue's host, "
+		      "last term %" PRId64 "\n",
+		stored, acknowledged, atomic_load(&ledger->wakes), terms,
+		postgres_run("SELECT term FROM timerd.meta"));
 	print_message("takeovers after a kill: %u, %u in time, the longest %.3f s; after a clean "
 		      "stop: %u, %u in time, the longest %.3f s\n",
 		after_kill.n, after_kill.in_time, (double)after_kill.longest / 1e6, after_stop.n,
 		after_stop.in_time, (double)after_stop.longest / 1e6);
 	assert_true(stored > 100 && acknowledged > 100 && terms > 0);
-	assert_int_equal(atomic_load(&ledger->wrong), 0);
+	if (atomic_load(&ledger->wrong))
+		fail_msg("%u faults: the lines above name them", atomic_load(&ledger->wrong));
 }
 
 /* The watchdog. */
@@ -399,20 +462,25 @@ static void say_state(void)
 		       " timerd.timers WHERE queue = number) AS timers FROM timerd.queues");
 }
 
-/* With all hosts running, everything that is stored is delivered and acknowledged. */
+/* With all hosts running, everything that is stored is delivered and acknowledged, also on a slow
+ * machine. */
 static void drain(void)
 {
-	int64_t rows = 1;
+	uint64_t moved = now_us();
+	int64_t rows, before = 0;
 
-	for (int i = 0; rows && i < DRAIN_S * 5; i++) {
+	while ((rows = postgres_run("SELECT count(*) FROM timerd.timers"))) {
+		if (rows != before)
+			moved = now_us();
+		before = rows;
+		if (now_us() - moved >= DRAIN_S * UINT64_C(1000000)) {
+			say_state();
+			fail_msg("%" PRId64 " timers are stored, and for %d s their number has "
+				 "not changed, though all hosts run",
+				rows, DRAIN_S);
+		}
 		usleep(200000);
-		rows = postgres_run("SELECT count(*) FROM timerd.timers");
 	}
-	if (rows) {
-		say_state();
-		watchdog_print_processes(getpid());
-	}
-	assert_int_equal(rows, 0);
 }
 
 static int begin(void **state)
@@ -450,11 +518,20 @@ static int end(void **state)
 	return 0;
 }
 
+/* cmocka takes SIGSYS as a failure of the test, which cleans up then. */
+static void end_early(int number)
+{
+	(void)number;
+	raise(SIGSYS);
+}
+
 static void test_fleet(void **state)
 {
 	uint64_t until;
 
 	(void)state;
+	signal(SIGTERM, end_early);
+	signal(SIGINT, end_early);
 	print_message("seed %u, %u s\n", seed, seconds);
 	fflush(NULL);
 	for (unsigned int i = 0; i < CLIENTS; i++) {
@@ -469,9 +546,9 @@ static void test_fleet(void **state)
 		disturb(turn);
 	/* On a busy machine, tries again. */
 	for (int i = 0; !after_kill.in_time && i < 5; i++)
-		kill_host(dice(HOSTS));
+		kill_host(some_owner());
 	for (int i = 0; !after_stop.in_time && i < 5; i++)
-		stop_host(dice(HOSTS));
+		stop_host(some_owner());
 	atomic_store(&ledger->putters_stop, true);
 	drain();
 	atomic_store(&ledger->stop, true);
@@ -480,11 +557,12 @@ static void test_fleet(void **state)
 
 		assert_int_equal(waitpid(clients[i], &status, 0), clients[i]);
 		clients[i] = 0;
-		assert_int_equal(status, 0);
+		if (status)
+			fail_msg("client %u ended with status %#x", i, (unsigned int)status);
 	}
 	check_ledger();
-	assert_true(after_kill.in_time && after_stop.in_time);
-	assert_true(after_kill.longest < 5 * LEASE_US && after_stop.longest < 5 * LEASE_US);
+	check_takeovers("a kill", &after_kill, LEASE_US + 1000000);
+	check_takeovers("a clean stop", &after_stop, 1000000);
 }
 
 int main(int argc, char **argv)
@@ -495,10 +573,6 @@ int main(int argc, char **argv)
 	int at = 1;
 
 	seed = (unsigned int)time(NULL);
-	if (at < argc && strcmp(argv[at], "--soak") == 0) {
-		seconds = 1200;
-		at++;
-	}
 	if (at < argc)
 		seconds = (unsigned int)strtoul(argv[at++], NULL, 10);
 	if (at < argc)

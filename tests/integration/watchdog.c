@@ -13,10 +13,14 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The longest chain of processes that started each other. */
 #define DEPTH_MAX 8
+
+/* How long the stacks may take together: on a busy machine, a debugger takes seconds for each. */
+#define PRINT_S 120
 
 /* Return: whether the process exists. */
 static bool read_stat(pid_t pid, char name[static 32], char *ret_state, pid_t *ret_parent)
@@ -56,7 +60,7 @@ static void print_process(pid_t pid)
 		return;
 	fprintf(stderr, "== %d %s: state %c, parent %d\n", (int)pid, name, state, (int)parent);
 	snprintf(command, sizeof(command),
-		"timeout 30 gdb -nx -batch -ex 'thread apply all bt 24' -p %d 2>&1"
+		"timeout --foreground 30 gdb -nx -batch -ex 'thread apply all bt 24' -p %d 2>&1"
 		" | grep -E '^(#|Thread)' >&2",
 		(int)pid);
 	if (system(command))
@@ -67,8 +71,9 @@ void watchdog_print_processes(pid_t top)
 {
 	DIR *folder = opendir("/proc");
 	struct dirent *entry;
+	time_t until = time(NULL) + PRINT_S;
 
-	while (folder && (entry = readdir(folder))) {
+	while (time(NULL) < until && folder && (entry = readdir(folder))) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
 		if (pid > 0 && pid != getpid() && descends_from(pid, top))
