@@ -90,15 +90,15 @@ static void test_names(void **state)
 /* Listens on TCP and takes no connection, as a host that is halted. Return: the descriptor. */
 static int listen_silently(unsigned int *ret_port)
 {
-	struct sockaddr_in a = {
+	struct sockaddr_in address = {
 		.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-	socklen_t size = sizeof(a);
+	socklen_t size = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	assert_int_equal(bind(fd, (const struct sockaddr *)&a, size), 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, size), 0);
 	assert_int_equal(listen(fd, 16), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-	*ret_port = ntohs(a.sin_port);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	*ret_port = ntohs(address.sin_port);
 	return fd;
 }
 
