@@ -3,12 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "thread.h"
 
 /* How long a start waits for look-ups, in milliseconds. */
 #define FIRST_MS 1000
@@ -40,7 +41,6 @@ static void *load(void *user)
 int reload_start(struct reload *reload)
 {
 	struct reload_job *job;
-	sigset_t all, before;
 	int r;
 
 	if (reload->job) {
@@ -51,15 +51,12 @@ int reload_start(struct reload *reload)
 	if (!job)
 		return -ENOMEM;
 	*job = (struct reload_job){.source = &reload->source, .fd = reload->fd};
-	/* All signals are for the daemon's own thread. A start blocks SIGTERM and SIGHUP only
-	 * later, so in this thread they would end the daemon. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&reload->thread, NULL, load, job);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r) {
+	/* A start blocks SIGTERM and SIGHUP only later: a thread that took signals would end the
+	 * daemon. */
+	r = thread_start(&reload->thread, load, job);
+	if (r < 0) {
 		free(job);
-		return -r;
+		return r;
 	}
 	reload->job = job;
 	return 0;

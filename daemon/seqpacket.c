@@ -5,10 +5,11 @@
 #include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "thread.h"
 
 /* Linux 6.16. Architectures that number SO_SNDBUF differently number this option differently. */
 #if !defined(SO_PASSRIGHTS) && SO_SNDBUF == 7
@@ -99,18 +100,12 @@ static void *close_them(void *unused)
 	return NULL;
 }
 
-/* The thread takes no signals: the loop handles them. Return: whether it was started. */
+/* Return: whether the thread was started. */
 static bool start_aside(void)
 {
-	sigset_t all, before;
 	pthread_t thread;
-	int r;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&thread, NULL, close_them, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r == 0 && pthread_detach(thread) == 0;
+	return thread_start(&thread, close_them, NULL) == 0 && pthread_detach(thread) == 0;
 }
 
 void seqpacket_close_aside(int fd)

@@ -9,7 +9,6 @@
 #include <libpq-fe.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +16,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "../thread.h"
 
 /* Of all hosts. libpq tries them one by one. */
 #define ADDRESSES 16
@@ -216,20 +217,14 @@ static void *run(void *userdata)
 	return NULL;
 }
 
-/* The process's signals are for its main thread. */
 static bool start_thread(struct pg_names *n)
 {
-	sigset_t all, before;
 	pthread_t thread;
-	int r;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	r = pthread_create(&thread, NULL, run, n);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r == 0)
-		pthread_detach(thread);
-	return r == 0;
+	if (thread_start(&thread, run, n) < 0)
+		return false;
+	pthread_detach(thread);
+	return true;
 }
 
 struct pg_names *pg_names_start(const char *uri, unsigned int first)

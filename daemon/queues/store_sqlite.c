@@ -13,13 +13,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "../thread.h"
 #include "sqlite_changes.h"
 #include "sqlite_file.h"
 #include "sqlite_index.h"
@@ -509,19 +509,6 @@ static const struct store_ops ops = {
 	.purge = sqlite_store_purge,
 };
 
-/* The thread takes no signals: the loop handles them. */
-static int start_thread(struct store_sqlite *s)
-{
-	sigset_t all, before;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&s->thread, NULL, work, s);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -r;
-}
-
 /* Opens the file and reads the part that memory holds. ret_why: the caller frees it with
  * sqlite3_free(). */
 static int open_file(struct store_sqlite *s, struct clocks_stored *ret_clocks, char **ret_why)
@@ -581,7 +568,7 @@ int store_sqlite_open(struct store **ret, const char *path, const struct sqlite_
 	if (!r)
 		r = open_file(s, ret_clocks, &why);
 	if (!r) {
-		r = start_thread(s);
+		r = thread_start(&s->thread, work, s);
 		if (r)
 			sqlite_close(&s->q);
 	}

@@ -226,17 +226,27 @@ static void test_statement_pooling(void **state)
 		fail_msg("%s", said);
 }
 
+/* Starts timerqd anew behind a pooler of transactions. Return: a consumer, which the caller unrefs.
+ */
+static toytimer_queue *consume_through_pooler(struct jobs_log *log)
+{
+	toytimer_queue *q;
+
+	queues_kill(&a);
+	start_pooler("transaction");
+	queues_start(&a, "--store", pooler.uri, NULL);
+	q = jobs_open(&a);
+	jobs_consume(q, log);
+	return q;
+}
+
 static void test_transaction_pooling(void **state)
 {
 	struct jobs_log log = {0};
 	toytimer_queue *q;
 
 	(void)state;
-	queues_kill(&a);
-	start_pooler("transaction");
-	queues_start(&a, "--store", pooler.uri, NULL);
-	q = jobs_open(&a);
-	jobs_consume(q, &log);
+	q = consume_through_pooler(&log);
 	for (int i = 0; i < 3; i++)
 		expect_service(q, &log);
 	toytimer_queue_unref(q);
@@ -252,11 +262,7 @@ static void test_failover_behind_a_pooler(void **state)
 	uint64_t reconnects;
 
 	(void)state;
-	queues_kill(&a);
-	start_pooler("transaction");
-	queues_start(&a, "--store", pooler.uri, NULL);
-	q = jobs_open(&a);
-	jobs_consume(q, &log);
+	q = consume_through_pooler(&log);
 	expect_service(q, &log);
 	reconnects = toytimer_queue_get_reconnects(q);
 	assert_int_equal(kill(a.pid, SIGSTOP), 0);
