@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,12 +92,23 @@ void consume(
 	assert_int_equal(toytimer_queue_consume(q, queue, &c), 0);
 }
 
-int note_stored(toytimer_queue *q, const toytimer_queue_stored *stored, void *userdata)
+static int note_stored(toytimer_queue *q, const toytimer_queue_stored *stored, void *userdata)
 {
 	(void)q;
 	assert_int_equal(stored->error, 0);
 	(*(size_t *)userdata)++;
 	return 0;
+}
+
+void put_async(toytimer_queue *q, const char *queue, const toytimer_queue_timer *t, size_t *n)
+{
+	int r;
+
+	while ((r = toytimer_queue_put_async(q, queue, t, note_stored, n)) == -EAGAIN) {
+		assert_true(toytimer_queue_wait(q, 10000) >= 0);
+		assert_true(toytimer_queue_process(q) >= 0);
+	}
+	assert_int_equal(r, 0);
 }
 
 static int count_listed(const toytimer_queue_listed *l, void *userdata)

@@ -34,13 +34,14 @@ int stage_end(void **state);
 toytimer_queue *open_queue(void);
 /* Puts a timer on boottime, so many microseconds from now. Return: its id. */
 uint64_t put(toytimer_queue *q, const char *queue, uint64_t after, const char *payload);
+/* Queues a put. Once it is stored, *n is one more. While 64 packets wait, it processes: how many
+ * timers share a packet depends on the speed of the machine. */
+void put_async(toytimer_queue *q, const char *queue, const toytimer_queue_timer *t, size_t *n);
 /* Consumes into a log. ack_within: microseconds; 0: as long as it takes. */
 void consume(toytimer_queue *q, const char *queue, uint32_t window, uint64_t ack_within,
 	struct log *log);
 /* The handler that writes into a log: userdata. */
 int note_wake(toytimer_queue *q, const toytimer_wake *w, void *userdata);
-/* For toytimer_queue_put_async(): counts puts that are stored. userdata: size_t. */
-int note_stored(toytimer_queue *q, const toytimer_queue_stored *stored, void *userdata);
 /* Processes until so many wakes are noted, or for so long, milliseconds. */
 void process(toytimer_queue *q, const struct log *log, size_t n, int ms);
 /* The same for as long as it takes: exactly so many come. */

@@ -42,8 +42,7 @@ static void test_put_once(void **state)
 	(void)state;
 	for (int round = 0; round < 20; round++) {
 		for (int i = 0; i < 200; i++, asked++)
-			assert_int_equal(
-				toytimer_queue_put_async(q, "jobs", &t, note_stored, &n), 0);
+			put_async(q, "jobs", &t, &n);
 		assert_int_equal(toytimer_queue_flush(q), 0);
 		usleep((useconds_t)(round * 150));
 		queues_kill(&d);
