@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What timerqd and its clients say to each other: the durable half of the protocol.
+ * The wire protocol between timerqd and its clients. timerqd-protocol(7) describes it in prose.
  *
- * Header, byte order, units, serials and answers are those of proto.h. Two things are new. A packet
- * may end with an area of bytes, after its records: keys, payloads and names lie there, and a
- * record says where (an offset from the area's start, and a size). And a request names a queue by
- * the number that PROTO_QUEUE_OPEN gave it on this connection, so that a name is sent once.
+ * It has the header, byte order, units and serials of proto.h. Two things are new:
  *
- * The codec checks all records of a packet against its area before anybody looks at one: every
- * offset + size lies within the area.
+ *   - A packet may end with an area: bytes after its records, for keys, payloads and names. A
+ *     record points to them with an offset from the area's start, and a size. The codec checks that
+ *     all records of a packet point into its area before it gives out any record.
+ *   - A request names a queue by the number that PROTO_QUEUE_OPEN assigned on this connection, so
+ *     that a client sends a queue's name only once.
  *
- * A connection begins with PROTO_QUEUE_HELLO. Its magic differs from timerd's, so a client that
- * connects to the wrong daemon is told so at once.
+ * A connection begins with PROTO_QUEUE_HELLO. Its magic differs from that of PROTO_HELLO, so each
+ * daemon refuses the other daemon's clients at once.
  */
 #pragma once
 
@@ -32,84 +32,85 @@
 #define PROTO_QUEUE_OPEN_MAX	1024  /* queues that a connection may have open */
 
 enum proto_queue_opcode {
-	/* Requests; each is answered by one packet with the same serial and PROTO_ANSWER set. */
+	/* Requests. timerqd answers each with one packet: the same serial, opcode | PROTO_ANSWER.
+	 */
 	PROTO_QUEUE_HELLO = 0x20,
-	PROTO_QUEUE_OPEN = 0x21,       /* a name gets its number */
-	PROTO_QUEUE_PUT = 0x22,	       /* header.cursor is the put's serial: see below */
+	PROTO_QUEUE_OPEN = 0x21,       /* assigns a number to a queue's name */
+	PROTO_QUEUE_PUT = 0x22,	       /* header.cursor: the packet's number, see below */
 	PROTO_QUEUE_CANCEL = 0x23,     /* by id or key */
 	PROTO_QUEUE_RESCHEDULE = 0x24, /* by id or key */
 	PROTO_QUEUE_CONSUME = 0x25,    /* this connection becomes a consumer */
-	PROTO_QUEUE_DETACH = 0x26,     /* its unacknowledged wakes go back, uncounted */
+	PROTO_QUEUE_DETACH = 0x26, /* its unacknowledged wakes go back to the queue; no attempt */
 	PROTO_QUEUE_ACK = 0x27,
 	PROTO_QUEUE_RETRY = 0x28,  /* a delivered wake comes again, later */
 	PROTO_QUEUE_REVIVE = 0x29, /* a parked wake is due again */
-	PROTO_QUEUE_PURGE = 0x2a,  /* removes a slice; header.cursor of the answer: 1 = go on */
-	PROTO_QUEUE_LIST = 0x2b,   /* header.cursor as in PROTO_LIST */
-	PROTO_QUEUE_QUEUES = 0x2c, /* likewise */
+	PROTO_QUEUE_PURGE = 0x2a, /* removes some timers; cursor of the answer: 1: there are more */
+	PROTO_QUEUE_LIST = 0x2b,  /* the cursor is as in PROTO_LIST */
+	PROTO_QUEUE_QUEUES = 0x2c, /* the cursor is as in PROTO_LIST */
 	PROTO_QUEUE_STATUS = 0x2d,
 
-	/* Events; serial 0. PROTO_GOING_AWAY and PROTO_ERROR are the same as timerd's. */
+	/* Events. Their serial is 0. PROTO_GOING_AWAY and PROTO_ERROR are those of proto.h. */
 	PROTO_QUEUE_WAKE = 0x120,
 	PROTO_QUEUE_LOST = 0x121, /* this connection is no consumer of that queue any more */
 };
 
-/* What became of a record; numbers go on where enum proto_status ends. 32 to 63 refuse one record.
- * A cancel, acknowledgement and retry use PROTO_E_NO_SUCH_TIMER as timerd does. */
+/* The result of a record, besides those of enum proto_status. 32 to 63 refuse one record. Cancel,
+ * acknowledge and retry also use PROTO_E_NO_SUCH_TIMER. */
 enum proto_queue_status {
 	PROTO_Q_QUEUE = 32,	    /* no such queue number on this connection */
-	PROTO_Q_NAME = 33,	    /* not a queue name */
-	PROTO_Q_KEY = 34,	    /* a key that is empty, too long, or not printable UTF-8 */
+	PROTO_Q_NAME = 33,	    /* the name of the queue is not valid */
+	PROTO_Q_KEY = 34,	    /* a key that is missing, too long, or not printable UTF-8 */
 	PROTO_Q_PAYLOAD = 35,	    /* a payload over PROTO_QUEUE_PAYLOAD_MAX */
-	PROTO_Q_WINDOW = 36,	    /* a window out of 1 to PROTO_QUEUE_WINDOW_MAX */
-	PROTO_Q_BYTES_USER = 37,    /* --max-bytes-per-user */
-	PROTO_Q_USER = 38,	    /* a dynamic uid, or the overflow uid, owns no queue */
+	PROTO_Q_WINDOW = 36,	    /* a window that is not in 1 to PROTO_QUEUE_WINDOW_MAX */
+	PROTO_Q_BYTES_USER = 37,    /* the user has reached --max-bytes-per-user */
+	PROTO_Q_USER = 38,	    /* this uid owns no queue: a dynamic or the overflow uid */
 	PROTO_Q_STORE_FULL = 39,    /* no space: nothing was stored */
 	PROTO_Q_STORE_FAILED = 40,  /* the store does not take writes after an I/O error */
 	PROTO_Q_STORE_AWAY = 41,    /* the database cannot be reached */
-	PROTO_Q_STORE_UNKNOWN = 42, /* sent, but not known whether stored: put again, same serial */
-	PROTO_Q_ATTACHED = 43,	    /* this connection consumes that queue already */
-	PROTO_Q_QUEUES = 44,	    /* PROTO_QUEUE_OPEN_MAX */
-	PROTO_Q_PARKED = 45,	    /* not a parked wake */
-	PROTO_Q_FLEET = 46,	    /* a fleet has no monotonic clock, and wakes no machine */
+	PROTO_Q_STORE_UNKNOWN = 42, /* not known whether stored: put again, same number */
+	PROTO_Q_ATTACHED = 43,	    /* this connection is a consumer of that queue already */
+	PROTO_Q_QUEUES = 44,	    /* this connection has opened PROTO_QUEUE_OPEN_MAX queues */
+	PROTO_Q_PARKED = 45,	    /* the timer has no parked wake */
+	PROTO_Q_FLEET = 46,	    /* a fleet has no monotonic clock and no WAKE_SYSTEM */
 };
 
 enum proto_queue_flag {
 	/* PROTO_RELATIVE and PROTO_WAKE_SYSTEM keep their bits. */
-	PROTO_QUEUE_KEEP = 1 << 4, /* put: a timer of that key stays as it is */
+	PROTO_QUEUE_KEEP = 1 << 4, /* put: a timer with this key stays as it is */
 };
 
 enum proto_queue_stored_flag {
-	PROTO_QUEUE_REPLACED = 1 << 0, /* a timer of that key went */
-	PROTO_QUEUE_KEPT = 1 << 1,     /* id and due are those of the timer that was there */
+	PROTO_QUEUE_REPLACED = 1 << 0, /* a timer with this key was replaced */
+	PROTO_QUEUE_KEPT = 1 << 1,     /* it was kept; id and due are those of that timer */
 };
 
 enum proto_queue_list_flag {
-	PROTO_QUEUE_PARKED = 1 << 0, /* list, purge: parked wakes alone */
-	PROTO_QUEUE_ALL = 1 << 1,    /* queues: everybody's; root only */
+	PROTO_QUEUE_PARKED = 1 << 0, /* list, purge: only parked wakes */
+	PROTO_QUEUE_ALL = 1 << 1,    /* queues: of all users; root only */
 };
 
 /* A timer's state in a listing. */
 enum proto_queue_state {
 	PROTO_QUEUE_WAITING = 0,
-	PROTO_QUEUE_HELD = 1, /* its clock is not believed yet */
+	PROTO_QUEUE_HELD = 1, /* it waits for its clock: see broker_now::held */
 	PROTO_QUEUE_DUE = 2,
 	PROTO_QUEUE_UNACKED = 3,
 	PROTO_QUEUE_IS_PARKED = 4,
 };
 
 /*
- * A put is stored once. The client chooses a token at random when its handle is made, and numbers
- * its put packets from 1 on in header.cursor. The store keeps for each token the last number and
- * what was answered, for a day, in the transaction of the put. A client that lost its connection
- * sends what was not answered again, in order, with the same numbers; a number that is stored
- * already gets its old answer and stores nothing.
+ * timerqd stores a put once, even if the client sends it again on another connection. The client
+ * chooses a random token when it starts, and numbers its put packets from 1 on in header.cursor. In
+ * the transaction of a put, the store also keeps the token, the number and the answer, for a day. A
+ * client whose connection breaks sends its unanswered puts again, in order, with the same numbers.
+ * If a number is stored already, timerqd sends the stored answer and stores nothing.
  */
 struct proto_queue_hello {
 	uint32_t magic;	  /* PROTO_QUEUE_MAGIC */
 	uint16_t version; /* the highest that the client speaks */
 	uint16_t reserved;
 	uint64_t capabilities;
-	uint8_t token[PROTO_QUEUE_TOKEN_SIZE]; /* all zero: this client never puts */
+	uint8_t token[PROTO_QUEUE_TOKEN_SIZE]; /* all zeroes: repeated puts are not recognised */
 	uint64_t answered; /* the client has the answers to its puts up to this number */
 };
 
@@ -118,17 +119,16 @@ struct proto_queue_hello_answer {
 	uint16_t version;
 	uint16_t reserved;
 	uint64_t capabilities;
-	uint64_t instance; /* differs in each life of timerqd */
+	uint64_t instance; /* changes with each start of timerqd */
 	uint32_t pid;
-	/* Of a fleet's database; another one after a failover, which may have lost what was
-	 * stored, and give ids again: a client forgets which wakes it saw. 0: none, or not known
-	 * now. */
+	/* Of a fleet's database. It changes with a failover, which may lose commits and may use ids
+	 * again, so the client then forgets which wakes it has seen. 0: one host, or not known now.
+	 */
 	uint32_t history;
 };
 
-/* flags 0: the client's own queue of that name. */
 struct proto_queue_open {
-	uint32_t uid; /* the owner; PROTO_QUEUE_OWN: the client. Another's: root only */
+	uint32_t uid; /* the owner; PROTO_QUEUE_OWN: the client. Another user: root only */
 	uint16_t name_size;
 	uint16_t reserved;
 	uint32_t name; /* offset */
@@ -137,7 +137,7 @@ struct proto_queue_open {
 #define PROTO_QUEUE_OWN UINT32_MAX
 
 struct proto_queue_opened {
-	uint32_t queue; /* its number on this connection, from 1; 0 if refused */
+	uint32_t queue; /* the queue's number on this connection, from 1; 0 if refused */
 	uint32_t status;
 };
 
@@ -147,7 +147,7 @@ struct proto_queue_put {
 	uint64_t every;
 	uint64_t max_late;     /* of the first delivery; PROTO_FOREVER: no limit */
 	uint32_t count;	       /* as in proto_register */
-	uint32_t max_attempts; /* 0: no limit of the timer's own */
+	uint32_t max_attempts; /* 0: the timer sets no limit */
 	uint32_t queue;
 	uint8_t clock;
 	uint8_t flags;
@@ -157,8 +157,8 @@ struct proto_queue_put {
 	char label[PROTO_LABEL_MAX];
 };
 
-/* Answers PROTO_QUEUE_PUT and PROTO_QUEUE_RESCHEDULE, a record each, in order. It is sent once the
- * records are on disk. */
+/* The answer to PROTO_QUEUE_PUT and PROTO_QUEUE_RESCHEDULE: one of these for each record, in the
+ * same order. timerqd sends it when the records are on disk. */
 struct proto_queue_stored {
 	uint64_t id;  /* 0 if refused */
 	uint64_t due; /* the next due, absolute on its clock */
@@ -175,15 +175,16 @@ struct proto_queue_cancel {
 	uint8_t reserved[6];
 };
 
-/* Answers cancel, acknowledge, retry, revive, consume, detach and purge: a record each, in order.
- */
+/* The answer to cancel, acknowledge, retry, revive, consume, detach and purge: one of these for
+ * each record, in the same order. */
 struct proto_queue_done {
-	uint64_t id; /* of the timer; purge: how many were removed; else 0 */
+	uint64_t id; /* of the timer; purge: how many timers were removed; else 0 */
 	uint32_t status;
 	uint32_t reserved;
 };
 
-/* Keeps id, key, clock, label and payload; ends the attempts of a wake that waits to be retried. */
+/* Names a timer like proto_queue_cancel. Id, key, clock, label and payload stay. The attempts start
+ * again from the first. */
 struct proto_queue_reschedule {
 	uint64_t id;
 	uint64_t due;
@@ -200,7 +201,7 @@ struct proto_queue_reschedule {
 struct proto_queue_consume {
 	uint32_t queue;
 	uint32_t window;       /* 1 to PROTO_QUEUE_WINDOW_MAX */
-	uint32_t max_attempts; /* 0: no limit of the consumer's own */
+	uint32_t max_attempts; /* 0: the consumer sets no limit */
 	uint32_t reserved;
 	uint64_t ack_within; /* 0: no limit */
 };
@@ -213,7 +214,7 @@ struct proto_queue_detach {
 /* Names one wake. */
 struct proto_queue_ack {
 	uint64_t id;
-	uint64_t term; /* of the lease under which it came; 0 on one host */
+	uint64_t term; /* as in the wake */
 	uint32_t number;
 	uint32_t queue;
 };
@@ -241,12 +242,12 @@ struct proto_queue_list {
 struct proto_queue_listed {
 	uint64_t id;
 	uint64_t due;
-	int64_t left; /* due - now on its clock; negative: late */
+	int64_t left; /* due - now; negative if the due has passed */
 	uint64_t slack;
 	uint64_t every;
-	uint32_t fired; /* wakes that were acknowledged or parked so far */
+	uint32_t fired; /* the number of the next wake, less 1 */
 	uint32_t count;
-	uint32_t attempt; /* deliveries of the present wake so far */
+	uint32_t attempt; /* deliveries of the next wake that counted, with the present one */
 	uint32_t payload_size;
 	uint32_t key; /* offset */
 	uint16_t key_size;
@@ -265,18 +266,18 @@ struct proto_queue_queues {
 
 struct proto_queue_info {
 	uint64_t timers;
-	uint64_t due; /* not delivered, or delivered and not acknowledged */
+	uint64_t due; /* due and not acknowledged, delivered or not */
 	uint64_t unacked;
 	uint64_t parked;
 	uint64_t consumers;
-	uint64_t oldest; /* how late the oldest due is; PROTO_FOREVER: none is due */
+	uint64_t oldest; /* how late the oldest due wake is; PROTO_FOREVER: none is due */
 	uint64_t next;	 /* until the next due; PROTO_FOREVER: none */
 	uint64_t term;	 /* of the lease; 0 on one host */
 	uint32_t uid;
 	uint32_t name; /* offset */
 	uint16_t name_size;
 	uint16_t host_size;
-	uint32_t host; /* offset; of the lease's holder */
+	uint32_t host; /* offset; of the host that has the lease */
 };
 
 enum proto_queue_store_state {
@@ -286,8 +287,7 @@ enum proto_queue_store_state {
 	PROTO_QUEUE_STORE_AWAY = 3,
 };
 
-/* PROTO_QUEUE_STATUS has no record; it is answered with one of these. The counts are since the
- * start of timerqd. */
+/* The answer to PROTO_QUEUE_STATUS, which has no record. The counts start with timerqd. */
 struct proto_queue_status_answer {
 	char version[PROTO_VERSION_TEXT_MAX];
 	uint64_t uptime;
@@ -305,8 +305,8 @@ struct proto_queue_status_answer {
 	uint64_t refused;
 	uint32_t pid;
 	uint32_t store;	   /* enum proto_queue_store_state */
-	int64_t clock_off; /* the host's - the database's; INT64_MIN: one host */
-	uint64_t standby;  /* queues with consumers here that this host does not serve */
+	int64_t clock_off; /* the host's clock - the database's; INT64_MIN: one host */
+	uint64_t standby;  /* queues with consumers here that another host serves */
 };
 
 struct proto_queue_wake {
@@ -322,7 +322,7 @@ struct proto_queue_wake {
 	uint32_t payload_size;
 	uint16_t key_size;
 	uint8_t clock;
-	uint8_t flags; /* PROTO_WAKE_LAST: once acknowledged, the timer is gone */
+	uint8_t flags; /* PROTO_WAKE_LAST: after the acknowledgement the timer is gone */
 	char label[PROTO_LABEL_MAX];
 };
 
