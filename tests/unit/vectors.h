@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The golden packets of proto/vectors, read as a client's author would read them: their form is
- * told in timerd-protocol(7).
+ * Reads the golden packets of proto/vectors as the author of a client would. timerd-protocol(7)
+ * describes their form.
  */
 #pragma once
 
