@@ -19,6 +19,10 @@
 #include "handles.h"
 #include "recorder.h"
 
+/* What may be left of an hour: the daemon's "now" is that of its last turn, which on a busy machine
+ * can be older than the span's begin. */
+#define HOUR_LEFT_MAX (3660 * S)
+
 /* Receives wakes without running handlers: blocking calls receive, but do not process. */
 static void receive_for(toytimer *t, uint64_t span)
 {
@@ -287,7 +291,7 @@ static void test_a_list_shows_what_was_registered(void **state)
 	assert_int_equal(listing.last.fired, 0);
 	assert_int_equal(listing.last.uid, getuid());
 	assert_int_equal(listing.last.pid, getpid());
-	assert_true(listing.last.left > 0 && listing.last.left <= (int64_t)(3600 * S));
+	assert_true(listing.last.left > 0 && listing.last.left <= (int64_t)HOUR_LEFT_MAX);
 	assert_int_equal(toytimer_get_timer(t, timer, &id, NULL), 0);
 	assert_int_not_equal(id, 0);
 
@@ -319,11 +323,22 @@ static void test_status_counts_what_happened(void **state)
 	assert_int_equal(after.timers, before.timers + 1);
 	assert_int_equal(after.registered, before.registered + 1);
 	assert_true(after.uptime >= before.uptime);
-	assert_true(after.next <= 3600 * S);
+	assert_true(after.next <= HOUR_LEFT_MAX);
 	assert_int_equal(toytimer_cancel(t, timer), 0);
 	assert_int_equal(toytimer_get_status(t, &after), 0);
 	assert_int_equal(after.cancelled, before.cancelled + 1);
 	toytimer_unref(t);
+}
+
+/* Processes until the daemon has that many timers. */
+static void await_timers(toytimer *t, toytimer *other, uint64_t n)
+{
+	uint64_t until = toytimer_now(TOYTIMER_MONOTONIC) + 20 * S;
+
+	while (daemon_timers(other) != n) {
+		assert_true(toytimer_process(t) >= 0);
+		assert_true(toytimer_now(TOYTIMER_MONOTONIC) < until);
+	}
 }
 
 /* The daemon hangs: calls end in time. When the daemon is back, the library completes what they
@@ -356,7 +371,7 @@ static void test_calls_to_a_stopped_daemon_time_out(void **state)
 	/* Of the five timers, two remain. The re-arming took place late. */
 	recorder_await(&recorder, t, 1);
 	assert_int_equal(recorder.events[0].timer, timers[1]);
-	assert_int_equal(daemon_timers(other), 1);
+	await_timers(t, other, 1);
 	assert_int_equal(toytimer_set_timeout(t, TOYTIMER_FOREVER), 0);
 	assert_int_equal(toytimer_cancel(t, timers[0]), -ENOENT);
 	assert_int_equal(toytimer_cancel(t, timers[2]), 0);
