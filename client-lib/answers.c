@@ -410,7 +410,7 @@ int answers_take(struct session *s)
 	switch (s->connection.header.opcode) {
 	case PROTO_ERROR:
 		get(s, 0, &error, sizeof(error));
-		return text_errno(error.status) ?: -EPROTO;
+		return text_refusal(error.status) ?: -EPROTO;
 	case PROTO_GOING_AWAY:
 		return -ECONNRESET;
 	case PROTO_HELLO | PROTO_ANSWER:

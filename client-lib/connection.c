@@ -202,7 +202,8 @@ static int connect_errno(int error)
 		return -ECONNREFUSED;
 	case EACCES:
 	case EPERM:
-		return -EACCES;
+		return text_refused(
+			-EACCES, "permission denied for the socket, or for a folder on its path");
 	case EAGAIN: /* its backlog is full */
 		return -ETIMEDOUT;
 	case EPROTOTYPE: /* a socket of another type */
@@ -327,7 +328,7 @@ int connection_greeted(struct connection *c)
 	int r;
 
 	if (c->header.status)
-		return text_errno(c->header.status);
+		return text_refusal(c->header.status);
 	r = c->header.serial == c->serial ? c->kind->greeted(c) : -EPROTO;
 	if (r < 0)
 		return r;

@@ -227,7 +227,7 @@ int queue_take(struct session *s)
 	switch (p.header.opcode) {
 	case PROTO_ERROR:
 		queue_codec_get(&p, 0, &error);
-		return queue_errno(error.status) ?: -EPROTO;
+		return queue_refusal(error.status) ?: -EPROTO;
 	case PROTO_GOING_AWAY:
 		return -ECONNRESET;
 	case PROTO_QUEUE_HELLO | PROTO_ANSWER:

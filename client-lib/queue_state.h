@@ -226,5 +226,6 @@ int queue_ask(struct toytimer_queue *q, uint16_t opcode, const void *record, con
 #define QUEUE_TEXT_KEY "key: not 1 to 64 bytes of printable UTF-8"
 
 int queue_errno(uint32_t status);
-/* The same for a queue that was not opened, with a sentence for toytimer_get_error(). */
+/* The same for a refused queue or connection: -EACCES comes with a sentence for
+ * toytimer_get_error(). */
 int queue_refusal(uint32_t status);

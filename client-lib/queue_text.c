@@ -55,7 +55,7 @@ int queue_refusal(uint32_t status)
 			"queue: its user may have none, being one of systemd's dynamic users (uids "
 			"61184 to 65519) or the overflow user");
 	default:
-		return error;
+		return error == -EACCES ? text_refusal(status) : error;
 	}
 }
 

@@ -64,6 +64,24 @@ int text_refused(int error, const char *sentence)
 	return error;
 }
 
+int text_refusal(uint32_t status)
+{
+	int error = text_errno(status);
+
+	switch (status) {
+	case PROTO_E_NOBODY:
+		return text_refused(error,
+			"the daemon does not serve the overflow user, which stands for every user "
+			"without a uid here");
+	case PROTO_E_SLOW_SOCKETS:
+		return text_refused(error,
+			"the daemon does not serve this user for some seconds: calls on its "
+			"sockets took too long");
+	default:
+		return error;
+	}
+}
+
 int text_invalid(const char *sentence)
 {
 	return text_refused(-EINVAL, sentence);

@@ -7,6 +7,10 @@
 /* The negative errno that stands for an enum proto_status; 0 for PROTO_OK. */
 int text_errno(uint32_t status);
 
+/* The same for a status that refuses a connection: -EACCES comes with a sentence for
+ * toytimer_get_error(). */
+int text_refusal(uint32_t status);
+
 /* Converts the positive errno of a system call to the library's negative errno. ENFILE and ENOSPC
  * become -EMFILE, because for callers they mean limits of the daemon. */
 int text_local(int error);

@@ -32,7 +32,7 @@
  * - -EALREADY: this handle consumes the queue already
  * - -ENOTCONN: this handle does not consume the queue
  * - -EACCES: the queue belongs to another user, or there is no such user, or this user may not have
- *   queues; toytimer_get_error() says which
+ *   queues, or it has no permission for the socket; toytimer_get_error() says which
  * - -E2BIG: this handle already uses 1,024 queues
  * - -ENOENT: there is no such timer, or this consumer does not have that wake, or it is not parked
  * - -ECONNRESET: the connection broke, and it is unknown whether the acknowledgement was stored. If

@@ -412,8 +412,9 @@ uint64_t toytimer_get_reconnects(toytimer *t);
 const char *toytimer_strerror(int error);
 
 /* Returns a constant sentence about this thread's last call that returned -EINVAL, or -EACCES for
- * the name of a queue. The sentence names the argument or member. It has no newline and is never
- * NULL. "" if there was no such call, or if that call had a NULL handle. */
+ * opening a handle or for the name of a queue. The sentence names the argument or member, or says
+ * who refused the connection and why. It has no newline and is never NULL. "" if there was no such
+ * call, or if that call had a NULL handle. */
 const char *toytimer_get_error(void);
 
 /* Returns the time of a clock in microseconds, rounded down; 0 if there is no such clock. */

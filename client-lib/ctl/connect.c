@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@
 #include "output.h"
 
 static const struct socket_names timerd_names = {
+	.daemon = "timerd",
+	.text = toytimer_strerror,
 	.option = "--socket",
 	.variable = "TIMERD_SOCKET",
 	.system = "/run/timerd/socket",
@@ -90,10 +93,18 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-void connect_report_unreachable(
-	const struct ctl *ctl, const char *daemon, const char *path, const char *system_path)
+/* Whether something other than a socket has that name. */
+static bool is_no_socket(const char *path)
 {
-	const char *why = "it closed the connection";
+	struct stat about;
+
+	return stat(path, &about) == 0 && !S_ISSOCK(about.st_mode);
+}
+
+static void report_unreachable(
+	const struct ctl *ctl, const struct socket_names *names, const char *path)
+{
+	const char *why = "it closed the connection", *daemon = names->daemon;
 	int fd = connect_to(path);
 	/* There is no socket, or nobody listens. */
 	bool down = fd == -ENOENT || fd == -ECONNREFUSED;
@@ -105,10 +116,13 @@ void connect_report_unreachable(
 		close(fd);
 	else
 		why = strerror(-fd);
-	if (down && of_user)
+	if (down && is_no_socket(path))
+		output_error("%s: %s cannot be reached: %s; it is no socket: name one with %s",
+			path, daemon, why, names->option);
+	else if (down && of_user)
 		output_error("%s: %s cannot be reached: %s; try: systemctl --user start %s.socket",
 			path, daemon, why, daemon);
-	else if (down && !strcmp(path, system_path))
+	else if (down && !strcmp(path, names->system))
 		output_error("%s: %s cannot be reached: %s; try: systemctl start %s.socket", path,
 			daemon, why, daemon);
 	else if (down)
@@ -116,6 +130,32 @@ void connect_report_unreachable(
 			daemon, path);
 	else
 		output_error("%s: %s cannot be reached: %s", output_word(path), daemon, why);
+}
+
+int connect_failed(
+	const struct ctl *ctl, const struct socket_names *names, const char *path, int error)
+{
+	const char *word = output_word(path);
+
+	switch (-error) {
+	case ECONNREFUSED:
+		report_unreachable(ctl, names, path);
+		break;
+	case EACCES:
+		output_error("%s: %s", word, toytimer_get_error());
+		break;
+	case EINVAL:
+		output_error("%s: cannot be the path of a socket", word);
+		break;
+	case EPROTO:
+		output_error(
+			"%s: %s; is it the socket of %s?", word, names->text(error), names->daemon);
+		break;
+	default:
+		output_error("%s: %s", word, names->text(error));
+		break;
+	}
+	return ctl_status_of(error);
 }
 
 int ctl_open(const struct ctl *ctl, toytimer **ret)
@@ -127,12 +167,7 @@ int ctl_open(const struct ctl *ctl, toytimer **ret)
 	if (r != CTL_DONE)
 		return r;
 	r = toytimer_open(ret, path);
-	if (r == -ECONNREFUSED)
-		connect_report_unreachable(ctl, "timerd", path, timerd_names.system);
-	else if (r < 0)
-		output_error("%s: %s", output_word(path),
-			r == -EINVAL ? "cannot be the path of a socket" : toytimer_strerror(r));
-	return r < 0 ? ctl_status_of(r) : CTL_DONE;
+	return r < 0 ? connect_failed(ctl, &timerd_names, path, r) : CTL_DONE;
 }
 
 void ctl_close(toytimer **t)

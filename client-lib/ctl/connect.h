@@ -6,10 +6,12 @@
 
 /* The names of a daemon's socket. */
 struct socket_names {
-	const char *option;   /* that gives the path */
-	const char *variable; /* of the environment */
-	const char *system;   /* the path of the system's instance */
-	const char *user;     /* below $XDG_RUNTIME_DIR */
+	const char *daemon;
+	const char *(*text)(int error); /* the sentence for an error */
+	const char *option;		/* that gives the path */
+	const char *variable;		/* of the environment */
+	const char *system;		/* the path of the system's instance */
+	const char *user;		/* below $XDG_RUNTIME_DIR */
 };
 
 /*
@@ -22,6 +24,6 @@ struct socket_names {
 int connect_path(
 	const struct ctl *ctl, const struct socket_names *names, const char *given, char **ret);
 
-/* Prints why a daemon, "timerd" or "timerqd", cannot be reached at that path, and what to do. */
-void connect_report_unreachable(
-	const struct ctl *ctl, const char *daemon, const char *path, const char *system_path);
+/* Prints why no handle can be opened at that path, and what to do. Returns the exit status. */
+int connect_failed(
+	const struct ctl *ctl, const struct socket_names *names, const char *path, int error);

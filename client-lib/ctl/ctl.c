@@ -9,6 +9,7 @@
 
 #include "help.h"
 #include "output.h"
+#include "when.h"
 #include "when_zone.h"
 
 enum {
@@ -150,6 +151,48 @@ int ctl_getopt_verb(struct ctl *ctl, int argc, char **argv)
 		if (c >= 0 && common_option(ctl, c, argc, argv) == CTL_STOP)
 			return CTL_STOP;
 	} while (c >= 0);
+	return 0;
+}
+
+int ctl_parse_number(struct ctl *ctl, const char *option, const char *text, uint64_t least,
+	uint64_t most, uint64_t *ret)
+{
+	unsigned long long number;
+
+	if (!*text || strspn(text, "0123456789") != strlen(text))
+		return ctl_usage(ctl, "%s %s: not a number; say one from %llu to %llu", option,
+			output_word(text), (unsigned long long)least, (unsigned long long)most);
+	errno = 0;
+	number = strtoull(text, NULL, 10);
+	if (errno != 0 || number < least || number > most)
+		return ctl_usage(ctl, "%s %s: not between %llu and %llu", option, text,
+			(unsigned long long)least, (unsigned long long)most);
+	*ret = number;
+	return 0;
+}
+
+/* No clock of ours comes to its end within this span from now. */
+#define SPAN_MAX_YEARS 100000
+#define SPAN_MAX       (SPAN_MAX_YEARS * UINT64_C(31557600000000))
+
+int ctl_parse_span(
+	struct ctl *ctl, const char *option, const char *text, bool may_be_infinite, uint64_t *ret)
+{
+	struct when_error bad = {0};
+	uint64_t span;
+	int r = when_parse_span(text, &span, &bad);
+
+	if (r == -ENOMEM) {
+		ctl->status = ctl_no_memory();
+		return CTL_STOP;
+	}
+	if (r < 0)
+		return ctl_usage(ctl, "%s %s: \"%.*s\" %s", option, output_word(text),
+			(int)bad.length, bad.word, bad.advice);
+	if (span > SPAN_MAX && !(span == WHEN_INFINITY && may_be_infinite))
+		return ctl_usage(ctl, "%s %s: too long; the longest span is %dy%s", option, text,
+			SPAN_MAX_YEARS, may_be_infinite ? ", or say infinity" : "");
+	*ret = span;
 	return 0;
 }
 

@@ -107,8 +107,10 @@ int ctl_check_queue(struct ctl *ctl, const char *option, const char *name);
 int ctl_parse_number(struct ctl *ctl, const char *option, const char *text, uint64_t least,
 	uint64_t most, uint64_t *ret);
 
-/* Parses a span. Returns 0 or CTL_STOP. */
-int ctl_parse_span(struct ctl *ctl, const char *option, const char *text, uint64_t *ret);
+/* Parses a span of at most 100000 years. If it may be infinite, "infinity" gives TOYTIMER_FOREVER.
+ * Returns 0 or CTL_STOP. */
+int ctl_parse_span(
+	struct ctl *ctl, const char *option, const char *text, bool may_be_infinite, uint64_t *ret);
 
 /* Checks the argument of --label. Returns 0 or CTL_STOP. */
 int ctl_parse_label(struct ctl *ctl, const char *text, const char **ret);

@@ -9,20 +9,31 @@
 
 #include "connect.h"
 #include "output.h"
-#include "when.h"
 
 static const struct socket_names timerqd_names = {
+	.daemon = "timerqd",
+	.text = toytimer_queue_strerror,
 	.option = "--queue-socket",
 	.variable = "TIMERD_QUEUE_SOCKET",
 	.system = "/run/timerd/queues",
 	.user = "timerd/queues",
 };
 
-int ctl_queue_failed(const char *what, int error)
+/* The library's sentence about an argument or the queue, without the name of the argument: the line
+ * already names what was typed. */
+static const char *reason_of(int error)
 {
+	static const char argument[] = "queue: ";
 	const char *why = error == -EACCES || error == -EINVAL ? toytimer_get_error() : "";
 
-	output_error("%s: %s", output_word(what), *why ? why : toytimer_queue_strerror(error));
+	if (!*why)
+		return toytimer_queue_strerror(error);
+	return strncmp(why, argument, strlen(argument)) ? why : why + strlen(argument);
+}
+
+int ctl_queue_failed(const char *what, int error)
+{
+	output_error("%s: %s", output_word(what), reason_of(error));
 	switch (-error) {
 	case ENOSPC:
 	case EIO:
@@ -50,15 +61,7 @@ int ctl_open_queues(const struct ctl *ctl, toytimer_queue **ret)
 	if (r != CTL_DONE)
 		return r;
 	r = toytimer_queue_open(ret, path, 0);
-	if (r == -ECONNREFUSED) {
-		connect_report_unreachable(ctl, "timerqd", path, timerqd_names.system);
-		r = CTL_UNREACHABLE;
-	} else if (r == -EINVAL) {
-		output_error("%s: cannot be the path of a socket", output_word(path));
-		r = CTL_USAGE;
-	} else if (r < 0) {
-		r = ctl_queue_failed(path, r);
-	}
+	r = r < 0 ? connect_failed(ctl, &timerqd_names, path, r) : CTL_DONE;
 	free(path);
 	return r;
 }
@@ -81,35 +84,4 @@ int ctl_check_queue(struct ctl *ctl, const char *option, const char *name)
 	return ctl_usage(ctl,
 		"%s %s: not the name of a queue (1 to 64 of A-Z a-z 0-9 . _ -; root: USER/NAME)",
 		option, output_word(name));
-}
-
-int ctl_parse_number(struct ctl *ctl, const char *option, const char *text, uint64_t least,
-	uint64_t most, uint64_t *ret)
-{
-	unsigned long long number;
-
-	if (!*text || strspn(text, "0123456789") != strlen(text))
-		return ctl_usage(ctl, "%s %s: not a number", option, output_word(text));
-	errno = 0;
-	number = strtoull(text, NULL, 10);
-	if (errno != 0 || number < least || number > most)
-		return ctl_usage(ctl, "%s %s: not between %llu and %llu", option, text,
-			(unsigned long long)least, (unsigned long long)most);
-	*ret = number;
-	return 0;
-}
-
-int ctl_parse_span(struct ctl *ctl, const char *option, const char *text, uint64_t *ret)
-{
-	struct when_error bad = {0};
-	int r = when_parse_span(text, ret, &bad);
-
-	if (r == -ENOMEM) {
-		ctl->status = ctl_no_memory();
-		return CTL_STOP;
-	}
-	if (r < 0)
-		return ctl_usage(ctl, "%s %s: \"%.*s\" %s", option, output_word(text),
-			(int)bad.length, bad.word, bad.advice);
-	return 0;
 }

@@ -24,9 +24,6 @@
 #define RETRY_US   UINT64_C(10000000)
 #define LONGEST_US UINT64_C(86400000000)
 
-/* 100000 years. */
-#define SPAN_MAX (UINT64_C(100000) * UINT64_C(31557600000000))
-
 /* A line reports a lost connection after this time. A restart of timerqd takes less. */
 #define AWAY_MS 200
 
@@ -307,14 +304,17 @@ static int parse_word(struct ctl *ctl, struct consume *c, const char *word)
 	return ctl_check_queue(ctl, "consume", word);
 }
 
-/* A span from now that no clock can pass. Returns 0 or CTL_STOP. */
-static int parse_span(struct ctl *ctl, const char *option, uint64_t *ret)
+/* To the library, 0 means no limit. Returns 0 or CTL_STOP. */
+static int parse_ack_within(struct ctl *ctl, const char *text, uint64_t *ret)
 {
-	if (ctl_parse_span(ctl, option, optarg, ret) == CTL_STOP)
+	uint64_t span = 0;
+
+	if (ctl_parse_span(ctl, "--ack-within", text, true, &span) == CTL_STOP)
 		return CTL_STOP;
-	if (*ret > SPAN_MAX)
+	if (span == 0)
 		return ctl_usage(
-			ctl, "%s %s: too long; the longest span is 100000y", option, optarg);
+			ctl, "--ack-within %s: too short; say for example 30s, or infinity", text);
+	*ret = span == TOYTIMER_FOREVER ? 0 : span;
 	return 0;
 }
 
@@ -335,16 +335,13 @@ static int parse_option(struct ctl *ctl, struct consume *c, int option)
 	case OPTION_COUNT:
 		return ctl_parse_number(ctl, "--count", optarg, 0, UINT32_MAX, &c->count);
 	case OPTION_RETRY:
-		return parse_span(ctl, "--retry", &c->retry);
+		return ctl_parse_span(ctl, "--retry", optarg, false, &c->retry);
 	case OPTION_MAX_ATTEMPTS:
 		r = ctl_parse_number(ctl, "--max-attempts", optarg, 0, UINT32_MAX, &number);
 		c->consumer.max_attempts = (uint32_t)number;
 		return r;
 	case OPTION_ACK_WITHIN:
-		c->consumer.ack_within = 0; /* never */
-		return strcmp(optarg, "infinity") == 0
-			? 0
-			: parse_span(ctl, "--ack-within", &c->consumer.ack_within);
+		return parse_ack_within(ctl, optarg, &c->consumer.ack_within);
 	case OPTION_JSON:
 		c->json = true;
 		return 0;
@@ -373,8 +370,9 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct consume *c)
 		last = optarg;
 	}
 	if (!c->queue)
-		return ctl_usage(
-			ctl, "usage: toytimerctl consume [OPTION...] NAME [-- COMMAND [ARG...]]");
+		return ctl_usage(ctl,
+			"consume: needs the NAME of a queue; "
+			"usage: toytimerctl consume [OPTION...] NAME [-- COMMAND [ARG...]]");
 	if (optind < argc)
 		c->command = argv + optind;
 	else if (last != argv[argc - 1] && strcmp(argv[argc - 1], "--") == 0)

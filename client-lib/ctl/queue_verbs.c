@@ -46,10 +46,17 @@ int queue_parse_word(struct ctl *ctl, const char *text, bool is_key, struct queu
 		return 0;
 	}
 	if (!*text || strlen(text) > TOYTIMER_QUEUE_KEY_MAX || !output_is_plain(text))
-		return ctl_usage(ctl, "%s: not a key (1 to %d bytes of printable UTF-8)",
-			output_word(text), TOYTIMER_QUEUE_KEY_MAX);
+		return ctl_usage(ctl, "%s%s: not a key (1 to %d bytes of printable UTF-8)",
+			is_key ? "--key " : "", output_word(text), TOYTIMER_QUEUE_KEY_MAX);
 	ret->key = text;
 	return 0;
+}
+
+/* Prints what went wrong with a word. Returns the exit status. */
+static int word_failed(const char *queue, const struct queue_word *word, int error)
+{
+	/* The permission is for all of the queue. */
+	return ctl_queue_failed(error == -EACCES ? queue : word->text, error);
 }
 
 int queue_cancel(
@@ -62,7 +69,7 @@ int queue_cancel(
 		int r = toytimer_queue_cancel(q, queue, words[i].id, words[i].key);
 
 		if (r < 0)
-			status = ctl_queue_failed(words[i].text, r);
+			status = word_failed(queue, &words[i], r);
 		else if (report(ctl->out, json, "cancelled", queue, &words[i]) < 0)
 			status = CTL_FAILED;
 	}
@@ -82,7 +89,7 @@ static int revive(
 			output_error("%s: not parked in %s", words[i].text, queue);
 			status = CTL_NO_SUCH_TIMER;
 		} else if (r < 0) {
-			status = ctl_queue_failed(words[i].text, r);
+			status = word_failed(queue, &words[i], r);
 		} else if (report(ctl->out, json, "retried", queue, &words[i]) < 0) {
 			status = CTL_FAILED;
 		}
@@ -139,7 +146,8 @@ int verb_retry(struct ctl *ctl, int argc, char **argv)
 		if (add_id(ctl, argv[optind], words, &n) == CTL_STOP)
 			return ctl->status;
 	if (!queue || n == 0) {
-		ctl_usage(ctl, "usage: toytimerctl retry --queue NAME ID...");
+		ctl_usage(ctl, "retry: needs %s; usage: toytimerctl retry --queue NAME ID...",
+			queue ? "an ID" : "--queue");
 		return ctl->status;
 	}
 	return revive(ctl, queue, json, n, words);
@@ -200,7 +208,8 @@ int verb_purge(struct ctl *ctl, int argc, char **argv)
 		return ctl->status;
 	}
 	if (!queue) {
-		ctl_usage(ctl, "usage: toytimerctl purge --queue NAME [--parked]");
+		ctl_usage(ctl,
+			"purge: needs --queue; usage: toytimerctl purge --queue NAME [--parked]");
 		return ctl->status;
 	}
 	return purge(ctl, queue, parked, json);

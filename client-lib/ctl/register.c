@@ -7,7 +7,6 @@
  * ends WHEN; everything after it belongs to COMMAND. Without WHEN, the first wake comes one period
  * after now.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -59,42 +58,15 @@ static int no_memory(struct ctl *ctl)
 	return CTL_STOP;
 }
 
-/* Prints what is wrong with a span or a time: the text, its bad word, the parser's advice. */
-static int bad_time(struct ctl *ctl, const char *name, const char *text,
-	const struct when_error *bad, int error)
-{
-	if (error == -ENOMEM)
-		return no_memory(ctl);
-	return ctl_usage(ctl, "%s %s: \"%.*s\" %s", name, output_word(text), (int)bad->length,
-		bad->word, bad->advice);
-}
-
 /* Each of these parses the argument of one option, and returns 0 or CTL_STOP. */
 
-static int parse_span(struct ctl *ctl, const char *option, const char *text, uint64_t *ret)
+static int parse_number(struct ctl *ctl, const char *option, const char *text, uint32_t *ret)
 {
-	struct when_error bad = {0};
-	int r;
+	uint64_t number;
 
-	r = when_parse_span(text, ret, &bad);
-	return r < 0 ? bad_time(ctl, option, text, &bad, r) : 0;
-}
-
-static int parse_count(struct ctl *ctl, const char *text, uint32_t *ret)
-{
-	unsigned long long count = 0;
-	char *end = NULL;
-
-	errno = 0;
-	if (isdigit((unsigned char)*text))
-		count = strtoull(text, &end, 10);
-	if (!end || *end)
-		return ctl_usage(ctl, "--count %s: not a number; say a number such as 10",
-			output_word(text));
-	if (errno != 0 || count > UINT32_MAX)
-		return ctl_usage(
-			ctl, "--count %s: too large; the largest number is %u", text, UINT32_MAX);
-	*ret = (uint32_t)count;
+	if (ctl_parse_number(ctl, option, text, 0, UINT32_MAX, &number) == CTL_STOP)
+		return CTL_STOP;
+	*ret = (uint32_t)number;
 	return 0;
 }
 
@@ -130,7 +102,7 @@ static int parse_key(struct ctl *ctl, const char *text, const char **ret)
 
 static int parse_max_late(struct ctl *ctl, const char *text, uint64_t *ret)
 {
-	if (parse_span(ctl, "--max-late", text, ret) == CTL_STOP)
+	if (ctl_parse_span(ctl, "--max-late", text, true, ret) == CTL_STOP)
 		return CTL_STOP;
 	/* 0 means no limit to the library. No wake is sent within a microsecond. */
 	if (*ret == 0)
@@ -141,9 +113,6 @@ static int parse_max_late(struct ctl *ctl, const char *text, uint64_t *ret)
 /* The options of durable timers. */
 static int parse_queue_option(struct ctl *ctl, struct arguments *a, int c)
 {
-	uint64_t attempts = 0;
-	int r;
-
 	switch (c) {
 	case OPTION_QUEUE:
 		a->put.queue = optarg;
@@ -168,9 +137,7 @@ static int parse_queue_option(struct ctl *ctl, struct arguments *a, int c)
 		return parse_max_late(ctl, optarg, &a->put.max_late);
 	case OPTION_MAX_ATTEMPTS:
 		a->only_queue = "--max-attempts";
-		r = ctl_parse_number(ctl, "--max-attempts", optarg, 0, UINT32_MAX, &attempts);
-		a->put.max_attempts = (uint32_t)attempts;
-		return r;
+		return parse_number(ctl, "--max-attempts", optarg, &a->put.max_attempts);
 	default:
 		return CTL_STOP;
 	}
@@ -185,11 +152,11 @@ static int parse_option(struct ctl *ctl, struct arguments *a, int c)
 		return add_word(ctl, a, optarg);
 	case OPTION_EVERY:
 		a->every = optarg;
-		return parse_span(ctl, "--every", optarg, &r->every);
+		return ctl_parse_span(ctl, "--every", optarg, false, &r->every);
 	case OPTION_COUNT:
-		return parse_count(ctl, optarg, &r->count);
+		return parse_number(ctl, "--count", optarg, &r->count);
 	case OPTION_SLACK:
-		return parse_span(ctl, "--slack", optarg, &r->slack);
+		return ctl_parse_span(ctl, "--slack", optarg, true, &r->slack);
 	case OPTION_CLOCK:
 		return parse_clock(ctl, a, optarg);
 	case OPTION_WAKE_SYSTEM:
@@ -210,8 +177,7 @@ static int parse_option(struct ctl *ctl, struct arguments *a, int c)
 
 /* Sets the due `remaining` microseconds from now, on any clock. A positive one becomes a span, so
  * that the time until timerd gets the request does not make it late. The clocks of timerqd have
- * other
- * zeroes: a durable timer whose due has passed is due at once. */
+ * other zeroes: a durable timer whose due has passed is due at once. */
 static void set_remaining(toytimer_registration *r, int64_t remaining, bool durable)
 {
 	if (remaining < 0 && durable)
@@ -222,6 +188,14 @@ static void set_remaining(toytimer_registration *r, int64_t remaining, bool dura
 	}
 	r->due = (uint64_t)remaining;
 	r->flags |= TOYTIMER_RELATIVE;
+}
+
+static int bad_when(struct ctl *ctl, const char *text, const struct when_error *bad, int error)
+{
+	if (error == -ENOMEM)
+		return no_memory(ctl);
+	return ctl_usage(ctl, "WHEN %s: \"%.*s\" %s", output_word(text), (int)bad->length,
+		bad->word, bad->advice);
 }
 
 /*
@@ -239,7 +213,7 @@ static int apply_when(struct ctl *ctl, struct arguments *a)
 
 	error = when_parse(a->when, now, &when, &bad);
 	if (error < 0)
-		return bad_time(ctl, "WHEN", a->when, &bad, error);
+		return bad_when(ctl, a->when, &bad, error);
 	if (when.us == WHEN_INFINITY)
 		return ctl_usage(
 			ctl, "WHEN %s: never comes; say a shorter span or a time", a->when);
