@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections of timerqd: a socket for each client, and the answers that its client had no room
- * for.
+ * Connections of timerqd: a socket for each client, and the answers that the socket did not take.
  *
- * Every socket is non-blocking. An answer that finds no room is kept until its client has read; as
- * long as one is kept, timerqd reads nothing more from that client. A wake that finds no room stays
- * in the broker.
+ * Every socket is non-blocking. If a socket is full, timerqd keeps the answer until the client has
+ * read. While it keeps an answer, it reads nothing more from that client. A wake that the socket
+ * does not take stays in the broker.
  *
  * The owner of a socket can make our calls on it slow: see meter.h. Each call on a client's socket
  * is measured, and a user whose calls take too long is cut off, as by timerd.
@@ -34,17 +33,17 @@ struct connections {
 	struct connection **at; /* by the broker's client number - 1; NULL: no such client */
 	uint32_t room;
 	uint32_t ended_count; /* of connections, until connections_reap() */
-	uint32_t *gids;	      /* PEER_GROUPS_MAX: of the client that is looked at */
+	uint32_t *gids;	      /* PEER_GROUPS_MAX: of one client */
 	uint8_t *in;	      /* one packet */
 	/* Reads the clocks. */
 	const struct broker_now *(*now)(void *userdata);
-	/* Has broker_serve() and connections_reap() called soon. */
+	/* Asks for a call of broker_serve() and connections_reap() soon. */
 	void (*wants_turn)(void *userdata);
 	void *userdata; /* of these two */
 };
 
-/* Allocates what so many clients need. The borrowed members and the two functions are set; the rest
- * is zero. Return: 0, -ENOMEM; connections_free() in either case. */
+/* Allocates memory for max_clients. The caller has set the borrowed members and the two functions,
+ * and zeroed the rest. Return: 0, -ENOMEM; connections_free() in either case. */
 int connections_init(struct connections *cs, uint32_t max_clients);
 
 /* Frees what connections_init() has allocated. connections_close() comes first. */
@@ -54,13 +53,13 @@ void connections_free(struct connections *cs);
  * userdata: struct connections. Return: 0. */
 int connections_accept(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
-/* Disconnects clients whose connections have ended, as many as a slice of time allows; the rest in
- * the next turn, which it asks for. It comes between two turns, since the broker may not lose a
- * client while it serves. now: the last reading. O(1) if none has ended, else O(room). */
+/* Disconnects clients whose connections have ended, until a slice of time is over. If some remain,
+ * it asks for another turn. The caller calls it between two turns, because the broker may not lose
+ * a client while it serves. now: the last reading. O(1) if none has ended, else O(room). */
 void connections_reap(struct connections *cs, const struct broker_now *now);
 
-/* Tells all clients that timerqd stops, and closes their connections. The broker still knows them.
- */
+/* Tells all clients that timerqd stops, and closes their connections. Their clients stay in the
+ * broker. */
 void connections_close(struct connections *cs);
 
 /* For struct broker_outlet, which says what they do; userdata: struct connections. */

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The PostgreSQL store, for its own files alone. See the fleet's chapter in timerqd(8).
+ * The state of the PostgreSQL store, for the store's files only. See A FLEET in timerqd(8).
  *
- *   store_postgres      the operations, the descriptor that stands for all, the end
- *   postgres_commit     one transaction: changes as arrays, and what became of them
+ *   store_postgres      the operations, one descriptor for all events, the end
+ *   postgres_commit     one transaction: changes as arrays, and their results
  *   postgres_order      whether the order of a commit's changes matters
  *   postgres_reads      load, list, queues, puts, purge
- *   postgres_leases     the rounds, and the database's clock
- *   postgres_hints      what hosts tell each other, so that a change is found sooner
- *   postgres_timer      when the store has to be called though nothing arrives
+ *   postgres_leases     rounds of leases, and the database's clock
+ *   postgres_hints      hints between hosts, so that a host finds a change sooner
+ *   postgres_timer      when the store has work although no data arrives
  *   postgres_link       a connection and its jobs
  *   postgres_names      addresses of the database's hosts
  *   postgres_queues     names and numbers
- *   postgres_receipts   the bound of what clients were answered
+ *   postgres_receipts   receipts: stored answers to puts, and their bound
  *   postgres_schema     the tables and functions, and their versions
  *   postgres_values     parameters and results in their binary form
  *
@@ -27,11 +27,11 @@
 #include "postgres_values.h"
 #include "store.h"
 
-/* The counts that a host adds to are spread over so many rows: see the table timerd.counts. */
+/* Each host adds to one of this many rows of counts: see the table timerd.counts. */
 #define PG_SLOTS 16
 
-/* At most so many queues are hinted at within PG_HINT_US, microseconds. The owners of others find
- * changes by their polls. A payload: UID/NAME. */
+/* A host sends hints for at most PG_HINTS queues within PG_HINT_US microseconds. The owners of
+ * other queues find the changes when they poll. The payload of a hint is UID/NAME. */
 #define PG_HINTS     16
 #define PG_HINT_US   UINT64_C(100000)
 #define PG_HINT_SIZE (PROTO_QUEUE_NAME_MAX + 12)
@@ -39,27 +39,28 @@
 struct pg_hints {
 	char names[PG_HINTS][PG_HINT_SIZE];
 	size_t n;
-	uint64_t sent; /* when hints were sent last: CLOCK_BOOTTIME */
+	uint64_t sent; /* time of the last hints, CLOCK_BOOTTIME */
 };
 
 struct pg_clock {
 	bool known;
-	int64_t least;	   /* the database's clock - CLOCK_BOOTTIME is at least this, */
-	uint64_t wide;	   /* and at most so much more */
-	uint64_t measured; /* CLOCK_BOOTTIME */
+	int64_t least;	      /* lower bound of the database's clock - CLOCK_BOOTTIME */
+	uint64_t uncertainty; /* the upper bound is this much greater */
+	uint64_t measured;    /* time of the measurement, CLOCK_BOOTTIME */
 	int64_t host_off;
 };
 
 struct store_postgres {
 	struct store base;
 	int epoll, timer;
-	uint64_t armed; /* for when the timer is set */
+	uint64_t armed; /* the instant to which the timer is set */
 	struct pg_link data, control;
 	struct pg_queues queues;
 	struct leases leases;
 	struct store_watcher watcher;
-	void (*say)(void *userdata, const char *line); /* to the log; NULL: there is none yet */
-	void *say_userdata;
+	void (*log_line)(
+		void *userdata, const char *line); /* to the log; NULL: there is none yet */
+	void *log_userdata;
 	struct pg_clock clock;
 	char owner[64]; /* this host: a boot id and a random number */
 	char host[64];	/* its name, for people */
@@ -67,16 +68,16 @@ struct store_postgres {
 	struct pg_hints hints;
 	uint64_t polled;      /* when the last round began */
 	uint64_t poll_at;     /* the next round at the latest */
-	uint64_t round_again; /* after one that failed: not before */
+	uint64_t round_again; /* after a failed round: no round before this */
 	bool round_under_way;
 	bool committing;
 	uint64_t commits;	/* the number of the commit, for pg_queue::mark */
-	uint64_t puts_expired;	/* when old tokens were looked for, by the commit's clock */
-	uint64_t usage_read;	/* when the users' holdings were read */
-	bool usage_asked;	/* somebody has asked for them since */
+	uint64_t puts_expired;	/* when old receipts were last deleted, by the commit's clock */
+	uint64_t usage_read;	/* when the users' usage was last read */
+	bool usage_asked;	/* somebody has asked for the usage since then */
 	enum store_state state; /* after the last commit */
 	char why[320];
-	char said[640];
+	char state_text[640]; /* that state() has returned */
 	char *uri;
 };
 

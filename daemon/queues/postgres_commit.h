@@ -4,7 +4,7 @@
 
 #include "postgres.h"
 
-/* As store_ops::commit(): it sends the commit and returns; done() follows from process(). A
- * transaction that meets another one is tried again. Return: 0; -EBUSY: a commit is under way;
+/* As store_ops::commit(): sends the commit and returns. process() calls done() later. A transaction
+ * that fails because of a concurrent one is tried again. Return: 0; -EBUSY: a commit is under way;
  * -ENOMEM; PG_AWAY: the database is known to be away. O(changes). */
 int pg_commit(struct store *store, struct store_commit *commit);

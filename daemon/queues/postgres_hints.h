@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hints between hosts, over NOTIFY: a queue's owner polls sooner after another host has changed the
- * queue. A hint may get lost. The poll each second finds the same changes.
+ * Hints between hosts, by NOTIFY: after a host has changed a queue, the queue's owner polls sooner.
+ * If a hint gets lost, the owner finds the change with its next poll, within a second.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
  * owner. O(hints that wait). */
 void pg_hints_add(struct store_postgres *s, const struct pg_queue *queue);
 
-/* Sends the hints that wait, if it is time: see pg_timer_next_hint(). */
+/* Sends the waiting hints if pg_timer_next_hint() has passed. */
 void pg_hints_run(struct store_postgres *s);
 
 /* Reads the payload of a notification, which any client of the database may have sent. Return: the

@@ -54,7 +54,7 @@ static void say_lease(struct store_postgres *s, struct pg_queue *queue)
 	uint64_t term = l->state == LEASE_HELD ? l->term : 0;
 	char line[192];
 
-	if (term == queue->said_term || !s->say)
+	if (term == queue->logged_term || !s->log_line)
 		return;
 	if (term)
 		snprintf(line, sizeof(line),
@@ -65,9 +65,9 @@ static void say_lease(struct store_postgres *s, struct pg_queue *queue)
 			"serves the queue %s of user %u no more: %s (term %llu)", queue->name,
 			queue->uid,
 			l->wanted ? "another host has taken it" : "nobody consumes it here",
-			(unsigned long long)queue->said_term);
-	queue->said_term = term;
-	s->say(s->say_userdata, line);
+			(unsigned long long)queue->logged_term);
+	queue->logged_term = term;
+	s->log_line(s->log_userdata, line);
 }
 
 static void tell_changed(struct store_postgres *s, uint32_t queue)
@@ -83,16 +83,16 @@ static void say_standby(struct store_postgres *s, struct pg_queue *queue)
 	char line[192];
 
 	if (l->state != LEASE_STANDBY || !l->has_seen || l->seen.owner != LEASE_OTHER) {
-		queue->said_standby = queue->said_standby && l->state == LEASE_STANDBY;
+		queue->logged_standby = queue->logged_standby && l->state == LEASE_STANDBY;
 		return;
 	}
-	if (queue->said_standby || !s->say)
+	if (queue->logged_standby || !s->log_line)
 		return;
-	queue->said_standby = true;
+	queue->logged_standby = true;
 	snprintf(line, sizeof(line),
 		"stands by for the queue %s of user %u: another host serves it, under term %llu",
 		queue->name, queue->uid, (unsigned long long)l->seen.term);
-	s->say(s->say_userdata, line);
+	s->log_line(s->log_userdata, line);
 }
 
 /* The database's clock was read between two instants of this host's clock. */
@@ -101,7 +101,7 @@ static void measure(struct store_postgres *s, uint64_t sent, uint64_t received, 
 	struct pg_clock *c = &s->clock;
 	int64_t least = at - (int64_t)received, most = at - (int64_t)sent;
 	int64_t drift = (int64_t)((received - c->measured) / DRIFT) + 1;
-	int64_t was_least = c->least - drift, was_most = c->least + (int64_t)c->wide + drift;
+	int64_t was_least = c->least - drift, was_most = c->least + (int64_t)c->uncertainty + drift;
 
 	/* An earlier reading narrows the bounds, unless the database's clock was set. */
 	if (c->known && was_least <= most && was_most >= least) {
@@ -110,7 +110,7 @@ static void measure(struct store_postgres *s, uint64_t sent, uint64_t received, 
 	}
 	c->known = true;
 	c->least = least;
-	c->wide = (uint64_t)(most - least);
+	c->uncertainty = (uint64_t)(most - least);
 	c->measured = received;
 }
 
@@ -385,12 +385,12 @@ static void fleet_watch(struct store *store, const struct store_watcher *watcher
 }
 
 static void fleet_log(
-	struct store *store, void (*say)(void *userdata, const char *line), void *userdata)
+	struct store *store, void (*log_line)(void *userdata, const char *line), void *userdata)
 {
 	struct store_postgres *s = pg_store_of(store);
 
-	s->say = say;
-	s->say_userdata = userdata;
+	s->log_line = log_line;
+	s->log_userdata = userdata;
 }
 
 static void fleet_want(struct store *store, uint32_t number, bool wanted)
@@ -429,7 +429,7 @@ static bool fleet_read_clock(const struct store *store, uint64_t real, struct st
 		return false;
 	*ret = (struct store_clock){
 		.at = (uint64_t)((int64_t)real + c->least),
-		.wide = c->wide,
+		.uncertainty = c->uncertainty,
 		.host_off = c->host_off,
 	};
 	return true;

@@ -13,14 +13,14 @@ extern const struct store_fleet pg_fleet;
 /* The control connection has become ready, or was lost. userdata: the store. */
 void pg_leases_changed(void *userdata, bool ready);
 
-/* Another host has released a lease, or has changed a queue, or says that it did: a round begins
- * soon. userdata: the store. payload: what it says. */
+/* A notification has arrived: another host says that it has released a lease or changed a queue. A
+ * round begins soon. userdata: the store. payload: of the notification. */
 void pg_leases_notified(void *userdata, const char *payload);
 
-/* Begins a round if it is time, or breaks a connection whose round takes too long. */
+/* Begins a round if it is time for one. Breaks the connection if a round takes too long. */
 void pg_leases_run(struct store_postgres *s);
 
-/* A clean stop: asks for the release of all leases. leases_gone() tells when it is done. */
+/* For a clean stop: asks for the release of all leases. leases_gone() says whether it is done. */
 void pg_leases_release(struct store_postgres *s);
 
 /* A change under `term` found that this host does not own the queue any more. */

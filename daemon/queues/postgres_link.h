@@ -2,14 +2,16 @@
 /*
  * One connection to PostgreSQL that never blocks, and the jobs that travel over it.
  *
- * A job is one transaction: settings that end with it, its statements, and a Sync. Jobs are sent
- * one behind the other without waiting (libpq's pipeline mode), and end in that order. Each new
- * connection begins with the questions of postgres_schema.h: a database that does not fit is not
- * used. Nothing relies on what a session keeps, so a pooler of transactions may stand in between.
+ * A job is one transaction: settings for this transaction, its statements, and a Sync. Jobs are
+ * sent one after another without waiting for results (libpq's pipeline mode), and end in that
+ * order. On each new connection the queries of postgres_schema.h come first, and a database that
+ * does not fit is not used. Nothing depends on the state of a database session, so a connection may
+ * go through a pooler of transactions.
  *
- * A connection that breaks is made again at once, then after spans that double, with jitter, so
- * that a fleet does not come back all at once. Jobs wait two seconds for it. From then on the
- * database is known to be away, and jobs are refused until it is back.
+ * After a connection breaks, the link connects again at once, and then after spans that double. The
+ * spans have jitter, so that the hosts of a fleet do not all connect at the same time. Jobs wait
+ * two seconds for the connection. After that the database counts as away, and jobs are refused
+ * until it is back.
  */
 #pragma once
 
@@ -19,23 +21,23 @@
 
 #include "postgres_schema.h"
 
-/* How a job ended, beside 0. */
+/* Errors with which a job ends. */
 #define PG_AWAY	   (-ENOTCONN)	  /* it was not sent */
 #define PG_UNKNOWN (-EINPROGRESS) /* it was sent, and the connection broke before the answer */
-#define PG_AGAIN   (-EAGAIN)	  /* it met another transaction: nothing of it stands */
+#define PG_AGAIN   (-EAGAIN)	  /* it failed because of a concurrent transaction: no effect */
 
 struct pg_job {
 	struct pg_job *next;
-	/* Queues the statements. Return: whether they could be. */
+	/* Queues the statements. Return: whether that succeeded. */
 	bool (*send)(struct pg_job *job, PGconn *c);
-	/* The rows of one of the statements, the first of which has number 0. */
+	/* Takes the rows of one statement. The first statement has the number 0. */
 	void (*result)(struct pg_job *job, unsigned int statement, const PGresult *r);
-	/* It has ended, and the callee frees it. */
+	/* The job has ended. The callee frees it. */
 	void (*end)(struct pg_job *job, int error);
 	unsigned int results;
-	bool sets_itself; /* its one statement holds the settings: pg_link::settings */
+	bool sets_itself; /* its only statement contains pg_link::settings */
 	int error;
-	/* CLOCK_BOOTTIME. awaited: since when no job before it is under way. */
+	/* CLOCK_BOOTTIME. awaited: when the last job before this one ended. */
 	uint64_t sent, awaited;
 };
 
@@ -47,31 +49,31 @@ enum pg_link_state {
 	PG_LINK_DOWN,	    /* until retry_at */
 	PG_LINK_LOOKING_UP, /* the names of the hosts */
 	PG_LINK_CONNECTING,
-	PG_LINK_GREETING, /* connected: it is asked whether it fits */
+	PG_LINK_GREETING, /* connected: the first queries are under way */
 	PG_LINK_READY,
 };
 
 struct pg_link {
 	const char *uri;
-	bool has_names;		/* of hosts that are to be looked up, or several hosts */
-	unsigned int first;	/* which of the addresses the next attempt begins with */
-	struct pg_names *names; /* a lookup; NULL: there is none */
-	int epoll;		/* that watches the socket */
+	bool has_names;		/* the URI has host names to look up, or several hosts */
+	unsigned int first;	/* the index of the address that the next attempt tries first */
+	struct pg_names *names; /* the lookup under way; NULL: there is none */
+	int epoll;		/* it watches the socket */
 	enum pg_link_state state;
 	PGconn *c;
 	int fd;
 	uint64_t deadline, retry_at;
-	uint64_t away_at;      /* from then on it is away, if it is not ready */
-	unsigned int failures; /* attempts since it was ready last */
+	uint64_t away_at;      /* if it is not ready by then, it counts as away */
+	unsigned int failures; /* failed attempts since it was last ready */
 	bool misfit;	       /* the database was reached, and does not fit */
 	struct pg_jobs sent, waiting, ended;
 	struct pg_greeting greeting;
 	bool listens; /* for notifications */
 	char settings[512];
 	char why[320];
-	/* It became ready; it was lost. */
+	/* The link became ready, or was lost. */
 	void (*changed)(void *userdata, bool ready);
-	/* NULL: of no interest. */
+	/* A notification has arrived. NULL: the owner ignores notifications. */
 	void (*notified)(void *userdata, const char *payload);
 	void *userdata;
 };
@@ -85,25 +87,24 @@ void pg_link_init(struct pg_link *l, const char *uri, int epoll);
 /* Closes the connection, and ends all jobs with PG_UNKNOWN or PG_AWAY. */
 void pg_link_close(struct pg_link *l);
 
-/* The job belongs to the link until its end(). Return: 0; PG_AWAY: the database is known to be
- * away, and the job is still the caller's. */
+/* Gives a job to the link until its end(). Return: 0; PG_AWAY: the database counts as away, and the
+ * caller keeps the job. */
 int pg_link_submit(struct pg_link *l, struct pg_job *job);
 
-/* Sends what waits, as far as the socket takes it. Reads nothing, and calls nobody but
- * changed(). */
+/* Sends waiting data until the socket is full. Reads nothing, and calls only changed(). */
 void pg_link_send(struct pg_link *l);
-/* Connects, sends and receives as far as it goes without waiting. It calls no end(): ended jobs
- * wait for pg_link_hand_out(). */
+/* Connects, sends and receives as far as possible without blocking. Ended jobs wait for
+ * pg_link_hand_out(). */
 void pg_link_run(struct pg_link *l);
-/* Calls end() of the jobs that have ended, in order. A job may submit others meanwhile. */
+/* Calls end() of the jobs that have ended, in order. end() may submit other jobs. */
 void pg_link_hand_out(struct pg_link *l);
-/* Gives the connection up: jobs that were sent end with PG_UNKNOWN, and pg_link_run() connects
- * again when it is time. The first line of `why` goes to l->why. */
+/* Closes the connection: jobs that were sent end with PG_UNKNOWN, and pg_link_run() connects again
+ * later. l->why gets the first line of `why`. */
 void pg_link_break(struct pg_link *l, const char *why);
 
-/* When pg_link_run() is to be called though the socket is silent: CLOCK_BOOTTIME, microseconds;
- * 0: now. O(1). */
+/* The latest time for the next pg_link_run(), even if the socket is not ready: CLOCK_BOOTTIME,
+ * microseconds; 0: now. O(1). */
 uint64_t pg_link_next(const struct pg_link *l);
 
-/* Whether the database has been silent for so long that nothing waits for it any more. */
+/* Whether the database counts as away: jobs no longer wait for it. */
 bool pg_link_is_away(const struct pg_link *l);

@@ -4,7 +4,8 @@
 
 #include "store.h"
 
-/* Return: whether two changes may name the same timer, so that their order matters. It also returns
- * true for equal hashes of different names, and without memory: that costs only time. O(n log n).
+/* Return: whether two changes may name the same timer, so that their order matters. It may also
+ * return true for different names with equal hashes, and if there is no memory: that costs only
+ * time. O(n log n).
  */
 bool pg_order_matters(struct store_change *const *changes, size_t count);

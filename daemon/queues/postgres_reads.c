@@ -228,7 +228,7 @@ static void hand_out_rows(struct read_job *j, const PGresult *r, int error)
 	size_t n = r ? (size_t)PQntuples(r) : 0, parts = 0;
 	struct store_timer *rows = calloc(n + 1, sizeof(*rows));
 	/* Nothing in a fleet wakes a machine. */
-	struct store_behind behind = {.ready = PROTO_FOREVER, .wake_system = PROTO_FOREVER};
+	struct store_beyond beyond = {.ready = PROTO_FOREVER, .wake_system = PROTO_FOREVER};
 
 	if (!rows) {
 		error = -ENOMEM;
@@ -239,8 +239,8 @@ static void hand_out_rows(struct read_job *j, const PGresult *r, int error)
 		parts++;
 	}
 	if (parts < n)
-		behind.ready = (uint64_t)pg_get_int(r, (int)parts, 3);
-	j->reader->rows(j->reader, rows, parts, &behind,
+		beyond.ready = (uint64_t)pg_get_int(r, (int)parts, 3);
+	j->reader->rows(j->reader, rows, parts, &beyond,
 		j->type == READ_LOAD ? parts < n : parts == j->most && !error, error);
 	free(rows);
 }
@@ -467,12 +467,12 @@ int pg_list_queues(struct store *store, uint32_t uid, uint32_t after, size_t n,
 	const uint64_t now[static PROTO_CLOCKS], struct store_reader *r)
 {
 	struct store_postgres *s = pg_store_of(store);
-	const struct pg_queue *behind = pg_queues_get(&s->queues, after);
+	const struct pg_queue *last = pg_queues_get(&s->queues, after);
 	struct read_job *j = new_read(s, READ_QUEUES, 0, r);
 
 	if (j) {
 		j->uid = uid;
-		j->after_row = behind && behind->row > 0 ? behind->row : 0;
+		j->after_row = last && last->row > 0 ? last->row : 0;
 		j->most = n;
 		memcpy(j->now, now, sizeof(j->now));
 	}

@@ -18,6 +18,6 @@ int pg_list_queues(struct store *store, uint32_t uid, uint32_t after, size_t n,
 	const uint64_t now[static PROTO_CLOCKS], struct store_reader *r);
 int pg_purge(struct store *store, uint32_t queue, bool parked, size_t n, struct store_reader *r);
 
-/* Begins to read what all users hold, for pg_queues_usage(). Nothing happens where the database is
+/* Begins to read the usage of all users, for pg_queues_usage(). Does nothing if the database is
  * away or there is no memory. */
 void pg_read_usage(struct store_postgres *s);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Receipts: what clients were answered to their puts. timerd.commit() writes them. */
+/* Receipts: the stored answers to clients' puts. timerd.commit() writes them. */
 #pragma once
 
 #include <libpq-fe.h>
 
 #include "postgres.h"
 
-/* Queues statements behind a commit that bound the receipts of its users. Return: whether they
- * could be queued. */
+/* Queues statements after a commit that delete the oldest receipts of users who have too many.
+ * Return: whether that succeeded. */
 bool pg_receipts_bound(struct store_postgres *s, const struct store_commit *commit, PGconn *c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The schema in PostgreSQL: what a database has to be, and how the schema is made and upgraded. */
+/* The schema in PostgreSQL: what a database must be like, and how the schema is made and upgraded.
+ */
 #pragma once
 
 #include <libpq-fe.h>
@@ -10,27 +11,27 @@
 /* The version that this timerqd reads and writes. */
 #define SCHEMA_VERSION 2
 
-/* What a database answered to the first questions. */
+/* The answers of a database to the first query on a connection. */
 struct pg_greeting {
 	uint64_t lease, margin; /* microseconds */
 	uint64_t timeline;	/* of this server; never 0 */
 	int64_t clock_off;	/* the host's wall clock - the database's, microseconds */
 };
 
-/* The timeline of the server that runs the statement, as SQL: pg_greeting::timeline. What
- * pg_control_checkpoint() says is of the checkpoint before a failover for a while. */
+/* pg_greeting::timeline as an SQL expression. pg_control_checkpoint() would for a while give the
+ * timeline from before a failover. */
 #define SCHEMA_TIMELINE                                                  \
 	"(SELECT system_identifier FROM pg_catalog.pg_control_system())" \
 	" # CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0 ELSE"        \
 	" ('x' || pg_catalog.left(pg_catalog.pg_walfile_name("           \
 	"pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::bigint END"
 
-/* The first question to each connection. */
+/* The first query on each connection. */
 extern const char schema_greeting[];
 
-/* Reads its answer. Return: whether the database fits; if not, why says so. */
+/* Reads its answer. Return: whether the database fits; if not, `why` gets the reason. */
 bool schema_check_greeting(const PGresult *r, struct pg_greeting *ret, char *why, size_t size);
-/* What an error of that question means. Return: whether it will not pass by itself. */
+/* Explains an error of that query in `why`. Return: true: the error will not go away by itself. */
 bool schema_explain(const char *state, const char *message, char *why, size_t size);
 
 /* Brings the schema up to date, one version at a time, under an advisory lock. It blocks. Return:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Values of PostgreSQL in their binary form: parameters that are built, and results that are read.
- * A list of changes travels as one array a column.
+ * A list of changes is sent as arrays, one for each column.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The types' numbers, which PostgreSQL never changes (pg_type.dat). */
+/* The numbers of types. PostgreSQL never changes them (pg_type.dat). */
 enum pg_type {
 	PG_BOOL = 16,
 	PG_BYTEA = 17,
@@ -27,9 +27,9 @@ enum pg_type {
 
 #define PG_PARAMETERS 40
 
-/* The parameters of one statement, in order. They begin as zero, and take memory from the first one
- * on until pg_send(). The functions that add to them return nothing: pg_send() tells whether memory
- * ran out. Values are copied. */
+/* The parameters of one statement, in order. All zero is empty. The first parameter allocates
+ * memory, which pg_send() frees. The functions that add parameters return nothing: pg_send()
+ * reports if there was no memory. Values are copied. */
 struct pg_parameters {
 	size_t n;
 	Oid types[PG_PARAMETERS];

@@ -18,7 +18,7 @@ struct queue_setup {
 	struct config *config;
 	const char *socket;	 /* where to listen if systemd passes no socket */
 	const char *state;	 /* the folder of the store */
-	const char *store;	 /* the URI of a database instead; NULL: none */
+	const char *store;	 /* the URI of a database that replaces it; NULL: none */
 	const char *timerd;	 /* timerd's socket; NULL: as libtoytimer finds it */
 	uint64_t clock_patience; /* microseconds */
 	struct broker_limits limits;
@@ -35,13 +35,14 @@ void queue_setup_start(struct queue_setup *setup, struct log *log, const struct 
 /* Chooses the paths that no setting names. Return: 0, or -EINVAL after a line on standard error. */
 int queue_setup_paths(struct queue_setup *setup);
 
-/* Names the module that keeps the store (store_module.h). ret: NULL: the store is a file.
+/* The name of the module that implements the store (store_module.h). ret: NULL: the store is a
+ * file.
  * Return: 0, or -EINVAL after a line on standard error. */
 int queue_setup_module(const struct queue_setup *setup, const char **ret);
 
 /*
- * Puts the settings of a reload in force, and logs complaints, and by name what only a restart
- * changes. If a file could not be read, everything stays as it is.
+ * Puts the settings of a reload in force. Logs all complaints, and the name of each changed setting
+ * that only a restart applies. If a file could not be read, everything stays as it is.
  *   config: taken over.
  */
 void queue_setup_reload(struct queue_setup *setup, struct config *config);

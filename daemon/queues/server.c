@@ -72,9 +72,9 @@ static void say_clock(struct server *s, int64_t off)
 {
 	bool is_off = off >= CLOCK_OFF_US || off <= -CLOCK_OFF_US;
 
-	if (is_off == s->clock_off_said)
+	if (is_off == s->clock_off_logged)
 		return;
-	s->clock_off_said = is_off;
+	s->clock_off_logged = is_off;
 	if (is_off) {
 		log_print(s->log, LOG_WARNING,
 			"this host's clock is %lld ms off the database's, by which timers are due; "
@@ -95,7 +95,7 @@ static void read_fleet_clock(struct server *s, uint64_t real)
 	bool known = s->store->ops->fleet->read_clock(s->store, real, &c);
 
 	s->now.real = real;
-	s->now.wide = c.wide;
+	s->now.uncertainty = c.uncertainty;
 	s->now.clock_off = known ? c.host_off : INT64_MIN;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
 		s->now.at[i] = c.at;
@@ -160,7 +160,7 @@ static void say_failure(struct server *s)
 		"the store has failed (%s): nothing is stored until it has been read from the disk "
 		"again and written to a new file; check the disk",
 		why);
-	s->said = STORE_FAILED;
+	s->logged_state = STORE_FAILED;
 }
 
 /* Logs each change of the store's state once. */
@@ -171,9 +171,9 @@ static void say_store(struct server *s)
 
 	say_failure(s);
 	state = s->store->ops->state(s->store, &why);
-	if (state == s->said)
+	if (state == s->logged_state)
 		return;
-	s->said = state;
+	s->logged_state = state;
 	switch (state) {
 	case STORE_OK:
 		log_print(s->log, LOG_NOTICE, "the store takes timers again");

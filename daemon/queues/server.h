@@ -2,7 +2,7 @@
 /*
  * The shell of timerqd: an event loop of libsystemd around the broker, the store, and timerd.
  *
- * A turn reads the clocks, hands packets to the broker, and has the broker serve. The broker's
+ * A turn reads the clocks, gives packets to the broker, and calls broker_serve(). The broker's
  * answers and wakes go to the connections (connection.h).
  *
  * All functions belong to the thread of the event loop.
@@ -37,19 +37,19 @@ struct server {
 	unsigned int listener_count;
 	struct connections connections;
 	sd_event_source *serve, *real, *store_source;
-	bool reloading;	       /* the service manager waits for the end of a reload */
-	enum store_state said; /* the store's state that was logged last */
-	bool impatience_said;
-	bool clock_off_said;
+	bool reloading;		       /* the service manager waits for the end of a reload */
+	enum store_state logged_state; /* the store's state that was logged last */
+	bool impatience_logged;
+	bool clock_off_logged;
 };
 
-/* setup, reload: borrowed. store: taken over. stored: what it said about the clocks. Return: 0, or
- * a negative errno after it was logged; server_close() in either case. */
+/* setup, reload: borrowed. store: taken over. stored: the clocks as the store has them. Return: 0,
+ * or a negative errno after it was logged; server_close() in either case. */
 int server_init(struct server *s, struct queue_setup *setup, struct reload *reload,
 	struct store *store, const struct clocks_stored *stored);
 
 /* Serves until SIGTERM or SIGINT. Return: 0, or a negative errno after it was logged. */
 int server_run(struct server *s);
 
-/* Answers what is under way, stores the clocks, and gives everything back. */
+/* Answers the requests under way, stores the clocks, and frees everything. */
 void server_close(struct server *s);

@@ -23,33 +23,35 @@
 #define SQLITE_STORE_ID	     0x514d5454 /* "TTMQ": application_id of the file */
 #define SQLITE_STORE_VERSION 2		/* user_version */
 
-/* When the store's thread does work that nobody waits for. Tests make it happen more often. */
+/* When the store's thread does background work. Tests make it happen more often. */
 struct sqlite_tuning {
 	/* A merge begins when a part in memory has recent_max entries. A slice is merge_slice. */
 	uint32_t recent_max, merge_slice;
-	/* Frames in the log: from log_idle on it is copied into the file when nobody waits, from
-	 * log_max on in any case. With a long log one page takes many changes; with a short log a
+	/* Frames in the log: if it has log_idle, it is copied into the file when no job waits; if
+	 * it has log_max, at once. With a long log one page takes many changes; with a short log a
 	 * start is fast. */
 	uint32_t log_idle, log_max;
-	/* Bytes of receipts of one user (sqlite_puts.c): about 180,000 small ones, and several
-	 * times what one user can have under way. */
+	/* The most bytes of receipts of one user (sqlite_puts.c): about 180,000 small ones, several
+	 * times what the puts of one user that wait for answers need. */
 	uint64_t receipts_max;
-	/* All pages of a file up to this size are checked at a start. */
+	/* A start checks all pages of a file that has at most this many. */
 	uint32_t check_pages;
-	/* After a failure the store is recovered at once; if that fails, so many microseconds
-	 * later. Each further span is double the one before, up to 60 times the first. */
+	/* After a failure the store is recovered at once. If that fails, it is tried again after
+	 * this many microseconds. Each further span is twice as long, up to 60 times the first. */
 	uint64_t recover_us;
 };
 
-/* 65536 entries take 2 MB. With a million timers at random, a merge then adds seven of them to each
- * block. A commit may have to wait for a slice. */
+/* The most entries of a slice of a merge: a commit may have to wait for one slice. recent_max is
+ * 65536 entries, which take 2 MB: with a million timers at random, a merge then adds seven entries
+ * to each block. */
 #define SQLITE_MERGE_SLICE_MAX 1024
 extern const struct sqlite_tuning sqlite_tuning_default;
 
-/* The file system of the file, as far as SQLite's VFS does not offer it. */
+/* Operations on the file that SQLite's VFS does not have. */
 struct sqlite_host {
 	const char *vfs; /* NULL: SQLite's own */
-	/* Has the next reads of a file come from the disk, except for its dirty pages. */
+	/* Drops the clean pages of a file from the kernel's cache, so that the next reads come from
+	 * the disk. */
 	void (*drop_cache)(const char *path);
 	/* Renames a file over another one, and syncs their folder. Return: 0, -EIO, -ENOSPC. */
 	int (*replace)(const char *from, const char *to);
@@ -86,7 +88,7 @@ enum sqlite_statement {
 	SQL_STATEMENTS,
 };
 
-/* A merge goes through the index once a round. `at` is the last entry that it has written. */
+/* A merge goes through the whole index in one round. `at` is the last entry that it has written. */
 struct sqlite_merge {
 	bool under_way;
 	uint64_t newest; /* the last id when the round began */
@@ -98,24 +100,24 @@ struct sqlite {
 	sqlite3_stmt *statements[SQL_STATEMENTS];
 	uint64_t next_id, written_next_id;
 	uint64_t indexed_due, indexed_keys; /* the tables on disk are complete up to this id */
-	uint64_t read_again; /* entries in memory up to this id may be on disk, too */
+	uint64_t read_again; /* entries in memory up to this id may also be on disk */
 	struct recent recent_due, recent_keys;
 	struct sqlite_blocks due, keys;
-	bool index_lost; /* the parts in memory have to be filled again */
+	bool index_lost; /* the parts in memory must be filled again */
 	struct sqlite_merge merge_due, merge_keys;
 	uint64_t seed[PROTO_QUEUE_KEY_MAX / 4 + 4]; /* of the hash of keys */
-	struct sqlite_queues *queues;		    /* the caller's */
+	struct sqlite_queues *queues;		    /* borrowed */
 	struct sqlite_queue *last_queue;	    /* of the last change; NULL: there was none */
 	bool has_inserted;
-	struct store_timer inserted; /* what SQL_INSERT has bound, but for key and payload */
+	struct store_timer inserted; /* what SQL_INSERT has bound, without key and payload */
 	const char *path;
 	const struct sqlite_host *host;
 	struct sqlite_tuning tuning;
-	bool unsure;	       /* the last transaction failed, but may be on disk as a whole */
+	bool unsure;	       /* the last transaction failed, but all of it may be on disk */
 	uint32_t log_frames;   /* frames in the log, of transactions that are on disk */
-	bool log_copied;       /* all of these frames are in the file, too */
+	bool log_copied;       /* all of these frames are also in the file */
 	uint64_t puts_expired; /* when old receipts were last looked for, boottime */
-	uint64_t puts_life;    /* counts of receipts from an earlier value are void */
+	uint64_t puts_life; /* sqlite_user::receipts is valid only if receipts_of is this number */
 };
 
 /* An entry of the index by due. */

@@ -67,9 +67,9 @@ static uint32_t check_limits(
 {
 	const struct sqlite_queue *queue = sqlite_queue_of(q, c->timer.queue);
 	const struct sqlite_user *user = queue->user;
-	int64_t timers = user->holds.timers + user->more.timers + user->holds.parked +
-		user->more.parked + more_timers;
-	int64_t bytes = user->holds.bytes + user->more.bytes + more_bytes;
+	int64_t timers = user->holds.timers + user->added.timers + user->holds.parked +
+		user->added.parked + more_timers;
+	int64_t bytes = user->holds.bytes + user->added.bytes + more_bytes;
 
 	/* A change that adds nothing is never refused. */
 	if (c->limit_timers && more_timers > 0 && timers > c->limit_timers)
@@ -332,8 +332,8 @@ static int apply(struct sqlite *q, struct store_change *c)
 
 static int write_queue(struct sqlite *q, const struct sqlite_queue *e)
 {
-	int64_t timers = e->holds.timers + e->more.timers;
-	int64_t parked = e->holds.parked + e->more.parked;
+	int64_t timers = e->holds.timers + e->added.timers;
+	int64_t parked = e->holds.parked + e->added.parked;
 	bool holds = timers > 0 || parked > 0;
 	sqlite3_stmt *s = sqlite_use(q, holds ? SQL_QUEUE_WRITE : SQL_QUEUE_DELETE);
 
@@ -343,7 +343,7 @@ static int write_queue(struct sqlite *q, const struct sqlite_queue *e)
 		sqlite3_bind_text(s, 3, e->name, -1, SQLITE_STATIC);
 		sqlite3_bind_int64(s, 4, timers);
 		sqlite3_bind_int64(s, 5, parked);
-		sqlite3_bind_int64(s, 6, e->holds.bytes + e->more.bytes);
+		sqlite3_bind_int64(s, 6, e->holds.bytes + e->added.bytes);
 	}
 	return sqlite_finish(s);
 }
@@ -353,7 +353,7 @@ static int write_queues(struct sqlite *q)
 	int r = SQLITE_OK;
 
 	for (const struct sqlite_queue *e = q->queues->touched; e && !r; e = e->touched_next)
-		if (e->more.timers || e->more.parked || e->more.bytes)
+		if (e->added.timers || e->added.parked || e->added.bytes)
 			r = write_queue(q, e);
 	return r;
 }

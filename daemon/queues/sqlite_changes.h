@@ -13,10 +13,10 @@
 int sqlite_commit(struct sqlite *q, struct store_commit *commit);
 
 /*
- * Removes at most n rows of a queue in one transaction: the waiting and the parked ones; with
- * `parked` the parked ones alone.
- *   ret_n, ret_bytes: how many rows went, and the bytes of their keys and payloads.
- *   ret_more: whether rows may remain: n of them went.
+ * Removes at most n rows of a queue in one transaction: waiting and parked ones; with
+ * `parked` only parked ones.
+ *   ret_n, ret_bytes: how many rows were removed, and the bytes of their keys and payloads.
+ *   ret_more: whether rows may remain: n were removed.
  * Return: an SQLite result code; on an error nothing is removed.
  */
 int sqlite_purge(struct sqlite *q, uint32_t queue, bool parked, size_t n, uint64_t *ret_n,

@@ -11,30 +11,31 @@
  * Opens the file, makes it if there is none, and brings its schema up to date.
  *   q: path, host, tuning and queues are set, the rest is zero.
  *   ret_why: a sentence that names the file and what is wrong; to be freed with sqlite3_free().
- * A file that is refused, and its log, are left byte for byte as they were. What is found has been
+ * A refused file and its log are not changed. What this process reads from them later has been
  * synced. Return: 0; or a negative errno, with *ret_why set.
  */
 int sqlite_open(struct sqlite *q, char **ret_why);
 
-/* What a failed result of an open file means. Return: -ENOSPC: there is no space, and nothing was
+/* Translates a failed result of an open file. Return: -ENOSPC: there is no space, and nothing was
  * written; -ENOMEM: there is no memory, and nothing was written; -EIO: nobody knows what is on
  * disk. */
 int sqlite_errno(const struct sqlite *q, int result);
 
-/* Has SQLite count the log's frames in q->log_frames after each transaction. */
+/* Makes SQLite count the log's frames in q->log_frames after each transaction. */
 void sqlite_hook(struct sqlite *q);
 
-/* Closes the file and frees what q holds, but for what the caller has set. It writes nothing. q may
- * be half open, or closed. */
+/* Closes the file and frees what q owns. It writes nothing, and keeps the members that the caller
+ * has set. q may be half open, or closed. */
 void sqlite_close(struct sqlite *q);
 
-/* Copies the log into the file and syncs the file; q->log_copied says whether all of it. Then the
- * next transaction begins the log anew. Return: an SQLite result code. O(pages in the log). */
+/* Copies the log into the file and syncs the file; q->log_copied says whether all of it was copied.
+ * If it was, the next transaction begins the log anew. Return: an SQLite result code. O(pages in
+ * the log). */
 int sqlite_checkpoint(struct sqlite *q);
 
 /* The same for a stop: the log is empty afterwards, so that the next start has none to read. */
 int sqlite_empty_log(struct sqlite *q);
 
 /* Enters into q->queues each queue that has a row. Return: an SQLite result code; SQLITE_CORRUPT: a
- * row makes no sense, or stands twice. */
+ * row is not valid, or exists twice. */
 int sqlite_read_queues(struct sqlite *q);

@@ -11,34 +11,34 @@
 
 #include "sqlite.h"
 
-/* Fills the parts in memory from the rows that the tables on disk do not cover. O(such rows). */
+/* Fills the parts in memory from the rows that are not in the tables on disk. O(such rows). */
 int sqlite_index_start(struct sqlite *q);
 
-/* Fills them again after a transaction was rolled back, since they hold its entries. If that fails,
- * sqlite_index_mend() has to do it. */
+/* Fills them again after a rollback, because they hold entries of the transaction. If that fails,
+ * sqlite_index_mend() must do it. */
 int sqlite_index_restart(struct sqlite *q);
 
-/* Does what a failed sqlite_index_restart() has left undone. It comes before each use of the
- * indexes. O(1) where nothing is left to do. */
+/* Repeats a failed sqlite_index_restart(). The caller calls it before each use of the indexes. O(1)
+ * if there is nothing to repeat. */
 int sqlite_index_mend(struct sqlite *q);
 
-/* The hash of a key, by which the index is ordered: below 2^63, and the same for the file's life.
- */
+/* The hash of a key, by which the index is ordered: below 2^63. It never
+ * changes for a file. */
 uint64_t sqlite_hash(const struct sqlite *q, uint32_t queue, const char *key, size_t size);
 
-/* Adds or removes an entry. SQLITE_NOMEM: nothing has changed. Removing what is not there is no
- * error. */
+/* Adds or removes an entry. SQLITE_NOMEM: nothing has changed. Removing an entry that
+ * does not exist is no error. */
 int sqlite_due_add(struct sqlite *q, const struct sqlite_due *due);
 int sqlite_due_remove(struct sqlite *q, const struct sqlite_due *due);
 int sqlite_key_add(struct sqlite *q, uint64_t hash, uint64_t id);
 int sqlite_key_remove(struct sqlite *q, uint64_t hash, uint64_t id);
 
 /* Finds the smallest id above `after` that has this hash, in one part of the index. *ret_id: 0:
- * there is none, or an error. An id may stand in both parts. */
+ * there is none, or an error. An id may be in both parts. */
 int sqlite_key_after(
 	struct sqlite *q, bool on_disk, uint64_t hash, uint64_t after, uint64_t *ret_id);
 
-/* Writes the blocks that were changed. It comes before the end of each transaction. */
+/* Writes the blocks that were changed. The caller calls it before the end of each transaction. */
 int sqlite_index_flush(struct sqlite *q);
 
 /* Return: how many entries the larger part in memory has. O(1). */
@@ -52,12 +52,12 @@ bool sqlite_wants_merge(const struct sqlite *q);
 int sqlite_merge(struct sqlite *q);
 
 /* A cursor goes through both parts of the index by due, in order, within one lane. The index may
- * change meanwhile. It holds nothing that has to be freed. */
+ * change meanwhile. It need not be freed. */
 struct sqlite_cursor {
 	struct sqlite *q;
 	struct recent_entry at; /* the entry that the cursor returned last */
 };
-/* after: the cursor begins behind this place. */
+/* after: the cursor begins after this place. */
 void sqlite_cursor_begin(struct sqlite_cursor *c, struct sqlite *q, const struct sqlite_due *after);
 /* SQLITE_ROW: ret->ready and ret->id are the next entry's; SQLITE_DONE: the lane has no more. */
 int sqlite_cursor_next(struct sqlite_cursor *c, struct sqlite_due *ret);

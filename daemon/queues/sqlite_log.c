@@ -30,9 +30,9 @@ struct log {
 	sqlite3_int64 size;
 	uint32_t page_size, salts[2], sums[2];
 	bool big_endian;
-	int64_t end;	/* behind the last committed frame */
+	int64_t end;	/* the offset after the last committed frame */
 	uint32_t pages; /* of the file, as of that frame */
-	int64_t valid;	/* behind the last frame whose checksum is right */
+	int64_t valid;	/* the offset after the last frame with a right checksum */
 	bool has_first; /* page 1 was committed */
 	uint8_t first[DB_HEADER + 5];
 	uint8_t frame[FRAME_HEADER + PAGE_MAX];
@@ -163,7 +163,7 @@ static int find_end(struct log *log, struct frame_reader *reader)
 	return 0;
 }
 
-/* Whether frames behind the end can only be explained by damage: see the head of the header. */
+/* Whether only damage can explain frames after the end: see the top of sqlite_log.h. */
 static int is_damaged(struct log *log, bool *ret)
 {
 	int64_t size = FRAME_HEADER + (int64_t)log->page_size;

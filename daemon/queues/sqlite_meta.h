@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Table meta: single values by name. Every function returns an SQLite result code; a write is part
+ * The table meta: named values. Every function returns an SQLite result code; a write is part
  * of the caller's transaction.
  */
 #pragma once
@@ -10,7 +10,7 @@
 /* Reads a value into size bytes at ret. SQLITE_DONE: there is no such value. SQLITE_CORRUPT: it has
  * another size. ret is untouched in both cases. */
 int sqlite_read_meta(struct sqlite *q, const char *name, void *ret, size_t size);
-/* Writes a value, in the place of the old one. */
+/* Writes a value, which replaces the old one. */
 int sqlite_write_meta(struct sqlite *q, const char *name, const void *value, size_t size);
 
 /* The same for a number. */

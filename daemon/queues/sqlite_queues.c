@@ -284,8 +284,8 @@ size_t sqlite_queues_list(struct sqlite_queues *q, uint32_t uid, uint32_t after,
 void sqlite_queues_touch(
 	struct sqlite_queues *q, struct sqlite_queue *queue, const struct sqlite_counts *more)
 {
-	add_counts(&queue->more, more);
-	add_counts(&queue->user->more, more);
+	add_counts(&queue->added, more);
+	add_counts(&queue->user->added, more);
 	if (queue->touched)
 		return;
 	queue->touched = true;
@@ -300,8 +300,8 @@ void sqlite_queues_end(struct sqlite_queues *q, bool committed)
 		struct sqlite_queue *queue = q->touched;
 
 		if (committed)
-			count(q, queue, &queue->more);
-		queue->more = queue->user->more = (struct sqlite_counts){0};
+			count(q, queue, &queue->added);
+		queue->added = queue->user->added = (struct sqlite_counts){0};
 		queue->touched = false;
 		q->touched = queue->touched_next;
 	}

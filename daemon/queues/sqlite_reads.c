@@ -90,7 +90,7 @@ static int find_wake_system(struct sqlite *q, struct job *job)
 	sqlite3_stmt *s;
 	int r;
 
-	job->behind.wake_system = PROTO_FOREVER;
+	job->beyond.wake_system = PROTO_FOREVER;
 	if (!job->more)
 		return SQLITE_OK;
 	s = sqlite_use(q, SQL_FIND_WAKE_SYSTEM);
@@ -100,7 +100,7 @@ static int find_wake_system(struct sqlite *q, struct job *job)
 	sqlite3_bind_int64(s, 4, (int64_t)(last ? last->id : job->after.id));
 	r = sqlite3_step(s);
 	if (r == SQLITE_ROW)
-		job->behind.wake_system = (uint64_t)sqlite3_column_int64(s, 0);
+		job->beyond.wake_system = (uint64_t)sqlite3_column_int64(s, 0);
 	sqlite3_reset(s);
 	return r == SQLITE_ROW || r == SQLITE_DONE ? SQLITE_OK : r;
 }
@@ -117,7 +117,7 @@ static int load(struct sqlite *q, struct job *job)
 	struct store_timer t;
 	int r;
 
-	job->behind.ready = PROTO_FOREVER;
+	job->beyond.ready = PROTO_FOREVER;
 	job->timers = calloc(job->most + 1, sizeof(*job->timers));
 	if (!job->timers)
 		return SQLITE_NOMEM;
@@ -126,7 +126,7 @@ static int load(struct sqlite *q, struct job *job)
 		r = sqlite_cursor_next(&cursor, &at);
 		if (r != SQLITE_ROW)
 			break;
-		job->behind.ready = at.ready;
+		job->beyond.ready = at.ready;
 		if (at.ready > job->until || job->n == job->most || job->data_size > LOAD_BYTES)
 			break;
 		r = sqlite_find(q, at.id, &t);
@@ -134,10 +134,10 @@ static int load(struct sqlite *q, struct job *job)
 			r = keep_row(job, &t, true);
 		else if (r == SQLITE_DONE) /* an entry in the index without its row */
 			r = SQLITE_OK;
-		job->behind.ready = PROTO_FOREVER;
+		job->beyond.ready = PROTO_FOREVER;
 	}
 	sqlite_use(q, SQL_FIND);
-	job->more = job->behind.ready != PROTO_FOREVER;
+	job->more = job->beyond.ready != PROTO_FOREVER;
 	end_rows(job, true);
 	if (r != SQLITE_ROW && r != SQLITE_DONE)
 		return r;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Jobs: what timerqd's loop asks of the store's thread. This file runs those jobs that only read.
+ * Jobs: work that timerqd's loop gives to the store's thread. This file runs the jobs that only
+ * read.
  *
- * A job belongs to the loop until it is queued, then to the thread, and to the loop again once the
- * thread has put it among the finished ones.
+ * The loop owns a job until it queues it. Then the thread owns it until it adds it to the finished
+ * jobs, and from then on the loop.
  */
 #pragma once
 
@@ -31,11 +32,11 @@ struct job {
 	size_t most;
 	/* Results. */
 	int error;
-	struct store_timer *timers; /* their keys and payloads lie in `data` */
+	struct store_timer *timers; /* `data` has their keys and payloads */
 	struct store_queue *queues;
-	uint8_t *data; /* find_puts: of each put struct sqlite_put_head and its answers */
+	uint8_t *data; /* find_puts: for each put a struct sqlite_put_head and its answers */
 	size_t n, data_size, data_room;
-	struct store_behind behind;
+	struct store_beyond beyond;
 	uint64_t removed, bytes; /* by a purge */
 	bool more;
 };
@@ -45,11 +46,11 @@ struct sqlite_put_head {
 	uint64_t serial, n;
 };
 
-/* A job that is zero but for its type. NULL: no memory. */
+/* A job of that type; all else is zero. NULL: no memory. */
 struct job *job_new(enum job_type type);
 /* Frees a job and its results. */
 void job_free(struct job *job);
 
-/* Runs a read and puts what it finds into the job's results. It is called on the store's thread.
+/* Runs a read and puts what it finds into the job's results. The store's thread calls it.
  * Return: an SQLite result code. O(log n) for each row that it reads. */
 int sqlite_read(struct sqlite *q, struct job *job);

@@ -2,9 +2,10 @@
 /*
  * The part of an index that is in memory: a sorted set of entries.
  *
- * The entries lie in chunks, sorted within each chunk and from chunk to chunk. A search is two
- * binary searches, and a new entry moves half a chunk at most. An entry that comes after all others
- * begins a new chunk when the last one is full, so entries in order fill their chunks.
+ * The entries are in chunks, sorted within each chunk and from chunk to chunk. A search is two
+ * binary searches, and a new entry moves half a chunk at most. If the last chunk is
+ * full, an entry that comes after all others begins a new chunk. So entries in order fill their
+ * chunks.
  */
 #pragma once
 
@@ -20,7 +21,7 @@ struct recent_entry {
 /* The order is that of (lane, value, id). */
 bool recent_is_before(const struct recent_entry *a, const struct recent_entry *b);
 bool recent_is_same(const struct recent_entry *a, const struct recent_entry *b);
-/* Return: how many of n sorted entries are not after a place. O(log n). */
+/* Return: how many of n sorted entries are at or before a place. O(log n). */
 size_t recent_count_up_to(
 	const struct recent_entry *entries, size_t n, const struct recent_entry *place);
 
@@ -37,8 +38,8 @@ struct recent {
 int recent_add(struct recent *r, const struct recent_entry *entry);
 /* Removes an entry. Return: whether it was there. Same cost. */
 bool recent_remove(struct recent *r, const struct recent_entry *entry);
-/* Return: the first entry after that place, in whichever lane; NULL: there is none. It is valid
- * until the next change. O(log n). */
+/* Return: the first entry after that place, which may be in another lane; NULL: there is none. It
+ * is valid until the next change. O(log n). */
 const struct recent_entry *recent_after(const struct recent *r, const struct recent_entry *place);
 /* Removes all entries and frees all memory. r may be zero. */
 void recent_clear(struct recent *r);

@@ -12,33 +12,32 @@
 /* Return: the queue of that number; NULL: there is none. O(1). */
 struct sqlite_queue *sqlite_queue_of(struct sqlite *q, uint32_t number);
 
-/* Reads the waiting row of an id. SQLITE_ROW: the key and the payload in *ret lie in the statement
- * SQL_FIND until the caller resets it; SQLITE_DONE: there is no such row. */
+/* Reads the waiting row of an id. SQLITE_ROW: *ret borrows the key and the payload from the
+ * statement SQL_FIND until the caller resets it; SQLITE_DONE: there is no such row. */
 int sqlite_find(struct sqlite *q, uint64_t id, struct store_timer *ret);
 
-/* Reads the current row of a statement that selects the columns of a timer. The key and the payload
- * lie in the statement. */
+/* Reads the current row of a statement that selects the columns of a timer. It borrows
+ * the key and the payload from the statement. */
 void sqlite_column_timer(sqlite3_stmt *statement, struct store_timer *ret);
 
 /* Finds the waiting row of a key. *ret: its id; 0: there is none. */
 int sqlite_find_key(struct sqlite *q, uint32_t queue, const char *key, size_t size, uint64_t *ret);
 
-/* Inserts a row. t->id is above all ids that there ever were. */
+/* Inserts a row. t->id is greater than all ids so far. */
 int sqlite_insert(struct sqlite *q, const struct store_timer *t);
 
-/* Removes a row. t: the row as it is. */
+/* Removes a row. t: the whole row as it is now. */
 int sqlite_remove(struct sqlite *q, const struct store_timer *t);
 
-/* Removes a row if it still is as t says, without reading it before. *ret_removed: whether it was.
- */
+/* Removes a row if it still equals t, without reading it first. *ret_removed: whether it did. */
 int sqlite_remove_known(struct sqlite *q, const struct store_timer *t, bool *ret_removed);
 
 /* Copies a row into the table of parked wakes. The waiting row stays. */
 int sqlite_park(struct sqlite *q, const struct store_timer *t);
 
-/* Gives the row `was` the due, ready, slack, every, count, number and attempt of t. */
+/* Sets due, ready, slack, every, count, number and attempt of the row `was` to those of t. */
 int sqlite_update(struct sqlite *q, const struct store_timer *was, const struct store_timer *t);
 
-/* Adds to the counts of a queue: they hold when the transaction commits. bytes: of keys and
+/* Adds to the counts of a queue. They apply when the transaction commits. bytes: of keys and
  * payloads. */
 int sqlite_touch(struct sqlite *q, uint32_t queue, int64_t timers, int64_t parked, int64_t bytes);

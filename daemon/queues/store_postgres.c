@@ -55,12 +55,13 @@ static enum store_state pg_state(const struct store *store, const char **ret_why
 	struct store_postgres *s = pg_store_of(store);
 	bool data = pg_link_is_away(&s->data), control = pg_link_is_away(&s->control);
 
-	*ret_why = s->said;
+	*ret_why = s->state_text;
 	if (data || control) {
-		snprintf(s->said, sizeof(s->said), "%s", data ? s->data.why : s->control.why);
+		snprintf(s->state_text, sizeof(s->state_text), "%s",
+			data ? s->data.why : s->control.why);
 		return STORE_AWAY;
 	}
-	snprintf(s->said, sizeof(s->said), "%s", s->why);
+	snprintf(s->state_text, sizeof(s->state_text), "%s", s->why);
 	return s->state;
 }
 

@@ -44,7 +44,8 @@ struct store_sqlite {
 	pthread_t thread;
 	uint64_t recover_at, recover_span; /* for the thread only; CLOCK_MONOTONIC */
 	bool committing;		   /* for the loop only: a commit is under way */
-	char said[256], told[256]; /* for the loop only: what state() and failure() have returned */
+	char state_text[256],
+		failure_text[256]; /* what state() and failure() have returned, for the loop only */
 	pthread_mutex_t lock;	   /* guards all members that follow */
 	pthread_cond_t wake;
 	struct jobs waiting, done;
@@ -405,7 +406,7 @@ static void hand_out(struct store_sqlite *s, struct job *job)
 		r->purged(r, job->removed, job->bytes, !job->error && job->more, job->error);
 		return;
 	default:
-		r->rows(r, job->timers, n, &job->behind, job->more, job->error);
+		r->rows(r, job->timers, n, &job->beyond, job->more, job->error);
 		return;
 	}
 }
@@ -440,9 +441,9 @@ static enum store_state sqlite_store_state(const struct store *store, const char
 
 	pthread_mutex_lock(&s->lock);
 	state = s->state;
-	memcpy(s->said, s->why, sizeof(s->said));
+	memcpy(s->state_text, s->why, sizeof(s->state_text));
 	pthread_mutex_unlock(&s->lock);
-	*ret_why = s->said;
+	*ret_why = s->state_text;
 	return state;
 }
 
@@ -451,10 +452,10 @@ static const char *sqlite_store_failure(struct store *store)
 	struct store_sqlite *s = of(store);
 
 	pthread_mutex_lock(&s->lock);
-	memcpy(s->told, s->failure, sizeof(s->told));
+	memcpy(s->failure_text, s->failure, sizeof(s->failure_text));
 	s->failure[0] = '\0';
 	pthread_mutex_unlock(&s->lock);
-	return s->told[0] ? s->told : NULL;
+	return s->failure_text[0] ? s->failure_text : NULL;
 }
 
 static void store_free(struct store_sqlite *s)

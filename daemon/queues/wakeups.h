@@ -15,13 +15,13 @@
 #include "../log.h"
 #include "proto.h"
 
-/* By the clock of what is stored: an enum proto_clock, or, to wake the machine, one of these. */
+/* Which wake-up: an enum proto_clock, for the timers of that clock, or one of these. */
 enum wakeup {
 	WAKEUP_SYSTEM_BOOTTIME = PROTO_CLOCKS,
 	WAKEUP_SYSTEM_REALTIME,
-	/* timerd tells of each setting of the wall clock while this is set, to WAKEUPS_NEVER. */
+	/* While this is set to WAKEUPS_NEVER, timerd reports each setting of the wall clock. */
 	WAKEUP_CLOCK_SET,
-	/* On boottime, to store the clocks: whenever timerd wakes for something else. */
+	/* On boottime, with endless slack: to store the clocks when timerd is awake anyway. */
 	WAKEUP_ASIDE,
 	WAKEUPS,
 };
@@ -37,15 +37,15 @@ struct wakeups {
 	sd_event_source *source, *again;
 	uint64_t timers[WAKEUPS]; /* 0: none */
 	uint64_t wanted[WAKEUPS], set[WAKEUPS];
-	bool away;	       /* that was said */
-	bool refused[WAKEUPS]; /* it is asked for again soon */
+	bool away;	       /* timerd is away, and the log says so */
+	bool refused[WAKEUPS]; /* timerd has refused it; it is registered again soon */
 	bool refusal_logged;
 	/* Called at each wake: time has passed, or the wall clock was set. */
 	void (*woken)(void *userdata);
 	void *userdata;
 };
 
-/* Begins to look for timerd. A timerd that is not there is no error.
+/* Begins to look for timerd. It is no error if timerd is not there.
  *   event, log, path: borrowed until wakeups_close().
  *   woken: called from the event loop.
  * Return: 0, or a negative errno. */
@@ -54,8 +54,8 @@ int wakeups_init(struct wakeups *w, sd_event *event, struct log *log, const char
 /* Ends the session with timerd, and with it all timers. w may be zero. */
 void wakeups_close(struct wakeups *w);
 
-/* Wants to be woken at an instant of the kernel's clock; PROTO_FOREVER: not at all. which: below
- * WAKEUPS. O(1), and a request to timerd only where it differs from before. */
+/* Sets the instant of a wake-up, on the kernel's clock; PROTO_FOREVER: none. which: below WAKEUPS.
+ * O(1). If the instant has changed, wakeups_flush() sends a request to timerd. */
 void wakeups_set(struct wakeups *w, unsigned int which, uint64_t due);
 
 /* Sends what was set. Return: 0, or a negative errno. */

@@ -62,12 +62,12 @@ int ask_change(struct store *s, struct store_change *change)
 }
 
 static void rows_read(struct store_reader *r, const struct store_timer *rows, size_t n,
-	const struct store_behind *behind, bool more, int error)
+	const struct store_beyond *beyond, bool more, int error)
 {
 	struct answer *a = r->userdata;
 	struct ask_rows *ret = a->rows;
 
-	*ret = (struct ask_rows){.n = n, .behind = *behind, .more = more, .error = error};
+	*ret = (struct ask_rows){.n = n, .beyond = *beyond, .more = more, .error = error};
 	for (size_t i = 0; i < n; i++) {
 		ret->rows[i] = rows[i];
 		if (rows[i].key_size)

@@ -12,7 +12,7 @@ struct ask_rows {
 	char keys[ASK_ROWS][PROTO_QUEUE_KEY_MAX + 1];
 	char payloads[ASK_ROWS][64];
 	size_t n;
-	struct store_behind behind;
+	struct store_beyond beyond;
 	bool more;
 	int error;
 };

@@ -28,7 +28,7 @@ static void loads_in_order_over_both_parts(void **state)
 			last_ready = rows.rows[i].ready;
 			last_id = rows.rows[i].id;
 		}
-		assert_true(rows.behind.ready == PROTO_FOREVER);
+		assert_true(rows.beyond.ready == PROTO_FOREVER);
 	}
 }
 
@@ -40,7 +40,7 @@ static void loads_until_an_instant(void **state)
 	put(30, "", "");
 	ask_load(store, queue, PROTO_CLOCK_REALTIME, 20, &rows);
 	assert_int_equal(rows.n, 2);
-	assert_int_equal(rows.behind.ready, 30);
+	assert_int_equal(rows.beyond.ready, 30);
 }
 
 static void replaces_and_keeps_a_key(void **state)

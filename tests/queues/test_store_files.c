@@ -222,7 +222,7 @@ static void is_older(void **state)
 	ask_list(s, queue, true, &from, 10, &rows);
 	assert_true(rows.n == 1 && rows.rows[0].max_attempts == 0);
 	ask_load_some(s, queue, PROTO_CLOCK_MONOTONIC, INT64_MAX, 1, &rows);
-	assert_int_equal(rows.behind.wake_system, rows.behind.ready);
+	assert_int_equal(rows.beyond.wake_system, rows.beyond.ready);
 	s->ops->close(s, NULL);
 	assert_int_equal(number_of("PRAGMA user_version"), 2);
 }

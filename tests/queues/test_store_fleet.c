@@ -117,9 +117,9 @@ static void stands_by_without_locks(void **state)
 }
 
 static void note_end(struct store_reader *r, const struct store_timer *found, size_t n,
-	const struct store_behind *behind, bool more, int error)
+	const struct store_beyond *beyond, bool more, int error)
 {
-	(void)found, (void)n, (void)behind, (void)more;
+	(void)found, (void)n, (void)beyond, (void)more;
 	*(int *)r->userdata = error;
 }
 

@@ -27,22 +27,22 @@ static void finds_what_wakes_the_machine(void **state)
 	}
 	for (int lives = 0; lives < 2; lives++, stage_again()) {
 		ask_load_some(store, queue, PROTO_CLOCK_REALTIME, INT64_MAX, 0, &rows);
-		assert_true(rows.n == 0 && rows.behind.ready == 1 && rows.behind.wake_system == 51);
+		assert_true(rows.n == 0 && rows.beyond.ready == 1 && rows.beyond.wake_system == 51);
 		ask_load_some(store, queue, PROTO_CLOCK_REALTIME, INT64_MAX, 100, &rows);
-		assert_true(rows.n == 100 && rows.behind.ready == 101 &&
-			rows.behind.wake_system == 151);
+		assert_true(rows.n == 100 && rows.beyond.ready == 101 &&
+			rows.beyond.wake_system == 151);
 		ask_load_some(store, queue, PROTO_CLOCK_BOOTTIME, INT64_MAX, 0, &rows);
-		assert_true(rows.behind.wake_system == PROTO_FOREVER);
+		assert_true(rows.beyond.wake_system == PROTO_FOREVER);
 	}
 	c = wake(STORE_DELAY, id, 1);
 	c.timer.ready = 190;
 	change(&c, PROTO_OK);
 	ask_load_some(store, queue, PROTO_CLOCK_REALTIME, INT64_MAX, 100, &rows);
-	assert_int_equal(rows.behind.wake_system, 190);
+	assert_int_equal(rows.beyond.wake_system, 190);
 	c = wake(STORE_CANCEL, id, 0);
 	change(&c, PROTO_OK);
 	ask_load_some(store, queue, PROTO_CLOCK_REALTIME, INT64_MAX, 100, &rows);
-	assert_true(rows.behind.wake_system == PROTO_FOREVER);
+	assert_true(rows.beyond.wake_system == PROTO_FOREVER);
 }
 
 /* A user's receipts are bounded, whatever their tokens. Receipts of another user stay. */

@@ -356,7 +356,7 @@ static void check_consumer(struct world *w, const struct consumer *c)
 			c->overdue.key, WAKE_OF(c->unacked.next)->sent_real + c->ack_within);
 }
 
-/* Each row of the queue is in memory, or is behind the horizon and counted there. */
+/* Each row of the queue is in memory, or is beyond the horizon and counted there. */
 static void check_row(
 	struct world *w, const struct queue *queue, const struct store_timer *t, bool idle)
 {
@@ -397,7 +397,7 @@ static void check_wake_system(struct world *w, unsigned int clock)
 	{
 		const struct lane *lane = &LINK_OWNER(at, struct queue, all)->lanes[clock];
 
-		found = found || lane->loading || lane->look_behind;
+		found = found || lane->loading || lane->look_beyond;
 	}
 	for (size_t i = 0; i < w->store.count && !found; i++) {
 		const struct store_timer *t = &w->store.rows[i].t;

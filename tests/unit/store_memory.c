@@ -64,7 +64,7 @@ static bool is_behind(const struct store_timer *t, const struct store_memory_job
 static void run_rows(struct store_memory *m, const struct store_memory_job *j)
 {
 	struct store_timer *rows = store_memory_checked(calloc(m->count + 1, sizeof(*rows)));
-	struct store_behind behind = {PROTO_FOREVER, PROTO_FOREVER};
+	struct store_beyond beyond = {PROTO_FOREVER, PROTO_FOREVER};
 	size_t n = 0, some;
 
 	for (size_t i = 0; i < m->count; i++) {
@@ -79,14 +79,14 @@ static void run_rows(struct store_memory *m, const struct store_memory_job *j)
 	while (j->type == LOAD && some && rows[some - 1].ready > j->until)
 		some--;
 	for (size_t i = n; i-- > some;) {
-		behind.ready = rows[i].ready;
+		beyond.ready = rows[i].ready;
 		if (rows[i].flags & PROTO_WAKE_SYSTEM)
-			behind.wake_system = rows[i].ready;
+			beyond.wake_system = rows[i].ready;
 	}
 	if (m->read_error)
-		j->reader->rows(j->reader, NULL, 0, &behind, false, m->read_error);
+		j->reader->rows(j->reader, NULL, 0, &beyond, false, m->read_error);
 	else
-		j->reader->rows(j->reader, rows, some, &behind, n > some, 0);
+		j->reader->rows(j->reader, rows, some, &beyond, n > some, 0);
 	free(rows);
 }
 

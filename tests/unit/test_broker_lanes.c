@@ -94,7 +94,7 @@ static void reschedule(struct world_client *c, uint64_t id, uint64_t due)
 
 /* A timer that wakes the machine does so even if it is far behind the timers in memory. When it has
  * been removed or replaced, the machine is not woken for it. */
-static void test_wake_system_behind_the_horizon(void **state)
+static void test_wake_system_beyond_the_horizon(void **state)
 {
 	struct world_client *c = connect_one(1000);
 	struct proto_queue_put put = world_put(1, REAL, 0);
@@ -120,7 +120,7 @@ static void test_wake_system_behind_the_horizon(void **state)
 	put.due = due + 36;
 	store(c, put, "key");
 	assert_true(broker_next(w.b, REAL, true) == PROTO_FOREVER);
-	/* A later timer, behind the horizon as well. */
+	/* A later timer, beyond the horizon as well. */
 	put.flags = PROTO_WAKE_SYSTEM;
 	put.due = due + 37;
 	put.slack = 100;
@@ -302,7 +302,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_wake_system_behind_the_horizon),
+		TEST(test_wake_system_beyond_the_horizon),
 		TEST(test_load_ahead),
 		TEST(test_load_before_a_trim),
 		TEST(test_overdue_goes_to_another),

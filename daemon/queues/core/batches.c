@@ -97,7 +97,7 @@ static uint32_t put_record(
 		(put.clock == PROTO_CLOCK_MONOTONIC || put.flags & PROTO_WAKE_SYSTEM))
 		return PROTO_Q_FLEET;
 	if (put.flags & PROTO_RELATIVE &&
-		__builtin_add_overflow(due, b->now.at[put.clock] + b->now.wide, &due))
+		__builtin_add_overflow(due, b->now.at[put.clock] + b->now.uncertainty, &due))
 		return PROTO_E_RANGE;
 	if (due > INT64_MAX)
 		return PROTO_E_RANGE;

@@ -15,12 +15,12 @@
  * Memory holds the queues that have consumers and, for each lane (a queue's rows on one clock), the
  * first rows of the store. A wake is loaded before it is due, so that its delivery waits for no
  * disk. A delivered wake is "unacked"; only memory knows that. A wake leaves memory when the store
- * has said that its row has changed. All other rows are only in the store, so memory does not grow
- * with their number.
+ * has reported that its row has changed. All other rows are only in the store, so memory does not
+ * grow with their number.
  *
  * Errors: a negative errno is fatal for the broker; enum proto_status and proto_queue_status are
  * results for a client. Not thread-safe. Times are in microseconds. `now` is the shell's last
- * reading and is copied; it never goes back on `real`.
+ * reading and is copied; `real` never goes back.
  */
 #pragma once
 
@@ -51,43 +51,43 @@ struct broker *broker_free(struct broker *b);
 enum proto_status broker_connect(
 	struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client);
 
-/* Puts other limits in force, except for max_clients. A user that holds more than they allow keeps
- * it. O(1). */
+/* Puts other limits in force, except for max_clients. A user who holds more than that keeps it.
+ * O(1). */
 void broker_set_limits(struct broker *b, const struct broker_limits *limits);
 
-/* A client has gone. Its unacknowledged wakes go back to their queues; of each consumer's oldest
- * wake an attempt is counted. What the client has asked for is still done. Its number is free once
- * the store reads nothing more for it. O(its unacknowledged wakes). */
+/* A client's connection has ended. Its unacknowledged wakes go back to their queues, and an attempt
+ * counts for the oldest one of each consumer. Its requests are still carried out. Its number
+ * becomes free when the store reads nothing more for it. O(its unacknowledged wakes). */
 void broker_disconnect(struct broker *b, uint32_t client, const struct broker_now *now);
 
-/* Whether the shell may read a packet from the client. It may not while too many of the client's,
- * or of its user's, requests wait; broker_outlet::resume() tells when it may again. O(1). */
+/* Whether the shell may read a packet from the client. It may not while too many requests of
+ * the client or of its user wait; broker_outlet::resume() says when it may again. O(1). */
 bool broker_reads(const struct broker *b, uint32_t client);
 
-/* Handles one packet of a client, byte for byte as the peer sent it. Return: 0; 1: the shell
- * disconnects the client after it has sent what the outlet got. O(records of the packet). */
+/* Handles one packet of a client, byte for byte as the peer sent it. Return: 0; 1: the shell must
+ * disconnect the client after it has sent the packets in the outlet. O(records of the packet). */
 int broker_handle(struct broker *b, uint32_t client, const void *packet, size_t size,
 	const struct broker_now *now);
 
 /* The client has read what was sent to it. O(its consumers). */
 void broker_writable(struct broker *b, uint32_t client);
 
-/* Begins a commit if none is under way, starts loads, and delivers a slice of what is due. Return:
- * whether there is more to do at once. The work of one call is bounded. */
+/* Begins a commit if none is under way, starts loads, and delivers a slice of the due wakes.
+ * Return: whether there is more to do at once. The work of one call is bounded. */
 bool broker_serve(struct broker *b, const struct broker_now *now);
 
-/* When broker_serve() has something to do, as an instant of a clock of durable timers;
+/* The next instant at which broker_serve() has something to do, on a clock of durable timers;
  * PROTO_FOREVER: never. wake_system: only for timers that wake the machine. O(1). */
 uint64_t broker_next(const struct broker *b, unsigned int clock, bool wake_system);
 
-/* The same as an instant of broker_now.real: retries, and wakes that become overdue. O(1). */
+/* The same on broker_now.real: for retries, and wakes that become overdue. O(1). */
 uint64_t broker_next_real(const struct broker *b);
 
 /* Whether the store holds any timer. If it holds none, the clocks do not matter. O(1). */
 bool broker_holds_timers(const struct broker *b);
 
-/* On broker_now.real: when the next commit should store the clocks, provided that the machine is
- * awake anyway. PROTO_FOREVER: never. O(1). */
+/* When a commit should store the clocks, if the machine is awake then: an instant of
+ * broker_now.real; PROTO_FOREVER: never. O(1). */
 uint64_t broker_next_aside(const struct broker *b);
 
 /* Whether all requests that change something are answered, so that a clean stop may go on. O(1). */

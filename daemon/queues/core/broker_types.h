@@ -8,8 +8,8 @@
 #include "clocks.h"
 #include "queue_codec.h"
 
-/* How many rows of a lane memory holds before they are due, and how many bytes of keys and
- * payloads; and the same for a lane that has a backlog. */
+/* The most rows of a lane that are in memory before they are due, and the same for a lane with a
+ * backlog. BYTES: the most bytes of their keys and payloads. */
 #ifndef BROKER_AHEAD /* tests make these small, so that a few timers reach them */
 #	define BROKER_AHEAD   256
 #	define BROKER_BACKLOG 4096
@@ -17,18 +17,17 @@
 #define BROKER_AHEAD_BYTES   ((size_t)256 << 10)
 #define BROKER_BACKLOG_BYTES ((size_t)8 << 20)
 
-/* Bytes that the requests of one user's clients may take while they wait for the store. About 2500
- * small timers, for which other users wait: 6 ms of the store, or 40 ms where each has a key. */
+/* The most bytes of one user's requests that wait for the store. They are about 2500 small timers.
+ * Other users wait for these: 6 ms of the store's time, or 40 ms if each timer has a key. */
 #define BROKER_PENDING_PER_USER ((size_t)1 << 20)
 
-/* How long the broker waits before it tries a store again that has failed or has no space,
- * microseconds. */
+/* Microseconds after which the broker tries again a store that has failed or has no space. */
 #define BROKER_RETRY_US UINT64_C(1000000)
 
 struct broker_limits {
 	uint32_t max_timers_per_user;
 	uint64_t max_bytes_per_user;
-	uint32_t max_clients, max_clients_per_user; /* root is bound by the total alone */
+	uint32_t max_clients, max_clients_per_user; /* only max_clients binds root */
 };
 
 /* Defaults: see timerqd(8). */
@@ -37,8 +36,8 @@ struct broker_limits {
 #define BROKER_CLIENTS		4096
 #define BROKER_CLIENTS_PER_USER 64
 
-/* The limits that the configuration file gives to one user, or to the members of a group, in place
- * of those for every user. */
+/* Limits of the configuration file for one user or for the members of a group. They replace those
+ * for every user. */
 struct broker_own {
 	uint32_t max_timers, max_clients; /* 0: as for every user */
 	uint64_t max_bytes;
@@ -47,14 +46,13 @@ struct broker_own {
 /* Where packets go. */
 struct broker_outlet {
 	/* Return: 0; -EAGAIN: the client has to read first, and broker_writable() follows; another
-	 * negative errno: the client has gone, and the shell will disconnect it. */
+	 * negative errno: the connection has ended, and the shell will disconnect the client. */
 	int (*send)(void *userdata, uint32_t client, const void *packet, size_t size);
-	/* The store has answered a packet, or room became free: the client may be read from again.
-	 */
+	/* The shell may read from the client again: the store has answered, or there is room. */
 	void (*resume)(void *userdata, uint32_t client);
-	/* The shell is to disconnect the client. NULL: only broker_handle() tells it so. */
+	/* Asks the shell to disconnect the client. NULL: only broker_handle() asks for that. */
 	void (*end)(void *userdata, uint32_t client);
-	/* The limits of the user `uid`. client: a client of this user, which has its groups; 0:
+	/* Returns the limits of the user `uid`. client: one of its clients, whose groups count; 0:
 	 * none. NULL: no user has own limits. */
 	struct broker_own (*own)(void *userdata, uint32_t client, uint32_t uid);
 	void *userdata;
@@ -66,18 +64,18 @@ struct broker_config {
 	uint64_t instance; /* a number of this run of timerqd */
 	uint64_t started;  /* real boottime */
 	bool can_wake_system;
-	/* How far ahead of its instant a wake is loaded, microseconds; 0: as soon as there is room.
-	 * In a fleet other hosts change what lies ahead. */
+	/* A wake is loaded at most this many microseconds before its instant; 0: as soon as there
+	 * is room. In a fleet, other hosts may change a wake until it is loaded. */
 	uint64_t load_ahead;
 	uint32_t overflow_uid; /* this uid owns no queue; 0: no uid is special */
-	const char *version;   /* kept, not copied */
+	const char *version;   /* borrowed */
 };
 
-/* One reading of the clocks of durable timers, and of one that only this boot concerns. */
+/* One reading of the clocks of durable timers, and of the kernel's boottime. */
 struct broker_now {
 	uint64_t at[PROTO_CLOCKS];
-	uint64_t
-		wide; /* the clocks may be this much later; spans count from there. 0 on one host */
+	/* The clocks may be this much later, and spans count from there. 0 on one host. */
+	uint64_t uncertainty;
 	bool held[PROTO_CLOCKS];
 	uint64_t real;		     /* the kernel's boottime */
 	int64_t clock_off;	     /* for the status: struct proto_queue_status_answer */

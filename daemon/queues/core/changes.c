@@ -11,7 +11,7 @@ struct change *changes_add(struct broker *b, enum store_change_type type)
 		return NULL;
 	change->c.type = type;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
-		change->c.now[i] = b->now.at[i] + b->now.wide;
+		change->c.now[i] = b->now.at[i] + b->now.uncertainty;
 	*(b->last ? &b->last->next : &b->first) = change;
 	b->last = change;
 	return change;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Clients: how they come and go, and how much each may have waiting. */
+/* Clients: how they connect and disconnect, and how many requests of each may wait. */
 #pragma once
 
 #include "state.h"
@@ -11,8 +11,8 @@ enum proto_status client_connect(
 /* As broker_disconnect(). */
 void client_disconnect(struct broker *b, struct client *client);
 
-/* Frees a client that has no consumers and for which the store reads nothing. Its requests go on.
- */
+/* Frees a client without consumers for which the store reads nothing. Its requests are still
+ * carried out. */
 void client_free(struct broker *b, struct client *client);
 
 /* As broker_reads(). */

@@ -2,15 +2,15 @@
 /*
  * The clocks of durable timers, carried over reboots. Pure: the shell reads the kernel's clocks.
  *
- *   realtime   the wall clock, as the kernel says. boottime   elapsed time: within a boot the
- *     kernel's; at a boot it goes on by the difference of realtime to what was stored, never by a
- *     negative one. monotonic  running time: the kernel's, with what was stored at the start of
- *     this boot added.
+ *   realtime   The kernel's wall clock.
+ *   boottime   Elapsed time. At a boot it continues from the stored value, plus the time that
+ *		realtime has advanced since then (never less than 0).
+ *   monotonic  Running time: the kernel's, plus the value that was stored before this boot.
  *
- * A wall clock that is behind the last stored instant is not believed: the machine's clock was
- * lost. Then realtime and boottime timers are held until it has passed that instant, or is
- * synchronised, or patience has run out. Until then boottime is what was stored, plus what has
- * elapsed since the boot.
+ * If the wall clock is behind the last stored instant, it is not believed: the machine has lost the
+ * time. Then realtime and boottime timers are held until the wall clock has passed that instant, or
+ * is synchronised, or patience has run out. Until then boottime is the stored value plus the time
+ * since the boot.
  *
  * Nothing here is thread-safe, fails or allocates. Times are in microseconds.
  */
@@ -24,41 +24,41 @@
 /* One reading of the kernel's clocks, microseconds. */
 struct clocks_reading {
 	uint64_t at[PROTO_CLOCKS];
-	bool synchronised; /* the wall clock is, as the system says */
+	bool synchronised; /* the kernel says that the wall clock is synchronised */
 };
 
-/* What the store keeps of the clocks, written with each commit. All zero: nothing was stored. */
+/* The stored state of the clocks, written with each commit. All zero: nothing was stored. */
 struct clocks_stored {
 	uint8_t boot_id[16];
-	uint64_t now[PROTO_CLOCKS];   /* our clocks at one moment */
+	uint64_t now[PROTO_CLOCKS];   /* these clocks at one moment */
 	int64_t offset[PROTO_CLOCKS]; /* struct clocks */
 	bool believed;
-	bool clean; /* written by a clean stop */
+	bool clean; /* a clean stop has written it */
 };
 
 struct clocks {
 	uint8_t boot_id[16];
 	uint64_t stored[PROTO_CLOCKS]; /* as they were at the last stop or crash before this boot */
-	int64_t offset[PROTO_CLOCKS];  /* ours - the kernel's; of realtime 0 */
+	int64_t offset[PROTO_CLOCKS];  /* this clock - the kernel's; of realtime 0 */
 	uint64_t give_up; /* the kernel's boottime at which the wall clock is believed anyway */
 	bool believed;
-	bool impatient; /* it is believed though it is behind: for a warning */
+	bool impatient; /* patience ran out: the clock is believed although it is behind */
 };
 
 /*
  * Begins to count.
  *   stored: what the store has.
- *   boot_id: of this boot, as the kernel says. What was stored by the same boot goes on as it was.
- *   patience: how long a wall clock that is behind is waited for, microseconds.
+ *   boot_id: the kernel's, of this boot. Within the same boot the stored offsets stay valid.
+ *   patience: how long to wait for a wall clock that is behind, microseconds.
  */
 void clocks_start(struct clocks *c, const struct clocks_stored *stored,
 	const uint8_t boot_id[static 16], uint64_t patience, const struct clocks_reading *kernel);
 
-/* Return: what the next commit is to store. now: as clocks_now() gave it. */
+/* Return: the state that the next commit stores. now: from clocks_now(). */
 struct clocks_stored clocks_store(const struct clocks *c, const uint64_t now[static PROTO_CLOCKS]);
 
-/* Gives our clocks now, microseconds. Return: whether this call has begun to believe the wall
- * clock: the caller looks again at timers that were held. O(1). */
+/* Computes the clocks in microseconds. Return: whether the wall clock is believed since this call:
+ * the caller then looks at the timers that were held. O(1). */
 bool clocks_now(
 	struct clocks *c, const struct clocks_reading *kernel, uint64_t ret[static PROTO_CLOCKS]);
 
@@ -68,9 +68,10 @@ static inline bool clocks_holds(const struct clocks *c, unsigned int clock)
 	return !c->believed && clock != PROTO_CLOCK_MONOTONIC;
 }
 
-/* When clocks_now() has to be called again while timers are held, on the kernel's boottime;
- * PROTO_FOREVER: they are not. */
+/* When to call clocks_now() again because timers are held: an instant of the kernel's boottime;
+ * PROTO_FOREVER: no timers are held. */
 uint64_t clocks_look_again(const struct clocks *c);
 
-/* Turns an instant of our clock into one of the kernel's. PROTO_FOREVER stays as it is. */
+/* Converts an instant of a clock of this module into one of the kernel's clock. PROTO_FOREVER stays
+ * as it is. */
 uint64_t clocks_to_kernel(const struct clocks *c, unsigned int clock, uint64_t at);

@@ -61,13 +61,13 @@ static bool waits(const struct change *change, bool full)
 	return change->wake || (full && change->c.type == STORE_CANCEL);
 }
 
-/* A row has gone. It was in memory, or behind the horizon of one of the lanes. */
+/* A row has gone. It was in memory, or beyond the horizon of one of the lanes. */
 static void row_gone(struct broker *b, struct queue *queue, uint64_t id)
 {
 	if (wake_row_gone(b, id))
 		return;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
-		lane_look_behind(&queue->lanes[i]);
+		lane_look_beyond(&queue->lanes[i]);
 }
 
 static void note_put(struct broker *b, struct queue *queue, const struct store_change *c)
@@ -88,7 +88,7 @@ static void note_moved(struct broker *b, struct lane *lane, const struct store_c
 	if (lane_reaches(lane, c->due, c->replaced))
 		lane_reset(b, lane);
 	else
-		lane_note_behind(lane, c->due, c->timer_flags);
+		lane_note_beyond(lane, c->due, c->timer_flags);
 	queue_touch(lane->queue);
 }
 

@@ -7,5 +7,5 @@
 /* Begins a commit if none is under way and there is something to store. */
 void commits_begin(struct broker *b);
 
-/* As broker_next_aside(), where the store holds timers. */
+/* As broker_next_aside(), if the store holds timers. */
 uint64_t commits_next_aside(const struct broker *b);

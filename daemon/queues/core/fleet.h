@@ -4,5 +4,5 @@
 
 #include "state.h"
 
-/* Has the store of a fleet tell of leases and changes. Nothing on one host. */
+/* Asks the store of a fleet to report leases and changes. Does nothing on one host. */
 void fleet_watch(struct broker *b);

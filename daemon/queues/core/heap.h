@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Binary heaps of instants: which lane, or which consumer, comes first among thousands. A node lies
- * in its owner. Room is reserved when an owner is made, so that setting a key never fails.
+ * Binary heaps of instants, to find the first of thousands of lanes or consumers. A node is a
+ * member of its owner. Room is reserved when an owner is made, so that setting a key never fails.
  */
 #pragma once
 
@@ -18,13 +18,14 @@ struct heap {
 	size_t count, room;
 };
 
-/* Makes room for so many nodes. A heap begins as zero. Return: 0; -ENOMEM: nothing has changed. */
+/* Makes room for `room` nodes. All zero is an empty heap. Return: 0; -ENOMEM: nothing has changed.
+ * */
 int heap_reserve(struct heap *h, size_t room);
 /* Frees the heap's memory, not the nodes. */
 void heap_free(struct heap *h);
 
-/* Gives a node a key: it enters the heap, or moves in it. PROTO_FOREVER takes it out. Room was
- * reserved. O(log n). */
+/* Sets the key of a node: adds the node to the heap, or moves it there. PROTO_FOREVER removes it.
+ * The caller has reserved room. O(log n). */
 void heap_set(struct heap *h, struct heap_node *node, uint64_t key);
 
 /* The node with the smallest key; NULL: there is none. O(1). */

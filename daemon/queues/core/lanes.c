@@ -4,7 +4,7 @@
  *
  * The horizon is a position in the lane's order. Every row up to the horizon is in memory: loaded,
  * with a consumer, or being changed. So a new row either gets its position in memory, or lies
- * behind the horizon and a later load finds it. The store's results come in the order in which they
+ * beyond the horizon and a later load finds it. The store's results come in the order in which they
  * took effect (store.h), so a load has seen exactly the changes that were answered before it.
  */
 #include "lanes.h"
@@ -168,7 +168,7 @@ bool lane_reaches(const struct lane *lane, uint64_t ready, uint64_t id)
 	return !is_before(lane->horizon_ready, lane->horizon_id, ready, id);
 }
 
-void lane_note_behind(struct lane *lane, uint64_t ready, uint8_t flags)
+void lane_note_beyond(struct lane *lane, uint64_t ready, uint8_t flags)
 {
 	if (ready < lane->next)
 		lane->next = ready;
@@ -176,13 +176,13 @@ void lane_note_behind(struct lane *lane, uint64_t ready, uint8_t flags)
 		lane->next_wake_system = ready;
 }
 
-/* Only a row that wakes the machine makes the lane look behind its horizon at once. For other rows
+/* Only a row that wakes the machine makes the lane look beyond its horizon at once. For other rows
  * a turn too many costs an awake machine little. */
-void lane_look_behind(struct lane *lane)
+void lane_look_beyond(struct lane *lane)
 {
 	if (lane->next_wake_system == PROTO_FOREVER)
 		return;
-	lane->look_behind = true;
+	lane->look_beyond = true;
 	queue_touch(lane->queue);
 }
 
@@ -231,14 +231,14 @@ static bool is_too_much(const struct broker *b, const struct lane *lane)
 		lane->bytes > (backlog ? 2 * BROKER_BACKLOG_BYTES : 2 * BROKER_AHEAD_BYTES);
 }
 
-/* Drops wakes from the lane's end while there are too many. Their rows are behind the horizon then.
+/* Drops wakes from the lane's end while there are too many. Their rows are beyond the horizon then.
  */
 static void trim(struct broker *b, struct lane *lane)
 {
 	while (lane->count > 1 && is_too_much(b, lane)) {
 		struct wake *last = WAKE_OF(lane->wakes.prev), *before;
 
-		lane_note_behind(lane, last->t.ready, last->t.flags);
+		lane_note_beyond(lane, last->t.ready, last->t.flags);
 		lane_remove(lane, last);
 		wake_free(b, last);
 		before = WAKE_OF(lane->wakes.prev);
@@ -261,7 +261,7 @@ void lane_add(struct broker *b, struct lane *lane, const struct store_timer *t, 
 	/* No memory: a load from just before the row will find it again. */
 	if (within)
 		set_horizon(lane, t->ready, t->id - 1);
-	lane_note_behind(lane, t->ready, t->flags);
+	lane_note_beyond(lane, t->ready, t->flags);
 	if (wake)
 		wake_free(b, wake);
 }
@@ -282,7 +282,7 @@ static void retry_later(struct broker *b, struct lane *lane)
 }
 
 static void rows_loaded(struct store_reader *r, const struct store_timer *rows, size_t n,
-	const struct store_behind *behind, bool more, int error)
+	const struct store_beyond *beyond, bool more, int error)
 {
 	struct lane *lane = r->userdata;
 	struct queue *queue = lane->queue;
@@ -294,12 +294,12 @@ static void rows_loaded(struct store_reader *r, const struct store_timer *rows, 
 	if (!queue->consumers || !queue->held)
 		return;
 	if (lane->discard) {
-		lane_look_behind(lane);
+		lane_look_beyond(lane);
 		return;
 	}
-	/* The rows that could not be read stay behind the horizon. */
+	/* The rows that could not be read stay beyond the horizon. */
 	if (error) {
-		lane_look_behind(lane);
+		lane_look_beyond(lane);
 		retry_later(b, lane);
 		return;
 	}
@@ -317,8 +317,8 @@ static void rows_loaded(struct store_reader *r, const struct store_timer *rows, 
 		lane->horizon_ready = rows[i].ready;
 		lane->horizon_id = rows[i].id;
 	}
-	lane->next = behind->ready;
-	lane->next_wake_system = behind->wake_system;
+	lane->next = beyond->ready;
+	lane->next_wake_system = beyond->wake_system;
 	/* All rows that are ready by `until` are in memory; new rows among them go into memory,
 	 * too. */
 	if (lane->next > lane->until && !lane_reaches(lane, lane->until, UINT64_MAX)) {
@@ -356,16 +356,16 @@ void lane_refill(struct broker *b, struct lane *lane)
 	bool is_far = b->config.load_ahead && lane_read_at(b, lane) > b->now.at[lane->clock];
 	bool enough = lane->next == PROTO_FOREVER || is_far || has_much(lane, most, bytes);
 
-	if (lane->loading || lane->retry.at || (enough && !lane->look_behind))
+	if (lane->loading || lane->retry.at || (enough && !lane->look_beyond))
 		return;
-	lane->discard = lane->look_behind = false;
+	lane->discard = lane->look_beyond = false;
 	lane->reader = (struct store_reader){.rows = rows_loaded, .userdata = lane};
 	lane->until = load_until(b, lane);
 	lane->loading = b->store->ops->load(b->store, lane->queue->number, lane->clock,
 				lane->horizon_ready, lane->horizon_id, lane->until,
 				enough ? 0 : most - lane->count, &lane->reader) == 0;
 	if (!lane->loading) {
-		lane_look_behind(lane);
+		lane_look_beyond(lane);
 		retry_later(b, lane);
 	}
 }
@@ -382,6 +382,6 @@ void lane_reset(struct broker *b, struct lane *lane)
 	set_horizon(lane, 0, 0);
 	lane->next = 0;
 	lane->next_wake_system = PROTO_FOREVER;
-	lane->look_behind = false;
+	lane->look_beyond = false;
 	queue_touch(lane->queue);
 }

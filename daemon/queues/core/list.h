@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Circular lists of members that lie in their owners. A head that is empty, and a member that is in
- * no list, points to itself. O(1) each.
+ * Circular lists whose links are members of their owners. The head of an empty list points to
+ * itself, and so does a link that is in no list. Each operation is O(1).
  */
 #pragma once
 
@@ -15,24 +15,24 @@ struct link {
 /* The struct that a link is a member of. */
 #define LINK_OWNER(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
-/* The owner may go during the body; nothing else of the list may. */
+/* The body may remove the current link, but no other one. */
 #define LINK_FOR_EACH(at, head)                                                   \
 	for (struct link *at = (head)->next, *at##_next = at->next; at != (head); \
 		at = at##_next, at##_next = at->next)
 
-/* Makes a head empty, or a member of no list. */
+/* Makes an empty head, or a link that is in no list. */
 static inline void link_init(struct link *l)
 {
 	l->next = l->prev = l;
 }
 
-/* Whether a list has no members. */
+/* Whether a list is empty. */
 static inline bool link_is_empty(const struct link *head)
 {
 	return head->next == head;
 }
 
-/* Puts l, which is in no list, before `at`; before the head: last. */
+/* Inserts l, which is in no list, before `at`. Before the head means last in the list. */
 static inline void link_insert(struct link *at, struct link *l)
 {
 	l->next = at;
@@ -41,7 +41,7 @@ static inline void link_insert(struct link *at, struct link *l)
 	at->prev = l;
 }
 
-/* l may be in no list. */
+/* Removes l from its list. l may be in no list. */
 static inline void link_remove(struct link *l)
 {
 	l->prev->next = l->next;
@@ -49,7 +49,7 @@ static inline void link_remove(struct link *l)
 	link_init(l);
 }
 
-/* Takes l out of its list, if it is in one, and puts it last into another. */
+/* Removes l from its list, if it is in one, and inserts it as the last link of another list. */
 static inline void link_move(struct link *head, struct link *l)
 {
 	link_remove(l);

@@ -220,7 +220,8 @@ uint32_t wake_retry(struct broker *b, struct client *client, const struct proto_
 
 	if (!wake)
 		return PROTO_E_NO_SUCH_TIMER;
-	if (__builtin_add_overflow(b->now.at[wake->t.clock] + b->now.wide, retry->delay, &ready) ||
+	if (__builtin_add_overflow(
+		    b->now.at[wake->t.clock] + b->now.uncertainty, retry->delay, &ready) ||
 		ready > INT64_MAX)
 		return PROTO_E_RANGE;
 	change = wake_count_attempt(b, wake, ready);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What becomes of a wake. See outcomes.c for its states. */
+/* The outcomes of wakes: acknowledged, retried, parked, missed, given back. outcomes.c draws the
+ * states. */
 #pragma once
 
 #include "state.h"
@@ -10,8 +11,8 @@ uint64_t wake_late(const struct broker *b, const struct wake *wake);
 /* How many further periods have passed since the wake was due. */
 uint64_t wake_overruns(const struct broker *b, const struct wake *wake);
 
-/* The due of the timer's next wake, if this one stands for so many further periods; PROTO_FOREVER:
- * this one is the last. */
+/* The due of the timer's next wake, if this wake stands for `overruns` further periods;
+ * PROTO_FOREVER: this wake is the last. */
 uint64_t wake_next_due(const struct wake *wake, uint64_t overruns);
 
 /* Whether a wake that was never delivered is later than its timer allows. */
@@ -21,14 +22,14 @@ bool wake_is_too_late(const struct broker *b, const struct wake *wake);
  * the wake stays. */
 bool wake_miss(struct broker *b, struct wake *wake);
 
-/* Puts an unacknowledged wake back, as if it had not been delivered. It may be freed. */
+/* Gives an unacknowledged wake back to its lane, as if it had not been delivered. May free it. */
 void wake_give_back(struct broker *b, struct wake *wake);
 
 /* An attempt has failed: the wake comes again from `ready` on, or is parked. Return: the change;
- * NULL: no memory, and the wake is unacknowledged as before. */
+ * NULL: no memory, and the wake stays unacknowledged. */
 struct change *wake_count_attempt(struct broker *b, struct wake *wake, uint64_t ready);
 
-/* The wake fills nobody's window any more. */
+/* The wake takes no room in a window any more. */
 void wake_leave_window(struct wake *wake);
 
 /* A client acknowledges a wake, or asks for another attempt. Return: PROTO_OK: the store is asked,
@@ -39,18 +40,19 @@ uint32_t wake_ack(struct broker *b, struct client *client, const struct proto_qu
 uint32_t wake_retry(struct broker *b, struct client *client, const struct proto_queue_retry *retry,
 	struct request *request, uint32_t record);
 
-/* Takes back a slice of the wakes that consumers have had for longer than they may. Return: whether
- * there are more. */
+/* Takes back a slice of the overdue wakes: those held for longer than the consumer's ack_within.
+ * Return: whether there are more. */
 bool wakes_take_overdue(struct broker *b);
 
-/* A change of a wake's row is stored, or was refused because the row is not there. */
+/* The store has made a change of a wake's row, or has refused it because there is no such row. */
 void wake_changed(struct broker *b, struct change *change);
 
-/* The row of that id went, or is another wake's now. Return: whether it was in memory. */
+/* The row of that id was removed, or now belongs to another wake. Return: whether it was in memory.
+ * */
 bool wake_row_gone(struct broker *b, uint64_t id);
 
 /* The same for the revived wakes of a timer. O(revived wakes of the queue in memory). */
 void wakes_revived_gone(struct broker *b, struct queue *queue, uint64_t timer);
 
-/* Rows of a queue went, and nobody knows which. O(the queue's wakes in memory). */
+/* Unknown rows of a queue were removed. O(the queue's wakes in memory). */
 void wakes_purged(struct broker *b, uint32_t queue);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A client's packet: whether it may come now, and which file handles it. */
+/* Checks whether a client's packet is allowed now, and passes it to the file that handles it. */
 #pragma once
 
 #include "state.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The queues in memory, by the store's number, and the list of those that the next turn looks at.
- */
+/* The queues in memory by the store's number, and the list of queues that the next turn looks at.
+ * */
 #pragma once
 
 #include "state.h"
@@ -8,10 +8,10 @@
 /* The queue in memory of that number; NULL: none is. O(1). */
 struct queue *queue_find(const struct broker *b, uint32_t number);
 
-/* Makes room for one more queue. Return: false: no memory, and there is no table yet. */
+/* Makes room for one more queue. Return: false: no memory. */
 bool queue_table_reserve(struct broker *b);
 
-/* Enters a queue, for which there is room; takes it out. */
+/* Adds a queue, for which the caller has made room; removes it. */
 void queue_table_enter(struct broker *b, struct queue *queue);
 void queue_table_remove(struct broker *b, struct queue *queue);
 

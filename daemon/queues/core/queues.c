@@ -195,7 +195,7 @@ static void look_at_wake_system(struct broker *b, unsigned int clock)
 		struct lane *lane = LINK_OWNER(node, struct lane, latest_wake_system);
 
 		heap_set(&b->latest_wake_system[clock], node, PROTO_FOREVER);
-		lane_look_behind(lane);
+		lane_look_beyond(lane);
 		queue_touch(lane->queue);
 	}
 }

@@ -108,14 +108,14 @@ static struct client *end_reading(struct broker *b, struct client *client, struc
 }
 
 static void rows_listed(struct store_reader *r, const struct store_timer *rows, size_t n,
-	const struct store_behind *behind, bool more, int error)
+	const struct store_beyond *beyond, bool more, int error)
 {
 	struct client *client = r->userdata;
 	struct broker *b = client->broker;
 	struct queue_codec_writer w;
 	struct proto_header h;
 
-	(void)behind;
+	(void)beyond;
 	client = end_reading(b, client, &h);
 	if (!client)
 		return;

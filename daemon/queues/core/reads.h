@@ -4,8 +4,8 @@
 
 #include "state.h"
 
-/* Begins a list, a purge or a listing of queues. The store answers it later. packet: its size
- * bytes, which p reads. Return: 0; 1: the client is to be disconnected. */
+/* Begins a list, a purge or a listing of queues. The store answers it later. packet: its
+ * `size` bytes, which p points into. Return: 0; 1: the shell must disconnect the client. */
 int reads_handle(struct broker *b, struct client *client, const void *packet, size_t size,
 	const struct queue_codec_packet *p);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker's state, for the files of this folder alone. No file but broker.c is called from
- * outside. Each file uses the files that stand before it:
+ * The broker's state, for the files of this folder only. Other folders call only broker.c. Each
+ * file uses only files above it in this list:
  *
  *   list, heap   containers
  *   answers      packets to a client
@@ -9,19 +9,19 @@
  *   opened       the queues that a client has opened
  *   queue_table  the queues in memory by number, and which of them changed
  *   users        users, and their clients
- *   windows      whether a consumer has room, and when its oldest wake is overdue
+ *   windows      the room of a consumer's window, and when its oldest wake is overdue
  *   lanes        wakes in memory, in the order of their lane
  *   requests     packets that wait for the store, and their answers
- *   outcomes     what becomes of a delivered wake
+ *   outcomes     the outcomes of delivered wakes
  *   queues       which queues have something to do, and when
  *   consumers    attaching, detaching, and deliveries
- *   clients      connections, and what each may have waiting
- *   fleet        leases that come and go
- *   puts         puts that are sent again after a connection broke
+ *   clients      connections, and how many requests of each may wait
+ *   fleet        leases that this host gets and loses
+ *   puts         puts that a client repeats after its connection broke
  *   commits      changes gathered into transactions of the store
  *   batches      packets of records that change something
  *   reads        packets that only read, and purges
- *   packets      a client's packet: whether it may come now, and which file handles it
+ *   packets      whether a packet is allowed now, and which file handles it
  *   broker       the turn
  *
  * Nothing here is thread-safe. Times are in microseconds.
@@ -32,52 +32,52 @@
 #include "heap.h"
 #include "list.h"
 
-/* What a wake in memory is doing. */
+/* The state of a wake in memory. */
 enum wake_state {
 	WAKE_LOADED,   /* in its lane */
 	WAKE_UNACKED,  /* with a consumer */
 	WAKE_CHANGING, /* the store is changing its row: it is out of its lane until the answer */
 };
 
-/* A row of the store, with its key and payload behind it. */
+/* A row of the store. `data` has its key and payload. */
 struct wake {
 	struct store_timer t;
 	enum wake_state state;
 	bool gone;   /* cancelled, replaced or rescheduled while it was out of its lane */
-	bool unsure; /* after a purge: only the store knows whether its row exists */
-	bool begun;  /* it was delivered once, so max_late does not concern it any more */
+	bool unsure; /* after a purge: its row may have been removed */
+	bool begun;  /* it was delivered once, so max_late does not apply any more */
 	struct lane *lane;
 	struct link link;    /* lane::wakes, consumer::unacked or changing, queue::changing */
 	struct link revived; /* queue::revived, if it was parked once */
 	struct wake *next_by_id, *next_by_name; /* broker::by_id, by_name */
-	struct consumer *consumer;		/* whose window it fills; NULL: none */
+	struct consumer *consumer;		/* the consumer whose window it is in; NULL: none */
 	uint64_t avoid;		      /* the consumer that let it become overdue; 0: none */
 	uint64_t sent_real, overruns; /* unacked */
 	uint64_t term;		      /* of the lease under which it was loaded; 0 on one host */
 	uint8_t data[];
 };
 
-/* The rows of a queue on one clock. Those up to (horizon_ready, horizon_id) are in memory. */
+/* The rows of a queue on one clock. The rows up to (horizon_ready, horizon_id) are in memory. */
 struct lane {
 	struct queue *queue;
 	uint8_t clock;
 	bool loading;
-	bool discard;	   /* the load under way began at another horizon: its rows do not fit */
+	bool discard;	   /* the horizon has moved: ignore the rows of the load under way */
 	struct link wakes; /* loaded, in order */
 	size_t count, bytes, wake_system;
 	uint64_t horizon_ready, horizon_id;
-	uint64_t until; /* the load under way reads what is ready by then */
-	uint64_t next;	/* ready of the first row behind the horizon; PROTO_FOREVER: none */
-	/* The same among rows that wake the machine. No row behind the horizon comes earlier. If
-	 * the row of this instant has gone, the lane looks for the next one. */
+	uint64_t until; /* the load under way reads rows that are ready by then */
+	uint64_t next;	/* ready of the first row beyond the horizon; PROTO_FOREVER: none */
+	/* The same for rows that wake the machine. No such row beyond the horizon comes earlier. If
+	 * the row of this instant was removed, the lane looks for the next one. */
 	uint64_t next_wake_system;
-	bool look_behind; /* because a row behind the horizon may have gone */
+	bool look_beyond; /* a row beyond the horizon may have been removed */
 	struct heap_node ready, latest, latest_wake_system; /* broker::ready … */
-	struct heap_node retry; /* broker::retries: a load failed, and is tried again then */
+	struct heap_node retry; /* broker::retries: when to try a failed load again */
 	struct store_reader reader;
 };
 
-/* A queue is in memory while it has consumers, or while the store does something for it. */
+/* A queue is in memory while it has consumers or while work of the store for it is under way. */
 struct queue {
 	struct broker *broker;
 	struct user *user;  /* the owner */
@@ -94,8 +94,8 @@ struct queue {
 	uint64_t missing;     /* among these, wakes that were too late */
 	uint64_t term;	      /* of the lease, while this host holds it */
 	bool held;	      /* this host holds the lease; always so on one host */
-	struct link changing; /* wakes that are WAKE_CHANGING and fill nobody's window */
-	struct link revived;  /* wakes in memory that were parked once: their rows have other ids */
+	struct link changing; /* wakes that are WAKE_CHANGING and in no window */
+	struct link revived;  /* wakes in memory that were parked once: see store_timer::timer */
 };
 
 struct consumer {
@@ -103,7 +103,7 @@ struct consumer {
 	struct queue *queue;
 	struct link of_queue;		 /* queue::with_room, full */
 	struct consumer *next_of_client; /* client::consumers */
-	uint64_t id;			 /* never used again */
+	uint64_t id;			 /* never reused */
 	uint32_t number;		 /* the client's number of the queue */
 	uint32_t window, used, max_attempts;
 	uint64_t ack_within;
@@ -112,24 +112,24 @@ struct consumer {
 	struct heap_node overdue; /* broker::overdue */
 };
 
-/* A packet that waits for the store, with the part of its answer that is known. */
+/* A packet that waits for the store, with the answers to its records so far. */
 struct request {
 	struct client *client; /* NULL: it has gone */
 	struct user *user;
 	struct opened_list *opened;
 	struct link of_client; /* client::requests */
-	struct link put_link;  /* broker::puts, if it has a serial of its token */
+	struct link put_link;  /* broker::puts, if the packet is a put with a number */
 	uint64_t serial;
 	uint16_t opcode;
-	uint32_t count, waiting;	    /* records; changes without an answer so far */
+	uint32_t count, waiting;	    /* records; changes that have no answer yet */
 	size_t charge;			    /* bytes that the request and its changes take */
-	struct proto_queue_stored *answers; /* of each record; done: id and status of it */
+	struct proto_queue_stored *answers; /* one for each record */
 	struct store_put put;
 	bool is_put;
 	uint8_t packet[]; /* keys and payloads stay in it */
 };
 
-/* One change, and for whom it is made. */
+/* A change, and where its result goes. */
 struct change {
 	struct store_change c;
 	struct change *next;
@@ -153,7 +153,7 @@ struct opened_list {
 	struct opened *at; /* by number - 1 */
 };
 
-/* A put of an earlier connection. If it is sent again, it gets this answer again. */
+/* A put of an earlier connection. If the client repeats it, it gets this answer. */
 struct known_put {
 	struct known_put *next;
 	uint64_t serial;
@@ -190,7 +190,7 @@ struct client {
 	bool has_token;
 	struct link greeting; /* broker::greeting: the puts of its token have to be read */
 	bool finding;	      /* the store is reading them */
-	bool unread;	      /* the store could not read them, and is asked again */
+	bool unread;	      /* the store could not read them, and will be asked again */
 	uint64_t asked_at;    /* broker::commits when the broker last tried to have them read */
 	uint64_t last_put;    /* the last serial of this connection */
 	uint64_t last_stored; /* the last serial that the store knew when the connection began */
@@ -210,7 +210,7 @@ struct client {
 
 #define BROKER_HASH 256
 
-/* How many tokens with puts of unknown outcome are told apart. */
+/* The most tokens with puts of unknown outcome that are listed one by one. */
 #define BROKER_UNSURE 64
 
 struct broker {
@@ -227,31 +227,31 @@ struct broker {
 	struct wake **by_id;   /* all wakes, by row */
 	struct wake **by_name; /* revived ones, by timer and number */
 	size_t wake_room, wake_count;
-	struct heap ready[PROTO_CLOCKS];  /* lanes by their first wake, of queues that wait */
-	struct heap latest[PROTO_CLOCKS]; /* the same by the smallest ready + slack */
+	struct heap ready[PROTO_CLOCKS]; /* lanes of waiting queues, by ready of their first wake */
+	struct heap latest[PROTO_CLOCKS]; /* the same lanes by their smallest ready + slack */
 	struct heap latest_wake_system[PROTO_CLOCKS];
-	struct heap overdue, retries; /* consumers, and lanes, by the instant on `real` */
+	struct heap overdue, retries; /* of consumers, and of lanes; instants on `real` */
 	size_t consumer_count;
 	uint64_t consumers_made;
 	struct change *first, *last; /* gathered for the next commit */
 	struct change *committing;
 	struct store_commit commit;
 	bool commit_under_way;
-	uint64_t commits;   /* that were answered */
+	uint64_t commits;   /* how many were answered */
 	size_t changes_max; /* of the next transaction; 0: not set yet */
 	struct broker_now now;
-	uint64_t retry_commit; /* real: a store that refuses is tried again then */
-	uint64_t retry_puts;   /* real: the same for reading puts */
-	uint64_t clocks_real;  /* real, when the clocks were stored last */
-	int64_t clocks_wall;   /* wall clock - real then */
+	uint64_t retry_commit; /* on `real`: when to try the store again */
+	uint64_t retry_puts;   /* on `real`: when to read puts again */
+	uint64_t clocks_real;  /* on `real`: when the clocks were last stored */
+	int64_t clocks_wall;   /* the wall clock - `real` at that time */
 	struct counts counts;
-	unsigned int unsure_count; /* above BROKER_UNSURE: of tokens that are not listed, too */
+	unsigned int unsure_count; /* if it is above BROKER_UNSURE, some tokens are not listed */
 	uint8_t unsure[BROKER_UNSURE][STORE_TOKEN_SIZE];
 	size_t out_size;
 	uint8_t out[QUEUE_CODEC_BUFFER];
 };
 
-/* Counts for everybody and for one user. */
+/* Adds n to a count of the broker and of one user. */
 #define BROKER_COUNT(b, user, what, n)      \
 	do {                                \
 		(b)->counts.what += (n);    \

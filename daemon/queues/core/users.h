@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Users: they are never forgotten while the broker lives, and are no more than there are uids. */
+/* Users. The broker keeps each user until it ends; uids bound their number. */
 #pragma once
 
 #include "state.h"

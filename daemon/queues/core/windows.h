@@ -4,11 +4,11 @@
 
 #include "state.h"
 
-/* The room in the window has changed, or the client can or cannot be written to. O(1). */
+/* The room in the window has changed, or whether the client can be sent to. O(1). */
 void window_update(struct consumer *c);
 
 /* The same for all consumers of a client. */
 void windows_update(struct client *client);
 
-/* Sets when the consumer's oldest unacknowledged wake is overdue. O(log consumers). */
+/* Sets the instant at which the consumer's oldest wake becomes overdue. O(log consumers). */
 void window_arm(struct broker *b, struct consumer *c);
