@@ -44,8 +44,10 @@ struct entry {
 };
 
 struct ledger {
-	atomic_uint next;  /* the timer that is put next */
-	atomic_uint kills; /* how many kills of timerqd and of consumers there were */
+	atomic_uint next; /* the timer that is put next */
+	/* Grows by one before timerqd or a consumer is killed, and again once nothing of it is
+	 * under way any more. While it is odd, any wake may come again. */
+	atomic_uint kills;
 	atomic_bool stop;
 	atomic_uint wrong;
 	atomic_uint delivered, repeated;
@@ -87,7 +89,7 @@ static int woken(toytimer_queue *q, const toytimer_wake *w, void *userdata)
 	before = atomic_exchange(&e->epoch, now);
 	atomic_fetch_add(&ledger->delivered, 1);
 	atomic_fetch_add(&ledger->repeated, before != 0);
-	if (before == now)
+	if (before == now && now % 2)
 		wrong("comes again though nobody was killed", i);
 	atomic_fetch_add(self->handed_out, 1);
 	if (dice(self->seed, 50) == 0)
@@ -173,13 +175,11 @@ static void crash_client(pid_t *clients, unsigned int *seed)
 {
 	unsigned int i = dice(seed, CLIENTS);
 
-	if (i >= PUTTERS)
-		atomic_fetch_add(&ledger->kills, 1);
+	atomic_fetch_add(&ledger->kills, i >= PUTTERS);
 	assert_int_equal(kill(clients[i], SIGKILL), 0);
 	assert_int_equal(waitpid(clients[i], NULL, 0), clients[i]);
-	/* The wakes of this consumer also come again from here on. */
-	if (i >= PUTTERS)
-		atomic_fetch_add(&ledger->kills, 1);
+	/* All that this consumer had handed out was before this. */
+	atomic_fetch_add(&ledger->kills, i >= PUTTERS);
 	clients[i] = start_client(i, dice(seed, 1u << 30));
 }
 
@@ -210,7 +210,6 @@ static void kill_daemons(unsigned int *seed)
 	if (dice(seed, 4) == 0)
 		usleep(dice(seed, 50000));
 	queues_start(&d, NULL);
-	atomic_fetch_add(&ledger->kills, which != 0);
 	if (which != 0)
 		consumers_notice();
 	atomic_fetch_add(&ledger->kills, which != 0);
@@ -303,7 +302,7 @@ static void test_no_timer_is_lost_over_kills(void **state)
 		assert_int_equal(status, 0);
 	}
 	/* The consumers have ended. */
-	atomic_fetch_add(&ledger->kills, 1);
+	atomic_fetch_add(&ledger->kills, 2);
 	drain(seed);
 	check_ledger();
 	queues_clean(&d);
