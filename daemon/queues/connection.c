@@ -6,16 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "../seqpacket.h"
 #include "errors.h"
 
-/* Connections that one turn accepts, and packets that it reads from one of them. */
+/* Connections that one turn accepts. */
 #define ACCEPT_SLICE 16
-#define READ_SLICE   4
 
-/* How long one turn closes connections, microseconds: a slice of timerd. */
-#define REAP_US 300
+/* How long one turn reads from connections, and how long it closes connections, microseconds: a
+ * slice of timerd. */
+#define SLICE_US 300
 
 /* An answer that its client had no room for. */
 struct unsent {
@@ -29,11 +30,13 @@ struct connection {
 	int fd;
 	uint32_t client;
 	uint32_t uid, pid;
-	sd_event_source *source;
+	uint32_t events; /* that the epoll set watches for */
 	struct unsent *first, *last;
 	bool wake_refused; /* the broker waits for broker_writable() */
 	bool ended;
 };
+
+static int connections_ready(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
 int connections_init(struct connections *cs, uint32_t max_clients)
 {
@@ -42,11 +45,19 @@ int connections_init(struct connections *cs, uint32_t max_clients)
 	cs->room = max_clients;
 	cs->in = malloc(PROTO_PACKET_MAX);
 	cs->gids = calloc(PEER_GROUPS_MAX, sizeof(*cs->gids));
-	return cs->at && cs->in && cs->gids ? 0 : -ENOMEM;
+	cs->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (cs->epoll < 0)
+		return -errno;
+	if (!cs->at || !cs->in || !cs->gids)
+		return -ENOMEM;
+	return sd_event_add_io(cs->event, &cs->source, cs->epoll, EPOLLIN, connections_ready, cs);
 }
 
 void connections_free(struct connections *cs)
 {
+	sd_event_source_disable_unref(cs->source);
+	if (cs->epoll >= 0)
+		close(cs->epoll);
 	free(cs->at);
 	free(cs->in);
 	free(cs->gids);
@@ -57,16 +68,22 @@ static struct connection *connection_of(const struct connections *cs, uint32_t c
 	return cs->at[client - 1];
 }
 
-/* Has the loop watch for what the connection may do now. */
+/* Has the epoll set watch for what the connection may do now. */
 static void watch(struct connection *c)
 {
-	uint32_t events = EPOLLRDHUP;
+	struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = c};
 
-	if (!c->first && !c->ended && broker_reads(c->all->broker, c->client))
-		events |= EPOLLIN;
+	if (c->ended)
+		return;
+	if (!c->first && broker_reads(c->all->broker, c->client))
+		event.events |= EPOLLIN;
 	if (c->first || c->wake_refused)
-		events |= EPOLLOUT;
-	sd_event_source_set_io_events(c->source, events);
+		event.events |= EPOLLOUT;
+	if (event.events == c->events)
+		return;
+	/* It fails for want of memory alone, and then only if the kernel has to make an entry. */
+	epoll_ctl(c->all->epoll, EPOLL_CTL_MOD, c->fd, &event);
+	c->events = event.events;
 }
 
 static void wants_turn(const struct connections *cs)
@@ -79,7 +96,7 @@ static void end(struct connection *c)
 	if (!c->ended)
 		c->all->ended_count++;
 	c->ended = true;
-	sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
+	epoll_ctl(c->all->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	wants_turn(c->all);
 }
 
@@ -117,6 +134,14 @@ static void close_socket(struct connections *cs, int fd, uint32_t uid, uint32_t 
 	call_ends(cs, uid, pid);
 }
 
+/* The connection is about to go: events of it that still wait concern nobody. */
+static void forget_events(struct connections *cs, const struct connection *c)
+{
+	for (unsigned int i = cs->ready_at; i < cs->ready_count; i++)
+		if (cs->ready[i].data.ptr == c)
+			cs->ready[i].data.ptr = NULL;
+}
+
 static void connection_free(struct connection *c)
 {
 	struct connections *cs = c->all;
@@ -129,7 +154,7 @@ static void connection_free(struct connection *c)
 		c->first = unsent->next;
 		free(unsent);
 	}
-	sd_event_source_disable_unref(c->source);
+	forget_events(cs, c);
 	/* The connection goes first: a cut-off ends all connections that the user still has. */
 	cs->at[c->client - 1] = NULL;
 	free(c);
@@ -257,45 +282,67 @@ static ssize_t read_packet(struct connection *c)
 	return n;
 }
 
-static void read_packets(struct connection *c)
+/* Reads one packet. If there are more, the epoll set reports the connection again, after all others
+ * that are ready. */
+static void read_one(struct connection *c)
 {
 	struct connections *cs = c->all;
+	ssize_t n;
+	int r;
 
-	for (int i = 0; i < READ_SLICE && !c->ended && !c->first; i++) {
-		ssize_t n;
-		int r;
-
-		if (!broker_reads(cs->broker, c->client))
-			return;
-		n = read_packet(c);
-		if (n == -EAGAIN)
-			return;
-		if (n == -EBADMSG)
-			tell(c->fd, PROTO_E_PASSED_DESCRIPTOR);
-		if (n <= 0) {
-			end(c);
-			return;
-		}
-		r = broker_handle(cs->broker, c->client, cs->in, (size_t)n, cs->now(cs->userdata));
-		wants_turn(cs);
-		if (r)
-			end(c);
+	if (c->ended || c->first || !broker_reads(cs->broker, c->client))
+		return;
+	n = read_packet(c);
+	if (n == -EAGAIN)
+		return;
+	if (n == -EBADMSG)
+		tell(c->fd, PROTO_E_PASSED_DESCRIPTOR);
+	if (n <= 0) {
+		end(c);
+		return;
 	}
+	r = broker_handle(cs->broker, c->client, cs->in, (size_t)n, cs->now(cs->userdata));
+	wants_turn(cs);
+	if (r)
+		end(c);
 }
 
-static int connection_event(sd_event_source *source, int fd, uint32_t events, void *userdata)
+static void handle_event(struct connection *c, uint32_t events)
 {
-	struct connection *c = userdata;
-
-	(void)source;
-	(void)fd;
+	if (c->ended)
+		return;
 	if (events & EPOLLOUT)
 		flush(c);
 	if (events & EPOLLIN)
-		read_packets(c);
+		read_one(c);
 	else if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
 		end(c);
 	watch(c);
+}
+
+/* Handles connections that are ready, as many as a slice of time allows. The others keep their
+ * places: epoll_wait() would put them behind connections that became ready later. */
+static int connections_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct connections *cs = userdata;
+	uint64_t since = meter_clock();
+	int n;
+
+	(void)source;
+	(void)events;
+	if (cs->ready_at == cs->ready_count) {
+		n = epoll_wait(fd, cs->ready, CONNECTIONS_READY, 0);
+		cs->ready_at = 0;
+		cs->ready_count = n < 0 ? 0 : (unsigned int)n;
+	}
+	while (cs->ready_at < cs->ready_count) {
+		const struct epoll_event *event = &cs->ready[cs->ready_at++];
+
+		if (event->data.ptr)
+			handle_event(event->data.ptr, event->events);
+		if (meter_clock() - since > SLICE_US)
+			break;
+	}
 	return 0;
 }
 
@@ -325,6 +372,7 @@ struct broker_own connections_own(void *userdata, uint32_t client, uint32_t uid)
 static void accept_one(struct connections *cs, int fd)
 {
 	struct connection *c = calloc(1, sizeof(*c));
+	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP};
 	enum proto_status status = PROTO_E_DESCRIPTORS;
 	uint32_t uid = 0, client = 0;
 	pid_t pid = 0;
@@ -349,9 +397,10 @@ static void accept_one(struct connections *cs, int fd)
 	seqpacket_forbid_descriptors(fd); /* the listener may have allowed them at first */
 	*c = (struct connection){
 		.all = cs, .fd = fd, .client = client, .uid = uid, .pid = (uint32_t)pid};
+	c->events = event.events;
 	cs->at[client - 1] = c;
-	r = sd_event_add_io(cs->event, &c->source, fd, EPOLLIN | EPOLLRDHUP, connection_event, c);
-	if (r < 0)
+	event.data.ptr = c;
+	if (epoll_ctl(cs->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		end(c);
 }
 
@@ -384,7 +433,7 @@ void connections_reap(struct connections *cs, const struct broker_now *now)
 		cs->ended_count--;
 		broker_disconnect(cs->broker, c->client, now);
 		connection_free(c);
-		if (meter_clock() - since > REAP_US)
+		if (meter_clock() - since > SLICE_US)
 			break;
 	}
 	if (cs->ended_count)

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <sys/epoll.h>
 #include <systemd/sd-event.h>
 
 #include "../log.h"
@@ -22,6 +23,9 @@
 #include "queue_setup.h"
 
 struct connection;
+
+/* How many connections one call of epoll_wait() reports. */
+#define CONNECTIONS_READY 64
 
 struct connections {
 	sd_event *event;		 /* borrowed */
@@ -35,6 +39,13 @@ struct connections {
 	uint32_t ended_count; /* of connections, until connections_reap() */
 	uint32_t *gids;	      /* PEER_GROUPS_MAX: of one client */
 	uint8_t *in;	      /* one packet */
+	/* One epoll set for all connections. sd-event would call epoll_wait() for each connection
+	 * that is ready, and each call looks at all that are ready. */
+	int epoll; /* -1: none */
+	sd_event_source *source;
+	/* Events that epoll_wait() has reported: those from ready_at on are still to be handled. */
+	struct epoll_event ready[CONNECTIONS_READY];
+	unsigned int ready_at, ready_count;
 	/* Reads the clocks. */
 	const struct broker_now *(*now)(void *userdata);
 	/* Asks for a call of broker_serve() and connections_reap() soon. */

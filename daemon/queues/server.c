@@ -256,11 +256,13 @@ static int arm(struct server *s)
 static int take_turn(sd_event_source *source, void *userdata)
 {
 	struct server *s = userdata;
-	bool more = broker_serve(s->broker, read_now(s));
+	bool more;
 	int r;
 
 	(void)source;
-	connections_reap(&s->connections, &s->now);
+	/* Before the broker serves, because it has to do what follows from a client's end. */
+	connections_reap(&s->connections, read_now(s));
+	more = broker_serve(s->broker, &s->now);
 	say_store(s);
 	sd_event_source_set_priority(s->serve, SD_EVENT_PRIORITY_NORMAL);
 	if (more)
@@ -501,6 +503,7 @@ int server_init(struct server *s, struct queue_setup *setup, struct reload *relo
 		.setup = setup,
 		.reload = reload,
 		.store = store,
+		.connections.epoll = -1,
 	};
 	socket_file_init(&s->file);
 	r = sd_event_default(&s->event);

@@ -8,7 +8,10 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "queue_stage.h"
 
@@ -34,6 +37,11 @@ static void test_redelivery(void **state)
 	put(q, "jobs", 200000, "new");
 	expect_wakes(q, &log, 3);
 	assert_string_equal(log.wakes[2].payload, "new");
+	/* The library's acknowledgement of the wake that came again may still be under way. */
+	for (int ms = 0; listed(q, "jobs") > 2; ms++) {
+		assert_true(ms < 20000);
+		usleep(1000);
+	}
 	assert_int_equal(listed(q, "jobs"), 2);
 	assert_int_equal(toytimer_queue_ack(q, &log.wakes[0].ref), 0);
 	assert_int_equal(toytimer_queue_ack(q, &log.wakes[2].ref), 0);
@@ -64,6 +72,33 @@ static void test_detach_and_leave(void **state)
 	for (size_t i = 2; i < 4; i++)
 		assert_int_equal(
 			log.wakes[i].attempt, strcmp(log.wakes[i].payload, "a") == 0 ? 2 : 1);
+	toytimer_queue_unref(q);
+}
+
+/* A consumer leaves, and another one comes, before timerqd looks at either: a child lets timerqd go
+ * on once both have happened, or sooner on a slow machine. */
+static void test_leave_and_come_at_once(void **state)
+{
+	toytimer_queue *q = open_queue(), *other = open_queue();
+	struct log log = {0}, others = {0};
+	pid_t child;
+
+	(void)state;
+	put(q, "jobs", 0, "a");
+	put(q, "jobs", 1, "b");
+	consume(other, "jobs", 10, 0, &others);
+	expect_wakes(other, &others, 2);
+	assert_int_equal(kill(d.pid, SIGSTOP), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		usleep(300000);
+		_exit(kill(d.pid, SIGCONT) != 0);
+	}
+	toytimer_queue_unref(other);
+	consume(q, "jobs", 10, 0, &log);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	expect_wakes(q, &log, 2);
 	toytimer_queue_unref(q);
 }
 
@@ -101,14 +136,16 @@ static void test_several_queues(void **state)
 	consume(q, "a", 1, 0, &log);
 	consume(q, "b", 1, 0, &log);
 	put(q, "a", 0, "1");
-	put(q, "b", 200000, "2");
+	expect_wakes(q, &log, 1);
+	put(q, "b", 0, "2");
 	expect_wakes(q, &log, 2);
 	assert_string_equal(log.wakes[0].queue, "a");
 	assert_string_equal(log.wakes[1].queue, "b");
 	queues_kill(&d);
 	queues_start(&d, NULL);
 	put(q, "b", 0, "3");
-	put(q, "a", 200000 + queues_takeover(), "4");
+	expect_wakes(q, &log, 3);
+	put(q, "a", 0, "4");
 	expect_wakes(q, &log, 4);
 	assert_string_equal(log.wakes[2].queue, "b");
 	assert_string_equal(log.wakes[3].queue, "a");
@@ -130,7 +167,7 @@ static void test_ack_within(void **state)
 	/* One of the two gets it. If the first handle gets it again, it recognises the repeat. */
 	assert_true(log.n == 1 && others.n <= 1);
 	if (others.n)
-		assert_int_equal(others.wakes[0].attempt, 2);
+		assert_true(others.wakes[0].attempt >= 2);
 	toytimer_queue_unref(q);
 	toytimer_queue_unref(other);
 }
@@ -183,6 +220,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STAGED(test_redelivery),
 		STAGED(test_detach_and_leave),
+		STAGED(test_leave_and_come_at_once),
 		STAGED(test_windows_and_consumers),
 		STAGED(test_several_queues),
 		STAGED(test_ack_within),
