@@ -64,11 +64,6 @@ static void end_database(void)
 		postgres_stop();
 }
 
-uint64_t queues_takeover(void)
-{
-	return postgres_wanted() ? LEASE_US + 1000000 : 0;
-}
-
 /* The arguments that name the store. All timerqd of d use the same store. */
 static void choose_store(struct test_queues *d, const char **argv)
 {
@@ -88,11 +83,6 @@ static bool begin_database(void)
 
 static void end_database(void)
 {
-}
-
-uint64_t queues_takeover(void)
-{
-	return 0;
 }
 
 static void choose_store(struct test_queues *d, const char **argv)

@@ -33,9 +33,6 @@ struct CMUnitTest;
 #define queues_run(tests) queues_run_tests(tests, sizeof(tests) / sizeof((tests)[0]))
 int queues_run_tests(const struct CMUnitTest *tests, size_t n);
 
-/* How long a queue may wait for a timerqd that was killed, microseconds: 0 on one host. */
-uint64_t queues_takeover(void);
-
 /* Starts timerd and timerqd unless they run. The arguments are timerqd's; NULL ends them. Waits
  * until timerqd listens. */
 void queues_start(struct test_queues *d, ...) __attribute__((sentinel));

@@ -14,6 +14,9 @@
 
 #include "queue_stage.h"
 
+#define SECOND UINT64_C(1000000)
+#define MINUTE (60 * SECOND)
+
 static void test_put_survives_kill(void **state)
 {
 	toytimer_queue *q = open_queue();
@@ -54,28 +57,40 @@ static void test_put_once(void **state)
 	toytimer_queue_unref(q);
 }
 
+static int note_left(const toytimer_queue_listed *listed, void *userdata)
+{
+	if (listed->left > (int64_t)MINUTE)
+		*(uint64_t *)userdata = (uint64_t)listed->left;
+	return 0;
+}
+
 /* A span counts from the call, even if timerqd was away meanwhile. The wake is never early. */
 static void test_span_while_away(void **state)
 {
-	toytimer_queue_timer t = {.due = 1000000, .flags = TOYTIMER_RELATIVE};
+	const uint64_t away = 2 * SECOND;
+	toytimer_queue_timer soon = {.due = away + SECOND, .flags = TOYTIMER_RELATIVE};
+	toytimer_queue_timer later = {.due = 60 * MINUTE, .flags = TOYTIMER_RELATIVE};
 	toytimer_queue *q = open_queue();
 	struct log log = {.acknowledge = true};
-	uint64_t begun, took;
+	uint64_t begun, listing, left = 0;
+	size_t n = 0;
 
 	(void)state;
-	t.clock = TOYTIMER_BOOTTIME;
+	soon.clock = later.clock = TOYTIMER_BOOTTIME;
 	consume(q, "jobs", 1, 0, &log);
 	queues_kill(&d);
 	begun = toytimer_now(TOYTIMER_BOOTTIME);
-	assert_int_equal(toytimer_queue_put_async(q, "jobs", &t, NULL, NULL), 0);
-	usleep(700000);
+	put_async(q, "jobs", &soon, &n);
+	put_async(q, "jobs", &later, &n);
+	usleep((useconds_t)away);
 	queues_start(&d, NULL);
-	process(q, &log, 1, 20000);
-	took = toytimer_now(TOYTIMER_BOOTTIME) - begun;
+	process(q, &log, 1, 60000);
 	assert_int_equal(log.n, 1);
-	assert_true(took >= 1000000);
-	/* 0.6 s of this are for the back-off. */
-	assert_true(took < 1650000 + queues_takeover());
+	assert_true(toytimer_now(TOYTIMER_BOOTTIME) - begun >= soon.due);
+	listing = toytimer_now(TOYTIMER_BOOTTIME);
+	assert_int_equal(toytimer_queue_list(q, "jobs", 0, note_left, &left), 0);
+	/* `left` is of an instant after `listing`. Otherwise the due would be `away` later. */
+	assert_true(listing + left < begun + later.due + away / 2);
 	toytimer_queue_unref(q);
 }
 
