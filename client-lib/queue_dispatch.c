@@ -89,7 +89,8 @@ static int prepare(
 	const char *data;
 
 	queue_codec_get(&wakes->packet, i, &w);
-	if (w.queue < 1 || w.queue > q->use_count || w.key_size > PROTO_QUEUE_KEY_MAX)
+	if (w.queue < 1 || w.queue > q->use_count || w.key_size > PROTO_QUEUE_KEY_MAX ||
+		w.clock >= PROTO_CLOCKS)
 		return 0;
 	use = &q->uses[w.queue - 1];
 	data = queue_codec_bytes(&wakes->packet, w.data);

@@ -9,7 +9,7 @@
  * queue_events.c: wakes and answers that wait for their handlers.
  * queue_dispatch.c: calls these handlers.
  * queue_held.c: remembers wakes, to recognise repeated ones.
- * queue_put.c, queue_consume.c, queue_calls.c: the public calls.
+ * queue_put.c, queue_consume.c, queue_lists.c, queue_calls.c: the public calls.
  */
 #pragma once
 

@@ -80,7 +80,7 @@ _public_ const char *toytimer_queue_strerror(int error)
 		{ENOTCONN, "this handle does not consume the queue"},
 		{EACCES, "permission denied, or this user may have no queues"},
 		{EAGAIN, "too much is queued: process some of it first"},
-		{ECONNRESET, "the connection broke before the wake's acknowledgement was answered"},
+		{ECONNRESET, "the connection broke before the answer came"},
 		{ECONNREFUSED, "timerqd cannot be reached"},
 		{ETIMEDOUT, "timerqd did not answer in time"},
 		{EPROTO, "timerqd and this library do not understand each other"},

@@ -269,9 +269,13 @@ typedef struct toytimer_queue_listed {
 	uint32_t uid;
 } toytimer_queue_listed;
 
-/* Calls the handler for each timer of a queue, ordered by clock and due. If the handler returns a
- * number other than 0, the listing ends and returns that number. The library first receives the
- * whole listing: its memory grows with the number of timers. */
+/*
+ * Calls the handler for each timer of a queue, ordered by clock and due. If the handler returns a
+ * number other than 0, the listing ends and the call returns that number. The library receives some
+ * hundred timers at a time, so memory does not grow with their number. The listing may miss a timer
+ * that is stored or ends while it runs. -ECONNRESET: after the handler was called for some timers,
+ * the connection ended, or more than seven other listings of this handle began; list again.
+ */
 int toytimer_queue_list(toytimer_queue *q, const char *queue, unsigned int flags,
 	int (*handler)(const toytimer_queue_listed *listed, void *userdata), void *userdata);
 

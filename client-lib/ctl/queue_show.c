@@ -31,6 +31,7 @@ struct shown {
 static void shown_free(struct shown *s)
 {
 	json_decref(s->array);
+	s->array = NULL;
 	queue_table_free(&s->table);
 }
 
@@ -274,6 +275,22 @@ static int add_timer(const toytimer_queue_listed *l, void *userdata)
 	return add_row(s, &row);
 }
 
+/* How often a listing begins again that timerqd cut short. */
+#define LIST_TRIES 3
+
+/* Lists the queue into s. timerqd may be restarted meanwhile. Return: 0 or a negative errno. */
+static int list_into(struct shown *s, toytimer_queue *q, unsigned int flags)
+{
+	int r = -ECONNRESET;
+
+	for (int tries = 0; r == -ECONNRESET && tries < LIST_TRIES; tries++) {
+		shown_free(s);
+		s->array = s->json ? json_array() : NULL;
+		r = toytimer_queue_list(q, s->queue, flags, add_timer, s);
+	}
+	return r;
+}
+
 int queue_list_timers(struct ctl *ctl, const struct queue_list_options *options)
 {
 	_cleanup_(ctl_close_queues) toytimer_queue *q = NULL;
@@ -294,10 +311,8 @@ int queue_list_timers(struct ctl *ctl, const struct queue_list_options *options)
 		return r;
 	if (!s.json)
 		ctl_warn_of_unknown_zone();
-	s.array = s.json ? json_array() : NULL;
 	s.now = toytimer_now(TOYTIMER_REALTIME);
-	r = toytimer_queue_list(
-		q, options->queue, options->parked ? TOYTIMER_QUEUE_LIST_PARKED : 0, add_timer, &s);
+	r = list_into(&s, q, options->parked ? TOYTIMER_QUEUE_LIST_PARKED : 0);
 	if (r < 0)
 		return ctl_queue_failed(options->queue, r);
 	return print(ctl->out, &s, "timers", options->legend, "timer");

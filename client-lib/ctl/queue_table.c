@@ -32,6 +32,8 @@ void queue_table_free(struct queue_table *table)
 	for (size_t i = 0; i < table->rows * table->n; i++)
 		free(table->cells[i]);
 	free(table->cells);
+	table->cells = NULL;
+	table->rows = table->room = 0;
 }
 
 static int print_rows(

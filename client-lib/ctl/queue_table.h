@@ -18,6 +18,7 @@ struct queue_table {
 /* Appends a row of n cells, which it copies. Returns 0 or -ENOMEM. */
 int queue_table_add(struct queue_table *table, const char *const *cells);
 
+/* Drops all rows. */
 void queue_table_free(struct queue_table *table);
 
 /*

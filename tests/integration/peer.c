@@ -16,9 +16,14 @@ static char directory[64];
 char peer_path[96];
 static int listener;
 
+ssize_t peer_receive_bytes(struct peer *p)
+{
+	return recv(p->fd, p->in, sizeof(p->in), 0);
+}
+
 bool peer_receive(struct peer *p)
 {
-	ssize_t n = recv(p->fd, p->in, sizeof(p->in), 0);
+	ssize_t n = peer_receive_bytes(p);
 
 	return n > 0 && codec_open(p->in, (size_t)n, CODEC_FROM_CLIENT, &p->header) == CODEC_OK;
 }
@@ -102,14 +107,23 @@ void peer_end(struct peer *p, bool linger)
 	free(p);
 }
 
+static struct sockaddr_un address;
+
+void peer_poke(void)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	(void)!connect(fd, (const struct sockaddr *)&address, sizeof(address));
+	close(fd);
+}
+
 int peer_start(void **state)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
 	(void)state;
 	snprintf(directory, sizeof(directory), "/tmp/timerd-test-XXXXXX");
 	assert_non_null(mkdtemp(directory));
 	snprintf(peer_path, sizeof(peer_path), "%s/socket", directory);
+	address.sun_family = AF_UNIX;
 	memcpy(address.sun_path, peer_path, sizeof(peer_path));
 	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "codec.h"
 
@@ -28,8 +29,14 @@ int peer_stop(void **state);
 struct peer *peer_accept(void);
 void peer_end(struct peer *p, bool linger);
 
+/* Connects and closes, so that peer_accept() returns. */
+void peer_poke(void);
+
 /* Receives a request. Return: whether a well-formed request came. */
 bool peer_receive(struct peer *p);
+
+/* Receives a packet of any kind into `in`. Return: its size; 0 or -1: there is none. */
+ssize_t peer_receive_bytes(struct peer *p);
 
 /* Answers hello, and receives a registration. Return: whether one came. */
 bool peer_greet(struct peer *p);

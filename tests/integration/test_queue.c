@@ -166,6 +166,54 @@ static void test_put_many(void **state)
 	free(s);
 }
 
+/* A listing whose handler lists as well. */
+struct nested {
+	toytimer_queue *q;
+	unsigned int deeper; /* so many listings below this one */
+	size_t n;
+	size_t all; /* timers of the queue */
+};
+
+static int list_nested(const toytimer_queue_listed *listed, void *userdata)
+{
+	struct nested *outer = userdata;
+	struct nested inner = {
+		.q = outer->q,
+		.deeper = outer->deeper - 1,
+		.all = outer->all,
+	};
+
+	(void)listed;
+	/* The page that this timer came with is not the last one. */
+	if (++outer->n == 1 && outer->deeper) {
+		assert_int_equal(toytimer_queue_list(outer->q, "jobs", 0, list_nested, &inner), 0);
+		assert_int_equal(inner.n, outer->all);
+	}
+	return 0;
+}
+
+/* Each listing of a connection has its own position. Of nine, timerqd ends the first one. */
+static void test_listings_do_not_disturb_each_other(void **state)
+{
+	toytimer_queue_timer t = {
+		.due = 3600000000, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
+	toytimer_queue *q = open_queue();
+	struct nested eight = {.q = q, .deeper = 7, .all = 1500};
+	struct nested nine = {.q = q, .deeper = 8, .all = 1500};
+	size_t n = 0;
+
+	(void)state;
+	for (int i = 0; i < 1500; i++)
+		put_async(q, "jobs", &t, &n);
+	assert_int_equal(toytimer_queue_run(q), 0);
+	assert_int_equal(toytimer_queue_list(q, "jobs", 0, list_nested, &eight), 0);
+	assert_int_equal(eight.n, 1500);
+	assert_int_equal(toytimer_queue_list(q, "jobs", 0, list_nested, &nine), -ECONNRESET);
+	assert_true(nine.n < 1500);
+	assert_int_equal(listed(q, "jobs"), 1500);
+	toytimer_queue_unref(q);
+}
+
 static void test_put_async(void **state)
 {
 	toytimer_queue_timer t = {
@@ -339,6 +387,7 @@ int main(void)
 		STAGED(test_bad_arguments),
 		STAGED(test_put_many),
 		STAGED(test_put_async),
+		STAGED(test_listings_do_not_disturb_each_other),
 		STAGED(test_limits),
 		STAGED(test_run),
 		STAGED(test_threads),

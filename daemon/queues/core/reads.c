@@ -126,15 +126,15 @@ static void rows_listed(struct store_reader *r, const struct store_timer *rows, 
 	if (n) {
 		const struct store_timer *last = &rows[n - 1];
 
-		client->position = (struct store_position){
+		client->listing->position = (struct store_position){
 			.ready = last->ready,
 			.id = last->parked ? last->timer : last->id,
 			.clock = last->clock,
 			.number = last->number,
 		};
 	}
-	client->position_cursor = more && n ? client->position_cursor + 1 : 0;
-	answer_send(b, client, queue_codec_end(&w, client->position_cursor));
+	client->listing->cursor = more && n ? ++client->cursors : 0;
+	answer_send(b, client, queue_codec_end(&w, client->listing->cursor));
 	b->outlet->resume(b->outlet->userdata, client->number);
 }
 
@@ -222,6 +222,26 @@ static void rows_purged(struct store_reader *r, uint64_t n, uint64_t bytes, bool
 	b->outlet->resume(b->outlet->userdata, client->number);
 }
 
+/* Finds the listing of that cursor. Cursor 0 begins one, in place of the one that went on longest
+ * ago. Return: NULL: it is over, or of another queue. */
+static struct listing *listing_of(
+	struct client *client, uint64_t cursor, uint32_t queue, bool parked)
+{
+	struct listing *found = &client->listings[0];
+
+	for (size_t i = 0; i < CLIENT_LISTINGS; i++) {
+		struct listing *l = &client->listings[i];
+
+		if (cursor ? l->cursor == cursor : l->cursor < found->cursor)
+			found = l;
+	}
+	if (!cursor)
+		*found = (struct listing){.queue = queue, .parked = parked};
+	else if (found->cursor != cursor || found->queue != queue || found->parked != parked)
+		return NULL;
+	return found;
+}
+
 static uint32_t start_reading(struct broker *b, struct client *client,
 	const struct queue_codec_packet *p, const struct proto_queue_list *list)
 {
@@ -239,13 +259,11 @@ static uint32_t start_reading(struct broker *b, struct client *client,
 		r = b->store->ops->purge(
 			b->store, opened->number, parked, PURGE_PAGE, &client->reader);
 	} else {
-		if (!p->header.cursor)
-			client->position = (struct store_position){0};
-		else if (p->header.cursor != client->position_cursor)
+		client->listing = listing_of(client, p->header.cursor, opened->number, parked);
+		if (!client->listing)
 			return PROTO_E_RANGE;
-		client->position_cursor = p->header.cursor;
-		r = b->store->ops->list(b->store, opened->number, parked, &client->position,
-			LIST_PAGE, &client->reader);
+		r = b->store->ops->list(b->store, opened->number, parked,
+			&client->listing->position, LIST_PAGE, &client->reader);
 	}
 	return status_of_start(b, r);
 }

@@ -178,6 +178,18 @@ struct user {
 	struct counts counts;
 };
 
+/* How many listings of one connection can be under way: of threads that share a handle. One more
+ * ends the one that went on longest ago. */
+#define CLIENT_LISTINGS 8
+
+/* A listing of a queue that has further pages. */
+struct listing {
+	uint64_t cursor; /* of the next page; 0: none */
+	struct store_position position;
+	uint32_t queue; /* the store's number */
+	bool parked;
+};
+
 struct client {
 	struct broker *broker;
 	struct user *user;
@@ -204,8 +216,9 @@ struct client {
 	uint32_t purged;	 /* the queue, by the store's number */
 	bool purges_parked;
 	struct store_reader reader, put_reader;
-	struct store_position position; /* of its listing */
-	uint64_t position_cursor;	/* the cursor of that position */
+	struct listing listings[CLIENT_LISTINGS];
+	struct listing *listing; /* that the read under way goes on with */
+	uint64_t cursors;	 /* given out on this connection: none repeats */
 };
 
 #define BROKER_HASH 256
