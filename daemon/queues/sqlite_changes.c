@@ -296,12 +296,28 @@ static int revive(struct sqlite *q, struct store_change *c)
 	}
 }
 
+static void clear_results(struct store_change *c)
+{
+	c->status = c->flags = c->removed = 0;
+	c->id = c->due = c->replaced = 0;
+}
+
+static void write_answer(const struct store_change *c)
+{
+	if (c->answer)
+		*c->answer = (struct proto_queue_stored){
+			.id = c->status ? 0 : c->id,
+			.due = c->status ? 0 : c->due,
+			.status = c->status,
+			.flags = c->flags,
+		};
+}
+
 static int apply(struct sqlite *q, struct store_change *c)
 {
 	int r;
 
-	c->status = c->flags = c->removed = 0;
-	c->id = c->due = c->replaced = 0;
+	clear_results(c);
 	switch (c->type) {
 	case STORE_PUT:
 		r = put(q, c);
@@ -320,13 +336,50 @@ static int apply(struct sqlite *q, struct store_change *c)
 		break;
 	}
 	sqlite_use(q, SQL_FIND); /* the memory that it points to may go */
-	if (c->answer)
-		*c->answer = (struct proto_queue_stored){
-			.id = c->status ? 0 : c->id,
-			.due = c->status ? 0 : c->due,
-			.status = c->status,
-			.flags = c->flags,
-		};
+	write_answer(c);
+	return r;
+}
+
+static bool removes_known(const struct store_change *c)
+{
+	return c && c->type == STORE_REMOVE && c->known;
+}
+
+/* The length of a run: changes that remove timers with consecutive ids of one queue, as a consumer
+ * acknowledges wakes in their order. */
+static size_t run_length(const struct store_change *first)
+{
+	size_t n = 1;
+
+	if (!removes_known(first))
+		return n;
+	for (const struct store_change *c = first->next; removes_known(c) &&
+		c->known->queue == first->known->queue && c->known->id == first->known->id + n;
+		c = c->next)
+		n++;
+	return n;
+}
+
+/* Applies the changes of a run at once. If a row is not as it was loaded, and for a single change,
+ * applies each change by itself. ret_next: the change after the run. */
+static int apply_run(struct sqlite *q, struct store_change *c, struct store_change **ret_next)
+{
+	size_t n = run_length(c);
+	bool removed = false;
+	int r = SQLITE_OK;
+
+	if (n > 1)
+		r = sqlite_remove_run(q, c, n, &removed);
+	for (; n && !r; n--, c = c->next) {
+		if (!removed) {
+			r = apply(q, c);
+			continue;
+		}
+		clear_results(c);
+		note_row(c, c->known);
+		write_answer(c);
+	}
+	*ret_next = c;
 	return r;
 }
 
@@ -406,8 +459,8 @@ int sqlite_commit(struct sqlite *q, struct store_commit *commit)
 	if (r)
 		return r;
 	r = sqlite_run(q, SQL_BEGIN);
-	for (struct store_change *c = commit->changes; c && !r; c = c->next)
-		r = apply(q, c);
+	for (struct store_change *c = commit->changes; c && !r;)
+		r = apply_run(q, c, &c);
 	if (!r)
 		r = write_rest(q, commit);
 	return end(q, r);

@@ -115,6 +115,7 @@ static int load(struct sqlite *q, struct job *job)
 	};
 	struct sqlite_cursor cursor;
 	struct store_timer t;
+	uint64_t last = 0;
 	int r;
 
 	job->beyond.ready = PROTO_FOREVER;
@@ -129,14 +130,14 @@ static int load(struct sqlite *q, struct job *job)
 		job->beyond.ready = at.ready;
 		if (at.ready > job->until || job->n == job->most || job->data_size > LOAD_BYTES)
 			break;
-		r = sqlite_find(q, at.id, &t);
+		r = sqlite_find_next(q, &last, at.id, &t);
 		if (r == SQLITE_ROW)
 			r = keep_row(job, &t, true);
 		else if (r == SQLITE_DONE) /* an entry in the index without its row */
 			r = SQLITE_OK;
 		job->beyond.ready = PROTO_FOREVER;
 	}
-	sqlite_use(q, SQL_FIND);
+	sqlite_use(q, SQL_FIND_FROM);
 	job->more = job->beyond.ready != PROTO_FOREVER;
 	end_rows(job, true);
 	if (r != SQLITE_ROW && r != SQLITE_DONE)

@@ -92,6 +92,27 @@ int sqlite_find(struct sqlite *q, uint64_t id, struct store_timer *ret)
 	return r;
 }
 
+int sqlite_find_next(struct sqlite *q, uint64_t *last, uint64_t id, struct store_timer *ret)
+{
+	sqlite3_stmt *s = q->statements[SQL_FIND_FROM];
+	bool follows = *last && id == *last + 1;
+	int r;
+
+	if (!follows) {
+		s = sqlite_use(q, SQL_FIND_FROM);
+		sqlite3_bind_int64(s, 1, (int64_t)id);
+	}
+	*last = 0;
+	r = sqlite3_step(s);
+	if (r != SQLITE_ROW)
+		return r;
+	if ((uint64_t)sqlite3_column_int64(s, 0) != id)
+		return SQLITE_DONE;
+	*last = id;
+	sqlite_column_timer(s, ret);
+	return r;
+}
+
 /* Finds a key in one part of the index. *ret: 0: it is not there. */
 static int find_in(struct sqlite *q, bool on_disk, uint64_t hash, uint32_t queue, const char *key,
 	size_t size, uint64_t *ret)
@@ -254,6 +275,44 @@ int sqlite_remove_known(struct sqlite *q, const struct store_timer *t, bool *ret
 	r = sqlite_finish(s);
 	*ret_removed = !r && sqlite3_changes(q->db) == 1;
 	return *ret_removed ? remove_entries(q, t) : r;
+}
+
+/* Whether the rows of a run are as they were loaded. */
+static int check_run(
+	struct sqlite *q, const struct store_change *first, size_t n, uint64_t last, bool *ret)
+{
+	sqlite3_stmt *s = sqlite_use(q, SQL_RUN);
+	const struct store_change *c = first;
+	int r;
+
+	sqlite3_bind_int64(s, 1, (int64_t)first->known->id);
+	sqlite3_bind_int64(s, 2, (int64_t)last);
+	for (; (r = sqlite3_step(s)) == SQLITE_ROW; c = c->next, n--)
+		if (sqlite3_column_int64(s, 0) != c->known->queue ||
+			sqlite3_column_int64(s, 1) != c->known->number ||
+			(uint64_t)sqlite3_column_int64(s, 2) != c->known->ready)
+			break;
+	sqlite3_reset(s);
+	*ret = r == SQLITE_DONE && !n;
+	return r == SQLITE_DONE || r == SQLITE_ROW ? SQLITE_OK : r;
+}
+
+int sqlite_remove_run(
+	struct sqlite *q, const struct store_change *first, size_t n, bool *ret_removed)
+{
+	uint64_t last = first->known->id + n - 1;
+	sqlite3_stmt *s;
+	int r = check_run(q, first, n, last, ret_removed);
+
+	if (r || !*ret_removed)
+		return r;
+	s = sqlite_use(q, SQL_DELETE_RUN);
+	sqlite3_bind_int64(s, 1, (int64_t)first->known->id);
+	sqlite3_bind_int64(s, 2, (int64_t)last);
+	r = sqlite_finish(s);
+	for (const struct store_change *c = first; n && !r; c = c->next, n--)
+		r = remove_entries(q, c->known);
+	return r;
 }
 
 int sqlite_park(struct sqlite *q, const struct store_timer *t)

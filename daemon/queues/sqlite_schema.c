@@ -71,6 +71,7 @@ static const char *const texts[SQL_STATEMENTS] = {
 	[SQL_INSERT] = "INSERT INTO timers (" TIMER_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
 		       "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
 	[SQL_FIND] = "SELECT " TIMER_COLUMNS " FROM timers WHERE id = ?1",
+	[SQL_FIND_FROM] = "SELECT " TIMER_COLUMNS " FROM timers WHERE id >= ?1 ORDER BY id",
 	[SQL_FIND_REVIVED] = "SELECT id FROM timers WHERE revived = ?1 LIMIT 1",
 	[SQL_FIND_WAKE_SYSTEM] = "SELECT ready FROM timers WHERE " WAKE_SYSTEM " AND queue = ?1 "
 				 "AND clock = ?2 AND (ready, id) > (?3, ?4) ORDER BY ready, id "
@@ -78,6 +79,9 @@ static const char *const texts[SQL_STATEMENTS] = {
 	[SQL_DELETE] = "DELETE FROM timers WHERE id = ?1",
 	[SQL_DELETE_KNOWN] = "DELETE FROM timers WHERE id = ?1 AND queue = ?2 AND number = ?3 AND "
 			     "ready = ?4",
+	[SQL_RUN] = "SELECT queue, number, ready FROM timers WHERE id BETWEEN ?1 AND ?2 ORDER BY "
+		    "id",
+	[SQL_DELETE_RUN] = "DELETE FROM timers WHERE id BETWEEN ?1 AND ?2",
 	[SQL_UPDATE] = "UPDATE timers SET due = ?2, ready = ?3, slack = ?4, every = ?5, "
 		       "count = ?6, number = ?7, attempt = ?8 WHERE id = ?1",
 	[SQL_PARKED_INSERT] = "INSERT OR REPLACE INTO parked (queue, id, number, clock, flags, "

@@ -140,6 +140,67 @@ static void acknowledges_and_advances(void **state)
 	assert_int_equal(rows.n, 0);
 }
 
+/* Acknowledges all loaded rows in one transaction, in their order. expected: their statuses. */
+static void acknowledge_loaded(const uint32_t *expected)
+{
+	struct store_change c[ASK_ROWS];
+
+	for (size_t i = 0; i < rows.n; i++) {
+		c[i] = wake(STORE_REMOVE, rows.rows[i].id, 1);
+		rows.rows[i].key = rows.keys[i];
+		c[i].known = &rows.rows[i];
+	}
+	assert_int_equal(ask_commit(store, c, rows.n, NULL, 0), 0);
+	for (size_t i = 0; i < rows.n; i++) {
+		assert_int_equal(c[i].status, expected[i]);
+		if (expected[i])
+			continue;
+		assert_int_equal(c[i].id, rows.rows[i].id);
+		assert_int_equal(c[i].due, rows.rows[i].due);
+	}
+}
+
+/* Rows are removed together. One of them, which another transaction has changed meanwhile, is not
+ * taken for what it was. */
+static void acknowledges_a_run(void **state)
+{
+	static const uint32_t all[8] = {0}, but_one[8] = {[3] = PROTO_E_NO_SUCH_TIMER};
+	struct store_usage usage;
+	struct store_change c;
+
+	(void)state;
+	for (unsigned int i = 0; i < 8; i++)
+		put(10 + i, i % 2 ? "" : (const char[]){(char)('a' + i), '\0'}, "p");
+	load();
+	assert_int_equal(rows.n, 8);
+	c = wake(STORE_DELAY, rows.rows[5].id, 1);
+	c.timer.ready = 99;
+	change(&c, PROTO_OK);
+	c = wake(STORE_ADVANCE, rows.rows[3].id, 1);
+	c.timer.due = 70;
+	change(&c, PROTO_OK);
+	acknowledge_loaded(but_one);
+	store->ops->usage(store, 7, &usage);
+	assert_int_equal(usage.timers, 1);
+	assert_int_equal(usage.bytes, 1);
+	stage_again();
+	load();
+	assert_int_equal(rows.n, 1);
+	assert_int_equal(rows.rows[0].ready, 70);
+	c = wake(STORE_REMOVE, rows.rows[0].id, 2);
+	change(&c, PROTO_OK);
+	for (unsigned int i = 0; i < 8; i++)
+		put(10 + i, "", "p");
+	load();
+	acknowledge_loaded(all);
+	stage_again();
+	load();
+	assert_int_equal(rows.n, 0);
+	store->ops->usage(store, 7, &usage);
+	assert_int_equal(usage.timers, 0);
+	assert_int_equal(usage.bytes, 0);
+}
+
 /* The next start still finds a timer that moves to a position which a running merge has passed. */
 static void keeps_what_moves_during_a_merge(void **state)
 {
@@ -352,6 +413,7 @@ int main(void)
 		STAGED(finds_keys_over_merges_and_starts),
 		STAGED(refuses_over_limits),
 		STAGED(acknowledges_and_advances),
+		STAGED(acknowledges_a_run),
 		STAGED(keeps_what_moves_during_a_merge),
 		STAGED(parks_and_revives),
 		STAGED(reschedules_by_key),
