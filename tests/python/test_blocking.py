@@ -135,7 +135,7 @@ class Timers(Case):
                 raise Interrupt
         before = signal.signal(signal.SIGALRM, interrupt)
         self.addCleanup(signal.signal, signal.SIGALRM, before)
-        # Before that: an alarm that comes later would end the process.
+        # This comes first: a later alarm would end the process.
         self.addCleanup(signal.setitimer, signal.ITIMER_REAL, 0)
         with toytimer.open() as t:
             timers = t.register_many([0.2 + i / 1e4 for i in range(1000)])

@@ -75,7 +75,7 @@ class Rearming(AsyncCase):
         async with toytimer.open() as t:
             timer, periods = t.register(3600), t.every(3600)
             for target in timer, periods._stream:
-                # The library has checked what the daemon could refuse.
+                # The library has already checked everything that the daemon could refuse.
                 self.assertFalse(target.done() if target is timer else target.ended)
                 target.receive((_library.REFUSED, -28, 0, 0, 0, 0))
             with self.assertRaises(toytimer.LimitError):
@@ -161,7 +161,7 @@ class ClockSet(AsyncCase):
             set_clock(t._session, periods, periods._stream._token)
             await told.wait()
             self.assertEqual(len(t), 2)
-            # The flag reaches the library, which has it for the wall clock alone.
+            # The flag reaches the library, which accepts it only for the wall clock.
             with self.assertRaises(toytimer.InvalidError):
                 t.register(1, on_clock_set=told.set)
 

@@ -23,7 +23,7 @@ LAYOUTS = sys.argv.pop(1)
 HAS_PIP = subprocess.run(['/usr/bin/python3', '-c', 'import pip'], check=False,
                          stderr=subprocess.DEVNULL).returncode == 0
 MYPY = shutil.which('mypy', path='/usr/bin')  # Debian's: another version finds other things
-# What a user writes: mypy must know the type of everything here.
+# A user's program: mypy must know the type of everything here.
 USE = '''
 import toytimer
 

@@ -175,7 +175,7 @@ class Queues(AsyncCase):
                 wakes.append(wake)
                 if len(wakes) == 500:
                     break
-            # The loop is left, but the consumer of these wakes is this handle still.
+            # The loop has ended, but this handle is still the consumer of these wakes.
         async with toytimer.queue('mail') as q:
             consumer = q.consume(window=500)
             wakes = [await consumer.__anext__() for _ in range(500)]

@@ -174,7 +174,7 @@ class Cancelling(AsyncCase):
                     async for _ in t.every(3600):
                         pass
             self.assertEqual(len(t), 0)
-            # The one who keeps the periods does not keep the timer.
+            # A reference to the iterator of periods does not keep the timer.
             periods = t.every(3600)
             with self.assertRaises(TimeoutError):
                 await asyncio.wait_for(periods.__anext__(), 0.01)
@@ -237,7 +237,7 @@ class Failing(AsyncCase):
     @asynchronous
     async def test_a_refusal_names_the_limit(self):
         async with toytimer.open() as t:
-            # Long enough for all of them to be registered meanwhile, on a busy machine too.
+            # Long enough to register all of them, even on a busy machine.
             results = await asyncio.gather(*(t.sleep(3) for _ in range(8)),
                                            return_exceptions=True)
             refused = [result for result in results if isinstance(result, Exception)]

@@ -25,7 +25,7 @@ for word in $(cat /proc/cmdline); do
 	case $word in vm.boot=*) boot=${word#*=} ;; esac
 done
 
-# check WHAT COMMAND...: COMMAND must succeed; what it said is shown if it does not.
+# check WHAT COMMAND...: COMMAND must succeed. If it fails, its output is shown.
 check() {
 	local what="$1" output
 	shift
@@ -61,19 +61,19 @@ soon() {
 	done
 }
 
-# field NAME FILE: an integer of the last JSON object that has it.
+# field NAME FILE: prints this integer of the last JSON object that has it.
 field() { sed -n "s/.*\"$1\":\(-\{0,1\}[0-9]*\).*/\1/p" "$2" | tail -n 1; }
 
 # The boot's elapsed time in seconds.
 uptime_s() { cut -d . -f 1 /proc/uptime; }
 
-# Suspends the machine to memory; returns when a timer or the hardware clock has it resumed.
+# Suspends the machine to memory. Returns when a timer or the hardware clock has resumed it.
 suspend() { echo mem >/sys/power/state; }
 
-# registered FILE: toytimerctl register, which writes there, has registered its timer.
+# registered FILE: the toytimerctl register that writes to FILE has registered its timer.
 registered() { soon grep -q '"registered"' "$1"; }
 
-# woken FILE: the same said that its timer woke it.
+# woken FILE: that toytimerctl has printed that its timer woke it.
 woken() { grep -q '"woken"' "$1"; }
 
 start_timerd() {
@@ -83,7 +83,7 @@ start_timerd() {
 }
 
 start_timerqd() {
-	# Only a test of the tests brings this library.
+	# Only the test of the tests needs this library.
 	preload=
 	[ ! -e /lib/libvm-nosync.so ] || preload=/lib/libvm-nosync.so
 	LD_PRELOAD=$preload timerqd --state /disk/state "$@" 2>>${timerqd_log:-/run/timerqd.log} &

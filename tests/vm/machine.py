@@ -76,7 +76,7 @@ def download():
     package = next(CACHE.glob('*.deb'))
     said('dpkg-deb', '-x', package, new)
     package.unlink()
-    # The rest of the modules is a hundred megabytes that nobody needs.
+    # The other modules have a hundred megabytes, and no test needs them.
     for module in new.glob('lib/modules/*/kernel/**/*.ko'):
         if module.stem not in MODULES:
             module.unlink()
@@ -100,7 +100,7 @@ def initrd(folder, script, programs):
         shutil.copy(program, root / place)
         libraries = subprocess.run(['ldd', program], text=True, check=True, stdout=subprocess.PIPE)
         for library in re.findall(r'(?:=> )?(/\S+\.so\S*)', libraries.stdout):
-            # The build's own library is found where the linker looks in the guest.
+            # In the guest, the library of this build is where the linker looks.
             path = root / (library[1:] if '/ld-linux' in library else f'lib/{Path(library).name}')
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
@@ -144,7 +144,7 @@ class Machine:
     """One boot. Use with `with`: the power fails at its end, unless the guest is off by then."""
 
     def __init__(self, packed, disk=None, rtc='utc', words=''):
-        # loglevel: a kernel's warning in the midst of a line would garble it. no_timer_check: on a busy
+        # loglevel: a warning of the kernel within a line would garble the line. no_timer_check: on a busy
         # machine the emulated timer ticks too late for the kernel's test of it, and the kernel panics.
         image = next(kernel().glob('boot/vmlinuz-*'))
         command = [

@@ -48,7 +48,7 @@ first_boot() {
 }
 
 a_day_ahead() {
-	# Nobody else has a say in whether the clock is believed: it is ahead of what was stored.
+	# The clock is ahead of the stored instant, so it is believed in any case.
 	start_timerqd
 	# A day, but for how long each boot took until it came here.
 	check "boottime went on by the day" left spans boottime $((6 * 3600 - 300)) $((6 * 3600 + 300))
