@@ -192,8 +192,18 @@ int ctl_parse_span(
 	if (span > SPAN_MAX && !(span == WHEN_INFINITY && may_be_infinite))
 		return ctl_usage(ctl, "%s %s: too long; the longest span is %dy%s", option, text,
 			SPAN_MAX_YEARS, may_be_infinite ? ", or say infinity" : "");
+	ctl_warn_of_doubt(option, text);
 	*ret = span;
 	return 0;
+}
+
+void ctl_warn_of_doubt(const char *option, const char *text)
+{
+	struct when_error doubt;
+
+	if (when_doubt(text, &doubt))
+		output_error("%s %s: \"%.*s\" %s", option, text, (int)doubt.length, doubt.word,
+			doubt.advice);
 }
 
 int ctl_parse_label(struct ctl *ctl, const char *text, const char **ret)

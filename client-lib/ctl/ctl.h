@@ -112,6 +112,9 @@ int ctl_parse_number(struct ctl *ctl, const char *option, const char *text, uint
 int ctl_parse_span(
 	struct ctl *ctl, const char *option, const char *text, bool may_be_infinite, uint64_t *ret);
 
+/* Warns if a span may be meant as something else; see when_doubt(). */
+void ctl_warn_of_doubt(const char *option, const char *text);
+
 /* Checks the argument of --label. Returns 0 or CTL_STOP. */
 int ctl_parse_label(struct ctl *ctl, const char *text, const char **ret);
 

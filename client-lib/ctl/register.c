@@ -223,6 +223,9 @@ static int apply_when(struct ctl *ctl, struct arguments *a)
 		output_error("WHEN %s: has passed today, so the wake comes at once; say \"%s\" for "
 			     "the next day",
 			a->when, when.suggestion);
+	/* Without WHEN, --every has warned. */
+	if (when.kind == WHEN_SPAN && !(a->every && strcmp(a->when, a->every) == 0))
+		ctl_warn_of_doubt("WHEN", a->when);
 	/* A quiet span uses no time zone. */
 	if (when.kind == WHEN_INSTANT || !(a->request.quiet || a->request.json))
 		ctl_warn_of_unknown_zone();

@@ -4,6 +4,7 @@
  *
  *     when_relative   offsets from a known instant: "in 5 minutes", "@1800000000"
  *     when_span       spans: "1h 30min"
+ *     when_phrase     spans in words: "an hour and a half"
  *     when_timestamp  dates and times of day, with the help of
  *         when_time       "18:00", "5pm", "noon"
  *         when_date       "2027-01-31", "31 Jan 2027"
@@ -18,6 +19,7 @@
 #include <errno.h>
 
 #include "when_error.h"
+#include "when_phrase.h"
 #include "when_relative.h"
 #include "when_span.h"
 #include "when_timestamp.h"
@@ -25,6 +27,11 @@
 int when_parse_span(const char *text, uint64_t *ret_us, struct when_error *error)
 {
 	return when_span_read(when_text(text), ret_us, error);
+}
+
+bool when_doubt(const char *text, struct when_error *ret)
+{
+	return when_span_is_doubtful(when_text(text), ret);
 }
 
 /* Whether the text starts like "2027-" or "9:". */
@@ -59,7 +66,7 @@ int when_parse(const char *string, uint64_t now_us, struct when *ret, struct whe
 	r = when_relative_read(text, now_us, ret, error);
 	if (r <= 0)
 		return r;
-	span_r = when_span_read(text, &us, &span_error);
+	span_r = when_span_or_phrase_read(text, &us, &span_error);
 	if (span_r == 0) {
 		*ret = (struct when){.kind = WHEN_SPAN, .us = us};
 		return 0;

@@ -25,6 +25,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,14 +44,17 @@ int when_parse_span(const char *text, uint64_t *ret_us, struct when_error *error
 /*
  * Parses a span or a time.
  *
- * Spans count from now: "5s", "+5s", "5s left", "in 5 minutes"; and "every 5 minutes", which also
- * has a period. All else is an instant: "now"; "@1800000000.5"; "5s ago" and "-5s", since a span
- * cannot be negative; a day, a time of day, or both, with an optional time zone at the end.
+ * Spans count from now: "5s", "+5s", "5s left", "in 5 minutes", "an hour and a half"; and "every 5
+ * minutes", which also has a period. All else is an instant: "now"; "@1800000000.5"; "5s ago" and
+ * "-5s", since a span cannot be negative; a day, a time of day, or both, with an optional time
+ * zone at the end.
  *
- * A time of day without a day means today. A weekday with a date must fit it; a weekday alone means
- * the first such day after today. "midnight" means the next one. A local time that the clocks skip
- * moves forward by the gap. A local time that occurs twice means, as in systemd, the later one east
- * of Greenwich and the earlier one west of it, unless an offset or an abbreviation selects one.
+ * A month's name with a day and without a year means the next such day after today; today's own
+ * date is refused. A time of day without a day means today. A weekday with a date must fit it; a
+ * weekday alone means the first such day after today. "midnight" means the next one. A local time
+ * that the clocks skip moves forward by the gap. A local time that occurs twice means, as in
+ * systemd, the later one east of Greenwich and the earlier one west of it, unless an offset or an
+ * abbreviation selects one.
  *
  * @now_us: the wall clock, in microseconds since the epoch. @ret: untouched on failure. Its us is
  * WHEN_INFINITY for "infinity" and "@infinity" only. @error: set on failure only; may be NULL.
@@ -58,6 +62,14 @@ int when_parse_span(const char *text, uint64_t *ret_us, struct when_error *error
  * instant is before 1970 or after WHEN_TIMESTAMP_LAST ("@" has no such end); -ENOMEM.
  */
 int when_parse(const char *text, uint64_t now_us, struct when *ret, struct when_error *error);
+
+/*
+ * Whether a text that is a span may be meant as something else: "1h30" is an hour and 30 seconds,
+ * and "20270101" and "0900" are seconds. The caller can warn with the word and the advice.
+ *
+ * @ret: untouched on false.
+ */
+bool when_doubt(const char *text, struct when_error *ret);
 
 /*
  * Formats a span as systemd does: "1h 30min", "250ms", "5.005000s", "infinity", "0".

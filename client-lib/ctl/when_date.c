@@ -86,34 +86,62 @@ static int read_basic(struct when_text *text, struct when_fields *fields)
 static int error_month(struct when_fields *fields, struct when_text word)
 {
 	return when_error_set(fields->error, word, -EINVAL,
-		"needs a day and a year in full; say for example 31 Jan 2027");
+		"needs a day of the month; say for example 31 Jan 2027");
 }
 
-/* The year after a month's name and a day. It is required, since "1 Jan" may mean this year or the
- * next. */
-static int read_year(struct when_text *text, struct when_text start, struct when_text month_word,
-	struct when_fields *fields)
+/* The year after a month and a day. Without it, the date is the next such day. */
+static int read_year(struct when_text *text, struct when_text start, struct when_fields *fields)
 {
 	struct when_text rest = *text;
 
 	when_text_skip_blanks(&rest);
-	if (!when_number_read(&rest, 4, 1000, 9999, &fields->year) || when_text_starts(&rest, ':'))
-		return error_month(fields, month_word);
-	*text = rest;
-	return finish(fields, start, rest);
+	if (when_number_read(&rest, 4, 1000, 9999, &fields->year) &&
+		!when_text_starts(&rest, ':')) {
+		*text = rest;
+		return finish(fields, start, rest);
+	}
+	/* Some year has this day: February has 29 days in a leap year. */
+	fields->year = 2000;
+	if (finish(fields, start, *text) < 0)
+		return -EINVAL;
+	fields->day = WHEN_DAY_YEARLY;
+	return 1;
 }
 
-/* "31 Jan 2027", as in RFC 5322. */
+/* A day of the month, as "31" or "31st". The suffix must fit the number. */
+static bool read_day_of_month(struct when_text *text, int64_t *ret)
+{
+	static const char *const suffixes[] = {"th", "st", "nd", "rd"};
+	struct when_text suffix;
+	int64_t day;
+
+	when_text_take_word(text, "the");
+	if (!when_number_read(text, 2, 1, 31, &day))
+		return false;
+	suffix = when_text_letters(*text);
+	if (!when_text_done(&suffix)) {
+		int64_t ones = day % 10 <= 3 && day / 10 != 1 ? day % 10 : 0;
+
+		if (!when_text_is_caseless(suffix, suffixes[ones]))
+			return false;
+		text->at = suffix.end;
+	}
+	*ret = day;
+	return true;
+}
+
+/* "31 Jan 2027", as in RFC 5322; "1st of January". */
 static int read_day_first(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text;
 	struct when_text rest = start, word;
 	int64_t day;
-	int month;
+	int month, r;
 
-	if (!when_number_read(&rest, 2, 1, 31, &day))
+	if (!read_day_of_month(&rest, &day))
 		return 0;
 	when_text_skip_blanks(&rest);
+	when_text_take_word(&rest, "of");
 	word = when_text_letters(rest);
 	month = when_month_from_word(word);
 	if (month == 0)
@@ -121,8 +149,9 @@ static int read_day_first(struct when_text *text, struct when_fields *fields)
 	fields->month = month;
 	fields->day_of_month = day;
 	text->at = word.end;
-	fields->is_day_first = true;
-	return read_year(text, start, word, fields);
+	r = read_year(text, start, fields);
+	fields->is_day_first = fields->day == WHEN_DAY_DATE;
+	return r;
 }
 
 /* Removes the year from the end of the text, where date(1) prints it. */
@@ -137,23 +166,28 @@ static bool take_last_year(struct when_text *text, int64_t *ret_year)
 	return true;
 }
 
-/* "January 31, 2027", "Jan 31 09:00:00 CET 2027" */
+/* "January 31, 2027", "Jan 31st", "Jan 31 09:00:00 CET 2027" */
 static int read_month_first(struct when_text *text, struct when_fields *fields)
 {
 	const struct when_text start = *text, word = when_text_letters(start);
+	struct when_text after_comma;
 	int month = when_month_from_word(word);
 
 	if (month == 0)
 		return 0;
 	fields->month = month;
 	text->at = word.end;
-	if (!when_number_read(text, 2, 1, 31, &fields->day_of_month))
+	when_text_skip_blanks(text);
+	if (!read_day_of_month(text, &fields->day_of_month))
 		return error_month(fields, word);
-	if (when_text_starts(text, ','))
-		text->at++;
-	else if (take_last_year(text, &fields->year))
+	if (!when_text_starts(text, ',') && take_last_year(text, &fields->year))
 		return finish(fields, start, *text);
-	return read_year(text, start, word, fields);
+	after_comma = *text;
+	after_comma.at += when_text_starts(text, ',');
+	when_text_skip_blanks(&after_comma);
+	if (when_text_digits(after_comma) == 4)
+		*text = after_comma;
+	return read_year(text, start, fields);
 }
 
 /* Whether the text starts like "31.12.2027", to report it as a date and not as a number. */
@@ -175,6 +209,8 @@ int when_date_read(struct when_text *text, struct when_fields *fields)
 	size_t digits = when_text_digits(*text);
 	struct when_text behind = {text->at + digits, text->end};
 
+	if (when_text_is_caseless(when_text_first_word(*text), "the"))
+		return read_day_first(text, fields);
 	if (digits == 0)
 		return read_month_first(text, fields);
 	if (when_text_starts(&behind, '-') || when_text_starts(&behind, '/'))

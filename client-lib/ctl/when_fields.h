@@ -13,6 +13,7 @@
 enum when_day {
 	WHEN_DAY_NONE,
 	WHEN_DAY_DATE,	   /* year, month and day */
+	WHEN_DAY_YEARLY,   /* month and day: the next such day after today */
 	WHEN_DAY_RELATIVE, /* today + day_offset */
 };
 

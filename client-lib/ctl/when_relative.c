@@ -4,19 +4,12 @@
 
 #include <errno.h>
 
+#include "when_phrase.h"
 #include "when_span.h"
 
-/* "an hour", "half an hour" */
-static bool read_article(struct when_text span, uint64_t *ret_us)
+static int error_missing(struct when_text all, struct when_error *error)
 {
-	bool half = when_text_take_word(&span, "half");
-	uint64_t us;
-
-	if ((!when_text_take_word(&span, "an") && !when_text_take_word(&span, "a")) ||
-		when_unit_read(span, &us) < 0)
-		return false;
-	*ret_us = half ? us / 2 : us;
-	return true;
+	return when_error_set(error, all, -EINVAL, "needs a span, such as 5min");
 }
 
 /* A span after a sign or a word. If there is no span, the error is about all of the text. */
@@ -25,10 +18,8 @@ static int read_required_span(
 {
 	span = when_text_trimmed(span);
 	if (when_text_done(&span))
-		return when_error_set(error, all, -EINVAL, "needs a span, such as 5min");
-	if (read_article(span, ret_us))
-		return 0;
-	return when_span_read(span, ret_us, error);
+		return error_missing(all, error);
+	return when_span_or_phrase_read(span, ret_us, error);
 }
 
 /* A span from now. It stays a span, so that setting the wall clock does not change it. */
@@ -69,32 +60,37 @@ static int read_epoch(
 	uint64_t us;
 	int r;
 
-	r = read_required_span(span, all, &us, error);
+	span = when_text_trimmed(span);
+	if (when_text_done(&span))
+		return error_missing(all, error);
+	/* Nobody counts from 1970 in words. */
+	r = when_span_read(span, &us, error);
 	if (r < 0)
 		return r;
 	*ret = (struct when){.kind = WHEN_INSTANT, .us = us};
 	return 0;
 }
 
-/* The span after "in" or "every": "5 minutes", "an hour", "half an hour", "hour". A number without
- * a unit is refused: elsewhere it means seconds, but for most people "in 5" means minutes. */
+/* The span after "in" or "every": "5 minutes", "an hour", "hour". A number without a unit is
+ * refused: elsewhere it means seconds, but for most people "in 5" means minutes. */
 static int read_phrase(struct when_text span, struct when_text all, const char *advice,
 	uint64_t *ret_us, struct when_error *error)
 {
-	const struct when_text last = when_text_word_at(all, all.end);
+	struct when_error phrase;
+	int r;
 
-	if (read_article(span, ret_us))
-		return 0;
-	if (!when_text_take_word(&span, "an"))
-		when_text_take_word(&span, "a");
+	if (when_text_done(&span))
+		return error_missing(all, error);
 	if (when_unit_read(span, ret_us) == 0)
 		return 0;
-	if (!when_text_done(&span) && when_is_letter(*span.at))
+	r = when_phrase_read(span, ret_us, &phrase);
+	if (r == 0)
+		return 0;
+	if (phrase.word == span.at && when_is_letter(*span.at))
 		return when_error_set(error, when_text_first_word(span), -EINVAL, "%s", advice);
-	if (when_text_digits(last) == when_text_length(last))
-		return when_error_set(error, last, -EINVAL, "needs a unit; say for example %.*smin",
-			(int)when_text_length(last), last.at);
-	return read_required_span(span, all, ret_us, error);
+	if (error)
+		*error = phrase;
+	return r;
 }
 
 static int read_in(
@@ -148,7 +144,6 @@ int when_relative_read(
 	struct when_text text, uint64_t now_us, struct when *ret, struct when_error *error)
 {
 	const struct when_text all = text, after_sign = {text.at + 1, text.end};
-	uint64_t us;
 
 	if (when_text_is_caseless(text, "now")) {
 		*ret = (struct when){.kind = WHEN_INSTANT, .us = now_us};
@@ -156,10 +151,6 @@ int when_relative_read(
 	}
 	if (take_now_plus(&text))
 		return read_forward(text, all, ret, error);
-	if (read_article(text, &us)) {
-		*ret = (struct when){.kind = WHEN_SPAN, .us = us};
-		return 0;
-	}
 	if (when_text_starts(&text, '+'))
 		return read_forward(after_sign, all, ret, error);
 	if (when_text_starts(&text, '-'))

@@ -115,6 +115,17 @@ int when_unit_read(struct when_text word, uint64_t *ret_us)
 	return -EINVAL;
 }
 
+int when_unit_take(struct when_text *text, uint64_t *ret_us)
+{
+	struct when_text rest = *text;
+	const struct when_text word = take_letters(&rest);
+
+	if (when_unit_read(word, ret_us) < 0)
+		return -EINVAL;
+	*text = rest;
+	return 0;
+}
+
 /* Sets an error about a word that is no unit. As for systemd, the case matters: "M" is not "m". */
 static int error_unit(struct when_text word, struct when_error *error)
 {
@@ -122,6 +133,10 @@ static int error_unit(struct when_text word, struct when_error *error)
 		if (strlen(units[i].name) >= 3 && when_text_is_caseless(word, units[i].name))
 			return when_error_set(error, word, -EINVAL,
 				"is not a unit; units have small letters: %s", units[i].name);
+	if (when_text_is_caseless(word, "am") || when_text_is_caseless(word, "pm"))
+		return when_error_set(error, word, -EINVAL,
+			"must follow a time of day, such as 8%.*s or 8:30%.*s",
+			(int)when_text_length(word), word.at, (int)when_text_length(word), word.at);
 	return when_error_set(error, word, -EINVAL,
 		"is not a unit; the units are us, ms, s, min, h, d, w, M and y");
 }
@@ -139,8 +154,7 @@ static uint64_t fraction_us(struct when_text digits, uint64_t unit)
 	return us;
 }
 
-/* One number with its unit. The text does not start with a blank. Sets the error on failure. */
-static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error *error)
+int when_term_read(struct when_text *text, struct when_term *ret, struct when_error *error)
 {
 	const struct when_text whole_text = *text;
 	struct when_text fraction = {text->end, text->end}, word;
@@ -174,13 +188,17 @@ static int scan_term(struct when_text *text, uint64_t *ret_us, struct when_error
 	/* whole + 1 does not overflow, since whole is at most INT64_MAX. */
 	if (__builtin_mul_overflow(whole + 1, unit, &ceiling))
 		return error_number(whole_text, -ERANGE, error);
-	*ret_us = whole * unit + fraction_us(fraction, unit);
+	*ret = (struct when_term){
+		.us = whole * unit + fraction_us(fraction, unit),
+		.unit = when_text_done(&word) ? 0 : unit,
+	};
 	return 0;
 }
 
 int when_span_read(struct when_text text, uint64_t *ret_us, struct when_error *error)
 {
-	uint64_t sum = 0, term = 0;
+	struct when_term term = {0};
+	uint64_t sum = 0;
 	int r;
 
 	text = when_text_trimmed(text);
@@ -194,13 +212,68 @@ int when_span_read(struct when_text text, uint64_t *ret_us, struct when_error *e
 	while (!when_text_done(&text)) {
 		const struct when_text start = text;
 
-		r = scan_term(&text, &term, error);
+		r = when_term_read(&text, &term, error);
 		if (r < 0)
 			return r;
-		if (__builtin_add_overflow(sum, term, &sum) || sum == WHEN_INFINITY)
+		if (__builtin_add_overflow(sum, term.us, &sum) || sum == WHEN_INFINITY)
 			return error_number(start, -ERANGE, error);
 		when_text_skip_blanks(&text);
 	}
 	*ret_us = sum;
 	return 0;
+}
+
+/* The number that two digits stand for. */
+static unsigned int two_digits(const char *digits)
+{
+	return (unsigned int)(digits[0] - '0') * 10 + (unsigned int)(digits[1] - '0');
+}
+
+/* "20270101" and "0900" may be meant as a date and as a time of day. */
+static bool is_like_a_timestamp(struct when_text number, struct when_error *ret)
+{
+	const char *d = number.at;
+	size_t digits = when_text_digits(number);
+
+	if (digits != when_text_length(number))
+		return false;
+	if (digits == 8 && (two_digits(d) == 19 || two_digits(d) == 20) &&
+		two_digits(d + 4) - 1 < 12 && two_digits(d + 6) - 1 < 31) {
+		when_error_set(ret, number, 0, "is a number of seconds; a date is %.4s-%.2s-%.2s",
+			d, d + 4, d + 6);
+		return true;
+	}
+	if (digits == 4 && *d == '0' && two_digits(d + 2) < 60) {
+		when_error_set(ret, number, 0, "is a number of seconds; a time of day is %.2s:%.2s",
+			d, d + 2);
+		return true;
+	}
+	return false;
+}
+
+bool when_span_is_doubtful(struct when_text text, struct when_error *ret)
+{
+	struct when_text start, number;
+	struct when_term term;
+	size_t terms = 0;
+
+	text = when_text_trimmed(text);
+	if (is_like_a_timestamp(text, ret))
+		return true;
+	for (; !when_text_done(&text); terms++) {
+		start = text;
+		if (when_term_read(&text, &term, NULL) < 0)
+			return false;
+		number = when_text_trimmed((struct when_text){start.at, text.at});
+		when_text_skip_blanks(&text);
+		if (term.unit == 0 && (terms > 0 || !when_text_done(&text))) {
+			when_error_set(ret, number, 0,
+				"is a number of seconds here; say %.*ss, or %.*smin if you mean "
+				"minutes",
+				(int)when_text_length(number), number.at,
+				(int)when_text_length(number), number.at);
+			return true;
+		}
+	}
+	return false;
 }

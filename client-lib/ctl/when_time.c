@@ -120,6 +120,22 @@ static int read_word(struct when_text *text, struct when_fields *fields)
 	return finish(fields, start, *text);
 }
 
+/* The word after the 12 of "12 noon" and "12 midnight". Return: as when_time_read(). */
+static int read_word_after_12(
+	struct when_text *text, struct when_text number, struct when_fields *fields)
+{
+	struct when_text rest = {number.end, text->end};
+	int r;
+
+	if (!when_text_is(number, "12"))
+		return 0;
+	when_text_skip_blanks(&rest);
+	r = read_word(&rest, fields);
+	if (r > 0)
+		*text = rest;
+	return r;
+}
+
 /* Converts 1 to 12 am or pm to 0 to 23. 12am is midnight and 12pm is noon, as in date(1). */
 static bool apply_meridiem(struct when_fields *fields, enum meridiem meridiem)
 {
@@ -155,6 +171,10 @@ int when_time_read(struct when_text *text, struct when_fields *fields)
 			return bad_time(fields, start, *text);
 		meridiem = take_meridiem(text);
 	} else {
+		int r = read_word_after_12(text, (struct when_text){start.at, rest.at}, fields);
+
+		if (r != 0)
+			return r;
 		meridiem = take_meridiem(&rest);
 		if (meridiem == MERIDIEM_NONE)
 			return refuse_o_clock(start, rest, fields);

@@ -162,11 +162,33 @@ static int check_weekday(const struct when_fields *fields, const struct when_civ
 		when_weekday_name(weekday));
 }
 
+/* Sets civil, the local time of now, to the next day with the month and the day that the text has.
+ */
+static int next_of_year(const struct when_fields *fields, struct when_civil *civil)
+{
+	int64_t day = fields->month * 100 + fields->day_of_month;
+	int64_t today = civil->month * 100 + civil->day;
+	int days;
+
+	if (day == today)
+		return when_error_set(fields->error, fields->day_words, -EINVAL,
+			"is today; say today, or name the year");
+	civil->year += day < today;
+	civil->month = fields->month;
+	civil->day = fields->day_of_month;
+	days = when_month_days(civil->year, civil->month);
+	if (civil->day > days)
+		return when_error_set(fields->error, fields->day_words, -EINVAL,
+			"is not a date; %s %04d has %d days", when_month_name(civil->month),
+			(int)civil->year, days);
+	return 0;
+}
+
 /* Sets civil to the parsed day and time of day. On entry it is the local time of now. */
 static int civil_from_fields(const struct when_fields *fields, struct when_civil *civil)
 {
 	bool has_weekday = !when_text_done(&fields->weekday_word);
-	int days_ahead;
+	int days_ahead, r;
 
 	civil->hour = fields->hour;
 	civil->minute = fields->minute;
@@ -180,6 +202,11 @@ static int civil_from_fields(const struct when_fields *fields, struct when_civil
 		civil->year = fields->year;
 		civil->month = fields->month;
 		civil->day = fields->day_of_month;
+		return has_weekday ? check_weekday(fields, civil) : 0;
+	case WHEN_DAY_YEARLY:
+		r = next_of_year(fields, civil);
+		if (r < 0)
+			return r;
 		return has_weekday ? check_weekday(fields, civil) : 0;
 	case WHEN_DAY_RELATIVE:
 		civil->day += fields->day_offset;

@@ -55,12 +55,26 @@ static int read_weekday(struct when_text *text, struct when_fields *fields)
 	return 1;
 }
 
+/* Refuses a word of the table. Return: -EINVAL; 0 if it is not there. */
+static int refuse_word(struct when_text word, struct when_fields *fields)
+{
+	for (size_t i = 0; i < COUNT(refused); i++) {
+		if (when_text_is_caseless(word, refused[i].word))
+			return when_error_set(
+				fields->error, word, -EINVAL, "%s", refused[i].advice);
+	}
+	return 0;
+}
+
 static int refuse_ambiguous(
 	struct when_text word, struct when_text rest, struct when_fields *fields)
 {
 	int weekday;
 
 	when_text_skip_blanks(&rest);
+	/* "this evening" */
+	if (refuse_word(when_text_letters(rest), fields) < 0)
+		return -EINVAL;
 	weekday = when_weekday_from_word(when_text_letters(rest));
 	if (weekday < 0)
 		return when_error_set(fields->error, word, -EINVAL,
@@ -110,10 +124,7 @@ int when_word_read(struct when_text *text, struct when_fields *fields)
 	}
 	if (when_text_is_caseless(word, "next") || when_text_is_caseless(word, "this"))
 		return refuse_ambiguous(word, rest, fields);
-	for (size_t i = 0; i < COUNT(refused); i++) {
-		if (when_text_is_caseless(word, refused[i].word))
-			return when_error_set(
-				fields->error, word, -EINVAL, "%s", refused[i].advice);
-	}
+	if (refuse_word(word, fields) < 0)
+		return -EINVAL;
 	return read_weekday(text, fields);
 }

@@ -19,6 +19,9 @@ static void test_times_of_day_in_words(void **state)
 {
 	static const struct instant table[] = {
 		{"noon", TODAY + H(12)},
+		{"12 noon", TODAY + H(12)},
+		{"tomorrow 12 noon", TODAY + H(36)},
+		{"12  Midnight", TODAY + D(1)},
 		{"NOON", TODAY + H(12)},
 		{"midnight", TODAY + D(1)}, /* the next one */
 		{"at midnight", TODAY + D(1)},
@@ -58,6 +61,8 @@ static void test_times_of_day_in_words(void **state)
 		{"noonish", -EINVAL, "noonish", NULL},
 		{"at", -EINVAL, "at", "at 9:00"},
 		{"at friday", -EINVAL, "at", "at 9:00"},
+		{"11 noon", -EINVAL, "noon", NULL},
+		{"this evening", -EINVAL, "evening", "names no hour"},
 		{"tonight", -EINVAL, "tonight", "today 20:00"},
 		{"tomorrow morning", -EINVAL, "morning", "names no hour"},
 		{"tomorrow midnight", -EINVAL, "midnight", "00:00"},
@@ -73,6 +78,27 @@ static void test_more_spans_in_words(void **state)
 {
 	static const struct instant table[] = {
 		{"half an hour", NOW_US + MIN(30)},
+		{"half hour", NOW_US + MIN(30)},
+		{"in one hour", NOW_US + H(1)},
+		{"in two days", NOW_US + D(2)},
+		{"TWELVE hours", NOW_US + H(12)},
+		{"three weeks from now", NOW_US + W(3)},
+		{"ten minutes ago", NOW_US - MIN(10)},
+		{"+five min", NOW_US + MIN(5)},
+		{"in twenty minutes", NOW_US + MIN(20)},
+		{"forty-five minutes", NOW_US + MIN(45)},
+		{"thirty five minutes left", NOW_US + MIN(35)},
+		{"1 hour and 30 minutes", NOW_US + MIN(90)},
+		{"1h and 30min", NOW_US + MIN(90)},
+		{"in 1h, 30min and 15s", NOW_US + S(5415)},
+		{"1 hour, and 5 s", NOW_US + S(3605)},
+		{"a day and an hour", NOW_US + H(25)},
+		{"an hour and 30 minutes ago", NOW_US - MIN(90)},
+		{"an hour and a half", NOW_US + MIN(90)},
+		{"in one and a half hours", NOW_US + MIN(90)},
+		{"2 and a half hours", NOW_US + MIN(150)},
+		{"2 days and a half", NOW_US + H(60)},
+		{"one hour thirty minutes", NOW_US + MIN(90)},
 		{"in half an hour", NOW_US + MIN(30)},
 		{"half an hour from now", NOW_US + MIN(30)},
 		{"half an hour ago", NOW_US - MIN(30)},
@@ -92,10 +118,27 @@ static void test_more_spans_in_words(void **state)
 	};
 	static const struct refused bad[] = {
 		{"half", -EINVAL, "half", NULL},
-		{"half hour", -EINVAL, "half", NULL},
 		{"in half", -EINVAL, "half", "in 5min"},
 		{"half an", -EINVAL, "half", NULL},
-		{"half a dozen", -EINVAL, "half", NULL},
+		{"half a dozen", -EINVAL, "dozen", "half an hour"},
+		{"half two hours", -EINVAL, "two", NULL},
+		{"in one", -EINVAL, "one", "in 5min"},
+		{"an and a half hours", -EINVAL, "and", NULL},
+		{"1 hour and", -EINVAL, "and", "1h and 30min"},
+		{"1 hour and 30", -EINVAL, "30", "30min"},
+		{"1 hour,", -EINVAL, ",", NULL},
+		{"and 1 hour", -EINVAL, "and", NULL},
+		{"1 hour and a half minute", -EINVAL, "minute", NULL},
+		{"twenty ten minutes", -EINVAL, "ten", NULL},
+		{"one two hours", -EINVAL, "two", NULL},
+		{"in 17h30", -EINVAL, "30", "30min"},
+		{"584541 years and 2 years", -ERANGE, "584541 years and 2 years", "too long"},
+		{"584541.9y and a half", -ERANGE, "584541.9y and a half", "too long"},
+		{"@an hour", -EINVAL, "an", NULL},
+		{"@half an hour", -EINVAL, "half", NULL},
+		{"@one hour", -EINVAL, "one", NULL},
+		{"@", -EINVAL, "@", "needs a span"},
+		{"8.30pm", -EINVAL, "pm", "8:30pm"},
 		{"now +", -EINVAL, "now +", "needs a span"},
 		{"now + noon", -EINVAL, "noon", NULL},
 		{"in 3 days 09:00", -EINVAL, "09:00", "is not a number with a unit"},
@@ -288,19 +331,16 @@ static void test_formats_of_other_programs(void **state)
 		{"20270101 09:00", -EINVAL, "09:00", NULL},
 		{"friday,", -EINVAL, "friday,", NULL},
 		{"09:00:30,", -EINVAL, "09:00:30,", NULL},
-		{"Jan 1 0027", -EINVAL, "Jan", "a year"},
-		{"Jan 1 09:00 2027x", -EINVAL, "Jan", "a year"},
+		{"Jan 1 0027", -EINVAL, "0027", NULL},
+		{"Jan 1 09:00 2027x", -EINVAL, "2027x", NULL},
 		{"2027-W01-5", -EINVAL, "2027-W01-5", "2027-01-31"},
 		{"2027-001", -EINVAL, "2027-001", "2027-01-31"},
 		{"2027/01-01", -EINVAL, "2027/01-01", NULL},
-		{"1 Jan", -EINVAL, "Jan", "a year"},
-		{"Jan 1", -EINVAL, "Jan", "a year"},
-		{"Jan 1 09:00", -EINVAL, "Jan", "a year"},
 		{"Jan 2027", -EINVAL, "Jan", "a day"},
 		{"Jan", -EINVAL, "Jan", "a day"},
-		{"1 Jan 27", -EINVAL, "Jan", "a year"},
-		{"1 Jan 2027:00", -EINVAL, "Jan", "a year"},
-		{"1 Jan 09:00 2027", -EINVAL, "Jan", "a year"},
+		{"1 Jan 27", -EINVAL, "27", NULL},
+		{"1 Jan 2027:00", -EINVAL, "2027:00", NULL},
+		{"1 Jan 09:00 2027", -EINVAL, "2027", NULL},
 		{"Jan 32 2027", -EINVAL, "Jan", "a day"},
 		{"Feb 29 09:00:00 UTC 2027", -EINVAL, "Feb 29", "28 days"},
 		{"30 Feb 2027", -EINVAL, "30 Feb 2027", "28 days"},
@@ -312,6 +352,94 @@ static void test_formats_of_other_programs(void **state)
 
 	expect_instants(table, COUNT(table));
 	expect_refused(bad, COUNT(bad));
+}
+
+/* Ordinals, and dates without a year: the next such day after today. */
+static void test_dates_in_words(void **state)
+{
+	static const struct instant table[] = {
+		{"1st Jan 2027", MAIL_DAY},
+		{"1ST of January 2027", MAIL_DAY},
+		{"the 1st of January 2027 9am", MAIL_DAY + H(9)},
+		{"on the 2nd of Jan", MAIL_DAY + D(1)},
+		{"Jan 1st", MAIL_DAY},
+		{"January 3rd, 2027", MAIL_DAY + D(2)},
+		{"January the 11th 2027", MAIL_DAY + D(10)},
+		{"9am 21st Jan", MAIL_DAY + D(20) + H(9)},
+		{"Jan 22nd, 9am", MAIL_DAY + D(21) + H(9)},
+		{"Fri, Jan 1st", MAIL_DAY},
+		{"1 Jan", MAIL_DAY},
+		{"Jan 1", MAIL_DAY},
+		{"Jan 1 09:00", MAIL_DAY + H(9)},
+		{"Jan 1 09:00 +01:00", MAIL_DAY + H(8)},
+		{"Nov 25", TODAY + D(1)},
+		{"Nov 23", TODAY + D(364)},
+		{"Dec 31", MAIL_DAY - D(1)},
+		{"Feb 28", MAIL_DAY + D(58)},
+		{"Feb 29 2028", MAIL_DAY + D(424)},
+		/* Yesterday there is still Nov 23. */
+		{"Nov 24 -12:00", TODAY + H(12)},
+	};
+	static const struct refused bad[] = {
+		{"1th Jan 2027", -EINVAL, "th", NULL},
+		{"Jan 2th", -EINVAL, "Jan", "a day"},
+		{"11st Jan 2027", -EINVAL, "st", NULL},
+		{"the 32nd of Jan", -EINVAL, "the", NULL},
+		{"1st", -EINVAL, "st", NULL},
+		{"the 1st", -EINVAL, "the", NULL},
+		{"1st of", -EINVAL, "st", NULL},
+		{"Nov 24", -EINVAL, "Nov 24", "is today"},
+		{"Nov 24 18:00", -EINVAL, "Nov 24", "name the year"},
+		{"Feb 29", -EINVAL, "Feb 29", "February 2027 has 28 days"},
+		{"Feb 30", -EINVAL, "Feb 30", "is not a date"},
+		{"Thu, Jan 1st", -EINVAL, "Thu", "Jan 1st is a Friday"},
+		{"Jan 1 Jan 2", -EINVAL, "Jan 2", "second day"},
+		{"tomorrow Jan 1", -EINVAL, "Jan 1", "second day"},
+		{"Jan 1 PST", -EINVAL, "PST", "not a time zone"},
+	};
+	(void)state;
+
+	expect_instants(table, COUNT(table));
+	expect_refused(bad, COUNT(bad));
+}
+
+/* What people type for a date or a time of day, and what is a span for systemd. */
+static void test_doubts(void **state)
+{
+	static const struct {
+		const char *text, *word, *advice; /* no word: no doubt */
+	} table[] = {
+		{"17h30", "30", "say 30s, or 30min"},
+		{"1h 30", "30", "30min"},
+		{"1 000", "1", "1s"},
+		{"20270101", "20270101", "a date is 2027-01-01"},
+		{"20270101 0900", "20270101", "20270101s"},
+		{"0900", "0900", "a time of day is 09:00"},
+		{"90", "", NULL},
+		{"1730", "", NULL},
+		{"0960", "", NULL},
+		{"20271301", "", NULL},
+		{"20270132", "", NULL},
+		{"20270001", "", NULL},
+		{"30000101", "", NULL},
+		{"1h 30min", "", NULL},
+		{"1.5h", "", NULL},
+		{"infinity", "", NULL},
+		{"friday", "", NULL},
+		{"", "", NULL},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct when_error doubt = {NULL, 0, ""};
+
+		assert_int_equal(when_doubt(table[i].text, &doubt), *table[i].word != 0);
+		if (!*table[i].word)
+			continue;
+		expect_error(table[i].text, table[i].word, &doubt);
+		if (!strstr(doubt.advice, table[i].advice))
+			fail_msg("\"%s\": %s", table[i].text, doubt.advice);
+	}
 }
 
 static void expect_span(const char *text, uint64_t us, uint64_t every_us)
@@ -330,7 +458,7 @@ static void test_spans_after_in_and_every(void **state)
 {
 	static const struct refused bad[] = {
 		{"in", -EINVAL, "in", "needs a span"},
-		{"in a", -EINVAL, "in a", "needs a span"},
+		{"in a", -EINVAL, "a", "in 5min"},
 		{"in 5", -EINVAL, "5", "5min"},
 		{"in 1h 30", -EINVAL, "30", "30min"},
 		{"in 5 parsecs", -EINVAL, "parsecs", "the units are"},
@@ -363,6 +491,8 @@ static void test_spans_after_in_and_every(void **state)
 	expect_span("every 1h 30min", MIN(90), MIN(90));
 	expect_span("Every hour", H(1), H(1));
 	expect_span("every day", D(1), D(1));
+	expect_span("every two hours", H(2), H(2));
+	expect_span("every half hour", MIN(30), MIN(30));
 	expect_refused(bad, COUNT(bad));
 }
 
@@ -520,6 +650,8 @@ int main(void)
 		cmocka_unit_test_setup(test_dates_of_mail, in_utc),
 		cmocka_unit_test_setup(test_days_in_words, in_utc),
 		cmocka_unit_test_setup(test_formats_of_other_programs, in_utc),
+		cmocka_unit_test_setup(test_dates_in_words, in_utc),
+		cmocka_unit_test_setup(test_doubts, in_utc),
 		cmocka_unit_test_setup(test_spans_after_in_and_every, in_utc),
 		cmocka_unit_test_setup(test_passed_time_of_day_suggests_tomorrow, in_utc),
 		cmocka_unit_test_setup(test_suggestion_is_one_day_later, in_utc),
