@@ -245,9 +245,17 @@ static void cancel_sleep(void *userdata)
 	handle_leave(t);
 }
 
+static void test_cancelled(const struct sleeper *sleeper)
+{
+	pthread_setcancelstate(sleeper->cancel_state, NULL);
+	pthread_testcancel();
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+}
+
 /*
  * With `receives`, one system call sleeps and receives. It is no cancellation point, because a
- * received packet could be lost. So it has a short timeout.
+ * received packet could be lost. So it has a short timeout, and the thread ends before or after it.
+ * Before, because a thread whose calls are all answered at once must end as well.
  * Return: as connection_receive(); 0 without `receives`.
  */
 static int sleep_leading(struct sleeper *sleeper, bool receives, int timeout_ms)
@@ -257,16 +265,18 @@ static int sleep_leading(struct sleeper *sleeper, bool receives, int timeout_ms)
 	int r = 0;
 
 	pthread_cleanup_push(cancel_sleep, sleeper);
-	if (receives)
+	if (receives) {
+		test_cancelled(sleeper);
 		r = connection_receive(&t->session.connection, true);
-	else if (connection_is_queued_out(&t->session.connection))
-		connection_wait(&t->session.connection, timeout_ms);
-	pthread_setcancelstate(sleeper->cancel_state, NULL);
-	if (!receives)
+		if (r == 0)
+			test_cancelled(sleeper);
+	} else {
+		if (connection_is_queued_out(&t->session.connection))
+			connection_wait(&t->session.connection, timeout_ms);
+		pthread_setcancelstate(sleeper->cancel_state, NULL);
 		(void)epoll_wait(t->session.connection.epoll, &event, 1, timeout_ms);
-	else if (r == 0)
-		pthread_testcancel();
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	}
 	pthread_cleanup_pop(0);
 	return r;
 }
