@@ -125,6 +125,61 @@ static void test_what_a_user_has_waiting_is_bounded(void **state)
 	assert_int_equal(w.b->clients[c[0]->number - 1]->user->pending, 0);
 }
 
+static uint64_t commits_at_answer; /* when user 1001 was answered; 0: not yet */
+
+static void note_answer(
+	struct world *world, struct world_client *c, const struct queue_codec_packet *p)
+{
+	if (p->header.opcode == (PROTO_QUEUE_PUT | PROTO_ANSWER) &&
+		world->b->clients[c->number - 1]->uid == 1001)
+		commits_at_answer = world->store.commits;
+}
+
+/* Sends a packet of puts that is as long as a packet may be. */
+static void put_much(struct world_client *c)
+{
+	struct proto_queue_put put = world_put(1, MONO, w.now.at[MONO] + SECOND);
+
+	world_begin(&w, c, PROTO_QUEUE_PUT);
+	while (queue_codec_fits(&w.writer, 0))
+		queue_codec_put(&w.writer, &put);
+	world_send(&w, c, ++c->put);
+}
+
+/* Several users store without pause and have more waiting than a transaction takes. Another user's
+ * put is in the next transaction, and all puts of each user are stored in their order. */
+static void test_other_users_changes_do_not_queue_up(void **state)
+{
+	struct world_client *busy[12], *one;
+	uint64_t puts = 0, commits;
+
+	(void)state;
+	w.b->config.limits.max_timers_per_user = 1 << 20;
+	for (size_t i = 0; i < 12; i++)
+		busy[i] = connect_one(2000 + (uint32_t)i / 2);
+	one = connect_one(1001);
+	for (size_t i = 0; i < 12; i++)
+		while (broker_reads(w.b, busy[i]->number)) {
+			put_much(busy[i]);
+			puts++;
+		}
+	world_serve(&w); /* a transaction with the first of them */
+	commits = w.store.commits;
+	commits_at_answer = 0;
+	w.seen = note_answer;
+	world_store(&w, one, world_put(1, MONO, w.now.at[MONO] + SECOND), "", "");
+	world_settle(&w);
+	w.seen = NULL;
+	assert_in_range(commits_at_answer, commits + 1, commits + 3);
+	assert_true(w.store.commits > commits + 3);
+	for (size_t i = 0; i < 12; i++) {
+		assert_int_equal(busy[i]->status, PROTO_OK);
+		assert_true(busy[i]->answers > 0);
+		puts -= busy[i]->put;
+	}
+	assert_int_equal(puts, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +187,7 @@ int main(void)
 		SCENE(test_recycled_uids_own_no_queue),
 		SCENE(test_root_puts_for_a_user),
 		SCENE(test_what_a_user_has_waiting_is_bounded),
+		SCENE(test_other_users_changes_do_not_queue_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,10 @@
 #define CHANGES_MAX 4096
 #define CHANGES_MIN 64
 
+/* If there are more, the next transaction is chosen among the changes of so many transactions. The
+ * bound is for the time that choosing takes. */
+#define LOOK_AT 4
+
 /* The clocks are stored with each commit. Without a commit they are stored after CLOCKS_US, or once
  * the wall clock was set by more than SET_US; the machine is not woken for it. Microseconds. */
 #define CLOCKS_US UINT64_C(60000000)
@@ -262,23 +266,80 @@ static bool may_try(struct broker *b)
 	return b->now.real >= b->retry_commit;
 }
 
+static struct user *user_of(const struct change *change)
+{
+	return change->request ? change->request->user : change->wake->lane->queue->user;
+}
+
+/* Whether a change belongs to the put packet of the change before it. Such changes stay in one
+ * transaction, because the packet's serial is stored with all of them. */
+static bool goes_with(const struct change *change, const struct change *before)
+{
+	return before && change->request && change->request == before->request &&
+		change->request->opcode == PROTO_QUEUE_PUT;
+}
+
+/* Counts the users of the changes in front of `end`, and clears what user::taken counts. */
+static size_t count_users(struct broker *b, const struct change *end)
+{
+	size_t users = 0;
+
+	for (const struct change *change = b->first; change != end; change = change->next) {
+		struct user *user = user_of(change);
+
+		if (user->transaction == b->commits + 1)
+			continue;
+		user->transaction = b->commits + 1;
+		user->taken = 0;
+		users++;
+	}
+	return users;
+}
+
+/* Takes an equal share of each user off the list, in the order of the list, so that a user with
+ * many changes does not delay another user's few. */
+static struct change *take_shares(struct broker *b, struct change *end)
+{
+	size_t share = b->changes_max / count_users(b, end) ?: 1;
+	struct change *first = NULL, **taken = &first, **left = &b->first;
+	struct change *change = b->first, *before = NULL, *last_left = NULL, *next;
+
+	for (; change != end; change = next) {
+		struct user *user = user_of(change);
+
+		next = change->next;
+		if (goes_with(change, before) || user->taken < share) {
+			user->taken++;
+			*taken = before = change;
+			taken = &change->next;
+		} else {
+			*left = last_left = change;
+			left = &change->next;
+			before = NULL;
+		}
+	}
+	*taken = NULL;
+	*left = end;
+	if (!end)
+		b->last = last_left;
+	return first;
+}
+
 /* Takes the changes of the next transaction off the list. */
 static struct change *take(struct broker *b)
 {
-	struct change *first = b->first, *change = first;
+	struct change *first = b->first, *end = first, *before = NULL;
+	size_t n = 0;
 
 	b->changes_max = b->changes_max ?: CHANGES_MAX;
-	for (size_t n = 1; n < b->changes_max && change->next; n++)
-		change = change->next;
-	/* A put packet's changes stay in one transaction, because its serial is stored with all of
-	 * them. */
-	while (change->next && change->request && change->request->opcode == PROTO_QUEUE_PUT &&
-		change->next->request == change->request)
-		change = change->next;
-	b->first = change->next;
-	if (!b->first)
-		b->last = NULL;
-	change->next = NULL;
+	while (end && (n < LOOK_AT * b->changes_max || goes_with(end, before))) {
+		before = end;
+		end = end->next;
+		n++;
+	}
+	if (n > b->changes_max)
+		return take_shares(b, end);
+	b->first = b->last = NULL;
 	return first;
 }
 

@@ -175,6 +175,8 @@ struct user {
 	struct link clients; /* client::of_user */
 	uint32_t client_count;
 	size_t pending; /* the sum of client::pending of its clients, and of requests without one */
+	uint64_t transaction; /* broker::commits + 1 when `taken` was cleared */
+	size_t taken;	      /* changes that this transaction has of the user */
 	struct counts counts;
 };
 
