@@ -9,6 +9,7 @@
  */
 #include "sqlite_index.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "sqlite_meta.h"
@@ -114,9 +115,47 @@ static void forget_blocks(struct sqlite *q)
 	sqlite_blocks_drop(&q->keys);
 }
 
-/* Reads id, queue, clock, ready, revived and key of a row, and enters the row into the parts in
+/* Entries in any order. To sort many of them once is faster than to insert each. */
+struct gathered {
+	struct recent_entry *entries;
+	size_t count, room;
+};
+
+static int gather(struct gathered *g, const struct recent_entry *entry)
+{
+	if (g->count == g->room) {
+		size_t room = g->room * 2 + 1024;
+		struct recent_entry *entries = realloc(g->entries, room * sizeof(*entries));
+
+		if (!entries)
+			return SQLITE_NOMEM;
+		g->entries = entries;
+		g->room = room;
+	}
+	g->entries[g->count++] = *entry;
+	return SQLITE_OK;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return recent_is_before(a, b) ? -1 : recent_is_before(b, a);
+}
+
+/* Adds the entries to a part in memory, unless there was an error before. Frees them. */
+static int add_gathered(struct recent *recent, struct gathered *g, int error)
+{
+	if (g->count)
+		qsort(g->entries, g->count, sizeof(*g->entries), compare);
+	for (size_t i = 0; i < g->count && !error; i++)
+		error = add_recent(recent, &g->entries[i]);
+	free(g->entries);
+	return error;
+}
+
+/* Reads id, queue, clock, ready, revived and key of a row, and gathers its entries for the parts in
  * memory. */
-static int read_row(struct sqlite *q, sqlite3_stmt *s)
+static int read_row(
+	struct sqlite *q, sqlite3_stmt *s, struct gathered *by_due, struct gathered *by_key)
 {
 	struct sqlite_due due = {
 		.id = (uint64_t)sqlite3_column_int64(s, 0),
@@ -126,19 +165,22 @@ static int read_row(struct sqlite *q, sqlite3_stmt *s)
 	};
 	const char *key = sqlite3_column_blob(s, 5);
 	size_t size = (size_t)sqlite3_column_bytes(s, 5);
+	struct recent_entry entry = entry_of_due(&due);
 	int r = SQLITE_OK;
 
 	if (due.id > q->indexed_due)
-		r = sqlite_due_add(q, &due);
-	if (!r && size && sqlite3_column_type(s, 4) == SQLITE_NULL && due.id > q->indexed_keys)
-		r = sqlite_key_add(q, sqlite_hash(q, due.queue, key, size), due.id);
-	return r;
+		r = gather(by_due, &entry);
+	if (r || !size || sqlite3_column_type(s, 4) != SQLITE_NULL || due.id <= q->indexed_keys)
+		return r;
+	entry = entry_of_key(sqlite_hash(q, due.queue, key, size), due.id);
+	return gather(by_key, &entry);
 }
 
 /* Fills the parts in memory from the rows that the tables on disk do not have. */
 int sqlite_index_start(struct sqlite *q)
 {
 	uint64_t indexed = q->indexed_due < q->indexed_keys ? q->indexed_due : q->indexed_keys;
+	struct gathered by_due = {0}, by_key = {0};
 	sqlite3_stmt *s;
 	int r = sqlite3_prepare_v2(q->db,
 		"SELECT id, queue, clock, ready, revived, key FROM timers WHERE id > ?1", -1, &s,
@@ -149,12 +191,13 @@ int sqlite_index_start(struct sqlite *q)
 	sqlite3_bind_int64(s, 1, (int64_t)indexed);
 	q->read_again = q->next_id - 1;
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
-		r = read_row(q, s);
+		r = read_row(q, s, &by_due, &by_key);
 		if (r)
 			break;
 	}
 	sqlite3_finalize(s);
-	return r == SQLITE_DONE ? SQLITE_OK : r;
+	r = add_gathered(&q->recent_due, &by_due, r == SQLITE_DONE ? SQLITE_OK : r);
+	return add_gathered(&q->recent_keys, &by_key, r);
 }
 
 int sqlite_index_restart(struct sqlite *q)
