@@ -18,7 +18,7 @@
  * slice of timerd. */
 #define SLICE_US 300
 
-/* An answer that its client had no room for. */
+/* An answer that the client's socket did not take yet. */
 struct unsent {
 	struct unsent *next;
 	size_t size;
@@ -68,7 +68,7 @@ static struct connection *connection_of(const struct connections *cs, uint32_t c
 	return cs->at[client - 1];
 }
 
-/* Has the epoll set watch for what the connection may do now. */
+/* Makes the epoll set watch for what the connection can do now. */
 static void watch(struct connection *c)
 {
 	struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = c};
@@ -81,7 +81,7 @@ static void watch(struct connection *c)
 		event.events |= EPOLLOUT;
 	if (event.events == c->events)
 		return;
-	/* It fails for want of memory alone, and then only if the kernel has to make an entry. */
+	/* It fails only if the kernel has no memory for a new entry. */
 	epoll_ctl(c->all->epoll, EPOLL_CTL_MOD, c->fd, &event);
 	c->events = event.events;
 }
@@ -134,7 +134,7 @@ static void close_socket(struct connections *cs, int fd, uint32_t uid, uint32_t 
 	call_ends(cs, uid, pid);
 }
 
-/* The connection is about to go: events of it that still wait concern nobody. */
+/* Drops waiting events of a connection that is about to be freed. */
 static void forget_events(struct connections *cs, const struct connection *c)
 {
 	for (unsigned int i = cs->ready_at; i < cs->ready_count; i++)
@@ -155,7 +155,8 @@ static void connection_free(struct connection *c)
 		free(unsent);
 	}
 	forget_events(cs, c);
-	/* The connection goes first: a cut-off ends all connections that the user still has. */
+	/* Removes the connection first, because a cut-off ends all further connections of the user.
+	 */
 	cs->at[c->client - 1] = NULL;
 	free(c);
 	close_socket(cs, fd, uid, pid);
@@ -227,7 +228,7 @@ void connections_end(void *userdata, uint32_t client)
 		end(c);
 }
 
-/* As timerd's, apart from the two sentences that name the daemon. */
+/* The same sentences as timerd's, except for the two that name the daemon. */
 static const char *refusal_text(enum proto_status status)
 {
 	switch (status) {
@@ -240,7 +241,7 @@ static const char *refusal_text(enum proto_status status)
 	}
 }
 
-/* Tells a peer why it is not served any more, or not at all. */
+/* Tells a peer why it is disconnected or refused. */
 static void tell(int fd, enum proto_status status)
 {
 	uint8_t packet[sizeof(struct proto_header) + sizeof(struct proto_error)];
@@ -248,7 +249,7 @@ static void tell(int fd, enum proto_status status)
 	seqpacket_send(fd, packet, errors_write(packet, status, 0, refusal_text(status)));
 }
 
-/* Sends what was kept. */
+/* Sends the kept answers. */
 static void flush(struct connection *c)
 {
 	while (c->first && !c->ended) {
@@ -320,8 +321,8 @@ static void handle_event(struct connection *c, uint32_t events)
 	watch(c);
 }
 
-/* Handles connections that are ready, as many as a slice of time allows. The others keep their
- * places: epoll_wait() would put them behind connections that became ready later. */
+/* Handles connections that are ready, until a slice of time is over. The others keep their places:
+ * epoll_wait() would put them after connections that became ready later. */
 static int connections_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct connections *cs = userdata;
@@ -410,7 +411,7 @@ int connections_accept(sd_event_source *source, int fd, uint32_t events, void *u
 
 	(void)source;
 	(void)events;
-	meter_slice_begin(&cs->meter, meter_clock()); /* for who is cut off no more */
+	meter_slice_begin(&cs->meter, meter_clock()); /* for a user who is not cut off any more */
 	for (int i = 0; i < ACCEPT_SLICE; i++) {
 		int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 

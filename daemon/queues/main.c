@@ -51,7 +51,7 @@ static void print_help(void)
 		QUEUE_SETUP_STATE, PROTO_QUEUE_SOCKET_USER);
 }
 
-/* Makes the folder, and missing folders above it, for this user alone. */
+/* Makes the folder, and missing folders above it, accessible to this user only. */
 static void make_folder(const char *path)
 {
 	char part[4096];
@@ -100,7 +100,7 @@ static int open_file(
 	return r;
 }
 
-/* It never falls back to another store than the one that the settings name. */
+/* It never uses another store than the one in the settings. */
 static int open_store(
 	const struct queue_setup *setup, struct store **ret, struct clocks_stored *ret_clocks)
 {

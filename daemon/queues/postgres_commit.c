@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One transaction. All changes of a commit travel as arrays, one for each column, to one statement,
- * which answers with arrays. So a thousand puts are one round trip, and a host that is halted while
- * it sends leaves no lock behind.
+ * One transaction. All changes of a commit are sent as arrays, one for each column, to one
+ * statement, which returns arrays. So a thousand puts are one round trip, and a host that halts
+ * while it sends holds no lock.
  *
  * The statement applies acknowledgements first, then puts, then the rest. If two changes name the
  * same key or id, their order matters; then the statement is told to apply all changes one by one.
@@ -20,11 +20,11 @@
 #include "postgres_receipts.h"
 #include "postgres_timer.h"
 
-/* How long a token is remembered, microseconds, and how often old ones are looked for. */
+/* How long a token is kept, and how often old ones are deleted, microseconds. */
 #define PUTS_KEPT_US   (UINT64_C(24) * 3600 * 1000000)
 #define PUTS_EXPIRE_US (UINT64_C(3600) * 1000000)
 
-/* How many times a commit is sent that conflicts with another transaction. */
+/* How many times a commit is sent if it conflicts with another transaction. */
 #define TRIES 8
 
 /* The functions of the schema know these numbers. */
@@ -470,11 +470,11 @@ static void commit_result(struct pg_job *job, unsigned int statement, const PGre
 	j->answered = true;
 }
 
-/* What the end of a commit says about the store. */
+/* The state of the store after the end of a commit. */
 static void note_state(struct store_postgres *s, int error)
 {
 	if (error == PG_AWAY || error == PG_UNKNOWN)
-		return; /* the connection says it */
+		return; /* the connection has this state */
 	s->state = !error ? STORE_OK : error == -ENOSPC ? STORE_FULL : STORE_AWAY;
 	snprintf(s->why, sizeof(s->why), "%s", error ? s->data.why : "");
 }
@@ -546,7 +546,7 @@ int pg_commit(struct store *store, struct store_commit *commit)
 		return -ENOMEM;
 	j->s = s;
 	j->commit = commit;
-	/* By elapsed time, because a setting of the clock does not move it. */
+	/* By elapsed time, which does not jump when somebody sets the clock. */
 	j->expires = now >= s->puts_expired + PUTS_EXPIRE_US && now >= PUTS_KEPT_US;
 	r = gather(j);
 	j->job.send = j->count || j->expires ? commit_send : send_nothing;

@@ -2,9 +2,10 @@
 /*
  * The payload of a hint is UID/NAME of the queue, so that only the queue's owner polls.
  *
- * A transaction that notifies holds a lock of the whole server until it ends. So hints travel in a
- * transaction of their own, which writes nothing and waits for no disk. They travel with the rounds
- * and must not delay the renewal of a lease: they give up early if somebody else holds that lock.
+ * A transaction that notifies holds a lock of the whole server until it ends. So hints have their
+ * own transaction, which writes nothing and waits for no disk. They use the connection of the
+ * rounds and must not delay the renewal of a lease, so they give up early if another session holds
+ * that lock.
  */
 #include "postgres_hints.h"
 
@@ -36,7 +37,7 @@ static bool hints_send(struct pg_job *job, PGconn *c)
 	return pg_send(c, statement, &p);
 }
 
-/* A hint that failed is not sent again: the poll finds what it was about. */
+/* A failed hint is not sent again: the next poll finds the change. */
 static void hints_end(struct pg_job *job, int error)
 {
 	(void)error;

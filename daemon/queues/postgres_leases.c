@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rounds. core/lease.h decides what to ask, and one statement asks it. The same statement returns
- * which queues of this host were changed through other hosts, and the database's clock. So an idle
- * host sends one statement a second, however many queues it has.
+ * Rounds. core/lease.h decides the questions, and one statement asks them. The same statement
+ * returns which queues of this host were changed by other hosts, and the database's clock. So an
+ * idle host sends one statement a second, however many queues it has.
  */
 #include "postgres_leases.h"
 
@@ -14,12 +14,12 @@
 #include "postgres_hints.h"
 #include "postgres_timer.h"
 
-/* Between two looks at queues that this host owns; and at the clock, if it owns no queue.
- * Microseconds. */
+/* The time between two polls of the queues that this host owns, and between two readings of the
+ * clock if it owns no queue. Microseconds. */
 #define POLL_US	 UINT64_C(1000000)
 #define CLOCK_US UINT64_C(5000000)
 
-/* When a round that failed is tried again, microseconds. */
+/* The time after which a failed round is tried again, microseconds. */
 #define AGAIN_US UINT64_C(250000)
 
 /* The speeds of two machines' clocks differ by less than this: one part in 5000. */
@@ -34,7 +34,7 @@ struct round_job {
 	struct pg_job job;
 	struct store_postgres *s;
 	bool asks;  /* a round of core/lease.h, not a poll alone */
-	bool moved; /* another server answered than the one of the greeting */
+	bool moved; /* another server than that of the greeting has answered */
 	size_t n;
 	struct pg_queue *queues[];
 };
@@ -47,7 +47,7 @@ static void tell_lease(struct store_postgres *s, const struct pg_queue *queue, b
 		s->watcher.lease(s->watcher.userdata, queue->number, held, queue->lease.term);
 }
 
-/* Logs what has become of the lease since it was logged last. */
+/* Logs how the lease has changed since the last line about it. */
 static void say_lease(struct store_postgres *s, struct pg_queue *queue)
 {
 	const struct lease *l = &queue->lease;
@@ -157,10 +157,11 @@ static bool round_send(struct pg_job *job, PGconn *c)
 		pg_end_array(&p);
 	}
 	pg_add_int8(&p, (int64_t)j->s->control.greeting.timeline);
-	/* One statement for all of a second: it sets what holds for it. The server does not limit
-	 * its time. A late answer is given up; a late question harms nothing: see core/lease.h.
-	 * Behind a pooler another server may have taken over though this connection stands. It must
-	 * not give a lease before this host knows: then the answer has no row. */
+	/* One statement for all work of a second; it contains its own settings. The server does not
+	 * limit its time. The host gives up a late answer, and a late question does no harm: see
+	 * core/lease.h. With a pooler, another server may have taken over although this connection
+	 * still exists. That server must not give a lease before this host knows about it, so the
+	 * answer then has no row. */
 	snprintf(statement, sizeof(statement),
 		"WITH s AS MATERIALIZED (%s), t AS MATERIALIZED (SELECT " SCHEMA_TIMELINE
 		" AS now) SELECT r.* FROM s, t, LATERAL timerd.round("
@@ -220,8 +221,8 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 		say_lease(s, queue);
 		say_standby(s, queue);
 		look_at_changes(s, queue, pg_next(&changes));
-		/* The broker is also told of a lease that was over and is renewed: it does not look
-		 * for that by itself. */
+		/* The broker also needs to know of a lease that was over and is renewed, because it
+		 * does not check for that itself. */
 		if (l->state == LEASE_HELD ? !delivered : before == LEASE_HELD)
 			tell_lease(s, queue, l->state == LEASE_HELD);
 		/* A host without a queue polls less often. */
@@ -236,13 +237,13 @@ static void round_end(struct pg_job *job, int error)
 	struct store_postgres *s = j->s;
 
 	s->round_under_way = false;
-	/* The greeting of a new connection finds out about the other server. */
+	/* The greeting of a new connection identifies the other server. */
 	if (j->moved && s->control.state == PG_LINK_READY)
 		pg_link_break(&s->control, "another server answers than before");
 	else if (j->asks && !error)
 		leases_end(&s->leases);
-	/* A round that failed, for a lock or a full disk, is asked again on the same connection;
-	 * the lease's own rules say when its time is over. */
+	/* After a lock or a full disk, the failed round is sent again on the same connection. The
+	 * rules of leases decide when a lease is over. */
 	if (j->asks && error && s->control.state == PG_LINK_READY) {
 		leases_disconnected(&s->leases);
 		leases_connected(&s->leases, pg_now(), s->control.greeting.timeline);
@@ -350,7 +351,7 @@ void pg_leases_notified(void *userdata, const char *payload)
 	if (!strcmp(payload, "released")) {
 		LINK_FOR_EACH(at, &s->leases.standby)
 		lease_hint(&s->leases, LINK_OWNER(at, struct lease, of_state));
-		/* Any role of the database can notify: it must not cause more rounds than this. */
+		/* Any role of the database can notify. This bounds the rounds that it causes. */
 		if (s->round_again < s->polled + PG_HINT_US)
 			s->round_again = s->polled + PG_HINT_US;
 		return;
@@ -398,7 +399,7 @@ static void fleet_want(struct store *store, uint32_t number, bool wanted)
 	struct store_postgres *s = pg_store_of(store);
 	struct pg_queue *queue = pg_queues_get(&s->queues, number);
 
-	/* A round may name the queue from now on. */
+	/* From now on a round may contain the queue. */
 	queue->row = queue->row ? queue->row : -1;
 	if (wanted)
 		lease_want(&s->leases, &queue->lease);

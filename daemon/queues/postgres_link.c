@@ -14,8 +14,8 @@
 #include "postgres_names.h"
 #include "postgres_values.h"
 
-/* How long a database is silent before it counts as away, how long an attempt to connect takes at
- * most, and the spans between attempts. Microseconds. */
+/* After which silence a database counts as away, how long an attempt to connect may take, and the
+ * spans between attempts. Microseconds. */
 #define AWAY_US	       UINT64_C(2000000)
 #define CONNECT_US     UINT64_C(5000000)
 #define BACKOFF_US     UINT64_C(100000)
@@ -51,11 +51,12 @@ static void set_settings(struct pg_link *l)
 {
 	unsigned long long ms = l->greeting.lease / 1000;
 
-	/* Below a third of the lease, so that a renewal that waits for a lock fails in time to be
-	 * tried again. Plans are made for indexes: a table that was small when it was analysed is
-	 * not scanned when it is large; and compiling such a plan would take longer than running
-	 * it. search_path: other roles may create functions in the schema public, and must not have
-	 * them run by this role. Statements that set all this themselves name pg_catalog. */
+	/* The timeouts are below a third of the lease, so that a renewal that waits for a lock
+	 * fails early enough to be tried again. Plans use indexes, because a table that was small
+	 * when it was analysed may have grown, and are not compiled, because that would take longer
+	 * than running them. search_path: other roles may create functions in the schema public,
+	 * which this role must not run. Statements that contain these settings themselves name
+	 * pg_catalog. */
 	snprintf(l->settings, sizeof(l->settings),
 		"SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), "
 		"pg_catalog.set_config('synchronous_commit', 'on', true), "
@@ -74,7 +75,7 @@ void pg_link_init(struct pg_link *l, const char *uri, int epoll)
 	set_settings(l);
 }
 
-/* A random span: at most one that doubles with each failure, and at least half of that. The first
+/* A random span between the half and the whole of a span that doubles with each failure. The first
  * attempt is made at once. */
 static uint64_t backoff(const struct pg_link *l)
 {
@@ -137,7 +138,7 @@ void pg_link_break(struct pg_link *l, const char *why)
 		l->away_at = pg_now() + AWAY_US;
 	else
 		l->failures++;
-	/* A server that is silent, or is a standby, is not the first one that is tried next. */
+	/* If a server does not answer or is a standby, the next attempt begins with another one. */
 	l->first += l->state == PG_LINK_CONNECTING || l->state == PG_LINK_GREETING;
 	l->state = PG_LINK_DOWN;
 	l->retry_at = pg_now() + backoff(l);
@@ -193,8 +194,8 @@ static void connect_socket(struct pg_link *l)
 		watch(l, EPOLLOUT);
 }
 
-/* Each connection looks the names up anew. A lookup that took too long for the attempt before is
- * waited for. */
+/* Each attempt looks up the names again. If the lookup of the last attempt is still under way, it
+ * waits for that one. */
 static void look_up(struct pg_link *l)
 {
 	if (l->has_names && !l->names && !start_names(l)) {
@@ -236,8 +237,8 @@ static bool send_greeting(struct pg_link *l)
 
 static void connect_step(struct pg_link *l)
 {
-	/* While it connects, libpq waits either to read or to write; epoll has what it asked for
-	 * last. */
+	/* While libpq connects, it waits either to read or to write. epoll watches for what libpq
+	 * asked for last. */
 	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
 
 	while (l->state == PG_LINK_CONNECTING) {
@@ -405,8 +406,8 @@ static void hear(struct pg_link *l)
 	}
 }
 
-/* When the answer to the first job is overdue. The server's own limit for a statement is shorter.
- * The limit starts again for each job: earlier jobs may have taken long. */
+/* The instant at which the answer to the first job is overdue. The server's own limit for a
+ * statement is shorter. The limit starts again for each job: earlier jobs may have taken long. */
 static uint64_t overdue_at(const struct pg_link *l)
 {
 	return l->sent.first ? l->sent.first->awaited + l->greeting.lease / 3 + 500000 : UINT64_MAX;
@@ -448,7 +449,7 @@ static void run_connected(struct pg_link *l)
 		watch(l, EPOLLIN);
 }
 
-/* What has not ended by the deadline. */
+/* What has not ended by the deadline, as a text. */
 static const char *const silences[] = {
 	[PG_LINK_LOOKING_UP] = "no name server answers for the database's host",
 	[PG_LINK_CONNECTING] = "the database does not answer",
@@ -460,7 +461,7 @@ void pg_link_run(struct pg_link *l)
 {
 	uint64_t now = pg_now();
 
-	/* Also while nobody waits for it: its descriptor is then not readable any more. */
+	/* Even if nobody waits for it, so that its descriptor does not stay readable. */
 	if (l->names)
 		pg_names_ended(l->names);
 	if (l->state == PG_LINK_DOWN && now >= l->retry_at)

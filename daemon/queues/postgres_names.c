@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * getaddrinfo(3) can neither be asked not to wait nor be cancelled. So a lookup that nobody waits
- * for any more goes on, and the thread frees it.
+ * getaddrinfo(3) always blocks, and cannot be cancelled. So an abandoned lookup continues, and its
+ * thread frees it.
  */
 #include "postgres_names.h"
 
@@ -38,7 +38,7 @@ struct pg_names {
 	char why[320];
 };
 
-/* Return: what the URI says, or else the environment; NULL: neither. */
+/* Return: the value in the URI, or else in the environment; NULL: neither has one. */
 static char *copy_option(const PQconninfoOption *options, const char *keyword)
 {
 	for (const PQconninfoOption *o = options; o && o->keyword; o++) {
@@ -112,7 +112,7 @@ bool pg_names_wanted(const char *uri)
 	ports = count(asked[PORT]);
 	n = hosts > addresses ? hosts : addresses;
 	wanted = n > 1 || (hosts && !addresses && has_name(asked[HOST]));
-	/* libpq says what is wrong with lists of different lengths. */
+	/* libpq reports the error if the lists have different lengths. */
 	if ((hosts && addresses && hosts != addresses) || (ports > 1 && ports != n))
 		wanted = false;
 	for (int i = 0; i < LISTS; i++)
@@ -151,7 +151,7 @@ static void look_up_host(struct pg_names *n, const char *host, const char *port)
 		freeaddrinfo(found);
 }
 
-/* The next entry of a list; the only entry of a list stands for all. */
+/* The next entry of a list. If a list has one entry, it is used for all. */
 static const char *next_of(char **rest, bool one)
 {
 	const char *entry = one ? *rest : strsep(rest, ",");

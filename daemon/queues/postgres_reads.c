@@ -32,7 +32,7 @@ struct read_job {
 	struct pg_job job;
 	struct store_postgres *s;
 	enum read_type type;
-	struct store_reader *reader; /* NULL: nobody waits, as for READ_USAGE */
+	struct store_reader *reader; /* NULL for READ_USAGE */
 	struct pg_queue *queue;
 	uint32_t uid;
 	int32_t after_row;
@@ -59,9 +59,9 @@ struct read_job {
 #define NEAR_ROWS LANE_ROWS("true", "ready <= $6") "$7 + 1)"
 #define FAR_ROW	  LANE_ROWS("false", "ready > $6") "1)"
 
-/* In the order of read_timer(). Some rows are not part of the answer, because they are too many or
- * too large. They say only when the next row is ready. So does the first row that is not ready by
- * then; the query reads no row after it. */
+/* In the order of read_timer(). Rows that are too many or too large for the answer are left out:
+ * they only show when the next row is ready. So does the first row that is not ready by `until`;
+ * the query reads no row after it. */
 static const char load_statement[] =
 	"SELECT " TIMER_COLUMNS ", octet_length(payload),"
 	" CASE WHEN part THEN payload END, part::integer FROM ("
@@ -364,7 +364,7 @@ static void read_end(struct pg_job *job, int error)
 	struct read_job *j = (struct read_job *)job;
 	const PGresult *r = error ? NULL : j->result;
 
-	/* A read is sent again over a connection that is made again at once. */
+	/* After a broken connection, a read is sent again on the next one. */
 	if (error == PG_UNKNOWN && j->type != READ_PURGE && j->tries++ < READ_TRIES &&
 		!pg_link_submit(&j->s->data, job)) {
 		PQclear(j->result);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "postgres_receipts.h"
 
-/* A user can make any number of tokens, so a user's receipts have a bound, as on one host: beyond
- * it the older half goes, but none of this moment. Each host looks at a user's receipts at the
- * first put, and then after so many bytes that it has written. */
+/* A user can make any number of tokens, so a user's receipts have a bound, as on one host. Beyond
+ * the bound, the older half is deleted, but none of this moment. Each host checks the bound at a
+ * user's first put, and again after it has written this many bytes for the user. */
 #define MAX	 (INT64_C(16) << 20)
 #define LOOK	 (UINT64_C(4) << 20)
-#define OVERHEAD 64 /* what a receipt counts beside its answers */
+#define OVERHEAD 64 /* the size of a receipt without its answers */
 #define ANSWER	 24
 #define SIZE	 "(64 + 24 * cardinality(ids))"
 

@@ -18,17 +18,16 @@
 
 #include "../seqpacket.h"
 
-/* Connections that wait to be accepted. /proc/sys/net/core/somaxconn bounds it, too. */
+/* The most connections that wait to be accepted. /proc/sys/net/core/somaxconn is also a bound. */
 #define BACKLOG 4096
 
-/* Written by systemd-timesyncd once the clock was set from the network. */
+/* systemd-timesyncd writes this file when it has set the clock from the network. */
 #define SYNCHRONIZED "/run/systemd/timesync/synchronized"
 
-/* From this difference on timerqd logs that the host's clock is off the database's. Microseconds.
- */
+/* If the host's clock differs from the database's by this much, timerqd logs it. Microseconds. */
 #define CLOCK_OFF_US INT64_C(100000)
 
-/* How far ahead a host of a fleet loads what will be due, microseconds. */
+/* How long before its due a host of a fleet loads a wake, microseconds. */
 #define LOAD_AHEAD_US UINT64_C(60000000)
 
 /* How long a clean stop waits for the disk, microseconds. */
@@ -214,7 +213,7 @@ static void set_fleet_wakeup(struct server *s)
 	wakeups_set(&s->wakeups, PROTO_CLOCK_BOOTTIME, first);
 }
 
-/* Sets what the next turn waits for. */
+/* Sets the instants and events that the next turn waits for. */
 static int arm(struct server *s)
 {
 	uint64_t real = broker_next_real(s->broker), look = clocks_look_again(&s->clocks);
@@ -368,7 +367,7 @@ static int open_broker(struct server *s)
 		.pid = (uint32_t)getpid(),
 		.instance = choose_instance(),
 		.started = s->now.real,
-		/* timerd refuses each wake-up that it cannot do. */
+		/* If timerd cannot wake the machine, it refuses that wake-up. */
 		.can_wake_system = !s->store->ops->fleet,
 		.load_ahead = s->store->ops->fleet ? LOAD_AHEAD_US : 0,
 		.overflow_uid = peers->overflow_is_nobody ? peers->overflow_uid : 0,
@@ -470,8 +469,8 @@ static int add_sources(struct server *s)
 	sigaddset(&signals, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
 		return -errno;
-	/* Whoever started timerqd may have ignored SIGHUP, as nohup(1) does; an ignored signal does
-	 * not arrive. */
+	/* The program that started timerqd may have ignored SIGHUP, as nohup(1) does. An ignored
+	 * signal does not arrive. */
 	signal(SIGHUP, SIG_DFL);
 	r = sd_event_add_signal(s->event, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)

@@ -228,7 +228,7 @@ static int find_end(struct sqlite_blocks *b)
 	return SQLITE_OK;
 }
 
-/* ret: whether the place lies in the block in memory. */
+/* ret: whether the place is in the block in memory. */
 static int holds(struct sqlite_blocks *b, const struct recent_entry *place, bool *ret)
 {
 	int r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One transaction: what each kind of change does to the rows, and what else a commit stores. A
- * refused change changes nothing and gets a status. An error of SQLite ends the whole transaction:
- * rows, indexes and counts are as before it.
+ * refused change changes nothing and gets a status. After an error of SQLite the whole transaction
+ * is rolled back: rows, indexes and counts are as before.
  */
 #include "sqlite_changes.h"
 
@@ -197,8 +197,8 @@ static int reschedule(struct sqlite *q, struct store_change *c)
 	now.ready = now.due;
 	now.slack = c->timer.slack;
 	now.every = c->timer.every;
-	/* A consumer may have the old wake. The new number keeps its acknowledgement from
-	 * concerning the new wake. */
+	/* A consumer may have the old wake. Because of the new number, its acknowledgement does not
+	 * apply to the new wake. */
 	now.number++;
 	/* A new count begins with this wake. */
 	now.count = c->timer.count;
@@ -335,7 +335,7 @@ static int apply(struct sqlite *q, struct store_change *c)
 		r = change_wake(q, c);
 		break;
 	}
-	sqlite_use(q, SQL_FIND); /* the memory that it points to may go */
+	sqlite_use(q, SQL_FIND); /* its memory may be freed */
 	write_answer(c);
 	return r;
 }

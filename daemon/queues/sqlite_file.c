@@ -2,10 +2,10 @@
 /*
  * The SQLite file: which files are refused, and how a file is opened and closed.
  *
- * The file is looked at before SQLite opens it, because a file that is refused stays as it was, log
- * included. One connection, locked exclusively: two connections are where SQLite's log had a bug
- * (before 3.51.3), and an exclusive lock keeps the log's index in memory. Each setting that a
- * promise rests on is read back after it is set.
+ * The file is checked before SQLite opens it, because a refused file must not change, nor its log.
+ * There is one connection with an exclusive lock: with two connections SQLite's log had a bug
+ * (before 3.51.3), and with an exclusive lock the log's index is in memory. Each setting on which a
+ * promise depends is read back after it is set.
  */
 #include "sqlite_file.h"
 
@@ -28,7 +28,7 @@ const struct sqlite_tuning sqlite_tuning_default = {
 	.recover_us = UINT64_C(10000000),
 };
 
-/* Sets what the promises rest on, and reads back what SQLite may refuse. */
+/* Makes the settings on which promises depend, and reads back those that SQLite may refuse. */
 static int configure(struct sqlite *q, char **ret_why)
 {
 	int64_t synchronous = 0;
@@ -59,7 +59,7 @@ static int configure(struct sqlite *q, char **ret_why)
 	return r;
 }
 
-/* Cuts off what a killed process left behind the last committed transaction. Frames of several such
+/* Cuts off what a killed process wrote after the last committed transaction. Frames of several such
  * processes would look like damage. The connection has the file's lock by now. */
 static int cut_log(struct sqlite *q, int64_t end)
 {
@@ -123,7 +123,7 @@ static int check(struct sqlite *q, const char *text, char **ret_why)
 	r = sqlite3_step(s);
 	if (r == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(s, 0), "ok")) {
 		const char *found = (const char *)sqlite3_column_text(s, 0);
-		const char *line = strrchr(found, '\n'); /* behind a heading */
+		const char *line = strrchr(found, '\n'); /* after a heading */
 
 		*ret_why = sqlite3_mprintf("a page is damaged (%s)", line ? line + 1 : found);
 		r = SQLITE_CORRUPT;
@@ -216,7 +216,7 @@ static int errno_of(int result)
 	}
 }
 
-/* What to do, where there is something to do. */
+/* A hint on what to do, if there is one. */
 static const char *advice(int error)
 {
 	switch (error) {
@@ -312,7 +312,8 @@ int sqlite_open(struct sqlite *q, char **ret_why)
 	r = look(q, &log_end, ret_why);
 	if (r)
 		return r;
-	/* What a killed process did to the names of its files comes before what is written now. */
+	/* Syncs what a killed process did to the names of its files before anything is written now.
+	 */
 	r = q->host->sync_folder(q->path) ? SQLITE_IOERR_DIR_FSYNC : open_db(q, log_end, ret_why);
 	if (!r) {
 		sqlite_hook(q);

@@ -289,8 +289,8 @@ static int merge(struct sqlite *q, const char *meta, struct sqlite_blocks *block
 	return r;
 }
 
-/* A round of both indexes, by due first: a start reads all rows behind the older of the two marks
- * again, so both have to move. */
+/* A round of both indexes, by due first: a start reads again all rows after the smaller of the two
+ * marks, so both must grow. */
 int sqlite_merge(struct sqlite *q)
 {
 	int r = sqlite_index_mend(q);

@@ -13,7 +13,7 @@
 #define WAL_HEADER   32
 #define FRAME_HEADER 24
 #define PAGE_MAX     65536
-#define SECTOR	     512 /* what a disk writes as a whole, at least */
+#define SECTOR	     512 /* the smallest unit that a disk writes as a whole */
 
 #define WAL_MAGIC   0x377f0682u /* + 1: checksums read words big-endian */
 #define WAL_VERSION 3007000u
@@ -56,7 +56,7 @@ static uint32_t get32_little(const uint8_t *p)
 	return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
 }
 
-/* Goes on with the checksum over size bytes, a multiple of 8. */
+/* Continues the checksum over size bytes, a multiple of 8. */
 static void add_sum(const struct log *log, uint32_t sums[2], const uint8_t *p, size_t size)
 {
 	for (size_t i = 0; i < size; i += 8) {
@@ -106,7 +106,7 @@ static bool has_mark(const struct log *log, int64_t at)
 	return get32(log->frame + 4) && at % SECTOR + 8 + (int64_t)sizeof(log->salts) <= SECTOR;
 }
 
-/* Whether the frame that was read goes on with the chain of checksums. */
+/* Whether the checksum of the frame continues the chain. */
 static bool goes_on(struct log *log)
 {
 	uint32_t sums[2] = {log->sums[0], log->sums[1]};
@@ -121,7 +121,7 @@ static bool goes_on(struct log *log)
 	return true;
 }
 
-/* What find_end() tells of each frame. */
+/* What find_end() reports of each frame. */
 struct frame_reader {
 	int (*found)(struct frame_reader *r, const struct log *log, uint32_t page);
 	uint32_t most;	/* frames to read */
@@ -279,8 +279,8 @@ static bool is_zero(const uint8_t *p, size_t size)
 	return !size;
 }
 
-/* Opens both files. The lock shows whether another process has them: what it writes just now would
- * look like damage. ret_journal: there is a rollback journal, as while the file is made. */
+/* Opens both files. The lock shows whether another process has them: a write under way would look
+ * like damage. ret_journal: there is a rollback journal, as while the file is made. */
 static int open_both(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, sqlite3_file **db,
 	bool *ret_journal)
 {

@@ -2,8 +2,8 @@
 /*
  * Receipts: the answers to clients' puts, by token and serial, so that a put that is sent again is
  * stored once. A token keeps its last STORE_PUTS receipts for a day. A user can make any number of
- * tokens, so each user's receipts have a bound. Beyond the bound the older half is forgotten, which
- * is far older than any put under way. A put of which nothing was stored leaves no receipt.
+ * tokens, so each user's receipts have a bound. Beyond the bound, the older half is deleted; these
+ * are far older than any put under way. If nothing of a put was stored, it has no receipt.
  */
 #include "sqlite_puts.h"
 
@@ -11,7 +11,7 @@
 
 #include "sqlite_schema.h"
 
-/* How long a receipt is kept, microseconds, and how often old ones are looked for. */
+/* How long a receipt is kept, and how often old ones are deleted, microseconds. */
 #define KEPT_US	  (UINT64_C(24) * 3600 * 1000000)
 #define EXPIRE_US (UINT64_C(3600) * 1000000)
 
@@ -63,7 +63,7 @@ static int count_receipts(
 	return r == SQLITE_ROW ? SQLITE_OK : r;
 }
 
-/* Forgets the older half of a user's receipts, but none of this instant. */
+/* Deletes the older half of a user's receipts, but none of this instant. */
 static int forget(struct sqlite *q, struct sqlite_user *user,
 	const uint8_t token[static STORE_TOKEN_SIZE], uint64_t now)
 {
@@ -75,7 +75,7 @@ static int forget(struct sqlite *q, struct sqlite_user *user,
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		uint64_t stored = (uint64_t)sqlite3_column_int64(s, 0);
 
-		/* Receipts of one instant go together. */
+		/* Receipts of one instant are deleted together. */
 		if (stored >= now || (left <= q->tuning.receipts_max / 2 && stored != until))
 			break;
 		left -= OVERHEAD + (uint64_t)sqlite3_column_int64(s, 1);
@@ -161,7 +161,7 @@ int sqlite_puts_write(struct sqlite *q, const struct store_put *p, uint64_t now)
 	return r;
 }
 
-/* By elapsed time, because a setting of the clock does not move it. */
+/* By elapsed time, which does not jump when somebody sets the clock. */
 int sqlite_puts_expire(struct sqlite *q, uint64_t now)
 {
 	sqlite3_stmt *s;

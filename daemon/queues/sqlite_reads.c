@@ -83,7 +83,7 @@ static void end_rows(struct job *job, bool payload)
 	}
 }
 
-/* Finds the first row behind those of the job that wakes the machine. */
+/* Finds the first row after those of the job that wakes the machine. */
 static int find_wake_system(struct sqlite *q, struct job *job)
 {
 	const struct store_timer *last = job->n ? &job->timers[job->n - 1] : NULL;

@@ -90,7 +90,7 @@ static void remove_chunk(struct recent *r, size_t at)
 		(r->chunk_count - at) * sizeof(struct recent_chunk *));
 }
 
-/* Makes room in a full chunk for an entry at *i: a new chunk behind it takes its second half, or
+/* Makes room in a full chunk for an entry at *i: a new chunk after it takes its second half, or
  * nothing if the entry comes after all others. Return: the chunk for the entry, with its position
  * in *i; NULL: no memory. */
 static struct recent_chunk *split(struct recent *r, size_t at, size_t *i)

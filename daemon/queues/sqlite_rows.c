@@ -174,8 +174,8 @@ static int64_t bytes_of(const struct store_timer *t)
 	return (int64_t)t->key_size + t->payload_size;
 }
 
-/* A parked wake that waits again has a row of its own. Its key does not find it, because another
- * timer may have that key by now. */
+/* A revived wake has its own row. It cannot be found by its key, because another timer may have
+ * that key by now. */
 static bool is_revived(const struct store_timer *t)
 {
 	return t->timer != t->id;
@@ -254,7 +254,7 @@ int sqlite_remove(struct sqlite *q, const struct store_timer *t)
 {
 	uint64_t id = t->id;
 	sqlite3_stmt *s;
-	/* This comes first, because the key may lie in the row that goes. */
+	/* This comes first, because the key may be borrowed from the row that is removed. */
 	int r = remove_entries(q, t);
 
 	sqlite_use(q, SQL_FIND);

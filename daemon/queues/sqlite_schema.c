@@ -46,7 +46,7 @@ static const char schema[] =
 static const char identity[] = "PRAGMA application_id = " TEXT(
 	SQLITE_STORE_ID) "; PRAGMA user_version = " TEXT(SQLITE_STORE_VERSION);
 
-/* What makes a file of each older version one of the next. */
+/* The step from each version to the next one. */
 static const char *const upgrades[SQLITE_STORE_VERSION] = {
 	[1] = "ALTER TABLE parked ADD COLUMN max_attempts INTEGER NOT NULL DEFAULT 0;"
 	      "DELETE FROM puts;" /* their tokens named no user */

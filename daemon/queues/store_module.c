@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Beside the program, where it runs from the folder that it was built in. */
+/* In the program's folder, if the program runs from the build folder. */
 static void *load_beside(const char *name)
 {
 	char path[4096];

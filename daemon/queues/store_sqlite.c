@@ -6,7 +6,7 @@
  * eventfd is readable while finished jobs wait. One mutex guards both lists and the state. Only the
  * thread uses the connection to SQLite.
  *
- * Between jobs the thread does work that nobody waits for: it merges the indexes (sqlite.h), copies
+ * Between jobs the thread does background work: it merges the indexes (sqlite.h), copies
  * a long log into the file (a checkpoint), and recovers a file after a failure.
  */
 #include "store_sqlite.h"
@@ -131,8 +131,8 @@ static int note(struct store_sqlite *s, int result, bool wrote)
 	return error;
 }
 
-/* After a write that failed nothing is written any more. Without a connection nothing is read,
- * either: recovery was tried, and failed. */
+/* After a failed write nothing is written any more. Without a connection nothing is read, either: a
+ * recovery has failed. */
 static void run_job(struct store_sqlite *s, struct job *job)
 {
 	bool writes = job->type == JOB_COMMIT || job->type == JOB_PURGE;
@@ -150,7 +150,7 @@ static void run_job(struct store_sqlite *s, struct job *job)
 	else
 		r = sqlite_read(&s->q, job);
 	job->error = note(s, r, writes);
-	/* Nobody knows until the disk has been read again, or if the process ends before that. */
+	/* It is not known until the disk has been read again. */
 	if (job->error == -EIO && s->q.unsure)
 		job->error = -EINPROGRESS;
 }
@@ -178,8 +178,8 @@ static bool recover(struct store_sqlite *s)
 	return true;
 }
 
-/* Does a part of the work that nobody waits for. idle: no job waits. Return: whether to call it
- * again at once. */
+/* Does a part of the background work. idle: no job waits. Return: whether to call it again at once.
+ */
 static bool tidy(struct store_sqlite *s, bool idle)
 {
 	struct sqlite *q = &s->q;

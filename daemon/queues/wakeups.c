@@ -27,8 +27,8 @@ static const struct {
 	[WAKEUP_ASIDE] = {TOYTIMER_BOOTTIME, 0, TOYTIMER_FOREVER},
 };
 
-/* timerd refuses a timer. timerqd asks again after a second, not at once: that would be a loop. It
- * does not ask again for a timer that would wake the machine if timerd may not do that; the clock's
+/* timerd has refused a timer. timerqd registers it again after a second, because trying at once
+ * would be a busy loop. If timerd cannot wake the machine, timerqd does not try again; the clock's
  * other timer then wakes timerqd while the machine is awake. */
 static void refused(struct wakeups *w, unsigned int i, int error)
 {
@@ -64,7 +64,7 @@ static int timer_event(toytimer *t, const toytimer_event *event, void *userdata)
 	return 0;
 }
 
-/* Asks again for timers that were refused. */
+/* Registers refused timers again. */
 static void ask_again(struct wakeups *w)
 {
 	for (unsigned int i = 0; i < WAKEUPS; i++) {
@@ -204,7 +204,7 @@ static int set_one(struct wakeups *w, unsigned int i)
 	 * after. */
 	if (e == -ENOENT)
 		return 0;
-	/* An older timerd does not tell of the clock. */
+	/* An older timerd does not report a set clock. */
 	if (e == -ENOSYS) {
 		w->set[i] = w->wanted[i];
 		return 0;
@@ -218,7 +218,7 @@ static int set_one(struct wakeups *w, unsigned int i)
 }
 
 /* A timer with infinite slack rings with other timers. If it rings too early, it is set again. So
- * it is not moved to a later instant: each commit would move it. */
+ * it is not set to a later instant, because each commit would do that. */
 static bool is_early_enough(const struct wakeups *w, unsigned int i)
 {
 	return w->wanted[i] == w->set[i] ||

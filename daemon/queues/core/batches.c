@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets that change something. A packet is checked, becomes changes of the store, and is answered
- * once the store has answered. Each record is accepted or refused by itself.
+ * Packets that change something. A packet is checked and becomes changes of the store. It is
+ * answered when the store has answered. Each record is accepted or refused separately.
  */
 #include "batches.h"
 
@@ -110,7 +110,7 @@ static uint32_t put_record(
 	return PROTO_OK;
 }
 
-/* Whether no timer can have that id. */
+/* Whether the id is too large for a timer. */
 static bool is_no_id(uint64_t id)
 {
 	return id > INT64_MAX;

@@ -13,8 +13,8 @@
 #include "users.h"
 #include "windows.h"
 
-/* What a client may have waiting for the store. Put packets among them must not be more than the
- * store remembers. */
+/* The most requests of a client that wait for the store. There may not be more put packets among
+ * them than the store remembers. */
 #define PENDING_PACKETS STORE_PUTS
 #define PENDING_BYTES	((size_t)512 << 10)
 
@@ -53,7 +53,7 @@ enum proto_status client_connect(
 	return PROTO_OK;
 }
 
-/* The client's requests go on, but nobody hears the answers. */
+/* The client's requests are carried out, but their answers are not sent. */
 static void orphan_requests(struct client *client)
 {
 	LINK_FOR_EACH(at, &client->requests)

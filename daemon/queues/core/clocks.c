@@ -20,8 +20,8 @@ static int64_t difference(uint64_t a, uint64_t b)
 	return b - a > INT64_MAX ? -INT64_MAX : -(int64_t)(b - a);
 }
 
-/* Believes the wall clock from now on: boottime goes on by the time that has passed by the wall
- * clock. */
+/* Believes the wall clock from now on: boottime continues by the time that the wall clock has
+ * advanced. */
 static void believe(struct clocks *c, const struct clocks_reading *kernel)
 {
 	uint64_t wall = kernel->at[PROTO_CLOCK_REALTIME];
@@ -38,8 +38,8 @@ static void believe(struct clocks *c, const struct clocks_reading *kernel)
 	c->believed = true;
 }
 
-/* The wall clock of this boot is still not believed. What this boot has stored is the pair of
- * instants that it began with, plus the time since the boot: see clocks_store(). */
+/* The wall clock of this boot is still not believed. This boot has stored the pair of instants with
+ * which it began, plus the time since the boot: see clocks_store(). */
 static void restore_pair(struct clocks *c)
 {
 	uint64_t start = plus(0, c->offset[PROTO_CLOCK_BOOTTIME]);
@@ -80,9 +80,9 @@ struct clocks_stored clocks_store(const struct clocks *c, const uint64_t now[sta
 	memcpy(stored.boot_id, c->boot_id, sizeof(stored.boot_id));
 	memcpy(stored.now, now, sizeof(stored.now));
 	memcpy(stored.offset, c->offset, sizeof(stored.offset));
-	/* The next boot must not measure its wall clock by one that was not believed. At least the
-	 * time since the boot has passed on both clocks since the pair that this boot began with.
-	 * With that time added, the pair is one moment again, and the next boot goes on from it. */
+	/* The next boot must not compare its wall clock with one that was not believed. So this
+	 * stores the pair of instants with which this boot began, plus the time since the boot: at
+	 * least that much has passed on both clocks. The next boot continues from this pair. */
 	if (!c->believed)
 		stored.now[PROTO_CLOCK_REALTIME] = plus(c->stored[PROTO_CLOCK_REALTIME],
 			difference(now[PROTO_CLOCK_BOOTTIME], c->stored[PROTO_CLOCK_BOOTTIME]));

@@ -27,12 +27,12 @@
 #define CHANGES_MAX 4096
 #define CHANGES_MIN 64
 
-/* If there are more, the next transaction is chosen among the changes of so many transactions. The
- * bound is for the time that choosing takes. */
+/* If there are more changes, the next transaction is chosen from the first ones: as many as fit
+ * into LOOK_AT transactions. This bounds the time of the choice. */
 #define LOOK_AT 4
 
-/* The clocks are stored with each commit. Without a commit they are stored after CLOCKS_US, or once
- * the wall clock was set by more than SET_US; the machine is not woken for it. Microseconds. */
+/* The clocks are stored with each commit. Without a commit they are stored after CLOCKS_US, or when
+ * the wall clock was set by more than SET_US, but only if the machine is awake. Microseconds. */
 #define CLOCKS_US UINT64_C(60000000)
 #define SET_US	  INT64_C(1000000)
 
@@ -59,13 +59,13 @@ static uint32_t refusal_of(const struct broker *b, int error)
 	return state_of_store(b) == STORE_AWAY ? PROTO_Q_STORE_AWAY : PROTO_Q_STORE_FAILED;
 }
 
-/* Whether a change that could not be stored waits, instead of being refused. */
+/* Whether a change that could not be stored waits; if not, it is refused. */
 static bool waits(const struct change *change, bool full)
 {
 	return change->wake || (full && change->c.type == STORE_CANCEL);
 }
 
-/* A row has gone. It was in memory, or beyond the horizon of one of the lanes. */
+/* A row was removed. It was in memory, or beyond the horizon of one of the lanes. */
 static void row_gone(struct broker *b, struct queue *queue, uint64_t id)
 {
 	if (wake_row_gone(b, id))
@@ -86,7 +86,7 @@ static void note_put(struct broker *b, struct queue *queue, const struct store_c
 	lane_add(b, &queue->lanes[row.clock], &row, NULL);
 }
 
-/* A row has moved within its lane. It was not in memory, or it stands for another wake now. */
+/* A row has moved within its lane. It was not in memory, or now belongs to another wake. */
 static void note_moved(struct broker *b, struct lane *lane, const struct store_change *c)
 {
 	if (lane_reaches(lane, c->due, c->replaced))
@@ -125,8 +125,8 @@ static void note_rows(struct broker *b, const struct change *change)
 	}
 }
 
-/* Nobody knows whether the change stands. A client with a token is disconnected instead of being
- * answered: it connects again and sends again what the store does not know. */
+/* It is not known whether the change was stored. A client with a token is disconnected and gets no
+ * answer: it connects again and repeats the puts that the store does not know. */
 static void forget_answer(struct broker *b, const struct change *change)
 {
 	const struct request *request = change->request;
@@ -138,12 +138,12 @@ static void forget_answer(struct broker *b, const struct change *change)
 		if (b->outlet->end)
 			b->outlet->end(b->outlet->userdata, request->client->number);
 	}
-	/* The wake's row is read again once the store answers again. */
+	/* The wake's row is read again when the store answers again. */
 	if (change->wake)
 		change->wake->unsure = true;
 }
 
-/* A refused put may have been sent before. Then nobody knows whether it stands. */
+/* A refused put may have been sent before. Then it is not known whether it was stored. */
 static uint32_t refusal_for(const struct broker *b, const struct change *change, uint32_t refusal)
 {
 	const struct request *request = change->request;
@@ -216,7 +216,7 @@ static void done(struct store_commit *commit, int error)
 			answered(b, change, refusal);
 		}
 	}
-	/* Changes that wait go before changes that came later. */
+	/* Waiting changes go before later changes. */
 	if (!again)
 		return;
 	*last = b->first;
@@ -355,7 +355,7 @@ uint64_t commits_next_aside(const struct broker *b)
 	return b->clocks_real + CLOCKS_US;
 }
 
-/* Whether to store the clocks though there is nothing else to store. */
+/* Whether to store the clocks although there is nothing else to store. */
 static bool clocks_are_due(struct broker *b)
 {
 	int64_t moved;

@@ -21,14 +21,14 @@
 
 #define CONSUMER_OF(l) LINK_OWNER(l, struct consumer, of_queue)
 
-/* Packets that one call delivers. Between two calls the shell handles requests and the store. */
+/* The most packets in one call. Between two calls the shell handles requests and the store. */
 #define SLICE_PACKETS 16
 
-/* Packets to one queue before the next user has its turn. */
+/* The most packets of one queue before the next user has a turn. */
 #define QUEUE_PACKETS 4
 
-/* Chooses the next consumer for a wake. It avoids the one that let the wake become overdue, if
- * there is another. Return: NULL: none has room. */
+/* Chooses the next consumer for a wake. If possible, not the one that let the wake become overdue.
+ * Return: NULL: no consumer has room. */
 static struct consumer *next_consumer(const struct queue *queue, const struct wake *wake)
 {
 	const struct link *first = queue->with_room.next;
@@ -166,7 +166,7 @@ bool consumers_deliver(struct broker *b)
 		link_remove(&queue->turn);
 		if (link_is_empty(&user->turns))
 			link_remove(&user->turn);
-		/* The next turn sets when to look at its lanes. */
+		/* The next turn computes when to look at its lanes. */
 		queue_touch(queue);
 	}
 	return !link_is_empty(&b->turns) || !link_is_empty(&b->dirty);
@@ -229,7 +229,7 @@ void consumer_detach(struct broker *b, struct consumer *c, bool count)
 		wake_count_attempt(b, oldest, oldest->t.ready);
 	LINK_FOR_EACH(l, &c->unacked)
 	wake_give_back(b, LINK_OWNER(l, struct wake, link));
-	/* Wakes whose rows are being changed fill nobody's window from now on. */
+	/* Wakes whose rows are being changed are in no window from now on. */
 	LINK_FOR_EACH(l, &c->changing)
 	wake_leave_window(LINK_OWNER(l, struct wake, link));
 	for (at = &c->client->consumers; *at != c; at = &(*at)->next_of_client)

@@ -8,7 +8,8 @@
 #include "outcomes.h"
 #include "queue_table.h"
 
-/* Another host serves the queue, or may do so: tells its consumers here, which consume again. */
+/* Another host may serve the queue: tells the queue's consumers here. They become consumers again.
+ */
 static void lose(struct broker *b, struct queue *queue)
 {
 	queue->held = false;
@@ -66,7 +67,8 @@ static void rows_changed(void *userdata, uint32_t number)
 	wakes_purged(b, LINK_OWNER(at, struct queue, all)->number);
 }
 
-/* Ids may be given again: each client comes again, and forgets which wakes it saw. */
+/* Ids may be used again: disconnects all clients. They connect again, and forget which wakes they
+ * have seen. */
 static void history_changed(void *userdata)
 {
 	struct broker *b = userdata;

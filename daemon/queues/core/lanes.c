@@ -176,8 +176,8 @@ void lane_note_beyond(struct lane *lane, uint64_t ready, uint8_t flags)
 		lane->next_wake_system = ready;
 }
 
-/* Only a row that wakes the machine makes the lane look beyond its horizon at once. For other rows
- * a turn too many costs an awake machine little. */
+/* Only for a row that wakes the machine, the lane looks beyond its horizon at once. For other rows,
+ * a needless turn costs little. */
 void lane_look_beyond(struct lane *lane)
 {
 	if (lane->next_wake_system == PROTO_FOREVER)
@@ -215,7 +215,7 @@ void lane_remove(struct lane *lane, struct wake *wake)
 	lane->wake_system -= (wake->t.flags & PROTO_WAKE_SYSTEM) != 0;
 }
 
-/* Moves the horizon back. The results of a load that is under way do not fit any more. */
+/* Moves the horizon back. The results of the load under way become invalid. */
 static void set_horizon(struct lane *lane, uint64_t ready, uint64_t id)
 {
 	lane->horizon_ready = ready;
@@ -341,7 +341,7 @@ uint64_t lane_read_at(const struct broker *b, const struct lane *lane)
 	return lane->next > ahead ? lane->next - ahead : 0;
 }
 
-/* What is ready by then may be loaded. */
+/* The instant up to which rows may be loaded. */
 static uint64_t load_until(const struct broker *b, const struct lane *lane)
 {
 	return b->config.load_ahead ? b->now.at[lane->clock] + b->config.load_ahead : INT64_MAX;

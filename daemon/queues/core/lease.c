@@ -20,7 +20,7 @@ void lease_init(struct lease *l)
 	link_init(&l->of_round);
 }
 
-/* Begins to stand by, and asks at once. */
+/* Becomes a standby, and asks at once. */
 static void stand_by(struct leases *ls, struct lease *l)
 {
 	l->state = LEASE_STANDBY;
@@ -34,12 +34,12 @@ void lease_want(struct leases *ls, struct lease *l)
 	if (l->wanted)
 		return;
 	l->wanted = true;
-	/* The answer to a release has to come first, because the release can run late. */
+	/* Waits for the answer to a release, because the release can run late. */
 	if (l->state == LEASE_NONE)
 		stand_by(ls, l);
 }
 
-/* The lease is not this host's any more. */
+/* This host does not hold the lease any more. */
 static void let_go(struct leases *ls, struct lease *l)
 {
 	if (l->wanted) {
@@ -82,7 +82,7 @@ void lease_lost(struct leases *ls, struct lease *l, uint64_t term)
 		let_go(ls, l);
 }
 
-/* Another server took over: rows from before it mean nothing. */
+/* Another server took over: earlier rows are not valid any more. */
 static void start_over(struct leases *ls, uint64_t now)
 {
 	ls->hold_until = now + ls->config.length;
@@ -147,7 +147,7 @@ uint64_t leases_next(const struct leases *ls)
 	return next;
 }
 
-/* What to ask about a lease that somebody else holds, as far as this host knows. */
+/* The question about a lease that another host holds, as far as this host knows. */
 static enum lease_ask ask_to_take(const struct leases *ls, const struct lease *l, uint64_t now)
 {
 	if (now < ls->hold_until)
@@ -188,7 +188,7 @@ static void ask_all(struct leases *ls, struct link *list, uint64_t now)
 }
 
 /* Inserts a standby in the order of `since`. The position is searched from the end, because most
- * come last. */
+ * standbys come last. */
 static void place(struct leases *ls, struct lease *l)
 {
 	struct link *after;
@@ -293,7 +293,7 @@ static void answer_held(
 	watch(ls, l, row, now);
 }
 
-/* The question may be older than the wish to release. */
+/* The question may have been sent before the release was wanted. */
 static void answer_releasing(
 	struct leases *ls, struct lease *l, bool done, const struct lease_row *row)
 {

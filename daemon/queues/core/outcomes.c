@@ -27,7 +27,7 @@
 
 #define WAKE_OF(l) LINK_OWNER(l, struct wake, link)
 
-/* Overdue wakes that one turn takes back. */
+/* The most overdue wakes that one turn takes back. */
 #define OVERDUE_SLICE 1024
 
 uint64_t wake_late(const struct broker *b, const struct wake *wake)
@@ -98,7 +98,7 @@ void wake_give_back(struct broker *b, struct wake *wake)
 }
 
 /* Asks the store to change the wake's row, and takes the wake out of its list. Return: NULL: no
- * memory, and the wake is as before. */
+ * memory, and the wake is unchanged. */
 static struct change *change_row(struct broker *b, struct wake *wake, enum store_change_type type)
 {
 	struct queue *queue = wake->lane->queue;
@@ -232,8 +232,8 @@ uint32_t wake_retry(struct broker *b, struct client *client, const struct proto_
 	return PROTO_OK;
 }
 
-/* Takes the oldest wake back from a consumer that hangs. The window has room again at once, because
- * the store does not hang. Return: false: no memory. */
+/* Takes the oldest wake back from a consumer that does not acknowledge. The window has room again
+ * at once: the wake does not wait in it for the store. Return: false: no memory. */
 static bool take_back(struct broker *b, struct consumer *c)
 {
 	struct wake *wake = WAKE_OF(c->unacked.next);
@@ -274,11 +274,11 @@ void wake_changed(struct broker *b, struct change *change)
 	queue_touch(queue);
 	wake_leave_window(wake);
 	link_remove(&wake->link);
-	/* The row went before, or stands for another wake; or the queue has no consumer any more.
+	/* The row was removed, or belongs to another wake; or the queue has no consumer any more.
 	 */
 	if (wake->gone || c->status || !queue->consumers || !queue->held) {
 		struct lane *lane = wake->lane;
-		/* The row may still be there: under another term, or changed by another host. */
+		/* The row may still exist: under another term, or changed by another host. */
 		bool reread = c->status && !wake->gone &&
 			(wake->unsure || wake->term != queue->term);
 

@@ -10,7 +10,7 @@
 #include "opened.h"
 #include "reads.h"
 
-/* systemd's dynamic users: their uids are recycled, and another service would get their queues. */
+/* systemd's dynamic users: systemd reuses their uids, so another service would get their queues. */
 #define DYNAMIC_UID_MIN 61184
 #define DYNAMIC_UID_MAX 65519
 
@@ -55,7 +55,7 @@ static int greet(struct broker *b, struct client *client, const struct queue_cod
 	return client->closing;
 }
 
-/* Whether no user has this uid for good. */
+/* Whether the uid never belongs to one user permanently. */
 static bool owns_nothing(const struct broker *b, uint32_t uid)
 {
 	return (uid >= DYNAMIC_UID_MIN && uid <= DYNAMIC_UID_MAX) ||

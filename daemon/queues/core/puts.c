@@ -8,8 +8,8 @@
 #include "clients.h"
 #include "list.h"
 
-/* If an earlier connection sent this put, answers it as it was answered then. Return: whether it
- * did. */
+/* If an earlier connection sent this put and it was stored, sends the stored answer. Return:
+ * whether it did. */
 static bool answer_known(struct broker *b, struct client *client, const struct proto_header *h)
 {
 	struct known_put *known = client->known;
@@ -42,7 +42,7 @@ bool puts_are_unsure(const struct broker *b, const uint8_t token[static STORE_TO
 	return b->unsure_count > BROKER_UNSURE;
 }
 
-/* Answers a put while nobody knows whether an earlier connection sent it and the store has it. A
+/* Answers a put while it is not known whether an earlier connection sent it and the store has it. A
  * token's first put cannot be in the store, unless it was sent before. */
 static void answer_unknown(struct broker *b, struct client *client, const struct proto_header *h)
 {
@@ -60,9 +60,9 @@ static void answer_unknown(struct broker *b, struct client *client, const struct
 	answer_send(b, client, queue_codec_end(&w, 0));
 }
 
-/* A connection's serials grow. A put that an earlier connection sent and the store knows is
- * answered as it was then. A put that the store does not know was not stored, unless it is older
- * than all that the store remembers. */
+/* The numbers of a connection's puts grow. If the store knows a put of an earlier connection, the
+ * client gets the stored answer. If the store does not know a put, it was not stored, unless it is
+ * older than all puts that the store remembers. */
 bool puts_take(struct broker *b, struct client *client, const struct proto_header *h)
 {
 	if (!client->has_token || !h->cursor)
@@ -120,7 +120,7 @@ static void put_found(struct store_reader *r, uint64_t serial,
 	client->broker->outlet->resume(client->broker->outlet->userdata, client->number);
 }
 
-/* Whether a put of that token is on its way to the store, from an earlier connection. */
+/* Whether a put of that token, from an earlier connection, still waits for the store. */
 static bool has_puts_under_way(const struct broker *b, const struct client *client)
 {
 	for (const struct link *at = b->puts.next; at != &b->puts; at = at->next) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which queues have something to do. A turn looks only at queues that have changed (they are
- * "dirty") and at queues whose first wake has become ready (heaps of lanes tell them). So thousands
- * of queues that wait cost nothing.
+ * Which queues have something to do. A turn looks only at queues that have changed ("dirty" ones)
+ * and at queues whose first wake has become ready (found by heaps of lanes). So thousands of
+ * waiting queues cost nothing.
  */
 #include "queues.h"
 
@@ -16,11 +16,11 @@
 
 #define WAKE_OF(l) LINK_OWNER(l, struct wake, link)
 
-/* Queues that one turn looks at. */
+/* The most queues that one turn looks at. */
 #define LOOK_SLICE 1024
 
-/* Missed wakes of a queue whose change is not stored yet. Without this bound they would fill the
- * memory while the store stores nothing. */
+/* The most missed wakes of a queue whose change is not stored yet. Without this bound they would
+ * fill the memory while the store fails. */
 #define MISSING_MAX BROKER_BACKLOG
 
 /* Reserves room, so that setting an instant never fails. */
@@ -72,7 +72,7 @@ bool queue_is_open(const struct queue *queue)
 	return queue->held && !link_is_empty(&queue->with_room) && queue->missing < MISSING_MAX;
 }
 
-/* Whether the oldest wake is being read: a lane has nothing in memory, but a row that is due. */
+/* Whether the oldest wake is still being loaded: a lane has a due row, but no row in memory. */
 static bool waits_for_load(const struct broker *b, const struct queue *queue)
 {
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
@@ -104,7 +104,7 @@ struct wake *queue_oldest(const struct broker *b, const struct queue *queue)
 	return oldest;
 }
 
-/* The smallest ready + slack of what is loaded. */
+/* The smallest ready + slack of the loaded wakes. */
 static uint64_t latest_of(const struct lane *lane, bool wake_system)
 {
 	uint64_t latest = PROTO_FOREVER;
@@ -125,7 +125,7 @@ static uint64_t latest_of(const struct lane *lane, bool wake_system)
 	return latest;
 }
 
-/* Sets when to look at each lane. waits: not before something else happens. */
+/* Computes when to look at each lane. waits: not before something else happens. */
 static void set_instants(struct broker *b, struct queue *queue, bool waits)
 {
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
@@ -137,7 +137,7 @@ static void set_instants(struct broker *b, struct queue *queue, bool waits)
 			latest = latest_of(lane, false);
 			system = latest_of(lane, true);
 		}
-		/* A row that is not in memory has to be read when it is due, or before. */
+		/* A row that is not in memory must be loaded when it is due, or earlier. */
 		if (!waits && !lane->loading && !lane->retry.at) {
 			uint64_t read_at = lane_read_at(b, lane);
 
@@ -185,7 +185,7 @@ static void look_at(struct broker *b, struct queue *queue)
 		!queue_is_open(queue) || !queue_may_deliver(b, queue) || waits_for_load(b, queue));
 }
 
-/* Looks at lanes whose next row that wakes the machine is not in memory, and has become due. */
+/* Looks at lanes with a due row that wakes the machine and is not in memory. */
 static void look_at_wake_system(struct broker *b, unsigned int clock)
 {
 	struct heap_node *node;

@@ -30,7 +30,7 @@ static_assert(QUEUES_PAGE * (sizeof(struct proto_queue_info) + PROTO_QUEUE_NAME_
 		PROTO_PACKET_MAX - sizeof(struct proto_header),
 	"a page is a packet");
 
-/* The state of a row, from what memory holds of it. */
+/* The state of a row, as memory knows it. */
 static enum proto_queue_state state_of(const struct broker *b, const struct store_timer *t)
 {
 	const struct wake *wake = wake_find(b, t->id);
@@ -87,13 +87,13 @@ static uint32_t refusal_of(const struct broker *b, int error)
 	return error == -EINPROGRESS ? PROTO_Q_STORE_UNKNOWN : PROTO_Q_STORE_FAILED;
 }
 
-/* The same for one that could not be started. */
+/* The same for a read or a purge that could not be started. */
 static uint32_t status_of_start(const struct broker *b, int error)
 {
 	return error == -ENOTCONN ? refusal_of(b, error) : error ? PROTO_E_DESCRIPTORS : PROTO_OK;
 }
 
-/* Ends the client's read. Return: the client to tell; NULL: it has gone. */
+/* Ends the client's read. Return: the client, for the answer; NULL: it has disconnected. */
 static struct client *end_reading(struct broker *b, struct client *client, struct proto_header *ret)
 {
 	struct request *request = client->reading;
@@ -152,7 +152,7 @@ static uint64_t first_of(const struct broker *b, const struct store_queue *q, ui
 			oldest = now - first;
 		if (next == PROTO_FOREVER)
 			continue;
-		/* It may have become due since the store was asked. */
+		/* It may have become due after the store was asked. */
 		next = next > now ? next - now : 0;
 		if (next < *ret_next)
 			*ret_next = next;
@@ -222,8 +222,8 @@ static void rows_purged(struct store_reader *r, uint64_t n, uint64_t bytes, bool
 	b->outlet->resume(b->outlet->userdata, client->number);
 }
 
-/* Finds the listing of that cursor. Cursor 0 begins one, in place of the one that went on longest
- * ago. Return: NULL: it is over, or of another queue. */
+/* Finds the listing of that cursor. Cursor 0 begins a listing, which replaces the least recently
+ * used one. Return: NULL: the listing is over, or is of another queue. */
 static struct listing *listing_of(
 	struct client *client, uint64_t cursor, uint32_t queue, bool parked)
 {

@@ -42,7 +42,7 @@ struct request *request_new(
 	link_insert(&client->requests, &request->of_client);
 	client->pending += request->charge;
 	client->pending_count++;
-	/* A request whose client has gone counts as its user's until it is done. */
+	/* After its client has disconnected, a request counts for its user until it is done. */
 	client->user->pending += request->charge;
 	return request;
 }
