@@ -69,6 +69,7 @@ struct store_postgres {
 	uint64_t polled;      /* when the last round began */
 	uint64_t poll_at;     /* the next round at the latest */
 	uint64_t round_again; /* after a failed round: no round before this */
+	uint64_t logged_hold; /* the hold that was logged: leases::hold_until */
 	bool round_under_way;
 	bool committing;
 	uint64_t commits;	/* the number of the commit, for pg_queue::mark */

@@ -35,6 +35,7 @@ struct round_job {
 	struct store_postgres *s;
 	bool asks;  /* a round of core/lease.h, not a poll alone */
 	bool moved; /* another server than that of the greeting has answered */
+	bool settles;
 	size_t n;
 	struct pg_queue *queues[];
 };
@@ -124,6 +125,15 @@ static void measure_host(struct store_postgres *s)
 		(s->clock.least + (int64_t)now);
 }
 
+/* In the transaction of the first leases that are taken. */
+static bool send_settle(const struct round_job *j, PGconn *c)
+{
+	struct pg_parameters p = {0};
+
+	pg_add_int8(&p, (int64_t)j->s->control.greeting.timeline);
+	return pg_send(c, SCHEMA_SETTLE, &p);
+}
+
 static bool round_send(struct pg_job *job, PGconn *c)
 {
 	struct round_job *j = (struct round_job *)job;
@@ -168,7 +178,7 @@ static bool round_send(struct pg_job *job, PGconn *c)
 		"CASE WHEN s IS NOT NULL AND t.now = $8 THEN $1 END, $2, $3, $4, $5, $6, $7) r"
 		" WHERE t.now = $8",
 		j->s->control.settings);
-	return pg_send(c, statement, &p);
+	return pg_send(c, statement, &p) && (!j->settles || send_settle(j, c));
 }
 
 /* Begins the next round at that instant, or sooner. */
@@ -196,8 +206,10 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 	struct pg_array done, owner, term, beat, changes;
 	uint64_t now = pg_now();
 
-	j->moved = j->moved || PQntuples(r) == 0;
-	if (statement || PQntuples(r) != 1 || PQnfields(r) != 6)
+	if (statement)
+		return;
+	j->moved = PQntuples(r) == 0;
+	if (PQntuples(r) != 1 || PQnfields(r) != 6)
 		return;
 	measure(s, job->sent, now, pg_get_int(r, 0, 5));
 	measure_host(s);
@@ -231,6 +243,14 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 	}
 }
 
+static void end_answered(const struct round_job *j)
+{
+	if (j->asks)
+		leases_end(&j->s->leases);
+	if (j->settles && !j->moved)
+		leases_settled(&j->s->leases);
+}
+
 static void round_end(struct pg_job *job, int error)
 {
 	struct round_job *j = (struct round_job *)job;
@@ -240,13 +260,13 @@ static void round_end(struct pg_job *job, int error)
 	/* The greeting of a new connection identifies the other server. */
 	if (j->moved && s->control.state == PG_LINK_READY)
 		pg_link_break(&s->control, "another server answers than before");
-	else if (j->asks && !error)
-		leases_end(&s->leases);
+	else if (!error)
+		end_answered(j);
 	/* After a lock or a full disk, the failed round is sent again on the same connection. The
 	 * rules of leases decide when a lease is over. */
 	if (j->asks && error && s->control.state == PG_LINK_READY) {
 		leases_disconnected(&s->leases);
-		leases_connected(&s->leases, pg_now(), s->control.greeting.timeline);
+		leases_connected(&s->leases, pg_now(), s->leases.timeline, s->leases.settled);
 		s->round_again = pg_now() + AGAIN_US;
 	}
 	free(j);
@@ -261,6 +281,22 @@ static size_t count_held(const struct store_postgres *s)
 	return n;
 }
 
+/* Logs once that this host takes no queue for a while. */
+static void log_hold(struct store_postgres *s, uint64_t now)
+{
+	uint64_t until = s->leases.hold_until;
+	char line[192];
+
+	if (!s->log_line || s->logged_hold == until || now >= until)
+		return;
+	s->logged_hold = until;
+	snprintf(line, sizeof(line),
+		"takes no queue for %.1f s: another database server has taken over, and may lack "
+		"the last leases of other hosts",
+		(double)(until - now) / 1e6);
+	s->log_line(s->log_userdata, line);
+}
+
 static void begin_round(struct store_postgres *s, uint64_t now)
 {
 	bool asks = leases_begin(&s->leases, now);
@@ -269,6 +305,7 @@ static void begin_round(struct store_postgres *s, uint64_t now)
 
 	for (const struct link *at = s->leases.round.next; at != &s->leases.round; at = at->next)
 		room++;
+	log_hold(s, now);
 	s->polled = now;
 	s->poll_at = now + (n ? POLL_US : CLOCK_US);
 	j = calloc(1, sizeof(*j) + room * sizeof(struct pg_queue *));
@@ -283,6 +320,7 @@ static void begin_round(struct store_postgres *s, uint64_t now)
 			.sets_itself = true},
 		.s = s,
 		.asks = asks,
+		.settles = leases_settle(&s->leases, now),
 	};
 	LINK_FOR_EACH(at, &s->leases.round)
 	j->queues[j->n++] = QUEUE_OF(LINK_OWNER(at, struct lease, of_round));
@@ -332,7 +370,7 @@ void pg_leases_changed(void *userdata, bool ready)
 		s->leases.config = lease_config_of(g->lease);
 		s->leases.config.margin = g->margin;
 	}
-	leases_connected(&s->leases, pg_now(), g->timeline);
+	leases_connected(&s->leases, pg_now(), g->timeline, g->settled);
 	if (is_other && s->watcher.history)
 		s->watcher.history(s->watcher.userdata);
 	s->poll_at = 0;

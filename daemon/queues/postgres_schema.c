@@ -13,7 +13,9 @@ static const char *const steps[SCHEMA_VERSION] = {
 #include "schema_1.inc"
 	,
 #include "schema_2.inc"
-};
+	,
+#include "schema_3.inc"
+	"UPDATE timerd.meta SET timeline = " SCHEMA_TIMELINE " WHERE term = 0;\n"};
 
 /* Each migration replaces all functions. */
 static const char functions[] =
@@ -33,7 +35,9 @@ const char schema_greeting[] =
 	" current_setting('server_version_num')::integer,"
 	" (getdatabaseencoding() = 'UTF8')::integer, pg_is_in_recovery()::integer,"
 	" " SCHEMA_TIMELINE ","
-	" (extract(epoch FROM (SELECT clock_timestamp())) * 1000000)::bigint"
+	" (extract(epoch FROM (SELECT clock_timestamp())) * 1000000)::bigint,"
+	/* The column comes with version 3. */
+	" (pg_catalog.to_jsonb(m) ->> 'timeline')::bigint"
 	" FROM timerd.meta m";
 
 static bool check_version(int64_t version, char *why, size_t size)
@@ -77,6 +81,7 @@ bool schema_check_greeting(const PGresult *r, struct pg_greeting *ret, char *why
 	ret->lease = (uint64_t)pg_get_int(r, 0, 1);
 	ret->margin = (uint64_t)pg_get_int(r, 0, 2);
 	ret->timeline = (uint64_t)pg_get_int(r, 0, 7);
+	ret->settled = ret->timeline == (uint64_t)pg_get_int(r, 0, 9);
 	return true;
 }
 

@@ -9,12 +9,13 @@
 #include <stdint.h>
 
 /* The version that this timerqd reads and writes. */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 /* The answers of a database to the first query on a connection. */
 struct pg_greeting {
 	uint64_t lease, margin; /* microseconds */
 	uint64_t timeline;	/* of this server; never 0 */
+	bool settled;		/* see leases_connected() */
 	int64_t clock_off;	/* the host's wall clock - the database's, microseconds */
 };
 
@@ -25,6 +26,10 @@ struct pg_greeting {
 	" # CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0 ELSE"        \
 	" ('x' || pg_catalog.left(pg_catalog.pg_walfile_name("           \
 	"pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::bigint END"
+
+/* Says that hosts have waited for a lease under the timeline $1, unless another server runs it. */
+#define SCHEMA_SETTLE \
+	"UPDATE timerd.meta SET timeline = $1 WHERE timeline <> $1 AND " SCHEMA_TIMELINE " = $1"
 
 /* The first query on each connection. */
 extern const char schema_greeting[];

@@ -2,8 +2,8 @@
 /*
  * Two timerqd play two hosts. One of them is stopped between its check of the lease and its send,
  * or before it reads an acknowledgement, and continues after the other host has taken the queue; or
- * its machine pauses for less than the margin. A third test has a host whose wall clock is off by
- * an hour.
+ * its machine pauses for less than the margin. Other tests have a failover that loses a lease,
+ * and a host whose wall clock is off by an hour.
  *
  * Two tests remove the fence and the margin, and show that the tests above then fail.
  */
@@ -37,7 +37,7 @@
 #define PAUSE_US      2000000
 #define MARGIN_US     2500000
 
-static struct test_queues a, b;
+static struct test_queues a, b, third;
 static struct cutter cutter;
 static char halt_file[64];
 
@@ -81,16 +81,17 @@ static int tear_down(void **state)
 	if (a.pid)
 		kill(a.pid, SIGCONT);
 	unlink(halt_file);
+	queues_clean(&third);
 	queues_clean(&b);
 	queues_clean(&a);
 	cutter_stop(&cutter);
 	return 0;
 }
 
-/* Whether the log of host a contains the text. */
-static bool says(const char *what)
+/* Whether the log of a host contains the text. */
+static bool says(const struct test_queues *d, const char *what)
 {
-	FILE *f = fopen(a.timerd.log, "re");
+	FILE *f = fopen(d->timerd.log, "re");
 	char line[512];
 	bool found = false;
 
@@ -136,8 +137,8 @@ static void test_halted_before_send(void **state)
 	assert_int_equal(log.refs[1].number, others.refs[0].number);
 	assert_int_equal(log.refs[1].term, log.refs[0].term);
 	assert_int_not_equal(toytimer_queue_ack(q, &log.refs[1]), 0);
-	assert_true(says("serves the queue jobs of user"));
-	assert_true(says("no more: another host has taken it"));
+	assert_true(says(&a, "serves the queue jobs of user"));
+	assert_true(says(&a, "no more: another host has taken it"));
 	assert_int_equal(jobs_rows(), 1);
 	assert_int_equal(toytimer_queue_ack(other, &others.refs[0]), 0);
 	assert_int_equal(jobs_rows(), 0);
@@ -297,6 +298,48 @@ static void test_no_margin(void **state)
 	assert_true(both >= PAUSE_US / 8);
 }
 
+#define TIMELINE "SELECT timeline FROM timerd.meta"
+
+/* Host a is cut off, and its lease is lost in a failover, but it may still deliver until the lease
+ * ends. A host that starts now has seen no other server. Still it delivers nothing for a lease. The
+ * next host does not wait again. */
+static void test_start_after_failover(void **state)
+{
+	struct span from_a = {0}, from_b = {0}, from_c = {0};
+	toytimer_queue *q[3];
+	int64_t timeline;
+	uint64_t began;
+
+	(void)state;
+	cutter_start(&cutter, postgres.folder);
+	start(&a);
+	q[0] = consume_all(&a, &from_a);
+	put(q[0], TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
+	process_both((toytimer_queue *const[2]){q[0], q[0]}, &from_a, 20 * SECOND);
+	assert_true(from_a.first);
+	assert_false(says(&a, "takes no queue for"));
+	timeline = postgres_run(TIMELINE);
+	cutter_set(&cutter, CUTTER_STALL);
+	postgres_fail_over();
+	postgres_run("UPDATE timerd.queues SET owner = NULL, host = NULL, term = 0, beat = 0");
+	postgres_run("UPDATE timerd.meta SET term = 0, lease = %d", LONG_LEASE_US);
+	began = toytimer_now(TOYTIMER_BOOTTIME);
+	start(&b);
+	q[1] = consume_all(&b, &from_b);
+	process_both(&q[0], &from_b, 30 * SECOND);
+	assert_true(from_b.first >= began + LONG_LEASE_US);
+	assert_true(says(&b, "takes no queue for"));
+	assert_int_not_equal(postgres_run(TIMELINE), timeline);
+	start(&third);
+	q[2] = consume_all(&third, &from_c);
+	assert_int_equal(queues_stop(&b), 0);
+	process_both(&q[1], &from_c, 30 * SECOND);
+	assert_true(from_c.first);
+	assert_false(says(&third, "takes no queue for"));
+	for (int i = 0; i < 3; i++)
+		toytimer_queue_unref(q[i]);
+}
+
 /* The database's clock decides: a host whose clock is off by an hour fires at the same instant. */
 static void fire_with_clock_off(const char *off)
 {
@@ -321,7 +364,7 @@ static void fire_with_clock_off(const char *off)
 	jobs_process(q, &log, 2, 30000);
 	assert_int_equal(log.n, 2);
 	assert_in_range(toytimer_now(TOYTIMER_BOOTTIME), due, due + 20 * SECOND);
-	assert_true(says("ms off the database's"));
+	assert_true(says(&a, "ms off the database's"));
 	assert_int_equal(toytimer_queue_get_status(q, &status), 0);
 	assert_in_range(status.clock_off / (int64_t)SECOND - strtol(off, NULL, 10) + 20, 0, 40);
 	toytimer_queue_unref(q);
@@ -349,6 +392,7 @@ int main(void)
 		TEST(test_no_fence),
 		TEST(test_paused_within_margin),
 		TEST(test_no_margin),
+		TEST(test_start_after_failover),
 		TEST(test_clock_ahead),
 		TEST(test_clock_behind),
 	};

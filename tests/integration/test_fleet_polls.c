@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How soon the owner of a queue finds a timer that another host has stored: with a hint; and
- * without one, by its poll each second.
+ * without one, by its poll each second. And how many statements an idle host makes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <toytimer-queue.h>
 #include <unistd.h>
 
@@ -113,6 +115,72 @@ static void test_strange_hints(void **state)
 	toytimer_queue_unref(q);
 }
 
+/* How many lines of the server's log show a statement of timerqd. */
+static unsigned int statements_logged(void)
+{
+	char path[80], line[4096];
+	unsigned int n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/log", postgres.folder);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, "from timerqd: ") && strstr(line, "execute ");
+	fclose(f);
+	return n;
+}
+
+static void log_statements(const char *which)
+{
+	postgres_run("ALTER SYSTEM SET log_line_prefix = 'from %%a: '");
+	postgres_run("ALTER SYSTEM SET log_statement = '%s'", which);
+	postgres_run("SELECT pg_reload_conf()");
+	while (!postgres_run("SELECT (current_setting('log_statement') = '%s')::integer", which))
+		usleep(10000);
+}
+
+#define IDLE_QUEUES 300
+#define IDLE_S	    5
+
+/* An idle host makes one statement a second, however many queues it serves. */
+static void test_idle(void **state)
+{
+	toytimer_queue *q = jobs_open(&a);
+	struct jobs_log log = {0};
+	unsigned int before, n;
+
+	(void)state;
+	for (unsigned int i = 0; i < IDLE_QUEUES; i++) {
+		const toytimer_queue_consumer c = {
+			.window = 1, .handler = jobs_note, .userdata = &log};
+		char name[16];
+
+		snprintf(name, sizeof(name), "idle%u", i);
+		assert_int_equal(toytimer_queue_consume(q, name, &c), 0);
+	}
+	for (int i = 0; i < 200 &&
+		postgres_run("SELECT count(*) FROM timerd.queues"
+			     " WHERE owner IS NOT NULL") < IDLE_QUEUES;
+		i++)
+		usleep(100000);
+	log_statements("all");
+	/* Waits until all queues have been read. */
+	for (int i = 0; i < 60; i++) {
+		before = statements_logged();
+		usleep(1000000);
+		if (statements_logged() - before <= 2)
+			break;
+	}
+	before = statements_logged();
+	usleep(IDLE_S * 1000000);
+	n = statements_logged() - before;
+	log_statements("none");
+	print_message("%d queues, %d s: %u statements\n", IDLE_QUEUES, IDLE_S, n);
+	assert_in_range(n, 1, IDLE_S + 1);
+	toytimer_queue_unref(q);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -120,6 +188,7 @@ int main(void)
 		TEST(test_hints),
 		TEST(test_polls_after_taking),
 		TEST(test_strange_hints),
+		TEST(test_idle),
 	};
 	return queues_run(tests);
 }

@@ -25,6 +25,7 @@ static const char *const mutants[FLEET_MUTANTS] = {
 	[FLEET_ANY_RELEASE] = "any-release",
 	[FLEET_DATABASE_CLOCK] = "database-clock",
 	[FLEET_NO_HOLD] = "no-hold",
+	[FLEET_NO_STORED] = "no-stored-timeline",
 	[FLEET_RARE_LOOKS] = "rare-looks",
 };
 
@@ -51,6 +52,7 @@ static const char *const events[FLEET_EVENTS] = {
 	[FLEET_RESTARTS] = "restarts of it",
 	[FLEET_FAILOVERS] = "failovers",
 	[FLEET_LOSSY_FAILOVERS] = "that lost commits",
+	[FLEET_STARTS_AFTER] = "starts right after one",
 	[FLEET_CLOCK_STEPS] = "steps of its clock",
 	[FLEET_COMES_AND_GOES] = "consumers come or go",
 };

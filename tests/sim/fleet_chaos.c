@@ -180,20 +180,20 @@ static void fail_over(struct fleet *f, bool lossy)
 	f->events[lossy ? FLEET_LOSSY_FAILOVERS : FLEET_FAILOVERS]++;
 	break_all(f);
 	f->db.timeline++;
+	f->db.lag = 4u << 2 * below(f, 3);
 	/* Hosts cannot know whether commits are lost: they wait in either case. */
-	f->db.lost_at = f->db.stalled_until + f->config.renew + 2000000;
 	if (!lossy)
 		return;
 	memcpy(f->db.rows, f->db.replica, sizeof(f->db.rows));
 	f->db.terms = f->db.replica_terms;
+	f->db.settled = f->db.replica_settled;
 	for (uint32_t i = 0; i < FLEET_QUEUES; i++)
 		f->free_since[i] = f->db.rows[i].owner ? FLEET_NEVER : f->now;
 	for (struct fleet_host *h = f->hosts; h < f->hosts + FLEET_HOSTS; h++) {
-		if (!h->up || !h->leases.timeline)
-			fleet_stop_host(f, h, f->config.length);
 		for (uint32_t i = 0; h->up && i < FLEET_QUEUES; i++)
 			if (h->lease[i].state == LEASE_HELD && fleet_is_excused(f, h, i))
-				h->excused_until = f->db.lost_at + f->config.length;
+				h->excused_until = f->db.stalled_until + f->config.renew +
+					f->config.length + 2000000;
 	}
 }
 

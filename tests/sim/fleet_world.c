@@ -77,7 +77,8 @@ void fleet_begin(struct fleet *f, uint64_t seed, enum fleet_mutant mutant)
 		f->config.margin = 0;
 	if (mutant == FLEET_RARE_LOOKS)
 		f->config.look = 3 * LEASE_LOOK_US;
-	f->db.timeline = 1;
+	f->db.lag = 4;
+	f->db.timeline = f->db.settled = f->db.replica_settled = 1;
 	for (uint32_t i = 0; i < FLEET_LATE; i++)
 		f->late[i].at = FLEET_NEVER;
 	for (uint32_t i = 0; i < FLEET_QUEUES; i++)
@@ -291,9 +292,12 @@ void fleet_execute(struct fleet *f, struct fleet_message *m)
 		run_acks(f, m);
 	else
 		run_round(f, m, late);
-	if (dice_any(&f->dice) % 4 == 0) {
+	if (m->settles)
+		f->db.settled = f->db.timeline;
+	if (dice_any(&f->dice) % f->db.lag == 0) {
 		memcpy(f->db.replica, f->db.rows, sizeof(f->db.rows));
 		f->db.replica_terms = f->db.terms;
+		f->db.replica_settled = f->db.settled;
 	}
 }
 
@@ -397,11 +401,12 @@ static void check_waiting(struct fleet *f, const struct fleet_host *h)
 	}
 }
 
-static void send_round(struct fleet *f, struct fleet_host *h)
+static void send_round(struct fleet *f, struct fleet_host *h, uint64_t clock)
 {
 	struct fleet_message *m = &h->round;
 
 	*m = message(h, (uint32_t)(h - f->hosts), false);
+	m->settles = leases_settle(&h->leases, clock);
 	LINK_FOR_EACH(at, &h->leases.round)
 	{
 		const struct lease *l = LINK_OWNER(at, struct lease, of_round);
@@ -430,6 +435,8 @@ static void receive_round(struct fleet *f, struct fleet_host *h)
 		f->events[FLEET_LOST] += held && l->state == LEASE_STANDBY;
 	}
 	leases_end(&h->leases);
+	if (m->settles)
+		leases_settled(&h->leases);
 	m->at = FLEET_NEVER;
 }
 
@@ -446,6 +453,7 @@ static void receive_acks(struct fleet_host *h)
 static void connect_again(struct fleet *f, struct fleet_host *h, uint64_t clock)
 {
 	uint64_t away = later(h->cut_until, f->db.stalled_until);
+	bool settled = f->db.settled == f->db.timeline;
 
 	if (f->now < away) {
 		h->reconnect = f->now + 100000 + dice_below(&f->dice, 1000000);
@@ -454,7 +462,12 @@ static void connect_again(struct fleet *f, struct fleet_host *h, uint64_t clock)
 	}
 	h->epoch = f->db.epoch;
 	h->ack.n = 0;
-	leases_connected(&h->leases, clock, f->mutant == FLEET_NO_HOLD ? 1 : f->db.timeline);
+	f->events[FLEET_STARTS_AFTER] += !h->leases.timeline && !settled;
+	settled = settled || (f->mutant == FLEET_NO_STORED && !h->leases.timeline);
+	if (f->mutant == FLEET_NO_HOLD)
+		leases_connected(&h->leases, clock, 1, true);
+	else
+		leases_connected(&h->leases, clock, f->db.timeline, settled);
 	fleet_disturbed(f, h, f->now);
 }
 
@@ -497,7 +510,7 @@ static void turn(struct fleet *f, struct fleet_host *h)
 		return;
 	}
 	if (clock >= leases_next(&h->leases) && leases_begin(&h->leases, clock))
-		send_round(f, h);
+		send_round(f, h, clock);
 	if (!waits_for_answer(&h->leases, clock))
 		check_waiting(f, h);
 	h->turn = next_turn(f, h, clock);
@@ -513,11 +526,6 @@ void fleet_stop_host(struct fleet *f, struct fleet_host *h, uint64_t span)
 	let_loose(f, &h->ack);
 	h->ack.n = 0;
 	h->up = false;
-	/* A process that first connects within a lease after a failover with lost commits cannot
-	 * know of the failover. The protocol does not cover this, so no process starts until then.
-	 */
-	if (f->db.lost_at)
-		until = later(until, f->db.lost_at + f->config.length + f->config.length / 100);
 	h->stopped_until = h->turn = until;
 }
 

@@ -36,7 +36,8 @@ enum fleet_mutant {
 	FLEET_ANY_RELEASE,    /* a release does not name its term */
 	FLEET_DATABASE_CLOCK, /* the database's clock decides when a lease is over */
 	FLEET_NO_HOLD,	      /* a host does not notice that another server took over */
-	FLEET_RARE_LOOKS,     /* standbys look too seldom to take over in time */
+	FLEET_NO_STORED,  /* a host that starts does not look whether another server took over */
+	FLEET_RARE_LOOKS, /* standbys look too seldom to take over in time */
 	FLEET_MUTANTS,
 };
 
@@ -64,6 +65,7 @@ enum fleet_event {
 	FLEET_RESTARTS,
 	FLEET_FAILOVERS,
 	FLEET_LOSSY_FAILOVERS,
+	FLEET_STARTS_AFTER, /* hosts that start after a failover, before any host has waited */
 	FLEET_CLOCK_STEPS,
 	FLEET_COMES_AND_GOES,
 	FLEET_EVENTS,
@@ -72,7 +74,7 @@ enum fleet_event {
 struct fleet_message {
 	uint64_t at; /* when it arrives; UINT64_MAX: there is none */
 	uint32_t host, owner, epoch;
-	bool is_ack, answered;
+	bool is_ack, answered, settles;
 	uint32_t n;
 	struct {
 		uint32_t queue;
@@ -113,9 +115,11 @@ struct fleet_database {
 	struct fleet_row rows[FLEET_QUEUES], replica[FLEET_QUEUES];
 	uint64_t terms, replica_terms; /* the counter */
 	uint64_t timeline;
-	uint32_t epoch; /* connections of an older one are broken */
-	uint64_t stalled_until, lost_at;
+	uint64_t settled, replica_settled; /* the timeline that hosts have waited for */
+	uint32_t epoch;			   /* connections of an older one are broken */
+	uint64_t stalled_until;
 	int64_t clock_offset;
+	uint32_t lag; /* the replica gets one in so many commits, with all before */
 };
 
 #define FLEET_LATE 4

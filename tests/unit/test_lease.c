@@ -39,7 +39,7 @@ static int setup(void **state)
 	leases_init(&h.ls, &config);
 	lease_init(&h.a);
 	lease_init(&h.b);
-	leases_connected(&h.ls, START, 1);
+	leases_connected(&h.ls, START, 1, true);
 	return 0;
 }
 
@@ -121,7 +121,7 @@ static void test_a_lease_ends_with_its_third_lost_renewal(void **state)
 		assert_true(leases_begin(&h.ls, at));
 		leases_disconnected(&h.ls);
 		assert_int_equal(leases_next(&h.ls), UINT64_MAX);
-		leases_connected(&h.ls, at + SECOND, 1);
+		leases_connected(&h.ls, at + SECOND, 1, true);
 		assert_true(lease_delivers(&h.a, at));
 	}
 	assert_false(lease_delivers(&h.a, at + 5 * SECOND));
@@ -240,7 +240,7 @@ static void test_an_unanswered_release_is_asked_again(void **state)
 	leases_disconnected(&h.ls);
 	lease_want(&h.ls, &h.a);
 	assert_false(lease_delivers(&h.a, START + 2 * SECOND));
-	leases_connected(&h.ls, START + 2 * SECOND, 1);
+	leases_connected(&h.ls, START + 2 * SECOND, 1, true);
 	ask(START + 2 * SECOND, LEASE_ASK_RELEASE, true, (struct lease_row){LEASE_NOBODY, 7, 0});
 	assert_int_equal(h.a.state, LEASE_STANDBY);
 	ask(START + 3 * SECOND, LEASE_ASK_TAKE_FREE, true, mine(8, 0));
@@ -255,7 +255,7 @@ static void test_a_lease_taken_without_an_answer_is_taken_anew(void **state)
 	lease_want(&h.ls, &h.a);
 	assert_true(leases_begin(&h.ls, START));
 	leases_disconnected(&h.ls);
-	leases_connected(&h.ls, START + SECOND, 1);
+	leases_connected(&h.ls, START + SECOND, 1, true);
 	ask(START + SECOND, LEASE_ASK_TAKE_FREE, false, mine(7, 0));
 	assert_int_equal(h.a.state, LEASE_STANDBY);
 	assert_int_equal(leases_next(&h.ls), 0);
@@ -272,7 +272,7 @@ static void test_an_unwanted_lease_is_released_after_a_lost_answer(void **state)
 	leases_disconnected(&h.ls);
 	lease_unwant(&h.ls, &h.a);
 	assert_int_equal(h.a.state, LEASE_RELEASING);
-	leases_connected(&h.ls, START + SECOND, 1);
+	leases_connected(&h.ls, START + SECOND, 1, true);
 	ask(START + SECOND, LEASE_ASK_LOOK, true, mine(7, 0));
 	assert_int_equal(h.a.state, LEASE_RELEASING);
 	ask(START + 2 * SECOND, LEASE_ASK_RELEASE, true, (struct lease_row){LEASE_NOBODY, 7, 0});
@@ -354,17 +354,59 @@ static void test_a_failover_makes_a_standby_wait_a_whole_lease(void **state)
 	lease_want(&h.ls, &h.a);
 	ask(START, LEASE_ASK_TAKE_FREE, false, other(3, 1));
 	leases_disconnected(&h.ls);
-	leases_connected(&h.ls, at, 2);
+	leases_connected(&h.ls, at, 2, false);
 	ask(at, LEASE_ASK_LOOK, false, nobody);
 	assert_int_equal(leases_next(&h.ls), at + SECOND);
 	ask(at + 14 * SECOND, LEASE_ASK_LOOK, false, nobody);
 	ask(at + 15 * SECOND, LEASE_ASK_TAKE_FREE, true, mine(4, 0));
 	/* A restart of the same server is no failover. */
 	leases_disconnected(&h.ls);
-	leases_connected(&h.ls, at + 16 * SECOND, 2);
+	leases_connected(&h.ls, at + 16 * SECOND, 2, false);
 	lease_want(&h.ls, &h.b);
 	assert_true(leases_begin(&h.ls, at + 16 * SECOND));
 	assert_int_equal(h.b.ask, LEASE_ASK_TAKE_FREE);
+}
+
+/* The same for a host that starts then: it has seen no other server, but the database says that no
+ * host has waited under this timeline. */
+static void test_a_host_that_starts_after_a_failover_waits(void **state)
+{
+	struct lease_config config = lease_config_of(LEASE_LENGTH_US);
+
+	(void)state;
+	leases_init(&h.ls, &config);
+	leases_connected(&h.ls, START, 2, false);
+	lease_want(&h.ls, &h.a);
+	assert_false(leases_settle(&h.ls, START));
+	ask(START, LEASE_ASK_LOOK, false, nobody);
+	/* A connection that breaks does not make it wait anew. */
+	leases_disconnected(&h.ls);
+	leases_connected(&h.ls, START + 10 * SECOND, 2, false);
+	ask(START + 14 * SECOND, LEASE_ASK_LOOK, false, nobody);
+	assert_false(leases_settle(&h.ls, START + 15 * SECOND - 1));
+	/* The round that takes says so to the others. */
+	assert_true(leases_settle(&h.ls, START + 15 * SECOND));
+	ask(START + 15 * SECOND, LEASE_ASK_TAKE_FREE, true, mine(4, 0));
+	leases_settled(&h.ls);
+	assert_false(leases_settle(&h.ls, START + 16 * SECOND));
+}
+
+/* Where some host has waited, no other host waits. */
+static void test_one_host_waits_after_a_failover(void **state)
+{
+	uint64_t at = START + 20 * SECOND;
+
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	ask(START, LEASE_ASK_TAKE_FREE, false, other(3, 1));
+	leases_disconnected(&h.ls);
+	leases_connected(&h.ls, at, 2, true);
+	ask(at, LEASE_ASK_TAKE_FREE, true, mine(4, 0));
+	/* Another replica took over under the same number, and lacks what was stored there. */
+	leases_disconnected(&h.ls);
+	leases_connected(&h.ls, at + 20 * SECOND, 2, false);
+	assert_int_equal(h.a.state, LEASE_STANDBY);
+	ask(at + 20 * SECOND, LEASE_ASK_LOOK, false, nobody);
 }
 
 /* A failover: a lease whose time is over is not renewed, because another host may have taken it in
@@ -374,10 +416,10 @@ static void test_a_failover_ends_a_held_lease(void **state)
 	(void)state;
 	take(START, 7);
 	leases_disconnected(&h.ls);
-	leases_connected(&h.ls, START + 13 * SECOND, 2);
+	leases_connected(&h.ls, START + 13 * SECOND, 2, false);
 	ask(START + 13 * SECOND, LEASE_ASK_RENEW, true, mine(7, 1));
 	leases_disconnected(&h.ls);
-	leases_connected(&h.ls, START + 30 * SECOND, 3);
+	leases_connected(&h.ls, START + 30 * SECOND, 3, false);
 	assert_int_equal(h.a.state, LEASE_STANDBY);
 	ask(START + 30 * SECOND, LEASE_ASK_LOOK, false, mine(7, 1));
 	assert_int_not_equal(leases_next(&h.ls), 0);
@@ -407,6 +449,8 @@ int main(void)
 		cmocka_unit_test_setup(test_a_lease_is_lost_under_its_own_term_only, setup),
 		cmocka_unit_test_setup(test_one_round_asks_for_all_leases, setup),
 		cmocka_unit_test_setup(test_a_failover_makes_a_standby_wait_a_whole_lease, setup),
+		cmocka_unit_test_setup(test_a_host_that_starts_after_a_failover_waits, setup),
+		cmocka_unit_test_setup(test_one_host_waits_after_a_failover, setup),
 		cmocka_unit_test_setup(test_a_failover_ends_a_held_lease, setup),
 	};
 

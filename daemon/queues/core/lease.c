@@ -85,7 +85,6 @@ void lease_lost(struct leases *ls, struct lease *l, uint64_t term)
 /* Another server took over: earlier rows are not valid any more. */
 static void start_over(struct leases *ls, uint64_t now)
 {
-	ls->hold_until = now + ls->config.length;
 	LINK_FOR_EACH(at, &ls->standby)
 	OF_STATE(at)->has_seen = false;
 	LINK_FOR_EACH(at, &ls->urgent)
@@ -97,13 +96,30 @@ static void start_over(struct leases *ls, uint64_t now)
 		stand_by(ls, OF_STATE(at));
 }
 
-void leases_connected(struct leases *ls, uint64_t now, uint64_t timeline)
+void leases_connected(struct leases *ls, uint64_t now, uint64_t timeline, bool settled)
 {
-	if (ls->timeline && ls->timeline != timeline)
+	/* Two replicas can have taken over under the same number, but only one of them is settled.
+	 */
+	bool is_other = ls->timeline != timeline || (ls->settled && !settled);
+
+	if (is_other && ls->timeline)
 		start_over(ls, now);
+	if (is_other && !settled)
+		ls->hold_until = now + ls->config.length;
 	ls->timeline = timeline;
+	ls->settled = settled;
 	ls->connected = true;
 	ls->renew_at = ls->look_at = now;
+}
+
+bool leases_settle(const struct leases *ls, uint64_t now)
+{
+	return !ls->settled && now >= ls->hold_until;
+}
+
+void leases_settled(struct leases *ls)
+{
+	ls->settled = true;
 }
 
 /* Ends the round. Questions without an answer may have taken effect. */

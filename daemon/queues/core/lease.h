@@ -110,6 +110,7 @@ struct lease {
 struct leases {
 	struct lease_config config;
 	bool connected, under_way;
+	bool settled;	     /* leases of earlier timelines are over: see leases_connected() */
 	uint64_t sent;	     /* when the round under way was sent */
 	uint64_t renew_at;   /* the next renewal of all held leases */
 	uint64_t look_at;    /* the next look at all leases that others hold */
@@ -147,12 +148,22 @@ static inline bool lease_delivers(const struct lease *l, uint64_t now)
 	return l->state == LEASE_HELD && now < l->until;
 }
 
-/* There is a connection. timeline: a number that identifies the database's system identifier and
- * timeline; never 0. A timeline that differs from the last one means that another server took over,
- * and may have lost the last commits. Then rows cannot be trusted as before. The host counts the
- * unchanged time of each row anew, drops leases whose time is over, and takes no lease for the
- * length of a lease, because another host may still deliver under a term that is lost. */
-void leases_connected(struct leases *ls, uint64_t now, uint64_t timeline);
+/* There is a connection.
+ *   timeline: a number that identifies the database's system identifier and timeline; never 0.
+ *   settled: the database says that some host has waited for a lease under this timeline.
+ * A timeline that differs from the last one means that another server took over, and may have lost
+ * the last commits. Then rows cannot be trusted as before. The host counts the unchanged time of
+ * each row anew, and drops leases whose time is over. Another host may still deliver under a term
+ * that is lost. So, if the timeline is not settled, the host takes no lease for the length of a
+ * lease. A host that has just started does the same: it knows no last timeline. */
+void leases_connected(struct leases *ls, uint64_t now, uint64_t timeline, bool settled);
+
+/* Whether the round that begins now must write into the database that the timeline is settled, in
+ * the same transaction. */
+bool leases_settle(const struct leases *ls, uint64_t now);
+
+/* The host received the answer to that transaction. */
+void leases_settled(struct leases *ls);
 
 /* The connection is gone, or an answer takes longer than leases_give_up(). The round under way may
  * have taken effect, or may do so later. */
