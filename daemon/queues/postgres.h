@@ -8,6 +8,7 @@
  *   postgres_reads      load, list, queues, puts, purge
  *   postgres_leases     rounds of leases, and the database's clock
  *   postgres_hints      hints between hosts, so that a host finds a change sooner
+ *   postgres_evict      ends transactions that halted hosts have left open
  *   postgres_timer      when the store has work although no data arrives
  *   postgres_link       a connection and its jobs
  *   postgres_names      addresses of the database's hosts
@@ -71,6 +72,7 @@ struct store_postgres {
 	uint64_t round_again; /* after a failed round: no round before this */
 	uint64_t logged_hold; /* the hold that was logged: leases::hold_until */
 	bool round_under_way;
+	bool evicting;
 	bool committing;
 	uint64_t commits;	/* the number of the commit, for pg_queue::mark */
 	uint64_t puts_expired;	/* when old receipts were last deleted, by the commit's clock */

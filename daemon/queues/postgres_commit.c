@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postgres_evict.h"
 #include "postgres_hints.h"
 #include "postgres_leases.h"
 #include "postgres_order.h"
@@ -504,6 +505,8 @@ static void commit_end(struct pg_job *job, int error)
 	}
 	if (!error && j->expires)
 		s->puts_expired = commit->clocks.now[PROTO_CLOCK_BOOTTIME];
+	if (error == -ETIMEDOUT)
+		pg_evict(s);
 	note_state(s, error);
 	s->committing = false;
 	commit_free(j);

@@ -6,11 +6,13 @@
  */
 #include "postgres_leases.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "postgres_evict.h"
 #include "postgres_hints.h"
 #include "postgres_timer.h"
 
@@ -268,6 +270,8 @@ static void round_end(struct pg_job *job, int error)
 		leases_disconnected(&s->leases);
 		leases_connected(&s->leases, pg_now(), s->leases.timeline, s->leases.settled);
 		s->round_again = pg_now() + AGAIN_US;
+		if (error == -ETIMEDOUT)
+			pg_evict(s);
 	}
 	free(j);
 }
@@ -295,6 +299,15 @@ static void log_hold(struct store_postgres *s, uint64_t now)
 		"the last leases of other hosts",
 		(double)(until - now) / 1e6);
 	s->log_line(s->log_userdata, line);
+}
+
+/* Whether the round takes a lease from a host that is silent. */
+static bool takes_over(const struct round_job *j)
+{
+	for (size_t i = 0; i < j->n; i++)
+		if (j->queues[i]->lease.ask == LEASE_ASK_TAKE)
+			return true;
+	return false;
 }
 
 static void begin_round(struct store_postgres *s, uint64_t now)
@@ -331,6 +344,8 @@ static void begin_round(struct store_postgres *s, uint64_t now)
 		if (l->ask == LEASE_ASK_NOTHING)
 			j->queues[j->n++] = QUEUE_OF(l);
 	}
+	if (takes_over(j))
+		pg_evict(s);
 	s->round_under_way = true;
 	if (pg_link_submit(&s->control, &j->job)) {
 		s->round_under_way = false;

@@ -406,11 +406,16 @@ static void hear(struct pg_link *l)
 	}
 }
 
+uint64_t pg_link_patience(const struct pg_link *l)
+{
+	return l->greeting.lease / 3 + 500000;
+}
+
 /* The instant at which the answer to the first job is overdue. The server's own limit for a
  * statement is shorter. The limit starts again for each job: earlier jobs may have taken long. */
 static uint64_t overdue_at(const struct pg_link *l)
 {
-	return l->sent.first ? l->sent.first->awaited + l->greeting.lease / 3 + 500000 : UINT64_MAX;
+	return l->sent.first ? l->sent.first->awaited + pg_link_patience(l) : UINT64_MAX;
 }
 
 void pg_link_send(struct pg_link *l)

@@ -102,6 +102,9 @@ void pg_link_hand_out(struct pg_link *l);
  * later. l->why gets the first line of `why`. */
 void pg_link_break(struct pg_link *l, const char *why);
 
+/* How long a job may take, microseconds. Then the connection is given up. */
+uint64_t pg_link_patience(const struct pg_link *l);
+
 /* The latest time for the next pg_link_run(), even if the socket is not ready: CLOCK_BOOTTIME,
  * microseconds; 0: now. O(1). */
 uint64_t pg_link_next(const struct pg_link *l);

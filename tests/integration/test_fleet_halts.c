@@ -2,8 +2,8 @@
 /*
  * Two timerqd play two hosts. One of them is stopped between its check of the lease and its send,
  * or before it reads an acknowledgement, and continues after the other host has taken the queue; or
- * its machine pauses for less than the margin. Other tests have a failover that loses a lease,
- * and a host whose wall clock is off by an hour.
+ * its machine pauses for less than the margin. Other tests have locks that a halted host keeps, a
+ * failover that loses a lease, and a host whose wall clock is off by an hour.
  *
  * Two tests remove the fence and the margin, and show that the tests above then fail.
  */
@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libpq-fe.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -41,11 +42,15 @@ static struct test_queues a, b, third;
 static struct cutter cutter;
 static char halt_file[64];
 
+/* On a busy machine the database can be away for a moment. */
 static void put(toytimer_queue *q, enum toytimer_clock clock, unsigned int flags, uint64_t due)
 {
 	const toytimer_queue_timer t = {.due = due, .flags = flags, .clock = clock};
+	int r;
 
-	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), 0);
+	for (int tries = 0; (r = toytimer_queue_put(q, "jobs", &t, NULL)) && tries < 60; tries++)
+		usleep(500000);
+	assert_int_equal(r, 0);
 }
 
 static void start(struct test_queues *d)
@@ -144,6 +149,79 @@ static void test_halted_before_send(void **state)
 	assert_int_equal(jobs_rows(), 0);
 	toytimer_queue_unref(q);
 	toytimer_queue_unref(other);
+}
+
+/* Leaves a transaction open as a host does that is halted while the server reads its commit, or
+ * sends the answer. */
+static PGconn *halt_in_commit(void)
+{
+	char uri[sizeof(postgres.uri) + 32];
+	PGconn *conn;
+	PGresult *r;
+
+	snprintf(uri, sizeof(uri), "%s&application_name=timerqd", postgres.uri);
+	conn = PQconnectdb(uri);
+	PQclear(PQexec(conn, "BEGIN"));
+	r = PQexec(conn, "SELECT number FROM timerd.queues ORDER BY number FOR SHARE");
+	assert_int_equal(PQresultStatus(r), PGRES_TUPLES_OK);
+	PQclear(r);
+	return conn;
+}
+
+static void expect_ended(PGconn *conn, const struct test_queues *by)
+{
+	PQclear(PQexec(conn, "SELECT 1"));
+	assert_int_equal(PQstatus(conn), CONNECTION_BAD);
+	PQfinish(conn);
+	assert_true(says(by, "that another host left open"));
+}
+
+/* The locks of a halted owner are not in the way of the takeover. */
+static void test_halted_in_commit(void **state)
+{
+	toytimer_queue *q, *other;
+	struct jobs_log log = {0}, others = {0};
+	PGconn *conn;
+
+	(void)state;
+	start(&a);
+	start(&b);
+	q = jobs_open(&a);
+	other = jobs_open(&b);
+	jobs_consume(q, &log);
+	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
+	jobs_process(q, &log, 1, 20000);
+	assert_int_equal(log.n, 1);
+	jobs_consume(other, &others);
+	assert_int_equal(kill(a.pid, SIGSTOP), 0);
+	conn = halt_in_commit();
+	jobs_process(other, &others, 1, 30000);
+	assert_int_equal(others.n, 1);
+	assert_true(others.refs[0].term > log.refs[0].term);
+	expect_ended(conn, &b);
+	toytimer_queue_unref(q);
+	toytimer_queue_unref(other);
+}
+
+/* Those of a host that stores into the queue are not in the way of the owner's renewals. */
+static void test_halted_in_put(void **state)
+{
+	struct jobs_log log = {0};
+	toytimer_queue *q;
+	PGconn *conn;
+
+	(void)state;
+	start(&a);
+	q = jobs_open(&a);
+	jobs_consume(q, &log);
+	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
+	jobs_process(q, &log, 1, 20000);
+	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, (uint64_t)3 * LEASE_US);
+	conn = halt_in_commit();
+	jobs_process(q, &log, 2, 30000);
+	assert_int_equal(log.n, 2);
+	expect_ended(conn, &a);
+	toytimer_queue_unref(q);
 }
 
 /* Host a is stopped before it reads an acknowledgement, and continues after the takeover. Return:
@@ -388,6 +466,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_halted_before_send),
+		TEST(test_halted_in_commit),
+		TEST(test_halted_in_put),
 		TEST(test_acknowledged_late),
 		TEST(test_no_fence),
 		TEST(test_paused_within_margin),
