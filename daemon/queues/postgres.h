@@ -37,9 +37,15 @@
 #define PG_HINT_US   UINT64_C(100000)
 #define PG_HINT_SIZE (PROTO_QUEUE_NAME_MAX + 12)
 
+/* The payload that says that leases were released. */
+#define PG_HINT_RELEASED "released"
+
 struct pg_hints {
 	char names[PG_HINTS][PG_HINT_SIZE];
 	size_t n;
+	bool released; /* leases; this is hinted at, too */
+	bool failed;   /* the last hints could not be sent, and this was logged */
+	size_t under_way;
 	uint64_t sent; /* time of the last hints, CLOCK_BOOTTIME */
 };
 

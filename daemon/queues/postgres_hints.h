@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hints between hosts, by NOTIFY: after a host has changed a queue, the queue's owner polls sooner.
- * If a hint gets lost, the owner finds the change with its next poll, within a second.
+ * Hints between hosts, by NOTIFY: after a host has changed a queue, the queue's owner polls sooner;
+ * after a host has released leases, others ask sooner. If a hint gets lost, the next poll finds the
+ * change, within a second.
  */
 #pragma once
 
@@ -12,6 +13,12 @@
 /* Notes that a commit of this host has changed a queue of another host. pg_hints_run() tells the
  * owner. O(hints that wait). */
 void pg_hints_add(struct store_postgres *s, const struct pg_queue *queue);
+
+/* Notes that this host has released leases. pg_hints_run() tells the hosts that stand by. O(1). */
+void pg_hints_add_release(struct store_postgres *s);
+
+/* Whether all hints were sent and answered. O(1). */
+bool pg_hints_are_sent(const struct store_postgres *s);
 
 /* Sends the waiting hints if pg_timer_next_hint() has passed. */
 void pg_hints_run(struct store_postgres *s);

@@ -38,6 +38,7 @@ struct round_job {
 	bool asks;  /* a round of core/lease.h, not a poll alone */
 	bool moved; /* another server than that of the greeting has answered */
 	bool settles;
+	bool released; /* leases */
 	size_t n;
 	struct pg_queue *queues[];
 };
@@ -228,6 +229,7 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 		bool took_effect = pg_next(&done);
 		struct lease_row row = {.owner = (enum lease_owner)pg_next(&owner)};
 
+		j->released = j->released || (took_effect && l->ask == LEASE_ASK_RELEASE);
 		row.term = (uint64_t)pg_next(&term);
 		row.beat = (uint64_t)pg_next(&beat);
 		if (j->asks)
@@ -249,6 +251,8 @@ static void end_answered(const struct round_job *j)
 {
 	if (j->asks)
 		leases_end(&j->s->leases);
+	if (j->released)
+		pg_hints_add_release(j->s);
 	if (j->settles && !j->moved)
 		leases_settled(&j->s->leases);
 }
@@ -401,7 +405,7 @@ void pg_leases_notified(void *userdata, const char *payload)
 	struct store_postgres *s = userdata;
 	const struct pg_queue *changed;
 
-	if (!strcmp(payload, "released")) {
+	if (!strcmp(payload, PG_HINT_RELEASED)) {
 		LINK_FOR_EACH(at, &s->leases.standby)
 		lease_hint(&s->leases, LINK_OWNER(at, struct lease, of_state));
 		/* Any role of the database can notify. This bounds the rounds that it causes. */

@@ -17,7 +17,7 @@ uint64_t pg_timer_next_round(const struct store_postgres *s)
 
 uint64_t pg_timer_next_hint(const struct store_postgres *s)
 {
-	bool waits = s->hints.n && s->control.state == PG_LINK_READY;
+	bool waits = (s->hints.n || s->hints.released) && s->control.state == PG_LINK_READY;
 
 	return waits ? s->hints.sent + PG_HINT_US : UINT64_MAX;
 }

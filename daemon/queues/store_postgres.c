@@ -126,7 +126,8 @@ static void wait_for(
 
 static bool has_released(const struct store_postgres *s)
 {
-	return leases_gone(&s->leases) || s->control.state != PG_LINK_READY;
+	return (leases_gone(&s->leases) && pg_hints_are_sent(s)) ||
+		s->control.state != PG_LINK_READY;
 }
 
 static void pg_close(struct store *store, const struct clocks_stored *clocks)

@@ -33,6 +33,7 @@ static int tear_down(void **state)
 	(void)state;
 	queues_clean(&b);
 	queues_clean(&a);
+	postgres_run("GRANT EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) TO PUBLIC");
 	return 0;
 }
 
@@ -181,6 +182,57 @@ static void test_idle(void **state)
 	toytimer_queue_unref(q);
 }
 
+static bool says(const struct test_queues *d, const char *words)
+{
+	FILE *f = fopen(d->timerd.log, "re");
+	char line[512];
+	bool found = false;
+
+	assert_non_null(f);
+	while (!found && fgets(line, sizeof(line), f))
+		found = strstr(line, words);
+	fclose(f);
+	return found;
+}
+
+/* Notifications fail, as they do if the server's queue for them is full: here the role has no right
+ * to notify. Hosts release and store as ever, and say that they cannot notify. */
+static void test_notifications_fail(void **state)
+{
+	toytimer_queue *owner, *other;
+	struct jobs_log log = {0};
+	char uri[192];
+
+	(void)state;
+	postgres_run("CREATE ROLE plain LOGIN; GRANT USAGE ON SCHEMA timerd TO plain;"
+		     " GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA timerd"
+		     " TO plain;"
+		     " REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC");
+	snprintf(uri, sizeof(uri), "postgresql:///postgres?host=%s&user=plain", postgres.folder);
+	queues_kill(&a);
+	queues_start(&a, "--store", uri, NULL);
+	owner = jobs_open(&a);
+	b.has_schema = true;
+	queues_start(&b, "--store", uri, NULL);
+	other = jobs_open(&b);
+	jobs_consume(owner, &log);
+	jobs_put_soon(owner, 0);
+	await(owner, &log, 1);
+	jobs_put_soon(other, 0);
+	await(owner, &log, 2);
+	for (int i = 0; !says(&b, "cannot notify other hosts: ") && i < 400; i++)
+		usleep(50000);
+	assert_true(says(&b, "cannot notify other hosts: "));
+	toytimer_queue_unref(owner);
+	for (int i = 0; i < 400 &&
+		postgres_run("SELECT count(*) FROM timerd.queues WHERE owner IS NOT NULL");
+		i++)
+		usleep(50000);
+	assert_int_equal(
+		postgres_run("SELECT count(*) FROM timerd.queues WHERE owner IS NOT NULL"), 0);
+	toytimer_queue_unref(other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -189,6 +241,7 @@ int main(void)
 		TEST(test_polls_after_taking),
 		TEST(test_strange_hints),
 		TEST(test_idle),
+		TEST(test_notifications_fail),
 	};
 	return queues_run(tests);
 }

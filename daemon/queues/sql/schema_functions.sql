@@ -489,7 +489,6 @@ DECLARE
 	matches integer[];
 	takes integer;
 	base bigint := 0;
-	released boolean;
 BEGIN
 	IF 2 = ANY (q_ask) THEN
 		INSERT INTO timerd.queues (uid, name)
@@ -501,9 +500,8 @@ BEGIN
 	-- Locks and changes only what matches, in the order of numbers, as everybody locks it: a host
 	-- that looks at what others hold must not wait for the owner, nor make the owner wait.
 	SELECT coalesce(array_agg(m.ord), '{}'),
-			coalesce(sum((m.ask IN (2, 3))::integer), 0),
-			coalesce(bool_or(m.ask = 5), false)
-		INTO matches, takes, released
+			coalesce(sum((m.ask IN (2, 3))::integer), 0)
+		INTO matches, takes
 		FROM (SELECT i.ord::integer, i.ask
 			FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
 				i (uid, name, ask, term, beat, ord)
@@ -536,9 +534,6 @@ BEGIN
 		LEFT JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
 		LEFT JOIN LATERAL (SELECT sum(changes)::bigint AS changes FROM timerd.counts
 			WHERE queue = q.number AND q.owner = in_owner) n ON true;
-	IF released THEN
-		PERFORM pg_notify('timerd', 'released');
-	END IF;
 	o_now := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
 END $$;
 
