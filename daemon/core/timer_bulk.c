@@ -72,18 +72,9 @@ static bool among(const uint32_t *positions, unsigned int n, uint32_t position)
  */
 static void forget_shared(uint32_t *positions, unsigned int n)
 {
-	uint64_t seen = 0;
-
-	for (unsigned int i = 0; i < n; i++) {
-		/* Fibonacci hashing, as in limits.c, gives each position one of 64 bits. Only a
-		 * position whose bit is set already is compared. */
-		uint32_t hash = positions[i] * UINT32_C(2654435769) >> 26;
-		uint64_t bit = (uint64_t)(positions[i] != POSITION_UNKNOWN) << hash;
-
-		if (seen & bit && among(positions, i, positions[i]))
+	for (unsigned int i = 0; i < n; i++)
+		if (positions[i] != POSITION_UNKNOWN && among(positions, i, positions[i]))
 			positions[i] = POSITION_UNKNOWN;
-		seen |= bit;
-	}
 }
 
 void bulk_find_positions(const struct arena *arena, const struct rbtree *const *trees,
