@@ -2,9 +2,9 @@
 /*
  * The configuration file of both daemons: see timerd.conf(5).
  *
- * A bad line costs only itself: it becomes a complaint, with its file, line and word. libinih could
- * read such files, but it reports only the first bad line of a file, and none of its words. So this
- * reader is our own, and timerd links nothing more for it.
+ * A bad line does not affect the other lines: it becomes a complaint that names the file, line and
+ * word. libinih could read such files, but it reports only the first bad line of a file, and none
+ * of its words. So this reader is our own, and timerd links nothing more for it.
  *
  * Looking up names can take seconds, if a server answers for them. So reload.h loads in a thread of
  * its own. A struct config never changes after it was loaded.
@@ -14,7 +14,7 @@
 #include "log.h"
 #include "settings.h"
 
-/* Lines about complaints are kept up to this number; the others are counted. */
+/* This many complaints are kept; further ones are only counted. */
 #define CONFIG_COMPLAINTS_MAX 64
 
 /* The limits of one user or one group. */
@@ -30,7 +30,7 @@ struct config {
 	size_t rule_count, rule_room;
 	bool has_groups;
 	bool has_names; /* some rules name a user or group that was not looked up */
-	bool unread;	/* some file exists and was not read */
+	bool unread;	/* some file exists but could not be read */
 	char *complaint[CONFIG_COMPLAINTS_MAX];
 	unsigned int complaints; /* `complaint` holds the first ones */
 	char **texts;		 /* of the files: words borrow from them */
@@ -66,7 +66,7 @@ int config_load(struct config **ret, const struct config_source *source, enum co
 unsigned int config_log(const struct config *config, struct log *log);
 
 /* Logs by name the settings of a section that differ and that only a restart applies.
- *   given: by the command line, which goes first anyway. former, now: the values of the file. */
+ *   given: set by the command line, which takes precedence. former, now: the values of the file. */
 void config_log_at_start(struct log *log, const char *section, const struct setting *settings,
 	size_t count, const struct setting_value *given, const struct setting_value *former,
 	const struct setting_value *now);
@@ -83,8 +83,8 @@ struct config_who {
 
 /*
  * The limit that the rules give to this client: that of its user, else the greatest of its groups.
- * No rule binds root. O(log rules), and as often more if there are rules for groups.
- * Return: the limit; 0: no rule says, the limit for everybody applies.
+ * No rule binds root. O(log rules), for each of the client's groups if there are rules for groups.
+ * Return: the limit; 0: there is no rule, so the limit for every user applies.
  */
 uint64_t config_own(
 	const struct config *config, const struct config_who *who, enum settings_own which);

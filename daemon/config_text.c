@@ -114,7 +114,7 @@ static char *trim(char *text)
 	return text;
 }
 
-/* Skips lines that say nothing. Such a line does not go on in the next one. */
+/* Skips blank lines and comments. A backslash at their end has no meaning. */
 static void skip(struct config_reader *reader)
 {
 	for (;;) {

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* A file is at most so long. */
+/* The greatest size of a file, in bytes. */
 #define CONFIG_TEXT_MAX ((size_t)1 << 20)
 
 /* Reads a whole file of root or of this process's user. `why`: after a failure, what is wrong; the
@@ -17,12 +17,12 @@ int config_text_read(const char *path, char **ret, const char **ret_why);
 
 enum config_line {
 	CONFIG_END,
-	CONFIG_SECTION, /* word: what stands between the brackets */
+	CONFIG_SECTION, /* word: the text between the brackets */
 	CONFIG_KEY,	/* word, value */
 	CONFIG_BAD,	/* word: the line */
 };
 
-/* Where in a text the reader is. */
+/* The position of a reader in a text. */
 struct config_reader {
 	char *at;
 	unsigned int lines; /* read so far */
@@ -30,7 +30,7 @@ struct config_reader {
 	char *word, *value;
 };
 
-/* Reads the next line that says something, and ends the words in it with zero bytes. Blank lines
- * and lines that begin with # or ; say nothing. A line that ends with a backslash goes on in the
+/* Reads the next line that is neither blank nor a comment (# or ;), and ends the words in it with
+ * zero bytes. A line that ends with a backslash goes on in the
  * next line. */
 enum config_line config_text_next(struct config_reader *reader);

@@ -5,7 +5,7 @@
 #pragma once
 
 /* Opens the standard streams that are closed. Otherwise a socket could get the number of one of
- * them, and whatever prints would write to a client. */
+ * them, and a print would go to a client. */
 void descriptors_open_standard(void);
 
 /* Raises RLIMIT_NOFILE to its hard limit. Return: that limit; RLIM_INFINITY, also if the limit

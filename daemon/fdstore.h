@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * systemd's fd store: it keeps what outlives this process.
+ * systemd's fd store: it keeps descriptors that outlive this process.
  *
  * systemd can hold descriptors for a service ("fd store", sd_pid_notify_with_fds(3)) and passes
  * them to the service's next process, even after SIGKILL. timerd stores the arena's memory when it

@@ -3,9 +3,9 @@
  * The command line of timerd and of timerqd.
  *
  * On a terminal a bad option ends the daemon, with a line on standard error. A service must not end
- * for a bad option: systemd would restart it for ever, and its sessions would be lost for a typing
- * error. So in a service (NOTIFY_SOCKET is set) the default replaces a bad option. The complaint is
- * kept for the log and the status. --check rejects a bad option everywhere.
+ * for a bad option: systemd would restart it for ever, and a typing error would cost all sessions.
+ * So in a service (NOTIFY_SOCKET is set) the default replaces a bad option. The complaint is kept
+ * for the log and the status. --check rejects a bad option everywhere.
  */
 #pragma once
 
@@ -31,7 +31,7 @@ struct options_program {
 
 struct options {
 	const struct options_program *program;
-	struct setting_value given[OPTIONS_SETTINGS_MAX]; /* these go before those of the file */
+	struct setting_value given[OPTIONS_SETTINGS_MAX]; /* these take precedence over the file */
 	const char *config;				  /* NULL: the usual file */
 	bool user, check;
 	bool migrate, print_schema;

@@ -9,11 +9,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* In a user namespace, all uids that have no name there appear as one uid, the overflow uid
- * (user_namespaces(7)). So a peer with that uid has no identity, unless every uid has a name. */
+/* In a user namespace, all uids that are not mapped appear as one uid, the overflow uid
+ * (user_namespaces(7)). So a peer with that uid has no identity, unless every uid is mapped. */
 struct peer_rules {
 	uint32_t overflow_uid;
-	bool overflow_is_nobody; /* some uids have no name here, or nobody knows */
+	bool overflow_is_nobody; /* some uids are not mapped here, or the mapping is not known */
 };
 
 /* Reads the rules of this user namespace. Without /proc the overflow uid is nobody. */
@@ -29,7 +29,7 @@ int peer_get_unchecked(int fd, uint32_t *ret_uid, pid_t *ret_pid);
 /* More groups of one process than Linux allows (NGROUPS_MAX). */
 #define PEER_GROUPS_MAX 65537
 
-/* The groups of the process that connected: the primary one, then the others, as they were then.
+/* The groups of the process at the time when it connected: the primary one, then the others.
  *   ret: PEER_GROUPS_MAX of them.
  * Return: how many; 0: the kernel does not say. */
 size_t peer_get_groups(int fd, uint32_t *ret);

@@ -33,7 +33,7 @@ enum settings_queues {
 	QUEUES_SETTINGS,
 };
 
-/* The limits of one user or group. They stand in the file only. */
+/* The limits of one user or group. Only the file has them. */
 enum settings_own {
 	OWN_MAX_TIMERS,
 	OWN_MAX_CLIENTS,
@@ -63,7 +63,7 @@ struct setting {
 	bool at_start; /* a running daemon cannot change it */
 };
 
-/* A value, or none: then another source or the default counts. */
+/* A value. If it is not set, another source or the default applies. */
 struct setting_value {
 	bool set;
 	uint64_t number;
@@ -82,10 +82,10 @@ extern const struct setting settings_own[OWN_SETTINGS];
 int setting_parse(const struct setting *setting, const char *text, struct setting_value *ret,
 	char ret_why[static SETTING_WHY_MAX]);
 
-/* The number of the first value that is set; `otherwise`: neither is. */
+/* The number of the first value that is set; `otherwise` if neither is. */
 uint64_t setting_number(
 	const struct setting_value *first, const struct setting_value *second, uint64_t otherwise);
 
-/* The same of words. */
+/* The same for words. */
 const char *setting_word(const struct setting_value *first, const struct setting_value *second,
 	const char *otherwise);

@@ -29,8 +29,8 @@ void setup_start(
 	struct setup *setup, struct log *log, const struct options *options, struct config *config);
 
 /*
- * Puts those of a reload in force, and logs complaints, and by name what only a restart changes.
- * If a file could not be read, everything stays as it is.
+ * Puts the settings of a reload in force. Logs all complaints, and the name of each changed setting
+ * that only a restart applies. If a file could not be read, everything stays as it is.
  *   config: taken over.
  * Return: the former config, which the caller frees when nothing uses it any more; `config` if
  * everything stays as it is.

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Where a record says what it has in the area: an offset of 4 bytes, and a size of 2 and one of 4
- * bytes, which lie behind each other there. */
+ * bytes, which are next to each other in the record. */
 struct reference {
 	uint8_t offset, size2, size4; /* positions in the record; 0: no such field */
 };

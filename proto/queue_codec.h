@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Packets of the queues to checked records and back: what codec.h does for timerd's packets, and
- * the area of bytes behind the records. Pure, as codec.h is.
+ * the area of bytes after the records. Pure, as codec.h is.
  *
  * queue_codec_open() checks a packet as a whole, each record's place in the area included. After it
  * returned CODEC_OK, queue_codec_get() and queue_codec_bytes() stay within the packet. What a

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Adopts sessions first, because a timer needs its session; then the packet that was being applied;
- * then timers. The greatest indexes in the header may be damaged, so a scan continues behind them
+ * then timers. The greatest indexes in the header may be damaged, so a scan continues beyond them
  * until it finds UNUSED_STRETCH slots in a row that were never used.
  */
 #include "adopt.h"

@@ -20,7 +20,7 @@
 #define FREE_LEVELS   4
 #define TAG_LABELLED  UINT32_C(0x10000)
 
-/* A scan ends after this number of slots in a row that were never used. It continues behind the
+/* A scan ends after this number of slots in a row that were never used. It continues beyond the
  * greatest indexes in the header, because these may be damaged. */
 #define UNUSED_STRETCH 1024
 

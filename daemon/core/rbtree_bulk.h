@@ -9,7 +9,7 @@
 #include "rbnode.h"
 
 /*
- * Links n nodes behind the last node of the tree. They are in order, and the caller has set due and
+ * Links n nodes after the last node of the tree. They are in order, and the caller has set due and
  * latest of each. O(n + log n * log size); O(n) amortised for a few nodes.
  */
 void rbtree_append(struct rbnode *nodes, struct rbtree *tree, const uint32_t *run, unsigned int n);

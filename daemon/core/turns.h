@@ -2,7 +2,7 @@
 /*
  * The order of turns: a queue of users, and for each user a queue of sessions.
  *
- * A turn goes to the first session of the first user. This user then goes behind all other users,
+ * A turn goes to the first session of the first user. This user then becomes the last in the queue,
  * and the session leaves the queue. So a user with many sessions gets as many turns as a user with
  * one. A new session waits for at most one turn of each other user, and for the earlier sessions of
  * its own user. Wakes and requests each have such a queue.
@@ -37,7 +37,7 @@ struct turns {
 	size_t user_stride, session_stride;
 };
 
-/* Adds a session, which is not in the queue, behind the other sessions of its user. */
+/* Adds a session, which is not in the queue, after the other sessions of its user. */
 void turns_add(const struct turns *turns, uint32_t user, uint32_t session);
 
 /* Removes a session from the queue. */
