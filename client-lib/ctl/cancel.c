@@ -157,10 +157,11 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct cancel_o
 	return parse_words(ctl, options);
 }
 
-static int cancel_matching(toytimer *t, const toytimer_match *match)
+static int cancel_matching(toytimer *t, const struct cancel_options *options)
 {
+	const char *label = options->match.label;
 	uint64_t cancelled = 0;
-	int r = toytimer_cancel_matching(t, match, &cancelled);
+	int r = toytimer_cancel_matching(t, &options->match, &cancelled);
 
 	if (r == -EINVAL)
 		output_error("cancel: %s", toytimer_get_error());
@@ -169,8 +170,10 @@ static int cancel_matching(toytimer *t, const toytimer_match *match)
 	if (r < 0)
 		return ctl_status_of(r);
 	/* The same status as for an id that is no timer. */
-	if (!cancelled)
-		output_error("cancel: no such timer");
+	if (!cancelled && label)
+		output_error("--label %s: no such timer", output_word(label));
+	else if (!cancelled)
+		output_error("%s: no such timer", options->matching);
 	return cancelled ? CTL_DONE : CTL_NO_SUCH_TIMER;
 }
 
@@ -196,6 +199,6 @@ int verb_cancel(struct ctl *ctl, int argc, char **argv)
 	status = ctl_open(ctl, &t);
 	if (status != CTL_DONE)
 		return status;
-	return options.matching ? cancel_matching(t, &options.match)
+	return options.matching ? cancel_matching(t, &options)
 				: cancel_ids(t, options.n, options.words);
 }
