@@ -13,9 +13,11 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -54,6 +56,11 @@
 #define ANSWER_MAX_US 40000
 #define LATE_MAX_US   5000
 #define TRIES	      4
+
+/* On a machine on which even an undisturbed user waits, so many times as long is allowed in
+ * addition. An answer waits for two transactions that are a thousand times as large. */
+#define ANSWER_TIMES 100
+#define LATE_TIMES   10
 
 #define EXPECT(condition)                                                               \
 	do {                                                                            \
@@ -222,10 +229,26 @@ static void end_slow_connections(const char *path)
 	nanosleep(&second, NULL);
 }
 
-/* The user is cut off while timerqd closes one of these connections. */
+/* Waits until the user is refused. */
+static void be_refused_soon(const char *path)
+{
+	for (int i = 0; i < 100; i++) {
+		toytimer_queue *q = NULL;
+
+		if (toytimer_queue_open(&q, path, 0) == -EACCES)
+			return;
+		toytimer_queue_unref(q);
+		usleep(30000);
+	}
+	_exit(1);
+}
+
+/* The user is cut off while timerqd closes one of these connections; in one of a few tries, because
+ * on a busy machine three slow calls may take longer than the second in which they count. */
 static void test_slow_closes_cut_their_user_off(void **state)
 {
 	struct rlimit limit = {20000, 20000};
+	int status = 1;
 
 	(void)state;
 	if (geteuid() != 0) {
@@ -237,8 +260,12 @@ static void test_slow_closes_cut_their_user_off(void **state)
 		skip();
 	}
 	queues_start(&d, NULL);
-	join(as(ATTACKER, end_slow_connections));
-	join(as(ATTACKER, be_refused));
+	for (int i = 0; i < TRIES && status; i++) {
+		/* It fails if the user is cut off only now, from the try before. */
+		assert_true(waitpid(as(ATTACKER, end_slow_connections), &status, 0) > 0);
+		assert_true(waitpid(as(ATTACKER, be_refused_soon), &status, 0) > 0);
+	}
+	assert_int_equal(status, 0);
 	join(as(OTHER, be_served));
 }
 
@@ -271,6 +298,12 @@ static int compare(const void *a, const void *b)
 }
 
 /* Stores timers that are due soon, and waits for their wakes. */
+/* Medians that be_punctual() has measured, in memory that the processes share. */
+struct medians {
+	uint64_t answer, late;
+};
+static struct medians *measured;
+
 static void be_punctual(const char *path)
 {
 	uint64_t answers[SAMPLES], lateness[SAMPLES], late;
@@ -291,34 +324,51 @@ static void be_punctual(const char *path)
 	}
 	qsort(answers, SAMPLES, sizeof(answers[0]), compare);
 	qsort(lateness, SAMPLES, sizeof(lateness[0]), compare);
+	*measured = (struct medians){answers[SAMPLES / 2], lateness[SAMPLES / 2]};
 	printf("median: an answer after %llu us, a wake %llu us late\n",
-		(unsigned long long)answers[SAMPLES / 2],
-		(unsigned long long)lateness[SAMPLES / 2]);
+		(unsigned long long)measured->answer, (unsigned long long)measured->late);
 	fflush(stdout);
-	_exit(answers[SAMPLES / 2] > ANSWER_MAX_US || lateness[SAMPLES / 2] > LATE_MAX_US);
+}
+
+static bool is_within(const struct medians *m, const struct medians *undisturbed)
+{
+	return m->answer <= ANSWER_MAX_US + ANSWER_TIMES * undisturbed->answer &&
+		m->late <= LATE_MAX_US + LATE_TIMES * undisturbed->late;
 }
 
 /* In one of a few tries: the machine may be busy. */
 static void test_a_user_at_its_limits_hardly_delays_another(void **state)
 {
+	struct medians disturbed[TRIES];
 	pid_t flood[FLOOD_CLIENTS];
-	int status = 1;
+	bool good = false;
 
 	(void)state;
 	if (geteuid() != 0) {
 		print_message("needs root\n");
 		skip();
 	}
+	measured = mmap(
+		NULL, sizeof(*measured), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(measured != MAP_FAILED);
 	queues_start(&d, "--max-timers-per-user", "1000", NULL);
 	for (int i = 0; i < FLOOD_CLIENTS; i++)
 		flood[i] = as(ATTACKER, ask_for_too_much);
-	for (int i = 0; i < TRIES && status; i++)
-		assert_true(waitpid(as(OTHER, be_punctual), &status, 0) > 0);
+	for (int i = 0; i < TRIES && !good; i++) {
+		join(as(OTHER, be_punctual));
+		disturbed[i] = *measured;
+		good = is_within(&disturbed[i], &(struct medians){0});
+	}
 	for (int i = 0; i < FLOOD_CLIENTS; i++) {
 		assert_int_equal(kill(flood[i], SIGKILL), 0);
 		assert_true(waitpid(flood[i], NULL, 0) == flood[i]);
 	}
-	assert_int_equal(status, 0);
+	if (!good)
+		join(as(OTHER, be_punctual));
+	for (int i = 0; i < TRIES && !good; i++)
+		good = is_within(&disturbed[i], measured);
+	assert_true(good);
+	munmap(measured, sizeof(*measured));
 }
 
 static int tear_down(void **state)
