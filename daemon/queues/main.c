@@ -51,21 +51,26 @@ static void print_help(void)
 		QUEUE_SETUP_STATE, PROTO_QUEUE_SOCKET_USER);
 }
 
-/* Makes the folder, and missing folders above it, accessible to this user only. */
-static void make_folder(const char *path)
+/* Makes the folder, and missing folders above it, accessible to this user only. Return: 0, or the
+ * negative errno of the first folder that is missing. */
+static int make_folder(const char *path)
 {
 	char part[4096];
+	int error = 0;
 
 	for (const char *at = path; (at = strchr(at + 1, '/'));) {
 		size_t length = (size_t)(at - path);
 
 		if (length >= sizeof(part))
-			return;
+			return -ENAMETOOLONG;
 		memcpy(part, path, length);
 		part[length] = 0;
-		mkdir(part, 0700);
+		if (mkdir(part, 0700) < 0 && errno != EEXIST && error == 0)
+			error = -errno;
 	}
-	mkdir(path, 0700);
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	return error ? error : -errno;
 }
 
 static int open_database(
@@ -87,9 +92,12 @@ static int open_file(
 	struct log *log, const char *folder, struct store **ret, struct clocks_stored *ret_clocks)
 {
 	char *path = NULL, *why = NULL;
-	int r;
+	int r = make_folder(folder);
 
-	make_folder(folder);
+	if (r < 0) {
+		log_print(log, LOG_ERR, "cannot make %s: %s", folder, strerror(-r));
+		return r;
+	}
 	r = store_sqlite_find(folder, &path, &why);
 	if (r == 0)
 		r = store_sqlite_open(ret, path, NULL, NULL, ret_clocks, &why);
