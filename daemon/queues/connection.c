@@ -18,6 +18,9 @@
  * slice of timerd. */
 #define SLICE_US 300
 
+/* How many connections one call of epoll_wait() reports. */
+#define EVENTS_MAX 64
+
 /* An answer that the client's socket did not take yet. */
 struct unsent {
 	struct unsent *next;
@@ -30,7 +33,9 @@ struct connection {
 	int fd;
 	uint32_t client;
 	uint32_t uid, pid;
+	uint32_t user;	 /* connections::users */
 	uint32_t events; /* that the epoll set watches for */
+	uint32_t ready;	 /* events to be handled; 0: it waits for no turn */
 	struct unsent *first, *last;
 	bool wake_refused; /* the broker waits for broker_writable() */
 	bool ended;
@@ -45,10 +50,13 @@ int connections_init(struct connections *cs, uint32_t max_clients)
 	cs->room = max_clients;
 	cs->in = malloc(PROTO_PACKET_MAX);
 	cs->gids = calloc(PEER_GROUPS_MAX, sizeof(*cs->gids));
+	cs->users = calloc(max_clients + 1, sizeof(*cs->users));
+	cs->turns = calloc(max_clients + 1, sizeof(*cs->turns));
+	cs->users_top = 1;
 	cs->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (cs->epoll < 0)
 		return -errno;
-	if (!cs->at || !cs->in || !cs->gids)
+	if (!cs->at || !cs->in || !cs->gids || !cs->users || !cs->turns)
 		return -ENOMEM;
 	return sd_event_add_io(cs->event, &cs->source, cs->epoll, EPOLLIN, connections_ready, cs);
 }
@@ -61,6 +69,37 @@ void connections_free(struct connections *cs)
 	free(cs->at);
 	free(cs->in);
 	free(cs->gids);
+	free(cs->users);
+	free(cs->turns);
+}
+
+static struct turns turns_of(struct connections *cs)
+{
+	return (struct turns){
+		.users = &cs->ready,
+		.user = cs->users,
+		.session = cs->turns,
+		.user_stride = sizeof(*cs->users),
+		.session_stride = sizeof(*cs->turns),
+	};
+}
+
+/* The entry of a user, for one more connection. O(users): only for a new connection. */
+static uint32_t user_of(struct connections *cs, uint32_t uid)
+{
+	uint32_t user = 0;
+
+	for (uint32_t i = 1; i < cs->users_top; i++)
+		if (cs->users[i].connections && cs->users[i].uid == uid)
+			user = i;
+	for (uint32_t i = 1; !user; i++)
+		if (!cs->users[i].connections)
+			user = i;
+	if (user == cs->users_top)
+		cs->users_top++;
+	cs->users[user].uid = uid;
+	cs->users[user].connections++;
+	return user;
 }
 
 static struct connection *connection_of(const struct connections *cs, uint32_t client)
@@ -134,14 +173,6 @@ static void close_socket(struct connections *cs, int fd, uint32_t uid, uint32_t 
 	call_ends(cs, uid, pid);
 }
 
-/* Drops waiting events of a connection that is about to be freed. */
-static void forget_events(struct connections *cs, const struct connection *c)
-{
-	for (unsigned int i = cs->ready_at; i < cs->ready_count; i++)
-		if (cs->ready[i].data.ptr == c)
-			cs->ready[i].data.ptr = NULL;
-}
-
 static void connection_free(struct connection *c)
 {
 	struct connections *cs = c->all;
@@ -154,7 +185,12 @@ static void connection_free(struct connection *c)
 		c->first = unsent->next;
 		free(unsent);
 	}
-	forget_events(cs, c);
+	if (c->ready) {
+		const struct turns turns = turns_of(cs);
+
+		turns_remove(&turns, c->user, c->client);
+	}
+	cs->users[c->user].connections--;
 	/* Removes the connection first, because a cut-off ends all further connections of the user.
 	 */
 	cs->at[c->client - 1] = NULL;
@@ -321,26 +357,37 @@ static void handle_event(struct connection *c, uint32_t events)
 	watch(c);
 }
 
-/* Handles connections that are ready, until a slice of time is over. The others keep their places:
- * epoll_wait() would put them after connections that became ready later. */
+static void note_ready(struct connection *c, uint32_t events)
+{
+	const struct turns turns = turns_of(c->all);
+
+	if (!c->ready)
+		turns_add(&turns, c->user, c->client);
+	c->ready |= events;
+}
+
+/* Handles connections that are ready, until a slice of time is over. Turns go round by user: a
+ * client waits for at most one packet of each other user, however many connections these have. What
+ * remains is still ready, so the epoll set reports it again. */
 static int connections_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct connections *cs = userdata;
+	struct epoll_event reported[EVENTS_MAX];
+	const struct turns turns = turns_of(cs);
 	uint64_t since = meter_clock();
-	int n;
+	uint32_t client;
+	int n = epoll_wait(fd, reported, EVENTS_MAX, 0);
 
 	(void)source;
 	(void)events;
-	if (cs->ready_at == cs->ready_count) {
-		n = epoll_wait(fd, cs->ready, CONNECTIONS_READY, 0);
-		cs->ready_at = 0;
-		cs->ready_count = n < 0 ? 0 : (unsigned int)n;
-	}
-	while (cs->ready_at < cs->ready_count) {
-		const struct epoll_event *event = &cs->ready[cs->ready_at++];
+	for (int i = 0; i < n; i++)
+		note_ready(reported[i].data.ptr, reported[i].events);
+	while ((client = turns_take(&turns))) {
+		struct connection *c = connection_of(cs, client);
 
-		if (event->data.ptr)
-			handle_event(event->data.ptr, event->events);
+		events = c->ready;
+		c->ready = 0;
+		handle_event(c, events);
 		if (meter_clock() - since > SLICE_US)
 			break;
 	}
@@ -397,7 +444,13 @@ static void accept_one(struct connections *cs, int fd)
 	}
 	seqpacket_forbid_descriptors(fd); /* the listener may have allowed them at first */
 	*c = (struct connection){
-		.all = cs, .fd = fd, .client = client, .uid = uid, .pid = (uint32_t)pid};
+		.all = cs,
+		.fd = fd,
+		.client = client,
+		.uid = uid,
+		.pid = (uint32_t)pid,
+		.user = user_of(cs, uid),
+	};
 	c->events = event.events;
 	cs->at[client - 1] = c;
 	event.data.ptr = c;

@@ -17,6 +17,7 @@
 #include <systemd/sd-event.h>
 
 #include "../log.h"
+#include "../core/turns.h"
 #include "../meter.h"
 #include "../peer.h"
 #include "core/broker.h"
@@ -24,8 +25,12 @@
 
 struct connection;
 
-/* How many connections one call of epoll_wait() reports. */
-#define CONNECTIONS_READY 64
+/* A user who has connections. */
+struct connection_user {
+	struct turns_user ready;
+	uint32_t uid;
+	uint32_t connections; /* 0: the entry is free */
+};
 
 struct connections {
 	sd_event *event;		 /* borrowed */
@@ -43,9 +48,11 @@ struct connections {
 	 * that is ready, and each call looks at all that are ready. */
 	int epoll; /* -1: none */
 	sd_event_source *source;
-	/* Events that epoll_wait() has reported: those from ready_at on are still to be handled. */
-	struct epoll_event ready[CONNECTIONS_READY];
-	unsigned int ready_at, ready_count;
+	/* Connections that epoll_wait() has reported, in turns. */
+	struct turns_list ready;
+	struct connection_user *users; /* room + 1; entry 0 is nobody's */
+	uint32_t users_top;	       /* above all entries that are in use */
+	struct turns_link *turns;      /* room + 1; by the broker's client number */
 	/* Reads the clocks. */
 	const struct broker_now *(*now)(void *userdata);
 	/* Asks for a call of broker_serve() and connections_reap() soon. */

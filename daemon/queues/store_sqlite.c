@@ -48,7 +48,8 @@ struct store_sqlite {
 		failure_text[256]; /* what state() and failure() have returned, for the loop only */
 	pthread_mutex_t lock;	   /* guards all members that follow */
 	pthread_cond_t wake;
-	struct jobs waiting, done;
+	struct jobs waiting, pages, done; /* pages: listings and purges */
+	bool committed;			  /* the last job was a commit */
 	bool ending;
 	enum store_state state;
 	char why[256];
@@ -78,6 +79,23 @@ static struct job *pop(struct jobs *jobs)
 		jobs->first = job->next;
 	if (!jobs->first)
 		jobs->last = NULL;
+	return job;
+}
+
+static bool is_page(const struct job *job)
+{
+	return job->type == JOB_LIST || job->type == JOB_QUEUES || job->type == JOB_PURGE;
+}
+
+/* Takes the next job. A commit and a load wait for at most one page, however many are wanted. Where
+ * commits follow one another without a pause, there is one page after each. The lock is held. */
+static struct job *take_job(struct store_sqlite *s)
+{
+	struct job *job = s->committed && s->pages.first ? pop(&s->pages) : pop(&s->waiting);
+
+	if (!job)
+		job = pop(&s->pages);
+	s->committed = job && job->type == JOB_COMMIT;
 	return job;
 }
 
@@ -234,11 +252,11 @@ static void *work(void *userdata)
 		struct job *job;
 
 		pthread_mutex_lock(&s->lock);
-		while (!again && !s->waiting.first && !s->ending) {
+		while (!again && !s->waiting.first && !s->pages.first && !s->ending) {
 			wait_for_work(s);
 			again = s->state == STORE_FAILED;
 		}
-		job = pop(&s->waiting);
+		job = take_job(s);
 		ending = !job && s->ending;
 		pthread_mutex_unlock(&s->lock);
 		if (job) {
@@ -261,7 +279,7 @@ static int submit(struct store *store, struct job *job, struct store_reader *rea
 		return -ENOMEM;
 	job->reader = reader;
 	pthread_mutex_lock(&s->lock);
-	push(&s->waiting, job);
+	push(is_page(job) ? &s->pages : &s->waiting, job);
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
 	return 0;
@@ -462,7 +480,7 @@ static void store_free(struct store_sqlite *s)
 {
 	struct job *job;
 
-	while ((job = pop(&s->waiting)) || (job = pop(&s->done)))
+	while ((job = pop(&s->waiting)) || (job = pop(&s->pages)) || (job = pop(&s->done)))
 		job_free(job);
 	sqlite_queues_free(&s->queues);
 	free(s->path);

@@ -43,6 +43,7 @@ enum proto_status client_connect(
 	client->uid = uid;
 	link_init(&client->greeting);
 	link_init(&client->requests);
+	link_init(&client->read_turn);
 	link_insert(&user->clients, &client->of_user);
 	user->client_count++;
 	b->clients[number] = client;
@@ -92,6 +93,11 @@ void client_disconnect(struct broker *b, struct client *client)
 	b->clients_connected--;
 	while (client->consumers)
 		consumer_detach(b, client->consumers, true);
+	if (!link_is_empty(&client->read_turn)) {
+		link_remove(&client->read_turn);
+		request_free(client->reading);
+		client->reading = NULL;
+	}
 	orphan_requests(client);
 	client->gone = true;
 	client->closing = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Packets that only read, and purges. The store answers each of them with one page; the client asks
- * for the next page.
+ * for the next page. A user has one read at the store at a time, so that many clients that list
+ * hold up nobody but one another.
  */
 #include "reads.h"
 
@@ -93,14 +94,19 @@ static uint32_t status_of_start(const struct broker *b, int error)
 	return error == -ENOTCONN ? refusal_of(b, error) : error ? PROTO_E_DESCRIPTORS : PROTO_OK;
 }
 
-/* Ends the client's read. Return: the client, for the answer; NULL: it has disconnected. */
+static void begin_next(struct broker *b, struct user *user);
+
+/* Ends the client's read, and begins the next one of its user. Return: the client, for
+ * the answer; NULL: it has disconnected. */
 static struct client *end_reading(struct broker *b, struct client *client, struct proto_header *ret)
 {
 	struct request *request = client->reading;
 
 	*ret = (struct proto_header){.opcode = request->opcode, .serial = request->serial};
 	client->reading = NULL;
+	client->user->reader = NULL;
 	request_free(request);
+	begin_next(b, client->user);
 	if (!client->gone)
 		return client;
 	client_free(b, client);
@@ -242,92 +248,118 @@ static struct listing *listing_of(
 	return found;
 }
 
-static uint32_t start_reading(struct broker *b, struct client *client,
-	const struct queue_codec_packet *p, const struct proto_queue_list *list)
+static uint32_t start_list(struct broker *b, struct client *client)
 {
+	const struct proto_queue_list *list = &client->read.list;
 	const struct opened *opened = opened_of(client, list->queue);
 	bool parked = list->flags & PROTO_QUEUE_PARKED;
-	int r;
 
 	if (!opened)
 		return PROTO_Q_QUEUE;
 	if (list->flags & ~(uint32_t)PROTO_QUEUE_PARKED)
 		return PROTO_E_FLAGS;
-	if (p->header.opcode == PROTO_QUEUE_PURGE) {
+	if (client->read.opcode == PROTO_QUEUE_PURGE) {
 		client->purged = opened->number;
 		client->purges_parked = parked;
-		r = b->store->ops->purge(
-			b->store, opened->number, parked, PURGE_PAGE, &client->reader);
-	} else {
-		client->listing = listing_of(client, p->header.cursor, opened->number, parked);
-		if (!client->listing)
-			return PROTO_E_RANGE;
-		r = b->store->ops->list(b->store, opened->number, parked,
-			&client->listing->position, LIST_PAGE, &client->reader);
+		return status_of_start(b,
+			b->store->ops->purge(
+				b->store, opened->number, parked, PURGE_PAGE, &client->reader));
 	}
-	return status_of_start(b, r);
+	client->listing = listing_of(client, client->read.cursor, opened->number, parked);
+	if (!client->listing)
+		return PROTO_E_RANGE;
+	return status_of_start(b,
+		b->store->ops->list(b->store, opened->number, parked, &client->listing->position,
+			LIST_PAGE, &client->reader));
 }
 
-static uint32_t start_queues(
-	struct broker *b, struct client *client, const struct queue_codec_packet *p)
+static uint32_t start_queues(struct broker *b, struct client *client)
 {
-	struct proto_queue_queues request;
+	const struct proto_queue_queues *request = &client->read.queues;
+	bool all = request->flags & PROTO_QUEUE_ALL;
 	uint64_t now[PROTO_CLOCKS];
-	bool all;
 
-	queue_codec_get(p, 0, &request);
-	all = request.flags & PROTO_QUEUE_ALL;
-	if (request.flags & ~(uint32_t)PROTO_QUEUE_ALL || request.reserved)
+	if (request->flags & ~(uint32_t)PROTO_QUEUE_ALL || request->reserved)
 		return PROTO_E_FLAGS;
 	if (all && client->uid != 0)
 		return PROTO_E_PERMISSION;
-	if (p->header.cursor > UINT32_MAX)
+	if (client->read.cursor > UINT32_MAX)
 		return PROTO_E_RANGE;
 	/* Nothing is due on a clock that is held. */
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
 		now[i] = b->now.held[i] ? 0 : b->now.at[i];
 	return status_of_start(b,
 		b->store->ops->queues(b->store, all ? PROTO_QUEUE_OWN : client->uid,
-			(uint32_t)p->header.cursor, QUEUES_PAGE, now, &client->reader));
+			(uint32_t)client->read.cursor, QUEUES_PAGE, now, &client->reader));
 }
 
-static uint32_t start(struct broker *b, struct client *client, const struct queue_codec_packet *p)
+static void refuse(
+	struct broker *b, struct client *client, const struct proto_header *h, uint32_t status)
 {
-	struct proto_queue_list list;
+	struct queue_codec_writer w;
 
-	if (p->header.opcode == PROTO_QUEUE_QUEUES)
-		return start_queues(b, client, p);
-	queue_codec_get(p, 0, &list);
-	return start_reading(b, client, p, &list);
+	if (h->opcode == PROTO_QUEUE_PURGE) {
+		answer_done(b, client, h, 0, status, 0);
+		return;
+	}
+	answer_begin(b, &w, h->opcode, h->serial);
+	w.header.status = (uint16_t)status;
+	answer_send(b, client, queue_codec_end(&w, 0));
+}
+
+/* Begins the client's read, or refuses it. */
+static void begin_read(struct broker *b, struct client *client)
+{
+	struct request *request = client->reading;
+	struct proto_header h = {.opcode = request->opcode, .serial = request->serial};
+	uint32_t status;
+
+	client->user->reader = client;
+	status = client->read.opcode == PROTO_QUEUE_QUEUES ? start_queues(b, client)
+							   : start_list(b, client);
+	if (!status)
+		return;
+	client->user->reader = NULL;
+	client->reading = NULL;
+	request_free(request);
+	refuse(b, client, &h, status);
+}
+
+/* Begins the read that waits longest, if none is at the store. */
+static void begin_next(struct broker *b, struct user *user)
+{
+	while (!user->reader && !link_is_empty(&user->readers)) {
+		struct client *client = LINK_OWNER(user->readers.next, struct client, read_turn);
+
+		link_remove(&client->read_turn);
+		begin_read(b, client);
+		if (!client->reading)
+			b->outlet->resume(b->outlet->userdata, client->number);
+	}
 }
 
 int reads_handle(struct broker *b, struct client *client, const void *packet, size_t size,
 	const struct queue_codec_packet *p)
 {
-	struct queue_codec_writer w;
-	uint32_t status;
-
 	client->reader = (struct store_reader){
 		.rows = rows_listed,
 		.queues = queues_listed,
 		.purged = rows_purged,
 		.userdata = client,
 	};
+	client->read = (struct read){.opcode = p->header.opcode, .cursor = p->header.cursor};
+	if (p->header.opcode == PROTO_QUEUE_QUEUES)
+		queue_codec_get(p, 0, &client->read.queues);
+	else
+		queue_codec_get(p, 0, &client->read.list);
 	/* This comes before the read begins, because its answer needs the request. */
 	client->reading = request_new(client, p, packet, size);
-	status = client->reading ? start(b, client, p) : PROTO_E_DESCRIPTORS;
-	if (!status)
-		return 0;
-	if (client->reading)
-		request_free(client->reading);
-	client->reading = NULL;
-	if (p->header.opcode == PROTO_QUEUE_PURGE) {
-		answer_done(b, client, &p->header, 0, status, 0);
-		return client->closing;
-	}
-	answer_begin(b, &w, p->header.opcode, p->header.serial);
-	w.header.status = (uint16_t)status;
-	answer_send(b, client, queue_codec_end(&w, 0));
+	if (!client->reading)
+		refuse(b, client, &p->header, PROTO_E_DESCRIPTORS);
+	else if (client->user->reader)
+		link_insert(&client->user->readers, &client->read_turn);
+	else
+		begin_read(b, client);
 	return client->closing;
 }
 

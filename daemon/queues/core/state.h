@@ -174,6 +174,8 @@ struct user {
 	struct link turns;   /* its queues that can deliver something */
 	struct link clients; /* client::of_user */
 	uint32_t client_count;
+	struct client *reader; /* whose read is at the store; NULL: none */
+	struct link readers;   /* client::read_turn: they wait for that */
 	size_t pending; /* the sum of client::pending of its clients, and of requests without one */
 	uint64_t transaction; /* broker::commits + 1 when `taken` was cleared */
 	size_t taken;	      /* changes that this transaction has of the user */
@@ -190,6 +192,16 @@ struct listing {
 	struct store_position position;
 	uint32_t queue; /* the store's number */
 	bool parked;
+};
+
+/* A list, purge or queues. */
+struct read {
+	uint16_t opcode;
+	uint64_t cursor;
+	union {
+		struct proto_queue_list list; /* of a purge, too */
+		struct proto_queue_queues queues;
+	};
 };
 
 struct client {
@@ -214,8 +226,10 @@ struct client {
 	struct link requests;
 	size_t pending; /* bytes of requests that wait */
 	uint32_t pending_count;
-	struct request *reading; /* a list, purge or queues under way */
-	uint32_t purged;	 /* the queue, by the store's number */
+	struct request *reading; /* the request of a read that is under way or waits */
+	struct read read;
+	struct link read_turn; /* user::readers */
+	uint32_t purged;       /* the queue, by the store's number */
 	bool purges_parked;
 	struct store_reader reader, put_reader;
 	struct listing listings[CLIENT_LISTINGS];

@@ -20,6 +20,7 @@ struct user *user_get(struct broker *b, uint32_t uid)
 	link_init(&user->turn);
 	link_init(&user->turns);
 	link_init(&user->clients);
+	link_init(&user->readers);
 	user->next = *slot;
 	*slot = user;
 	return user;
