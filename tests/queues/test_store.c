@@ -153,7 +153,8 @@ static void acknowledge_loaded(const uint32_t *expected)
 	assert_int_equal(ask_commit(store, c, rows.n, NULL, 0), 0);
 	for (size_t i = 0; i < rows.n; i++) {
 		assert_int_equal(c[i].status, expected[i]);
-		if (expected[i])
+		/* A store of a fleet does not tell more of what it removed. */
+		if (expected[i] || store->ops->fleet)
 			continue;
 		assert_int_equal(c[i].id, rows.rows[i].id);
 		assert_int_equal(c[i].due, rows.rows[i].due);
