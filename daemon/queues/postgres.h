@@ -79,6 +79,7 @@ struct store_postgres {
 	uint64_t logged_hold; /* the hold that was logged: leases::hold_until */
 	bool round_under_way;
 	bool evicting;
+	bool logged_failure; /* of the last round */
 	bool committing;
 	uint64_t commits;	/* the number of the commit, for pg_queue::mark */
 	uint64_t puts_expired;	/* when old receipts were last deleted, by the commit's clock */

@@ -249,12 +249,26 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 
 static void end_answered(const struct round_job *j)
 {
+	j->s->logged_failure = false;
 	if (j->asks)
 		leases_end(&j->s->leases);
 	if (j->released)
 		pg_hints_add_release(j->s);
 	if (j->settles && !j->moved)
 		leases_settled(&j->s->leases);
+}
+
+/* Logs the first failure of a round after one that succeeded. */
+static void log_failure(struct store_postgres *s)
+{
+	char line[480];
+
+	if (s->logged_failure || !s->log_line)
+		return;
+	s->logged_failure = true;
+	snprintf(line, sizeof(line),
+		"cannot take or renew leases: %s; tries again until it succeeds", s->control.why);
+	s->log_line(s->log_userdata, line);
 }
 
 static void round_end(struct pg_job *job, int error)
@@ -274,6 +288,7 @@ static void round_end(struct pg_job *job, int error)
 		leases_disconnected(&s->leases);
 		leases_connected(&s->leases, pg_now(), s->leases.timeline, s->leases.settled);
 		s->round_again = pg_now() + AGAIN_US;
+		log_failure(s);
 		if (error == -ETIMEDOUT)
 			pg_evict(s);
 	}

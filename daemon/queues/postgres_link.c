@@ -177,6 +177,13 @@ static bool start_names(struct pg_link *l)
 	return l->names;
 }
 
+/* libpq would print notices to standard error. What ends a connection is logged as its reason. */
+static void be_silent(void *userdata, const PGresult *r)
+{
+	(void)userdata;
+	(void)r;
+}
+
 static void connect_socket(struct pg_link *l)
 {
 	const struct pg_names *n = l->names;
@@ -186,6 +193,8 @@ static void connect_socket(struct pg_link *l)
 		n ? pg_names_addresses(n) : NULL, n ? pg_names_ports(n) : NULL, NULL};
 
 	l->c = PQconnectStartParams(names, values, 1);
+	if (l->c)
+		PQsetNoticeReceiver(l->c, be_silent, NULL);
 	l->deadline = pg_now() + CONNECT_US;
 	l->state = PG_LINK_CONNECTING;
 	if (!l->c || PQstatus(l->c) == CONNECTION_BAD)
@@ -235,6 +244,23 @@ static bool send_greeting(struct pg_link *l)
 		(!l->listens || pg_send(l->c, "LISTEN timerd", &none)) && PQpipelineSync(l->c);
 }
 
+/* A password is the one thing that the URI must not name. */
+static void connect_failed(struct pg_link *l)
+{
+	const char *why = PQerrorMessage(l->c);
+	bool needs = PQconnectionNeedsPassword(l->c),
+	     used = PQconnectionUsedPassword(l->c) && strstr(why, "password");
+	char text[sizeof(l->why)];
+
+	snprintf(text, sizeof(text), "%.*s%s", (int)strcspn(why, "\n"), why,
+		needs ? ": write the password into ~/.pgpass, or into the file that PGPASSFILE "
+			"names, with mode 0600"
+			: used ? " (with the password from ~/.pgpass, or from the file that "
+				 "PGPASSFILE names)"
+			       : "");
+	pg_link_break(l, text);
+}
+
 static void connect_step(struct pg_link *l)
 {
 	/* While libpq connects, it waits either to read or to write. epoll watches for what libpq
@@ -247,7 +273,7 @@ static void connect_step(struct pg_link *l)
 			return;
 		status = PQconnectPoll(l->c);
 		if (status == PGRES_POLLING_FAILED) {
-			pg_link_break(l, PQerrorMessage(l->c));
+			connect_failed(l);
 			return;
 		}
 		if (status == PGRES_POLLING_OK) {
@@ -286,11 +312,16 @@ static int errno_of(const PGresult *r)
 static void note_error(struct pg_link *l, struct pg_job *job, const PGresult *r)
 {
 	const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+	const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 
 	if (job->error)
 		return;
 	job->error = errno_of(r);
-	snprintf(l->why, sizeof(l->why), "%s", text ? text : "the statement failed");
+	snprintf(l->why, sizeof(l->why), "%s%s", text ? text : "the statement failed",
+		state && !strcmp(state, "42501")
+			? ": grant the role SELECT, INSERT, UPDATE and DELETE on the tables of the "
+			  "schema timerd"
+			: "");
 }
 
 static void job_result(struct pg_link *l, struct pg_job *job, const PGresult *r)

@@ -104,7 +104,13 @@ bool schema_explain(const char *state, const char *message, char *why, size_t si
 
 static int fail(PGconn *c, const PGresult *r)
 {
-	fprintf(stderr, "timerqd: %s", r ? PQresultErrorMessage(r) : PQerrorMessage(c));
+	const char *state = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
+
+	fprintf(stderr, "timerqd: --migrate: %s", r ? PQresultErrorMessage(r) : PQerrorMessage(c));
+	if (state && !strcmp(state, "42501"))
+		fprintf(stderr,
+			"timerqd: --migrate: use the role that owns the database and the schema "
+			"timerd\n");
 	return -EIO;
 }
 
@@ -212,6 +218,10 @@ int schema_migrate(const char *uri)
 
 	if (PQstatus(c) != CONNECTION_OK) {
 		r = fail(c, NULL);
+		if (PQconnectionNeedsPassword(c))
+			fprintf(stderr,
+				"timerqd: --migrate: write the password into ~/.pgpass, or into "
+				"the file that PGPASSFILE names, with mode 0600\n");
 		more = false;
 	}
 	PQsetNoticeReceiver(c, be_silent, NULL);

@@ -162,15 +162,32 @@ static void say_failure(struct server *s)
 	s->logged_state = STORE_FAILED;
 }
 
-/* Logs each change of the store's state once. */
+/* Whether this reason was not logged. Two of them are remembered, because a store that is away may
+ * give its two connections different ones. */
+static bool is_new_reason(struct server *s, const char *why)
+{
+	uint32_t hash = 2166136261;
+
+	for (const char *at = why; *at; at++)
+		hash = (hash ^ (uint8_t)*at) * 16777619;
+	if (hash == s->logged_why[0] || hash == s->logged_why[1])
+		return false;
+	s->logged_why[1] = s->logged_why[0];
+	s->logged_why[0] = hash;
+	return true;
+}
+
+/* Logs each change of the store's state once, and each other reason why it is away. */
 static void say_store(struct server *s)
 {
 	const char *why;
 	enum store_state state;
+	bool is_new;
 
 	say_failure(s);
 	state = s->store->ops->state(s->store, &why);
-	if (state == s->logged_state)
+	is_new = state == STORE_AWAY && is_new_reason(s, why);
+	if (state == s->logged_state && !is_new)
 		return;
 	s->logged_state = state;
 	switch (state) {

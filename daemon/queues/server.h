@@ -39,6 +39,7 @@ struct server {
 	sd_event_source *serve, *real, *store_source;
 	bool reloading;		       /* the service manager waits for the end of a reload */
 	enum store_state logged_state; /* the store's state that was logged last */
+	uint32_t logged_why[2];	       /* hashes of the last reasons why it is away */
 	bool impatience_logged;
 	bool clock_off_logged;
 };

@@ -65,13 +65,13 @@ static void expect_standby(toytimer_queue *q, uint64_t n)
 	assert_int_equal(status.standby, n);
 }
 
-/* Its log has those words, within a few seconds. */
+/* Its log has those words, within some time. */
 static void expect_log(const struct test_queues *d, const char *words)
 {
 	char line[1024];
 	bool found = false;
 
-	for (int i = 0; !found && i < 100; i++) {
+	for (int i = 0; !found && i < 800; i++) {
 		FILE *f = fopen(d->timerd.log, "re");
 
 		usleep(50000);
@@ -344,6 +344,48 @@ static void test_status_of_any_host(void **state)
 	toytimer_queue_unref(other);
 }
 
+static void set_version(int version)
+{
+	postgres_run("UPDATE timerd.meta SET version = %d", version);
+}
+
+/* While the database cannot be used, each new reason is logged. The two connections can meet
+ * different ones. */
+static void test_reasons_are_logged(void **state)
+{
+	int64_t version = postgres_run("SELECT version FROM timerd.meta");
+
+	(void)state;
+	set_version(99);
+	postgres_run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+		     " WHERE application_name = 'timerqd'");
+	expect_log(&a, "version 99 of the schema");
+	set_version(98);
+	expect_log(&a, "version 98 of the schema");
+	set_version((int)version);
+	expect_log(&a, "takes timers again");
+}
+
+/* A role that may read but not write: the log says what to grant. */
+static void test_role_that_reads(void **state)
+{
+	struct jobs_log log = {0};
+	toytimer_queue *q;
+	char uri[192];
+
+	(void)state;
+	postgres_run("CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA timerd TO reader;"
+		     " GRANT SELECT ON ALL TABLES IN SCHEMA timerd TO reader");
+	snprintf(uri, sizeof(uri), "postgresql:///postgres?host=%s&user=reader", postgres.folder);
+	queues_kill(&a);
+	queues_start(&a, "--store", uri, NULL);
+	q = jobs_open(&a);
+	jobs_consume(q, &log);
+	expect_log(&a, "cannot take or renew leases: permission denied for table");
+	expect_log(&a, "grant the role SELECT, INSERT, UPDATE and DELETE");
+	toytimer_queue_unref(q);
+}
+
 static void expect_refusal(const char *uri, const char *word)
 {
 	char said[SAID], socket[160];
@@ -545,6 +587,8 @@ int main(void)
 		TEST(test_failover),
 		TEST(test_status_of_any_host),
 		TEST(test_receipts),
+		TEST(test_reasons_are_logged),
+		TEST(test_role_that_reads),
 		TEST(test_schema_versions),
 		TEST(test_migrations_at_once),
 		TEST(test_refusals),
