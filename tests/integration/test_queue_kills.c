@@ -81,9 +81,8 @@ static int woken(toytimer_queue *q, const toytimer_wake *w, void *userdata)
 	struct entry *e = &ledger->entries[i];
 	unsigned int now = atomic_load(&ledger->kills) + 1, before;
 	unsigned long long id = 0;
+	bool again = atomic_load(&e->acknowledged), stored;
 
-	if (atomic_load(&e->acknowledged))
-		wrong("comes again after its acknowledgement was answered", i);
 	if (!atomic_compare_exchange_strong(&e->id, &id, w->ref.id) && id != w->ref.id)
 		wrong("is stored twice", i);
 	before = atomic_exchange(&e->epoch, now);
@@ -95,7 +94,13 @@ static int woken(toytimer_queue *q, const toytimer_wake *w, void *userdata)
 	if (dice(self->seed, 50) == 0)
 		usleep(1000);
 	atomic_store(&e->ack_asked, true);
-	if (toytimer_queue_ack(q, &w->ref) == 0)
+	stored = toytimer_queue_ack(q, &w->ref) == 0;
+	/* `now` is even while a kill is under way. Then this consumer may hand out what the dead
+	 * timerqd had sent it, after another consumer got it from the next timerqd. The connection
+	 * has gone, so this second acknowledgement fails. */
+	if (again && (stored || now % 2))
+		wrong("comes again after its acknowledgement was answered", i);
+	if (stored)
 		atomic_store(&e->acknowledged, true);
 	return 0;
 }
