@@ -23,6 +23,7 @@
 #include "sqlite_changes.h"
 #include "sqlite_file.h"
 #include "sqlite_index.h"
+#include "sqlite_jobs.h"
 #include "sqlite_log.h"
 #include "sqlite_meta.h"
 #include "sqlite_reads.h"
@@ -30,10 +31,6 @@
 
 /* The longest span between two attempts to recover, in sqlite_tuning.recover_us. */
 #define RECOVER_MOST 60
-
-struct jobs {
-	struct job *first, *last;
-};
 
 struct store_sqlite {
 	struct store base;
@@ -48,8 +45,8 @@ struct store_sqlite {
 		failure_text[256]; /* what state() and failure() have returned, for the loop only */
 	pthread_mutex_t lock;	   /* guards all members that follow */
 	pthread_cond_t wake;
-	struct jobs waiting, pages, done; /* pages: listings and purges */
-	bool committed;			  /* the last job was a commit */
+	struct jobs_waiting waiting;
+	struct jobs done;
 	bool ending;
 	enum store_state state;
 	char why[256];
@@ -59,44 +56,6 @@ struct store_sqlite {
 static struct store_sqlite *of(struct store *s)
 {
 	return (struct store_sqlite *)s;
-}
-
-static void push(struct jobs *jobs, struct job *job)
-{
-	job->next = NULL;
-	if (jobs->last)
-		jobs->last->next = job;
-	else
-		jobs->first = job;
-	jobs->last = job;
-}
-
-static struct job *pop(struct jobs *jobs)
-{
-	struct job *job = jobs->first;
-
-	if (job)
-		jobs->first = job->next;
-	if (!jobs->first)
-		jobs->last = NULL;
-	return job;
-}
-
-static bool is_page(const struct job *job)
-{
-	return job->type == JOB_LIST || job->type == JOB_QUEUES || job->type == JOB_PURGE;
-}
-
-/* Takes the next job. A commit and a load wait for at most one page, however many are wanted. Where
- * commits follow one another without a pause, there is one page after each. The lock is held. */
-static struct job *take_job(struct store_sqlite *s)
-{
-	struct job *job = s->committed && s->pages.first ? pop(&s->pages) : pop(&s->waiting);
-
-	if (!job)
-		job = pop(&s->pages);
-	s->committed = job && job->type == JOB_COMMIT;
-	return job;
 }
 
 /* The descriptor becomes readable, so that the loop looks at the state. */
@@ -222,7 +181,7 @@ static void finish(struct store_sqlite *s, struct job *job)
 
 	pthread_mutex_lock(&s->lock);
 	tell = !s->done.first;
-	push(&s->done, job);
+	jobs_push(&s->done, job);
 	pthread_mutex_unlock(&s->lock);
 	if (tell)
 		eventfd_write(s->event, 1);
@@ -252,11 +211,11 @@ static void *work(void *userdata)
 		struct job *job;
 
 		pthread_mutex_lock(&s->lock);
-		while (!again && !s->waiting.first && !s->pages.first && !s->ending) {
+		while (!again && !jobs_wait(&s->waiting) && !s->ending) {
 			wait_for_work(s);
 			again = s->state == STORE_FAILED;
 		}
-		job = take_job(s);
+		job = jobs_take(&s->waiting);
 		ending = !job && s->ending;
 		pthread_mutex_unlock(&s->lock);
 		if (job) {
@@ -279,7 +238,7 @@ static int submit(struct store *store, struct job *job, struct store_reader *rea
 		return -ENOMEM;
 	job->reader = reader;
 	pthread_mutex_lock(&s->lock);
-	push(is_page(job) ? &s->pages : &s->waiting, job);
+	jobs_add(&s->waiting, job);
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
 	return 0;
@@ -438,7 +397,7 @@ static void sqlite_store_process(struct store *store)
 	eventfd_read(s->event, &n);
 	for (;;) {
 		pthread_mutex_lock(&s->lock);
-		job = pop(&s->done);
+		job = jobs_pop(&s->done);
 		pthread_mutex_unlock(&s->lock);
 		if (!job)
 			return;
@@ -480,7 +439,7 @@ static void store_free(struct store_sqlite *s)
 {
 	struct job *job;
 
-	while ((job = pop(&s->waiting)) || (job = pop(&s->pages)) || (job = pop(&s->done)))
+	while ((job = jobs_take(&s->waiting)) || (job = jobs_pop(&s->done)))
 		job_free(job);
 	sqlite_queues_free(&s->queues);
 	free(s->path);
