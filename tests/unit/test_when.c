@@ -3,7 +3,7 @@
  * Tests of client-lib/ctl/when.h with tables: texts that are accepted and their values, texts that
  * are refused and the word in the error, and formatting. A formatted value must parse to the same
  * value. compare_when compares thousands of texts with systemd; these tests do not need systemd.
- * test_when_words.c tests English words, test_when_zone.c time zones.
+ * test_when_words.c and test_when_spans.c test English words, test_when_zone.c time zones.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -27,6 +27,9 @@
 #define MONTH(n) S((n)*UINT64_C(2629800))
 #define Y(n)	 S((n)*UINT64_C(31557600))
 
+/* 00:00 of today, a Tuesday. */
+#define TODAY (S(NOW_S) - H(8))
+
 struct instant {
 	const char *text;
 	uint64_t us; /* since the epoch; a span counts from now */
