@@ -151,6 +151,31 @@ static void test_halted_before_send(void **state)
 	toytimer_queue_unref(other);
 }
 
+/* Starts both hosts; a client of host a takes the first wake. */
+static toytimer_queue *take_first_wake(struct jobs_log *log)
+{
+	toytimer_queue *q;
+
+	start(&a);
+	start(&b);
+	q = jobs_open(&a);
+	jobs_consume(q, log);
+	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
+	jobs_process(q, log, 1, 20000);
+	assert_int_equal(log->n, 1);
+	return q;
+}
+
+/* A client of host b waits for the queue, and host a is halted. */
+static toytimer_queue *halt_owner(struct jobs_log *log)
+{
+	toytimer_queue *q = jobs_open(&b);
+
+	jobs_consume(q, log);
+	assert_int_equal(kill(a.pid, SIGSTOP), 0);
+	return q;
+}
+
 /* Leaves a transaction open as a host does that is halted while the server reads its commit, or
  * sends the answer. */
 static PGconn *halt_in_commit(void)
@@ -184,16 +209,8 @@ static void test_halted_in_commit(void **state)
 	PGconn *conn;
 
 	(void)state;
-	start(&a);
-	start(&b);
-	q = jobs_open(&a);
-	other = jobs_open(&b);
-	jobs_consume(q, &log);
-	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
-	jobs_process(q, &log, 1, 20000);
-	assert_int_equal(log.n, 1);
-	jobs_consume(other, &others);
-	assert_int_equal(kill(a.pid, SIGSTOP), 0);
+	q = take_first_wake(&log);
+	other = halt_owner(&others);
 	conn = halt_in_commit();
 	jobs_process(other, &others, 1, 30000);
 	assert_int_equal(others.n, 1);
@@ -232,16 +249,8 @@ static int64_t acknowledge_late(void)
 	struct jobs_log log = {0}, others = {0};
 	int64_t left;
 
-	start(&a);
-	start(&b);
-	q = jobs_open(&a);
-	other = jobs_open(&b);
-	jobs_consume(q, &log);
-	put(q, TOYTIMER_BOOTTIME, TOYTIMER_RELATIVE, 0);
-	jobs_process(q, &log, 1, 20000);
-	assert_int_equal(log.n, 1);
-	jobs_consume(other, &others);
-	assert_int_equal(kill(a.pid, SIGSTOP), 0);
+	q = take_first_wake(&log);
+	other = halt_owner(&others);
 	assert_int_equal(toytimer_queue_ack_async(q, &log.refs[0]), 0);
 	assert_int_equal(toytimer_queue_flush(q), 0);
 	jobs_process(other, &others, 1, 20000);
