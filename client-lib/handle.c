@@ -254,8 +254,8 @@ static void test_cancelled(const struct sleeper *sleeper)
 
 /*
  * With `receives`, one system call sleeps and receives. It is no cancellation point, because a
- * received packet could be lost. So it has a short timeout, and the thread ends before or after it.
- * Before, because a thread whose calls are all answered at once must end as well.
+ * received packet could be lost. So it has a short timeout, and a cancelled thread ends before or
+ * after it. The check before it ends a thread whose calls are all answered at once.
  * Return: as connection_receive(); 0 without `receives`.
  */
 static int sleep_leading(struct sleeper *sleeper, bool receives, int timeout_ms)

@@ -30,9 +30,10 @@ struct pages {
 	size_t size;
 };
 
-/* Whether the page can follow the last one. With a daemon that errs the call then ends, or it goes
- * on giving records to the program, which can stop it. A page of queues can be empty: timerqd
- * leaves out those without a timer. */
+/* Whether the page can follow the last one. If not, the call ends with an error. So an endless
+ * listing of timers gives records to the program with every page, and the program can stop it. A
+ * page of queues can be empty, because timerqd leaves out queues without a timer: the handle's
+ * timeout ends an endless listing of such pages. */
 static bool follows(const struct pages *pages, uint64_t cursor, const struct queue_codec_packet *p)
 {
 	if (pages->opcode == PROTO_QUEUE_STATUS)

@@ -19,8 +19,8 @@
 #include "handles.h"
 #include "recorder.h"
 
-/* What may be left of an hour: the daemon's "now" is that of its last turn, which on a busy machine
- * can be older than the span's begin. */
+/* At most this much is left of an hour. The daemon counts from the start of its turn, which on a
+ * busy machine can be earlier than the client's call. */
 #define HOUR_LEFT_MAX (3660 * S)
 
 /* Receives wakes without running handlers: blocking calls receive, but do not process. */
