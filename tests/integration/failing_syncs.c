@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes syncs of a timerqd fail that is linked with this file. The functions of an executable
- * replace those of libc, also for libsqlite3. While the file that FAILING_SYNCS names has bytes,
- * each sync fails with EIO and removes one byte.
+ * Makes syncs of a timerqd fail that is linked with this file, and counts them. The functions of an
+ * executable replace those of libc, also for libsqlite3. While the file that FAILING_SYNCS names
+ * has bytes, each sync fails with EIO and removes one byte. Each fdatasync() adds a byte to the
+ * file that COUNTED_SYNCS names.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,18 @@ static bool fails(void)
 	return has_bytes;
 }
 
+static void count(void)
+{
+	const char *path = getenv("COUNTED_SYNCS");
+	int file = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+
+	if (file < 0)
+		return;
+	if (write(file, "", 1) != 1)
+		abort();
+	close(file);
+}
+
 int fsync(int fd)
 {
 	if (!fails())
@@ -39,6 +52,7 @@ int fsync(int fd)
 
 int fdatasync(int fd)
 {
+	count();
 	if (!fails())
 		return (int)syscall(SYS_fdatasync, fd);
 	errno = EIO;
