@@ -12,7 +12,8 @@
 #include "queue_state.h"
 #include "text.h"
 
-/* When this many packets are queued, a blocking call waits until the socket takes some. */
+/* So many packets of a blocking call are sent one right after the other: timerqd stores in one
+ * transaction what it receives together. */
 #define QUEUED_MAX 4
 
 static int check_times(const toytimer_queue_timer *t)
@@ -179,7 +180,7 @@ static int put_all(struct toytimer_queue *q, uint32_t queue, const toytimer_queu
 		if (r < 0)
 			break;
 		i += (size_t)r;
-		r = handle_pump(&q->base, false);
+		r = q->unsent.length < QUEUED_MAX ? 0 : handle_pump(&q->base, false);
 		while (r == 0 && q->unsent.length >= QUEUED_MAX)
 			r = handle_await(&q->base, deadline, detach_cancelled, batch);
 	}
