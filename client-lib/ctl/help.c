@@ -37,12 +37,12 @@ static const struct verb_help verbs[] = {
 			   "     --queue NAME      store the timer in this queue at "
 			   "timerqd, and exit\n"
 			   "     --key KEY         replace the timer that has this key\n"
-			   "     --keep            with --key: keep the timer that has the key\n"
+			   "     --keep            with --key: keep such a timer, and store none\n"
 			   "     --payload TEXT    give this text to the consumer\n"
 			   "     --payload-file FILE\n"
 			   "                       give this file to the consumer; - is "
 			   "standard input\n"
-			   "     --max-late SPAN   drop a wake that is later than this\n"
+			   "     --max-late SPAN   a wake that is later than this is missed\n"
 			   "     --max-attempts N  park a wake after N deliveries\n",
 		.note = "WHEN is a span from now (5s, 1h 30min) or a time (18:00, tomorrow 9am,\n"
 			"2027-01-01 09:00).\n",
@@ -79,7 +79,7 @@ static const struct verb_help verbs[] = {
 			"     --user USER       cancel the timers of a user (root "
 			"only, except your own)\n"
 			"     --queue NAME      cancel durable timers of this queue, by id or key\n"
-			"     --key KEY         a key, even if it is all digits\n"
+			"     --key KEY         cancel the timer with this key, digits or not\n"
 			"     --json            with --queue: print JSON\n",
 		.note = "\"toytimerctl list\" shows the ids.\n",
 	},
@@ -94,17 +94,16 @@ static const struct verb_help verbs[] = {
 	{
 		.verb = "consume",
 		.usage = " [OPTION...] NAME [-- COMMAND [ARG...]]",
-		.summary =
-			"Print the wakes of a queue, or run COMMAND for each, and acknowledge them",
+		.summary = "Print each wake of a queue, or run COMMAND for it, and acknowledge it",
 		.options =
 			"     --window N        take N wakes at a time (default: "
 			"100; with COMMAND: 1)\n"
-			"     --count N         end after N wakes\n"
+			"     --count N         end after N wakes (default: no end)\n"
 			"     --retry SPAN      after COMMAND failed, wait this long "
 			"(default: 10s),\n"
 			"                       doubled each time up to a day\n"
 			"     --max-attempts N  park a wake after N deliveries\n"
-			"     --ack-within SPAN give a wake to another consumer after this time\n"
+			"     --ack-within SPAN deliver an unacknowledged wake again after SPAN\n"
 			"     --json            print one JSON object a line\n",
 		.note = "COMMAND reads the payload from its standard input.\n",
 	},
