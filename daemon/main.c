@@ -24,17 +24,17 @@ static void print_help(void)
 	       "  --config PATH               read PATH instead of the usual file\n"
 	       "  --socket PATH               listen at PATH, if systemd passes no socket\n"
 	       "  --user                      a user's instance: $XDG_RUNTIME_DIR/%s\n"
-	       "  --max-timers N              timers in all (%d)\n"
+	       "  --max-timers N              timers of all users (%d)\n"
 	       "  --max-timers-per-user N     timers of one user (%d)\n"
-	       "  --max-clients N             clients in all (%d)\n"
+	       "  --max-clients N             clients of all users (%d)\n"
 	       "  --max-clients-per-user N    clients of one user (%d)\n"
 	       "  --log-level LEVEL           emerg … debug, or 0 … 7 (info)\n"
 	       "  --check                     check the options and the file, and exit\n"
 	       "  --version                   print the version\n"
 	       "  -h, --help                  print this help\n"
 	       "\n"
-	       "Only the totals apply to root. The default socket is %s\n"
-	       "timerd.conf(5) can set the same; options go before it.\n",
+	       "Limits of one user do not bind root. The default socket is %s\n"
+	       "timerd.conf(5) can set most of these; an option overrides it.\n",
 		PROTO_SOCKET_USER, LIMITS_TIMERS, LIMITS_TIMERS_PER_USER, LIMITS_CLIENTS,
 		LIMITS_CLIENTS_PER_USER, PROTO_SOCKET_SYSTEM);
 }

@@ -22,30 +22,29 @@ static void print_help(void)
 {
 	printf("timerqd [OPTION...]\n"
 	       "\n"
-	       "Keeps timers over reboots, in queues: a client of timerd. See timerqd(8).\n"
+	       "Keeps timers on disk, in queues, and delivers their wakes. See timerqd(8).\n"
 	       "\n"
 	       "  --config PATH               read PATH instead of the usual file\n"
-	       "  --socket PATH               listen there, when not activated by systemd\n"
+	       "  --socket PATH               listen at PATH, if systemd passes no socket\n"
 	       "  --state DIR                 keep the timers in DIR/queues.db\n"
 	       "  --store postgresql://…      keep the timers in a database that hosts share\n"
-	       "    --migrate                 make its schema or bring it up to date, and exit\n"
+	       "    --migrate                 create or update its schema, and exit\n"
 	       "    --print-schema            print the schema, and exit\n"
 	       "  --timerd PATH               the socket of timerd\n"
-	       "  --user                      the user's instance\n"
+	       "  --user                      a user's instance\n"
 	       "  --max-timers-per-user N     timers of one user (%d)\n"
 	       "  --max-bytes-per-user SIZE   keys and payloads of one user (%lluM)\n"
-	       "  --max-clients N             clients in all (%d)\n"
+	       "  --max-clients N             clients of all users (%d)\n"
 	       "  --max-clients-per-user N    clients of one user (%d)\n"
-	       "  --clock-patience SPAN       how long a wall clock that is behind is waited for "
-	       "(10min)\n"
+	       "  --clock-patience SPAN       how long to wait for a correct wall clock (10min)\n"
 	       "  --log-level LEVEL           emerg … debug, or 0 … 7 (info)\n"
 	       "  --check                     check the options and the file, and exit\n"
 	       "  --version                   print the version\n"
-	       "  -h, --help                  print this\n"
+	       "  -h, --help                  print this help\n"
 	       "\n"
-	       "Without these: %s, state in %s; with --user\n"
+	       "Defaults: socket %s, state in %s; with --user\n"
 	       "$XDG_RUNTIME_DIR/%s, state in $XDG_STATE_HOME/timerd.\n"
-	       "timerd.conf(5) can set the same; options go before it.\n",
+	       "timerd.conf(5) can set most of these; an option overrides it.\n",
 		BROKER_TIMERS_PER_USER, (unsigned long long)(BROKER_BYTES_PER_USER >> 20),
 		BROKER_CLIENTS, BROKER_CLIENTS_PER_USER, PROTO_QUEUE_SOCKET_SYSTEM,
 		QUEUE_SETUP_STATE, PROTO_QUEUE_SOCKET_USER);
@@ -83,7 +82,7 @@ static int open_database(
 	if (module && r < 0)
 		log_print(log, LOG_ERR, "--store: %s", why ? why : strerror(-r));
 	else if (why)
-		log_print(log, LOG_WARNING, "the database is away, and is looked for: %s", why);
+		log_print(log, LOG_WARNING, "the database is away; timerqd tries again: %s", why);
 	free(why);
 	return r;
 }
