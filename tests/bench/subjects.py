@@ -184,6 +184,14 @@ def ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
+def await_idle(pid):
+    """Waits until a process has not used the processor for a second."""
+    used = -1
+    while used != ticks(pid):
+        used = ticks(pid)
+        time.sleep(1)
+
+
 SUBJECTS = []
 ONCE = set()
 
@@ -484,6 +492,11 @@ def durable_held(bench):
             bench.note(f'{path}/disk', stored_bytes(state) / n - extra, 'bytes')
             bench.note(f'{path}/timers', n, 'timers')
             bench.run(path, bench.program('start'), *bench.timerqd_command(state))
+            with bench.timerd(), bench.server(
+                    bench.timerqd_command(state), bench.folder / 'timerqd',
+                    socket.SOCK_SEQPACKET) as (pid, _):
+                await_idle(pid)
+            bench.run(f'{path}/merged', bench.program('start'), *bench.timerqd_command(state))
     with bench.part('durable/killed'), bench.state('killed') as state:
         bench.note('durable/killed/log', durable_kill(bench, state) / 1e6, 'MB')
         bench.run('durable/killed', bench.program('start'), *bench.timerqd_command(state))
