@@ -62,14 +62,14 @@ bool connection_is_ours(const struct connection *c)
 	return c->pages->ours && (!c->owner || c->owner == getpid());
 }
 
-/* A socket's path, unless it is too long for one. */
+/* Sets the address of the socket. Return: 0; -EINVAL: the path is too long for an address. */
 static int set_address(struct connection *c, const char *folder, const char *path)
 {
 	int n = snprintf(c->address.sun_path, sizeof(c->address.sun_path), "%s%s%s", folder,
 		*folder ? "/" : "", path);
 
 	if (n < 0 || (size_t)n >= sizeof(c->address.sun_path))
-		return -EINVAL;
+		return text_invalid("path: too long for the address of a socket");
 	c->address.sun_family = AF_UNIX;
 	c->address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1);
 	return 0;
@@ -85,7 +85,7 @@ static int set_path(struct connection *c, const char *path)
 	char folder[PATH_MAX];
 
 	if (!*path)
-		return -EINVAL;
+		return text_invalid("path: empty");
 	if (*path == '/')
 		return set_address(c, "", path);
 	if (getcwd(folder, sizeof(folder)) && set_address(c, folder, path) == 0)

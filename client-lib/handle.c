@@ -9,6 +9,7 @@
 
 #include "dispatch.h"
 #include "handle.h"
+#include "text.h"
 
 _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 
@@ -39,7 +40,7 @@ int handle_enter(struct toytimer *t)
 	int state;
 
 	if (!t)
-		return -EINVAL;
+		return text_invalid(TEXT_NO_HANDLE);
 	if (!connection_is_ours(&t->session.connection))
 		return -ECHILD;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);

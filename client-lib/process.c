@@ -8,6 +8,7 @@
 #include "dispatch.h"
 #include "handle.h"
 #include "public.h"
+#include "text.h"
 
 _public_ int toytimer_set_timeout(toytimer *t, uint64_t timeout)
 {
@@ -23,14 +24,14 @@ _public_ int toytimer_set_timeout(toytimer *t, uint64_t timeout)
 _public_ int toytimer_get_fd(toytimer *t)
 {
 	if (!t)
-		return -EINVAL;
+		return text_invalid(TEXT_NO_HANDLE);
 	return connection_is_ours(&t->session.connection) ? t->epoll : -ECHILD;
 }
 
 _public_ int toytimer_get_events(toytimer *t)
 {
 	if (!t)
-		return -EINVAL;
+		return text_invalid(TEXT_NO_HANDLE);
 	return connection_is_ours(&t->session.connection) ? POLLIN : -ECHILD;
 }
 

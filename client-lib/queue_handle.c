@@ -125,14 +125,14 @@ static int choose_path(const char *path, unsigned int flags, char ret[static PAT
 		if (!folder || !*folder)
 			return -ENOMEDIUM;
 		n = snprintf(ret, PATH_SIZE, "%s/%s", folder, PROTO_QUEUE_SOCKET_USER);
-		return n < PATH_SIZE ? 0 : -EINVAL;
+		return n < PATH_SIZE ? 0 : text_invalid("XDG_RUNTIME_DIR: too long for a path");
 	}
 	if (!path) {
 		path = secure_getenv("TIMERD_QUEUE_SOCKET");
 		path = path && *path ? path : PROTO_QUEUE_SOCKET_SYSTEM;
 	}
 	n = snprintf(ret, PATH_SIZE, "%s", path);
-	return n < PATH_SIZE ? 0 : -EINVAL;
+	return n < PATH_SIZE ? 0 : text_invalid("path: too long for the address of a socket");
 }
 
 _public_ int toytimer_queue_open(toytimer_queue **ret, const char *path, unsigned int flags)

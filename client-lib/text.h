@@ -21,6 +21,7 @@ int text_invalid(const char *sentence);
 /* The same for a call that fails with another error. Return: the error. */
 int text_refused(int error, const char *sentence);
 
+#define TEXT_NO_HANDLE "handle: NULL"
 #define TEXT_COUNT                               \
 	"registration.count: more than one wake" \
 	", without a period in registration.every"

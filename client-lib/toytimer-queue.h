@@ -4,8 +4,8 @@
  *
  * A handle is one connection to timerqd. It puts timers into named queues, and consumes the wakes
  * of queues. A stored timer stays when the handle is closed. If timerqd restarts, the handle
- * connects again, and opens its queues and attaches its consumers again. It then sends a put
- * without an answer again, and timerqd stores that put once.
+ * connects again, opens its queues again, and attaches its consumers again. It then repeats each
+ * put that has no answer yet, and timerqd stores such a put once.
  *
  * Errors, threads, fork(), signals, descriptors and cancelled threads: see the top of toytimer.h.
  * Handlers run only inside toytimer_queue_process() and toytimer_queue_run().
@@ -16,9 +16,8 @@
  * Cost: as toytimer.h says. A call that changes a queue also waits until timerqd has written the
  * change to disk.
  *
- * All spans and instants are microseconds. For BOOTTIME and MONOTONIC use spans: timerqd has its
- * own boottime and monotonic clocks, which go on over a reboot (timerqd(8)), and an instant is one
- * of those clocks.
+ * All spans and instants are microseconds. For BOOTTIME and MONOTONIC use spans. Instants of these
+ * clocks are those of timerqd's own clocks, which go on over a reboot (timerqd(8)).
  *
  * Errors, in addition to those of toytimer.h:
  *
@@ -35,12 +34,15 @@
  *   queues, or it has no permission for the socket; toytimer_get_error() says which
  * - -E2BIG: this handle already uses 1,024 queues
  * - -ENOENT: there is no such timer, or this consumer does not have that wake, or it is not parked
- * - -ECONNRESET: the connection broke, and it is unknown whether the acknowledgement was stored. If
- *   it was not, the wake comes again, and the library acknowledges it: the program does nothing.
+ * - -ECONNRESET: the connection broke, and it is unknown whether the acknowledgement was stored.
+ *   The program does nothing: if the wake comes again, the library acknowledges it.
+ * - -EOPNOTSUPP: the monotonic clock cannot wake the system; a fleet has no monotonic clock, and
+ *   cannot wake a machine
+ * - -EAGAIN: 64 packets of asynchronous puts wait to be sent
  * - -ECONNREFUSED: timerqd cannot be reached
  *
  * toytimer_queue_strerror() returns a sentence for each. toytimer_get_error() returns a sentence
- * that says which argument of the last call was invalid.
+ * that names the invalid argument of the last call.
  */
 #ifndef TOYTIMER_QUEUE_H
 #define TOYTIMER_QUEUE_H
@@ -140,13 +142,13 @@ int toytimer_queue_put(toytimer_queue *q, const char *queue, const toytimer_queu
 /*
  * Puts n timers into a queue, in as few packets as possible.
  *   ret: n results; may be NULL
- * Returns how many were stored, or a negative errno if it sent nothing. A refusal concerns only its
- * own timer.
+ * Returns how many were stored, or a negative errno if it sent nothing. If timerqd refuses a timer,
+ * it stores the others all the same.
  */
 int toytimer_queue_put_many(toytimer_queue *q, const char *queue,
 	const toytimer_queue_timer *timers, size_t n, toytimer_queue_stored *ret);
 
-/* The library calls it when timerqd has answered a put. Return: as toytimer_handler. */
+/* The library calls this handler when timerqd has answered a put. Return: as toytimer_handler. */
 typedef int (*toytimer_queue_put_handler)(
 	toytimer_queue *q, const toytimer_queue_stored *stored, void *userdata);
 
@@ -173,7 +175,7 @@ int toytimer_queue_cancel(toytimer_queue *q, const char *queue, uint64_t id, con
 int toytimer_queue_reschedule(toytimer_queue *q, const char *queue, uint64_t id, const char *key,
 	const toytimer_queue_timer *timer, toytimer_queue_stored *ret);
 
-/* Names one wake of this handle. The program can copy it, and use the copy after the handler. */
+/* Names one wake of this handle. The program can use a copy after the handler has returned. */
 typedef struct toytimer_wake_ref {
 	uint64_t id;
 	uint64_t term;	 /* of the lease; 0 on one host */
@@ -181,7 +183,7 @@ typedef struct toytimer_wake_ref {
 	uint32_t queue;	 /* for the library */
 } toytimer_wake_ref;
 
-/* A wake. It is valid during the handler. */
+/* A wake. It is valid until the handler returns. */
 typedef struct toytimer_wake {
 	toytimer_wake_ref ref;
 	const char *queue; /* the name that toytimer_queue_consume() got */
@@ -197,17 +199,17 @@ typedef struct toytimer_wake {
 	size_t payload_size;
 } toytimer_wake;
 
-/* The library calls it for each wake. The handler, or the program later, acknowledges the wake or
- * asks for a retry. The library does not hand out a wake again that the program still has, or that
- * it acknowledged on this handle. Return: as toytimer_handler. */
+/* The library calls this handler for each wake. The handler, or the program later, acknowledges the
+ * wake or asks for a retry. If a wake comes again that the program still has, or has acknowledged
+ * through this handle, the library does not call the handler again. Return: as toytimer_handler. */
 typedef int (*toytimer_wake_handler)(toytimer_queue *q, const toytimer_wake *wake, void *userdata);
 
 /* How to consume. Zero it first. */
 typedef struct toytimer_queue_consumer {
 	uint32_t window;       /* unacknowledged wakes at a time, 1 to 10,000; 0 means 1 */
 	uint32_t max_attempts; /* like that of the timer; the smaller one that is not 0 counts */
-	uint64_t ack_within; /* timerqd takes a wake back that is not acknowledged within this span,
-				* and sends it again, to any consumer; 0: no limit */
+	uint64_t ack_within;   /* if a wake is not acknowledged within this span, timerqd takes it
+				* back and sends it again, to any consumer; 0: no limit */
 	toytimer_wake_handler handler; /* not NULL */
 	void *userdata;
 	uint64_t reserved[2]; /* 0 */
@@ -226,12 +228,14 @@ int toytimer_queue_detach(toytimer_queue *q, const char *queue);
  * the timer was cancelled or replaced, or timerqd took the wake back (ack_within). */
 int toytimer_queue_ack(toytimer_queue *q, const toytimer_wake_ref *wake);
 
-/* The same for n wakes. ret_errors: n results; may be NULL. Returns how many were acknowledged. */
+/* Acknowledges n wakes, with one wait for the disk. ret_errors: n results; may be NULL. Returns how
+ * many were acknowledged. */
 int toytimer_queue_ack_many(
 	toytimer_queue *q, const toytimer_wake_ref *wakes, size_t n, int *ret_errors);
 
-/* The same without waiting. The library sends it like a put of toytimer_queue_put_async(). Returns
- * 0 or a negative errno. -ENOMEM: the wake is not acknowledged. */
+/* Acknowledges a wake without waiting. The library sends the request like a put of
+ * toytimer_queue_put_async(). Returns 0 or a negative errno. -ENOMEM: the wake is not acknowledged.
+ */
 int toytimer_queue_ack_async(toytimer_queue *q, const toytimer_wake_ref *wake);
 
 /* Asks for a wake again after `delay`, as its next attempt, and waits until that is on disk. */
@@ -250,7 +254,7 @@ enum toytimer_queue_list_flag {
 	TOYTIMER_QUEUE_LIST_ALL = 1 << 1     /* the queues of all users; only for root */
 };
 
-/* A timer as timerqd lists it. It is valid during the callback. */
+/* A timer as timerqd lists it. It is valid until the handler returns. */
 typedef struct toytimer_queue_listed {
 	uint64_t id;
 	const char *key;   /* "" if none */
@@ -291,7 +295,7 @@ int toytimer_queue_revive(toytimer_queue *q, const char *queue, uint64_t id);
  * wakes. ret_n: how many it removed; may be NULL. */
 int toytimer_queue_purge(toytimer_queue *q, const char *queue, unsigned int flags, uint64_t *ret_n);
 
-/* A queue that has a timer or a consumer. It is valid during the callback. */
+/* A queue that has a timer or a consumer. It is valid until the handler returns. */
 typedef struct toytimer_queue_info {
 	const char *name;
 	uint32_t uid;
@@ -299,7 +303,7 @@ typedef struct toytimer_queue_info {
 	uint64_t oldest;  /* how late the oldest due wake is; TOYTIMER_FOREVER: none is due */
 	uint64_t next;	  /* the time until the next due; TOYTIMER_FOREVER: there is none */
 	uint64_t term;	  /* of the lease; 0 on one host */
-	const char *host; /* that holds the lease; "" if none does */
+	const char *host; /* which holds the lease; "" if no host does */
 } toytimer_queue_info;
 
 /* Calls the handler for each queue of this user, as toytimer_queue_list() does.
@@ -322,11 +326,11 @@ typedef struct toytimer_queue_status {
 	uint64_t uptime;
 	uint64_t clients, queues, timers, unacked, parked;
 	uint64_t stored, delivered, acknowledged, retried, missed, dropped, refused;
-	/* In a fleet: this host's wall clock minus the database's, microseconds, as it was measured
-	 * last. INT64_MIN: one host alone, or not measured yet. */
+	/* In a fleet: this host's wall clock minus the database's in microseconds, at the last
+	 * measurement. INT64_MIN: there is only one host, or no measurement yet. */
 	int64_t clock_off;
-	/* In a fleet: queues with consumers on this host that this host does not serve. These
-	 * consumers get no wakes until the other host gives the queue up. */
+	/* In a fleet: queues that consumers of this host wait for, because another host serves
+	 * them. */
 	uint64_t standby;
 	uint64_t reserved[14]; /* 0 */
 } toytimer_queue_status;

@@ -9,27 +9,28 @@
  * The interface follows sd-bus. Functions return a negative errno on failure and leave output
  * parameters untouched then. The library prints nothing, changes no signal and starts no thread.
  *
- * Threads: every function may be called from several threads on one handle, and from within a
- * callback, unless its description says otherwise. Callbacks run only inside toytimer_process() and
- * toytimer_run(), in the thread that called it. One callback of a handle runs at a time. The
- * library holds no lock meanwhile.
+ * Threads: several threads may call every function on one handle, and handlers may call it, unless
+ * the description of the function says otherwise. Handlers run only inside toytimer_process() and
+ * toytimer_run(), in the thread that called the function. One handler of a handle runs at a time,
+ * over all threads. The library holds no lock meanwhile.
  *
- * Callbacks that do not return: a callback may throw a C++ exception, longjmp() out of the library,
+ * Handlers that do not return: a handler may throw a C++ exception, longjmp() out of the library,
  * end its thread, or be cancelled. The event counts as handled, and the handle stays usable. With
- * glibc the library notices a jump at once. With another C library it notices the jump at the
- * thread's next call, and until then no other thread gets an event. If the program has no unwinder
- * (libgcc_s) there, that call must not be deeper on the stack than the call that was left.
+ * glibc, libtoytimer notices a jump at once. With another C library, it notices the jump at the
+ * thread's next call, and until then no other thread gets an event. If, with another C library, the
+ * program also has no unwinder (libgcc_s), the thread's next call must not be deeper on the stack
+ * than the call that the jump left.
  *
- * Cancelled threads: a thread may be cancelled in any call that waits. It ends within 0.1 s. What
- * the call asked for is then in the same state as after a timeout, see toytimer_set_timeout().
+ * Cancelled threads: a thread may be cancelled in any call that waits. It ends within 0.1 s. The
+ * request of the call is then in the same state as after a timeout, see toytimer_set_timeout().
  *
  * fork(): a handle belongs to the process that opened it. In the child, toytimer_unref() frees the
  * child's copy; do not call it if the parent had other threads. Every other call returns -ECHILD in
- * the child, or 0 if it returns a number. That includes a call that ran a callback or slept when
- * the callback or a signal handler forked.
+ * the child, or 0 if it returns a number. That includes a call that is active at the time of the
+ * fork, because a handler or a signal handler forks.
  *
- * Signals: no function is async-signal-safe. Do not call one from a signal handler, and do not jump
- * out of one from a signal handler.
+ * Signals: no function is async-signal-safe. A signal handler must not call a function of this
+ * library, and must not jump out of one.
  *
  * All spans and instants are microseconds.
  *
@@ -39,27 +40,28 @@
  * Errors that several functions share:
  *
  *   -EDQUOT        the limit of timers of a user (--max-timers-per-user)
- *   -ENOSPC        the limit of timers in all (--max-timers)
+ *   -ENOSPC        the limit of timers of all users (--max-timers)
  *   -EUSERS        the limit of clients of a user (--max-clients-per-user)
- *   -ENFILE        the limit of clients in all (--max-clients)
+ *   -ENFILE        the limit of clients of all users (--max-clients)
  *   -EMFILE        out of file descriptors or memory, here or in the daemon
  *   -EPERM         the daemon does not hold CAP_WAKE_ALARM
- *   -EOPNOTSUPP    monotonic cannot wake the system
- *   -EACCES        only root may do that, or the daemon does not serve this user
- *   -ENOENT        no such timer: gone, never was, or not yours
- *   -EINVAL        an argument is out of its domain
- *   -ERANGE        the instant is past the end of the clock; timerfd_settime() would shorten a
- *                  relative due, this library refuses it
+ *   -EOPNOTSUPP    the monotonic clock cannot wake the system
+ *   -EACCES        only root may do that; or the daemon does not serve this user; or this process
+ *                  has no permission to use the socket
+ *   -ENOENT        no such timer: it is gone, it never was, or it belongs to another user
+ *   -EINVAL        an argument has a value that is not allowed
+ *   -ERANGE        the instant is past the end of the clock; timerfd_settime() shortens such a
+ *                  span, this library refuses it
  *   -ECONNREFUSED  timerd cannot be reached; with an open handle: not within its timeout
  *   -ETIMEDOUT     no answer within the handle's timeout
  *   -EPROTO        the daemon and this library do not understand each other
  *   -ENOMEM        out of memory
  *   -ECHILD        the handle belongs to the parent process
- *   -EBUSY         from within a callback: toytimer_process() and toytimer_run()
+ *   -EBUSY         a handler called toytimer_process() or toytimer_run()
  *   -ENOSYS        the daemon is of an older version and does not know this call or flag
  *
  * toytimer_strerror() returns a sentence for each. toytimer_get_error() returns a sentence that
- * says which argument of the last call was invalid.
+ * names the invalid argument of the last call.
  *
  * This is version 0: before 1.0, a release may still change this interface incompatibly.
  */
@@ -106,7 +108,7 @@ enum toytimer_event_type {
 	TOYTIMER_CLOCK_SET = 4 /* the wall clock was set; the timer stays as it is */
 };
 
-/* An event of a timer. It is valid during the callback. */
+/* An event of a timer. It is valid until the handler returns. */
 typedef struct toytimer_event {
 	enum toytimer_event_type type;
 	int error;	/* REFUSED: the reason, a negative errno; otherwise 0 */
@@ -125,8 +127,8 @@ typedef struct toytimer_event {
  * The library calls a handler for each event of a timer. A handler may call any function of this
  * library on this handle, except toytimer_process() and toytimer_run(). After the last event the
  * timer's name is gone, unless the handler of that event re-arms the timer before it returns.
- * Return: toytimer_process() and toytimer_run() end and return a negative number. Any other number
- * has no effect.
+ * Return: a negative number ends toytimer_process() and toytimer_run(), which return it. Any other
+ * number has no effect.
  */
 typedef int (*toytimer_handler)(toytimer *t, const toytimer_event *event, void *userdata);
 
@@ -152,8 +154,8 @@ typedef struct toytimer_registration {
  * Opens a session with timerd.
  *   path: of the socket. NULL: $TIMERD_SOCKET, or /run/timerd/socket if that variable is empty or
  *     not set. A relative path is resolved against the current directory of this call, also for
- *     later reconnections. -EINVAL: the path is empty or, as an absolute path, longer than 107
- *     bytes.
+ *     later reconnections. -EINVAL: the path is empty or too long for the address of a socket
+ *     (107 bytes).
  * The new handle has one reference, which the caller owns. The call fails at once if the daemon is
  * absent or refuses another client. It waits up to 25 s for a slow daemon.
  */
@@ -168,17 +170,18 @@ int toytimer_open_user(toytimer **ret);
 toytimer *toytimer_ref(toytimer *t);
 
 /* Drops a reference. The last one closes the connection, and the daemon drops the timers of the
- * handle. A callback must not drop the last reference. Does nothing for NULL. Returns NULL. */
+ * handle. A handler must not drop the last reference. Does nothing for NULL. Returns NULL. */
 toytimer *toytimer_unref(toytimer *t);
 
 /*
  * Sets how long a blocking call waits for the daemon's answer. A reconnection counts as part of
  * that time. The default is 25 s, like that of sd-bus. TOYTIMER_FOREVER: without end. Returns 0.
  *
- * After a call timed out: a timer that the call was to register does not stand. A timer that the
- * call cancelled has no more events; the library cancels it at the daemon as soon as it can. A
- * re-arming may or may not take place. The handle tries to reconnect as long as it lives, even if
- * no call waits.
+ * After a call timed out: a timer that the call was to register does not exist; if the daemon has
+ * it, the library cancels it there as soon as it can. A timer that the call cancelled has no more
+ * events; the library cancels it at the daemon as soon as it can. A re-arming may or may not take
+ * place. The handle tries to reconnect as long as it exists, inside toytimer_process() and inside
+ * every call that waits.
  */
 int toytimer_set_timeout(toytimer *t, uint64_t timeout);
 
@@ -229,8 +232,8 @@ int toytimer_register(toytimer *t, const toytimer_registration *r, uint64_t *ret
  *   ret_timers: n names, 0 for each refused timer. May be NULL.
  *   ret_errors: n results, 0 or a negative errno. May be NULL.
  * Returns the number of registered timers. If it returns a negative errno, it has sent nothing and
- * registered nothing. A refusal concerns only its own timer. After a timeout, the timers that the
- * daemon has answered stand.
+ * registered nothing. If the daemon refuses a timer, the other timers are registered all the same.
+ * After a timeout, only the timers whose answers have arrived are registered.
  */
 int toytimer_register_many(toytimer *t, const toytimer_registration *r, size_t n,
 	uint64_t *ret_timers, int *ret_errors);
@@ -255,10 +258,10 @@ int toytimer_cancel(toytimer *t, uint64_t timer);
 
 /*
  * Cancels a timer like toytimer_cancel(), and then waits until no other thread runs a handler of
- * the timer. After it, the caller can free what the handler uses. If a handler calls it, it does
- * not wait for that handler. Do not call it with a lock that the handler takes: both wait for each
- * other until the handle's timeout. Returns what toytimer_cancel() returns. -ETIMEDOUT: a handler
- * may still run.
+ * the timer. Then the caller can free what the handler uses. If a handler makes this call, the call
+ * does not wait for that handler. Do not hold a lock that the handler takes: call and handler then
+ * wait for each other until the handle's timeout. Returns what toytimer_cancel() returns.
+ * -ETIMEDOUT: a handler may still run.
  */
 int toytimer_cancel_wait(toytimer *t, uint64_t timer);
 
@@ -309,8 +312,8 @@ int toytimer_rearm_async(toytimer *t, uint64_t timer, const toytimer_registratio
 
 /*
  * Looks up a timer of this handle, in O(1) and without a request to the daemon.
- *   ret_id: its number at the daemon; 0: it is not registered, or not registered again. May be
- *     NULL.
+ *   ret_id: its number at the daemon; 0: the daemon does not have it yet, or not again after a
+ *     reconnection. May be NULL.
  *   ret_due: its next due on its clock, or its last due if the last wake has arrived. May be NULL.
  * Returns 0 or -ENOENT.
  */
@@ -319,7 +322,7 @@ int toytimer_get_timer(toytimer *t, uint64_t timer, uint64_t *ret_id, uint64_t *
 /* Returns how many timers this handle holds. A timer counts until its last event is processed. */
 size_t toytimer_count(toytimer *t);
 
-/* A timer as the daemon lists it. It is valid during the callback. */
+/* A timer as the daemon lists it. It is valid until the handler returns. */
 typedef struct toytimer_listed {
 	uint64_t id;
 	const char *label; /* "" if none */
@@ -369,7 +372,7 @@ int toytimer_list_matching(toytimer *t, const toytimer_match *match,
 
 /*
  * Cancels the timers that match, and waits for the answer. For timers of this handle it has the
- * effect of toytimer_cancel(): no handler of them starts any more. Other sessions get
+ * effect of toytimer_cancel(): their handlers do not start any more. Other sessions get
  * TOYTIMER_CANCELLED.
  *   match: NULL: all timers of this user
  *   ret_cancelled: how many timers it cancelled; 0 is a success too. May be NULL.
@@ -394,8 +397,8 @@ typedef struct toytimer_status {
 	uint64_t wakeups;
 	/* Lateness, see timerd(8): it counts from when the daemon could first send the wake. */
 	uint64_t late_p50, late_p99, late_max;
-	uint64_t restarts;			   /* of the daemon that kept its sessions */
-	uint64_t adopted_sessions, adopted_timers; /* in all these restarts */
+	uint64_t restarts; /* how often a daemon has taken over the sessions of the one before */
+	uint64_t adopted_sessions, adopted_timers; /* taken over, in all restarts together */
 	uint64_t dropped_records;		   /* damaged records that a restart dropped */
 	uint64_t warnings;     /* settings that the daemon could not apply; its log names them */
 	uint64_t reserved[15]; /* 0 */
@@ -414,7 +417,7 @@ const char *toytimer_strerror(int error);
 /* Returns a constant sentence about this thread's last call that returned -EINVAL, or -EACCES for
  * opening a handle or for the name of a queue. The sentence names the argument or member, or says
  * who refused the connection and why. It has no newline and is never NULL. "" if there was no such
- * call, or if that call had a NULL handle. */
+ * call. */
 const char *toytimer_get_error(void);
 
 /* Returns the time of a clock in microseconds, rounded down; 0 if there is no such clock. */

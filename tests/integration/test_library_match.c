@@ -17,6 +17,7 @@
 
 #include "handles.h"
 #include "recorder.h"
+#include "toytimer-queue.h"
 
 /* More than two pages of a listing, and more than one packet of a cancel request. */
 #define MANY 5000
@@ -153,9 +154,12 @@ static void test_the_error_names_the_invalid_member(void **state)
 	toytimer_registration r = {.due = 1}, bad;
 	toytimer_match m = {0};
 	toytimer *t = open_handle();
+	char long_path[120] = "/";
+	toytimer_queue *q;
 	uint64_t timer;
 
 	(void)state;
+	memset(long_path + 1, 'x', sizeof(long_path) - 2);
 #define BAD(member, value) (bad = r, bad.member = (value), toytimer_register(t, &bad, NULL))
 	invalid(BAD(clock, (enum toytimer_clock)3), "clock");
 	invalid(BAD(flags, 1 << 8), "flags");
@@ -177,6 +181,13 @@ static void test_the_error_names_the_invalid_member(void **state)
 	m = (toytimer_match){.label = "\x1b"};
 	invalid(toytimer_cancel_matching(t, &m, NULL), "label");
 	toytimer_unref(t);
+
+	invalid(toytimer_open(&t, ""), "path");
+	invalid(toytimer_cancel(NULL, 1), "handle");
+	invalid(toytimer_open(&t, long_path), "path");
+	invalid(toytimer_get_fd(NULL), "handle");
+	invalid(toytimer_queue_open(&q, long_path, 0), "path");
+	invalid(toytimer_queue_detach(NULL, "jobs"), "handle");
 }
 
 /* Puts the daemon's socket at the path of a user's daemon. */
