@@ -443,8 +443,8 @@ static void accept_one(struct connections *cs, int fd)
 	if (r == 0 && meter_is_out(&cs->meter, uid))
 		status = PROTO_E_SLOW_SOCKETS;
 	else if (r == 0)
-		status = broker_connect(
-			cs->broker, uid, own_limits(cs, fd, uid).max_clients, &client);
+		status = broker_connect(cs->broker, uid, own_limits(cs, fd, uid).max_clients,
+			cs->now(cs->userdata), &client);
 	else if (r == -EPERM)
 		status = PROTO_E_NOBODY;
 	if (status) {
@@ -470,6 +470,7 @@ static void accept_one(struct connections *cs, int fd)
 	event.data.ptr = c;
 	if (epoll_ctl(cs->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		end(c);
+	wants_turn(cs); /* which notes when the hello must have come */
 }
 
 int connections_accept(sd_event_source *source, int fd, uint32_t events, void *userdata)

@@ -203,7 +203,7 @@ struct world_client *world_connect(struct world *w, uint32_t uid, const uint8_t 
 		c++;
 	assert_true(c < w->clients + WORLD_CLIENTS);
 	*c = (struct world_client){0};
-	assert_int_equal(broker_connect(w->b, uid, 0, &c->number), PROTO_OK);
+	assert_int_equal(broker_connect(w->b, uid, 0, &w->now, &c->number), PROTO_OK);
 	c->connected = true;
 	if (token)
 		memcpy(hello.token, token, sizeof(hello.token));

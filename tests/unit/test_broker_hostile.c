@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Bad packets: each request with each field of its header wrong, before and after the hello. Each
- * ends its connection with an error that names the fault. Another consumer is still served.
+ * ends its connection with an error that names the fault. Another consumer is still served. So does
+ * a hello that does not come.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,6 +36,18 @@ static const struct kind {
 
 static unsigned int attacks;
 
+/* A client that has said nothing yet. */
+static struct world_client *connect_silent(uint32_t uid)
+{
+	struct world_client *c = w.clients;
+
+	while (c->connected)
+		c++;
+	*c = (struct world_client){.connected = true};
+	assert_int_equal(broker_connect(w.b, uid, 0, &w.now, &c->number), PROTO_OK);
+	return c;
+}
+
 /* The bytes after the header are zeros. */
 static void attack(struct proto_header header, size_t size, bool greeted, uint32_t status)
 {
@@ -50,14 +63,7 @@ static void attack(struct proto_header header, size_t size, bool greeted, uint32
 		.serial = htole64(header.serial),
 	};
 	memcpy(packet, &header, sizeof(header));
-	if (greeted) {
-		c = world_connect(&w, 1000, NULL, false);
-	} else {
-		for (c = w.clients; c->connected; c++)
-			;
-		*c = (struct world_client){.connected = true};
-		assert_int_equal(broker_connect(w.b, 1000, 0, &c->number), PROTO_OK);
-	}
+	c = greeted ? world_connect(&w, 1000, NULL, false) : connect_silent(1000);
 	assert_int_equal(world_send_bytes(&w, c, packet, size), 1);
 	assert_true(c->ended);
 	assert_int_equal(c->status, status);
@@ -138,10 +144,54 @@ static void test_bad_packets_end_their_client_alone(void **state)
 	assert_int_equal(wakes, before + 1);
 }
 
+static void test_a_client_must_say_hello_in_time(void **state)
+{
+	struct world_client *greeted = connect_one(1000), *silent = connect_silent(1001), *later;
+	uint64_t since = w.now.real;
+
+	(void)state;
+	assert_int_equal(broker_next_real(w.b), since + PROTO_HELLO_TIMEOUT_US);
+	world_pass(&w, PROTO_HELLO_TIMEOUT_US - 1);
+	later = connect_silent(1001);
+	world_settle(&w);
+	assert_false(silent->ended);
+	world_pass(&w, 1);
+	world_settle(&w);
+	assert_true(silent->ended);
+	assert_int_equal(silent->status, PROTO_E_HELLO_TIMEOUT);
+	assert_false(broker_reads(w.b, silent->number));
+	assert_false(later->ended || greeted->ended);
+	assert_int_equal(broker_next_real(w.b), since + 2 * PROTO_HELLO_TIMEOUT_US - 1);
+	world_disconnect(&w, silent);
+	world_disconnect(&w, later);
+	assert_int_equal(broker_next_real(w.b), PROTO_FOREVER);
+}
+
+/* While the broker reads nothing from a user's clients, a hello of such a client may lie unread. */
+static void test_an_unread_hello_is_not_late(void **state)
+{
+	struct world_client *busy = connect_one(1000), *silent = connect_silent(1000);
+	struct user *user = w.b->clients[silent->number - 1]->user;
+
+	(void)state;
+	user->pending += BROKER_PENDING_PER_USER;
+	world_pass(&w, PROTO_HELLO_TIMEOUT_US);
+	world_settle(&w);
+	user->pending -= BROKER_PENDING_PER_USER;
+	assert_false(silent->ended);
+	world_pass(&w, PROTO_HELLO_TIMEOUT_US);
+	world_settle(&w);
+	assert_int_equal(silent->status, PROTO_E_HELLO_TIMEOUT);
+	assert_false(busy->ended);
+	world_disconnect(&w, silent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SCENE(test_bad_packets_end_their_client_alone),
+		SCENE(test_a_client_must_say_hello_in_time),
+		SCENE(test_an_unread_hello_is_not_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,7 @@ int broker_new(struct broker **ret, const struct broker_config *config, struct s
 	link_init(&b->all_queues);
 	link_init(&b->dirty);
 	link_init(&b->turns);
+	link_init(&b->silent);
 	link_init(&b->greeting);
 	link_init(&b->puts);
 	b->config = *config;
@@ -108,9 +109,10 @@ struct broker *broker_free(struct broker *b)
 	return NULL;
 }
 
-enum proto_status broker_connect(
-	struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client)
+enum proto_status broker_connect(struct broker *b, uint32_t uid, uint32_t max_clients,
+	const struct broker_now *now, uint32_t *ret_client)
 {
+	b->now = *now;
 	return client_connect(b, uid, max_clients, ret_client);
 }
 
@@ -155,6 +157,7 @@ bool broker_serve(struct broker *b, const struct broker_now *now)
 	bool more;
 
 	b->now = *now;
+	clients_end_silent(b);
 	puts_find(b);
 	more = wakes_take_overdue(b);
 	more = queues_look(b) || more;
@@ -184,6 +187,8 @@ uint64_t broker_next_real(const struct broker *b)
 		next = b->retry_commit;
 	if (!link_is_empty(&b->greeting) && b->retry_puts && b->retry_puts < next)
 		next = b->retry_puts;
+	if (clients_next_silent(b) < next)
+		next = clients_next_silent(b);
 	next = earlier(next, heap_first(&b->overdue));
 	return earlier(next, heap_first(&b->retries));
 }

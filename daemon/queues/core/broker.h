@@ -42,14 +42,15 @@ int broker_new(struct broker **ret, const struct broker_config *config, struct s
 struct broker *broker_free(struct broker *b);
 
 /*
- * A client has connected.
+ * A client has connected. broker_serve() ends it if it sends no hello within
+ * PROTO_HELLO_TIMEOUT_US while the broker reads from it.
  *   max_clients: the limit for this user's clients; 0: that of broker_limits.
  *   ret_client: its number, from 1. The smallest free one is used.
  * Return: PROTO_OK; PROTO_E_CLIENTS, PROTO_E_CLIENTS_USER, PROTO_E_DESCRIPTORS (no memory): the
  * client is refused. O(clients).
  */
-enum proto_status broker_connect(
-	struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client);
+enum proto_status broker_connect(struct broker *b, uint32_t uid, uint32_t max_clients,
+	const struct broker_now *now, uint32_t *ret_client);
 
 /* Puts other limits in force, except for max_clients. A user who holds more than that keeps it.
  * O(1). */
@@ -80,7 +81,8 @@ bool broker_serve(struct broker *b, const struct broker_now *now);
  * PROTO_FOREVER: never. wake_system: only for timers that wake the machine. O(1). */
 uint64_t broker_next(const struct broker *b, unsigned int clock, bool wake_system);
 
-/* The same on broker_now.real: for retries, and wakes that become overdue. O(1). */
+/* The same on broker_now.real: for retries, wakes that become overdue, and clients without a hello.
+ * O(1). */
 uint64_t broker_next_real(const struct broker *b);
 
 /* Whether the store holds any timer. If it holds none, the clocks do not matter. O(1). */

@@ -6,7 +6,9 @@
 
 #include <stdlib.h>
 
+#include "answers.h"
 #include "consumers.h"
+#include "errors.h"
 #include "list.h"
 #include "opened.h"
 #include "requests.h"
@@ -17,6 +19,14 @@
  * them than the store remembers. */
 #define PENDING_PACKETS STORE_PUTS
 #define PENDING_BYTES	((size_t)512 << 10)
+
+static void await_hello(struct client *client)
+{
+	struct broker *b = client->broker;
+
+	client->hello_by = b->now.real + PROTO_HELLO_TIMEOUT_US;
+	link_move(&b->silent, &client->silent);
+}
 
 enum proto_status client_connect(
 	struct broker *b, uint32_t uid, uint32_t max_clients, uint32_t *ret_client)
@@ -41,11 +51,13 @@ enum proto_status client_connect(
 	client->user = user;
 	client->number = number + 1;
 	client->uid = uid;
+	link_init(&client->silent);
 	link_init(&client->greeting);
 	link_init(&client->requests);
 	link_init(&client->read_turn);
 	link_insert(&user->clients, &client->of_user);
 	user->client_count++;
+	await_hello(client);
 	b->clients[number] = client;
 	if (number == b->client_count)
 		b->client_count++;
@@ -71,6 +83,7 @@ static void orphan_requests(struct client *client)
 void client_free(struct broker *b, struct client *client)
 {
 	link_remove(&client->of_user);
+	link_remove(&client->silent);
 	link_remove(&client->greeting);
 	client->user->client_count--;
 	if (client->reading)
@@ -101,6 +114,7 @@ void client_disconnect(struct broker *b, struct client *client)
 	orphan_requests(client);
 	client->gone = true;
 	client->closing = true;
+	link_remove(&client->silent);
 	link_remove(&client->greeting);
 	if (!client->reading && !client->finding)
 		client_free(b, client);
@@ -112,6 +126,39 @@ bool client_may_ask(const struct client *client)
 		(client->unread || link_is_empty(&client->greeting)) &&
 		client->pending < PENDING_BYTES && client->pending_count < PENDING_PACKETS &&
 		client->user->pending < BROKER_PENDING_PER_USER;
+}
+
+static struct client *first_silent(const struct broker *b)
+{
+	return link_is_empty(&b->silent) ? NULL : LINK_OWNER(b->silent.next, struct client, silent);
+}
+
+static void end_silent(struct broker *b, struct client *client)
+{
+	link_remove(&client->silent);
+	answer_error(b, client, PROTO_E_HELLO_TIMEOUT, 0, errors_text(PROTO_E_HELLO_TIMEOUT));
+	client->closing = true;
+	if (b->outlet->end)
+		b->outlet->end(b->outlet->userdata, client->number);
+}
+
+void clients_end_silent(struct broker *b)
+{
+	struct client *client;
+
+	while ((client = first_silent(b)) && client->hello_by <= b->now.real) {
+		if (client_may_ask(client))
+			end_silent(b, client);
+		else /* its user has too much waiting: perhaps its hello was not read yet */
+			await_hello(client);
+	}
+}
+
+uint64_t clients_next_silent(const struct broker *b)
+{
+	const struct client *client = first_silent(b);
+
+	return client ? client->hello_by : PROTO_FOREVER;
 }
 
 void client_writable(struct client *client)

@@ -41,6 +41,7 @@ static int greet(struct broker *b, struct client *client, const struct queue_cod
 		return 1;
 	}
 	client->greeted = true;
+	link_remove(&client->silent);
 	client->has_token = memcmp(hello.token, none, sizeof(none)) != 0;
 	for (unsigned int i = 0; i < 4; i++)
 		client->token[i] = (uint8_t)(client->uid >> i * 8);

@@ -214,6 +214,8 @@ struct client {
 	uint64_t serial;
 	uint8_t token[STORE_TOKEN_SIZE];
 	bool has_token;
+	struct link silent;   /* broker::silent: it has sent no hello yet */
+	uint64_t hello_by;    /* on `real`: when its hello must have come */
 	struct link greeting; /* broker::greeting: the puts of its token have to be read */
 	bool finding;	      /* the store is reading them */
 	bool unread;	      /* the store could not read them, and will be asked again */
@@ -252,6 +254,7 @@ struct broker {
 	struct queue **queues; /* hash by number */
 	size_t queue_room, queue_count;
 	struct link all_queues;
+	struct link silent; /* clients in the order of hello_by */
 	struct link dirty, turns, greeting, puts;
 	struct wake **by_id;   /* all wakes, by row */
 	struct wake **by_name; /* revived ones, by timer and number */
