@@ -442,8 +442,9 @@ static uint32_t client_read(struct clients *clients, uint32_t session, const str
 	}
 	n = receive(clients, session);
 	if (n == -EAGAIN) {
-		/* If epoll has reported an event, another one may have come meanwhile:
-		 * EPOLL_CTL_MOD makes epoll report again what is there. */
+		/* The kernel says this only if no packet is there, and epoll reports the next one.
+		 * If epoll has reported an event since the last packet, another one may have come
+		 * meanwhile: EPOLL_CTL_MOD makes epoll report again what is there. */
 		if (client->reported && client_watch(clients, session, EPOLL_CTL_MOD) < 0)
 			client_close(clients, session);
 		client->reported = false;
