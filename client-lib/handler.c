@@ -101,6 +101,8 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 	state = handle_release(t);
 	pthread_setcancelstate(state, NULL);
 	result = running->function(t, running->argument);
+	/* While events keep coming, toytimer_run() does not sleep. */
+	pthread_testcancel();
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_cleanup_pop(0);
 	forget_jump(running);

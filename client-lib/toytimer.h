@@ -21,8 +21,9 @@
  * program also has no unwinder (libgcc_s), the thread's next call must not be deeper on the stack
  * than the call that the jump left.
  *
- * Cancelled threads: a thread may be cancelled in any call that waits. It ends within 0.1 s. The
- * request of the call is then in the same state as after a timeout, see toytimer_set_timeout().
+ * Cancelled threads: a thread may be cancelled in any call that waits, and when a handler returns.
+ * It ends within 0.1 s. The request of the call is then in the same state as after a timeout, see
+ * toytimer_set_timeout().
  *
  * fork(): a handle belongs to the process that opened it. In the child, toytimer_unref() frees the
  * child's copy; do not call it if the parent had other threads. Every other call returns -ECHILD in
@@ -414,10 +415,10 @@ uint64_t toytimer_get_reconnects(toytimer *t);
  * and is never NULL. */
 const char *toytimer_strerror(int error);
 
-/* Returns a constant sentence about this thread's last call that returned -EINVAL, or -EACCES for
- * opening a handle or for the name of a queue. The sentence names the argument or member, or says
- * who refused the connection and why. It has no newline and is never NULL. "" if there was no such
- * call. */
+/* Returns a constant sentence about this thread's last call that returned -EINVAL, -ERANGE or
+ * -EMSGSIZE, or -EACCES for opening a handle or for the name of a queue. The sentence names the
+ * argument or member, or says who refused the connection and why. It has no newline and is never
+ * NULL. "" if there was no such call. */
 const char *toytimer_get_error(void);
 
 /* Returns the time of a clock in microseconds, rounded down; 0 if there is no such clock. */

@@ -14,8 +14,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <unistd.h>
 
@@ -149,6 +151,45 @@ static void test_a_thread_cancelled_in_run_leaves_the_handle_usable(void **state
 	cancel_thread(&b, wait_forever);
 	assert_int_equal(toytimer_cancel(b.t, b.timer), 0);
 	check_usable(b.t);
+	toytimer_unref(b.t);
+}
+
+/* Stays in its first call until the thread has been cancelled. It makes no call that ends a
+ * cancelled thread. */
+static atomic_bool cancelled;
+static atomic_int handled;
+
+static int await_cancel(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	(void)t;
+	(void)event;
+	(void)userdata;
+	atomic_fetch_add(&handled, 1);
+	while (!atomic_load(&cancelled))
+		sched_yield();
+	return 0;
+}
+
+/* The events have arrived, so toytimer_run() never sleeps. */
+static void test_a_thread_in_run_can_be_cancelled_between_two_events(void **state)
+{
+	enum { N = 100 };
+	struct blocked b = {.t = open_handle()};
+	toytimer_registration r[N];
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		r[i] = (toytimer_registration){.handler = await_cancel};
+	assert_int_equal(toytimer_register_many(b.t, r, N, NULL, NULL), N);
+	assert_int_equal(pthread_create(&b.thread, NULL, run, &b), 0);
+	while (!atomic_load(&handled))
+		sched_yield();
+	assert_int_equal(pthread_cancel(b.thread), 0);
+	atomic_store(&cancelled, true);
+	assert_int_equal(pthread_join(b.thread, NULL), 0);
+	assert_int_equal(atomic_load(&handled), 1);
+	check_usable(b.t);
+	assert_int_equal(atomic_load(&handled), N);
 	toytimer_unref(b.t);
 }
 
@@ -331,6 +372,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_thread_cancelled_in_a_call_leaves_the_handle_usable),
 		cmocka_unit_test(test_a_thread_cancelled_in_run_leaves_the_handle_usable),
+		cmocka_unit_test(test_a_thread_in_run_can_be_cancelled_between_two_events),
 		cmocka_unit_test(test_a_thread_that_ends_in_a_handler_leaves_the_handle_usable),
 		cmocka_unit_test(test_a_jump_out_of_a_handler_leaves_the_handle_usable),
 		cmocka_unit_test(test_run_within_a_handler_is_not_taken_for_a_jump),
