@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "instant.h"
+#include "text.h"
 
 static uint64_t read_clock(struct instants *now, enum toytimer_clock clock)
 {
@@ -16,9 +17,9 @@ int instant_of(struct instants *now, enum toytimer_clock clock, unsigned int fla
 	uint64_t *ret)
 {
 	if (flags & TOYTIMER_RELATIVE && __builtin_add_overflow(read_clock(now, clock), due, &due))
-		return -ERANGE;
+		return text_refused(-ERANGE, "registration.due:" TEXT_END);
 	if (due == TOYTIMER_FOREVER)
-		return -ERANGE;
+		return text_refused(-ERANGE, "registration.due:" TEXT_END);
 	*ret = due;
 	return 0;
 }

@@ -189,7 +189,7 @@ _public_ int toytimer_queue_reschedule(toytimer_queue *q, const char *queue, uin
 	if (r < 0)
 		return r;
 	if (timer->due > INT64_MAX)
-		return -ERANGE;
+		return text_refused(-ERANGE, QUEUE_TEXT_DUE);
 	record.due = timer->due;
 	record.slack = timer->slack;
 	record.every = timer->every;
@@ -200,6 +200,8 @@ _public_ int toytimer_queue_reschedule(toytimer_queue *q, const char *queue, uin
 	if (r < 0)
 		return r;
 	r = queue_ask(q, PROTO_QUEUE_RESCHEDULE, &record, key, deadline, &result);
+	if (r == -ERANGE)
+		text_refused(r, QUEUE_TEXT_DUE);
 	if (r == 0 && ret)
 		*ret = (toytimer_queue_stored){.id = result.id, .due = result.due};
 	return queue_leave(q, r);

@@ -57,7 +57,9 @@ static int check(const toytimer_queue_consumer *consumer)
 		return text_invalid("consumer.window: more than 10000");
 	if (consumer->reserved[0] || consumer->reserved[1])
 		return text_invalid("consumer.reserved: not 0");
-	return consumer->ack_within > INT64_MAX ? -ERANGE : 0;
+	if (consumer->ack_within > INT64_MAX)
+		return text_refused(-ERANGE, "consumer.ack_within:" TEXT_END);
+	return 0;
 }
 
 _public_ int toytimer_queue_consume(
@@ -204,7 +206,7 @@ _public_ int toytimer_queue_retry(toytimer_queue *q, const toytimer_wake_ref *wa
 	if (!wake)
 		return text_invalid("wake: NULL");
 	if (delay > INT64_MAX)
-		return -ERANGE;
+		return text_refused(-ERANGE, QUEUE_TEXT_DELAY);
 	r = handle_enter(q ? &q->base : NULL);
 	if (r < 0)
 		return r;
@@ -220,5 +222,7 @@ _public_ int toytimer_queue_retry(toytimer_queue *q, const toytimer_wake_ref *wa
 	if (r == 0)
 		r = queue_ask(
 			q, PROTO_QUEUE_RETRY, &record, NULL, handle_deadline(&q->base), &result);
+	if (r == -ERANGE)
+		text_refused(r, QUEUE_TEXT_DELAY);
 	return queue_leave(q, r);
 }

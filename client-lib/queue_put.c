@@ -18,10 +18,14 @@
 
 static int check_times(const toytimer_queue_timer *t)
 {
-	if (t->due > INT64_MAX || (t->slack > INT64_MAX && t->slack != TOYTIMER_FOREVER) ||
-		t->every > INT64_MAX ||
-		(t->max_late > INT64_MAX && t->max_late != TOYTIMER_FOREVER))
-		return -ERANGE;
+	if (t->due > INT64_MAX)
+		return text_refused(-ERANGE, QUEUE_TEXT_DUE);
+	if (t->slack > INT64_MAX && t->slack != TOYTIMER_FOREVER)
+		return text_refused(-ERANGE, "timer.slack:" TEXT_END);
+	if (t->every > INT64_MAX)
+		return text_refused(-ERANGE, "timer.every:" TEXT_END);
+	if (t->max_late > INT64_MAX && t->max_late != TOYTIMER_FOREVER)
+		return text_refused(-ERANGE, "timer.max_late:" TEXT_END);
 	if (!t->every && t->count > 1)
 		return text_invalid(
 			"timer.count: more than one wake, without a period in timer.every");
@@ -49,7 +53,7 @@ static int check(const toytimer_queue_timer *t)
 	if (t->flags & TOYTIMER_WAKE_SYSTEM && t->clock == TOYTIMER_MONOTONIC)
 		return -EOPNOTSUPP;
 	if (t->payload_size > TOYTIMER_QUEUE_PAYLOAD_MAX)
-		return -EMSGSIZE;
+		return text_refused(-EMSGSIZE, "timer.payload_size: more than 16384");
 	if (t->payload_size && !t->payload)
 		return text_invalid("timer.payload: NULL, and timer.payload_size is not 0");
 	r = check_key(t);
@@ -192,12 +196,16 @@ static int put_all(struct toytimer_queue *q, uint32_t queue, const toytimer_queu
 }
 
 /* Copies the results for the caller. Return: how many timers were stored. */
-static int give_results(const struct queue_result *results, size_t n, toytimer_queue_stored *ret)
+static int give_results(const struct queue_result *results, size_t n,
+	const toytimer_queue_timer *timers, toytimer_queue_stored *ret)
 {
 	int stored = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		stored += results[i].error == 0;
+		/* The clock is timerqd's, so timerqd finds out that a relative due is too late. */
+		if (results[i].error == -ERANGE && check_times(&timers[i]) == 0)
+			text_refused(-ERANGE, QUEUE_TEXT_DUE);
 		if (!ret)
 			continue;
 		ret[i] = (toytimer_queue_stored){
@@ -239,7 +247,7 @@ _public_ int toytimer_queue_put_many(toytimer_queue *q, const char *queue,
 		if (batch.results[i].error == UNANSWERED)
 			batch.results[i].error = r;
 	if (r != -ECHILD)
-		r = give_results(batch.results, n, ret);
+		r = give_results(batch.results, n, timers, ret);
 	free(batch.results);
 	return r;
 }

@@ -223,7 +223,9 @@ int queue_ask(struct toytimer_queue *q, uint16_t opcode, const void *record, con
 
 /* queue_text.c */
 
-#define QUEUE_TEXT_KEY "key: not 1 to 64 bytes of printable UTF-8"
+#define QUEUE_TEXT_DUE	 "timer.due:" TEXT_END
+#define QUEUE_TEXT_DELAY "delay:" TEXT_END
+#define QUEUE_TEXT_KEY	 "key: not 1 to 64 bytes of printable UTF-8"
 
 int queue_errno(uint32_t status);
 /* The same for a refused queue or connection: -EACCES comes with a sentence for

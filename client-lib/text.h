@@ -22,6 +22,7 @@ int text_invalid(const char *sentence);
 int text_refused(int error, const char *sentence);
 
 #define TEXT_NO_HANDLE "handle: NULL"
+#define TEXT_END       " past the end of the clock"
 #define TEXT_COUNT                               \
 	"registration.count: more than one wake" \
 	", without a period in registration.every"

@@ -191,12 +191,16 @@ static void test_invalid_registrations_are_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		assert_int_equal(toytimer_get_status(NULL, NULL), -EINVAL);
 		assert_int_equal(toytimer_register(t, &table[i].r, &timer), table[i].error);
+		if (table[i].error == -ERANGE)
+			assert_non_null(strstr(toytimer_get_error(), "registration.due:"));
 		assert_int_equal(toytimer_register_async(t, &table[i].r, &timer), table[i].error);
 	}
 	assert_int_equal(timer, 42);
 	assert_int_equal(toytimer_register(t, NULL, &timer), -EINVAL);
 	assert_int_equal(toytimer_register(NULL, &table[0].r, &timer), -EINVAL);
+	assert_string_equal(toytimer_get_error(), "handle: NULL");
 	assert_int_equal(toytimer_count(t), 0);
 	toytimer_unref(t);
 }

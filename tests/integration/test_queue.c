@@ -92,6 +92,45 @@ static void test_keys(void **state)
 	toytimer_queue_unref(q);
 }
 
+/* The call fails with the error, and a sentence that names the member. */
+static void named(int r, int error, const char *member)
+{
+	assert_int_equal(r, error);
+	assert_ptr_equal(strstr(toytimer_get_error(), member), toytimer_get_error());
+}
+
+/* Each time past the end of its clock, in a blocking call and in one that does not wait. */
+static void check_ranges(toytimer_queue *q)
+{
+	const uint64_t past = (uint64_t)INT64_MAX + 1;
+	const toytimer_queue_timer late = {.due = INT64_MAX, .flags = TOYTIMER_RELATIVE};
+	const struct {
+		toytimer_queue_timer t;
+		const char *member;
+	} table[] = {
+		{{.due = past}, "timer.due:"},
+		{{.slack = past}, "timer.slack:"},
+		{{.every = past}, "timer.every:"},
+		{{.max_late = past}, "timer.max_late:"},
+	};
+	toytimer_wake_ref wake = {0};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const toytimer_queue_timer *t = &table[i].t;
+
+		named(toytimer_queue_put(NULL, "jobs", t, NULL), -EINVAL, "handle:");
+		named(toytimer_queue_put(q, "jobs", t, NULL), -ERANGE, table[i].member);
+		named(toytimer_queue_put(NULL, "jobs", t, NULL), -EINVAL, "handle:");
+		named(toytimer_queue_put_async(q, "jobs", t, NULL, NULL), -ERANGE, table[i].member);
+	}
+	named(toytimer_queue_reschedule(q, "jobs", 1, NULL, &table[0].t, NULL), -ERANGE,
+		"timer.due:");
+	named(toytimer_queue_put(NULL, "jobs", &late, NULL), -EINVAL, "handle:");
+	/* timerqd reads the clock, and refuses it. */
+	named(toytimer_queue_put(q, "jobs", &late, NULL), -ERANGE, "timer.due:");
+	named(toytimer_queue_retry(q, &wake, past), -ERANGE, "delay:");
+}
+
 static void test_bad_arguments(void **state)
 {
 	toytimer_queue_consumer c = {.handler = note_wake, .window = 10001};
@@ -121,13 +160,14 @@ static void test_bad_arguments(void **state)
 	t.clock = TOYTIMER_BOOTTIME;
 	t.payload = payload;
 	t.payload_size = sizeof(payload);
-	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), -EMSGSIZE);
+	named(toytimer_queue_put(q, "jobs", &t, NULL), -EMSGSIZE, "timer.payload_size:");
 	t.payload_size--;
 	t.due = INT64_MAX;
 	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), 0);
 	t.due++;
 	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), -ERANGE);
 	t.due = 0;
+	check_ranges(q);
 	t.label = label;
 	assert_int_equal(toytimer_queue_put(q, "jobs", &t, NULL), -EINVAL);
 	t.label = NULL;

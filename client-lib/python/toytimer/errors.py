@@ -73,7 +73,7 @@ def _make(number: int, sentence: str) -> Error:
 
 def timer_error(result: int) -> Error:
     """The exception for a negative result of a function of toytimer.h, in the thread of the call."""
-    detail = quick.toytimer_get_error() if result == -errno.EINVAL else b""
+    detail = quick.toytimer_get_error() if result in (-errno.EINVAL, -errno.ERANGE) else b""
     return _make(-result, (detail or quick.toytimer_strerror(result)).decode())
 
 
@@ -86,7 +86,8 @@ def queue_error(result: int) -> Error:
     """
     The exception for a negative result of a function of toytimer-queue.h, in the thread of the call.
     """
-    detail = quick.toytimer_get_error() if result in (-errno.EINVAL, -errno.EACCES) else b""
+    named = -errno.EINVAL, -errno.ERANGE, -errno.EMSGSIZE, -errno.EACCES
+    detail = quick.toytimer_get_error() if result in named else b""
     return _make(-result, detail.decode()) if detail else queue_refusal(result)
 
 

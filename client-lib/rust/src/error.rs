@@ -20,6 +20,8 @@ pub(crate) const EBADF: c_int = 9;
 pub(crate) const ENOENT: c_int = 2;
 pub(crate) const EACCES: c_int = 13;
 pub(crate) const EINVAL: c_int = 22;
+const ERANGE: c_int = 34;
+const EMSGSIZE: c_int = 90;
 pub(crate) const ENOTCONN: c_int = 107;
 pub(crate) const ECONNRESET: c_int = 104;
 pub(crate) const ECANCELED: c_int = 125;
@@ -40,8 +42,8 @@ impl Error {
     pub(crate) fn of_timer_call(result: c_int) -> Error {
         // SAFETY: the function has no argument.
         let detail = text(unsafe { ffi::toytimer_get_error() });
-        if result == -EINVAL && !detail.is_empty() {
-            return Error { errno: EINVAL, sentence: detail };
+        if [-EINVAL, -ERANGE].contains(&result) && !detail.is_empty() {
+            return Error { errno: -result, sentence: detail };
         }
         Error::of_event(result)
     }
@@ -56,7 +58,7 @@ impl Error {
     pub(crate) fn of_queue_call(result: c_int) -> Error {
         // SAFETY: the function has no argument.
         let detail = text(unsafe { ffi::toytimer_get_error() });
-        if (result == -EINVAL || result == -EACCES) && !detail.is_empty() {
+        if [-EINVAL, -ERANGE, -EMSGSIZE, -EACCES].contains(&result) && !detail.is_empty() {
             return Error { errno: -result, sentence: detail };
         }
         // SAFETY: every number has a sentence.
