@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -324,7 +325,11 @@ static void test_files_of_others_are_not_read(void **state)
 
 static void test_what_is_no_file_is_not_read(void **state)
 {
+	char looped[100];
+
 	(void)state;
+	/* The C libraries have different sentences for it. */
+	snprintf(looped, sizeof(looped), ": not read: %s", strerror(ELOOP));
 	assert_int_equal(mkdir(main_file, 0755), 0);
 	load();
 	check_complaints(": not read: is no file", NULL);
@@ -335,7 +340,7 @@ static void test_what_is_no_file_is_not_read(void **state)
 	assert_int_equal(unlink(main_file), 0);
 	assert_int_equal(symlink("c.conf", main_file), 0);
 	load();
-	check_complaints(": not read: Too many levels of symbolic links", NULL);
+	check_complaints(looped, NULL);
 	assert_int_equal(unlink(main_file), 0);
 	write_file(main_file, "", 0);
 	assert_int_equal(truncate(main_file, (1 << 20) + 1), 0);
