@@ -16,6 +16,15 @@ struct running {
 #endif
 };
 
+/* Frees a handle whose last reference the handler has dropped. Takes over the lock. */
+static void free_now(struct toytimer *t)
+{
+	int state = handle_release(t);
+
+	handle_free(t);
+	pthread_setcancelstate(state, NULL);
+}
+
 /* Takes the lock again after a handler. Return: 0 with the lock; -ECHILD without it, in a child
  * that the handler forked. */
 static int retake_lock(struct toytimer *t, int cancel_state)
@@ -42,7 +51,10 @@ static void exit_handler(void *userdata)
 	if (retake_lock(t, state) < 0)
 		return;
 	dispatch_end(&t->session, running->number);
-	handle_leave(t);
+	if (t->session.dispatch.free_at_end)
+		free_now(t);
+	else
+		handle_leave(t);
 }
 
 /*
@@ -112,7 +124,10 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 		return r;
 	dispatch_end(&t->session, running->number);
 	*ret_result = result;
-	return 1;
+	if (!t->session.dispatch.free_at_end)
+		return 1;
+	free_now(t);
+	return HANDLER_FREED;
 }
 
 int handler_call(struct toytimer *t, uint64_t timer, handler_function function, void *argument,

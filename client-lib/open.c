@@ -172,11 +172,11 @@ _public_ toytimer *toytimer_ref(toytimer *t)
 	return t;
 }
 
-/* A child may drop its copy within the handler that forked it. The copy must stay until the child
- * returns from the handler. */
+/* A handler may drop the last reference, also in a child that it has forked. The handle must stay
+ * until the handler returns. */
 static bool free_later(struct toytimer *t)
 {
-	if (connection_is_ours(&t->session.connection) || !dispatch_is_here(&t->session))
+	if (!dispatch_is_here(&t->session))
 		return false;
 	t->session.dispatch.free_at_end = true;
 	return true;

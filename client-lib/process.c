@@ -7,6 +7,7 @@
 
 #include "dispatch.h"
 #include "handle.h"
+#include "handler.h"
 #include "public.h"
 #include "text.h"
 
@@ -35,8 +36,14 @@ _public_ int toytimer_get_events(toytimer *t)
 	return connection_is_ours(&t->session.connection) ? POLLIN : -ECHILD;
 }
 
+/* Whether the handle may be gone after a handler. The lock is not held then. */
+static bool is_gone(int r)
+{
+	return r == -ECHILD || r == HANDLER_FREED;
+}
+
 /* toytimer_process() with the lock held. ret_result: the return value of the handler. Return: as
- * toytimer_process(), or -ECHILD as handler_call_next(). */
+ * toytimer_process(), or -ECHILD or HANDLER_FREED as handler_call_next(). */
 static int process(struct toytimer *t, int *ret_result)
 {
 	int r = 0, error;
@@ -62,10 +69,11 @@ _public_ int toytimer_process(toytimer *t)
 	if (r < 0)
 		return r;
 	r = dispatch_is_here(&t->session) ? -EBUSY : process(t, &result);
-	if (r == -ECHILD)
+	if (!is_gone(r))
+		handle_leave(t);
+	if (r != 1 && r != HANDLER_FREED)
 		return r;
-	handle_leave(t);
-	return r == 1 && result < 0 ? result : r;
+	return result < 0 ? result : 1;
 }
 
 _public_ int toytimer_wait(toytimer *t, uint64_t timeout)
@@ -92,7 +100,7 @@ static bool stopped_since(struct toytimer *t, uint64_t stops)
 }
 
 /* toytimer_run() with the lock held. Return: 0; 1: *ret_result is a handler's negative return; or a
- * negative errno: with -ECHILD the lock is not held, and the handle may be gone. */
+ * negative errno; or as process() if the handle may be gone. */
 static int run(struct toytimer *t, int *ret_result)
 {
 	uint64_t stops = t->stops - t->stop_next;
@@ -122,9 +130,10 @@ _public_ int toytimer_run(toytimer *t)
 	if (r < 0)
 		return r;
 	r = dispatch_is_here(&t->session) ? -EBUSY : run(t, &result);
-	if (r == -ECHILD)
-		return r;
-	handle_leave(t);
+	if (!is_gone(r))
+		handle_leave(t);
+	if (r == HANDLER_FREED)
+		return result < 0 ? result : 0;
 	return r == 1 ? result : r;
 }
 

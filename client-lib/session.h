@@ -88,7 +88,7 @@ struct requests {
 
 struct dispatch {
 	bool running;
-	bool free_at_end;     /* a forked child dropped its last reference within the handler */
+	bool free_at_end;     /* the last reference was dropped within the handler */
 	pthread_t thread;     /* runs the handler */
 	uintptr_t function;   /* calls handlers: see dispatch_is_here() */
 	const void *frame;    /* the stack of the handler is below this address */

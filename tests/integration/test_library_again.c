@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A timer that its own last handler arms again, and toytimer_stop(), against the real daemon.
+ * A timer that its own last handler arms again, toytimer_stop(), and a handler that drops the last
+ * reference, against the real daemon.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -250,6 +251,45 @@ static void test_stop_in_a_handler_ends_run_after_it(void **state)
 	toytimer_unref(t);
 }
 
+/* Drops the last reference, and goes on using the handle. */
+static int drop_handle(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	int *result = userdata;
+
+	(void)event;
+	toytimer_unref(t);
+	assert_int_equal(toytimer_process(t), -EBUSY);
+	add_timer(t, 0, ignore_event, NULL);
+	return *result;
+}
+
+/* The caller holds no reference any more, so neither call may touch the handle after the handler. A
+ * sanitizer would notice. The daemon drops the timers. */
+static void test_a_handler_drops_the_last_reference(void **state)
+{
+	static int results[] = {0, 7, -EIO};
+	toytimer *witness = open_handle();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+		int result = results[i] < 0 ? results[i] : 0;
+		toytimer *t = open_handle();
+
+		add_timer(t, 3600 * S, ignore_event, NULL);
+		add_timer(t, 0, drop_handle, &results[i]);
+		assert_int_equal(toytimer_run(t), result);
+
+		t = open_handle();
+		add_timer(t, 0, drop_handle, &results[i]);
+		while ((result = toytimer_process(t)) == 0)
+			assert_int_equal(toytimer_wait(t, TOYTIMER_FOREVER), 1);
+		assert_int_equal(result, results[i] < 0 ? results[i] : 1);
+	}
+	while (daemon_timers(witness))
+		usleep(1000);
+	toytimer_unref(witness);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +300,7 @@ int main(void)
 		cmocka_unit_test(test_stop_from_another_thread_ends_run),
 		cmocka_unit_test(test_stop_before_run_ends_it_at_once),
 		cmocka_unit_test(test_stop_in_a_handler_ends_run_after_it),
+		cmocka_unit_test(test_a_handler_drops_the_last_reference),
 	};
 
 	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);

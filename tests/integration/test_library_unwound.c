@@ -234,6 +234,12 @@ static int jump(toytimer *t, const toytimer_event *event, void *userdata)
 	longjmp(target, 1);
 }
 
+static int drop_and_jump(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	toytimer_unref(t);
+	return jump(t, event, userdata);
+}
+
 /* Calls toytimer_run() with a deeper stack than the handler's jump goes back to. */
 static __attribute__((noinline)) int run_deep_down(toytimer *t)
 {
@@ -256,6 +262,13 @@ static void test_a_jump_out_of_a_handler_leaves_the_handle_usable(void **state)
 			assert_int_equal(run_deep_down(t), 0);
 		check_usable(t);
 	}
+	add_timer(t, 3600 * S, ignore_event, NULL);
+	add_timer(t, 0, drop_and_jump, NULL);
+	if (!setjmp(target))
+		fail_msg("%d", toytimer_run(t));
+	t = open_handle();
+	while (daemon_timers(t))
+		usleep(1000);
 	toytimer_unref(t);
 }
 
