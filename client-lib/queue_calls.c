@@ -188,8 +188,9 @@ _public_ int toytimer_queue_reschedule(toytimer_queue *q, const char *queue, uin
 
 	if (r < 0)
 		return r;
-	if (timer->due > INT64_MAX)
-		return text_refused(-ERANGE, QUEUE_TEXT_DUE);
+	r = queue_check_times(timer);
+	if (r < 0)
+		return r;
 	record.due = timer->due;
 	record.slack = timer->slack;
 	record.every = timer->every;

@@ -179,7 +179,8 @@ _public_ int toytimer_queue_ack_many(
 
 _public_ int toytimer_queue_ack(toytimer_queue *q, const toytimer_wake_ref *wake)
 {
-	int error, r = toytimer_queue_ack_many(q, wake, 1, &error);
+	int error,
+		r = wake ? toytimer_queue_ack_many(q, wake, 1, &error) : text_invalid("wake: NULL");
 
 	if (r < 0)
 		return r;

@@ -16,22 +16,6 @@
  * transaction what it receives together. */
 #define QUEUED_MAX 4
 
-static int check_times(const toytimer_queue_timer *t)
-{
-	if (t->due > INT64_MAX)
-		return text_refused(-ERANGE, QUEUE_TEXT_DUE);
-	if (t->slack > INT64_MAX && t->slack != TOYTIMER_FOREVER)
-		return text_refused(-ERANGE, "timer.slack:" TEXT_END);
-	if (t->every > INT64_MAX)
-		return text_refused(-ERANGE, "timer.every:" TEXT_END);
-	if (t->max_late > INT64_MAX && t->max_late != TOYTIMER_FOREVER)
-		return text_refused(-ERANGE, "timer.max_late:" TEXT_END);
-	if (!t->every && t->count > 1)
-		return text_invalid(
-			"timer.count: more than one wake, without a period in timer.every");
-	return 0;
-}
-
 static int check_key(const toytimer_queue_timer *t)
 {
 	if (t->flags & TOYTIMER_QUEUE_KEEP && !t->key)
@@ -62,7 +46,7 @@ static int check(const toytimer_queue_timer *t)
 	for (size_t i = 0; i < sizeof(t->reserved) / sizeof(t->reserved[0]); i++)
 		if (t->reserved[i])
 			return text_invalid("timer.reserved: not 0");
-	return check_times(t);
+	return queue_check_times(t);
 }
 
 static int copy_label(const char *label, char ret[static PROTO_LABEL_MAX])
@@ -204,7 +188,7 @@ static int give_results(const struct queue_result *results, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		stored += results[i].error == 0;
 		/* The clock is timerqd's, so timerqd finds out that a relative due is too late. */
-		if (results[i].error == -ERANGE && check_times(&timers[i]) == 0)
+		if (results[i].error == -ERANGE && queue_check_times(&timers[i]) == 0)
 			text_refused(-ERANGE, QUEUE_TEXT_DUE);
 		if (!ret)
 			continue;
@@ -256,7 +240,8 @@ _public_ int toytimer_queue_put(toytimer_queue *q, const char *queue,
 	const toytimer_queue_timer *timer, toytimer_queue_stored *ret)
 {
 	toytimer_queue_stored stored;
-	int r = toytimer_queue_put_many(q, queue, timer, 1, &stored);
+	int r = timer ? toytimer_queue_put_many(q, queue, timer, 1, &stored)
+		      : text_invalid("timer: NULL");
 
 	if (r < 0)
 		return r;

@@ -59,6 +59,22 @@ int queue_refusal(uint32_t status)
 	}
 }
 
+int queue_check_times(const toytimer_queue_timer *t)
+{
+	if (t->due > INT64_MAX)
+		return text_refused(-ERANGE, QUEUE_TEXT_DUE);
+	if (t->slack > INT64_MAX && t->slack != TOYTIMER_FOREVER)
+		return text_refused(-ERANGE, "timer.slack:" TEXT_END);
+	if (t->every > INT64_MAX)
+		return text_refused(-ERANGE, "timer.every:" TEXT_END);
+	if (t->max_late > INT64_MAX && t->max_late != TOYTIMER_FOREVER)
+		return text_refused(-ERANGE, "timer.max_late:" TEXT_END);
+	if (!t->every && t->count > 1)
+		return text_invalid(
+			"timer.count: more than one wake, without a period in timer.every");
+	return 0;
+}
+
 _public_ const char *toytimer_queue_strerror(int error)
 {
 	static const struct {

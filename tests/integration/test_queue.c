@@ -113,6 +113,7 @@ static void check_ranges(toytimer_queue *q)
 		{{.every = past}, "timer.every:"},
 		{{.max_late = past}, "timer.max_late:"},
 	};
+	const toytimer_queue_timer many = {.count = 2};
 	toytimer_wake_ref wake = {0};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -122,9 +123,12 @@ static void check_ranges(toytimer_queue *q)
 		named(toytimer_queue_put(q, "jobs", t, NULL), -ERANGE, table[i].member);
 		named(toytimer_queue_put(NULL, "jobs", t, NULL), -EINVAL, "handle:");
 		named(toytimer_queue_put_async(q, "jobs", t, NULL, NULL), -ERANGE, table[i].member);
+		named(toytimer_queue_reschedule(q, "jobs", 1, NULL, t, NULL), -ERANGE,
+			table[i].member);
 	}
-	named(toytimer_queue_reschedule(q, "jobs", 1, NULL, &table[0].t, NULL), -ERANGE,
-		"timer.due:");
+	named(toytimer_queue_reschedule(q, "jobs", 1, NULL, &many, NULL), -EINVAL, "timer.count:");
+	named(toytimer_queue_put(q, "jobs", NULL, NULL), -EINVAL, "timer:");
+	named(toytimer_queue_ack(q, NULL), -EINVAL, "wake:");
 	named(toytimer_queue_put(NULL, "jobs", &late, NULL), -EINVAL, "handle:");
 	/* timerqd reads the clock, and refuses it. */
 	named(toytimer_queue_put(q, "jobs", &late, NULL), -ERANGE, "timer.due:");
