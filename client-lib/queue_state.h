@@ -227,7 +227,7 @@ int queue_ask(struct toytimer_queue *q, uint16_t opcode, const void *record, con
 #define QUEUE_TEXT_DELAY "delay:" TEXT_END
 #define QUEUE_TEXT_KEY	 "key: not 1 to 64 bytes of printable UTF-8"
 
-/* Checks due, slack, every, max_late and count. Return: 0, or -ERANGE or -EINVAL with a sentence. */
+/* Checks due, slack, every, max_late and count. Return: 0; -ERANGE or -EINVAL with a sentence. */
 int queue_check_times(const toytimer_queue_timer *timer);
 int queue_errno(uint32_t status);
 /* The same for a refused queue or connection: -EACCES comes with a sentence for

@@ -171,9 +171,9 @@ int toytimer_open_user(toytimer **ret);
 toytimer *toytimer_ref(toytimer *t);
 
 /* Drops a reference. The last one closes the connection, and the daemon drops the timers of the
- * handle. If a handler drops the last one, this happens when the handler returns, and toytimer_run()
- * returns 0. The function that a listing calls must not drop the last one. Does nothing for NULL.
- * Returns NULL. */
+ * handle. If a handler drops the last one, this happens when the handler returns, and
+ * toytimer_run() returns 0. The function that a listing calls must not drop the last one. Does
+ * nothing for NULL. Returns NULL. */
 toytimer *toytimer_unref(toytimer *t);
 
 /*
