@@ -231,20 +231,13 @@ uint64_t sqlite_recent(const struct sqlite *q)
 	return due > keys ? due : keys;
 }
 
-/* Writes one slice of entries. ret_n: how many they were. */
-static int merge_slice(struct sqlite *q, struct sqlite_blocks *blocks, const struct sqlite_merge *m,
-	const struct recent *recent, struct recent_entry *entries, uint32_t *ret_n)
+/* Writes one slice of entries. */
+static int merge_slice(struct sqlite_blocks *blocks, const struct recent_entry *entries, size_t n)
 {
-	const struct recent_entry *next = recent_after(recent, &m->at);
-	uint32_t n = 0;
 	int r = SQLITE_OK;
 
-	while (next && n < q->tuning.merge_slice && !r) {
-		entries[n] = *next;
-		r = sqlite_blocks_add(blocks, &entries[n]);
-		next = recent_after(recent, &entries[n++]);
-	}
-	*ret_n = n;
+	for (size_t i = 0; i < n && !r; i++)
+		r = sqlite_blocks_add(blocks, &entries[i]);
 	return r ? r : sqlite_blocks_flush(blocks);
 }
 
@@ -259,16 +252,17 @@ static int merge(struct sqlite *q, const char *meta, struct sqlite_blocks *block
 	struct sqlite_merge *m, uint64_t *indexed, struct recent *recent)
 {
 	struct recent_entry entries[SQLITE_MERGE_SLICE_MAX];
-	uint32_t n = 0;
+	size_t n;
 	bool ends;
 	int r;
 
 	if (!m->under_way)
 		begin_round(q, m);
+	n = recent_copy_after(recent, &m->at, entries, q->tuning.merge_slice);
+	ends = n < q->tuning.merge_slice;
 	r = sqlite_run(q, SQL_BEGIN);
 	if (!r)
-		r = merge_slice(q, blocks, m, recent, entries, &n);
-	ends = n < q->tuning.merge_slice;
+		r = merge_slice(blocks, entries, n);
 	if (!r && ends)
 		r = sqlite_write_counter(q, meta, m->newest);
 	if (!r)
@@ -278,8 +272,7 @@ static int merge(struct sqlite *q, const char *meta, struct sqlite_blocks *block
 		forget_blocks(q);
 		return r;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		recent_remove(recent, &entries[i]);
+	recent_remove_after(recent, &m->at, n);
 	if (n)
 		m->at = entries[n - 1];
 	if (ends) {

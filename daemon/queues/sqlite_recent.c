@@ -136,10 +136,11 @@ int recent_add(struct recent *r, const struct recent_entry *entry)
  * few chunks, whichever entries were removed. */
 static void join(struct recent *r, size_t at)
 {
-	struct recent_chunk *chunk = r->chunks[at], *next;
+	struct recent_chunk *chunk, *next;
 
 	if (at + 1 >= r->chunk_count)
 		return;
+	chunk = r->chunks[at];
 	next = r->chunks[at + 1];
 	if (chunk->count + next->count > CHUNK / 2)
 		return;
@@ -149,9 +150,25 @@ static void join(struct recent *r, size_t at)
 	remove_chunk(r, at + 1);
 }
 
+/* Removes up to n entries from index i of a chunk on, and the chunk if it is empty then. Return:
+ * how many. */
+static size_t remove_from_chunk(struct recent *r, size_t at, size_t i, size_t n)
+{
+	struct recent_chunk *chunk = r->chunks[at];
+
+	n = n < chunk->count - i ? n : chunk->count - i;
+	chunk->count -= n;
+	r->count -= n;
+	memmove(&chunk->entries[i], &chunk->entries[i + n],
+		(chunk->count - i) * sizeof(chunk->entries[0]));
+	if (!chunk->count)
+		remove_chunk(r, at);
+	return n;
+}
+
 bool recent_remove(struct recent *r, const struct recent_entry *entry)
 {
-	struct recent_chunk *chunk;
+	const struct recent_chunk *chunk;
 	size_t at = chunk_of(r, entry), i;
 
 	if (!r->chunk_count)
@@ -160,29 +177,62 @@ bool recent_remove(struct recent *r, const struct recent_entry *entry)
 	i = recent_count_up_to(chunk->entries, chunk->count, entry);
 	if (!i || !recent_is_same(&chunk->entries[i - 1], entry))
 		return false;
-	chunk->count--;
-	memmove(&chunk->entries[i - 1], &chunk->entries[i],
-		(chunk->count - (i - 1)) * sizeof(chunk->entries[0]));
-	r->count--;
-	if (!chunk->count)
-		remove_chunk(r, at);
-	else
-		join(r, at);
+	remove_from_chunk(r, at, i - 1, 1);
+	join(r, at);
 	if (at)
 		join(r, at - 1);
 	return true;
 }
 
-const struct recent_entry *recent_after(const struct recent *r, const struct recent_entry *place)
+/* Finds the first entry after a place. Return: whether there is one, in chunk *ret_at at *ret_i. */
+static bool find_after(
+	const struct recent *r, const struct recent_entry *place, size_t *ret_at, size_t *ret_i)
 {
 	size_t at = chunk_of(r, place), i;
 
 	if (!r->chunk_count)
-		return NULL;
+		return false;
 	i = recent_count_up_to(r->chunks[at]->entries, r->chunks[at]->count, place);
-	if (i < r->chunks[at]->count)
-		return &r->chunks[at]->entries[i];
-	return at + 1 < r->chunk_count ? &r->chunks[at + 1]->entries[0] : NULL;
+	*ret_at = i < r->chunks[at]->count ? at : at + 1;
+	*ret_i = *ret_at == at ? i : 0;
+	return *ret_at < r->chunk_count;
+}
+
+const struct recent_entry *recent_after(const struct recent *r, const struct recent_entry *place)
+{
+	size_t at, i;
+
+	return find_after(r, place, &at, &i) ? &r->chunks[at]->entries[i] : NULL;
+}
+
+size_t recent_copy_after(const struct recent *r, const struct recent_entry *place,
+	struct recent_entry *ret, size_t n)
+{
+	size_t at, i, copied = 0;
+
+	if (!find_after(r, place, &at, &i))
+		return 0;
+	for (; at < r->chunk_count && copied < n; at++, i = 0)
+		for (; i < r->chunks[at]->count && copied < n; i++)
+			ret[copied++] = r->chunks[at]->entries[i];
+	return copied;
+}
+
+void recent_remove_after(struct recent *r, const struct recent_entry *place, size_t n)
+{
+	size_t at, i;
+
+	if (!find_after(r, place, &at, &i))
+		return;
+	n -= remove_from_chunk(r, at, i, n);
+	/* The entries before i stay in their chunk. */
+	if (i)
+		at++;
+	while (n && at < r->chunk_count)
+		n -= remove_from_chunk(r, at, 0, n);
+	join(r, at);
+	if (at)
+		join(r, at - 1);
 }
 
 void recent_clear(struct recent *r)

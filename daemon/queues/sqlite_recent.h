@@ -41,5 +41,10 @@ bool recent_remove(struct recent *r, const struct recent_entry *entry);
 /* Return: the first entry after that place, which may be in another lane; NULL: there is none. It
  * is valid until the next change. O(log n). */
 const struct recent_entry *recent_after(const struct recent *r, const struct recent_entry *place);
+/* Copies up to n entries after a place, in order. Return: how many. O(log count + n). */
+size_t recent_copy_after(const struct recent *r, const struct recent_entry *place,
+	struct recent_entry *ret, size_t n);
+/* Removes up to n entries after a place. Same cost. */
+void recent_remove_after(struct recent *r, const struct recent_entry *place, size_t n);
 /* Removes all entries and frees all memory. r may be zero. */
 void recent_clear(struct recent *r);

@@ -118,6 +118,53 @@ static void memory_is_as_the_array(void **state)
 	recent_clear(&r);
 }
 
+/* Compares what follows a place with the array. Then removes it from both. */
+static void remove_run(struct recent *r, size_t n)
+{
+	static struct recent_entry copy[PLACES];
+	struct recent_entry place = any_place(), at = place;
+	size_t copied = recent_copy_after(r, &place, copy, n), before = r->count;
+
+	for (size_t i = 0; i < copied; i++) {
+		const struct recent_entry *next = expected(&at, true);
+
+		check_next(&copy[i], next);
+		at = *next;
+		there[next - places] = false;
+	}
+	if (copied < n)
+		check_next(NULL, expected(&at, true));
+	recent_remove_after(r, &place, n);
+	assert_int_equal(r->count, before - copied);
+}
+
+static void runs_are_as_the_array(void **state)
+{
+	struct recent r = {0};
+
+	(void)state;
+	seed = 13;
+	make_places();
+	for (size_t step = 0; step < 200; step++) {
+		const struct recent_entry *next;
+		struct recent_entry at = {0};
+
+		for (size_t k = roll(1000); k--;) {
+			size_t i = roll(PLACES);
+
+			assert_int_equal(recent_add(&r, &places[i]), !there[i]);
+			there[i] = true;
+		}
+		remove_run(&r, roll(4) ? roll(600) : PLACES);
+		do {
+			next = recent_after(&r, &at);
+			check_next(next, expected(&at, true));
+			at = next ? *next : at;
+		} while (next);
+	}
+	recent_clear(&r);
+}
+
 static void run(sqlite3 *db, const char *text)
 {
 	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
@@ -233,6 +280,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_as_the_array),
+		cmocka_unit_test(runs_are_as_the_array),
 		cmocka_unit_test(blocks_are_as_the_array),
 		cmocka_unit_test(damaged_blocks_are_said),
 	};
