@@ -296,7 +296,7 @@ const struct connection_kind connection_timerd = {
 	.greeted = timerd_greeted,
 };
 
-static void say_hello(struct connection *c)
+static void send_hello(struct connection *c)
 {
 	c->serial = HELLO_SERIAL;
 	c->out_size = c->kind->hello(c);
@@ -318,7 +318,7 @@ bool connection_attempt(struct connection *c)
 		return false;
 	}
 	c->state = CONNECTION_GREETING;
-	say_hello(c);
+	send_hello(c);
 	return true;
 }
 

@@ -58,7 +58,7 @@ struct search {
 
 /* Frames come from the innermost on. That of the function begins at its stack pointer and reaches
  * up to the stack pointer of its caller. */
-static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *context, void *userdata)
+static _Unwind_Reason_Code check_frame(struct _Unwind_Context *context, void *userdata)
 {
 	struct search *search = userdata;
 	uintptr_t stack = _Unwind_GetCFA(context), frame = (uintptr_t)search->frame;
@@ -98,7 +98,7 @@ bool dispatch_is_here(struct session *s)
 	if (!HAS_UNWINDER)
 		return true;
 	/* A call from deeper down than the handler was need not come from the handler. */
-	_Unwind_Backtrace(look_at_frame, &search);
+	_Unwind_Backtrace(check_frame, &search);
 	if (!search.found)
 		dispatch_end(s, s->dispatch.number);
 	return search.found;

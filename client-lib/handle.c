@@ -81,7 +81,7 @@ int handle_release(struct toytimer *t)
 }
 
 /* Makes the descriptors readable, or not, according to what there is to do now. */
-static void leave_work(struct toytimer *t)
+static void update_descriptors(struct toytimer *t)
 {
 	t->signalled = set_readable(t->signal, t->signalled, has_work(t));
 	if (t->runners)
@@ -94,7 +94,7 @@ void handle_leave(struct toytimer *t)
 	int state = t->cancel_state;
 
 	if (connection_is_ours(&t->session.connection)) {
-		leave_work(t);
+		update_descriptors(t);
 		handle_release(t);
 	}
 	pthread_setcancelstate(state, NULL);
@@ -292,7 +292,7 @@ static int lead(struct toytimer *t, uint64_t now, uint64_t deadline, struct slee
 	t->leading = sleeper->leads = true;
 	set_socket_off(t, t->others_process);
 	sleeper->cancel_state = t->cancel_state;
-	leave_work(t);
+	update_descriptors(t);
 	handle_release(t);
 	received = sleep_leading(sleeper, receives, sleep_ms(now, deadline));
 	r = handle_retake(t, sleeper->cancel_state);
@@ -405,7 +405,7 @@ int handle_sleep(struct toytimer *t, uint64_t timeout, bool runs)
 	int r, retaken;
 
 	t->runners += runs;
-	leave_work(t);
+	update_descriptors(t);
 	handle_release(t);
 	pthread_cleanup_push(cancel_sleep, &sleeper);
 	pthread_setcancelstate(sleeper.cancel_state, NULL);

@@ -80,7 +80,7 @@ static int take_reply(
 		batch->reply_size = q->base.session.connection.in_size;
 		batch->cursor = p->header.cursor;
 		batch->reply_error = queue_errno(p->header.status);
-		queue_settle(q, &r->slots[0], &none);
+		queue_finish_slot(q, &r->slots[0], &none);
 	}
 	queue_request_free(queue_sent_take(q, r->serial, r->opcode));
 	return 0;
@@ -157,7 +157,7 @@ static int take_answer(struct toytimer_queue *q, const struct queue_codec_packet
 		get_result(p, opcode, i, &result);
 		if (r->slots[i].batch)
 			r->slots[i].batch->cursor = p->header.cursor;
-		queue_settle(q, &r->slots[i], &result);
+		queue_finish_slot(q, &r->slots[i], &result);
 	}
 	queue_request_free(r);
 	return error;

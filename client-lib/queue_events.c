@@ -38,7 +38,7 @@ bool queue_has_event(struct session *s)
 }
 
 /* timerqd has answered the acknowledgement of a wake. */
-static void settle_wake(struct toytimer_queue *q, const toytimer_wake_ref *wake, int error)
+static void finish_wake(struct toytimer_queue *q, const toytimer_wake_ref *wake, int error)
 {
 	struct held *held = helds_find(&q->helds, wake);
 
@@ -66,13 +66,13 @@ static void complete(struct toytimer_queue *q, struct queue_completion *completi
 	q->completions_end = &completion->next;
 }
 
-void queue_settle(
+void queue_finish_slot(
 	struct toytimer_queue *q, struct queue_slot *slot, const struct queue_result *result)
 {
 	struct queue_batch *batch = slot->batch;
 
 	if (slot->wake.id)
-		settle_wake(q, &slot->wake, result->error);
+		finish_wake(q, &slot->wake, result->error);
 	if (slot->completion)
 		complete(q, slot->completion, result);
 	slot->completion = NULL;

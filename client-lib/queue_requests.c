@@ -478,7 +478,7 @@ static void fail_all(struct toytimer_queue *q, struct queue_request *r)
 			result.error = 0;
 		if (r->slots[i].batch)
 			r->slots[i].batch->reply_error = -ECONNRESET;
-		queue_settle(q, &r->slots[i], &result);
+		queue_finish_slot(q, &r->slots[i], &result);
 	}
 	if (q->filling_ack == r)
 		q->filling_ack = NULL;

@@ -187,7 +187,7 @@ int queue_take(struct session *s);
 
 /* Passes the answer to a record on: to the waiting call, to the handler of the put, or to the
  * remembered wake. */
-void queue_settle(
+void queue_finish_slot(
 	struct toytimer_queue *q, struct queue_slot *slot, const struct queue_result *result);
 
 bool queue_has_event(struct session *s);

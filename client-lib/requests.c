@@ -25,7 +25,7 @@ static void append(struct requests *q, struct call *call)
 }
 
 /* Takes a call off the queue. previous: its predecessor in the queue, or NULL. */
-static void take_off(struct requests *q, struct call *call, struct call *previous)
+static void unlink_call(struct requests *q, struct call *call, struct call *previous)
 {
 	if (previous)
 		previous->next = call->next;
@@ -121,7 +121,7 @@ void requests_detach(struct session *s, struct call *call)
 		return;
 	for (struct call *at = q->first, *previous = NULL; at; previous = at, at = at->next)
 		if (at == call) {
-			take_off(q, call, previous);
+			unlink_call(q, call, previous);
 			call_free(call);
 			return;
 		}
@@ -425,7 +425,7 @@ static void send_next_call(struct session *s, struct call *call)
 {
 	int r;
 
-	take_off(&s->requests, call, NULL);
+	unlink_call(&s->requests, call, NULL);
 	r = check_call(s, call);
 	if (r < 0)
 		call_finish(call, r);

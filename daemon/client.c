@@ -113,7 +113,7 @@ static int client_detach(struct clients *clients, uint32_t session)
 	dequeue(clients, session);
 	worker_disconnect(clients->worker, session);
 	epoll_ctl(clients->epoll, EPOLL_CTL_DEL, fd, NULL);
-	client_open(clients, session, 0);
+	client_reset(clients, session, 0);
 	return fd;
 }
 
@@ -242,7 +242,7 @@ static const char *limit_of(enum proto_status status)
 	}
 }
 
-void client_open(struct clients *clients, uint32_t session, int fd)
+void client_reset(struct clients *clients, uint32_t session, int fd)
 {
 	clients->by_session[session] = (struct client){.fd = fd};
 }
@@ -292,7 +292,7 @@ static int take_over(struct clients *clients, uint32_t session, int fd)
 {
 	int room = UNREAD_MAX;
 
-	client_open(clients, session, fd);
+	client_reset(clients, session, fd);
 	seqpacket_forbid_descriptors(fd); /* the listener may have allowed them at first */
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) < 0)
 		return -errno;
@@ -363,19 +363,19 @@ static void log_refusals(struct clients *clients, uint32_t session, const struct
 }
 
 /* Logs each user who cancels another user's timers. */
-static void log_taken(struct clients *clients, uint32_t session, const struct now *now)
+static void log_interventions(struct clients *clients, uint32_t session, const struct now *now)
 {
 	const struct worker *w = clients->worker;
 	const struct session *s = &w->arena.sessions[session];
 	struct log_about about = {s->uid, s->pid, NULL};
 
-	for (uint32_t i = 0; i < w->taken_count; i++) {
-		const struct worker_taken *taken = &w->taken[i];
+	for (uint32_t i = 0; i < w->intervention_count; i++) {
+		const struct worker_intervention *done = &w->interventions[i];
 
 		log_client(clients->log, LOG_NOTICE, now->at[PROTO_CLOCK_MONOTONIC], &about,
 			"uid %u cancelled %u timer%s of uid %u, pid %u: %" PRIu64 "%s", s->uid,
-			taken->count, taken->count == 1 ? "" : "s", taken->uid, taken->pid,
-			taken->id, taken->count == 1 ? "" : " and others");
+			done->count, done->count == 1 ? "" : "s", done->uid, done->pid, done->id,
+			done->count == 1 ? "" : " and others");
 	}
 }
 
@@ -413,7 +413,7 @@ static uint32_t client_handle(
 	if (end)
 		return client_end(clients, session, answer, size, now);
 	log_refusals(clients, session, now);
-	log_taken(clients, session, now);
+	log_interventions(clients, session, now);
 	if (size)
 		r = client_send(clients, session, answer, size);
 	/* A client that does not wait for answers may have closed its end already. Its packets

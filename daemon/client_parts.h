@@ -23,8 +23,8 @@ struct limits_own client_own_limits(const struct clients *clients, int fd, uint3
 /* The queue of sessions to be read from. */
 struct turns client_turns(struct clients *clients);
 
-/* Sets the connection of a session that has none; 0: none. */
-void client_open(struct clients *clients, uint32_t session, int fd);
+/* Resets the record of a session. fd: its connection; 0: the session has none. */
+void client_reset(struct clients *clients, uint32_t session, int fd);
 
 /* Ends the session and closes its connection. */
 void client_close(struct clients *clients, uint32_t session);

@@ -196,7 +196,7 @@ void clients_adopt(struct clients *clients)
 			close_inherited(store, inherited);
 			continue;
 		}
-		client_open(clients, inherited->session, inherited->fd);
+		client_reset(clients, inherited->session, inherited->fd);
 		seqpacket_forbid_descriptors(inherited->fd);
 		fdstore_queue_set_stored(&clients->fdstore_queue, inherited->session);
 		client_update_unread(&clients->by_session[inherited->session]);

@@ -92,7 +92,7 @@ static void end_and_close(int fd)
 	close(fd);
 }
 
-static void *close_them(void *unused)
+static void *close_all_aside(void *unused)
 {
 	(void)unused;
 	for (int fd; (fd = take_aside()) >= 0;)
@@ -105,7 +105,7 @@ static bool start_aside(void)
 {
 	pthread_t thread;
 
-	return thread_start(&thread, close_them, NULL) == 0 && pthread_detach(thread) == 0;
+	return thread_start(&thread, close_all_aside, NULL) == 0 && pthread_detach(thread) == 0;
 }
 
 void seqpacket_close_aside(int fd)

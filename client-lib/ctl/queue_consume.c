@@ -45,7 +45,7 @@ struct consume {
 	uint64_t handled;
 	int status; /* the exit status; WAITING: not known yet */
 	int command_status;
-	bool away_told;
+	bool away_reported;
 };
 
 static int print_json(FILE *out, const toytimer_wake *w)
@@ -94,7 +94,7 @@ static int print_line(FILE *out, const toytimer_wake *w)
 }
 
 /* While a line is written, signals have their default action: the reader may be slow. */
-static int tell_wake(struct consume *c, const toytimer_wake *w)
+static int print_wake(struct consume *c, const toytimer_wake *w)
 {
 	int r;
 
@@ -223,7 +223,7 @@ static int handle_wake(toytimer_queue *q, const toytimer_wake *w, void *userdata
 	if (c->command) {
 		c->status = run_command(c, w);
 	} else {
-		c->status = tell_wake(c, w);
+		c->status = print_wake(c, w);
 		if (c->status == WAITING)
 			c->status = acknowledge(c, w);
 	}
@@ -233,19 +233,19 @@ static int handle_wake(toytimer_queue *q, const toytimer_wake *w, void *userdata
 }
 
 /* Reports, once for each loss, that timerqd is away. Returns how many milliseconds to wait. */
-static int tell_connection(struct consume *c, bool waited)
+static int report_connection(struct consume *c, bool waited)
 {
 	int error = toytimer_queue_get_error(c->q);
 
 	if (error == 0) {
-		c->away_told = false;
+		c->away_reported = false;
 		return -1;
 	}
-	if (!waited && !c->away_told)
+	if (!waited && !c->away_reported)
 		return AWAY_MS;
-	if (!c->away_told)
+	if (!c->away_reported)
 		output_error("%s: waiting to consume again", toytimer_queue_strerror(error));
-	c->away_told = true;
+	c->away_reported = true;
 	return -1;
 }
 
@@ -256,14 +256,14 @@ static int wait_for_event(struct consume *c)
 		{.fd = toytimer_queue_get_fd(c->q), .events = POLLIN},
 		{.fd = c->signals.fd, .events = POLLIN},
 	};
-	int r = poll(fds, 2, tell_connection(c, false));
+	int r = poll(fds, 2, report_connection(c, false));
 
 	if (r < 0 && errno != EINTR) {
 		output_error("poll: %s", strerror(errno));
 		return CTL_FAILED;
 	}
 	if (r == 0)
-		(void)tell_connection(c, true);
+		(void)report_connection(c, true);
 	return WAITING;
 }
 

@@ -60,8 +60,8 @@ static int find_kept(const toytimer_queue_listed *l, void *userdata)
 /* The time from the call until the due. A kept timer may have another clock than the options say.
  * The boottime and monotonic clocks of timerqd are its own: only a listing has the time until such
  * a due. */
-static int64_t left_of(toytimer_queue *q, const struct queue_put *put, toytimer_registration *r,
-	const toytimer_queue_stored *stored)
+static int64_t remaining_of(toytimer_queue *q, const struct queue_put *put,
+	toytimer_registration *r, const toytimer_queue_stored *stored)
 {
 	struct kept kept = {.id = stored->id};
 
@@ -186,6 +186,6 @@ int queue_put(struct ctl *ctl, const struct queue_put *put, const toytimer_regis
 	error = toytimer_queue_put(q, put->queue, &timer, &stored);
 	if (error < 0)
 		return put_failed(put, r, error);
-	left = put->quiet ? 0 : left_of(q, put, &shown, &stored);
+	left = put->quiet ? 0 : remaining_of(q, put, &shown, &stored);
 	return print_stored(ctl->out, put, &shown, &stored, left) < 0 ? CTL_FAILED : CTL_DONE;
 }

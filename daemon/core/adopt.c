@@ -191,7 +191,7 @@ static void adopt_timer(struct arena *arena, uint32_t timer, enum timer_state st
 	s->held++;
 	limits_take_timers(arena, s->user, 1);
 	if (state == TIMER_CANCELLED) {
-		sessions_tell_cancelled(arena, timer);
+		sessions_queue_cancelled(arena, timer);
 		return;
 	}
 	timer_state_set(arena, timer, TIMER_ARMED);

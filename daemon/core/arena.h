@@ -116,7 +116,7 @@ enum session_serving {
 enum session_adoption {
 	SESSION_NOT_ADOPTED = 0,
 	SESSION_ADOPTED,       /* worker_resume() was not called yet */
-	SESSION_TELLS_RESUMED, /* it must send a resumed event */
+	SESSION_SENDS_RESUMED, /* it must send a resumed event */
 	SESSION_SENDS_AGAIN,   /* it must send the wakes of sent_at again */
 	SESSION_RECOVERED, /* its client may still send requests again that have arrived before */
 };
@@ -145,7 +145,7 @@ struct session {
 	uint64_t sent_at[PROTO_CLOCKS]; /* the time for which its last packet of wakes was made */
 	/* For lateness.h: the time since which its client reads, and the last time at which it
 	 * asked for a timer whose due + slack had passed. */
-	uint64_t reads_from[ARENA_MEASURES], asked_at[ARENA_MEASURES];
+	uint64_t reads_from[ARENA_MEASURES], past_at[ARENA_MEASURES];
 	uint32_t check; /* check_session() */
 
 	/* derived */
@@ -164,8 +164,8 @@ struct session {
 
 	/* persistent */
 	/* No bool: damage may leave any byte here. */
-	uint8_t wants_clock_set; /* it has registered a timer with PROTO_TELL_CLOCK_SET */
-	uint8_t tell_clock_set;	 /* it must send an event because the wall clock was set */
+	uint8_t wants_clock_set;   /* it has registered a timer with PROTO_TELL_CLOCK_SET */
+	uint8_t clock_set_pending; /* it must send an event because the wall clock was set */
 	/* check_sending() from before a packet of wakes is sent until it is applied; else 0. An
 	 * adopted session keeps it until it has sent these wakes again. */
 	uint32_t sending;

@@ -20,7 +20,7 @@ static unsigned int measure(unsigned int clock)
 	return clock < PROTO_CLOCKS ? PROTO_CLOCK_MONOTONIC : PROTO_CLOCK_BOOTTIME;
 }
 
-void lateness_look(struct arena *arena, const struct now *now)
+void lateness_detect_jumps(struct arena *arena, const struct now *now)
 {
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		struct arena_jump *jump = &arena->header->jumps[clock];
@@ -64,9 +64,9 @@ static void stamp(uint64_t stamps[static ARENA_MEASURES], const struct now *now)
 		stamps[clock] = now->at[clock];
 }
 
-void lateness_asked(struct arena *arena, uint32_t session, const struct now *now)
+void lateness_registered_past(struct arena *arena, uint32_t session, const struct now *now)
 {
-	stamp(arena->sessions[session].asked_at, now);
+	stamp(arena->sessions[session].past_at, now);
 }
 
 void lateness_block(struct arena *arena, uint32_t session)
@@ -86,7 +86,7 @@ void lateness_adopt(struct arena *arena, const struct now *now)
 		if (arena->sessions[i].reads_from[0] == BLOCKED ||
 			!arena->sessions[i].reads_from[0])
 			lateness_unblock(arena, i, now);
-	lateness_look(arena, now);
+	lateness_detect_jumps(arena, now);
 }
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -105,6 +105,6 @@ uint64_t lateness_of(const struct arena *arena, uint32_t timer, const struct now
 	if (node->latest == TIMERS_FOREVER)
 		return 0;
 	if (node->tag & TIMERS_TAG_PAST)
-		since = later(since, s->asked_at[by]);
+		since = later(since, s->past_at[by]);
 	return now->at[by] > since ? now->at[by] - since : 0;
 }

@@ -16,10 +16,10 @@
 
 /* Detects a jump of one clock against another since the last call. Call it once for each reading of
  * the clocks, before wakes are sent. O(1). */
-void lateness_look(struct arena *arena, const struct now *now);
+void lateness_detect_jumps(struct arena *arena, const struct now *now);
 
 /* The session has registered or re-armed a timer whose due + slack has already passed. */
-void lateness_asked(struct arena *arena, uint32_t session, const struct now *now);
+void lateness_registered_past(struct arena *arena, uint32_t session, const struct now *now);
 
 /* The session's client does not read; the client reads (again). */
 void lateness_block(struct arena *arena, uint32_t session);

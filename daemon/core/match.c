@@ -33,7 +33,7 @@ static bool has_label(const struct arena *arena, uint32_t timer, const char *lab
 	return memcmp(arena->labels[timer], label, PROTO_LABEL_MAX) == 0;
 }
 
-static bool is_meant(const struct arena *arena, uint32_t timer, const struct match_scan *scan)
+static bool is_matching(const struct arena *arena, uint32_t timer, const struct match_scan *scan)
 {
 	uint32_t owner = arena->timers[timer].session;
 
@@ -52,7 +52,7 @@ uint32_t match_next(const struct arena *arena, struct match_scan *scan)
 
 	for (; scan->cursor <= top && scan->slots; scan->cursor++) {
 		scan->slots--;
-		if (is_meant(arena, (uint32_t)scan->cursor, scan))
+		if (is_matching(arena, (uint32_t)scan->cursor, scan))
 			return (uint32_t)scan->cursor++;
 	}
 	return 0;

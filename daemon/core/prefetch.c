@@ -2,7 +2,7 @@
 #include "prefetch.h"
 
 /* a, or b if a is 0, without a branch. */
-static uint32_t either(uint32_t a, uint32_t b)
+static uint32_t first_nonzero(uint32_t a, uint32_t b)
 {
 	return a | (b & -(uint32_t)(a == 0));
 }
@@ -56,14 +56,14 @@ void prefetch_for_removal(const struct arena *arena, const uint32_t *timers, uns
 			uint32_t before = rbtree_child(nodes, leaves[i], false);
 
 			fetch(&nodes[before]);
-			leaves[i] = either(before, leaves[i]);
+			leaves[i] = first_nonzero(before, leaves[i]);
 			way[on_their_way] = i;
 			on_their_way += before != 0;
 		}
 	}
 	/* A removal reads the sibling, to rebalance, and the ancestors, to update `least`. */
 	for (unsigned int i = 0; i < n; i++) {
-		uint32_t x = either(leaves[i], in_tree[i]);
+		uint32_t x = first_nonzero(leaves[i], in_tree[i]);
 		uint32_t parent = nodes[x].parent;
 
 		fetch(&nodes[rbtree_child(nodes, parent, rbtree_child(nodes, parent, 0) == x)]);

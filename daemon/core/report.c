@@ -6,7 +6,7 @@
 #include "histogram.h"
 
 /* due - now, limited to the range of a signed number. */
-static int64_t time_left(uint64_t due, uint64_t at)
+static int64_t time_remaining(uint64_t due, uint64_t at)
 {
 	uint64_t distance = due > at ? due - at : at - due;
 	int64_t remaining = distance > INT64_MAX ? INT64_MAX : (int64_t)distance;
@@ -26,7 +26,7 @@ static void describe(const struct arena *arena, uint32_t timer, uint32_t reader,
 		.id = timers_id(arena, timer),
 		.cookie = t->session == reader ? t->cookie : 0,
 		.due = node->due,
-		.left = time_left(node->due, timers_now(now, clock)),
+		.left = time_remaining(node->due, timers_now(now, clock)),
 		.slack = timers_slack(arena, timer),
 		.every = t->every,
 		.fired = t->fired,

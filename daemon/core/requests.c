@@ -73,15 +73,17 @@ static const char *label_of(const void *packet, uint32_t i)
 }
 
 /* Checks record i of a packet and adds it to the batch. */
-static void check_record(struct worker *w, uint32_t session, const void *packet,
-	const struct proto_header *header, uint32_t i, const struct now *now, struct batch *batch)
+static void check_record(
+	struct worker *w, const struct worker_request *request, uint32_t i, struct batch *batch)
 {
 	struct arena *arena = &w->arena;
+	const struct now *now = request->now;
+	uint32_t session = request->session;
 	struct proto_register r;
 	enum proto_status status;
 	uint64_t due;
 
-	codec_get(packet, header, i, &r, sizeof(r));
+	codec_get(request->packet, &request->header, i, &r, sizeof(r));
 	status = check(w, &r, now, &due);
 
 	if (!status)
@@ -90,36 +92,36 @@ static void check_record(struct worker *w, uint32_t session, const void *packet,
 	if (status)
 		return;
 	write_timer(&batch->new[batch->accepted], &r, due, now);
-	batch->new[batch->accepted].label = r.label[0] ? label_of(packet, i) : NULL;
+	batch->new[batch->accepted].label = r.label[0] ? label_of(request->packet, i) : NULL;
 	if (batch->new[batch->accepted++].past)
-		lateness_asked(arena, session, now);
+		lateness_registered_past(arena, session, now);
 	if (r.flags & PROTO_TELL_CLOCK_SET)
 		ARENA_WRITE(arena->sessions[session].wants_clock_set, true);
 }
 
 static void answer_refusal(
-	struct worker *w, uint32_t session, enum proto_status status, struct codec_writer *answer)
+	struct worker *w, struct worker_request *request, enum proto_status status)
 {
-	struct proto_registered *registered = codec_add(answer, sizeof(*registered));
+	struct proto_registered *registered = codec_add(&request->answer, sizeof(*registered));
 
 	*registered = (struct proto_registered){.status = status};
 	w->arena.header->counters.refused++;
-	limits_tally(&w->arena, session)->refused++;
+	limits_tally(&w->arena, request->session)->refused++;
 	w->refusals++;
 	w->refused_with = status;
 }
 
 static void answer_batch(
-	struct worker *w, uint32_t session, const struct batch *batch, struct codec_writer *answer)
+	struct worker *w, struct worker_request *request, const struct batch *batch)
 {
 	for (uint32_t i = 0, k = 0; i < batch->n; i++) {
 		struct proto_registered *registered;
 
 		if (batch->status[i]) {
-			answer_refusal(w, session, batch->status[i], answer);
+			answer_refusal(w, request, batch->status[i]);
 			continue;
 		}
-		registered = codec_add(answer, sizeof(*registered));
+		registered = codec_add(&request->answer, sizeof(*registered));
 		*registered = (struct proto_registered){
 			.id = timers_id(&w->arena, batch->timers[k]),
 			.due = batch->new[k].due,
@@ -128,17 +130,18 @@ static void answer_batch(
 	}
 }
 
-void requests_register(struct worker *w, uint32_t session, const void *packet,
-	const struct proto_header *header, const struct now *now, struct codec_writer *answer)
+void requests_register(struct worker *w, struct worker_request *request)
 {
+	uint32_t count = request->header.count;
 	struct batch batch;
 
-	for (uint32_t i = 0; i < header->count;) {
+	for (uint32_t i = 0; i < count;) {
 		batch.n = batch.accepted = 0;
-		for (; i < header->count && batch.n < BATCH; i++)
-			check_record(w, session, packet, header, i, now, &batch);
-		sessions_enroll_batch(&w->arena, session, batch.new, batch.accepted, batch.timers);
-		answer_batch(w, session, &batch, answer);
+		for (; i < count && batch.n < BATCH; i++)
+			check_record(w, request, i, &batch);
+		sessions_enroll_batch(
+			&w->arena, request->session, batch.new, batch.accepted, batch.timers);
+		answer_batch(w, request, &batch);
 	}
 }
 
@@ -147,7 +150,7 @@ void requests_register(struct worker *w, uint32_t session, const void *packet,
  * another user. The time that this takes must not reveal which of the two: so it reads the same
  * records in both cases and does not branch on them.
  */
-static inline __attribute__((always_inline)) uint32_t find_for(
+static inline __attribute__((always_inline)) uint32_t find_permitted(
 	const struct worker *w, uint32_t session, uint64_t id)
 {
 	const struct arena *arena = &w->arena;
@@ -184,20 +187,22 @@ static enum proto_status cancel(struct worker *w, uint32_t session, uint32_t tim
 }
 
 /* Notes for the log that the packet cancelled a timer of another user. */
-static void note_taken(struct worker *w, uint32_t session, uint32_t timer)
+static void note_intervention(struct worker *w, uint32_t session, uint32_t timer)
 {
 	const struct session *owner = &w->arena.sessions[w->arena.timers[timer].session];
-	struct worker_taken *last = w->taken_count ? &w->taken[w->taken_count - 1] : NULL;
+	struct worker_intervention *last = w->intervention_count
+		? &w->interventions[w->intervention_count - 1]
+		: NULL;
 
 	if (owner->uid == w->arena.sessions[session].uid)
 		return;
 	if (last &&
 		((last->uid == owner->uid && last->pid == owner->pid) ||
-			w->taken_count == WORKER_TAKEN_MAX)) {
+			w->intervention_count == WORKER_INTERVENTIONS_MAX)) {
 		last->count++;
 		return;
 	}
-	w->taken[w->taken_count++] = (struct worker_taken){
+	w->interventions[w->intervention_count++] = (struct worker_intervention){
 		owner->uid, owner->pid, 1, timers_id(&w->arena, timer)};
 }
 
@@ -212,8 +217,8 @@ void requests_commit(struct worker *w, uint32_t session)
 		/* The packet's removals may have pushed it out of the L1 cache. */
 		__builtin_prefetch(&arena->nodes[w->cancelling[i + 8 < n ? i + 8 : i] >> 1].tag);
 		if (w->cancelling[i] & 1) {
-			note_taken(w, session, timer);
-			sessions_tell_cancelled(arena, timer);
+			note_intervention(w, session, timer);
+			sessions_queue_cancelled(arena, timer);
 			foreign++;
 		} else {
 			timer_state_free(arena, timer);
@@ -224,50 +229,52 @@ void requests_commit(struct worker *w, uint32_t session)
 	w->cancelling_count = 0;
 }
 
-static void answer_cancel(struct worker *w, uint32_t session, uint64_t id, uint32_t timer,
-	struct codec_writer *answer)
+static void answer_cancel(
+	struct worker *w, struct worker_request *request, uint64_t id, uint32_t timer)
 {
-	struct proto_cancel_answer *cancelled = codec_add(answer, sizeof(*cancelled));
+	struct proto_cancel_answer *cancelled = codec_add(&request->answer, sizeof(*cancelled));
 
-	*cancelled = (struct proto_cancel_answer){.id = id, .status = cancel(w, session, timer)};
+	*cancelled = (struct proto_cancel_answer){
+		.id = id,
+		.status = cancel(w, request->session, timer),
+	};
 }
 
 /* Prefetches the records of a timer that will be cancelled a little later. */
-static void fetch_ahead(
-	const struct worker *w, const void *packet, const struct proto_header *header, uint32_t i)
+static void fetch_ahead(const struct worker *w, const struct worker_request *request, uint32_t i)
 {
 	struct proto_cancel later;
 
-	if (i >= header->count)
+	if (i >= request->header.count)
 		return;
-	codec_get(packet, header, i, &later, sizeof(later));
+	codec_get(request->packet, &request->header, i, &later, sizeof(later));
 	prefetch_timer(&w->arena, timers_index(&w->arena, later.id));
 }
 
-void requests_cancel(struct worker *w, uint32_t session, const void *packet,
-	const struct proto_header *header, struct codec_writer *answer)
+void requests_cancel(struct worker *w, struct worker_request *request)
 {
+	const struct proto_header *header = &request->header;
 	struct proto_cancel records[PREFETCH_ABREAST];
 	uint32_t timers[PREFETCH_ABREAST];
 
 	for (uint32_t i = 0; i < PREFETCH_ABREAST; i++)
-		fetch_ahead(w, packet, header, i);
+		fetch_ahead(w, request, i);
 	for (uint32_t i = 0; i < header->count; i += PREFETCH_ABREAST) {
 		uint32_t remaining = header->count - i;
 		uint32_t n = remaining < PREFETCH_ABREAST ? remaining : PREFETCH_ABREAST;
 
-		/* Prefetch another user's timer no more than a free slot: see find_for(). */
+		/* Prefetch another user's timer no more than a free slot: see find_permitted(). */
 		for (uint32_t k = 0; k < n; k++) {
-			codec_get(packet, header, i + k, &records[k], sizeof(records[k]));
-			timers[k] = find_for(w, session, records[k].id);
+			codec_get(request->packet, header, i + k, &records[k], sizeof(records[k]));
+			timers[k] = find_permitted(w, request->session, records[k].id);
 		}
 		prefetch_for_removal(&w->arena, timers, n);
 		for (uint32_t k = 0; k < n; k++) {
-			answer_cancel(w, session, records[k].id, timers[k], answer);
-			fetch_ahead(w, packet, header, i + n + k);
+			answer_cancel(w, request, records[k].id, timers[k]);
+			fetch_ahead(w, request, i + n + k);
 		}
 	}
-	sessions_renew(&w->arena, session);
+	sessions_renew(&w->arena, request->session);
 }
 
 static_assert(PROTO_RECORDS_MAX(struct proto_cancelled) <=
@@ -275,14 +282,14 @@ static_assert(PROTO_RECORDS_MAX(struct proto_cancelled) <=
 	"an answer names no more timers than one packet can cancel");
 
 void requests_cancel_matching(
-	struct worker *w, uint32_t session, struct match_scan *scan, struct codec_writer *answer)
+	struct worker *w, struct worker_request *request, struct match_scan *scan)
 {
 	const struct arena *arena = &w->arena;
-	uint32_t timer;
+	uint32_t session = request->session, timer;
 
-	while (!codec_full(answer) && (timer = match_next(arena, scan))) {
+	while (!codec_full(&request->answer) && (timer = match_next(arena, scan))) {
 		const struct timer *t = &arena->timers[timer];
-		struct proto_cancelled *cancelled = codec_add(answer, sizeof(*cancelled));
+		struct proto_cancelled *cancelled = codec_add(&request->answer, sizeof(*cancelled));
 
 		*cancelled = (struct proto_cancelled){
 			.cookie = t->session == session ? t->cookie : 0,
@@ -297,7 +304,7 @@ static enum proto_status rearm(struct worker *w, uint32_t session, const struct 
 	const struct now *now, uint64_t *ret_due)
 {
 	struct arena *arena = &w->arena;
-	uint32_t timer = find_for(w, session, r->id);
+	uint32_t timer = find_permitted(w, session, r->id);
 	enum proto_status status = codec_check_rearm(r);
 	struct arena_intent change = {.due = r->due, .every = r->every};
 	bool past;
@@ -316,7 +323,7 @@ static enum proto_status rearm(struct worker *w, uint32_t session, const struct 
 		change.count = UINT32_MAX;
 	past = change.latest < timers_now(now, timers_clock(arena, timer));
 	if (past)
-		lateness_asked(arena, session, now);
+		lateness_registered_past(arena, session, now);
 	sessions_withdraw(arena, timer);
 	timer_state_rearm(arena, timer, &change, past);
 	sessions_enroll(arena, timer);
@@ -324,18 +331,17 @@ static enum proto_status rearm(struct worker *w, uint32_t session, const struct 
 	return PROTO_OK;
 }
 
-void requests_rearm(struct worker *w, uint32_t session, const void *packet,
-	const struct proto_header *header, const struct now *now, struct codec_writer *answer)
+void requests_rearm(struct worker *w, struct worker_request *request)
 {
-	for (uint32_t i = 0; i < header->count; i++) {
+	for (uint32_t i = 0; i < request->header.count; i++) {
 		struct proto_registered registered = {0};
 		struct proto_rearm r;
 
-		codec_get(packet, header, i, &r, sizeof(r));
+		codec_get(request->packet, &request->header, i, &r, sizeof(r));
 		registered.id = r.id;
-		registered.status = rearm(w, session, &r, now, &registered.due);
+		registered.status = rearm(w, request->session, &r, request->now, &registered.due);
 		if (registered.status)
 			registered.id = 0;
-		codec_put(answer, &registered, sizeof(registered));
+		codec_put(&request->answer, &registered, sizeof(registered));
 	}
 }

@@ -216,7 +216,7 @@ void sessions_enroll(struct arena *arena, uint32_t timer)
 }
 
 /* Registers at most BULK_ABREAST timers. Those that the run takes are linked later. */
-static void enroll_some(struct arena *arena, uint32_t session, const struct timer_new *new,
+static void enroll_abreast(struct arena *arena, uint32_t session, const struct timer_new *new,
 	unsigned int n, struct bulk_run *run, uint32_t *ret_timers)
 {
 	struct rbtree *timers = arena->sessions[session].timers;
@@ -248,9 +248,9 @@ void sessions_enroll_batch(struct arena *arena, uint32_t session, const struct t
 	run.n = 0;
 	run.floor = 0;
 	for (unsigned int i = 0; i < n; i += BULK_ABREAST) {
-		unsigned int some = n - i < BULK_ABREAST ? n - i : BULK_ABREAST;
+		unsigned int abreast = n - i < BULK_ABREAST ? n - i : BULK_ABREAST;
 
-		enroll_some(arena, session, new + i, some, &run, ret_timers + i);
+		enroll_abreast(arena, session, new + i, abreast, &run, ret_timers + i);
 	}
 	bulk_run_link(arena, &run);
 	timer_state_count_registered(arena, session, n);
@@ -280,7 +280,7 @@ void sessions_withdraw_until(struct arena *arena, uint32_t timer)
 	head_renew(arena, clock, session);
 }
 
-void sessions_tell_cancelled(struct arena *arena, uint32_t timer)
+void sessions_queue_cancelled(struct arena *arena, uint32_t timer)
 {
 	uint32_t session = arena->timers[timer].session;
 	struct session *s = &arena->sessions[session];
@@ -308,13 +308,13 @@ void sessions_free_cancelled(struct arena *arena, uint32_t session)
 	timer_state_free(arena, timer);
 }
 
-void sessions_tell_clock_set(struct arena *arena, uint32_t session)
+void sessions_queue_clock_set(struct arena *arena, uint32_t session)
 {
 	struct session *s = &arena->sessions[session];
 
 	if (s->state != SESSION_OPEN || !s->wants_clock_set)
 		return;
-	ARENA_WRITE(s->tell_clock_set, true);
+	ARENA_WRITE(s->clock_set_pending, true);
 	if (s->serving == SESSION_WATCHED)
 		sessions_make_ready(arena, session);
 }
@@ -340,7 +340,7 @@ bool sessions_due(const struct arena *arena, uint32_t session, const struct now 
 
 	/* A session that recovers must be served, even if there is nothing to send: its client is
 	 * not read from until then. */
-	if (s->cancelled_first || s->fault || s->tell_clock_set || sessions_recovers(s))
+	if (s->cancelled_first || s->fault || s->clock_set_pending || sessions_recovers(s))
 		return true;
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++) {
 		uint32_t first = s->timers[clock].first;

@@ -61,7 +61,7 @@ void sessions_withdraw_until(struct arena *arena, uint32_t timer);
 
 /* Marks a timer, which is in no tree, as cancelled by another session. Its own session will send a
  * cancelled event for it. */
-void sessions_tell_cancelled(struct arena *arena, uint32_t timer);
+void sessions_queue_cancelled(struct arena *arena, uint32_t timer);
 
 /* The list of timers for which the session must send a cancelled event: its first timer, and the
  * one after a timer. 0: there is none. */
@@ -80,7 +80,7 @@ void sessions_free_cancelled(struct arena *arena, uint32_t session);
 
 /* The wall clock was set: the session will send an event if its client has asked for it. O(log
  * sessions). */
-void sessions_tell_clock_set(struct arena *arena, uint32_t session);
+void sessions_queue_clock_set(struct arena *arena, uint32_t session);
 
 /* Makes watched sessions with due timers ready, at most `budget` of them. O(log sessions) each.
  * Return: true if there are more. */
@@ -89,7 +89,7 @@ bool sessions_collect(struct arena *arena, const struct now *now, uint32_t budge
 /* Whether the session was resumed, and has not yet sent what it must send first. */
 static inline bool sessions_recovers(const struct session *s)
 {
-	return s->adoption == SESSION_TELLS_RESUMED || s->adoption == SESSION_SENDS_AGAIN;
+	return s->adoption == SESSION_SENDS_RESUMED || s->adoption == SESSION_SENDS_AGAIN;
 }
 
 /* Whether the session must still send the wakes of sent_at again. */

@@ -21,6 +21,16 @@ struct worker_config {
 	uint32_t warnings;   /* for the status: settings that the daemon could not apply */
 };
 
+/* A checked packet that is being applied, and its answer. */
+struct worker_request {
+	uint32_t session;
+	const void *packet; /* borrowed */
+	struct proto_header header;
+	const struct now *now;
+	struct codec_writer answer;
+	uint64_t cursor; /* of the answer */
+};
+
 /* The last packet that wakes_write() wrote, for wakes_sent(). */
 struct wakes_batch {
 	struct now at; /* the time for which the wakes were made */
@@ -32,14 +42,15 @@ struct wakes_batch {
 	uint32_t timers[PROTO_RECORDS_MAX(struct proto_cancelled)];
 };
 
-/* Timers of another user's process, which root has cancelled by one packet: for the log. */
-struct worker_taken {
+/* What root did to another user's process: the timers of this process that one packet has
+ * cancelled. For the log. */
+struct worker_intervention {
 	uint32_t uid, pid; /* of the timers' owner */
 	uint32_t count;
 	uint64_t id; /* of the first timer */
 };
 
-#define WORKER_TAKEN_MAX 8
+#define WORKER_INTERVENTIONS_MAX 8
 
 struct worker {
 	struct arena arena;
@@ -54,10 +65,10 @@ struct worker {
 
 	uint32_t clock_set_next; /* the next session to inform of a set clock; 0: none */
 	uint32_t extra_cost;	 /* of the last packet, in units of one cancel record */
-	/* Cancelled by the last packet. If there are more owners than entries, the last entry also
-	 * counts the timers of the others. */
-	uint32_t taken_count;
-	struct worker_taken taken[WORKER_TAKEN_MAX];
+	/* Of the last packet. If there are more owners than entries, the last entry also counts the
+	 * timers of the others. */
+	uint32_t intervention_count;
+	struct worker_intervention interventions[WORKER_INTERVENTIONS_MAX];
 	uint32_t refusals; /* since worker_take_refusals() */
 	enum proto_status refused_with;
 	struct wakes_batch batch;

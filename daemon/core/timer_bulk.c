@@ -53,12 +53,12 @@ static uint64_t near_end(const struct rbnode *nodes, const struct rbtree *tree)
 }
 
 /* a, or b if a is 0, without a branch. */
-static uint32_t either(uint32_t a, uint32_t b)
+static uint32_t first_nonzero(uint32_t a, uint32_t b)
 {
 	return a | (b & -(uint32_t)(a == 0));
 }
 
-static bool among(const uint32_t *positions, unsigned int n, uint32_t position)
+static bool is_among(const uint32_t *positions, unsigned int n, uint32_t position)
 {
 	while (n && positions[n - 1] != position)
 		n--;
@@ -73,7 +73,7 @@ static bool among(const uint32_t *positions, unsigned int n, uint32_t position)
 static void forget_shared(uint32_t *positions, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
-		if (positions[i] != POSITION_UNKNOWN && among(positions, i, positions[i]))
+		if (positions[i] != POSITION_UNKNOWN && is_among(positions, i, positions[i]))
 			positions[i] = POSITION_UNKNOWN;
 }
 
@@ -105,7 +105,7 @@ void bulk_find_positions(const struct arena *arena, const struct rbtree *const *
 			uint32_t next = node->child_red[node->due <= dues[i]] >> 1;
 
 			__builtin_prefetch(&nodes[next]);
-			above[i] = either(x, above[i]);
+			above[i] = first_nonzero(x, above[i]);
 			at[i] = next;
 			any |= next;
 		}

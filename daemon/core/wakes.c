@@ -162,12 +162,12 @@ enum wakes_next wakes_write(struct worker *w, uint32_t session, const struct now
 	w->batch.session = session;
 	w->batch.count = 0;
 	memset(w->batch.last, 0, sizeof(w->batch.last));
-	if (s->adoption == SESSION_TELLS_RESUMED) {
+	if (s->adoption == SESSION_SENDS_RESUMED) {
 		w->batch.opcode = PROTO_RESUMED;
 		*ret_size = write_resumed(s, packet);
 		return WAKES_PACKET;
 	}
-	if (s->tell_clock_set && !cancelled) {
+	if (s->clock_set_pending && !cancelled) {
 		w->batch.opcode = PROTO_CLOCK_SET;
 		codec_begin(&writer, packet, PROTO_CLOCK_SET, 0);
 		*ret_size = codec_end(&writer, 0);
@@ -220,7 +220,7 @@ void wakes_sent(struct worker *w, const struct now *now)
 	if (batch->opcode == PROTO_RESUMED)
 		s->adoption = s->sending ? SESSION_SENDS_AGAIN : SESSION_RECOVERED;
 	if (batch->opcode == PROTO_CLOCK_SET)
-		ARENA_WRITE(s->tell_clock_set, false);
+		ARENA_WRITE(s->clock_set_pending, false);
 	for (unsigned int clock = 0; clock < ARENA_CLOCKS; clock++)
 		if (batch->last[clock])
 			sessions_withdraw_until(&w->arena, batch->last[clock]);

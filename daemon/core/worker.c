@@ -76,7 +76,7 @@ void worker_init(
 	w->arena.header->sequence = config->instance & SEQUENCE_FIRST_MAX;
 	w->arena.header->wall_offset = wall_offset(now);
 	sessions_init(&w->arena);
-	lateness_look(&w->arena, now);
+	lateness_detect_jumps(&w->arena, now);
 }
 
 bool worker_adopt(
@@ -116,7 +116,7 @@ void worker_resume(struct worker *w, uint32_t session)
 	w->arena.header->counters.adopted_timers += w->arena.sessions[session].held;
 	limits_tally(&w->arena, session)->adopted_sessions++;
 	limits_tally(&w->arena, session)->adopted_timers += w->arena.sessions[session].held;
-	w->arena.sessions[session].adoption = SESSION_TELLS_RESUMED;
+	w->arena.sessions[session].adoption = SESSION_SENDS_RESUMED;
 	sessions_make_ready(&w->arena, session);
 }
 
@@ -180,8 +180,7 @@ void worker_disconnect(struct worker *w, uint32_t session)
 	limits_return_client(&w->arena, user, held);
 }
 
-static enum proto_status greet(struct worker *w, uint32_t session, const void *packet,
-	const struct proto_header *header, struct codec_writer *answer)
+static enum proto_status greet(struct worker *w, struct worker_request *request)
 {
 	struct proto_hello_answer hello_answer = {
 		.magic = PROTO_MAGIC,
@@ -193,57 +192,56 @@ static enum proto_status greet(struct worker *w, uint32_t session, const void *p
 	};
 	struct proto_hello hello;
 
-	codec_get(packet, header, 0, &hello, sizeof(hello));
+	codec_get(request->packet, &request->header, 0, &hello, sizeof(hello));
 	if (hello.magic != PROTO_MAGIC || hello.reserved)
 		return PROTO_E_PACKET;
 	if (hello.version < PROTO_VERSION)
 		return PROTO_E_VERSION;
-	ARENA_PUBLISH(w->arena.sessions[session].state, SESSION_OPEN);
-	internal_drop_hello(&w->arena, session);
-	codec_put(answer, &hello_answer, sizeof(hello_answer));
+	ARENA_PUBLISH(w->arena.sessions[request->session].state, SESSION_OPEN);
+	internal_drop_hello(&w->arena, request->session);
+	codec_put(&request->answer, &hello_answer, sizeof(hello_answer));
 	return PROTO_OK;
 }
 
 /* Lists or cancels the timers that match. */
-static void match(struct worker *w, uint32_t session, const struct proto_match *m,
-	const struct proto_header *header, const struct now *now, struct codec_writer *answer,
-	uint64_t *ret_cursor)
+static void match(struct worker *w, struct worker_request *request, const struct proto_match *m)
 {
+	const struct proto_header *header = &request->header;
 	struct match_scan scan;
-	enum proto_status status = match_begin(&w->arena, session, m, header->cursor, &scan);
+	enum proto_status status = match_begin(
+		&w->arena, request->session, m, header->cursor, &scan);
 
 	if (status) {
-		answer->header.status = (uint16_t)status;
+		request->answer.header.status = (uint16_t)status;
 		return;
 	}
 	if (header->opcode == PROTO_CANCEL_MATCHING)
-		requests_cancel_matching(w, session, &scan, answer);
+		requests_cancel_matching(w, request, &scan);
 	else
-		report_list(&w->arena, session, &scan, now, answer);
-	*ret_cursor = match_cursor(&w->arena, &scan);
+		report_list(&w->arena, request->session, &scan, request->now, &request->answer);
+	request->cursor = match_cursor(&w->arena, &scan);
 	w->extra_cost = match_cost(&scan);
 	if (header->opcode == PROTO_CANCEL_MATCHING)
-		w->extra_cost += answer->header.count;
+		w->extra_cost += request->answer.header.count;
 }
 
-static void match_packet(struct worker *w, uint32_t session, const void *packet,
-	const struct proto_header *header, const struct now *now, struct codec_writer *answer,
-	uint64_t *ret_cursor)
+static void match_packet(struct worker *w, struct worker_request *request)
 {
+	const struct proto_header *header = &request->header;
 	struct proto_match m = {0};
 	struct proto_list list;
 
 	if (header->opcode != PROTO_LIST) {
-		codec_get(packet, header, 0, &m, sizeof(m));
+		codec_get(request->packet, header, 0, &m, sizeof(m));
 	} else {
-		codec_get(packet, header, 0, &list, sizeof(list));
+		codec_get(request->packet, header, 0, &list, sizeof(list));
 		m.flags = list.flags & PROTO_LIST_ALL ? PROTO_MATCH_EVERYBODY : 0;
 		if (list.flags & ~(uint32_t)PROTO_LIST_ALL || list.reserved) {
-			answer->header.status = PROTO_E_FLAGS;
+			request->answer.header.status = PROTO_E_FLAGS;
 			return;
 		}
 	}
-	match(w, session, &m, header, now, answer, ret_cursor);
+	match(w, request, &m);
 }
 
 static void write_status(const struct worker *w, uint32_t session, const struct now *now,
@@ -258,32 +256,30 @@ static void write_status(const struct worker *w, uint32_t session, const struct 
 }
 
 /* Applies a checked packet. Return: PROTO_OK, or why the session ends. */
-static enum proto_status apply(struct worker *w, uint32_t session, const void *packet,
-	const struct proto_header *header, const struct now *now, struct codec_writer *answer,
-	uint64_t *ret_cursor)
+static enum proto_status apply(struct worker *w, struct worker_request *request)
 {
 	struct proto_status_answer status_answer;
 
-	switch (header->opcode) {
+	switch (request->header.opcode) {
 	case PROTO_HELLO:
-		return greet(w, session, packet, header, answer);
+		return greet(w, request);
 	case PROTO_REGISTER:
-		requests_register(w, session, packet, header, now, answer);
+		requests_register(w, request);
 		return PROTO_OK;
 	case PROTO_CANCEL:
-		requests_cancel(w, session, packet, header, answer);
+		requests_cancel(w, request);
 		return PROTO_OK;
 	case PROTO_REARM:
-		requests_rearm(w, session, packet, header, now, answer);
+		requests_rearm(w, request);
 		return PROTO_OK;
 	case PROTO_LIST:
 	case PROTO_LIST_MATCHING:
 	case PROTO_CANCEL_MATCHING:
-		match_packet(w, session, packet, header, now, answer, ret_cursor);
+		match_packet(w, request);
 		return PROTO_OK;
 	default: /* PROTO_STATUS: codec_open() accepts no other opcode */
-		write_status(w, session, now, &status_answer);
-		codec_put(answer, &status_answer, sizeof(status_answer));
+		write_status(w, request->session, request->now, &status_answer);
+		codec_put(&request->answer, &status_answer, sizeof(status_answer));
 		return PROTO_OK;
 	}
 }
@@ -331,11 +327,10 @@ static enum proto_status check_turn(const struct session *s, const struct proto_
 size_t worker_handle(struct worker *w, uint32_t session, const void *packet, size_t size,
 	const struct now *now, const void **ret_answer, bool *ret_end)
 {
-	struct proto_header header = {0};
-	struct codec_writer writer;
+	struct worker_request request = {.session = session, .packet = packet, .now = now};
+	struct proto_header *header = &request.header;
 	uint8_t *answer = w->arena.answer;
-	uint64_t cursor = 0;
-	enum codec_fault fault = codec_open(packet, size, CODEC_FROM_CLIENT, &header);
+	enum codec_fault fault = codec_open(packet, size, CODEC_FROM_CLIENT, header);
 	enum proto_status status = PROTO_E_PACKET;
 	const char *text = codec_fault_text(fault);
 	bool ignore = false;
@@ -343,27 +338,27 @@ size_t worker_handle(struct worker *w, uint32_t session, const void *packet, siz
 	*ret_answer = answer;
 	*ret_end = true;
 	w->extra_cost = 0;
-	w->taken_count = 0;
+	w->intervention_count = 0;
 	if (!fault)
-		status = check_turn(&w->arena.sessions[session], &header, &text, &ignore);
+		status = check_turn(&w->arena.sessions[session], header, &text, &ignore);
 	if (status)
-		return errors_write(answer, status, header.serial, text);
+		return errors_write(answer, status, header->serial, text);
 	*ret_end = false;
 	if (ignore)
 		return 0;
 
-	timer_state_begin(&w->arena, session, header.serial);
-	codec_begin(&writer, answer, header.opcode | PROTO_ANSWER, header.serial);
-	status = apply(w, session, packet, &header, now, &writer, &cursor);
+	timer_state_begin(&w->arena, session, header->serial);
+	codec_begin(&request.answer, answer, header->opcode | PROTO_ANSWER, header->serial);
+	status = apply(w, &request);
 	if (status) {
 		*ret_end = true;
-		return errors_write(answer, status, header.serial,
+		return errors_write(answer, status, header->serial,
 			status == PROTO_E_VERSION
 				? "version: this timerd speaks version 1"
 				: "hello: magic is not that of timerd, or reserved is not 0");
 	}
-	size = codec_end(&writer, cursor);
-	timer_state_commit(&w->arena, session, header.serial, size);
+	size = codec_end(&request.answer, request.cursor);
+	timer_state_commit(&w->arena, session, header->serial, size);
 	requests_commit(w, session);
 	return size;
 }
@@ -375,7 +370,7 @@ void worker_clock_set(struct worker *w)
 
 /* Marks sessions that want to know of a set clock, some in each turn. Return: whether there are
  * more. */
-static bool tell_clock_set(struct worker *w, const struct now *now)
+static bool queue_clock_set_events(struct worker *w, const struct now *now)
 {
 	struct arena *arena = &w->arena;
 	uint32_t next = w->clock_set_next, end = next + TICK_SESSIONS;
@@ -383,7 +378,7 @@ static bool tell_clock_set(struct worker *w, const struct now *now)
 	if (!next)
 		return false;
 	for (; next < end && next <= arena->header->sessions_top; next++)
-		sessions_tell_clock_set(arena, next);
+		sessions_queue_clock_set(arena, next);
 	w->clock_set_next = next;
 	if (next <= arena->header->sessions_top)
 		return true;
@@ -394,9 +389,9 @@ static bool tell_clock_set(struct worker *w, const struct now *now)
 
 bool worker_tick(struct worker *w, const struct now *now)
 {
-	bool more = tell_clock_set(w, now);
+	bool more = queue_clock_set_events(w, now);
 
-	lateness_look(&w->arena, now);
+	lateness_detect_jumps(&w->arena, now);
 	more = sessions_collect(&w->arena, now, TICK_SESSIONS) || more;
 	if (sessions_own_ready(&w->arena))
 		w->expired |= internal_expire(&w->arena, now, TICK_SESSIONS);

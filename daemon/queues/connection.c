@@ -281,7 +281,7 @@ static const char *refusal_text(enum proto_status status)
 }
 
 /* Tells a peer why it is disconnected or refused. */
-static void tell(int fd, enum proto_status status)
+static void send_refusal(int fd, enum proto_status status)
 {
 	uint8_t packet[sizeof(struct proto_header) + sizeof(struct proto_error)];
 
@@ -336,7 +336,7 @@ static void read_one(struct connection *c)
 	if (n == -EAGAIN)
 		return;
 	if (n == -EBADMSG)
-		tell(c->fd, PROTO_E_PASSED_DESCRIPTOR);
+		send_refusal(c->fd, PROTO_E_PASSED_DESCRIPTOR);
 	if (n <= 0) {
 		end(c);
 		return;
@@ -450,7 +450,7 @@ static void accept_one(struct connections *cs, int fd)
 	if (status) {
 		log_print(cs->log, LOG_DEBUG, "refused a client: %s", refusal_text(status));
 		call_begins(cs);
-		tell(fd, status);
+		send_refusal(fd, status);
 		seqpacket_discard_and_close(fd, SEQPACKET_OF_REFUSED);
 		call_ends(cs, uid, (uint32_t)pid);
 		free(c);

@@ -27,7 +27,7 @@
 /* The speeds of two machines' clocks differ by less than this: one part in 5000. */
 #define DRIFT 5000
 
-static_assert(LEASE_ASK_NOTHING == 0 && LEASE_ASK_LOOK == 1 && LEASE_ASK_TAKE_FREE == 2 &&
+static_assert(LEASE_ASK_NOTHING == 0 && LEASE_ASK_READ == 1 && LEASE_ASK_TAKE_FREE == 2 &&
 		LEASE_ASK_TAKE == 3 && LEASE_ASK_RENEW == 4 && LEASE_ASK_RELEASE == 5 &&
 		LEASE_NOBODY == 0 && LEASE_ME == 1 && LEASE_OTHER == 2,
 	"sql/schema_functions.sql");
@@ -45,14 +45,14 @@ struct round_job {
 
 #define QUEUE_OF(l) LINK_OWNER(l, struct pg_queue, lease)
 
-static void tell_lease(struct store_postgres *s, const struct pg_queue *queue, bool held)
+static void notify_lease(struct store_postgres *s, const struct pg_queue *queue, bool held)
 {
 	if (s->watcher.lease)
 		s->watcher.lease(s->watcher.userdata, queue->number, held, queue->lease.term);
 }
 
 /* Logs how the lease has changed since the last line about it. */
-static void say_lease(struct store_postgres *s, struct pg_queue *queue)
+static void log_lease(struct store_postgres *s, struct pg_queue *queue)
 {
 	const struct lease *l = &queue->lease;
 	uint64_t term = l->state == LEASE_HELD ? l->term : 0;
@@ -74,14 +74,14 @@ static void say_lease(struct store_postgres *s, struct pg_queue *queue)
 	s->log_line(s->log_userdata, line);
 }
 
-static void tell_changed(struct store_postgres *s, uint32_t queue)
+static void notify_changed(struct store_postgres *s, uint32_t queue)
 {
 	if (s->watcher.changed)
 		s->watcher.changed(s->watcher.userdata, queue);
 }
 
 /* Logs once that consumers here wait for a queue that another host serves. */
-static void say_standby(struct store_postgres *s, struct pg_queue *queue)
+static void log_standby(struct store_postgres *s, struct pg_queue *queue)
 {
 	const struct lease *l = &queue->lease;
 	char line[192];
@@ -192,14 +192,14 @@ static void poll_by(struct store_postgres *s, uint64_t at)
 }
 
 /* Whether other hosts changed the queue since the last round. */
-static void look_at_changes(struct store_postgres *s, struct pg_queue *queue, int64_t changes)
+static void note_changes(struct store_postgres *s, struct pg_queue *queue, int64_t changes)
 {
 	bool changed = queue->has_changes && queue->changes != changes;
 
 	queue->changes = changes;
 	queue->has_changes = queue->lease.state == LEASE_HELD;
 	if (changed && queue->has_changes)
-		tell_changed(s, queue->number);
+		notify_changed(s, queue->number);
 }
 
 static void round_result(struct pg_job *job, unsigned int statement, const PGresult *r)
@@ -234,13 +234,13 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 		row.beat = (uint64_t)pg_next(&beat);
 		if (j->asks)
 			lease_answer(&s->leases, l, took_effect, &row, now);
-		say_lease(s, queue);
-		say_standby(s, queue);
-		look_at_changes(s, queue, pg_next(&changes));
+		log_lease(s, queue);
+		log_standby(s, queue);
+		note_changes(s, queue, pg_next(&changes));
 		/* The broker also needs to know of a lease that was over and is renewed, because it
 		 * does not check for that itself. */
 		if (l->state == LEASE_HELD ? !delivered : before == LEASE_HELD)
-			tell_lease(s, queue, l->state == LEASE_HELD);
+			notify_lease(s, queue, l->state == LEASE_HELD);
 		/* A host without a queue polls less often. */
 		if (l->state == LEASE_HELD)
 			poll_by(s, s->polled + POLL_US);
@@ -412,7 +412,7 @@ void pg_leases_changed(void *userdata, bool ready)
 	for (uint32_t i = 0; i < s->queues.count; i++)
 		if (s->queues.at[i])
 			s->queues.at[i]->has_changes = false;
-	tell_changed(s, 0);
+	notify_changed(s, 0);
 }
 
 void pg_leases_notified(void *userdata, const char *payload)
@@ -438,7 +438,7 @@ void pg_leases_release(struct store_postgres *s)
 	for (uint32_t i = 0; i < s->queues.count; i++)
 		if (s->queues.at[i]) {
 			lease_unwant(&s->leases, &s->queues.at[i]->lease);
-			say_lease(s, s->queues.at[i]);
+			log_lease(s, s->queues.at[i]);
 		}
 }
 
@@ -447,9 +447,9 @@ void pg_leases_fenced(struct store_postgres *s, struct pg_queue *queue, uint64_t
 	bool held = queue->lease.state == LEASE_HELD && queue->lease.term == term;
 
 	lease_lost(&s->leases, &queue->lease, term);
-	say_lease(s, queue);
+	log_lease(s, queue);
 	if (held)
-		tell_lease(s, queue, false);
+		notify_lease(s, queue, false);
 }
 
 static void fleet_watch(struct store *store, const struct store_watcher *watcher)
@@ -477,7 +477,7 @@ static void fleet_want(struct store *store, uint32_t number, bool wanted)
 		lease_want(&s->leases, &queue->lease);
 	else
 		lease_unwant(&s->leases, &queue->lease);
-	say_lease(s, queue);
+	log_lease(s, queue);
 	pg_leases_run(s);
 	pg_timer_flush(s, &s->control);
 }

@@ -178,7 +178,7 @@ static bool start_names(struct pg_link *l)
 }
 
 /* libpq would print notices to standard error. What ends a connection is logged as its reason. */
-static void be_silent(void *userdata, const PGresult *r)
+static void ignore_notice(void *userdata, const PGresult *r)
 {
 	(void)userdata;
 	(void)r;
@@ -194,7 +194,7 @@ static void connect_socket(struct pg_link *l)
 
 	l->c = PQconnectStartParams(names, values, 1);
 	if (l->c)
-		PQsetNoticeReceiver(l->c, be_silent, NULL);
+		PQsetNoticeReceiver(l->c, ignore_notice, NULL);
 	l->deadline = pg_now() + CONNECT_US;
 	l->state = PG_LINK_CONNECTING;
 	if (!l->c || PQstatus(l->c) == CONNECTION_BAD)

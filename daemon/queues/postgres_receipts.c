@@ -17,7 +17,7 @@ static const char statement[] =
 	" DELETE FROM timerd.puts p USING r WHERE p.uid = $1 AND p.token = r.token"
 	" AND p.slot = r.slot AND r.total > $2 AND r.size > $2 / 2 AND r.stored < $3";
 
-static bool look(uint32_t uid, uint64_t now, PGconn *c)
+static bool send_trim(uint32_t uid, uint64_t now, PGconn *c)
 {
 	struct pg_parameters p = {0};
 
@@ -41,7 +41,7 @@ bool pg_receipts_bound(struct store_postgres *s, const struct store_commit *comm
 			continue;
 		user->receipts_seen = true;
 		user->receipts = 0;
-		if (!look(user->uid, now, c))
+		if (!send_trim(user->uid, now, c))
 			return false;
 	}
 	return true;

@@ -204,7 +204,7 @@ static int migrate_once(PGconn *c, bool *ret_more)
 	return run(c, "COMMIT");
 }
 
-static void be_silent(void *userdata, const PGresult *r)
+static void ignore_notice(void *userdata, const PGresult *r)
 {
 	(void)userdata;
 	(void)r;
@@ -224,7 +224,7 @@ int schema_migrate(const char *uri)
 				"the file that PGPASSFILE names, with mode 0600\n");
 		more = false;
 	}
-	PQsetNoticeReceiver(c, be_silent, NULL);
+	PQsetNoticeReceiver(c, ignore_notice, NULL);
 	while (more && !r)
 		r = migrate_once(c, &more);
 	PQfinish(c);

@@ -67,7 +67,7 @@ static struct clocks_reading read_clocks(const struct server *s)
 
 /* If this host's clock has begun to differ from the database's, or agrees with it again: logs that,
  * and sends it to systemd for systemctl status. */
-static void say_clock(struct server *s, int64_t off)
+static void report_clock(struct server *s, int64_t off)
 {
 	bool is_off = off >= CLOCK_OFF_US || off <= -CLOCK_OFF_US;
 
@@ -103,7 +103,7 @@ static void read_fleet_clock(struct server *s, uint64_t real)
 	s->now.clocks = (struct clocks_stored){.believed = known};
 	memcpy(s->now.clocks.now, s->now.at, sizeof(s->now.at));
 	if (known)
-		say_clock(s, c.host_off);
+		report_clock(s, c.host_off);
 }
 
 static const struct broker_now *read_now(void *userdata)
@@ -148,7 +148,7 @@ static void want_turn_now(void *userdata)
 	want_turn(s);
 }
 
-static void say_failure(struct server *s)
+static void report_failure(struct server *s)
 {
 	const struct store_ops *ops = s->store->ops;
 	const char *why = ops->failure ? ops->failure(s->store) : NULL;
@@ -178,13 +178,13 @@ static bool is_new_reason(struct server *s, const char *why)
 }
 
 /* Logs each change of the store's state once, and each other reason why it is away. */
-static void say_store(struct server *s)
+static void report_store(struct server *s)
 {
 	const char *why;
 	enum store_state state;
 	bool is_new;
 
-	say_failure(s);
+	report_failure(s);
 	state = s->store->ops->state(s->store, &why);
 	is_new = state == STORE_AWAY && is_new_reason(s, why);
 	if (state == s->logged_state && !is_new)
@@ -201,7 +201,7 @@ static void say_store(struct server *s)
 	case STORE_AWAY:
 		log_print(s->log, LOG_WARNING, "the store cannot be reached: %s", why);
 		break;
-	case STORE_FAILED: /* say_failure() */
+	case STORE_FAILED: /* report_failure() */
 		break;
 	}
 }
@@ -279,7 +279,7 @@ static int take_turn(sd_event_source *source, void *userdata)
 	/* Before the broker serves, because it has to do what follows from a client's end. */
 	connections_reap(&s->connections, read_now(s));
 	more = broker_serve(s->broker, &s->now);
-	say_store(s);
+	report_store(s);
 	sd_event_source_set_priority(s->serve, SD_EVENT_PRIORITY_NORMAL);
 	if (more)
 		want_turn(s);

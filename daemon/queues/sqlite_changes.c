@@ -411,7 +411,7 @@ static int write_queues(struct sqlite *q)
 	return r;
 }
 
-static int write_rest(struct sqlite *q, const struct store_commit *commit)
+static int write_bookkeeping(struct sqlite *q, const struct store_commit *commit)
 {
 	uint64_t now = commit->clocks.now[PROTO_CLOCK_BOOTTIME];
 	int r = SQLITE_OK;
@@ -454,7 +454,7 @@ static int end(struct sqlite *q, int r)
 
 int sqlite_commit(struct sqlite *q, struct store_commit *commit)
 {
-	int r = sqlite_index_mend(q);
+	int r = sqlite_index_restart_if_lost(q);
 
 	if (r)
 		return r;
@@ -462,7 +462,7 @@ int sqlite_commit(struct sqlite *q, struct store_commit *commit)
 	for (struct store_change *c = commit->changes; c && !r;)
 		r = apply_run(q, c, &c);
 	if (!r)
-		r = write_rest(q, commit);
+		r = write_bookkeeping(q, commit);
 	return end(q, r);
 }
 
@@ -528,7 +528,7 @@ int sqlite_purge(struct sqlite *q, uint32_t queue, bool parked, size_t n, uint64
 	uint64_t *ret_bytes, bool *ret_more)
 {
 	uint64_t removed = 0, bytes = 0;
-	int r = sqlite_index_mend(q);
+	int r = sqlite_index_restart_if_lost(q);
 
 	if (r)
 		return r;

@@ -279,7 +279,7 @@ static char *wal_name(const char *path)
 
 /* Looks at the files as they are on the disk, because an earlier timerqd may have died of a failed
  * sync. */
-static int look(struct sqlite *q, int64_t *ret_log_end, char **ret_why)
+static int check_files(struct sqlite *q, int64_t *ret_log_end, char **ret_why)
 {
 	struct sqlite_log_report report;
 	char *wal = wal_name(q->path);
@@ -290,7 +290,7 @@ static int look(struct sqlite *q, int64_t *ret_log_end, char **ret_why)
 		q->host->drop_cache(wal);
 	}
 	sqlite3_free(wal);
-	r = sqlite_log_look(q->path, q->host->vfs, &report);
+	r = sqlite_log_check(q->path, q->host->vfs, &report);
 	if (r == -EBUSY)
 		*ret_why = sqlite3_mprintf("%s: another process uses it%s", q->path, advice(r));
 	else if (r < 0)
@@ -309,7 +309,7 @@ int sqlite_open(struct sqlite *q, char **ret_why)
 
 	*ret_why = NULL;
 	q->puts_life += !q->puts_life;
-	r = look(q, &log_end, ret_why);
+	r = check_files(q, &log_end, ret_why);
 	if (r)
 		return r;
 	/* Syncs what a killed process did to the names of its files before anything is written now.

@@ -213,7 +213,7 @@ int sqlite_index_restart(struct sqlite *q)
 	return r;
 }
 
-int sqlite_index_mend(struct sqlite *q)
+int sqlite_index_restart_if_lost(struct sqlite *q)
 {
 	return q->index_lost ? sqlite_index_restart(q) : SQLITE_OK;
 }
@@ -286,7 +286,7 @@ static int merge(struct sqlite *q, const char *meta, struct sqlite_blocks *block
  * marks, so both must grow. */
 int sqlite_merge(struct sqlite *q)
 {
-	int r = sqlite_index_mend(q);
+	int r = sqlite_index_restart_if_lost(q);
 
 	if (r)
 		return r;

@@ -15,12 +15,12 @@
 int sqlite_index_start(struct sqlite *q);
 
 /* Fills them again after a rollback, because they hold entries of the transaction. If that fails,
- * sqlite_index_mend() must do it. */
+ * sqlite_index_restart_if_lost() must do it. */
 int sqlite_index_restart(struct sqlite *q);
 
 /* Repeats a failed sqlite_index_restart(). The caller calls it before each use of the indexes. O(1)
  * if there is nothing to repeat. */
-int sqlite_index_mend(struct sqlite *q);
+int sqlite_index_restart_if_lost(struct sqlite *q);
 
 /* The hash of a key, by which the index is ordered: below 2^63. It never
  * changes for a file. */

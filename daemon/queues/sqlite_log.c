@@ -107,7 +107,7 @@ static bool has_mark(const struct log *log, int64_t at)
 }
 
 /* Whether the checksum of the frame continues the chain. */
-static bool goes_on(struct log *log)
+static bool continues_chain(struct log *log)
 {
 	uint32_t sums[2] = {log->sums[0], log->sums[1]};
 
@@ -143,7 +143,7 @@ static int find_end(struct log *log, struct frame_reader *reader)
 
 		if (r)
 			return r;
-		if (!goes_on(log))
+		if (!continues_chain(log))
 			return 0;
 		log->valid += (int64_t)size;
 		if (reader && (r = reader->found(reader, log, get32(log->frame))))
@@ -186,7 +186,7 @@ static int is_damaged(struct log *log, bool *ret)
 	return 0;
 }
 
-static int look_at_log(struct log *log, struct sqlite_log_report *ret)
+static int read_log(struct log *log, struct sqlite_log_report *ret)
 {
 	bool damaged = false;
 	int r = 0;
@@ -211,7 +211,7 @@ static int look_at_log(struct log *log, struct sqlite_log_report *ret)
 	return r;
 }
 
-static void look_at_header(const uint8_t *header, struct sqlite_log_report *ret)
+static void read_header(const uint8_t *header, struct sqlite_log_report *ret)
 {
 	uint32_t application = get32(header + AT_APPLICATION);
 	uint32_t version = get32(header + AT_USER_VERSION);
@@ -311,7 +311,7 @@ static int open_both(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, s
 	return r;
 }
 
-static int look_at_both(
+static int read_files(
 	struct log *log, sqlite3_file *db, bool journal, struct sqlite_log_report *ret)
 {
 	uint8_t header[sizeof(log->first)] = {0};
@@ -331,22 +331,22 @@ static int look_at_both(
 	/* SQLite undoes what was begun: the file is made again. */
 	if (r || (journal && is_zero(header, sizeof(header))))
 		return r;
-	look_at_header(header, ret);
+	read_header(header, ret);
 	if (!ret->fault)
-		r = look_at_log(log, ret);
+		r = read_log(log, ret);
 	if (!r && !ret->fault && log->has_first)
-		look_at_header(log->first, ret);
+		read_header(log->first, ret);
 	return r;
 }
 
-static int look(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, sqlite3_file **db,
+static int check_files(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, sqlite3_file **db,
 	struct sqlite_log_report *ret)
 {
 	bool journal = false;
 	int r = open_both(vfs, name, log, db, &journal);
 
 	if (!r)
-		r = look_at_both(log, *db, journal, ret);
+		r = read_files(log, *db, journal, ret);
 	if (!r && !ret->fault && *db && (*db)->pMethods->xSync(*db, SQLITE_SYNC_NORMAL))
 		r = -EIO;
 	if (!r && !ret->fault && log->file && log->size &&
@@ -355,7 +355,7 @@ static int look(sqlite3_vfs *vfs, sqlite3_filename name, struct log *log, sqlite
 	return r;
 }
 
-int sqlite_log_look(const char *path, const char *vfs_name, struct sqlite_log_report *ret)
+int sqlite_log_check(const char *path, const char *vfs_name, struct sqlite_log_report *ret)
 {
 	sqlite3_vfs *vfs;
 	struct log *log;
@@ -370,7 +370,7 @@ int sqlite_log_look(const char *path, const char *vfs_name, struct sqlite_log_re
 	log = calloc(1, sizeof(*log));
 	name = sqlite_log_name(path);
 	if (vfs && log && name)
-		r = look(vfs, name, log, &db, ret);
+		r = check_files(vfs, name, log, &db, ret);
 	if (db)
 		db->pMethods->xUnlock(db, SQLITE_LOCK_NONE);
 	sqlite_log_close_file(db);

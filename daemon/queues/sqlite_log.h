@@ -31,7 +31,7 @@ struct sqlite_log_report {
  * Return: 0, with what was found; -EBUSY: another process has the file open; or another negative
  * errno: it cannot be read or synced. A missing file is no fault.
  */
-int sqlite_log_look(const char *path, const char *vfs, struct sqlite_log_report *ret);
+int sqlite_log_check(const char *path, const char *vfs, struct sqlite_log_report *ret);
 
 /* Where the pages of a file with a log are. */
 struct sqlite_log_map {

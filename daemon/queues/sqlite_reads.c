@@ -211,7 +211,7 @@ static int list(struct sqlite *q, struct job *job)
 }
 
 /* Counts the timers of a lane that are ready by `until`. Finds the first one, and the next one. */
-static int look_at_lane(struct sqlite *q, uint32_t clock, uint64_t until, struct store_queue *queue)
+static int count_lane(struct sqlite *q, uint32_t clock, uint64_t until, struct store_queue *queue)
 {
 	struct sqlite_due at = {.queue = queue->number, .clock = clock};
 	struct sqlite_cursor cursor;
@@ -244,7 +244,7 @@ static int list_queues(struct sqlite *q, struct job *job)
 		q->queues, job->uid, job->after.number, job->queues, job->most, &job->more);
 	for (size_t i = 0; i < job->n && !r; i++)
 		for (uint32_t clock = 0; clock < PROTO_CLOCKS && !r; clock++)
-			r = look_at_lane(q, clock, job->now[clock], &job->queues[i]);
+			r = count_lane(q, clock, job->now[clock], &job->queues[i]);
 	return r;
 }
 
@@ -296,7 +296,7 @@ static int find_puts(struct sqlite *q, struct job *job)
 
 int sqlite_read(struct sqlite *q, struct job *job)
 {
-	int r = sqlite_index_mend(q);
+	int r = sqlite_index_restart_if_lost(q);
 
 	if (r)
 		return r;

@@ -197,7 +197,7 @@ static bool is_alike(const struct store_timer *a, const struct store_timer *b)
 }
 
 /* Most rows are alike, and SQLite keeps the values that were bound for the row before. */
-static void bind_rest(struct sqlite *q, sqlite3_stmt *s, const struct store_timer *t)
+static void bind_common(struct sqlite *q, sqlite3_stmt *s, const struct store_timer *t)
 {
 	if (q->has_inserted && is_alike(&q->inserted, t))
 		return;
@@ -229,7 +229,7 @@ int sqlite_insert(struct sqlite *q, const struct store_timer *t)
 	sqlite3_bind_int64(s, 1, (int64_t)t->id);
 	sqlite3_bind_int64(s, 5, (int64_t)t->due);
 	sqlite3_bind_int64(s, 6, (int64_t)t->ready);
-	bind_rest(q, s, t);
+	bind_common(q, s, t);
 	bind_data(s, 16, t);
 	r = sqlite_finish(s);
 	if (!r)

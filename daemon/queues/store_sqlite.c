@@ -157,7 +157,7 @@ static bool recover(struct store_sqlite *s)
 
 /* Does a part of the background work. idle: no job waits. Return: whether to call it again at once.
  */
-static bool tidy(struct store_sqlite *s, bool idle)
+static bool work_in_background(struct store_sqlite *s, bool idle)
 {
 	struct sqlite *q = &s->q;
 	uint32_t frames = q->log_copied ? 0 : q->log_frames;
@@ -222,7 +222,7 @@ static void *work(void *userdata)
 			run_job(s, job);
 			finish(s, job);
 		}
-		again = !ending && tidy(s, !job);
+		again = !ending && work_in_background(s, !job);
 		/* Work that was done while jobs waited does not use up the idle time for the rest.
 		 */
 		again = again || job;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* How often timerqd looks for a timerd that it has never reached, microseconds. */
-#define LOOK_US UINT64_C(1000000)
+#define RETRY_US UINT64_C(1000000)
 
 static const struct {
 	enum toytimer_clock clock;
@@ -40,7 +40,7 @@ static void refused(struct wakeups *w, unsigned int i, int error)
 	if (error == -EPERM)
 		return;
 	w->refused[i] = true;
-	sd_event_source_set_time_relative(w->again, LOOK_US);
+	sd_event_source_set_time_relative(w->again, RETRY_US);
 	sd_event_source_set_enabled(w->again, SD_EVENT_ONESHOT);
 }
 
@@ -121,7 +121,7 @@ static void log_unreachable(const struct wakeups *w, int error)
 		error == -ECONNREFUSED ? why_unreachable(path) : toytimer_strerror(error));
 }
 
-static int look(sd_event_source *source, uint64_t usec, void *userdata)
+static int connect_or_ask_again(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct wakeups *w = userdata;
 	int r;
@@ -149,7 +149,7 @@ static int look(sd_event_source *source, uint64_t usec, void *userdata)
 	if (!w->away)
 		log_unreachable(w, r);
 	w->away = true;
-	r = sd_event_source_set_time_relative(source, LOOK_US);
+	r = sd_event_source_set_time_relative(source, RETRY_US);
 	return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -165,7 +165,8 @@ int wakeups_init(struct wakeups *w, sd_event *event, struct log *log, const char
 	};
 	for (unsigned int i = 0; i < WAKEUPS; i++)
 		w->wanted[i] = w->set[i] = PROTO_FOREVER;
-	return sd_event_add_time_relative(event, &w->again, CLOCK_BOOTTIME, 0, 0, look, w);
+	return sd_event_add_time_relative(
+		event, &w->again, CLOCK_BOOTTIME, 0, 0, connect_or_ask_again, w);
 }
 
 void wakeups_close(struct wakeups *w)
@@ -181,7 +182,7 @@ void wakeups_set(struct wakeups *w, unsigned int which, uint64_t due)
 	w->wanted[which] = due;
 }
 
-static int set_one(struct wakeups *w, unsigned int i)
+static int register_wakeup(struct wakeups *w, unsigned int i)
 {
 	toytimer_registration r;
 	int e;
@@ -234,6 +235,6 @@ int wakeups_flush(struct wakeups *w)
 		return 0;
 	for (unsigned int i = 0; i < WAKEUPS && r >= 0; i++)
 		if (!is_early_enough(w, i))
-			r = set_one(w, i);
+			r = register_wakeup(w, i);
 	return r < 0 ? r : toytimer_flush(w->t);
 }

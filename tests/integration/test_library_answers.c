@@ -242,7 +242,7 @@ static void test_asynchronous_rearms_share_packets(void **state)
 }
 
 /* Announces two settings of the wall clock, the second before the client has handled the first. */
-static void *tell_clock_set(void *userdata)
+static void *clock_set_pending(void *userdata)
 {
 	struct peer *p = peer_accept();
 
@@ -267,7 +267,7 @@ static void test_clock_set_is_an_event(void **state)
 {
 	struct recorder told = {.clock = TOYTIMER_REALTIME}, other = {.clock = TOYTIMER_REALTIME};
 	toytimer_registration r = recorder_after(&told, 3600 * S);
-	pthread_t thread = play(tell_clock_set, NULL);
+	pthread_t thread = play(clock_set_pending, NULL);
 	toytimer *t = open_handle();
 	uint64_t timer, due, due_before;
 

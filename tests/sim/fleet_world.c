@@ -76,7 +76,7 @@ void fleet_begin(struct fleet *f, uint64_t seed, enum fleet_mutant mutant)
 	if (mutant == FLEET_NO_MARGIN)
 		f->config.margin = 0;
 	if (mutant == FLEET_RARE_LOOKS)
-		f->config.look = 3 * LEASE_LOOK_US;
+		f->config.poll = 3 * LEASE_POLL_US;
 	f->db.lag = 4;
 	f->db.timeline = f->db.settled = f->db.replica_settled = 1;
 	for (uint32_t i = 0; i < FLEET_LATE; i++)
@@ -187,7 +187,7 @@ static bool ask_database(struct fleet *f, struct fleet_row *row, uint32_t owner,
 		mine = mine || (f->mutant == FLEET_ANY_RELEASE && row->owner == owner);
 		row->owner = mine ? 0 : row->owner;
 		return mine;
-	case LEASE_ASK_LOOK:
+	case LEASE_ASK_READ:
 	case LEASE_ASK_NOTHING:
 		break;
 	}
@@ -394,9 +394,9 @@ static void check_waiting(struct fleet *f, const struct fleet_host *h)
 
 		if (h->lease[i].state != LEASE_STANDBY)
 			continue;
-		if (f->now > moved + length + LEASE_LOOK_US + SLACK_US)
+		if (f->now > moved + length + LEASE_POLL_US + SLACK_US)
 			note_wrong(f, i, "nobody takes over a queue within a lease and a look");
-		if (free != FLEET_NEVER && f->now > later(free, since) + LEASE_LOOK_US + SLACK_US)
+		if (free != FLEET_NEVER && f->now > later(free, since) + LEASE_POLL_US + SLACK_US)
 			note_wrong(f, i, "nobody takes a released queue within a look");
 	}
 }
@@ -475,7 +475,7 @@ static void connect_again(struct fleet *f, struct fleet_host *h, uint64_t clock)
 static uint64_t next_turn(struct fleet *f, const struct fleet_host *h, uint64_t clock)
 {
 	uint64_t next = leases_next(&h->leases), give_up = leases_give_up(&h->leases);
-	uint64_t span = LEASE_LOOK_US, at;
+	uint64_t span = LEASE_POLL_US, at;
 
 	next = give_up < next ? give_up : next;
 	if (next <= clock)

@@ -168,7 +168,7 @@ void model_adopted(struct model *m, const struct now *now)
 		s->resumed = s->tell = true;
 		s->blocked = false;
 		s->may_clock_set = s->may_clock_set || s->greeted;
-		s->tell_clock_set = false;
+		s->clock_set_pending = false;
 	}
 	model_look(m, now);
 	for (uint32_t i = 0; i < m->count; i++)
@@ -181,7 +181,7 @@ void model_clock_set(struct model *m)
 	for (uint32_t i = 0; i < MODEL_SESSIONS_MAX; i++) {
 		struct model_session *s = &m->sessions[i];
 
-		s->tell_clock_set = s->tell_clock_set ||
+		s->clock_set_pending = s->clock_set_pending ||
 			(s->open && s->greeted && s->wants_clock_set);
 	}
 }
@@ -245,7 +245,7 @@ bool model_due(const struct model *m, uint32_t session, const struct now *now)
 		if (t->session == session && (t->cancelled || t->due <= timers_now(now, t->clock)))
 			return true;
 	}
-	return m->sessions[session].tell || m->sessions[session].tell_clock_set;
+	return m->sessions[session].tell || m->sessions[session].clock_set_pending;
 }
 
 uint32_t model_slot(const struct arena *arena, uint64_t id)

@@ -43,9 +43,9 @@ struct model_session {
 	bool resumed, tell; /* adopted; to be told so */
 	bool blocked;	    /* its client does not read */
 	bool wants_clock_set;
-	bool tell_clock_set; /* it has to be told that the clock was set */
-	bool may_clock_set;  /* or may be: a daemon that was killed did not note whom it had told */
-	bool again;	     /* adopted while wakes were being sent, which were made for: */
+	bool clock_set_pending; /* it has to be told that the clock was set */
+	bool may_clock_set; /* or may be: a daemon that was killed did not note whom it had told */
+	bool again;	    /* adopted while wakes were being sent, which were made for: */
 	struct now sent_at;
 	uint32_t uid, pid;
 	uint64_t serial;

@@ -177,10 +177,10 @@ const char *model_wakes(struct model *m, uint32_t session, const struct now *now
 	if (has_cancelled(m, session))
 		return compare_cancelled(m, session, packet, &h);
 	if (h.opcode == PROTO_CLOCK_SET)
-		return s->tell_clock_set || s->may_clock_set
+		return s->clock_set_pending || s->may_clock_set
 			? NULL
 			: "a session was told that a clock was set which was not";
-	if (s->tell_clock_set)
+	if (s->clock_set_pending)
 		return "a session was not told that the clock was set";
 	return compare_wakes(m, session, now, drained, what, packet, &h, ret_made);
 }
@@ -228,8 +228,8 @@ void model_sent_in_part(struct model *m, const struct arena *arena, uint32_t ses
 		m->sessions[session].tell = false;
 	if (h.opcode == PROTO_CLOCK_SET) {
 		m->events[EVENT_CLOCK_SET_TOLD]++;
-		m->sessions[session].tell_clock_set = arena &&
-			arena->sessions[session].tell_clock_set;
+		m->sessions[session].clock_set_pending = arena &&
+			arena->sessions[session].clock_set_pending;
 		m->sessions[session].may_clock_set = false;
 	}
 	for (uint32_t i = 0; i < h.count; i++) {

@@ -324,7 +324,7 @@ static void test_an_arena_without_stamps_counts_lateness_after_a_restart(void **
 	for (uint8_t clock = 0; clock < PROTO_CLOCKS; clock++)
 		absolute(world, session, clock, 10, 0);
 	memset(arena->sessions[session].reads_from, 0, sizeof(arena->sessions[0].reads_from));
-	memset(arena->sessions[session].asked_at, 0, sizeof(arena->sessions[0].asked_at));
+	memset(arena->sessions[session].past_at, 0, sizeof(arena->sessions[0].past_at));
 	memset(arena->header->jumps, 0, sizeof(arena->header->jumps));
 	adopt(world);
 	world_pass(world, 12);

@@ -68,8 +68,8 @@ static void test_spans_follow_from_the_length_of_a_lease(void **state)
 	(void)state;
 	assert_int_equal(config.margin, 1500000);
 	assert_int_equal(config.renew, 5 * SECOND);
-	assert_int_equal(config.look, SECOND);
-	assert_int_equal(lease_config_of(600000).look, 200000);
+	assert_int_equal(config.poll, SECOND);
+	assert_int_equal(lease_config_of(600000).poll, 200000);
 }
 
 static void test_nothing_to_ask(void **state)
@@ -273,7 +273,7 @@ static void test_an_unwanted_lease_is_released_after_a_lost_answer(void **state)
 	lease_unwant(&h.ls, &h.a);
 	assert_int_equal(h.a.state, LEASE_RELEASING);
 	leases_connected(&h.ls, START + SECOND, 1, true);
-	ask(START + SECOND, LEASE_ASK_LOOK, true, mine(7, 0));
+	ask(START + SECOND, LEASE_ASK_READ, true, mine(7, 0));
 	assert_int_equal(h.a.state, LEASE_RELEASING);
 	ask(START + 2 * SECOND, LEASE_ASK_RELEASE, true, (struct lease_row){LEASE_NOBODY, 7, 0});
 	assert_int_equal(h.a.state, LEASE_NONE);
@@ -355,9 +355,9 @@ static void test_a_failover_makes_a_standby_wait_a_whole_lease(void **state)
 	ask(START, LEASE_ASK_TAKE_FREE, false, other(3, 1));
 	leases_disconnected(&h.ls);
 	leases_connected(&h.ls, at, 2, false);
-	ask(at, LEASE_ASK_LOOK, false, nobody);
+	ask(at, LEASE_ASK_READ, false, nobody);
 	assert_int_equal(leases_next(&h.ls), at + SECOND);
-	ask(at + 14 * SECOND, LEASE_ASK_LOOK, false, nobody);
+	ask(at + 14 * SECOND, LEASE_ASK_READ, false, nobody);
 	ask(at + 15 * SECOND, LEASE_ASK_TAKE_FREE, true, mine(4, 0));
 	/* A restart of the same server is no failover. */
 	leases_disconnected(&h.ls);
@@ -378,11 +378,11 @@ static void test_a_host_that_starts_after_a_failover_waits(void **state)
 	leases_connected(&h.ls, START, 2, false);
 	lease_want(&h.ls, &h.a);
 	assert_false(leases_settle(&h.ls, START));
-	ask(START, LEASE_ASK_LOOK, false, nobody);
+	ask(START, LEASE_ASK_READ, false, nobody);
 	/* A connection that breaks does not make it wait anew. */
 	leases_disconnected(&h.ls);
 	leases_connected(&h.ls, START + 10 * SECOND, 2, false);
-	ask(START + 14 * SECOND, LEASE_ASK_LOOK, false, nobody);
+	ask(START + 14 * SECOND, LEASE_ASK_READ, false, nobody);
 	assert_false(leases_settle(&h.ls, START + 15 * SECOND - 1));
 	/* The round that takes says so to the others. */
 	assert_true(leases_settle(&h.ls, START + 15 * SECOND));
@@ -406,7 +406,7 @@ static void test_one_host_waits_after_a_failover(void **state)
 	leases_disconnected(&h.ls);
 	leases_connected(&h.ls, at + 20 * SECOND, 2, false);
 	assert_int_equal(h.a.state, LEASE_STANDBY);
-	ask(at + 20 * SECOND, LEASE_ASK_LOOK, false, nobody);
+	ask(at + 20 * SECOND, LEASE_ASK_READ, false, nobody);
 }
 
 /* A failover: a lease whose time is over is not renewed, because another host may have taken it in
@@ -421,7 +421,7 @@ static void test_a_failover_ends_a_held_lease(void **state)
 	leases_disconnected(&h.ls);
 	leases_connected(&h.ls, START + 30 * SECOND, 3, false);
 	assert_int_equal(h.a.state, LEASE_STANDBY);
-	ask(START + 30 * SECOND, LEASE_ASK_LOOK, false, mine(7, 1));
+	ask(START + 30 * SECOND, LEASE_ASK_READ, false, mine(7, 1));
 	assert_int_not_equal(leases_next(&h.ls), 0);
 	ask(START + 45 * SECOND, LEASE_ASK_TAKE, true, mine(8, 0));
 }

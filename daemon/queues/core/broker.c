@@ -160,7 +160,7 @@ bool broker_serve(struct broker *b, const struct broker_now *now)
 	clients_end_silent(b);
 	puts_find(b);
 	more = wakes_take_overdue(b);
-	more = queues_look(b) || more;
+	more = queues_touch_due(b) || more;
 	more = consumers_deliver(b) || more;
 	commits_begin(b);
 	return more;

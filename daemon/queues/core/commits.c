@@ -66,7 +66,7 @@ static bool waits(const struct change *change, bool full)
 }
 
 /* A row was removed. It was in memory, or beyond the horizon of one of the lanes. */
-static void row_gone(struct broker *b, struct queue *queue, uint64_t id)
+static void row_removed(struct broker *b, struct queue *queue, uint64_t id)
 {
 	if (wake_row_gone(b, id))
 		return;
@@ -81,7 +81,7 @@ static void note_put(struct broker *b, struct queue *queue, const struct store_c
 	if (c->flags & PROTO_QUEUE_KEPT)
 		return;
 	if (c->replaced)
-		row_gone(b, queue, c->replaced);
+		row_removed(b, queue, c->replaced);
 	row.id = row.timer = c->id;
 	lane_add(b, &queue->lanes[row.clock], &row, NULL);
 }
@@ -109,12 +109,12 @@ static void note_rows(struct broker *b, const struct change *change)
 		note_put(b, queue, c);
 		return;
 	case STORE_CANCEL:
-		row_gone(b, queue, c->id);
+		row_removed(b, queue, c->id);
 		if (!c->timer.key_size)
 			wakes_revived_gone(b, queue, c->id);
 		return;
 	case STORE_RESCHEDULE:
-		row_gone(b, queue, c->replaced);
+		row_removed(b, queue, c->replaced);
 		note_moved(b, &queue->lanes[c->clock], c);
 		return;
 	case STORE_REVIVE:
@@ -225,7 +225,7 @@ static void done(struct store_commit *commit, int error)
 		;
 }
 
-static bool any_waits(const struct broker *b)
+static bool has_waiting(const struct broker *b)
 {
 	const struct change *change = b->first;
 
@@ -260,8 +260,8 @@ static bool may_try(struct broker *b)
 	bool full = state == STORE_FULL;
 
 	if (state == STORE_OK)
-		return b->now.real >= b->retry_commit || !any_waits(b);
-	if (b->now.real < b->retry_commit || (full && any_waits(b)))
+		return b->now.real >= b->retry_commit || !has_waiting(b);
+	if (b->now.real < b->retry_commit || (full && has_waiting(b)))
 		refuse_others(b, full);
 	return b->now.real >= b->retry_commit;
 }
@@ -273,7 +273,7 @@ static struct user *user_of(const struct change *change)
 
 /* Whether a change belongs to the put packet of the change before it. Such changes stay in one
  * transaction, because the packet's serial is stored with all of them. */
-static bool goes_with(const struct change *change, const struct change *before)
+static bool is_same_put(const struct change *change, const struct change *before)
 {
 	return before && change->request && change->request == before->request &&
 		change->request->opcode == PROTO_QUEUE_PUT;
@@ -308,7 +308,7 @@ static struct change *take_shares(struct broker *b, struct change *end)
 		struct user *user = user_of(change);
 
 		next = change->next;
-		if (goes_with(change, before) || user->taken < share) {
+		if (is_same_put(change, before) || user->taken < share) {
 			user->taken++;
 			*taken = before = change;
 			taken = &change->next;
@@ -332,7 +332,7 @@ static struct change *take(struct broker *b)
 	size_t n = 0;
 
 	b->changes_max = b->changes_max ?: CHANGES_MAX;
-	while (end && (n < LOOK_AT * b->changes_max || goes_with(end, before))) {
+	while (end && (n < LOOK_AT * b->changes_max || is_same_put(end, before))) {
 		before = end;
 		end = end->next;
 		n++;

@@ -109,7 +109,7 @@ void leases_connected(struct leases *ls, uint64_t now, uint64_t timeline, bool s
 	ls->timeline = timeline;
 	ls->settled = settled;
 	ls->connected = true;
-	ls->renew_at = ls->look_at = now;
+	ls->renew_at = ls->poll_at = now;
 }
 
 bool leases_settle(const struct leases *ls, uint64_t now)
@@ -158,7 +158,7 @@ uint64_t leases_next(const struct leases *ls)
 		if (over < ls->hold_until)
 			over = ls->hold_until;
 		next = over < next ? over : next;
-		next = ls->look_at < next ? ls->look_at : next;
+		next = ls->poll_at < next ? ls->poll_at : next;
 	}
 	return next;
 }
@@ -167,7 +167,7 @@ uint64_t leases_next(const struct leases *ls)
 static enum lease_ask ask_to_take(const struct leases *ls, const struct lease *l, uint64_t now)
 {
 	if (now < ls->hold_until)
-		return LEASE_ASK_LOOK;
+		return LEASE_ASK_READ;
 	if (!l->has_seen)
 		return LEASE_ASK_TAKE_FREE;
 	/* The row comes from a take without an answer, or from a release that did not arrive.
@@ -185,7 +185,7 @@ static enum lease_ask ask_of(const struct leases *ls, const struct lease *l, uin
 	case LEASE_HELD:
 		return LEASE_ASK_RENEW;
 	case LEASE_RELEASING:
-		return l->term ? LEASE_ASK_RELEASE : LEASE_ASK_LOOK;
+		return l->term ? LEASE_ASK_RELEASE : LEASE_ASK_READ;
 	case LEASE_NONE:
 		break;
 	}
@@ -216,8 +216,8 @@ static void place(struct leases *ls, struct lease *l)
 	link_insert(after->next, &l->of_state);
 }
 
-/* A round asks about an urgent standby once; after that each look asks. */
-static void calm_down(struct leases *ls, uint64_t now)
+/* A round asks about an urgent standby once; after that each poll asks. */
+static void end_urgency(struct leases *ls, uint64_t now)
 {
 	LINK_FOR_EACH(at, &ls->urgent)
 	{
@@ -233,25 +233,25 @@ static void calm_down(struct leases *ls, uint64_t now)
 
 bool leases_begin(struct leases *ls, uint64_t now)
 {
-	bool renews, looks;
+	bool renews, polls;
 
 	if (!ls->connected || ls->under_way)
 		return false;
-	/* One round does both if the next look would come too late for the renewal. */
-	renews = now + ls->config.look > ls->renew_at;
-	looks = now >= ls->look_at ||
+	/* One round does both if the next poll would come too late for the renewal. */
+	renews = now + ls->config.poll > ls->renew_at;
+	polls = now >= ls->poll_at ||
 		(!link_is_empty(&ls->standby) &&
 			now - OF_STATE(ls->standby.next)->since >= ls->config.length);
 	if (renews) {
 		ask_all(ls, &ls->held, now);
 		ls->renew_at = now + ls->config.renew;
 	}
-	if (looks) {
+	if (polls) {
 		ask_all(ls, &ls->standby, now);
-		ls->look_at = now + ls->config.look;
+		ls->poll_at = now + ls->config.poll;
 	}
 	ask_all(ls, &ls->urgent, now);
-	calm_down(ls, now);
+	end_urgency(ls, now);
 	ls->under_way = !link_is_empty(&ls->round);
 	ls->sent = now;
 	return ls->under_way;

@@ -41,24 +41,24 @@
 
 /* Microseconds of CLOCK_BOOTTIME. */
 #define LEASE_LENGTH_US UINT64_C(15000000)
-#define LEASE_LOOK_US	UINT64_C(1000000)
+#define LEASE_POLL_US	UINT64_C(1000000)
 
 struct lease_config {
 	uint64_t length; /* a lease ends this long after the holder sent its last renewal */
 	uint64_t margin; /* the holder stops delivering this long before the end */
 	uint64_t renew;	 /* time between two renewals; also how long a round may take */
-	uint64_t look;	 /* time between two looks at leases that other hosts hold */
+	uint64_t poll;	 /* time between two reads of leases that other hosts hold */
 };
 
-/* The configuration for a length: a margin of a tenth, a renewal each third, a look each second,
- * but no fewer looks than renewals. */
+/* The configuration for a length: a margin of a tenth, a renewal each third, a poll each second,
+ * but no fewer polls than renewals. */
 static inline struct lease_config lease_config_of(uint64_t length)
 {
 	return (struct lease_config){
 		.length = length,
 		.margin = length / 10,
 		.renew = length / 3,
-		.look = length / 3 < LEASE_LOOK_US ? length / 3 : LEASE_LOOK_US,
+		.poll = length / 3 < LEASE_POLL_US ? length / 3 : LEASE_POLL_US,
 	};
 }
 
@@ -84,7 +84,7 @@ enum lease_state {
  * struct lease. */
 enum lease_ask {
 	LEASE_ASK_NOTHING,
-	LEASE_ASK_LOOK,	     /* read the row */
+	LEASE_ASK_READ,	     /* read the row */
 	LEASE_ASK_TAKE_FREE, /* if the owner is nobody: owner me, the next term, beat 0 */
 	LEASE_ASK_TAKE,	     /* if (term, beat) is `seen`, for any owner: the same */
 	LEASE_ASK_RENEW,     /* if the owner is me and the term is `term`: beat + 1 */
@@ -113,7 +113,7 @@ struct leases {
 	bool settled;	     /* leases of earlier timelines are over: see leases_connected() */
 	uint64_t sent;	     /* when the round under way was sent */
 	uint64_t renew_at;   /* the next renewal of all held leases */
-	uint64_t look_at;    /* the next look at all leases that others hold */
+	uint64_t poll_at;    /* when to read all leases that others hold */
 	uint64_t hold_until; /* no lease is taken before: see leases_connected() */
 	uint64_t timeline;   /* of the database; 0: none was seen */
 	struct link held;    /* lease::of_state */

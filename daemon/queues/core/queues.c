@@ -166,7 +166,7 @@ static void leave_turns(struct queue *queue)
 		link_remove(&queue->user->turn);
 }
 
-static void look_at(struct broker *b, struct queue *queue)
+static void update_queue(struct broker *b, struct queue *queue)
 {
 	if (!queue->consumers) {
 		queue_release(b, queue);
@@ -186,7 +186,7 @@ static void look_at(struct broker *b, struct queue *queue)
 }
 
 /* Looks at lanes with a due row that wakes the machine and is not in memory. */
-static void look_at_wake_system(struct broker *b, unsigned int clock)
+static void update_wake_system(struct broker *b, unsigned int clock)
 {
 	struct heap_node *node;
 
@@ -200,7 +200,7 @@ static void look_at_wake_system(struct broker *b, unsigned int clock)
 	}
 }
 
-bool queues_look(struct broker *b)
+bool queues_touch_due(struct broker *b)
 {
 	struct heap_node *failed;
 
@@ -221,13 +221,13 @@ bool queues_look(struct broker *b)
 			heap_set(&b->latest[i], node, PROTO_FOREVER);
 			queue_touch(LINK_OWNER(node, struct lane, latest)->queue);
 		}
-		look_at_wake_system(b, i);
+		update_wake_system(b, i);
 	}
 	for (unsigned int n = 0; n < LOOK_SLICE && !link_is_empty(&b->dirty); n++) {
 		struct queue *queue = LINK_OWNER(b->dirty.next, struct queue, dirty);
 
 		link_remove(&queue->dirty);
-		look_at(b, queue);
+		update_queue(b, queue);
 	}
 	return !link_is_empty(&b->dirty);
 }

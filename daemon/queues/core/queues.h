@@ -16,7 +16,7 @@ void queue_free(struct broker *b, struct queue *queue);
 
 /* Looks at a slice of the queues that changed or whose time has come. Return: whether there are
  * more. */
-bool queues_look(struct broker *b);
+bool queues_touch_due(struct broker *b);
 
 /* The wake of the queue that has been ready for longest; NULL: none is ready, or an older one is
  * being loaded. O(1). */

@@ -45,7 +45,7 @@ static enum proto_queue_state state_of(const struct broker *b, const struct stor
 	return t->ready <= b->now.at[t->clock] ? PROTO_QUEUE_DUE : PROTO_QUEUE_WAITING;
 }
 
-static int64_t left_of(uint64_t due, uint64_t now)
+static int64_t remaining_of(uint64_t due, uint64_t now)
 {
 	return (int64_t)due - (int64_t)now; /* both are at most INT64_MAX */
 }
@@ -56,7 +56,7 @@ static void write_row(
 	struct proto_queue_listed listed = {
 		.id = t->timer,
 		.due = t->due,
-		.left = left_of(t->due, b->now.at[t->clock]),
+		.left = remaining_of(t->due, b->now.at[t->clock]),
 		.slack = t->slack,
 		.every = t->every,
 		.fired = t->number - 1,
