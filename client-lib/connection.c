@@ -28,12 +28,12 @@ _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 #define DELAY_QUEUED_US UINT64_C(5000)
 
 /* After the loss of a connection that lasted this long, or on which a request was answered, the
- * library reconnects at once. Otherwise it waits: our requests may be what ends the daemon, which
- * would then end again and again as fast as it starts. */
+ * library reconnects at once. Otherwise it waits: perhaps the library's own requests end the
+ * daemon, which would then end each time that it starts. */
 #define LIFE_LEAST_US DELAY_MOST_US
 
-/* A mapping that fork() wipes, which shows a child that it is one. getpid() would cost a system
- * call for each registration. */
+/* A mapping that fork() wipes. A forked child thus finds out that it is a child. getpid() would
+ * cost a system call for each registration. */
 struct pages {
 	uint8_t in[PROTO_PACKET_MAX];
 	uint8_t out[PROTO_PACKET_MAX];

@@ -48,11 +48,12 @@ struct connection {
 	enum connection_state state;
 	int error;  /* DOWN: the reason, a negative errno */
 	int fd;	    /* -1 if DOWN */
-	int waited; /* connected by connection_wait(), for the next attempt; or -1 */
+	int waited; /* a socket that connection_wait() has connected, for the next attempt; or -1 */
 	int retry;  /* timerfd */
 	int epoll;
-	int folder;   /* that the path counts from, or -1: see connection.c */
-	pid_t owner;  /* 0: a child finds its pages wiped; else who made it */
+	int folder;   /* the folder of a relative path, or -1: see connection.c */
+	pid_t owner;  /* 0: `pages` shows a forked child; else the process that opened the
+		       * connection */
 	bool blocked; /* the socket is full: `out` waits */
 	struct sockaddr_un address;
 	socklen_t address_size;
@@ -61,11 +62,11 @@ struct connection {
 	uint64_t delay;	       /* back-off before the next attempt */
 	uint64_t times;	       /* how often it was UP */
 	uint64_t capabilities; /* enum proto_capability of the daemon that was connected last */
-	struct pages *pages;   /* see connection.c; `in` and `out` are its */
+	struct pages *pages;   /* see connection.c; holds `in` and `out` */
 	uint8_t *in, *out;
 	struct proto_header header; /* of the packet in `in` */
-	size_t in_size;		    /* 0: none there */
-	size_t out_size;	    /* 0: none is to be sent */
+	size_t in_size;		    /* 0: `in` is empty */
+	size_t out_size;	    /* 0: `out` is empty */
 };
 
 /* Return: 0, or a negative errno; connection_destroy() then does nothing. */

@@ -76,7 +76,7 @@ static bool runs_in_this_thread(const struct session *s)
 	return s->dispatch.running && pthread_equal(s->dispatch.thread, pthread_self());
 }
 
-/* Stacks grow down: who is above the frame has left it. */
+/* Stacks grow down. Code that runs above the frame has left it. */
 static bool is_above(const struct session *s, const void *frame)
 {
 	return (uintptr_t)frame > (uintptr_t)s->dispatch.frame;
@@ -97,7 +97,7 @@ bool dispatch_is_here(struct session *s)
 		return false;
 	if (!HAS_UNWINDER)
 		return true;
-	/* A call from deeper down than the handler was need not come from the handler. */
+	/* A call that is deeper on the stack than the handler may come from elsewhere. */
 	_Unwind_Backtrace(check_frame, &search);
 	if (!search.found)
 		dispatch_end(s, s->dispatch.number);

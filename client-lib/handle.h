@@ -67,7 +67,7 @@ struct toytimer {
 	unsigned int runners; /* threads that sleep in toytimer_run() */
 	unsigned int stopped; /* of these, threads that toytimer_stop() is to wake */
 	uint64_t stops;	      /* calls of toytimer_stop() */
-	bool stop_next;	      /* no toytimer_run() has ended for the last of them yet */
+	bool stop_next;	      /* the last toytimer_stop() has not ended a toytimer_run() yet */
 	int epoll;	      /* the caller's: connection.epoll and signal */
 	int signal;	      /* eventfd, see handle_leave() */
 	int over;	      /* eventfd: tells runners that toytimer_run() may end */

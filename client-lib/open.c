@@ -21,7 +21,7 @@
 
 _Static_assert(sizeof(time_t) == 8, "time_t holds every due");
 
-#define TIMEOUT_US UINT64_C(25000000) /* as sd-bus has it */
+#define TIMEOUT_US UINT64_C(25000000) /* the default of sd-bus */
 
 static int init_descriptors(struct toytimer *t)
 {
@@ -47,8 +47,8 @@ static void free_cancelled(void *userdata)
 	handle_free(userdata);
 }
 
-/* Waits for the first connection. Other than later ones, it fails at once, but where the daemon is
- * there and merely has not come to accept us. */
+/* Waits for the first connection. If the daemon is absent or refuses the client, the call fails at
+ * once. If the daemon is only slow, the call waits. */
 static int wait_until_up(struct toytimer *t)
 {
 	uint64_t deadline = handle_deadline(t);

@@ -22,7 +22,7 @@ unsigned int progress_count(struct progress *progress)
 void progress_note(struct progress *progress)
 {
 	atomic_fetch_add(&progress->count, 1);
-	/* A thread that begins to wait after this look finds that the count differs. */
+	/* A thread that begins to wait after this check finds that the count differs. */
 	if (atomic_load(&progress->waiting))
 		syscall(FUTEX_CALL, &progress->count, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }

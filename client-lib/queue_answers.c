@@ -188,8 +188,8 @@ static int take_lost(const struct queue_codec_packet *p)
 	return queue_errno(lost.status) ?: -ECONNRESET;
 }
 
-/* Another database, or one that lost commits in a failover, may give ids again: what was seen of
- * the other one says nothing. */
+/* Another database, or one that lost commits in a failover, may give ids again. So the handle
+ * forgets the wakes of the former history. */
 static void note_history(struct toytimer_queue *q, const struct queue_codec_packet *p)
 {
 	struct proto_queue_hello_answer answer;
@@ -211,7 +211,7 @@ static int take_hello(struct toytimer_queue *q, const struct queue_codec_packet 
 		note_history(q, p);
 	if (r == 0)
 		r = queue_begin(q);
-	if (r == -ENOMEM) /* the packet stays, and is looked at again */
+	if (r == -ENOMEM) /* the packet stays, and is applied again later */
 		q->base.session.connection.state = CONNECTION_GREETING;
 	return r;
 }

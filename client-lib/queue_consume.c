@@ -217,7 +217,7 @@ _public_ int toytimer_queue_retry(toytimer_queue *q, const toytimer_wake_ref *wa
 	record.number = wake->number;
 	record.queue = wake->queue;
 	r = is_here(q, held) ? 0 : -ECONNRESET;
-	/* When the wake comes again, the program wants it. */
+	/* When the wake comes again, its handler must be called. */
 	if (held)
 		helds_remove(&q->helds, held);
 	if (r == 0)

@@ -6,8 +6,8 @@
 
 #include "queue_state.h"
 
-/* Frees the packets whose wakes are all handed out, but not while a handler runs: the payload of
- * its wake is in its packet. */
+/* Frees the packets whose wakes are all handed out. While a handler runs, it frees none, because
+ * the handler uses the payload in its packet. */
 static void trim_wakes(struct toytimer_queue *q)
 {
 	struct queue_wakes *wakes;

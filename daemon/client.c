@@ -22,7 +22,8 @@
 #include "errors.h"
 #include "seqpacket.h"
 
-/* What the kernel counts for a packet beside its bytes, about: struct sk_buff and rounding. */
+/* About what the kernel counts for a packet in addition to its bytes: struct sk_buff and
+ * rounding. */
 #define PACKET_OVERHEAD 1024
 
 /* An answer has room while fewer bytes than this are unread. The kernel makes the send buffer twice

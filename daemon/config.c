@@ -122,7 +122,8 @@ static void assign(struct loading *l)
 	}
 }
 
-/* A buffer for an entry of the databases. Bigger ones exist, of groups with many members. */
+/* The sizes of a buffer for an entry of a user or group. A group with many members needs a large
+ * one. */
 #define ENTRY_FIRST ((size_t)4096)
 #define ENTRY_MAX   ((size_t)4 << 20)
 
@@ -157,8 +158,8 @@ static int look_up(bool is_group, const char *name, uint32_t *ret)
 	return r;
 }
 
-/* The id that a section names, by number or by name. Return: 0; -EAGAIN: not to be looked up now;
- * -EINVAL after a complaint. */
+/* The id that a section names, by number or by name. Return: 0; -EAGAIN: it would need a look-up,
+ * and `names` does not allow one; -EINVAL after a complaint. */
 static int find_id(struct loading *l, bool is_group, const char *name, uint32_t *ret)
 {
 	const char *kind = is_group ? "group" : "user";

@@ -11,7 +11,7 @@
 
 #define BLANKS " \t\r\f\v"
 
-/* Whoever can write to the file decides on everybody's limits. Return: what is wrong; NULL:
+/* A user who can write to the file decides on everybody's limits. Return: what is wrong; NULL:
  * nothing. */
 static const char *check_file(const struct stat *st)
 {
@@ -71,7 +71,7 @@ static int read_open(int fd, char **ret, const char **ret_why)
 
 int config_text_read(const char *path, char **ret, const char **ret_why)
 {
-	/* A fifo in the way must not block. */
+	/* If the path is a fifo, open() must not block. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int r;
 

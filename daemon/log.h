@@ -44,7 +44,8 @@ void log_init(struct log *log, int level);
 /* The client that a message is about. */
 struct log_about {
 	uint32_t uid, pid;
-	const char *limit; /* the option that sets the limit at issue; NULL: none is */
+	const char *limit; /* the option that sets the limit that the message is about; NULL: it is
+			    * about no limit */
 };
 
 /* Logs a message about the daemon itself. */

@@ -60,7 +60,8 @@ static int open_signals(struct loop *loop)
 	sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
-	/* Whoever started timerd may ignore it, as nohup(1) does: then it would not arrive. */
+	/* The parent process may ignore SIGHUP, as nohup(1) does. An ignored signal does not
+	 * arrive. */
 	signal(SIGHUP, SIG_DFL);
 	loop->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (loop->signals < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->signals, &event) < 0)

@@ -25,7 +25,7 @@ static const struct option other_options[] = {
 	{"check", no_argument, NULL, OPTION_CHECK},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{"help", no_argument, NULL, OPTION_HELP},
-	/* The last two: a program may lack them. */
+	/* The last two are only for programs with a schema. */
 	{"migrate", no_argument, NULL, OPTION_MIGRATE},
 	{"print-schema", no_argument, NULL, OPTION_PRINT_SCHEMA},
 };

@@ -40,7 +40,7 @@ struct options {
 	char complaint[OPTIONS_COMPLAINTS_MAX][OPTIONS_COMPLAINT_MAX];
 };
 
-/* The exit status of a daemon that was started with options that it cannot obey. */
+/* The exit status after a bad option. */
 #define EXIT_USAGE 2
 
 /* program: borrowed. Return: 0; 1: the daemon exits successfully, as it has printed the help or the

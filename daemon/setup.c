@@ -32,12 +32,12 @@ static void note(struct setup *setup, const struct config *config, unsigned int 
 			lowered ? "; a limit is lowered: see the log" : "");
 }
 
-/* starts: the command line was not looked at before. */
+/* starts: this is the start, and not a reload. */
 static void apply(struct setup *setup, bool starts)
 {
 	unsigned int lowered;
 
-	/* --check says everything. */
+	/* --check prints all complaints. */
 	if (!setup->options->check)
 		setup->log->level = (int)limit(setup, TIMERD_LOG_LEVEL, LOG_INFO);
 	setup->limits = (struct limits){

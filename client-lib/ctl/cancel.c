@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * toytimerctl cancel: cancels timers by their ids, or by label and user; durable timers by their
- * ids or keys. All words are parsed first, so that a typing error cancels nothing. Then every timer
- * is tried, also after one of them was no timer.
+ * ids or keys. It parses all words first, so that a typing error cancels nothing. Then it tries
+ * every timer, even after one that does not exist.
  */
 #include <ctype.h>
 #include <errno.h>

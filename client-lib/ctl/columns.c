@@ -67,7 +67,7 @@ struct libscols_table *columns_new_table(
 	for (size_t i = 0; i < shown->n; i++) {
 		const struct column *column = &all[shown->index[i]];
 
-		/* libsmartcols never cuts: it knows no terminal. */
+		/* columns_print() cuts lines, so libsmartcols must not. */
 		if (scols_table_new_column(table, column->name, 0, column->flags & ~SCOLS_FL_TRUNC))
 			continue;
 		scols_unref_table(table);

@@ -8,7 +8,7 @@
 struct socket_names {
 	const char *daemon;
 	const char *(*text)(int error); /* the sentence for an error */
-	const char *option;		/* that gives the path */
+	const char *option;		/* the option that sets the path */
 	const char *variable;		/* of the environment */
 	const char *system;		/* the path of the system's instance */
 	const char *user;		/* below $XDG_RUNTIME_DIR */

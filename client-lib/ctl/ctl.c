@@ -29,7 +29,8 @@ static const struct option common_options[] = {
 	{"user", no_argument, NULL, OPTION_USER},
 	{"socket", required_argument, NULL, OPTION_SOCKET},
 	{"queue-socket", required_argument, NULL, OPTION_QUEUE_SOCKET},
-	/* Where --queue is no option, it would be an abbreviation of --queue-socket. */
+	/* If a verb has no option --queue, getopt_long() takes --queue for an abbreviation of
+	 * --queue-socket. */
 	{"queue", required_argument, NULL, OPTION_NO_QUEUE},
 	{NULL, 0, NULL, 0},
 };
@@ -63,7 +64,7 @@ int ctl_usage(struct ctl *ctl, const char *format, ...)
 
 static int unknown_option(struct ctl *ctl, const char *word)
 {
-	/* A time in the past, as systemd.time(7) has it. */
+	/* A time in the past, in the syntax of systemd.time(7). */
 	if (ctl->verb && strcmp(ctl->verb, "register") == 0 && isdigit((unsigned char)word[1]))
 		return ctl_usage(ctl, "%s: no such option; a time in the past is \"5s ago\"", word);
 	return ctl_usage(ctl, "%s: no such option; see --help", word);
@@ -171,7 +172,7 @@ int ctl_parse_number(struct ctl *ctl, const char *option, const char *text, uint
 	return 0;
 }
 
-/* No clock of ours comes to its end within this span from now. */
+/* No clock reaches its end within this span from now. */
 #define SPAN_MAX_YEARS 100000
 #define SPAN_MAX       (SPAN_MAX_YEARS * UINT64_C(31557600000000))
 

@@ -200,8 +200,7 @@ static int print_table(FILE *out, const struct listing *listing, const struct li
 	return output_flush(out) < 0 ? CTL_FAILED : CTL_DONE;
 }
 
-/* Returns 0 or CTL_STOP. The columns of a queue are others: queue_list_timers() parses their names.
- */
+/* Returns 0 or CTL_STOP. A queue has other columns: queue_list_timers() parses their names. */
 static int check_options(struct ctl *ctl, struct list_options *options)
 {
 	const char *option = options->all ? "--all" : options->match.flags ? "--user" : "--label";

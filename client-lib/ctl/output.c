@@ -138,8 +138,8 @@ char *output_escape(const char *bytes, size_t size)
 	return escaped;
 }
 
-/* One write for the whole line, since other processes may share standard error. A failure has
- * nobody to be reported to. */
+/* One write for the whole line, since other processes may share standard error. A failure cannot be
+ * reported anywhere. */
 static void output_line(const char *text)
 {
 	_cleanup_(output_free) char *line = NULL;

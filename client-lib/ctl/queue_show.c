@@ -275,7 +275,7 @@ static int add_timer(const toytimer_queue_listed *l, void *userdata)
 	return add_row(s, &row);
 }
 
-/* How often a listing begins again that timerqd cut short. */
+/* How often to begin a listing that timerqd interrupts. */
 #define LIST_TRIES 3
 
 /* Lists the queue into s. timerqd may be restarted meanwhile. Return: 0 or a negative errno. */

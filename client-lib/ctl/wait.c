@@ -39,7 +39,7 @@ struct waiter {
 	int command_status; /* of the last run */
 };
 
-/* Not a status: the wait goes on. */
+/* Not a status: toytimerctl continues to wait. */
 #define WAITING (-1)
 
 static int store_event(toytimer *t, const toytimer_event *event, void *userdata)

@@ -61,7 +61,7 @@ static struct clocks_reading read_clocks(const struct server *s)
 				[PROTO_CLOCK_REALTIME] = read_clock(CLOCK_REALTIME),
 			},
 		/* Two system calls: only while the wall clock is not trusted. */
-		.synchronised = !s->clocks.believed && is_synchronised(),
+		.synchronised = !s->clocks.trusted && is_synchronised(),
 	};
 }
 
@@ -100,7 +100,7 @@ static void read_fleet_clock(struct server *s, uint64_t real)
 		s->now.at[i] = c.at;
 		s->now.held[i] = !known;
 	}
-	s->now.clocks = (struct clocks_stored){.believed = known};
+	s->now.clocks = (struct clocks_stored){.trusted = known};
 	memcpy(s->now.clocks.now, s->now.at, sizeof(s->now.at));
 	if (known)
 		report_clock(s, c.host_off);
@@ -110,23 +110,23 @@ static const struct broker_now *read_now(void *userdata)
 {
 	struct server *s = userdata;
 	struct clocks_reading kernel = read_clocks(s);
-	bool believed;
+	bool trusted;
 
 	if (s->store->ops->fleet) {
 		read_fleet_clock(s, kernel.at[PROTO_CLOCK_BOOTTIME]);
 		return &s->now;
 	}
-	believed = clocks_now(&s->clocks, &kernel, s->now.at);
+	trusted = clocks_now(&s->clocks, &kernel, s->now.at);
 
 	s->now.real = kernel.at[PROTO_CLOCK_BOOTTIME];
 	s->now.clock_off = INT64_MIN;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
 		s->now.held[i] = clocks_holds(&s->clocks, i);
 	s->now.clocks = clocks_store(&s->clocks, s->now.at);
-	if (believed && s->clocks.impatient)
+	if (trusted && s->clocks.impatient)
 		log_print(s->log, LOG_WARNING,
 			"the wall clock is behind what was stored last, and nothing has set it; it "
-			"is believed from now on (--clock-patience)");
+			"is trusted from now on (--clock-patience)");
 	return &s->now;
 }
 
@@ -233,7 +233,7 @@ static void set_fleet_wakeup(struct server *s)
 /* Sets the instants and events that the next turn waits for. */
 static int arm(struct server *s)
 {
-	uint64_t real = broker_next_real(s->broker), look = clocks_look_again(&s->clocks);
+	uint64_t real = broker_next_real(s->broker), look = clocks_next_check(&s->clocks);
 
 	if (s->store->ops->fleet)
 		set_fleet_wakeup(s);
@@ -414,7 +414,7 @@ static int start_clocks(struct server *s, const struct clocks_stored *stored, ui
 
 	if (r < 0)
 		return r;
-	s->clocks.believed = false;
+	s->clocks.trusted = false;
 	kernel = read_clocks(s);
 	clocks_start(&s->clocks, stored, boot.bytes, patience, &kernel);
 	read_now(s);

@@ -42,7 +42,7 @@ struct clocks_record {
 	uint8_t boot_id[16];
 	uint8_t now[PROTO_CLOCKS][8];
 	uint8_t offset[PROTO_CLOCKS][8];
-	uint8_t believed, clean;
+	uint8_t trusted, clean;
 };
 
 static void put64(uint8_t ret[static 8], uint64_t value)
@@ -63,7 +63,7 @@ static uint64_t get64(const uint8_t from[static 8])
 int sqlite_write_clocks(struct sqlite *q, const struct clocks_stored *clocks)
 {
 	struct clocks_record stored = {
-		.believed = clocks->believed,
+		.trusted = clocks->trusted,
 		.clean = clocks->clean,
 	};
 
@@ -90,7 +90,7 @@ int sqlite_read_clocks(struct sqlite *q, struct clocks_stored *ret)
 		ret->now[i] = get64(stored.now[i]);
 		ret->offset[i] = (int64_t)get64(stored.offset[i]);
 	}
-	ret->believed = stored.believed;
+	ret->trusted = stored.trusted;
 	ret->clean = stored.clean;
 	return SQLITE_OK;
 }

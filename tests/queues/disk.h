@@ -31,7 +31,7 @@ enum disk_sync {
 	DISK_SYNC_NONE,
 	DISK_SYNC_COMMIT,     /* the log, once a transaction is written */
 	DISK_SYNC_LOG_HEADER, /* the log, before its first frame takes an old one's place */
-	DISK_SYNC_START,      /* file and log, before what a killed process left is believed */
+	DISK_SYNC_START,      /* file and log, before what a killed process left is trusted */
 	DISK_SYNC_CUT,	      /* the log, once what such a process began is cut off */
 	DISK_SYNC_CHECKPOINT, /* the file, before the log begins anew */
 	DISK_SYNC_NEW,	      /* the new file, before it takes the old one's place */

@@ -84,7 +84,7 @@ static void keeps_the_clocks(void **state)
 	struct clocks_stored last = {.boot_id = "boot",
 		.now = {1, 2, 3},
 		.offset = {-4, 5, 0},
-		.believed = true,
+		.trusted = true,
 		.clean = true};
 
 	(void)state;
@@ -93,7 +93,7 @@ static void keeps_the_clocks(void **state)
 	assert_memory_equal(clocks.boot_id, last.boot_id, sizeof(last.boot_id));
 	assert_memory_equal(clocks.now, last.now, sizeof(last.now));
 	assert_memory_equal(clocks.offset, last.offset, sizeof(last.offset));
-	assert_true(clocks.believed && clocks.clean);
+	assert_true(clocks.trusted && clocks.clean);
 }
 
 /* There is no space on the disk. */

@@ -397,7 +397,7 @@ static void check_wake_system(struct world *w, unsigned int clock)
 	{
 		const struct lane *lane = &LINK_OWNER(at, struct queue, all)->lanes[clock];
 
-		found = found || lane->loading || lane->look_beyond;
+		found = found || lane->loading || lane->recheck_beyond;
 	}
 	for (size_t i = 0; i < w->store.count && !found; i++) {
 		const struct store_timer *t = &w->store.rows[i].t;

@@ -87,7 +87,7 @@ static void expect_held(bool held)
 	assert_int_equal(clocks_holds(&m.clocks, REAL), held);
 	assert_int_equal(clocks_holds(&m.clocks, BOOT), held);
 	assert_false(clocks_holds(&m.clocks, MONO));
-	assert_true((clocks_look_again(&m.clocks) == PROTO_FOREVER) == !held);
+	assert_true((clocks_next_check(&m.clocks) == PROTO_FOREVER) == !held);
 }
 
 static void test_first_start(void **state)
@@ -209,7 +209,7 @@ static void test_patience(void **state)
 {
 	(void)state;
 	boot(HOUR);
-	assert_int_equal(clocks_look_again(&m.clocks), 5 * SECOND + PATIENCE);
+	assert_int_equal(clocks_next_check(&m.clocks), 5 * SECOND + PATIENCE);
 	run(PATIENCE - 1);
 	assert_false(look());
 	expect_held(true);
@@ -243,7 +243,7 @@ static void test_start_while_held(void **state)
 	boot(0);
 	run(MINUTE);
 	store();
-	assert_false(m.stored.believed);
+	assert_false(m.stored.trusted);
 	start();
 	expect_held(true);
 	assert_int_equal(m.now[BOOT], HOUR + 5 * SECOND + MINUTE);
@@ -293,7 +293,7 @@ static void test_extremes(void **state)
 	expect_held(true);
 	assert_true(m.now[BOOT] <= (uint64_t)INT64_MAX + HOUR);
 	clocks_start(&m.clocks, &m.stored, m.boot_id, UINT64_MAX, &m.kernel);
-	assert_true(clocks_look_again(&m.clocks) >= INT64_MAX);
+	assert_true(clocks_next_check(&m.clocks) >= INT64_MAX);
 	m.stored.now[REAL] = 0;
 	m.boot_id[0]++;
 	m.kernel.at[REAL] = UINT64_MAX;

@@ -48,7 +48,7 @@ first_boot() {
 }
 
 a_day_ahead() {
-	# The clock is ahead of the stored instant, so it is believed in any case.
+	# The clock is ahead of the stored instant, so it is trusted in any case.
 	start_timerqd
 	# A day, but for how long each boot took until it came here.
 	check "boottime went on by the day" left spans boottime $((6 * 3600 - 300)) $((6 * 3600 + 300))
@@ -91,8 +91,8 @@ an_hour_behind() {
 	put jobs running --clock monotonic 2s
 	check "it comes while others are held" consume jobs 1 /run/running
 	check "and no other" is "$(keys /run/running)" "running "
-	soon is_believed
-	check "after its patience the clock is believed" is "$(listed jobs soon state)" waiting
+	soon is_trusted
+	check "after its patience the clock is trusted" is "$(listed jobs soon state)" waiting
 	check "with a warning" matches 'clock' cat /run/timerqd.log
 	sed 's/^/# /' /run/timerqd.log
 	check "realtime is the wall clock" left jobs soon $((2 * 3600 - 120)) $((2 * 3600))
@@ -103,7 +103,7 @@ an_hour_behind() {
 	check "and is that one" is "$(keys /run/soon)" "soon "
 }
 
-is_believed() { [ "$(listed jobs soon state)" = waiting ]; }
+is_trusted() { [ "$(listed jobs soon state)" = waiting ]; }
 
 case $boot in
 1) first_boot ;;

@@ -69,7 +69,7 @@ static void free_consumers(struct client *client)
 	}
 }
 
-/* Nothing is delivered or stored any more, so queues and heaps may be left in any state. */
+/* Nothing is delivered or stored after this, so queues and heaps need not be consistent. */
 struct broker *broker_free(struct broker *b)
 {
 	if (!b)

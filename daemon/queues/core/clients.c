@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients: how they come and go, and how much each may have waiting for the store.
+ * Clients: connecting, disconnecting, and the limit of requests that wait for the store.
  */
 #include "clients.h"
 
@@ -149,7 +149,7 @@ void clients_end_silent(struct broker *b)
 	while ((client = first_silent(b)) && client->hello_by <= b->now.real) {
 		if (client_may_ask(client))
 			end_silent(b, client);
-		else /* its user has too much waiting: perhaps its hello was not read yet */
+		else /* its user has too many waiting requests: perhaps its hello is unread */
 			await_hello(client);
 	}
 }

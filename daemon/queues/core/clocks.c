@@ -20,9 +20,9 @@ static int64_t difference(uint64_t a, uint64_t b)
 	return b - a > INT64_MAX ? -INT64_MAX : -(int64_t)(b - a);
 }
 
-/* Believes the wall clock from now on: boottime continues by the time that the wall clock has
+/* Trusts the wall clock from now on: boottime continues by the time that the wall clock has
  * advanced. */
-static void believe(struct clocks *c, const struct clocks_reading *kernel)
+static void trust(struct clocks *c, const struct clocks_reading *kernel)
 {
 	uint64_t wall = kernel->at[PROTO_CLOCK_REALTIME];
 	uint64_t boottime = kernel->at[PROTO_CLOCK_BOOTTIME];
@@ -35,10 +35,10 @@ static void believe(struct clocks *c, const struct clocks_reading *kernel)
 	/* boottime has counted the time since the boot already, and does not go back. */
 	if (ours > counted)
 		c->offset[PROTO_CLOCK_BOOTTIME] = difference(ours, boottime);
-	c->believed = true;
+	c->trusted = true;
 }
 
-/* The wall clock of this boot is still not believed. This boot has stored the pair of instants with
+/* The wall clock of this boot is still not trusted. This boot has stored the pair of instants with
  * which it began, plus the time since the boot: see clocks_store(). */
 static void restore_pair(struct clocks *c)
 {
@@ -54,36 +54,36 @@ void clocks_start(struct clocks *c, const struct clocks_stored *stored,
 {
 	static const uint8_t none[16];
 
-	*c = (struct clocks){.believed = true};
+	*c = (struct clocks){.trusted = true};
 	memcpy(c->boot_id, boot_id, sizeof(c->boot_id));
 	if (!memcmp(stored->boot_id, none, sizeof(none)))
 		return;
 	memcpy(c->stored, stored->now, sizeof(c->stored));
 	if (!memcmp(stored->boot_id, boot_id, sizeof(c->boot_id))) {
 		memcpy(c->offset, stored->offset, sizeof(c->offset));
-		c->believed = stored->believed;
-		if (!c->believed)
+		c->trusted = stored->trusted;
+		if (!c->trusted)
 			restore_pair(c);
 	} else {
 		c->offset[PROTO_CLOCK_MONOTONIC] = difference(
 			stored->now[PROTO_CLOCK_MONOTONIC], 0);
 		c->offset[PROTO_CLOCK_BOOTTIME] = difference(stored->now[PROTO_CLOCK_BOOTTIME], 0);
-		c->believed = false;
+		c->trusted = false;
 	}
 	c->give_up = plus(kernel->at[PROTO_CLOCK_BOOTTIME], difference(patience, 0));
 }
 
 struct clocks_stored clocks_store(const struct clocks *c, const uint64_t now[static PROTO_CLOCKS])
 {
-	struct clocks_stored stored = {.believed = c->believed};
+	struct clocks_stored stored = {.trusted = c->trusted};
 
 	memcpy(stored.boot_id, c->boot_id, sizeof(stored.boot_id));
 	memcpy(stored.now, now, sizeof(stored.now));
 	memcpy(stored.offset, c->offset, sizeof(stored.offset));
-	/* The next boot must not compare its wall clock with one that was not believed. So this
+	/* The next boot must not compare its wall clock with one that was not trusted. So this
 	 * stores the pair of instants with which this boot began, plus the time since the boot: at
 	 * least that much has passed on both clocks. The next boot continues from this pair. */
-	if (!c->believed)
+	if (!c->trusted)
 		stored.now[PROTO_CLOCK_REALTIME] = plus(c->stored[PROTO_CLOCK_REALTIME],
 			difference(now[PROTO_CLOCK_BOOTTIME], c->stored[PROTO_CLOCK_BOOTTIME]));
 	return stored;
@@ -92,24 +92,24 @@ struct clocks_stored clocks_store(const struct clocks *c, const uint64_t now[sta
 bool clocks_now(
 	struct clocks *c, const struct clocks_reading *kernel, uint64_t ret[static PROTO_CLOCKS])
 {
-	bool was = c->believed;
+	bool was = c->trusted;
 
-	if (!c->believed) {
+	if (!c->trusted) {
 		bool passed = kernel->at[PROTO_CLOCK_REALTIME] >= c->stored[PROTO_CLOCK_REALTIME];
 
 		c->impatient = !passed && !kernel->synchronised &&
 			kernel->at[PROTO_CLOCK_BOOTTIME] >= c->give_up;
 		if (passed || kernel->synchronised || c->impatient)
-			believe(c, kernel);
+			trust(c, kernel);
 	}
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
 		ret[i] = plus(kernel->at[i], c->offset[i]);
-	return !was && c->believed;
+	return !was && c->trusted;
 }
 
-uint64_t clocks_look_again(const struct clocks *c)
+uint64_t clocks_next_check(const struct clocks *c)
 {
-	return c->believed ? PROTO_FOREVER : c->give_up;
+	return c->trusted ? PROTO_FOREVER : c->give_up;
 }
 
 uint64_t clocks_to_kernel(const struct clocks *c, unsigned int clock, uint64_t at)

@@ -28,8 +28,8 @@
 #define CHANGES_MIN 64
 
 /* If there are more changes, the next transaction is chosen from the first ones: as many as fit
- * into LOOK_AT transactions. This bounds the time of the choice. */
-#define LOOK_AT 4
+ * into CANDIDATE_COMMITS transactions. This bounds the time of the choice. */
+#define CANDIDATE_COMMITS 4
 
 /* The clocks are stored with each commit. Without a commit they are stored after CLOCKS_US, or when
  * the wall clock was set by more than SET_US, but only if the machine is awake. Microseconds. */
@@ -71,7 +71,7 @@ static void row_removed(struct broker *b, struct queue *queue, uint64_t id)
 	if (wake_row_gone(b, id))
 		return;
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++)
-		lane_look_beyond(&queue->lanes[i]);
+		lane_recheck_beyond(&queue->lanes[i]);
 }
 
 static void note_put(struct broker *b, struct queue *queue, const struct store_change *c)
@@ -332,7 +332,7 @@ static struct change *take(struct broker *b)
 	size_t n = 0;
 
 	b->changes_max = b->changes_max ?: CHANGES_MAX;
-	while (end && (n < LOOK_AT * b->changes_max || is_same_put(end, before))) {
+	while (end && (n < CANDIDATE_COMMITS * b->changes_max || is_same_put(end, before))) {
 		before = end;
 		end = end->next;
 		n++;

@@ -2,7 +2,7 @@
 /*
  * Consumers: attaching, detaching, and deliveries.
  *
- * Turns go round by user, then by the user's queues, then by the queue's consumers. So a user with
+ * Users take turns. Within a user, queues take turns, and within a queue, consumers. So a user with
  * thousands of queues delays another user's wakes by one queue's packets a round.
  */
 #include "consumers.h"
@@ -35,7 +35,7 @@ static struct consumer *next_consumer(const struct queue *queue, const struct wa
 
 	if (link_is_empty(&queue->with_room))
 		return NULL;
-	if (CONSUMER_OF(first)->id == wake->avoid && first->next != &queue->with_room)
+	if (CONSUMER_OF(first)->id == wake->avoided_consumer && first->next != &queue->with_room)
 		first = first->next;
 	return CONSUMER_OF(first);
 }
@@ -83,7 +83,7 @@ static uint32_t gather(struct broker *b, struct consumer *c, struct wake **wakes
 				break;
 			continue;
 		}
-		if (n && wake->avoid == c->id && !alone)
+		if (n && wake->avoided_consumer == c->id && !alone)
 			break;
 		if (!queue_codec_fits(&w, (size_t)wake->t.key_size + wake->t.payload_size))
 			break;
@@ -104,7 +104,7 @@ static void delivered(struct broker *b, struct consumer *c, struct wake **wakes,
 
 		wake->state = WAKE_UNACKED;
 		wake->begun = true;
-		wake->avoid = 0;
+		wake->avoided_consumer = 0;
 		wake->consumer = c;
 		wake->sent_real = b->now.real;
 		link_insert(&c->unacked, &wake->link);
@@ -166,7 +166,7 @@ bool consumers_deliver(struct broker *b)
 		link_remove(&queue->turn);
 		if (link_is_empty(&user->turns))
 			link_remove(&user->turn);
-		/* The next turn computes when to look at its lanes. */
+		/* The next turn sets the instants of its lanes. */
 		queue_touch(queue);
 	}
 	return !link_is_empty(&b->turns) || !link_is_empty(&b->dirty);

@@ -178,11 +178,11 @@ void lane_note_beyond(struct lane *lane, uint64_t ready, uint8_t flags)
 
 /* Only for a row that wakes the machine, the lane looks beyond its horizon at once. For other rows,
  * a needless turn costs little. */
-void lane_look_beyond(struct lane *lane)
+void lane_recheck_beyond(struct lane *lane)
 {
 	if (lane->next_wake_system == PROTO_FOREVER)
 		return;
-	lane->look_beyond = true;
+	lane->recheck_beyond = true;
 	queue_touch(lane->queue);
 }
 
@@ -294,12 +294,12 @@ static void rows_loaded(struct store_reader *r, const struct store_timer *rows, 
 	if (!queue->consumers || !queue->held)
 		return;
 	if (lane->discard) {
-		lane_look_beyond(lane);
+		lane_recheck_beyond(lane);
 		return;
 	}
 	/* The rows that could not be read stay beyond the horizon. */
 	if (error) {
-		lane_look_beyond(lane);
+		lane_recheck_beyond(lane);
 		retry_later(b, lane);
 		return;
 	}
@@ -356,16 +356,16 @@ void lane_refill(struct broker *b, struct lane *lane)
 	bool is_far = b->config.load_ahead && lane_read_at(b, lane) > b->now.at[lane->clock];
 	bool enough = lane->next == PROTO_FOREVER || is_far || has_much(lane, most, bytes);
 
-	if (lane->loading || lane->retry.at || (enough && !lane->look_beyond))
+	if (lane->loading || lane->retry.at || (enough && !lane->recheck_beyond))
 		return;
-	lane->discard = lane->look_beyond = false;
+	lane->discard = lane->recheck_beyond = false;
 	lane->reader = (struct store_reader){.rows = rows_loaded, .userdata = lane};
 	lane->until = load_until(b, lane);
 	lane->loading = b->store->ops->load(b->store, lane->queue->number, lane->clock,
 				lane->horizon_ready, lane->horizon_id, lane->until,
 				enough ? 0 : most - lane->count, &lane->reader) == 0;
 	if (!lane->loading) {
-		lane_look_beyond(lane);
+		lane_recheck_beyond(lane);
 		retry_later(b, lane);
 	}
 }
@@ -382,6 +382,6 @@ void lane_reset(struct broker *b, struct lane *lane)
 	set_horizon(lane, 0, 0);
 	lane->next = 0;
 	lane->next_wake_system = PROTO_FOREVER;
-	lane->look_beyond = false;
+	lane->recheck_beyond = false;
 	queue_touch(lane->queue);
 }

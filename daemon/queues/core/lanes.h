@@ -41,7 +41,7 @@ bool lane_reaches(const struct lane *lane, uint64_t ready, uint64_t id);
 void lane_note_beyond(struct lane *lane, uint64_t ready, uint8_t flags);
 
 /* A row beyond the horizon may have been removed or moved: the next load finds the first one. */
-void lane_look_beyond(struct lane *lane);
+void lane_recheck_beyond(struct lane *lane);
 
 /* Takes a loaded wake out of its lane. O(1). */
 void lane_remove(struct lane *lane, struct wake *wake);

@@ -2,10 +2,10 @@
 /*
  * What becomes of a wake.
  *
- * 	loaded --delivered--> unacked --acknowledged--> its row goes, or becomes the next wake's
+ * 	loaded --delivered--> unacked --acknowledged--> row removed, or of the next wake
  * 	   ^                     |------retried-------> ready later, attempt + 1; or parked
  * 	   |                     |------detached------> loaded again, uncounted
- * 	   |                     '------left, overdue-> attempt + 1 (of the oldest), or parked
+ * 	   |                     '------lost, overdue-> attempt + 1 (of the oldest), or parked
  * 	   '--- once the store has said that the row changed, "changing" ends
  *
  * A wake fills its consumer's window until the store has changed its row.
@@ -244,7 +244,7 @@ static bool take_back(struct broker *b, struct consumer *c)
 	}
 	if (!wake_count_attempt(b, wake, b->now.at[wake->t.clock]))
 		return false;
-	wake->avoid = c->id;
+	wake->avoided_consumer = c->id;
 	wake_leave_window(wake);
 	return true;
 }
@@ -301,7 +301,7 @@ void wake_changed(struct broker *b, struct change *change)
 	}
 	/* The timer's next wake. */
 	wake->begun = false;
-	wake->avoid = 0;
+	wake->avoided_consumer = 0;
 	wake->t.attempt = 0;
 	wake->t.number++;
 	wake->t.due = wake->t.ready = c->timer.due;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The queues in memory by the store's number, and the list of queues that the next turn looks at.
- * */
+/* The queues in memory by the store's number, and the list of queues that the next turn updates. */
 #pragma once
 
 #include "state.h"
@@ -15,5 +14,5 @@ bool queue_table_reserve(struct broker *b);
 void queue_table_enter(struct broker *b, struct queue *queue);
 void queue_table_remove(struct broker *b, struct queue *queue);
 
-/* Something of the queue has changed: the next turn looks at it. O(1). */
+/* The queue has changed: the next turn updates it. O(1). */
 void queue_touch(struct queue *queue);

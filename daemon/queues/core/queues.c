@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which queues have something to do. A turn looks only at queues that have changed ("dirty" ones)
- * and at queues whose first wake has become ready (found by heaps of lanes). So thousands of
- * waiting queues cost nothing.
+ * Which queues have something to do. A turn updates only queues that have changed ("dirty" ones)
+ * and queues whose first wake has become ready (found by heaps of lanes). So thousands of waiting
+ * queues cost nothing.
  */
 #include "queues.h"
 
@@ -16,8 +16,8 @@
 
 #define WAKE_OF(l) LINK_OWNER(l, struct wake, link)
 
-/* The most queues that one turn looks at. */
-#define LOOK_SLICE 1024
+/* The most queues that one turn updates. */
+#define UPDATE_SLICE 1024
 
 /* The most missed wakes of a queue whose change is not stored yet. Without this bound they would
  * fill the memory while the store fails. */
@@ -125,7 +125,8 @@ static uint64_t latest_of(const struct lane *lane, bool wake_system)
 	return latest;
 }
 
-/* Computes when to look at each lane. waits: not before something else happens. */
+/* Sets the instants at which a turn must update the queue because of its lanes. waits: only another
+ * event can change anything. */
 static void set_instants(struct broker *b, struct queue *queue, bool waits)
 {
 	for (unsigned int i = 0; i < PROTO_CLOCKS; i++) {
@@ -195,7 +196,7 @@ static void update_wake_system(struct broker *b, unsigned int clock)
 		struct lane *lane = LINK_OWNER(node, struct lane, latest_wake_system);
 
 		heap_set(&b->latest_wake_system[clock], node, PROTO_FOREVER);
-		lane_look_beyond(lane);
+		lane_recheck_beyond(lane);
 		queue_touch(lane->queue);
 	}
 }
@@ -223,7 +224,7 @@ bool queues_touch_due(struct broker *b)
 		}
 		update_wake_system(b, i);
 	}
-	for (unsigned int n = 0; n < LOOK_SLICE && !link_is_empty(&b->dirty); n++) {
+	for (unsigned int n = 0; n < UPDATE_SLICE && !link_is_empty(&b->dirty); n++) {
 		struct queue *queue = LINK_OWNER(b->dirty.next, struct queue, dirty);
 
 		link_remove(&queue->dirty);

@@ -14,8 +14,8 @@ void queue_release(struct broker *b, struct queue *queue);
 /* Frees a queue without consumers and without wakes. The store may be closed. */
 void queue_free(struct broker *b, struct queue *queue);
 
-/* Looks at a slice of the queues that changed or whose time has come. Return: whether there are
- * more. */
+/* Updates a slice of the queues that have changed or in which a wake has become ready. Return:
+ * whether there are more. */
 bool queues_touch_due(struct broker *b);
 
 /* The wake of the queue that has been ready for longest; NULL: none is ready, or an older one is

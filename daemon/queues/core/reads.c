@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Packets that only read, and purges. The store answers each of them with one page; the client asks
- * for the next page. A user has one read at the store at a time, so that many clients that list
- * hold up nobody but one another.
+ * for the next page. A user has one read at the store at a time, so that a client that
+ * lists delays only the reads of its own user.
  */
 #include "reads.h"
 

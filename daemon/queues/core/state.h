@@ -43,7 +43,8 @@ enum wake_state {
 struct wake {
 	struct store_timer t;
 	enum wake_state state;
-	bool gone;   /* cancelled, replaced or rescheduled while it was out of its lane */
+	bool gone;   /* its timer was cancelled, replaced or rescheduled while the wake was out of
+		      * its lane */
 	bool unsure; /* after a purge: its row may have been removed */
 	bool begun;  /* it was delivered once, so max_late does not apply any more */
 	struct lane *lane;
@@ -51,7 +52,8 @@ struct wake {
 	struct link revived; /* queue::revived, if it was parked once */
 	struct wake *next_by_id, *next_by_name; /* broker::by_id, by_name */
 	struct consumer *consumer;		/* the consumer whose window it is in; NULL: none */
-	uint64_t avoid;		      /* the consumer that let it become overdue; 0: none */
+	uint64_t avoided_consumer;    /* the consumer that has let the wake become overdue: another
+				       * one gets it, if possible; 0: none */
 	uint64_t sent_real, overruns; /* unacked */
 	uint64_t term;		      /* of the lease under which it was loaded; 0 on one host */
 	uint8_t data[];
@@ -71,7 +73,7 @@ struct lane {
 	/* The same for rows that wake the machine. No such row beyond the horizon comes earlier. If
 	 * the row of this instant was removed, the lane looks for the next one. */
 	uint64_t next_wake_system;
-	bool look_beyond; /* a row beyond the horizon may have been removed */
+	bool recheck_beyond; /* a row beyond the horizon may have been removed */
 	struct heap_node ready, latest, latest_wake_system; /* broker::ready … */
 	struct heap_node retry; /* broker::retries: when to try a failed load again */
 	struct store_reader reader;
@@ -93,7 +95,7 @@ struct queue {
 	uint64_t under_way;   /* its wakes that are WAKE_CHANGING */
 	uint64_t missing;     /* among these, wakes that were too late */
 	uint64_t term;	      /* of the lease, while this host holds it */
-	bool held;	      /* this host holds the lease; always so on one host */
+	bool held;	      /* this host holds the lease; always true on one host */
 	struct link changing; /* wakes that are WAKE_CHANGING and in no window */
 	struct link revived;  /* wakes in memory that were parked once: see store_timer::timer */
 };
@@ -175,15 +177,15 @@ struct user {
 	struct link clients; /* client::of_user */
 	uint32_t client_count;
 	struct client *reader; /* whose read is at the store; NULL: none */
-	struct link readers;   /* client::read_turn: they wait for that */
+	struct link readers;   /* client::read_turn: clients that wait until that read ends */
 	size_t pending; /* the sum of client::pending of its clients, and of requests without one */
 	uint64_t transaction; /* broker::commits + 1 when `taken` was cleared */
 	size_t taken;	      /* changes that this transaction has of the user */
 	struct counts counts;
 };
 
-/* How many listings of one connection can be under way: of threads that share a handle. One more
- * ends the one that went on longest ago. */
+/* How many listings one connection can have under way, for threads that share a handle. A further
+ * one ends the listing whose last request is the oldest. */
 #define CLIENT_LISTINGS 8
 
 /* A listing of a queue that has further pages. */
@@ -216,11 +218,11 @@ struct client {
 	bool has_token;
 	struct link silent;   /* broker::silent: it has sent no hello yet */
 	uint64_t hello_by;    /* on `real`: when its hello must have come */
-	struct link greeting; /* broker::greeting: the puts of its token have to be read */
-	bool finding;	      /* the store is reading them */
-	bool unread;	      /* the store could not read them, and will be asked again */
-	uint64_t asked_at;    /* broker::commits when the broker last tried to have them read */
-	uint64_t last_put;    /* the last serial of this connection */
+	struct link greeting; /* broker::greeting: the store must read the puts of its token */
+	bool finding;	      /* the store is reading these puts */
+	bool unread;	      /* the store could not read these puts: the broker will ask again */
+	uint64_t asked_at; /* broker::commits when the broker last asked the store for these puts */
+	uint64_t last_put; /* the last serial of this connection */
 	uint64_t last_stored; /* the last serial that the store knew when the connection began */
 	struct known_put *known;
 	struct opened_list *opened;
@@ -235,8 +237,9 @@ struct client {
 	bool purges_parked;
 	struct store_reader reader, put_reader;
 	struct listing listings[CLIENT_LISTINGS];
-	struct listing *listing; /* that the read under way goes on with */
-	uint64_t cursors;	 /* given out on this connection: none repeats */
+	struct listing *listing; /* the listing that the read under way continues */
+	uint64_t cursors;	 /* the number of cursors given to this connection, so that no
+				  * cursor is given twice */
 };
 
 #define BROKER_HASH 256
@@ -269,7 +272,7 @@ struct broker {
 	struct change *committing;
 	struct store_commit commit;
 	bool commit_under_way;
-	uint64_t commits;   /* how many were answered */
+	uint64_t commits;   /* the number of commits that were answered */
 	size_t changes_max; /* of the next transaction; 0: not set yet */
 	struct broker_now now;
 	uint64_t retry_commit; /* on `real`: when to try the store again */

@@ -4,7 +4,8 @@
 
 #include "state.h"
 
-/* The room in the window has changed, or whether the client can be sent to. O(1). */
+/* Updates the consumer's lists. Call it when the room in the window has changed, or when the
+ * client's socket has become full or has room again. O(1). */
 void window_update(struct consumer *c);
 
 /* The same for all consumers of a client. */
