@@ -272,7 +272,7 @@ static enum proto_status check_user(
 
 void client_refuse(struct clients *clients, int fd, enum proto_status status, const struct now *now)
 {
-	struct log_about about = {.uid = UINT32_MAX, .limit = limit_of(status)};
+	struct log_about about = {.uid = LOG_NOBODY, .limit = limit_of(status)};
 	uint8_t packet[256];
 	size_t size = errors_write(packet, status, 0, errors_text(status));
 	pid_t pid;

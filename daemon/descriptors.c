@@ -16,7 +16,7 @@ void descriptors_open_standard(void)
 		close(fd);
 }
 
-unsigned long long descriptors_raise(void)
+static unsigned long long raise_limit(void)
 {
 	struct rlimit limit;
 
@@ -25,4 +25,21 @@ unsigned long long descriptors_raise(void)
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	return limit.rlim_max;
+}
+
+bool descriptors_fit(struct log *log, uint32_t others, uint32_t *max_clients)
+{
+	unsigned long long allowed = raise_limit();
+	uint32_t fit = 1;
+
+	if (allowed >= (unsigned long long)*max_clients + others)
+		return false;
+	if (allowed > others)
+		fit = (uint32_t)(allowed - others);
+	log_print(log, LOG_WARNING,
+		"%llu descriptors are allowed (RLIMIT_NOFILE): "
+		"--max-clients is lowered from %u to %u",
+		allowed, *max_clients, fit);
+	*max_clients = fit;
+	return true;
 }

@@ -93,7 +93,7 @@ static bool is_shortage(int error)
 static bool refuse_one(
 	struct listener *listener, unsigned int i, struct clients *clients, const struct now *now)
 {
-	struct log_about nobody = {UINT32_MAX, 0, NULL};
+	struct log_about nobody = {LOG_NOBODY, 0, NULL};
 	int fd;
 
 	log_client(clients->log, LOG_WARNING, now->at[PROTO_CLOCK_MONOTONIC], &nobody,

@@ -175,11 +175,15 @@ __attribute__((format(printf, 6, 0))) static void print(struct log *log, int pri
 {
 	char line[LINE_MAX_BYTES];
 	int saved = errno;
+	bool is_dropped;
 
 	if (priority > log->level)
 		return;
 	vsnprintf(line, sizeof(line), format, ap);
-	if ((limited && !allowed(log, about->uid, now)) || !write_line(log, priority, about, line))
+	is_dropped = limited && !allowed(log, about->uid, now);
+	if (about && about->uid == LOG_NOBODY)
+		about = NULL;
+	if (is_dropped || !write_line(log, priority, about, line))
 		log->dropped++;
 	errno = saved;
 }

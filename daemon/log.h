@@ -41,6 +41,9 @@ struct log {
 /* Checks where standard error leads. Sets the name "timerd"; another program then sets its own. */
 void log_init(struct log *log, int level);
 
+/* The uid of a client that is not known. Its line names no client. */
+#define LOG_NOBODY UINT32_MAX
+
 /* The client that a message is about. */
 struct log_about {
 	uint32_t uid, pid;

@@ -119,23 +119,6 @@ uint64_t resources_memory(const char *groups, const char *root)
 	return least;
 }
 
-static bool fit_descriptors(struct log *log, struct limits *limits)
-{
-	unsigned long long allowed = descriptors_raise();
-	uint32_t fit = 1;
-
-	if (allowed >= (unsigned long long)limits->max_clients + OTHER_DESCRIPTORS)
-		return false;
-	if (allowed > OTHER_DESCRIPTORS)
-		fit = (uint32_t)(allowed - OTHER_DESCRIPTORS);
-	log_print(log, LOG_WARNING,
-		"%llu descriptors are allowed (RLIMIT_NOFILE): "
-		"--max-clients is lowered from %u to %u",
-		allowed, limits->max_clients, fit);
-	limits->max_clients = fit;
-	return true;
-}
-
 /* A quarter of the memory stays reserved for the kernel: its buffers for packets count, too. */
 static uint64_t timers_in(uint64_t memory)
 {
@@ -166,5 +149,6 @@ static bool fit_memory(struct log *log, struct limits *limits)
 
 unsigned int resources_fit(struct log *log, struct limits *limits)
 {
-	return (unsigned int)fit_descriptors(log, limits) + (unsigned int)fit_memory(log, limits);
+	return (unsigned int)descriptors_fit(log, OTHER_DESCRIPTORS, &limits->max_clients) +
+		(unsigned int)fit_memory(log, limits);
 }

@@ -14,6 +14,9 @@
 /* Connections that one turn accepts. */
 #define ACCEPT_SLICE 16
 
+/* How long a listener pauses while descriptors or memory are short, microseconds. */
+#define LISTENER_PAUSE_US 100000
+
 /* How long one turn reads from connections, microseconds: four full packets take a third of it. A
  * wake that is due meanwhile waits. */
 #define READ_US 1000
@@ -473,18 +476,44 @@ static void accept_one(struct connections *cs, int fd)
 	wants_turn(cs); /* which notes when the hello must have come */
 }
 
+/* If no connection can be accepted for want of descriptors or memory, the listener stays readable
+ * and would keep a processor busy. So it pauses. */
+static void pause_listener(struct connections *cs, sd_event_source *listener, int error)
+{
+	struct log_about nobody = {LOG_NOBODY, 0, NULL};
+
+	if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM)
+		return;
+	log_client(cs->log, LOG_WARNING, meter_clock(), &nobody, "cannot take a client: %s",
+		strerror(error));
+	sd_event_source_set_enabled(listener, SD_EVENT_OFF);
+	cs->paused[cs->paused_count++] = listener;
+	cs->paused_until = cs->now(cs->userdata)->real + LISTENER_PAUSE_US;
+	wants_turn(cs);
+}
+
+uint64_t connections_listen_again(struct connections *cs, uint64_t now)
+{
+	if (cs->paused_count && now < cs->paused_until)
+		return cs->paused_until;
+	while (cs->paused_count)
+		sd_event_source_set_enabled(cs->paused[--cs->paused_count], SD_EVENT_ON);
+	return PROTO_FOREVER;
+}
+
 int connections_accept(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct connections *cs = userdata;
 
-	(void)source;
 	(void)events;
 	meter_slice_begin(&cs->meter, meter_clock()); /* for a user who is not cut off any more */
 	for (int i = 0; i < ACCEPT_SLICE; i++) {
 		int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (peer < 0)
+		if (peer < 0) {
+			pause_listener(cs, source, errno);
 			return 0;
+		}
 		accept_one(cs, peer);
 	}
 	return 0;

@@ -23,6 +23,9 @@
 #include "core/broker.h"
 #include "queue_setup.h"
 
+/* The most listeners. */
+#define CONNECTIONS_LISTENERS 8
+
 struct connection;
 
 /* A user who has connections. */
@@ -41,6 +44,10 @@ struct connections {
 	struct meter meter;
 	struct connection **at; /* by the broker's client number - 1; NULL: no such client */
 	uint32_t room;
+	/* Listeners that accept nothing until this instant of broker_now.real. */
+	sd_event_source *paused[CONNECTIONS_LISTENERS];
+	unsigned int paused_count;
+	uint64_t paused_until;
 	uint32_t ended_count; /* of connections, until connections_reap() */
 	uint32_t *gids;	      /* PEER_GROUPS_MAX: of one client */
 	uint8_t *in;	      /* one packet */
@@ -70,6 +77,10 @@ void connections_free(struct connections *cs);
 /* Accepts a slice of the clients that wait at a listener. It is a handler for sd_event_add_io();
  * userdata: struct connections. Return: 0. */
 int connections_accept(sd_event_source *source, int fd, uint32_t events, void *userdata);
+
+/* Lets paused listeners accept again if their pause is over. now: broker_now.real. Return: when it
+ * is over; PROTO_FOREVER: none is paused. */
+uint64_t connections_listen_again(struct connections *cs, uint64_t now);
 
 /* Disconnects clients whose connections have ended, until a slice of time is over. If some remain,
  * it asks for another turn. The caller calls it between two turns, because the broker may not lose

@@ -152,7 +152,6 @@ static int run(const struct options *o)
 	umask(077); /* nobody else may read what is stored */
 	log_init(&log, LOG_INFO);
 	log.name = "timerqd";
-	descriptors_raise();
 	if (reload_open(&reload, &log, o->config, o->user, &config) < 0) {
 		reload_close(&reload);
 		return EXIT_FAILURE;

@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../descriptors.h"
+
+/* Descriptors that belong to no client: standard streams, epoll, timers, listeners, the store or
+ * the connections to its database, the connection to timerd, and some spare ones. */
+#define OTHER_DESCRIPTORS 48
+
 /* How long to wait for a wall clock that is behind, in microseconds. */
 #define PATIENCE_US UINT64_C(600000000)
 
@@ -47,6 +53,7 @@ void queue_setup_start(struct queue_setup *setup, struct log *log, const struct 
 	apply(setup);
 	options_log(options, log);
 	config_log(config, log);
+	descriptors_fit(log, OTHER_DESCRIPTORS, &setup->limits.max_clients);
 }
 
 void queue_setup_reload(struct queue_setup *setup, struct config *config)

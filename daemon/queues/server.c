@@ -234,6 +234,7 @@ static void set_fleet_wakeup(struct server *s)
 static int arm(struct server *s)
 {
 	uint64_t real = broker_next_real(s->broker), look = clocks_next_check(&s->clocks);
+	uint64_t paused = connections_listen_again(&s->connections, s->now.real);
 
 	if (s->store->ops->fleet)
 		set_fleet_wakeup(s);
@@ -257,6 +258,8 @@ static int arm(struct server *s)
 	}
 	if (look < real)
 		real = look;
+	if (paused < real)
+		real = paused;
 	/* While the wall clock is not trusted, a look each second shows whether it was set. */
 	if (look != PROTO_FOREVER && s->now.real + 1000000 < real)
 		real = s->now.real + 1000000;
@@ -325,7 +328,7 @@ static int open_listeners(struct server *s)
 		return n;
 	for (int i = 0; i < n && r >= 0; i++) {
 		fd = SD_LISTEN_FDS_START + i;
-		if (s->listener_count < SERVER_LISTENERS &&
+		if (s->listener_count < CONNECTIONS_LISTENERS &&
 			sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, true) > 0) {
 			r = add_listener(s, fd);
 			continue;
@@ -340,7 +343,7 @@ static int open_listeners(struct server *s)
 	fd = socket_file_make(
 		&s->file, s->log, s->setup->socket, user ? 0600 : 0666, user ? 0700 : 0755);
 	if (fd < 0)
-		return fd;
+		return -EINVAL; /* the reason is logged */
 	if (listen(fd, BACKLOG) < 0)
 		return -errno;
 	return add_listener(s, fd);
@@ -537,7 +540,7 @@ int server_init(struct server *s, struct queue_setup *setup, struct reload *relo
 		r = sd_event_set_watchdog(s->event, true);
 	if (r >= 0)
 		r = open_listeners(s);
-	if (r < 0 && r != -EADDRINUSE && r != -EINVAL)
+	if (r < 0 && r != -EINVAL)
 		log_print(log, LOG_ERR, "cannot start: %s", strerror(-r));
 	return r < 0 ? r : 0;
 }

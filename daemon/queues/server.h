@@ -19,8 +19,6 @@
 #include "queue_setup.h"
 #include "wakeups.h"
 
-#define SERVER_LISTENERS 8
-
 struct server {
 	struct log *log;
 	struct queue_setup *setup; /* borrowed */
@@ -33,7 +31,7 @@ struct server {
 	struct broker_now now;
 	struct wakeups wakeups;
 	struct socket_file file;
-	int listeners[SERVER_LISTENERS];
+	int listeners[CONNECTIONS_LISTENERS];
 	unsigned int listener_count;
 	struct connections connections;
 	sd_event_source *serve, *real, *store_source;
