@@ -397,7 +397,7 @@ static int make(struct socket_file *file, struct log *log, const char *path, mod
 		return r;
 	r = take_lock(file);
 	if (r == -EADDRINUSE) {
-		log_print(log, LOG_ERR, "another timerd holds %s", path);
+		log_print(log, LOG_ERR, "another %s holds %s", log->name, path);
 		return r;
 	}
 	if (r < 0) {
@@ -408,7 +408,7 @@ static int make(struct socket_file *file, struct log *log, const char *path, mod
 	r = clear_name(file, path, &answer);
 	if (r == -EADDRINUSE) {
 		log_print(log, LOG_ERR, "another server holds %s (connect: %s)", path,
-			strerror(answer));
+			answer ? strerror(answer) : "it is accepted");
 		return r;
 	}
 	if (r == 0)
