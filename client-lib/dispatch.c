@@ -30,15 +30,10 @@ uint64_t dispatch_begin(struct session *s, uint64_t timer, uintptr_t function, c
 /* A later dispatch may have begun after this one was found to be left. */
 void dispatch_end(struct session *s, uint64_t number)
 {
-	struct timer *timer;
-
 	if (!s->dispatch.running || s->dispatch.number != number)
 		return;
 	s->dispatch.running = false;
-	timer = registry_find(&s->timers, s->dispatch.timer);
-	/* The timer's last handler did not re-arm it. */
-	if (timer && timer->state == TIMER_ENDED && timer->released)
-		registry_drop(&s->timers, timer);
+	registry_drop_over(&s->timers, s->dispatch.timer);
 	if (s->dispatch.awaited)
 		progress_note(&s->progress);
 }

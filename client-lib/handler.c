@@ -157,13 +157,19 @@ static int hand_out(struct toytimer *t, void *argument)
 	return handing->handler(t, &handing->event, handing->userdata);
 }
 
-int handler_call_next(struct toytimer *t, int *ret_result)
+/* Takes the oldest event that is not stale off the queue. Return: whether there is one. */
+static bool next_event(struct toytimer *t, struct handing *ret)
 {
 	struct event event;
 
 	while (events_pop(&t->session.events, &event)) {
 		struct timer *timer = registry_find(&t->session.timers, event.timer);
-		struct handing handing = {
+
+		if (!timer || timer->released)
+			continue;
+		*ret = (struct handing){
+			.handler = timer->handler,
+			.userdata = timer->userdata,
 			.event =
 				{
 					.type = (enum toytimer_event_type)event.type,
@@ -175,19 +181,36 @@ int handler_call_next(struct toytimer *t, int *ret_result)
 					.last = event.last,
 				},
 		};
-
-		if (!timer || timer->released)
-			continue;
-		handing.handler = timer->handler;
-		handing.userdata = timer->userdata;
 		/* In other states the timer has no id: its daemon is gone since the wake arrived.
 		 */
 		if (timer->state == TIMER_HELD || timer->state == TIMER_ENDED)
-			handing.event.id = timer->id;
+			ret->event.id = timer->id;
 		/* Only the handler of the last event can still use the timer: to re-arm it. */
 		if (event.last)
 			registry_release(&t->session.timers, timer);
-		return handler_call(t, event.timer, hand_out, &handing, ret_result);
+		return true;
 	}
-	return 0;
+	return false;
+}
+
+int handler_call_next(struct toytimer *t, int *ret_result)
+{
+	struct handing handing;
+
+	if (!next_event(t, &handing))
+		return 0;
+	return handler_call(t, handing.event.timer, hand_out, &handing, ret_result);
+}
+
+bool handler_take_next(struct toytimer *t, toytimer_event *ret_event, void **ret_userdata)
+{
+	struct handing handing;
+
+	if (!next_event(t, &handing))
+		return false;
+	registry_drop_over(&t->session.timers, handing.event.timer);
+	*ret_event = handing.event;
+	if (ret_userdata)
+		*ret_userdata = handing.userdata;
+	return true;
 }

@@ -27,3 +27,10 @@ int handler_call(struct toytimer *t, uint64_t timer, handler_function function, 
  * handler returned in a forked child; the lock is not held, and the handle may be freed.
  */
 int handler_call_next(struct toytimer *t, int *ret_result);
+
+/*
+ * Takes the oldest event that is not stale, without calling its handler.
+ *   ret_userdata: of the timer; may be NULL
+ * Return: whether there is an event.
+ */
+bool handler_take_next(struct toytimer *t, toytimer_event *ret_event, void **ret_userdata);

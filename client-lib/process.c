@@ -3,10 +3,10 @@
  * The calls that pass events to handlers, and those that return properties of a handle.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 
 #include "dispatch.h"
-#include "handle.h"
 #include "handler.h"
 #include "public.h"
 #include "text.h"
@@ -74,6 +74,42 @@ _public_ int toytimer_process(toytimer *t)
 	if (r != 1 && r != HANDLER_FREED)
 		return r;
 	return result < 0 ? result : 1;
+}
+
+/* Return: how many events were taken; 0 while a handler runs. */
+static int take(struct toytimer *t, toytimer_event *ret_events, void **ret_userdatas, size_t n)
+{
+	size_t taken = 0;
+
+	if (t->session.dispatch.running)
+		return 0;
+	while (taken < n &&
+		handler_take_next(
+			t, &ret_events[taken], ret_userdatas ? &ret_userdatas[taken] : NULL))
+		taken++;
+	return (int)taken;
+}
+
+_public_ int toytimer_take_events(
+	toytimer *t, toytimer_event *ret_events, void **ret_userdatas, size_t n)
+{
+	int r, error;
+
+	if (!ret_events)
+		return text_invalid("ret_events: NULL");
+	if (n < 1 || n > INT_MAX)
+		return text_invalid("n: not between 1 and 2147483647");
+	r = handle_enter(t);
+	if (r < 0)
+		return r;
+	r = dispatch_is_here(&t->session) ? -EBUSY : take(t, ret_events, ret_userdatas, n);
+	if (r == 0) {
+		handle_yield_to_leader(t);
+		error = handle_pump(t, !t->session.dispatch.running);
+		r = take(t, ret_events, ret_userdatas, n) ?: error;
+	}
+	handle_leave(t);
+	return r;
 }
 
 _public_ int toytimer_wait(toytimer *t, uint64_t timeout)

@@ -285,6 +285,14 @@ void registry_drop(struct registry *timers, struct timer *timer)
 	timers->free = slot_of(timers, timer);
 }
 
+void registry_drop_over(struct registry *timers, uint64_t name)
+{
+	struct timer *timer = registry_find(timers, name);
+
+	if (timer && timer->state == TIMER_ENDED && timer->released)
+		registry_drop(timers, timer);
+}
+
 void registry_sent(struct registry *timers)
 {
 	struct timer *timer = &timers->array[timers->unsent];

@@ -113,6 +113,9 @@ void registry_release(struct registry *timers, struct timer *timer);
 /* Frees a timer in any state. Its name is invalid from now on. */
 void registry_drop(struct registry *timers, struct timer *timer);
 
+/* Frees the timer of that name if the program has had its last event and did not re-arm it. */
+void registry_drop_over(struct registry *timers, uint64_t name);
+
 /* The timer at `unsent` is in a packet now: makes it SENT. */
 void registry_sent(struct registry *timers);
 

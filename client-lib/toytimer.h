@@ -58,7 +58,7 @@
  *   -EPROTO        the daemon and this library do not understand each other
  *   -ENOMEM        out of memory
  *   -ECHILD        the handle belongs to the parent process
- *   -EBUSY         a handler called toytimer_process() or toytimer_run()
+ *   -EBUSY         a handler called toytimer_process(), toytimer_take_events() or toytimer_run()
  *   -ENOSYS        the daemon is of an older version and does not know this call or flag
  *
  * toytimer_strerror() returns a sentence for each. toytimer_get_error() returns a sentence that
@@ -126,8 +126,9 @@ typedef struct toytimer_event {
 
 /*
  * The library calls a handler for each event of a timer. A handler may call any function of this
- * library on this handle, except toytimer_process() and toytimer_run(). After the last event the
- * timer's name is gone, unless the handler of that event re-arms the timer before it returns.
+ * library on this handle, except toytimer_process(), toytimer_take_events() and toytimer_run().
+ * After the last event the timer's name is gone, unless the handler of that event re-arms the timer
+ * before it returns.
  * Return: a negative number ends toytimer_process() and toytimer_run(), which return it. Any other
  * number has no effect.
  */
@@ -206,6 +207,18 @@ int toytimer_get_events(toytimer *t);
  * wake, and counts it in overruns.
  */
 int toytimer_process(toytimer *t);
+
+/*
+ * Takes events instead of calling their handlers, for programs in which a call from C is expensive.
+ *   ret_events: the events, oldest first
+ *   ret_userdatas: the userdata of the timer of each event; may be NULL
+ *   n: how many events there is room for, at least 1
+ * Returns how many events it took. It takes all events that wait, up to n. If none waits, it first
+ * does what toytimer_process() does before it calls a handler. Returns 0 if there was no event, or
+ * if another thread runs a handler now. After a timer's last event its name is gone. Timers without
+ * a handler have no events here either. Never blocks. Cost: O(1) for each event.
+ */
+int toytimer_take_events(toytimer *t, toytimer_event *ret_events, void **ret_userdatas, size_t n);
 
 /* Waits until toytimer_process() has something to do, or until timeout has passed. Returns 1 in the
  * first case, 0 in the second, and -EINTR after a signal. */

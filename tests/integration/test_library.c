@@ -274,7 +274,7 @@ struct chain {
 	struct recorder recorder;
 	uint64_t victim;
 	int left;
-	int in_handler[3];
+	int in_handler[4];
 };
 
 /* A handler that makes blocking calls: it registers, re-arms and cancels. */
@@ -282,6 +282,7 @@ static int chain_woken(toytimer *t, const toytimer_event *event, void *userdata)
 {
 	struct chain *chain = userdata;
 	toytimer_registration r = recorder_after(&chain->recorder, 3600 * S);
+	toytimer_event other;
 	uint64_t timer;
 
 	recorder_note(t, event, &chain->recorder);
@@ -298,6 +299,7 @@ static int chain_woken(toytimer *t, const toytimer_event *event, void *userdata)
 	chain->in_handler[0] = toytimer_process(t);
 	chain->in_handler[1] = toytimer_run(t);
 	chain->in_handler[2] = toytimer_cancel(t, event->timer);
+	chain->in_handler[3] = toytimer_take_events(t, &other, NULL, 1);
 	assert_int_equal(toytimer_cancel(t, chain->victim), 0);
 	return 7; /* any value that is not negative means nothing to toytimer_run() */
 }
@@ -319,6 +321,7 @@ static void test_a_handler_may_call_the_library(void **state)
 	assert_int_equal(chain.in_handler[0], -EBUSY);
 	assert_int_equal(chain.in_handler[1], -EBUSY);
 	assert_int_equal(chain.in_handler[2], -ENOENT);
+	assert_int_equal(chain.in_handler[3], -EBUSY);
 	assert_int_equal(toytimer_count(t), 0);
 	recorder_clear(&chain.recorder);
 	toytimer_unref(t);

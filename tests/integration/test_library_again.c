@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A timer that its own last handler arms again, toytimer_stop(), and a handler that drops the last
- * reference, against the real daemon.
+ * A timer that its own last handler arms again, toytimer_stop(), a handler that drops the last
+ * reference, and events that are taken without their handlers, against the real daemon.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "handles.h"
@@ -314,6 +315,100 @@ static void test_a_handler_drops_the_last_reference(void **state)
 	toytimer_unref(witness);
 }
 
+/* Takes one or more events. */
+static size_t await_events(toytimer *t, toytimer_event *events, void **userdatas, size_t n)
+{
+	uint64_t until = toytimer_now(TOYTIMER_MONOTONIC) + PATIENCE_US;
+	int r;
+
+	while ((r = toytimer_take_events(t, events, userdatas, n)) == 0) {
+		toytimer_wait(t, 100 * MS);
+		assert_true(toytimer_now(TOYTIMER_MONOTONIC) < until);
+	}
+	assert_in_range(r, 1, n);
+	return (size_t)r;
+}
+
+static int never_called(toytimer *t, const toytimer_event *event, void *userdata)
+{
+	(void)t, (void)event, (void)userdata;
+	fail();
+	return -EXDEV;
+}
+
+/* More events come than there is room for. Each is taken once, in order, with the userdata of its
+ * timer. What is left makes the descriptor readable. */
+static void test_events_are_taken_without_their_handlers(void **state)
+{
+	enum { N = 1000, ROOM = 7 };
+	toytimer_registration r[N];
+	toytimer_event events[ROOM];
+	uint64_t timers[N];
+	void *userdatas[ROOM];
+	size_t taken = 0;
+	toytimer *t = open_handle();
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		r[i] = (toytimer_registration){
+			.due = i,
+			.flags = TOYTIMER_RELATIVE,
+			.handler = never_called,
+			.userdata = &r[i],
+		};
+	r[N / 2].handler = NULL; /* its event is dropped */
+	assert_int_equal(toytimer_register_many(t, r, N, timers, NULL), N);
+	while (taken < N - 1) {
+		size_t n = await_events(t, events, userdatas, ROOM);
+
+		for (size_t i = 0; i < n; i++, taken++) {
+			size_t which = taken + (taken >= N / 2);
+
+			assert_int_equal(events[i].type, TOYTIMER_WOKEN);
+			assert_int_equal(events[i].timer, timers[which]);
+			assert_true(events[i].last);
+			assert_ptr_equal(userdatas[i], &r[which]);
+			assert_int_equal(toytimer_cancel(t, timers[which]), -ENOENT);
+		}
+	}
+	assert_int_equal(toytimer_take_events(t, events, userdatas, ROOM), 0);
+	assert_int_equal(toytimer_count(t), 0);
+	toytimer_unref(t);
+}
+
+/* A timer with a period stays until its last event. Errors leave the parameters untouched. */
+static void test_events_of_a_series_are_taken(void **state)
+{
+	struct recorder recorder = {0};
+	toytimer_registration r = recorder_after(&recorder, MS);
+	toytimer_event event;
+	uint64_t timer;
+	toytimer *t = open_handle();
+
+	(void)state;
+	r.every = MS;
+	assert_int_equal(toytimer_register(t, &r, &timer), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(await_events(t, &event, NULL, 1), 1);
+		assert_int_equal(event.timer, timer);
+		assert_false(event.last);
+	}
+	assert_int_equal(toytimer_count(t), 1);
+	/* A handle may use both ways in turn. */
+	while (toytimer_process(t) == 0)
+		toytimer_wait(t, 100 * MS);
+	assert_int_equal(recorder.n, 1);
+	assert_int_equal(toytimer_cancel(t, timer), 0);
+	memset(&event, 7, sizeof(event));
+	assert_int_equal(toytimer_take_events(t, &event, NULL, 1), 0);
+	assert_int_equal(toytimer_take_events(t, &event, NULL, 0), -EINVAL);
+	assert_int_equal(toytimer_take_events(t, NULL, NULL, 1), -EINVAL);
+	assert_int_equal(toytimer_take_events(NULL, &event, NULL, 1), -EINVAL);
+	assert_int_equal(event.last, 0x07070707);
+	recorder_clear(&recorder);
+	toytimer_unref(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +420,8 @@ int main(void)
 		cmocka_unit_test(test_stop_before_run_ends_it_at_once),
 		cmocka_unit_test(test_stop_in_a_handler_ends_run_after_it),
 		cmocka_unit_test(test_a_handler_drops_the_last_reference),
+		cmocka_unit_test(test_events_are_taken_without_their_handlers),
+		cmocka_unit_test(test_events_of_a_series_are_taken),
 	};
 
 	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);
