@@ -15,7 +15,7 @@ import daemons
 from daemons import AsyncCase, Case, asynchronous, until
 
 import toytimer
-from toytimer import _handle, _library
+from toytimer import _handle, _library, aio
 
 REALTIME = toytimer.Clock.REALTIME
 
@@ -23,8 +23,12 @@ REALTIME = toytimer.Clock.REALTIME
 def set_clock(session, target, token):
     """What the library does when the wall clock was set."""
     event = _library.Event(type=_library.CLOCK_SET)
-    _handle.on_event(session.handle.address, ctypes.addressof(event), token)
-    session._deliver()
+    if isinstance(session, aio._Session):
+        session._events[0], session._tokens[0] = event, token
+        session._deliver_all()
+    else:
+        _handle.on_event(session.handle.address, ctypes.addressof(event), token)
+        session._deliver()
     return target
 
 
@@ -77,7 +81,7 @@ class Rearming(AsyncCase):
             for target in timer, periods._stream:
                 # The library has already checked everything that the daemon could refuse.
                 self.assertFalse(target.done() if target is timer else target.ended)
-                target.receive((_library.REFUSED, -28, 0, 0, 0, 0))
+                target.receive(_library.Event(type=_library.REFUSED, error=-28))
             with self.assertRaises(toytimer.LimitError):
                 await timer
             with self.assertRaises(toytimer.LimitError):

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import signal
 import time
 import weakref
 from datetime import datetime, timedelta, timezone
@@ -31,18 +32,74 @@ class Waking(AsyncCase):
     @asynchronous
     async def test_a_lone_wake_waits_for_one_call_of_the_library(self):
         async with toytimer.open() as t:
-            handle = t._session.handle
-            process, calls = handle.process, []
+            take, calls = t._session._take, []
 
-            def counted(address):
-                calls.append(process(address))
+            def counted():
+                calls.append(take())
                 return calls[-1]
-            handle.process = counted
+            t._session._take = counted
             timer = t.register(0.5)
             await until(lambda: calls)  # the daemon has answered
             calls.clear()
             await timer
-            self.assertEqual(calls, [1])
+            # The call that took the wake is the last one. Another packet may have come before it.
+            self.assertEqual((calls[-1], calls.count(1)), (1, 1), calls)
+
+    @asynchronous
+    async def test_a_lone_wake_resumes_its_task_at_once(self):
+        async with toytimer.open() as t:
+            loop, session, order = asyncio.get_running_loop(), t._session, []
+
+            def ready():
+                session._ready()
+                order.append('ready')
+            loop.add_reader(session.handle.fd, ready)
+
+            async def waits(name, awaitable):
+                await awaitable
+                order.append(name)
+            timer = t.register(0.02)
+            timer.add_done_callback(lambda _: order.append('callback'))
+            await timer
+            self.assertEqual(order[-1], 'callback')  # it was the first one: the loop calls it
+            for make in (lambda: t.register(0.02)), (lambda: t.every(0.02, count=1).__anext__()):
+                order.clear()
+                await waits('woken', make())
+                await asyncio.sleep(0)
+                at = order.index('woken')
+                self.assertEqual(order[at:at + 2], ['woken', 'ready'])
+            # Everybody else who waits gets the wake from the loop.
+            timer = t.register(0.02)
+            got = await asyncio.gather(*(asyncio.create_task(asyncio.wait_for(timer, 30)) for _ in range(3)),
+                                       asyncio.shield(timer), timer)
+            self.assertEqual(got, [timer.result()] * 5)
+
+    def test_an_interrupt_during_a_wake_is_raised_and_the_wake_stays(self):
+        timers, loop = [], asyncio.new_event_loop()
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        async def interrupted(t):
+            take = t._session._take
+
+            def interrupt():
+                taken = take()
+                if taken > 0:
+                    signal.raise_signal(signal.SIGINT)
+                return taken
+            t._session._take = interrupt
+            timers.append(t.register(0.02))
+            await asyncio.sleep(3600)
+        try:
+            t = loop.run_until_complete(toytimer.open()._open())
+            with self.assertRaises(KeyboardInterrupt):
+                loop.run_until_complete(interrupted(t))
+            self.assertTrue(timers[0].result().last)
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            loop.run_until_complete(t.aclose())
+        finally:
+            loop.close()
+            signal.signal(signal.SIGINT, before)
 
     @asynchronous
     async def test_sleep_takes_every_kind_of_time(self):

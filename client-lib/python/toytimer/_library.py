@@ -100,6 +100,7 @@ _PROTOTYPES = {
     "toytimer_set_timeout": (c_int, c_void_p, c_uint64),
     "toytimer_get_fd": (c_int, c_void_p),
     "toytimer_process": (c_int, c_void_p),
+    "toytimer_take_events": (c_int, c_void_p, c_void_p, c_void_p, c_size_t),
     "toytimer_flush": (c_int, c_void_p),
     "toytimer_register": (c_int, c_void_p, POINTER(Registration), POINTER(c_uint64)),
     "toytimer_register_async": (c_int, c_void_p, POINTER(Registration), POINTER(c_uint64)),

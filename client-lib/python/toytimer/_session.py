@@ -4,7 +4,7 @@ A handle in an asyncio event loop. Timers of aio.py and Queue of aio_queue.py sh
 
 The loop watches the handle's descriptor, which stays the same over reconnections. When it is readable,
 process() is called until there is no event, and each event goes to the target that its token names.
-Nothing here blocks the loop.
+aio.py takes the events of timers without process(). Nothing here blocks the loop.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Stream(Generic[T]):
         self.ended = False
         self._loop = loop
         self._error: BaseException | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self.awaited: asyncio.Future[None] | None = None  # by the reader
 
     def put(self, item: T) -> None:
         self.items.append(item)
@@ -164,8 +164,8 @@ class Stream(Generic[T]):
             self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self.awaited is not None and not self.awaited.done():
+            self.awaited.set_result(None)
 
     async def get(self) -> T:
         """The next item. Raises the error once, and StopAsyncIteration at the end."""
@@ -173,11 +173,11 @@ class Stream(Generic[T]):
             if self.ended:
                 error, self._error = self._error, None
                 raise error or StopAsyncIteration
-            if self._waiter is not None:
+            if self.awaited is not None:
                 raise RuntimeError("another task is waiting for the next wake")
-            self._waiter = self._loop.create_future()
+            self.awaited = self._loop.create_future()
             try:
-                await self._waiter
+                await self.awaited
             finally:
-                self._waiter = None
+                self.awaited = None
         return self.items.popleft()

@@ -24,9 +24,9 @@ from typing import Any, Callable, Iterable, Unpack
 
 from . import _timer_calls, errors
 from ._handle import ON_EVENT, Handle, next_token
-from ._library import CANCELLED, CLOCK_SET, WOKEN, Registration, quick, slow
+from ._library import CANCELLED, CLOCK_SET, WOKEN, Event, Registration, quick, slow
 from ._registration import Batch, Options, describe
-from ._session import Session, Stream
+from ._session import BURST, Session, Stream
 from ._timer_calls import ListedTimer
 from ._values import Clock, Span, Wake, When, microseconds, period_of
 
@@ -51,6 +51,10 @@ class Timer(asyncio.Future[Wake]):
         self._clock = Clock.BOOTTIME
         self._on_clock_set = on_clock_set
 
+    @property
+    def awaited(self) -> Timer:
+        return self
+
     def cancel(self, msg: Any = None) -> bool:
         """Cancels the timer, without waiting for the daemon. Returns False if it is done."""
         if not super().cancel(msg):
@@ -68,20 +72,20 @@ class Timer(asyncio.Future[Wake]):
         """
         return not self.done() and self._timers._rearm(self._name, self._clock, when, 0, 0, slack)
 
-    def receive(self, event: tuple[int, ...]) -> bool:
-        kind, error, due, late, overruns, last = event
+    def receive(self, event: Event) -> bool:
+        kind, last = event.type, bool(event.last)
         if self.done():
             pass
         elif kind == WOKEN:
-            self.set_result(Wake(due / 1e6, late / 1e6, overruns, bool(last)))
+            self.set_result(Wake(event.due / 1e6, event.late / 1e6, event.overruns, last))
         elif kind == CLOCK_SET:
             if self._on_clock_set:
                 self._timers._session.loop.call_soon(self._on_clock_set)
         else:
-            self.set_exception(_failure(kind, error))
+            self.set_exception(_failure(kind, event.error))
             if not last:
                 _cancel(self._timers._session, self._name, self._token)
-        return bool(last)
+        return last
 
     def fail(self, error: BaseException) -> None:
         if not self.done():
@@ -99,6 +103,80 @@ def _run_callback(callback: Callable[..., object], arguments: tuple[Any, ...], t
 
 def _failure(kind: int, error: int) -> errors.Error:
     return errors.refusal(-errno.ECANCELED) if kind == CANCELLED else errors.refusal(error)
+
+
+class _Session(Session):
+    """
+    A session that takes events from the library. If C called Python instead, each wake would come later,
+    and the exception of a signal handler that runs in that call would be lost.
+    """
+
+    def __init__(self, handle: Handle, loop: asyncio.AbstractEventLoop) -> None:
+        self._events = (Event * BURST)()
+        self._tokens = (ctypes.c_size_t * BURST)()  # of the events; 0: the event was delivered
+        self._first = self._events[0]
+        self._take = functools.partial(
+            quick.toytimer_take_events, handle.address, ctypes.addressof(self._events),
+            ctypes.addressof(self._tokens), BURST)
+        super().__init__(handle, loop, errors.timer_error)
+
+    def _ready(self) -> None:
+        try:
+            result = self._take()
+        except BaseException:  # of a signal handler, which may run when the library has returned
+            self._deliver_all()
+            raise
+        if result == 1:
+            self._deliver_alone()
+        elif result > 1:
+            self._deliver_all()
+        elif result < 0:
+            self._end_turn(result)
+
+    def _deliver_all(self) -> None:
+        for index, token in enumerate(self._tokens):
+            if not token:
+                break
+            self._tokens[index] = 0
+            target = self.targets.get(token)
+            if target is not None and target.receive(self._events[index]):  # it was the last one
+                self.targets.pop(token, None)
+
+    def _deliver_alone(self) -> None:
+        """
+        Delivers one event, and resumes the task that waits for it at once. Otherwise the loop would first
+        look for other events, which takes longer than all that this class does.
+        """
+        token, self._tokens[0] = self._tokens[0], 0
+        target = self.targets.get(token)
+        if target is None:
+            return
+        future = target.awaited
+        step = _take_step(future)
+        if target.receive(self._first):
+            self.targets.pop(token, None)
+        if step:
+            resume, context = step
+            if future.done():
+                context.run(resume, future)
+            else:
+                future.add_done_callback(resume, context=context)
+
+
+def _take_step(future: asyncio.Future[Any] | None) -> tuple[Callable[..., object], Any] | None:
+    """
+    Removes the task that was the first to await a future from its callbacks. Returns the method that
+    resumes the task, and its context. Callbacks of other kinds stay, since they may expect that the loop
+    calls them.
+    """
+    callbacks = getattr(future, "_callbacks", None)
+    if future is None or not callbacks:
+        return None
+    step: tuple[Callable[..., object], Any] = callbacks[0]
+    if not isinstance(getattr(step[0], "__self__", None), asyncio.Task):
+        return None
+    future.remove_done_callback(step[0])
+    return step
 
 
 def _cancel(session: Session, name: int, token: int) -> None:
@@ -119,14 +197,15 @@ class _Periods(Stream[Wake]):
         self._clock = Clock.BOOTTIME
         self._on_clock_set = on_clock_set
 
-    def receive(self, event: tuple[int, ...]) -> bool:
-        kind, error, due, late, overruns, last = event
+    def receive(self, event: Event) -> bool:
+        kind, last = event.type, bool(event.last)
+        due, late, overruns = event.due, event.late, event.overruns
         if kind == CLOCK_SET:
             if self._on_clock_set and not self.ended:
                 self._session.loop.call_soon(self._on_clock_set)
             return False
         if kind != WOKEN:
-            self.end(_failure(kind, error))
+            self.end(_failure(kind, event.error))
             if not last:
                 _cancel(self._session, self._name, self._token)
             return True
@@ -135,10 +214,10 @@ class _Periods(Stream[Wake]):
             first = round(waiting.due * 1e6)
             due, late = first, late + due - first
             overruns += waiting.overruns + 1
-        self.put(Wake(due / 1e6, late / 1e6, overruns, bool(last)))
+        self.put(Wake(due / 1e6, late / 1e6, overruns, last))
         if last:
             self.end()
-        return bool(last)
+        return last
 
     fail = Stream.end
 
@@ -214,7 +293,7 @@ class Timers:
     """
 
     def __init__(self, handle: Handle, loop: asyncio.AbstractEventLoop) -> None:
-        self._session = Session(handle, loop, errors.timer_error)
+        self._session = _Session(handle, loop)
         # Filled for each call. The plain registration is for timers without options, which differ only
         # in the due: setting all members takes longer than the registration itself.
         self._registration = Registration(handler=ON_EVENT)
