@@ -149,5 +149,6 @@ def fleet_churn(bench):
             reader.stdin.write('BEGIN ISOLATION LEVEL REPEATABLE READ;\n'
                                'SELECT count(*) FROM timerd.timers \\g /dev/null\n')
             reader.stdin.flush()
-            bench.run(path, bench.program('durable_fleet'), ','.join(sockets), n, rounds)
+            bench.run(path, bench.program('durable_fleet'), ','.join(sockets), n, rounds,
+                      timeout=3600)
             reader.stdin.close()
