@@ -78,6 +78,7 @@ struct store_postgres {
 	uint64_t round_again; /* after a failed round: no round before this */
 	uint64_t logged_hold; /* the hold that was logged: leases::hold_until */
 	bool round_under_way;
+	uint64_t evict_again; /* no pg_evict_soon() before this */
 	bool evicting;
 	bool logged_failure; /* of the last round */
 	bool committing;
@@ -102,6 +103,13 @@ static inline int64_t pg_uid_of(const uint8_t token[static STORE_TOKEN_SIZE])
 {
 	return (int64_t)token[0] | (int64_t)token[1] << 8 | (int64_t)token[2] << 16 |
 		(int64_t)token[3] << 24;
+}
+
+/* How long a round, or the first attempt of a commit, waits for a lock, milliseconds. Meanwhile it
+ * holds the locks of other queues. */
+static inline unsigned long long pg_lock_ms(const struct store_postgres *s)
+{
+	return s->leases.config.length / 32000 + 1;
 }
 
 /* The term under which this host may change wakes of the queue; 0: it may not. */

@@ -37,6 +37,8 @@ static_assert(PROTO_E_NO_SUCH_TIMER == 1 && PROTO_E_TIMERS_USER == 3 && PROTO_E_
 		PROTO_QUEUE_KEPT == 2 && STORE_PUTS == 64,
 	"sql/schema_functions.sql");
 #define TYPE_NOTHING  99
+#define STATUS_LOCKED (-1)
+#define STATE_LOCKED  3
 #define FLAG_KEEP     256
 #define FLAG_RELATIVE 512
 
@@ -52,6 +54,7 @@ struct commit_job {
 	struct store_commit *commit;
 	unsigned int tries;
 	bool answered; /* the statement's rows were read */
+	bool careful;  /* leaves out queues of which another session has locked something */
 	bool expires;
 	struct used_queue *queues;
 	size_t queue_count;
@@ -304,9 +307,14 @@ static void add_puts(struct pg_parameters *p, const struct commit_job *j)
 		put_refused(p, j, column);
 }
 
+#define OTHERS                                                                                 \
+	", $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, " \
+	"$20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37"
+
 static bool send_changes(struct commit_job *j, PGconn *c)
 {
 	struct pg_parameters p = {0};
+	char statement[512];
 
 	j->s->commits++;
 	j->queue_count = 0;
@@ -320,11 +328,14 @@ static bool send_changes(struct commit_job *j, PGconn *c)
 	add_queues(&p, j);
 	add_changes(&p, j);
 	add_puts(&p, j);
-	return pg_send(c,
-		"SELECT * FROM timerd.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
-		"$12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, "
-		"$28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
-		&p);
+	if (j->careful)
+		return pg_send(c, "SELECT * FROM timerd.commit_unlocked($1" OTHERS ")", &p);
+	snprintf(statement, sizeof(statement),
+		"WITH s AS MATERIALIZED (SELECT pg_catalog.set_config('lock_timeout', '%llu',"
+		" true)) SELECT r.* FROM s, LATERAL timerd.commit(CASE WHEN s IS NOT NULL THEN $1"
+		" END" OTHERS ") r",
+		pg_lock_ms(j->s));
+	return pg_send(c, statement, &p);
 }
 
 static bool send_expiry(const struct commit_job *j, PGconn *c)
@@ -332,7 +343,10 @@ static bool send_expiry(const struct commit_job *j, PGconn *c)
 	struct pg_parameters p = {0};
 
 	pg_add_int8(&p, (int64_t)(j->commit->clocks.now[PROTO_CLOCK_BOOTTIME] - PUTS_KEPT_US));
-	return pg_send(c, "DELETE FROM timerd.puts WHERE stored < $1", &p) &&
+	return pg_send(c,
+		       "DELETE FROM timerd.puts WHERE ctid = ANY (ARRAY(SELECT ctid FROM "
+		       "timerd.puts WHERE stored < $1 FOR UPDATE SKIP LOCKED))",
+		       &p) &&
 		pg_send(c, "SELECT timerd.tidy()", &p);
 }
 
@@ -383,6 +397,7 @@ static void read_changes(struct commit_job *j, const PGresult *r)
 		struct store_change *c = j->changes[i];
 
 		c->status = PROTO_E_NO_SUCH_TIMER;
+		c->locked = false;
 		c->flags = c->removed = 0;
 		c->timer_flags = 0;
 		c->id = c->due = c->replaced = 0;
@@ -401,8 +416,10 @@ static void read_changes(struct commit_job *j, const PGresult *r)
 		a[i - O_ORD] = pg_get_array(r, 0, i);
 	while (a[0].n) {
 		struct store_change *c = change_at(j, pg_next(&a[0]));
+		int64_t status = pg_next(&a[O_STATUS - O_ORD]);
 
-		c->status = (uint32_t)pg_next(&a[O_STATUS - O_ORD]);
+		c->locked = status == STATUS_LOCKED;
+		c->status = c->locked ? PROTO_Q_STORE_AWAY : (uint32_t)status;
 		c->flags = (uint32_t)pg_next(&a[O_FLAGS - O_ORD]);
 		c->id = (uint64_t)pg_next(&a[O_ID - O_ORD]);
 		c->due = (uint64_t)pg_next(&a[O_DUE - O_ORD]);
@@ -438,7 +455,9 @@ static void read_queues(struct commit_job *j, const PGresult *r)
 		used->queue->row = (int32_t)pg_next(&number) ?: used->queue->row;
 		owner = pg_next(&state);
 		used->others = owner == LEASE_OTHER;
-		if (owner != LEASE_ME && used->term)
+		if (owner == STATE_LOCKED)
+			pg_evict_soon(j->s);
+		else if (owner != LEASE_ME && used->term)
 			pg_leases_fenced(j->s, used->queue, used->term);
 	}
 }
@@ -487,6 +506,17 @@ static void commit_free(struct commit_job *j)
 	free(j);
 }
 
+/* Another session may hold the lock of a queue, or of a row of counts. Return: whether the commit
+ * is sent again. */
+static bool try_careful(struct commit_job *j)
+{
+	if (j->careful)
+		return false;
+	j->careful = true;
+	j->s->slot = (j->s->slot + 1) % PG_SLOTS;
+	return !pg_link_submit(&j->s->data, &j->job);
+}
+
 static void commit_end(struct pg_job *job, int error)
 {
 	struct commit_job *j = (struct commit_job *)job;
@@ -495,6 +525,10 @@ static void commit_end(struct pg_job *job, int error)
 
 	if (error == PG_AGAIN && ++j->tries < TRIES && !pg_link_submit(&s->data, job))
 		return;
+	if (error == PG_LOCKED && try_careful(j))
+		return;
+	if (error == PG_LOCKED)
+		error = -ETIMEDOUT;
 	if (!error && j->count && !j->answered)
 		error = -EIO;
 	if (!error) {
@@ -530,8 +564,10 @@ static int gather(struct commit_job *j)
 	j->queues = calloc(j->count + 1, sizeof(*j->queues));
 	if (!j->changes || !j->queues)
 		return -ENOMEM;
-	for (struct store_change *c = j->commit->changes; c; c = c->next)
+	for (struct store_change *c = j->commit->changes; c; c = c->next) {
 		j->changes[n++] = c;
+		j->careful = j->careful || c->locked;
+	}
 	return 0;
 }
 

@@ -17,6 +17,8 @@
 
 #include "postgres_timer.h"
 
+#define EVICT_US UINT64_C(1000000)
+
 static const char statement[] =
 	"SELECT count(*) FROM (SELECT pg_terminate_backend(a.pid) AS ended"
 	" FROM pg_stat_activity a WHERE a.datname = current_database()"
@@ -80,4 +82,14 @@ void pg_evict(struct store_postgres *s)
 	}
 	s->evicting = true;
 	pg_timer_flush(s, &s->control);
+}
+
+void pg_evict_soon(struct store_postgres *s)
+{
+	uint64_t now = pg_now();
+
+	if (now < s->evict_again)
+		return;
+	s->evict_again = now + EVICT_US;
+	pg_evict(s);
 }

@@ -8,3 +8,6 @@
  * that was halted, or lost its network, in the middle. A live host loses nothing by this. The
  * statement travels on the control connection, before a round that begins now. */
 void pg_evict(struct store_postgres *s);
+
+/* The same, but at most once a second: another session holds a lock. */
+void pg_evict_soon(struct store_postgres *s);

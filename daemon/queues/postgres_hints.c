@@ -50,8 +50,8 @@ static void note_failure(struct store_postgres *s, int error)
 
 	if (!error)
 		s->hints.failed = false;
-	if (s->hints.failed || !s->log_line || !error || error == -ETIMEDOUT || error == PG_AWAY ||
-		error == PG_UNKNOWN)
+	if (s->hints.failed || !s->log_line || !error || error == PG_LOCKED ||
+		error == -ETIMEDOUT || error == PG_AWAY || error == PG_UNKNOWN)
 		return;
 	s->hints.failed = true;
 	snprintf(line, sizeof(line),

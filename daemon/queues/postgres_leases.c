@@ -43,6 +43,13 @@ struct round_job {
 	struct pg_queue *queues[];
 };
 
+/* Whether a question took effect, as timerd.round() says. */
+enum {
+	ROUND_NONE,
+	ROUND_DONE,
+	ROUND_LOCKED,
+};
+
 #define QUEUE_OF(l) LINK_OWNER(l, struct pg_queue, lease)
 
 static void notify_lease(struct store_postgres *s, const struct pg_queue *queue, bool held)
@@ -141,7 +148,7 @@ static bool round_send(struct pg_job *job, PGconn *c)
 {
 	struct round_job *j = (struct round_job *)job;
 	struct pg_parameters p = {0};
-	char statement[sizeof(j->s->control.settings) + sizeof(SCHEMA_TIMELINE) + 256];
+	char statement[sizeof(j->s->control.settings) + sizeof(SCHEMA_TIMELINE) + 384];
 
 	pg_add_text(&p, j->s->owner);
 	pg_add_text(&p, j->s->host);
@@ -174,13 +181,15 @@ static bool round_send(struct pg_job *job, PGconn *c)
 	 * limit its time. The host gives up a late answer, and a late question does no harm: see
 	 * core/lease.h. With a pooler, another server may have taken over although this connection
 	 * still exists. That server must not give a lease before this host knows about it, so the
-	 * answer then has no row. */
+	 * answer then has no row. The round waits a short time for a lock, because it holds the
+	 * locks of other queues meanwhile, and then goes on without the row. */
 	snprintf(statement, sizeof(statement),
-		"WITH s AS MATERIALIZED (%s), t AS MATERIALIZED (SELECT " SCHEMA_TIMELINE
+		"WITH s AS MATERIALIZED (%s, pg_catalog.set_config('lock_timeout', '%llu', true)),"
+		" t AS MATERIALIZED (SELECT " SCHEMA_TIMELINE
 		" AS now) SELECT r.* FROM s, t, LATERAL timerd.round("
 		"CASE WHEN s IS NOT NULL AND t.now = $8 THEN $1 END, $2, $3, $4, $5, $6, $7) r"
 		" WHERE t.now = $8",
-		j->s->control.settings);
+		j->s->control.settings, pg_lock_ms(j->s));
 	return pg_send(c, statement, &p) && (!j->settles || send_settle(j, c));
 }
 
@@ -200,6 +209,32 @@ static void note_changes(struct store_postgres *s, struct pg_queue *queue, int64
 	queue->has_changes = queue->lease.state == LEASE_HELD;
 	if (changed && queue->has_changes)
 		notify_changed(s, queue->number);
+}
+
+/* Logs once that half of the lease has passed without a renewal. */
+static void say_locked(struct store_postgres *s, struct pg_queue *queue, uint64_t now)
+{
+	const struct lease *l = &queue->lease;
+	char line[256];
+
+	if (!l->locked || queue->logged_locked || !s->log_line ||
+		now + s->leases.config.length / 2 < l->until)
+		return;
+	queue->logged_locked = true;
+	snprintf(line, sizeof(line),
+		"cannot renew the lease of the queue %s of user %u: another session of the "
+		"database holds a lock of its row; tries again until it succeeds",
+		queue->name, queue->uid);
+	s->log_line(s->log_userdata, line);
+}
+
+/* Another session holds a lock of the queue's row. If it is that of a halted host, it is ended. */
+static void answer_locked(
+	struct store_postgres *s, struct pg_queue *queue, const struct lease_row *row, uint64_t now)
+{
+	lease_locked(&s->leases, &queue->lease, row, now);
+	say_locked(s, queue, now);
+	pg_evict_soon(s);
 }
 
 static void round_result(struct pg_job *job, unsigned int statement, const PGresult *r)
@@ -226,13 +261,17 @@ static void round_result(struct pg_job *job, unsigned int statement, const PGres
 		struct lease *l = &queue->lease;
 		enum lease_state before = l->state;
 		bool delivered = lease_delivers(l, now);
-		bool took_effect = pg_next(&done);
+		int64_t effect = pg_next(&done);
+		bool took_effect = effect == ROUND_DONE;
 		struct lease_row row = {.owner = (enum lease_owner)pg_next(&owner)};
 
 		j->released = j->released || (took_effect && l->ask == LEASE_ASK_RELEASE);
 		row.term = (uint64_t)pg_next(&term);
 		row.beat = (uint64_t)pg_next(&beat);
-		if (j->asks)
+		queue->logged_locked = queue->logged_locked && !took_effect;
+		if (j->asks && effect == ROUND_LOCKED)
+			answer_locked(s, queue, &row, now);
+		else if (j->asks)
 			lease_answer(&s->leases, l, took_effect, &row, now);
 		log_lease(s, queue);
 		log_standby(s, queue);
@@ -289,7 +328,7 @@ static void round_end(struct pg_job *job, int error)
 		leases_connected(&s->leases, pg_now(), s->leases.timeline, s->leases.settled);
 		s->round_again = pg_now() + AGAIN_US;
 		log_failure(s);
-		if (error == -ETIMEDOUT)
+		if (error == PG_LOCKED || error == -ETIMEDOUT)
 			pg_evict(s);
 	}
 	free(j);

@@ -299,7 +299,7 @@ static int errno_of(const PGresult *r)
 		{"40P01", PG_AGAIN},   /* deadlock_detected */
 		{"23505", PG_AGAIN},   /* unique_violation: the other transaction came first */
 		{"57014", -ETIMEDOUT}, /* query_canceled */
-		{"55P03", -ETIMEDOUT}, /* lock_not_available */
+		{"55P03", PG_LOCKED},  /* lock_not_available */
 	};
 	const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 

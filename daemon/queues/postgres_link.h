@@ -24,6 +24,7 @@
 /* Errors with which a job ends. */
 #define PG_AWAY	   (-ENOTCONN)	  /* it was not sent */
 #define PG_UNKNOWN (-EINPROGRESS) /* it was sent, and the connection broke before the answer */
+#define PG_LOCKED  (-EDEADLK)	  /* it waited too long for a lock: no effect */
 #define PG_AGAIN   (-EAGAIN)	  /* it failed because of a concurrent transaction: no effect */
 
 struct pg_job {

@@ -16,6 +16,7 @@ struct pg_queue {
 	struct lease lease;
 	uint64_t logged_term; /* the log says that this host serves it under this term; 0: no */
 	bool logged_standby;  /* the log says that another host serves it */
+	bool logged_locked;   /* the log says that its lease cannot be renewed */
 	int64_t changes;      /* by other hosts, as counted in the last round */
 	bool has_changes;     /* `changes` is known */
 	uint64_t mark;	      /* the commit for which `index` is valid */

@@ -5,6 +5,7 @@
 #include "postgres_reads.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,9 @@
 
 /* How many times a read is sent if its connection breaks. */
 #define READ_TRIES 5
+
+/* How many times a purge is sent if it waits for a lock. */
+#define LOCK_TRIES 8
 
 #define TEXT_OF(x) #x
 #define TEXT(x)	   TEXT_OF(x)
@@ -155,15 +159,23 @@ static bool send_queues(struct read_job *j, PGconn *c, struct pg_parameters *p)
 	return pg_send(c, queues_statement, p);
 }
 
+/* A purge waits a short time for locks, because commits of other queues wait for it. */
 static bool send_purge(struct read_job *j, PGconn *c, struct pg_parameters *p)
 {
+	char statement[256];
+
 	pg_add_text(p, j->s->owner);
 	pg_add_int4(p, j->s->slot);
 	add_queue(p, j);
 	pg_add_int8(p, (int64_t)pg_term_of(j->queue));
 	pg_add_bool(p, j->parked);
 	pg_add_int4(p, (int32_t)j->most);
-	return pg_send(c, "SELECT * FROM timerd.purge($1, $2, $3, $4, $5, $6, $7)", p);
+	snprintf(statement, sizeof(statement),
+		"WITH s AS MATERIALIZED (SELECT pg_catalog.set_config('lock_timeout', '%llu',"
+		" true)) SELECT r.* FROM s, LATERAL timerd.purge(CASE WHEN s IS NOT NULL THEN $1"
+		" END, $2, $3, $4, $5, $6, $7) r",
+		pg_lock_ms(j->s));
+	return pg_send(c, statement, p);
 }
 
 static bool read_send(struct pg_job *job, PGconn *c)
@@ -359,20 +371,29 @@ static void read_result(struct pg_job *job, unsigned int statement, const PGresu
 		j->result = PQcopyResult(r, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
 }
 
+/* After a broken connection, a read is sent again on the next one. A purge that waits for a lock is
+ * sent again behind the commits that wait. */
+static bool is_sent_again(struct read_job *j, int error)
+{
+	if (j->type == READ_PURGE)
+		return error == PG_LOCKED && j->tries++ < LOCK_TRIES;
+	return error == PG_UNKNOWN && j->tries++ < READ_TRIES;
+}
+
 static void read_end(struct pg_job *job, int error)
 {
 	struct read_job *j = (struct read_job *)job;
 	const PGresult *r = error ? NULL : j->result;
 
-	/* After a broken connection, a read is sent again on the next one. */
-	if (error == PG_UNKNOWN && j->type != READ_PURGE && j->tries++ < READ_TRIES &&
-		!pg_link_submit(&j->s->data, job)) {
+	if (is_sent_again(j, error) && !pg_link_submit(&j->s->data, job)) {
 		PQclear(j->result);
 		j->result = NULL;
 		return;
 	}
 	if (!error && !r)
 		error = -ENOMEM;
+	if (error == PG_LOCKED)
+		error = -ETIMEDOUT;
 	switch (j->type) {
 	case READ_LOAD:
 	case READ_LIST:

@@ -15,7 +15,9 @@ static const char *const steps[SCHEMA_VERSION] = {
 #include "schema_2.inc"
 	,
 #include "schema_3.inc"
-	"UPDATE timerd.meta SET timeline = " SCHEMA_TIMELINE " WHERE term = 0;\n"};
+	"UPDATE timerd.meta SET timeline = " SCHEMA_TIMELINE " WHERE term = 0;\n",
+#include "schema_4.inc"
+};
 
 /* Each migration replaces all functions. */
 static const char functions[] =

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* The version that this timerqd reads and writes. */
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 
 /* The answers of a database to the first query on a connection. */
 struct pg_greeting {

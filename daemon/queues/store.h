@@ -108,7 +108,11 @@ struct store_change {
 	uint64_t id, due;  /* of the row that exists now, or that was removed */
 	uint64_t replaced; /* put: the replaced row; 0: none. reschedule: the row that moved */
 	uint32_t removed;  /* cancel, revive: the number of rows */
-	uint8_t clock, timer_flags;	   /* of the row */
+	uint8_t clock, timer_flags; /* of the row */
+	/* Another session of the database has locked the queue, or a row that the change names: the
+	 * change had no effect, nor has any change of its put packet. Whoever tries it again leaves
+	 * this set. */
+	bool locked;
 	struct proto_queue_stored *answer; /* the store also writes this answer; may be NULL */
 	struct store_change *next;
 };

@@ -467,7 +467,7 @@ static void test_schema_versions(void **state)
 	queues_kill(&a);
 	postgres_drop_schema();
 	expect_refusal(postgres.uri, "--migrate");
-	for (int version = 1; version <= 2; version++) {
+	for (int version = 1; version <= 3; version++) {
 		make_old(version);
 		snprintf(words, sizeof(words), "version %d", version);
 		expect_refusal(postgres.uri, words);
@@ -523,7 +523,7 @@ static void test_migrations_at_once(void **state)
 		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
 		assert_int_equal(status, 0);
 	}
-	assert_int_equal(postgres_run("SELECT version FROM timerd.meta"), 3);
+	assert_int_equal(postgres_run("SELECT version FROM timerd.meta"), 4);
 }
 
 /* Databases and URIs that timerqd refuses. */

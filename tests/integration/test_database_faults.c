@@ -2,9 +2,9 @@
 /*
  * test_database_faults [--soak]
  *
- * timerqd on a PostgreSQL whose disk is full, with locked tables (--soak: for a minute), or whose
- * dead rows a long transaction keeps. timerqd refuses with a clear error what it cannot store.
- * Afterwards everything works.
+ * timerqd on a PostgreSQL whose disk is full, with locked tables or rows (--soak: for a minute), or
+ * whose dead rows a long transaction keeps. timerqd refuses with a clear error what it cannot
+ * store. Afterwards everything works.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -212,6 +212,134 @@ static void test_queues_are_locked(void **state)
 	hold_lock("queues", 1);
 }
 
+/* Two queues of one host, for locks that concern one of them. */
+struct two_queues {
+	toytimer_queue *q;
+	unsigned int free, locked; /* wakes of each, acknowledged */
+};
+
+static int acknowledge_one_of_two(toytimer_queue *q, const toytimer_wake *w, void *userdata)
+{
+	struct two_queues *t = userdata;
+
+	++*(strcmp(w->queue, "free") == 0 ? &t->free : &t->locked);
+	assert_int_equal(toytimer_queue_ack_async(q, &w->ref), 0);
+	return 0;
+}
+
+static int put_into(toytimer_queue *q, const char *queue, uint64_t after)
+{
+	const toytimer_queue_timer t = {
+		.due = after, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
+
+	return toytimer_queue_put(q, queue, &t, NULL);
+}
+
+/* Processes until so many wakes have come. */
+static void await_wakes(struct two_queues *t, const unsigned int *count, unsigned int n)
+{
+	uint64_t until = toytimer_now(TOYTIMER_BOOTTIME) + 60 * SECOND;
+
+	while (*count < n && toytimer_now(TOYTIMER_BOOTTIME) < until)
+		if (toytimer_queue_process(t->q) == 0)
+			assert_true(toytimer_queue_wait(t->q, 10000) >= 0);
+	assert_int_equal(*count, n);
+}
+
+static void begin_two(struct two_queues *t)
+{
+	const toytimer_queue_consumer consumer = {
+		.window = 10, .handler = acknowledge_one_of_two, .userdata = t};
+
+	t->q = jobs_open(&a);
+	assert_int_equal(toytimer_queue_consume(t->q, "locked", &consumer), 0);
+	assert_int_equal(toytimer_queue_consume(t->q, "free", &consumer), 0);
+	assert_int_equal(put_into(t->q, "locked", 0), 0);
+	assert_int_equal(put_into(t->q, "free", 0), 0);
+	await_wakes(t, &t->locked, 1);
+	await_wakes(t, &t->free, 1);
+}
+
+static int64_t column_of(const char *queue, const char *column)
+{
+	return postgres_run("SELECT %s FROM timerd.queues WHERE name = '%s'", column, queue);
+}
+
+/* The queue "free" stores, delivers and acknowledges for so many seconds under one term, and until
+ * its lease has been renewed twice. On a busy machine a put may be refused, and a lease may be
+ * lost, but not for long. */
+static void use_free_queue(struct two_queues *t)
+{
+	uint64_t now = toytimer_now(TOYTIMER_BOOTTIME), end = now + 120 * SECOND, began = now;
+	int64_t term = column_of("free", "term"), beat = column_of("free", "beat");
+
+	while (now < began + lock_seconds * SECOND || column_of("free", "beat") < beat + 2) {
+		assert_true(now < end);
+		if (put_into(t->q, "free", 0) == 0)
+			await_wakes(t, &t->free, t->free + 1);
+		now = toytimer_now(TOYTIMER_BOOTTIME);
+		if (column_of("free", "term") == term)
+			continue;
+		print_message("the lease was lost\n");
+		began = now;
+		term = column_of("free", "term");
+		beat = column_of("free", "beat");
+	}
+}
+
+/* An administrator locks rows for longer than a lease. Meanwhile a put into the queue "locked" is
+ * refused in time, and the queue "free" of the same host goes on and keeps its lease. Afterwards
+ * the locked queue goes on, too. */
+static void lock_rows(struct two_queues *t, const char *lock)
+{
+	const toytimer_queue_timer timer = {
+		.key = "key", .due = HOUR, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
+	PGconn *c = PQconnectdb(postgres.uri);
+	PGresult *r;
+
+	begin_two(t);
+	assert_int_equal(put_into(t->q, "locked", LEASE_US), 0);
+	assert_int_equal(toytimer_queue_put(t->q, "locked", &timer, NULL), 0);
+	PQclear(PQexec(c, "BEGIN"));
+	r = PQexec(c, lock);
+	if (PQresultStatus(r) != PGRES_TUPLES_OK || PQntuples(r) < 1)
+		fail_msg("%s: %s", lock, PQerrorMessage(c));
+	PQclear(r);
+	assert_int_equal(toytimer_queue_put(t->q, "locked", &timer, NULL), -EHOSTUNREACH);
+	assert_int_equal(toytimer_queue_purge(t->q, "locked", 0, NULL), -EHOSTUNREACH);
+	use_free_queue(t);
+	PQclear(PQexec(c, "ROLLBACK"));
+	for (int i = 0; i < 200 && toytimer_queue_put(t->q, "locked", &timer, NULL); i++)
+		usleep(100000);
+	await_wakes(t, &t->locked, 2);
+	for (int i = 0; i < 200 && jobs_rows() > 1; i++) {
+		assert_true(toytimer_queue_process(t->q) >= 0); /* sends the acknowledgement */
+		usleep(100000);
+	}
+	assert_int_equal(jobs_rows(), 1);
+	PQfinish(c);
+	toytimer_queue_unref(t->q);
+}
+
+static void test_row_of_a_queue_is_locked(void **state)
+{
+	struct two_queues t = {0};
+
+	(void)state;
+	lock_rows(&t, "SELECT FROM timerd.queues WHERE name = 'locked' FOR UPDATE");
+}
+
+/* And rows that all queues of the host share: no queue needs them to go on. */
+static void test_rows_of_timers_are_locked(void **state)
+{
+	struct two_queues t = {0};
+
+	(void)state;
+	lock_rows(&t,
+		"SELECT FROM timerd.meta FOR UPDATE; SELECT FROM timerd.counts FOR UPDATE;"
+		" SELECT FROM timerd.users FOR UPDATE; SELECT FROM timerd.timers FOR UPDATE");
+}
+
 /* Acknowledges each wake. */
 static int acknowledge(toytimer_queue *q, const toytimer_wake *w, void *userdata)
 {
@@ -277,6 +405,8 @@ int main(int argc, char **argv)
 		TEST(test_disk_is_full),
 		TEST(test_timers_are_locked),
 		TEST(test_queues_are_locked),
+		TEST(test_row_of_a_queue_is_locked),
+		TEST(test_rows_of_timers_are_locked),
 		TEST(test_dead_rows_are_kept),
 	};
 

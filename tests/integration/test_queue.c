@@ -103,7 +103,9 @@ static void named(int r, int error, const char *member)
 static void check_ranges(toytimer_queue *q)
 {
 	const uint64_t past = (uint64_t)INT64_MAX + 1;
-	const toytimer_queue_timer late = {.due = INT64_MAX, .flags = TOYTIMER_RELATIVE};
+	/* A clock that a fleet has, too. */
+	const toytimer_queue_timer late = {
+		.due = INT64_MAX, .flags = TOYTIMER_RELATIVE, .clock = TOYTIMER_BOOTTIME};
 	const struct {
 		toytimer_queue_timer t;
 		const char *member;

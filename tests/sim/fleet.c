@@ -54,6 +54,8 @@ static const char *const events[FLEET_EVENTS] = {
 	[FLEET_LOSSY_FAILOVERS] = "that lost commits",
 	[FLEET_STARTS_AFTER] = "starts right after one",
 	[FLEET_CLOCK_STEPS] = "steps of its clock",
+	[FLEET_ROW_LOCKS] = "rows locked by others",
+	[FLEET_LOCKED] = "questions about them",
 	[FLEET_COMES_AND_GOES] = "consumers come or go",
 };
 

@@ -203,11 +203,25 @@ static void step_clock(struct fleet *f)
 	f->db.clock_offset += (int64_t)below(f, 7200000000) - 3600000000;
 }
 
+/* Another session locks the row of a queue: nobody can renew, take or release its lease. */
+static void lock_row(struct fleet *f)
+{
+	uint32_t i = (uint32_t)below(f, FLEET_QUEUES);
+	uint64_t until = f->now + some_span(f), settled = until + f->config.renew + 1000000;
+
+	f->events[FLEET_ROW_LOCKS]++;
+	f->db.locked_until[i] = until;
+	f->moved[i] = settled > f->moved[i] ? settled : f->moved[i];
+	for (struct fleet_host *h = f->hosts; h < f->hosts + FLEET_HOSTS; h++)
+		if (h->wanted_since[i] != FLEET_NEVER && h->wanted_since[i] < settled)
+			h->wanted_since[i] = settled;
+}
+
 void fleet_disturb(struct fleet *f)
 {
 	struct fleet_host *h = &f->hosts[below(f, FLEET_HOSTS)];
 
-	switch (below(f, 24)) {
+	switch (below(f, 26)) {
 	case 0 ... 3:
 		kill_host(f, h);
 		break;
@@ -243,6 +257,9 @@ void fleet_disturb(struct fleet *f)
 		break;
 	case 22:
 		fail_over(f, true);
+		break;
+	case 23 ... 24:
+		lock_row(f);
 		break;
 	default:
 		step_clock(f);

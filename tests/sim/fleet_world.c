@@ -248,15 +248,20 @@ static void run_round(struct fleet *f, struct fleet_message *m, bool late)
 {
 	for (uint32_t i = 0; i < m->n; i++) {
 		struct fleet_row *row = &f->db.rows[m->part[i].queue];
-		bool done = ask_database(
-			f, row, m->owner, m->part[i].ask, m->part[i].term, m->part[i].beat);
+		bool locked = f->now < f->db.locked_until[m->part[i].queue] &&
+			m->part[i].ask != LEASE_ASK_READ;
+		bool done = !locked &&
+			ask_database(
+				f, row, m->owner, m->part[i].ask, m->part[i].term, m->part[i].beat);
 
+		f->events[FLEET_LOCKED] += locked;
 		if (done) {
 			if (m->part[i].ask != LEASE_ASK_RELEASE)
 				row->renewed = (int64_t)f->now + f->db.clock_offset;
 			count_change(f, m, i, late);
 		}
 		m->part[i].done = done;
+		m->part[i].locked = locked;
 		m->part[i].row = (struct lease_row){
 			.owner = !row->owner		 ? LEASE_NOBODY
 				: row->owner == m->owner ? LEASE_ME
@@ -431,7 +436,10 @@ static void receive_round(struct fleet *f, struct fleet_host *h)
 		struct lease *l = &h->lease[m->part[i].queue];
 		bool held = l->state == LEASE_HELD;
 
-		lease_answer(&h->leases, l, m->part[i].done, &m->part[i].row, clock);
+		if (m->part[i].locked)
+			lease_locked(&h->leases, l, &m->part[i].row, clock);
+		else
+			lease_answer(&h->leases, l, m->part[i].done, &m->part[i].row, clock);
 		f->events[FLEET_LOST] += held && l->state == LEASE_STANDBY;
 	}
 	leases_end(&h->leases);
@@ -529,6 +537,15 @@ void fleet_stop_host(struct fleet *f, struct fleet_host *h, uint64_t span)
 	h->stopped_until = h->turn = until;
 }
 
+/* How long a round waits for rows that others have locked: see LOCK_SHARE in postgres_leases.c. */
+static uint64_t wait_for_locks(const struct fleet *f, const struct fleet_message *m)
+{
+	for (uint32_t i = 0; i < m->n; i++)
+		if (!m->is_ack && m->part[i].locked)
+			return f->config.length / 32;
+	return 0;
+}
+
 /* Moves a message of the host one step on: to the database, or its answer to the host. */
 static void advance(struct fleet *f, struct fleet_host *h, struct fleet_message *m)
 {
@@ -537,7 +554,7 @@ static void advance(struct fleet *f, struct fleet_host *h, struct fleet_message 
 
 		if (arrive(f, m)) {
 			m->answered = true;
-			m->at = arrival(f, h);
+			m->at = arrival(f, h) + wait_for_locks(f, m);
 		} else if (refused) {
 			h->broken = true;
 			h->turn = f->now + 1000 < h->turn ? f->now + 1000 : h->turn;

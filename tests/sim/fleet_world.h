@@ -67,6 +67,8 @@ enum fleet_event {
 	FLEET_LOSSY_FAILOVERS,
 	FLEET_STARTS_AFTER, /* hosts that start after a failover, before any host has waited */
 	FLEET_CLOCK_STEPS,
+	FLEET_ROW_LOCKS, /* another session locks the row of a queue */
+	FLEET_LOCKED,	 /* questions that found a row locked */
 	FLEET_COMES_AND_GOES,
 	FLEET_EVENTS,
 };
@@ -81,7 +83,7 @@ struct fleet_message {
 		enum lease_ask ask;
 		uint64_t term, beat; /* what the question names */
 		struct lease_row row;
-		bool done;
+		bool done, locked;
 	} part[FLEET_QUEUES];
 };
 
@@ -118,6 +120,7 @@ struct fleet_database {
 	uint64_t settled, replica_settled; /* the timeline that hosts have waited for */
 	uint32_t epoch;			   /* connections of an older one are broken */
 	uint64_t stalled_until;
+	uint64_t locked_until[FLEET_QUEUES]; /* by a session that is no host's */
 	int64_t clock_offset;
 	uint32_t lag; /* the replica gets one in so many commits, with all before */
 };

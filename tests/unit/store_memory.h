@@ -30,6 +30,7 @@ struct store_memory {
 	enum store_state state;
 	int commit_error; /* that commits meet, until it is 0 */
 	int read_error;	  /* likewise */
+	uint32_t locked;  /* a queue of which another session has locked something; 0: none */
 	bool deletions;	  /* a commit that only deletes succeeds all the same */
 	struct store_memory_row *rows;
 	size_t count, room;

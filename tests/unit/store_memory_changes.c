@@ -301,8 +301,11 @@ int store_memory_commit(struct store_memory *m, struct store_commit *commit)
 {
 	if (m->commit_error && !(m->deletions && only_deletes(commit)))
 		return m->commit_error;
-	for (struct store_change *c = commit->changes; c; c = c->next)
-		apply(m, c);
+	for (struct store_change *c = commit->changes; c; c = c->next) {
+		c->locked = c->timer.queue == m->locked;
+		if (!c->locked)
+			apply(m, c);
+	}
 	for (const struct store_put *p = commit->puts; p; p = p->next)
 		remember(m, p);
 	m->clocks = commit->clocks;

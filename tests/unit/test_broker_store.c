@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "broker_scene.h"
 
@@ -215,6 +216,87 @@ static void test_transaction_that_takes_too_long_is_parted(void **state)
 	assert_true(w.store.commits >= commits + 3);
 }
 
+/* A put with a key into a queue of the client's. */
+static void put_key(struct world_client *c, uint32_t queue, const char *payload)
+{
+	world_store(&w, c, world_put(queue, MONO, INT64_MAX), "key", payload);
+}
+
+/* While another session has locked a queue, its changes wait, in order, and those of other queues
+ * do not. */
+static void test_locked_queue_does_not_delay_others(void **state)
+{
+	struct world_client *c = connect_one(1000), *other = connect_one(1000);
+	uint64_t commits;
+	uint32_t queue;
+
+	(void)state;
+	world_settle(&w);
+	put_key(other, 1, "old");
+	world_settle(&w);
+	w.store.locked = queue = w.store.rows[0].t.queue;
+	put_key(other, 1, "a later one");
+	world_serve(&w);
+	put_key(other, 1, "newest");
+	put_key(c, 2, "");
+	c->status = other->status = UINT32_MAX;
+	world_settle(&w);
+	assert_int_equal(c->status, PROTO_OK);
+	assert_int_equal(other->status, UINT32_MAX);
+	assert_int_equal(w.store.count, 2);
+	assert_false(broker_idle(w.b));
+	/* A try now and then, and nothing in between. */
+	commits = w.store.commits;
+	for (unsigned int i = 0; i < 10; i++) {
+		world_pass(&w, SECOND / 10);
+		world_settle(&w);
+	}
+	assert_in_range(w.store.commits - commits, 2, 5);
+	w.store.locked = 0;
+	put_key(c, 2, "");
+	world_pass(&w, SECOND);
+	world_settle(&w);
+	assert_int_equal(other->status, PROTO_OK);
+	assert_int_equal(w.store.count, 2);
+	for (size_t i = 0; i < w.store.count; i++)
+		assert_true(w.store.rows[i].t.queue != queue ||
+			w.store.rows[i].t.payload_size == strlen("newest"));
+	assert_true(broker_idle(w.b));
+}
+
+/* A put into a locked queue is refused after some seconds. An acknowledgement waits for longer. */
+static void test_locked_queue_refuses_puts_at_last(void **state)
+{
+	struct world_client *c = connect_one(1000);
+	struct proto_queue_ack ack = {.queue = 1, .number = 1};
+
+	(void)state;
+	world_store(&w, c, world_put(1, MONO, 0), "", "");
+	world_settle(&w);
+	ack.id = c->id;
+	consume(c, 10);
+	world_settle(&w);
+	assert_int_equal(c->count, 1);
+	w.store.locked = w.store.rows[0].t.queue;
+	world_forget(c, ack.id, 1);
+	world_ask(&w, c, PROTO_QUEUE_ACK, &ack, 0);
+	world_settle(&w);
+	put_key(c, 1, "");
+	c->status = UINT32_MAX;
+	for (unsigned int i = 0; i < 100; i++) {
+		assert_true(i < 30 ? c->status == UINT32_MAX : true);
+		world_pass(&w, SECOND / 10);
+		world_settle(&w);
+	}
+	assert_int_equal(c->status, PROTO_Q_STORE_AWAY);
+	assert_int_equal(w.store.count, 1);
+	w.store.locked = 0;
+	world_pass(&w, SECOND);
+	world_settle(&w);
+	assert_int_equal(c->status, PROTO_OK);
+	assert_int_equal(w.store.count, 0);
+}
+
 static uint64_t commits_at_answer; /* that had begun when the first put was answered */
 
 static void note_commits(
@@ -256,6 +338,8 @@ int main(void)
 		SCENE(test_full_store_refuses_puts_and_keeps_acknowledgements),
 		SCENE(test_failed_store_answers_nothing_as_stored),
 		SCENE(test_transaction_that_takes_too_long_is_parted),
+		SCENE(test_locked_queue_does_not_delay_others),
+		SCENE(test_locked_queue_refuses_puts_at_last),
 		SCENE(test_purge_gives_a_delivered_wake_to_nobody_else),
 		SCENE(test_purge_of_a_slice_leaves_other_rows_to_be_acknowledged),
 		SCENE(test_clocks_are_stored),

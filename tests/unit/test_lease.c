@@ -409,6 +409,71 @@ static void test_one_host_waits_after_a_failover(void **state)
 	ask(at + 20 * SECOND, LEASE_ASK_READ, false, nobody);
 }
 
+/* Sends one round for lease a, whose row another session has locked. */
+static void find_locked(uint64_t sent, enum lease_ask what, struct lease_row row)
+{
+	assert_true(leases_begin(&h.ls, sent));
+	assert_int_equal(h.a.ask, what);
+	assert_false(lease_locked(&h.ls, &h.a, &row, sent + SECOND / 10));
+	assert_ptr_equal(h.ls.round.next, &h.ls.round);
+	leases_end(&h.ls);
+}
+
+/* A renewal that finds the row locked leaves the lease as it is, and is asked again at once, alone.
+ */
+static void test_a_locked_row_is_renewed_when_it_is_free(void **state)
+{
+	const struct lease_row row = mine(8, 1);
+
+	(void)state;
+	take(START, 7);
+	lease_want(&h.ls, &h.b);
+	assert_true(leases_begin(&h.ls, START + 1));
+	lease_answer(&h.ls, &h.b, true, &row, START + 1);
+	leases_end(&h.ls);
+	assert_true(leases_begin(&h.ls, START + 5 * SECOND));
+	assert_int_equal(h.b.ask, LEASE_ASK_RENEW);
+	lease_answer(&h.ls, &h.b, true, &row, START + 5 * SECOND);
+	lease_locked(&h.ls, &h.a, &(struct lease_row){LEASE_ME, 7, 0}, START + 5 * SECOND);
+	leases_end(&h.ls);
+	for (uint64_t at = START + 6 * SECOND; at < START + 9 * SECOND; at += SECOND) {
+		assert_int_equal(leases_next(&h.ls), 0);
+		find_locked(at, LEASE_ASK_RENEW, mine(7, 0));
+		assert_int_equal(h.b.ask, LEASE_ASK_NOTHING);
+		assert_int_equal(h.a.state, LEASE_HELD);
+		assert_int_equal(h.a.until, START + 13500000);
+	}
+	ask(START + 9 * SECOND, LEASE_ASK_RENEW, true, mine(7, 1));
+	assert_int_equal(h.a.until, START + 9 * SECOND + 13500000);
+	assert_int_equal(leases_next(&h.ls), START + 10 * SECOND);
+}
+
+/* The row is read although it is locked: it may show that the lease is lost. */
+static void test_a_locked_row_shows_a_lost_lease(void **state)
+{
+	const struct lease_row row = other(8, 0);
+
+	(void)state;
+	take(START, 7);
+	assert_true(leases_begin(&h.ls, START + 5 * SECOND));
+	assert_true(lease_locked(&h.ls, &h.a, &row, START + 5 * SECOND));
+	leases_end(&h.ls);
+	assert_int_equal(h.a.state, LEASE_STANDBY);
+	assert_int_not_equal(leases_next(&h.ls), 0);
+}
+
+/* To a standby a locked row is a row that it has only looked at. */
+static void test_a_locked_row_is_taken_when_it_is_free(void **state)
+{
+	(void)state;
+	lease_want(&h.ls, &h.a);
+	find_locked(START, LEASE_ASK_TAKE_FREE, other(7, 3));
+	for (uint64_t at = START + SECOND; at < START + 15 * SECOND; at += SECOND)
+		ask(at, LEASE_ASK_TAKE_FREE, false, other(7, 3));
+	find_locked(START + 16 * SECOND, LEASE_ASK_TAKE, other(7, 3));
+	ask(START + 17 * SECOND, LEASE_ASK_TAKE, true, mine(8, 0));
+}
+
 /* A failover: a lease whose time is over is not renewed, because another host may have taken it in
  * the lost commits. A lease whose time is not over is renewed. */
 static void test_a_failover_ends_a_held_lease(void **state)
@@ -452,6 +517,9 @@ int main(void)
 		cmocka_unit_test_setup(test_a_host_that_starts_after_a_failover_waits, setup),
 		cmocka_unit_test_setup(test_one_host_waits_after_a_failover, setup),
 		cmocka_unit_test_setup(test_a_failover_ends_a_held_lease, setup),
+		cmocka_unit_test_setup(test_a_locked_row_is_renewed_when_it_is_free, setup),
+		cmocka_unit_test_setup(test_a_locked_row_shows_a_lost_lease, setup),
+		cmocka_unit_test_setup(test_a_locked_row_is_taken_when_it_is_free, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,8 @@ struct broker *broker_free(struct broker *b)
 			client_free(b, b->clients[i]);
 		}
 	free_changes(b->first);
+	free_changes(b->locked);
+	free(b->locked_queues);
 	free_changes(b->committing);
 	for (size_t i = 0; i < b->wake_room; i++)
 		while (b->by_id[i])
@@ -185,6 +187,8 @@ uint64_t broker_next_real(const struct broker *b)
 
 	if (b->first && b->retry_commit > b->now.real)
 		next = b->retry_commit;
+	if (b->locked && b->retry_locked < next)
+		next = b->retry_locked;
 	if (!link_is_empty(&b->greeting) && b->retry_puts && b->retry_puts < next)
 		next = b->retry_puts;
 	if (clients_next_silent(b) < next)
@@ -195,7 +199,7 @@ uint64_t broker_next_real(const struct broker *b)
 
 bool broker_idle(const struct broker *b)
 {
-	return !b->first && !b->commit_under_way;
+	return !b->first && !b->locked && !b->commit_under_way;
 }
 
 bool broker_holds_timers(const struct broker *b)

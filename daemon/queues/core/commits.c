@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "lanes.h"
+#include "locked.h"
 #include "outcomes.h"
 #include "puts.h"
 #include "queue_table.h"
@@ -198,6 +199,8 @@ static void done(struct store_commit *commit, int error)
 	b->commit_under_way = false;
 	b->commits++;
 	fit(b, error);
+	if (!error)
+		change = locked_keep(b, change);
 	if (error)
 		b->retry_commit = b->now.real + BROKER_RETRY_US;
 	/* The disk works on the next transaction while the clients of this one are answered. */
@@ -213,7 +216,7 @@ static void done(struct store_commit *commit, int error)
 			*last = change;
 			last = &change->next;
 		} else {
-			answered(b, change, refusal);
+			answered(b, change, change->c.locked ? PROTO_Q_STORE_AWAY : refusal);
 		}
 	}
 	/* Waiting changes go before later changes. */
@@ -393,7 +396,10 @@ void commits_begin(struct broker *b)
 	bool due = clocks_are_due(b);
 	int r;
 
-	if (b->commit_under_way || (!due && (!b->first || !may_try(b))) || (!due && !b->first))
+	if (b->commit_under_way)
+		return;
+	locked_sift(b);
+	if ((!due && (!b->first || !may_try(b))) || (!due && !b->first))
 		return;
 	b->committing = b->first ? take(b) : NULL;
 	list_puts(b);

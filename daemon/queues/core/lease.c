@@ -148,7 +148,7 @@ uint64_t leases_next(const struct leases *ls)
 
 	if (!ls->connected || ls->under_way)
 		return next;
-	if (!link_is_empty(&ls->urgent))
+	if (!link_is_empty(&ls->urgent) || ls->again)
 		return 0;
 	if (!link_is_empty(&ls->held))
 		next = ls->renew_at;
@@ -192,15 +192,23 @@ static enum lease_ask ask_of(const struct leases *ls, const struct lease *l, uin
 	return LEASE_ASK_NOTHING;
 }
 
+static void ask(struct leases *ls, struct lease *l, uint64_t now)
+{
+	l->ask = ask_of(ls, l, now);
+	link_insert(&ls->round, &l->of_round);
+}
+
 static void ask_all(struct leases *ls, struct link *list, uint64_t now)
 {
 	LINK_FOR_EACH(at, list)
-	{
-		struct lease *l = OF_STATE(at);
+	ask(ls, OF_STATE(at), now);
+}
 
-		l->ask = ask_of(ls, l, now);
-		link_insert(&ls->round, &l->of_round);
-	}
+static void ask_locked(struct leases *ls, uint64_t now)
+{
+	LINK_FOR_EACH(at, &ls->held)
+	if (OF_STATE(at)->locked)
+		ask(ls, OF_STATE(at), now);
 }
 
 /* Inserts a standby in the order of `since`. The position is searched from the end, because most
@@ -245,7 +253,10 @@ bool leases_begin(struct leases *ls, uint64_t now)
 	if (renews) {
 		ask_all(ls, &ls->held, now);
 		ls->renew_at = now + ls->config.renew;
+	} else if (ls->again) {
+		ask_locked(ls, now);
 	}
+	ls->again = false;
 	if (polls) {
 		ask_all(ls, &ls->standby, now);
 		ls->poll_at = now + ls->config.poll;
@@ -267,6 +278,7 @@ static void hold(struct leases *ls, struct lease *l, const struct lease_row *row
 	l->state = LEASE_HELD;
 	l->term = row->term;
 	l->until = ls->sent + ls->config.length - ls->config.margin;
+	l->locked = false;
 	link_move(&ls->held, &l->of_state);
 }
 
@@ -343,6 +355,23 @@ bool lease_answer(
 	l->ask = LEASE_ASK_NOTHING;
 	link_remove(&l->of_round);
 	return l->state != before;
+}
+
+bool lease_locked(struct leases *ls, struct lease *l, const struct lease_row *row, uint64_t now)
+{
+	bool renewed = l->state == LEASE_HELD && l->ask == LEASE_ASK_RENEW &&
+		row->owner == LEASE_ME && row->term == l->term;
+
+	/* The row was read in any case. */
+	if (!renewed) {
+		if (l->state != LEASE_HELD && l->ask != LEASE_ASK_NOTHING)
+			l->ask = LEASE_ASK_READ;
+		return lease_answer(ls, l, false, row, now);
+	}
+	l->locked = ls->again = true;
+	l->ask = LEASE_ASK_NOTHING;
+	link_remove(&l->of_round);
+	return false;
 }
 
 void leases_end(struct leases *ls)

@@ -102,6 +102,7 @@ struct lease {
 	bool has_seen;	       /* seen and since are valid */
 	bool wanted;	       /* by consumers of this host */
 	bool unsure;	       /* a take had no answer: this host may be the owner */
+	bool locked;	       /* held: the last renewal found the row locked */
 	struct link of_state;  /* leases::held, standby, urgent */
 	struct link of_round;  /* leases::round */
 };
@@ -114,6 +115,7 @@ struct leases {
 	uint64_t sent;	     /* when the round under way was sent */
 	uint64_t renew_at;   /* the next renewal of all held leases */
 	uint64_t poll_at;    /* when to read all leases that others hold */
+	bool again;	     /* the next round renews lease::locked, and begins at once */
 	uint64_t hold_until; /* no lease is taken before: see leases_connected() */
 	uint64_t timeline;   /* of the database; 0: none was seen */
 	struct link held;    /* lease::of_state */
@@ -188,6 +190,10 @@ uint64_t leases_give_up(const struct leases *ls);
  * Return: whether the state changed. */
 bool lease_answer(
 	struct leases *ls, struct lease *l, bool done, const struct lease_row *row, uint64_t now);
+
+/* The same if the question had no effect because another session of the database holds a lock of
+ * the row. A lease that is held stays so until its time is over, and the next round renews it. */
+bool lease_locked(struct leases *ls, struct lease *l, const struct lease_row *row, uint64_t now);
 
 /* All answers of the round under way have come. */
 void leases_end(struct leases *ls);

@@ -83,7 +83,8 @@ static uint32_t refusal_of(const struct broker *b, int error)
 		return PROTO_OK;
 	if (error == -ENOSPC)
 		return PROTO_Q_STORE_FULL;
-	if (error == -ENOTCONN || b->store->ops->state(b->store, &why) == STORE_AWAY)
+	if (error == -ENOTCONN || error == -ETIMEDOUT ||
+		b->store->ops->state(b->store, &why) == STORE_AWAY)
 		return PROTO_Q_STORE_AWAY;
 	return error == -EINPROGRESS ? PROTO_Q_STORE_UNKNOWN : PROTO_Q_STORE_FAILED;
 }

@@ -137,8 +137,9 @@ struct change {
 	struct change *next;
 	struct request *request; /* NULL: the broker's own */
 	uint32_t record;
-	struct wake *wake; /* whose row it changes; NULL: by id or key */
-	bool missed;	   /* the wake was too late, and counts as missed */
+	struct wake *wake;  /* whose row it changes; NULL: by id or key */
+	bool missed;	    /* the wake was too late, and counts as missed */
+	uint64_t locked_at; /* on `real`: when it first waited for a lock; 0: it did not */
 };
 
 struct opened {
@@ -268,7 +269,10 @@ struct broker {
 	struct heap overdue, retries; /* of consumers, and of lanes; instants on `real` */
 	size_t consumer_count;
 	uint64_t consumers_made;
-	struct change *first, *last; /* gathered for the next commit */
+	struct change *first, *last;	     /* gathered for the next commit */
+	struct change *locked, *last_locked; /* wait for locks of other sessions: see locked.h */
+	uint8_t *locked_queues;		     /* a bit for each queue number: it has such changes */
+	size_t locked_room;
 	struct change *committing;
 	struct store_commit commit;
 	bool commit_under_way;
@@ -276,6 +280,7 @@ struct broker {
 	size_t changes_max; /* of the next transaction; 0: not set yet */
 	struct broker_now now;
 	uint64_t retry_commit; /* on `real`: when to try the store again */
+	uint64_t retry_locked; /* on `real`: when to try `locked` again */
 	uint64_t retry_puts;   /* on `real`: when to read puts again */
 	uint64_t clocks_real;  /* on `real`: when the clocks were last stored */
 	int64_t clocks_wall;   /* the wall clock - `real` at that time */

@@ -32,7 +32,7 @@ BEGIN
 		EXIT WHEN NOT make OR array_position(o_number, NULL) IS NULL;
 		INSERT INTO timerd.queues (uid, name)
 			SELECT i.uid, i.name FROM unnest(q_uid, q_name, o_number) i (uid, name, number)
-			WHERE i.number IS NULL ORDER BY i.uid, i.name
+			WHERE i.number IS NULL AND i.name IS NOT NULL ORDER BY i.uid, i.name
 			ON CONFLICT DO NOTHING;
 	END LOOP;
 END $$;
@@ -443,6 +443,110 @@ BEGIN
 			GROUP BY uid) u;
 END $$;
 
+-- The same for a commit that has waited in vain for a lock. Queues of which another session has locked
+-- something are left out, so that the others do not wait: their changes, and the other changes of their put
+-- packets, have no effect and the status -1, and o_state is 3.
+CREATE OR REPLACE FUNCTION timerd.commit_unlocked(
+	in_owner text, in_slot integer, in_stored bigint, in_clocks bigint[], in_slow boolean,
+	q_uid bigint[], q_name text[], q_term bigint[], q_limit_timers bigint[],
+	q_limit_bytes bigint[], q_puts bigint[], q_put_bytes bigint[],
+	c_type integer[], c_queue integer[], c_id bigint[], c_due bigint[], c_ready bigint[],
+	c_slack bigint[], c_every bigint[], c_max_late bigint[], c_count bigint[],
+	c_number bigint[], c_attempt bigint[], c_max_attempts bigint[], c_clock integer[],
+	c_flags integer[], c_packet integer[], c_record integer[],
+	c_label text[], c_key text[], c_payload bytea[],
+	p_uid bigint[], p_token uuid[], p_serial bigint[],
+	r_packet integer[], r_record integer[], r_status integer[],
+	OUT o_number integer[], OUT o_state integer[],
+	OUT o_ok integer[], OUT o_put integer[], OUT o_put_id bigint[],
+	OUT o_ord integer[], OUT o_status integer[], OUT o_flags integer[], OUT o_id bigint[],
+	OUT o_due bigint[], OUT o_clock integer[], OUT o_replaced bigint[], OUT o_removed integer[],
+	OUT u_uid bigint[], OUT u_timers bigint[], OUT u_parked bigint[], OUT u_bytes bigint[])
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	locked integer[]; -- queues
+	packets integer[];
+	left_out integer[]; -- changes
+	rows_id bigint[];
+	rows_queue integer[];
+	got integer[];
+	got_id bigint[];
+	got_parked tid[];
+	rows_parked tid[];
+	n integer;
+BEGIN
+	got := ARRAY(SELECT q.number FROM timerd.queues q JOIN unnest(q_uid, q_name) i (uid, name)
+		ON q.uid = i.uid AND q.name = i.name FOR SHARE OF q SKIP LOCKED);
+	SELECT coalesce(array_agg(i.ord::integer), '{}') INTO locked
+		FROM unnest(q_uid, q_name) WITH ORDINALITY i (uid, name, ord)
+		JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name WHERE q.number <> ALL (got);
+	-- Rows that the changes name by id, by key, or by the id of the timer whose wake was revived.
+	WITH c AS (SELECT c.*, q.number AS q
+		FROM unnest(c_type, c_queue, c_id, c_key) c (type, queue, id, key)
+		JOIN timerd.queues q ON q.uid = q_uid[c.queue] AND q.name = q_name[c.queue])
+	SELECT array_agg(r.id), array_agg(r.queue) INTO rows_id, rows_queue FROM (
+		SELECT t.id, c.queue FROM c JOIN timerd.timers t ON t.id = c.id AND t.queue = c.q
+			WHERE c.type BETWEEN 1 AND 6 AND c.key IS NULL
+		UNION ALL
+		SELECT t.id, c.queue FROM c JOIN timerd.timers t ON t.queue = c.q AND t.key = c.key
+			AND t.revived IS NULL WHERE c.type < 3
+		UNION ALL
+		SELECT t.id, c.queue FROM c JOIN timerd.timers t ON t.queue = c.q AND t.revived = c.id
+			WHERE c.type = 1) r;
+	got_id := ARRAY(SELECT id FROM timerd.timers WHERE id = ANY (rows_id) FOR UPDATE SKIP LOCKED);
+	locked := locked || ARRAY(SELECT DISTINCT r.queue FROM unnest(rows_id, rows_queue) r (id, queue)
+		WHERE NOT EXISTS (SELECT FROM unnest(got_id) g WHERE g = r.id));
+	IF c_type && ARRAY[1, 7] THEN
+		SELECT array_agg(p.ctid), array_agg(c.queue) INTO rows_parked, rows_queue
+			FROM unnest(c_type, c_queue, c_id) c (type, queue, id)
+			JOIN timerd.queues q ON q.uid = q_uid[c.queue] AND q.name = q_name[c.queue]
+			JOIN timerd.parked p ON p.queue = q.number AND p.id = c.id WHERE c.type IN (1, 7);
+		got_parked := ARRAY(SELECT ctid FROM timerd.parked WHERE ctid = ANY (rows_parked)
+			FOR UPDATE SKIP LOCKED);
+		locked := locked || ARRAY(SELECT DISTINCT r.queue
+			FROM unnest(rows_parked, rows_queue) r (id, queue) WHERE r.id <> ALL (got_parked));
+	END IF;
+	packets := ARRAY(SELECT DISTINCT c.packet FROM unnest(c_packet, c_queue) c (packet, queue)
+		WHERE c.packet > 0 AND c.queue = ANY (locked));
+	left_out := ARRAY(SELECT c.ord::integer
+		FROM unnest(c_packet, c_queue) WITH ORDINALITY c (packet, queue, ord)
+		WHERE c.queue = ANY (locked) OR c.packet = ANY (packets));
+	FOREACH n IN ARRAY left_out LOOP
+		IF c_type[n] = 0 THEN
+			q_puts[c_queue[n]] := q_puts[c_queue[n]] - 1;
+			q_put_bytes[c_queue[n]] := q_put_bytes[c_queue[n]]
+				- coalesce(octet_length(c_key[n]), 0) - coalesce(octet_length(c_payload[n]), 0);
+		END IF;
+		c_type[n] := 99;
+		c_packet[n] := 0;
+	END LOOP;
+	FOREACH n IN ARRAY locked LOOP
+		q_name[n] := NULL;
+	END LOOP;
+	FOR i IN 1..cardinality(r_packet) LOOP
+		IF r_packet[i] = ANY (packets) THEN
+			r_packet[i] := 0;
+		END IF;
+	END LOOP;
+	SELECT x.o_number, x.o_state, x.o_ok, x.o_put, x.o_put_id, x.o_ord || left_out,
+			x.o_status || array_fill(-1, m), x.o_flags || array_fill(0, m),
+			x.o_id || array_fill(0::bigint, m), x.o_due || array_fill(0::bigint, m),
+			x.o_clock || array_fill(0, m), x.o_replaced || array_fill(0::bigint, m),
+			x.o_removed || array_fill(0, m), x.u_uid, x.u_timers, x.u_parked, x.u_bytes
+		INTO o_number, o_state, o_ok, o_put, o_put_id, o_ord, o_status, o_flags, o_id, o_due,
+			o_clock, o_replaced, o_removed, u_uid, u_timers, u_parked, u_bytes
+		FROM timerd.commit(in_owner, in_slot, in_stored, in_clocks, in_slow, q_uid, q_name, q_term,
+			q_limit_timers, q_limit_bytes, q_puts, q_put_bytes, c_type, c_queue, c_id, c_due,
+			c_ready, c_slack, c_every, c_max_late, c_count, c_number, c_attempt, c_max_attempts,
+			c_clock, c_flags, c_packet, c_record, c_label, c_key, c_payload, p_uid, p_token,
+			p_serial, r_packet, r_record, r_status) x,
+			(SELECT ARRAY[cardinality(left_out)] AS m) m;
+	FOREACH n IN ARRAY locked LOOP
+		o_state[n] := 3;
+	END LOOP;
+END $$;
+
 -- Removes rows of a queue, at most so many: waiting ones first unless only parked ones are meant.
 CREATE OR REPLACE FUNCTION timerd.purge(in_owner text, in_slot integer, in_uid bigint, in_name text,
 	in_term bigint, in_parked boolean, in_most integer, OUT o_n bigint, OUT o_bytes bigint,
@@ -478,7 +582,8 @@ END $$;
 
 -- A round of a host: what it asks of leases, in one statement (core/lease.h says what each question
 -- means), and for the queues that it owns whether other hosts changed them. 0 nothing, 1 look, 2 take
--- if free, 3 take if unchanged, 4 renew, 5 release.
+-- if free, 3 take if unchanged, 4 renew, 5 release. o_done: 0 no effect, 1 took effect, 2 no effect,
+-- perhaps because another session holds a lock.
 CREATE OR REPLACE FUNCTION timerd.round(in_owner text, in_host text, q_uid bigint[], q_name text[],
 	q_ask integer[], q_term bigint[], q_beat bigint[],
 	OUT o_done integer[], OUT o_owner integer[], OUT o_term bigint[], OUT o_beat bigint[],
@@ -486,32 +591,65 @@ CREATE OR REPLACE FUNCTION timerd.round(in_owner text, in_host text, q_uid bigin
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-	matches integer[];
-	takes integer;
+	matches integer[] := '{}';
+	locked integer[] := '{}';
+	takes integer := 0;
 	base bigint := 0;
+	r record;
 BEGIN
 	IF 2 = ANY (q_ask) THEN
-		INSERT INTO timerd.queues (uid, name)
-			SELECT i.uid, i.name FROM unnest(q_uid, q_name, q_ask) i (uid, name, ask)
+		FOR r IN SELECT i.uid, i.name FROM unnest(q_uid, q_name, q_ask) i (uid, name, ask)
 			WHERE i.ask = 2 AND NOT EXISTS (SELECT FROM timerd.queues q
 				WHERE q.uid = i.uid AND q.name = i.name)
-			ORDER BY i.uid, i.name ON CONFLICT DO NOTHING;
+			ORDER BY i.uid, i.name
+		LOOP
+			BEGIN
+				INSERT INTO timerd.queues (uid, name) VALUES (r.uid, r.name)
+					ON CONFLICT DO NOTHING;
+			EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+				NULL; -- Another transaction makes this queue: the next round asks again.
+			END;
+		END LOOP;
 	END IF;
 	-- Locks and changes only what matches, in the order of numbers, as everybody locks it: a host
 	-- that looks at what others hold must not wait for the owner, nor make the owner wait.
-	SELECT coalesce(array_agg(m.ord), '{}'),
-			coalesce(sum((m.ask IN (2, 3))::integer), 0)
-		INTO matches, takes
-		FROM (SELECT i.ord::integer, i.ask
-			FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
-				i (uid, name, ask, term, beat, ord)
-			JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
-			WHERE (i.ask = 2 AND q.owner IS NULL)
-				OR (i.ask = 3 AND q.term = i.term AND q.beat = i.beat)
-				OR (i.ask IN (4, 5) AND q.owner = in_owner AND q.term = i.term)
-			ORDER BY q.number FOR NO KEY UPDATE OF q) m;
+	IF q_ask && ARRAY[2, 3, 4, 5] THEN
+		BEGIN
+			SELECT coalesce(array_agg(m.ord), '{}') INTO matches
+				FROM (SELECT i.ord::integer
+					FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
+						i (uid, name, ask, term, beat, ord)
+					JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
+					WHERE (i.ask = 2 AND q.owner IS NULL)
+						OR (i.ask = 3 AND q.term = i.term AND q.beat = i.beat)
+						OR (i.ask IN (4, 5) AND q.owner = in_owner AND q.term = i.term)
+					ORDER BY q.number FOR NO KEY UPDATE OF q) m;
+		EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+			-- Another session holds the lock of a row for long. The other queues do not wait.
+			SELECT coalesce(array_agg(m.ord), '{}') INTO matches
+				FROM (SELECT i.ord::integer
+					FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
+						i (uid, name, ask, term, beat, ord)
+					JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
+					WHERE (i.ask = 2 AND q.owner IS NULL)
+						OR (i.ask = 3 AND q.term = i.term AND q.beat = i.beat)
+						OR (i.ask IN (4, 5) AND q.owner = in_owner AND q.term = i.term)
+					FOR NO KEY UPDATE OF q SKIP LOCKED) m;
+			SELECT coalesce(array_agg(i.ord::integer), '{}') INTO locked
+				FROM unnest(q_ask) WITH ORDINALITY i (ask, ord)
+				WHERE i.ask > 1 AND i.ord <> ALL (matches);
+		END;
+	END IF;
+	SELECT count(*) INTO takes FROM unnest(matches) m (ord) WHERE q_ask[m.ord] IN (2, 3);
 	IF takes > 0 THEN
-		UPDATE timerd.meta SET term = term + takes RETURNING term - takes INTO base;
+		BEGIN
+			UPDATE timerd.meta SET term = term + takes RETURNING term - takes INTO base;
+		EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+			-- Nobody can take a lease now, but leases can be renewed and released.
+			SELECT locked || coalesce(array_agg(m.ord) FILTER (WHERE q_ask[m.ord] < 4), '{}'),
+					coalesce(array_agg(m.ord) FILTER (WHERE q_ask[m.ord] > 3), '{}')
+				INTO locked, matches FROM unnest(matches) m (ord);
+		END;
 	END IF;
 	UPDATE timerd.queues q SET
 		owner = CASE a.ask WHEN 5 THEN NULL ELSE in_owner END,
@@ -522,8 +660,9 @@ BEGIN
 		FROM unnest(q_uid, q_name, q_ask) WITH ORDINALITY i (uid, name, ask, ord)
 		JOIN unnest(matches) m (ord) USING (ord)) a
 	WHERE q.uid = a.uid AND q.name = a.name;
-	SELECT coalesce(array_agg((m.ord IS NOT NULL)::integer ORDER BY i.ord), '{}') INTO o_done
-		FROM unnest(q_ask) WITH ORDINALITY i (ask, ord) LEFT JOIN unnest(matches) m (ord) USING (ord);
+	SELECT coalesce(array_agg(CASE WHEN i.ord = ANY (matches) THEN 1 WHEN i.ord = ANY (locked) THEN 2
+			ELSE 0 END ORDER BY i.ord), '{}') INTO o_done
+		FROM unnest(q_ask) WITH ORDINALITY i (ask, ord);
 	SELECT array_agg(CASE WHEN q.owner IS NULL THEN 0 WHEN q.owner = in_owner THEN 1 ELSE 2 END
 			ORDER BY i.ord),
 		array_agg(coalesce(q.term, 0) ORDER BY i.ord),
@@ -566,7 +705,7 @@ BEGIN
 	LOOP
 		-- Locked rows do not change, so rows that add up to nothing can go, whatever other slots hold.
 		SELECT array_agg(slot) INTO locked FROM (
-			SELECT slot FROM timerd.users WHERE uid = u ORDER BY slot FOR UPDATE) l;
+			SELECT slot FROM timerd.users WHERE uid = u ORDER BY slot FOR UPDATE SKIP LOCKED) l;
 		DELETE FROM timerd.users WHERE uid = u AND slot = ANY (locked) AND (
 			SELECT sum(timers) = 0 AND sum(parked) = 0 AND sum(bytes) = 0
 			FROM timerd.users WHERE uid = u AND slot = ANY (locked));
