@@ -397,15 +397,16 @@ static bool is_equal(const struct setting_value *a, const struct setting_value *
 	return !a->set || (a->number == b->number && !strcmp(a->word, b->word));
 }
 
-void config_log_at_start(struct log *log, const char *section, const struct setting *settings,
-	size_t count, const struct setting_value *given, const struct setting_value *former,
+void config_log_at_start(struct log *log, const struct settings_section *section,
+	const struct setting_value *given, const struct setting_value *former,
 	const struct setting_value *now)
 {
-	for (size_t i = 0; i < count; i++)
-		if (settings[i].at_start && !given[i].set && !is_equal(&former[i], &now[i]))
+	for (size_t i = 0; i < section->count; i++)
+		if (section->settings[i].at_start && !given[i].set &&
+			!is_equal(&former[i], &now[i]))
 			log_print(log, LOG_WARNING,
-				"[%s] %s= has changed: only a restart applies it", section,
-				settings[i].key);
+				"[%s] %s= has changed: only a restart applies it", section->name,
+				section->settings[i].key);
 }
 
 struct config *config_free(struct config *config)

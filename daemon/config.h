@@ -67,8 +67,8 @@ unsigned int config_log(const struct config *config, struct log *log);
 
 /* Logs by name the settings of a section that differ and that only a restart applies.
  *   given: set by the command line, which takes precedence. former, now: the values of the file. */
-void config_log_at_start(struct log *log, const char *section, const struct setting *settings,
-	size_t count, const struct setting_value *given, const struct setting_value *former,
+void config_log_at_start(struct log *log, const struct settings_section *section,
+	const struct setting_value *given, const struct setting_value *former,
 	const struct setting_value *now);
 
 /* config: NULL does nothing. Return: NULL. */

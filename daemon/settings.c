@@ -38,6 +38,11 @@ const struct setting settings_queues[QUEUES_SETTINGS] = {
 	[QUEUES_LOG_LEVEL] = {"LogLevel", "log-level", SETTING_LEVEL, 0, false},
 };
 
+const struct settings_section settings_section_timerd = {
+	"Timerd", settings_timerd, TIMERD_SETTINGS};
+const struct settings_section settings_section_queues = {
+	"Queues", settings_queues, QUEUES_SETTINGS};
+
 const struct setting settings_own[OWN_SETTINGS] = {
 	[OWN_MAX_TIMERS] = {"MaxTimers", NULL, SETTING_COUNT, UINT32_MAX, false},
 	[OWN_MAX_CLIENTS] = {"MaxClients", NULL, SETTING_COUNT, UINT32_MAX, false},

@@ -74,6 +74,15 @@ extern const struct setting settings_timerd[TIMERD_SETTINGS];
 extern const struct setting settings_queues[QUEUES_SETTINGS];
 extern const struct setting settings_own[OWN_SETTINGS];
 
+/* A section of the file that has the options of one daemon. */
+struct settings_section {
+	const char *name;
+	const struct setting *settings;
+	size_t count;
+};
+
+extern const struct settings_section settings_section_timerd, settings_section_queues;
+
 #define SETTING_WHY_MAX 64
 
 /* Parses a value. A word is borrowed from `text`.

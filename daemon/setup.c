@@ -75,8 +75,8 @@ struct config *setup_reload(struct setup *setup, struct config *config)
 	}
 	setup->config = config;
 	apply(setup, false);
-	config_log_at_start(setup->log, "Timerd", settings_timerd, TIMERD_SETTINGS,
-		setup->options->given, former->timerd, config->timerd);
+	config_log_at_start(setup->log, &settings_section_timerd, setup->options->given,
+		former->timerd, config->timerd);
 	return former;
 }
 

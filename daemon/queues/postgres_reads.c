@@ -456,15 +456,14 @@ int pg_find_puts(struct store *store, const uint8_t *token, struct store_reader 
 	return submit(j);
 }
 
-int pg_load(struct store *store, uint32_t queue, unsigned int clock, uint64_t ready, uint64_t id,
-	uint64_t until, size_t n, struct store_reader *r)
+int pg_load(struct store *store, uint32_t queue, const struct store_position *after, uint64_t until,
+	size_t n, struct store_reader *r)
 {
 	struct read_job *j = new_read(pg_store_of(store), READ_LOAD, queue, r);
 
 	if (j) {
-		j->clock = clock;
-		j->after.ready = ready;
-		j->after.id = id;
+		j->clock = after->clock;
+		j->after = *after;
 		j->until = until;
 		j->most = n;
 	}

@@ -10,8 +10,8 @@
 /* As the operations find_puts(), load(), list(), queues() and purge(). Each sends one statement. A
  * read whose connection breaks is sent again; a purge is not. O(n). */
 int pg_find_puts(struct store *store, const uint8_t *token, struct store_reader *r);
-int pg_load(struct store *store, uint32_t queue, unsigned int clock, uint64_t ready, uint64_t id,
-	uint64_t until, size_t n, struct store_reader *r);
+int pg_load(struct store *store, uint32_t queue, const struct store_position *after, uint64_t until,
+	size_t n, struct store_reader *r);
 int pg_list(struct store *store, uint32_t queue, bool parked, const struct store_position *after,
 	size_t n, struct store_reader *r);
 int pg_list_queues(struct store *store, uint32_t uid, uint32_t after, size_t n,

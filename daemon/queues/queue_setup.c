@@ -66,8 +66,8 @@ void queue_setup_reload(struct queue_setup *setup, struct config *config)
 		config_free(config);
 		return;
 	}
-	config_log_at_start(setup->log, "Queues", settings_queues, QUEUES_SETTINGS,
-		setup->options->given, former->queues, config->queues);
+	config_log_at_start(setup->log, &settings_section_queues, setup->options->given,
+		former->queues, config->queues);
 	setup->config = config;
 	apply(setup);
 	config_free(former);

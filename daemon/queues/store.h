@@ -168,7 +168,7 @@ struct store_reader {
 	void *userdata;
 };
 
-/* A listing continues after this row. All zero: it begins. */
+/* A listing or a load continues after this row. All zero: it begins. */
 struct store_position {
 	uint64_t ready, id;
 	uint32_t clock, number;
@@ -257,10 +257,11 @@ struct store_ops {
 	 * first. */
 	int (*find_puts)(struct store *s, const uint8_t *token, struct store_reader *r);
 
-	/* Reads rows of a lane that come after (ready, id) and are ready by `until`, with keys and
-	 * payloads: at most n, which may be 0, and fewer if they would take more than 4 MB. */
-	int (*load)(struct store *s, uint32_t queue, unsigned int clock, uint64_t ready,
-		uint64_t id, uint64_t until, size_t n, struct store_reader *r);
+	/* Reads rows of a lane, with keys and payloads: those that come after a position of its
+	 * clock (its number does not count) and are ready by `until`. At most n, which may be 0,
+	 * and fewer if they would take more than 4 MB. */
+	int (*load)(struct store *s, uint32_t queue, const struct store_position *after,
+		uint64_t until, size_t n, struct store_reader *r);
 
 	/* Reads at most n rows of a queue after a position, waiting or parked ones, without
 	 * payloads. */

@@ -291,16 +291,15 @@ static int sqlite_store_find_puts(struct store *store, const uint8_t *token, str
 	return submit(store, job, r);
 }
 
-static int sqlite_store_load(struct store *store, uint32_t queue, unsigned int clock,
-	uint64_t ready, uint64_t id, uint64_t until, size_t n, struct store_reader *r)
+static int sqlite_store_load(struct store *store, uint32_t queue,
+	const struct store_position *after, uint64_t until, size_t n, struct store_reader *r)
 {
 	struct job *job = job_new(JOB_LOAD);
 
 	if (job) {
 		job->queue = queue;
-		job->clock = clock;
-		job->after.ready = ready;
-		job->after.id = id;
+		job->clock = after->clock;
+		job->after = *after;
 		job->until = until;
 		job->most = n;
 	}

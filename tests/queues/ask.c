@@ -132,8 +132,9 @@ void ask_load_some(struct store *s, uint32_t queue, unsigned int clock, uint64_t
 {
 	struct answer a = {.rows = ret};
 	struct store_reader r = {.rows = rows_read, .userdata = &a};
+	struct store_position start = {.clock = clock};
 
-	if (s->ops->load(s, queue, clock, 0, 0, until, n, &r))
+	if (s->ops->load(s, queue, &start, until, n, &r))
 		abort();
 	wait_for(s, &a);
 }

@@ -310,16 +310,16 @@ static int find_puts(struct store *s, const uint8_t *token, struct store_reader 
 	return 0;
 }
 
-static int load(struct store *s, uint32_t queue, unsigned int clock, uint64_t ready, uint64_t id,
-	uint64_t until, size_t n, struct store_reader *r)
+static int load(struct store *s, uint32_t queue, const struct store_position *after, uint64_t until,
+	size_t n, struct store_reader *r)
 {
 	struct store_memory_job *j = add(s, LOAD, r);
 
 	need_queue(of(s), queue);
 	j->queue = queue;
-	j->clock = clock;
-	j->ready = ready;
-	j->id = id;
+	j->clock = after->clock;
+	j->ready = after->ready;
+	j->id = after->id;
 	j->until = until;
 	j->n = n;
 	return 0;

@@ -385,8 +385,7 @@ static void test_what_only_a_restart_changes_is_named(void **state)
 	former = config;
 	config = NULL;
 	load_text("[Queues]\nTimerd=/e\nSocket=/c\nClockPatience=6s\nLogLevel=debug\n");
-	config_log_at_start(NULL, "Queues", settings_queues, QUEUES_SETTINGS, given, former->queues,
-		config->queues);
+	config_log_at_start(NULL, &settings_section_queues, given, former->queues, config->queues);
 	config_free(former);
 	assert_string_equal(logged,
 		"<4>[Queues] State= has changed: only a restart applies it\n"

@@ -355,14 +355,18 @@ void lane_refill(struct broker *b, struct lane *lane)
 	size_t bytes = backlog || due ? BROKER_BACKLOG_BYTES : BROKER_AHEAD_BYTES;
 	bool is_far = b->config.load_ahead && lane_read_at(b, lane) > b->now.at[lane->clock];
 	bool enough = lane->next == PROTO_FOREVER || is_far || has_much(lane, most, bytes);
+	struct store_position horizon = {
+		.ready = lane->horizon_ready,
+		.id = lane->horizon_id,
+		.clock = lane->clock,
+	};
 
 	if (lane->loading || lane->retry.at || (enough && !lane->recheck_beyond))
 		return;
 	lane->discard = lane->recheck_beyond = false;
 	lane->reader = (struct store_reader){.rows = rows_loaded, .userdata = lane};
 	lane->until = load_until(b, lane);
-	lane->loading = b->store->ops->load(b->store, lane->queue->number, lane->clock,
-				lane->horizon_ready, lane->horizon_id, lane->until,
+	lane->loading = b->store->ops->load(b->store, lane->queue->number, &horizon, lane->until,
 				enough ? 0 : most - lane->count, &lane->reader) == 0;
 	if (!lane->loading) {
 		lane_recheck_beyond(lane);
