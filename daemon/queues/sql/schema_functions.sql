@@ -414,9 +414,8 @@ BEGIN
 		INSERT INTO timerd.puts (uid, token, slot, serial, stored, statuses, flags, ids,
 			dues)
 		SELECT p_uid[a.packet], p_token[a.packet], p_serial[a.packet] % 64, p_serial[a.packet], in_stored,
-			array_agg(a.status ORDER BY a.record), array_agg(a.flags ORDER BY a.record),
-			array_agg(a.id ORDER BY a.record), array_agg(a.due ORDER BY a.record)
-		FROM (
+			array_agg(a.status), array_agg(a.flags), array_agg(a.id), array_agg(a.due)
+		FROM (SELECT u.* FROM (
 			SELECT c_packet[i.ord] AS packet, c_record[i.ord] AS record, 0 AS status,
 				0 AS flags, i.id, c_due[i.ord] AS due
 			FROM unnest(o_put, o_put_id) i (ord, id)
@@ -428,8 +427,10 @@ BEGIN
 			FROM unnest(o_ord, o_status, o_flags, o_id, o_due) i (ord, status, flags, id, due)
 			UNION ALL
 			SELECT i.packet, i.record, i.status, 0, 0, 0
-			FROM unnest(r_packet, r_record, r_status) i (packet, record, status)) a
-		WHERE a.packet > 0 GROUP BY a.packet
+			FROM unnest(r_packet, r_record, r_status) i (packet, record, status)) u
+			-- Sorted once here, and not once for each array.
+			WHERE u.packet > 0 ORDER BY u.packet, u.record) a
+		GROUP BY a.packet
 		ORDER BY 1, 2, 3
 		ON CONFLICT (uid, token, slot) DO UPDATE SET serial = EXCLUDED.serial,
 			stored = EXCLUDED.stored, statuses = EXCLUDED.statuses, flags = EXCLUDED.flags,
