@@ -227,22 +227,6 @@ static void read_comm(pid_t pid, char comm[static PROTO_COMM_MAX])
 	}
 }
 
-static const char *limit_of(enum proto_status status)
-{
-	switch (status) {
-	case PROTO_E_CLIENTS:
-		return "--max-clients";
-	case PROTO_E_CLIENTS_USER:
-		return "--max-clients-per-user";
-	case PROTO_E_TIMERS:
-		return "--max-timers";
-	case PROTO_E_TIMERS_USER:
-		return "--max-timers-per-user";
-	default:
-		return NULL;
-	}
-}
-
 void client_reset(struct clients *clients, uint32_t session, int fd)
 {
 	clients->by_session[session] = (struct client){.fd = fd};
@@ -272,7 +256,7 @@ static enum proto_status check_user(
 
 void client_refuse(struct clients *clients, int fd, enum proto_status status, const struct now *now)
 {
-	struct log_about about = {.uid = LOG_NOBODY, .limit = limit_of(status)};
+	struct log_about about = {.uid = LOG_NOBODY, .limit = errors_limit(status)};
 	uint8_t packet[256];
 	size_t size = errors_write(packet, status, 0, errors_text(status));
 	pid_t pid;
@@ -354,7 +338,7 @@ static void log_refusals(struct clients *clients, uint32_t session, const struct
 	enum proto_status status;
 	uint32_t count = worker_take_refusals(clients->worker, &status);
 
-	about.limit = limit_of(status);
+	about.limit = errors_limit(status);
 	if (count && !about.limit)
 		log_debug(
 			clients->log, &about, "refused %u registrations: status %d", count, status);

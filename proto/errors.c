@@ -34,3 +34,19 @@ const char *errors_text(enum proto_status status)
 		return "protocol error";
 	}
 }
+
+const char *errors_limit(enum proto_status status)
+{
+	switch (status) {
+	case PROTO_E_CLIENTS:
+		return "--max-clients";
+	case PROTO_E_CLIENTS_USER:
+		return "--max-clients-per-user";
+	case PROTO_E_TIMERS:
+		return "--max-timers";
+	case PROTO_E_TIMERS_USER:
+		return "--max-timers-per-user";
+	default:
+		return NULL;
+	}
+}

@@ -434,6 +434,22 @@ struct broker_own connections_own(void *userdata, uint32_t client, uint32_t uid)
 	return own_limits(cs, c ? c->fd : -1, uid);
 }
 
+static void refuse(struct connections *cs, int fd, enum proto_status status)
+{
+	struct log_about about = {.uid = LOG_NOBODY, .limit = errors_limit(status)};
+	pid_t pid;
+
+	if (peer_get_unchecked(fd, &about.uid, &pid) == 0)
+		about.pid = (uint32_t)pid;
+	broker_refused_client(cs->broker, status == PROTO_E_NOBODY ? LOG_NOBODY : about.uid);
+	log_client(cs->log, LOG_NOTICE, meter_clock(), &about, "refused a client: %s",
+		refusal_text(status));
+	call_begins(cs);
+	send_refusal(fd, status);
+	seqpacket_discard_and_close(fd, SEQPACKET_OF_REFUSED);
+	call_ends(cs, about.uid, about.pid);
+}
+
 static void accept_one(struct connections *cs, int fd)
 {
 	struct connection *c = calloc(1, sizeof(*c));
@@ -451,11 +467,7 @@ static void accept_one(struct connections *cs, int fd)
 	else if (r == -EPERM)
 		status = PROTO_E_NOBODY;
 	if (status) {
-		log_print(cs->log, LOG_DEBUG, "refused a client: %s", refusal_text(status));
-		call_begins(cs);
-		send_refusal(fd, status);
-		seqpacket_discard_and_close(fd, SEQPACKET_OF_REFUSED);
-		call_ends(cs, uid, (uint32_t)pid);
+		refuse(cs, fd, status);
 		free(c);
 		return;
 	}

@@ -20,6 +20,7 @@
 #include "queues.h"
 #include "requests.h"
 #include "state.h"
+#include "users.h"
 
 int broker_new(struct broker **ret, const struct broker_config *config, struct store *store,
 	const struct broker_outlet *outlet)
@@ -116,6 +117,14 @@ enum proto_status broker_connect(struct broker *b, uint32_t uid, uint32_t max_cl
 {
 	b->now = *now;
 	return client_connect(b, uid, max_clients, ret_client);
+}
+
+void broker_refused_client(struct broker *b, uint32_t uid)
+{
+	struct user *user = user_get(b, uid);
+
+	if (user)
+		BROKER_COUNT(b, user, refused, 1);
 }
 
 void broker_set_limits(struct broker *b, const struct broker_limits *limits)

@@ -52,6 +52,9 @@ struct broker *broker_free(struct broker *b);
 enum proto_status broker_connect(struct broker *b, uint32_t uid, uint32_t max_clients,
 	const struct broker_now *now, uint32_t *ret_client);
 
+/* Counts a client of that user that was refused, for the status. */
+void broker_refused_client(struct broker *b, uint32_t uid);
+
 /* Puts other limits in force, except for max_clients. A user who holds more than that keeps it.
  * O(1). */
 void broker_set_limits(struct broker *b, const struct broker_limits *limits);
