@@ -376,7 +376,7 @@ static void forget_runner(struct toytimer *t, void *userdata)
 		t->stopped--;
 }
 
-/* Return: 1, 0 or -EINTR. */
+/* Return: 1, 0, -EINTR or -EBADF. */
 static int poll_work(struct sleeper *sleeper, uint64_t timeout, bool runs)
 {
 	struct pollfd fds[] = {
@@ -390,6 +390,9 @@ static int poll_work(struct sleeper *sleeper, uint64_t timeout, bool runs)
 	int r;
 
 	r = ppoll(fds, runs ? 2 : 1, timeout == TOYTIMER_FOREVER ? NULL : &span, NULL);
+	/* The program has closed what is not its own. Otherwise the caller would spin. */
+	if (r > 0 && (fds[0].revents | fds[1].revents) & POLLNVAL)
+		return -EBADF;
 	return r < 0 ? -errno : r > 0;
 }
 

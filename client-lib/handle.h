@@ -111,7 +111,7 @@ int handle_await_handler(struct toytimer *t, uint64_t timer, uint64_t deadline);
 /*
  * Waits until the caller's descriptor is readable or, with `runs`, toytimer_run() may end. The lock
  * is released meanwhile. A cancellation point.
- * Return: 1, 0 (timed out), -EINTR, or -ECHILD without the lock.
+ * Return: 1, 0 (timed out), -EINTR, -EBADF, or -ECHILD without the lock.
  */
 int handle_sleep(struct toytimer *t, uint64_t timeout, bool runs);
 

@@ -122,6 +122,7 @@ _public_ const char *toytimer_strerror(int error)
 		{ECHILD, "the handle belongs to the parent process"},
 		{EBUSY, "not from within a handler"},
 		{EINTR, "interrupted by a signal"},
+		{EBADF, "the program has closed the handle's descriptors"},
 		{ENOSYS, "this timerd is too old for that"},
 		{ECONNRESET, "timerd was lost in the middle of a listing"},
 		{ENOMEDIUM, "XDG_RUNTIME_DIR is not set"},

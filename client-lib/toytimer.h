@@ -221,7 +221,8 @@ int toytimer_process(toytimer *t);
 int toytimer_take_events(toytimer *t, toytimer_event *ret_events, void **ret_userdatas, size_t n);
 
 /* Waits until toytimer_process() has something to do, or until timeout has passed. Returns 1 in the
- * first case, 0 in the second, and -EINTR after a signal. */
+ * first case, 0 in the second, and -EINTR after a signal. -EBADF: the program has closed a
+ * descriptor of the handle. */
 int toytimer_wait(toytimer *t, uint64_t timeout);
 
 /* Processes events until no timer remains, until toytimer_stop(), or until a handler returns a

@@ -385,7 +385,7 @@ static void test_every_error_has_a_sentence(void **state)
 {
 	static const int errors[] = {EDQUOT, ENOSPC, EUSERS, ENFILE, EMFILE, EPERM, EOPNOTSUPP,
 		EACCES, ENOENT, EINVAL, ERANGE, ECONNREFUSED, ETIMEDOUT, EPROTO, ENOMEM, ECHILD,
-		EBUSY, EINTR};
+		EBUSY, EINTR, EBADF};
 	const char *unknown = toytimer_strerror(-99999);
 
 	(void)state;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -151,12 +152,37 @@ static void test_relative_path_in_a_deep_folder(void **state)
 	assert_int_equal(rmdir(deep), 0);
 }
 
+/* A program closes all descriptors, as daemons once did at their start. The handle cannot work any
+ * more: a call that waits without end must say so. */
+static void test_closed_descriptors_of_the_handle(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0) {
+		toytimer *t;
+
+		EXPECT(toytimer_open(&t, daemon_socket(&d)) == 0);
+		add_timer(t, 3600 * S, ignore_event, NULL);
+		for (int fd = 3; fd < 256; fd++)
+			close(fd);
+		alarm(60);
+		EXPECT(toytimer_wait(t, TOYTIMER_FOREVER) == -EBADF);
+		EXPECT(toytimer_run(t) == -EBADF);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_closed_standard_descriptors),
 		cmocka_unit_test(test_a_relative_path_outlives_chdir),
 		cmocka_unit_test(test_relative_path_in_a_deep_folder),
+		cmocka_unit_test(test_closed_descriptors_of_the_handle),
 	};
 
 	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);
