@@ -343,6 +343,18 @@ class Failing(AsyncCase):
                 t.register(1, label=5)
             with self.assertRaises(TypeError):
                 t.register(1, nonsense=1)
+            # An id and a path reach the library whole, or not at all.
+            kept = t.register(3600)
+            listed, = await t.timers()
+            for wrong, error in (listed.id + 2**64, ValueError), (-1, ValueError), ('1', TypeError):
+                with self.assertRaisesRegex(error, 'an id is'):
+                    await t.cancel(id=wrong)
+            self.assertEqual(len(await t.timers()), 1)
+            kept.cancel()
+            with self.assertRaisesRegex(ValueError, 'path'):
+                await toytimer.open(self.timerd.socket + '\0x')
+            with self.assertRaisesRegex(ValueError, 'path'):
+                await toytimer.queue('jobs', '/nowhere\0x')
             for period in 0, 1e-9, -1, timedelta():
                 with self.assertRaises(ValueError):
                     t.every(period)

@@ -22,7 +22,7 @@ from typing import Any, Callable, NamedTuple, TypeVar
 
 from . import errors
 from ._library import FOREVER, HANDLER, Event, QueueStored, QueueWake, quick, slow
-from ._values import microseconds
+from ._values import microseconds, path_of
 
 T = TypeVar("T")
 
@@ -165,10 +165,10 @@ def open_timers(path: str | None, user: bool, timeout: float | None) -> Handle:
     """A session with timerd. Blocks."""
     if user and path is None:
         return _open("toytimer", timeout)
-    return _open("toytimer", timeout, None if path is None else os.fsencode(path))
+    return _open("toytimer", timeout, path_of(path))
 
 
 def open_queues(path: str | None, user: bool, timeout: float | None) -> Handle:
     """A connection to timerqd. Blocks."""
-    return _open("toytimer_queue", timeout, None if path is None else os.fsencode(path), int(user))
+    return _open("toytimer_queue", timeout, path_of(path), int(user))
 

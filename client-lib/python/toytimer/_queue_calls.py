@@ -15,7 +15,7 @@ from . import errors
 from ._handle import ON_STORED, ON_WAKE, StoredResult, WakeResult
 from ._library import (KEEP, LIST_PARKED, QUEUE_LIST_HANDLER, QueueConsumer, QueueStored,
                        QueueTimer, WakeRef, quick, slow)
-from ._values import Clock, Span, When, count_of, due_of, microseconds, slack_of, text
+from ._values import Clock, Span, When, count_of, due_of, id_of, microseconds, slack_of, text
 
 STATES = ("waiting", "held", "due", "unacked", "parked")
 
@@ -189,7 +189,7 @@ def retry(address: int, name: str, ref: WakeRef, delay: Span) -> None:
 def cancel(address: int, name: str, key: str | None, id: int) -> None:
     if (key is None) == (id == 0):
         raise ValueError("cancel() takes a key or an id")
-    check(slow.toytimer_queue_cancel(address, name_of(name), id, text(key, "key")))
+    check(slow.toytimer_queue_cancel(address, name_of(name), id and id_of(id), text(key, "key")))
 
 
 def timers(address: int, name: str, parked: bool) -> list[Listed]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from . import errors
 from ._library import (LIST_HANDLER, MATCH_EVERYBODY, MATCH_USER, WAKE_SYSTEM, Match, slow)
-from ._values import Clock, text
+from ._values import Clock, id_of, text
 
 
 class ListedTimer(NamedTuple):
@@ -79,5 +79,5 @@ def cancel(address: int, id: int, label: str | None) -> int:
     if (label is None) == (id == 0):
         raise ValueError("cancel() takes a label or an id")
     if label is None:
-        return cancel_id(address, id)
+        return cancel_id(address, id_of(id))
     return cancel_matching(address, match(label, None, False))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import math
+import os
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -84,6 +85,23 @@ def count_of(count: int) -> int:
     if not 0 <= count < 2**32:
         raise ValueError(f"a count is 0 to 4294967295, not {count!r}")
     return count
+
+
+def id_of(id: int) -> int:
+    """A checked id of a timer: ctypes would silently cut it to 64 bits, and name another timer."""
+    if not isinstance(id, int):
+        raise TypeError(f"an id is an int, not {id!r}")
+    if not 0 < id < 2**64:
+        raise ValueError(f"an id is 1 to 18446744073709551615, not {id}")
+    return id
+
+
+def path_of(path: str | None) -> bytes | None:
+    """A path as a C string. A zero byte is an error, since it would end the string."""
+    encoded = None if path is None else os.fsencode(path)
+    if encoded is not None and b"\0" in encoded:
+        raise ValueError("path: contains a zero byte")
+    return encoded
 
 
 def text(value: str | None, what: str) -> bytes | None:
