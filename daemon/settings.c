@@ -214,8 +214,12 @@ int setting_parse(const struct setting *setting, const char *text, struct settin
 	struct setting_value value = {.set = true, .word = text};
 	int r = 0;
 
-	if (setting->type != SETTING_WORD)
+	if (setting->type != SETTING_WORD) {
 		r = parse_number(setting, text, &value.number, ret_why);
+	} else if (!*text) {
+		snprintf(ret_why, SETTING_WHY_MAX, "is empty");
+		r = -EINVAL;
+	}
 	if (r == 0)
 		*ret = value;
 	return r;

@@ -56,6 +56,7 @@ static const struct bad {
 	const struct setting *setting;
 	const char *text, *why;
 } bad[] = {
+	{&word, "", "is empty"},
 	{&count, "", "is not a number"},
 	{&count, "-1", "is not a number"},
 	{&count, "+1", "is not a number"},
