@@ -158,8 +158,14 @@ int queue_setup_module(const struct queue_setup *setup, const char **ret)
 			return 0;
 		}
 	}
-	fprintf(stderr, "timerqd: --store: '%s' is not a URI that begins with postgresql://\n",
-		setup->store);
+	/* The log does not show what may be a password. */
+	if (strchr(setup->store, '@') || strstr(setup->store, "password"))
+		fputs("timerqd: --store: this is not a URI that begins with postgresql://\n",
+			stderr);
+	else
+		fprintf(stderr,
+			"timerqd: --store: '%s' is not a URI that begins with postgresql://\n",
+			setup->store);
 	return -EINVAL;
 }
 

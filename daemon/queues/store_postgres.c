@@ -188,10 +188,16 @@ static int check_uri(const char *uri, char **ret_why)
 	PQconninfoOption *options = PQconninfoParse(uri, &error);
 	int r = options ? 0 : -EINVAL;
 
-	if (!options && error)
+	/* libpq's sentence quotes parts of the URI, and one of these may be a password. */
+	if (!options && error && (strchr(uri, '@') || strstr(uri, "password")))
+		*ret_why = strdup("this is no valid URI of PostgreSQL; a password in it would not "
+				  "be allowed either: use ~/.pgpass, or a peer's identity");
+	else if (!options && error)
 		*ret_why = strndup(error, strcspn(error, "\n"));
 	for (PQconninfoOption *o = options; o && o->keyword; o++)
-		if (!strcmp(o->keyword, "password") && o->val) {
+		/* sslpassword is that of the client's key. */
+		if ((!strcmp(o->keyword, "password") || !strcmp(o->keyword, "sslpassword")) &&
+			o->val) {
 			r = -EINVAL;
 			*ret_why = strdup("the URI holds a password, which /proc shows to "
 					  "everybody: use ~/.pgpass, or a peer's identity");

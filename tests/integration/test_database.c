@@ -396,6 +396,9 @@ static void expect_refusal(const char *uri, const char *word)
 	assert_int_equal(said_by(said, argv), 1);
 	if (!strstr(said, word))
 		fail_msg("%s: %s", word, said);
+	/* A password does not come into the log. */
+	if (strstr(said, "cret"))
+		fail_msg("%s: %s", uri, said);
 }
 
 static void migrate(void)
@@ -534,6 +537,14 @@ static void test_refusals(void **state)
 	(void)state;
 	snprintf(uri, sizeof(uri), "%s&password=secret", postgres.uri);
 	expect_refusal(uri, "password");
+	snprintf(uri, sizeof(uri), "%s&sslpassword=secret", postgres.uri);
+	expect_refusal(uri, "password");
+	expect_refusal("postgresql://u:secret@h/x", "password");
+	/* libpq cannot read these. */
+	expect_refusal("postgresql://u:se%zzcret@h/x", "password");
+	expect_refusal("postgresql://u:secret@[::1/x", "password");
+	expect_refusal("POSTGRESQL://u:secret@h/x", "postgresql://");
+	expect_refusal("host=h password=secret", "postgresql://");
 	expect_refusal("mysql://x", "postgresql://");
 	postgres_run("ALTER SYSTEM SET fsync = off");
 	postgres_run("SELECT pg_reload_conf()");
