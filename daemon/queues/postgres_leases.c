@@ -43,7 +43,7 @@ struct round_job {
 	struct pg_queue *queues[];
 };
 
-/* Whether a question took effect, as timerd.round() says. */
+/* Whether a question took effect, as timerd.ask_leases() says. */
 enum {
 	ROUND_NONE,
 	ROUND_DONE,
@@ -186,7 +186,7 @@ static bool round_send(struct pg_job *job, PGconn *c)
 	snprintf(statement, sizeof(statement),
 		"WITH s AS MATERIALIZED (%s, pg_catalog.set_config('lock_timeout', '%llu', true)),"
 		" t AS MATERIALIZED (SELECT " SCHEMA_TIMELINE
-		" AS now) SELECT r.* FROM s, t, LATERAL timerd.round("
+		" AS now) SELECT r.* FROM s, t, LATERAL timerd.ask_leases("
 		"CASE WHEN s IS NOT NULL AND t.now = $8 THEN $1 END, $2, $3, $4, $5, $6, $7) r"
 		" WHERE t.now = $8",
 		j->s->control.settings, pg_lock_ms(j->s));

@@ -84,8 +84,9 @@ static void counts_what_is_there(void **state)
  * if it has to wait for a lock. */
 static int64_t ask_as_another(int question, int64_t of_term, int64_t beat)
 {
-	return postgres_run("SET lock_timeout = '1s'; SELECT o_done[1] FROM timerd.round('another',"
-			    " 'host', '{7}', '{mail}', '{%d}', '{%lld}', '{%lld}')",
+	return postgres_run(
+		"SET lock_timeout = '1s'; SELECT o_done[1] FROM timerd.ask_leases('another',"
+		" 'host', '{7}', '{mail}', '{%d}', '{%lld}', '{%lld}')",
 		question, (long long)of_term, (long long)beat);
 }
 
@@ -116,6 +117,63 @@ static void stands_by_without_locks(void **state)
 	assert_int_equal(postgres_run("SELECT term FROM timerd.meta"), last + 2);
 }
 
+/* A row that one subtransaction locks and another one changes needs a MultiXactId. There are as many
+ * as transactions, and with 1,000 queues a host would use up 17 million a day. */
+static void renews_without_multixacts(void **state)
+{
+	int64_t of_term, before;
+
+	(void)state;
+	of_term = ask_as_another(3, (int64_t)term, postgres_run("SELECT beat FROM timerd.queues"));
+	assert_int_equal(of_term, 1);
+	of_term = postgres_run("SELECT term FROM timerd.queues");
+	before = postgres_run("SELECT mxid_age('1'::xid)");
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(ask_as_another(4, of_term, 0), 1);
+	assert_int_equal(ask_as_another(5, of_term, 0), 1);
+	assert_int_equal(ask_as_another(2, 0, 0), 1);
+	assert_int_equal(postgres_run("SELECT mxid_age('1'::xid)"), before);
+}
+
+/* Another session has locked a queue. A put packet for this queue and a free one is left out as a
+ * whole, and so is a later put into the free queue, which would overtake it. */
+static void keeps_the_order_of_puts_around_a_lock(void **state)
+{
+	PGconn *other = PQconnectdb(postgres.uri);
+	struct proto_queue_stored answers[2];
+	struct store_put p = {.token = "token", .serial = 1, .answers = answers, .count = 2};
+	struct store_change c[4] = {make_put(10, "", "locked"), make_put(20, "k", "old"),
+		make_put(30, "k", "new"), make_put(40, "", "alone")};
+	uint32_t numbers[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct store_change first = make_put(5, "", "");
+
+		assert_int_equal(
+			store->ops->open_queue(store, 7, i ? "free" : "alone", &numbers[i]), 0);
+		first.timer.queue = numbers[i];
+		change(&first, PROTO_OK);
+	}
+	c[0].answer = &answers[0];
+	c[1].answer = &answers[1];
+	c[1].timer.queue = c[2].timer.queue = numbers[1];
+	c[3].timer.queue = numbers[0];
+	PQclear(PQexec(other, "BEGIN; SELECT FROM timerd.queues WHERE name = 'mail' FOR UPDATE"));
+	assert_int_equal(PQtransactionStatus(other), PQTRANS_INTRANS);
+	assert_int_equal(ask_commit(store, c, 4, &p, 1), 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(c[i].locked, i < 3);
+	assert_int_equal(c[3].status, PROTO_OK);
+	PQfinish(other);
+	assert_int_equal(ask_commit(store, c, 3, &p, 2), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_false(c[i].locked);
+		assert_int_equal(c[i].status, PROTO_OK);
+	}
+	assert_int_equal(c[2].replaced, c[1].id);
+}
+
 static void note_end(struct store_reader *r, const struct store_timer *found, size_t n,
 	const struct store_beyond *beyond, bool more, int error)
 {
@@ -143,6 +201,8 @@ int main(void)
 		STAGED(is_fenced),
 		STAGED(counts_what_is_there),
 		STAGED(stands_by_without_locks),
+		STAGED(renews_without_multixacts),
+		STAGED(keeps_the_order_of_puts_around_a_lock),
 		STAGED(ends_reads_when_it_is_closed),
 	};
 

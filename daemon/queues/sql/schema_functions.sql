@@ -467,6 +467,7 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
 	locked integer[]; -- queues
+	waits integer[]; -- these, and the other queues of put packets that are left out
 	packets integer[];
 	left_out integer[]; -- changes
 	rows_id bigint[];
@@ -508,11 +509,21 @@ BEGIN
 		locked := locked || ARRAY(SELECT DISTINCT r.queue
 			FROM unnest(rows_parked, rows_queue) r (id, queue) WHERE r.id <> ALL (got_parked));
 	END IF;
-	packets := ARRAY(SELECT DISTINCT c.packet FROM unnest(c_packet, c_queue) c (packet, queue)
-		WHERE c.packet > 0 AND c.queue = ANY (locked));
+	-- A put packet that is left out may name further queues. What clients ask of these waits, too, so
+	-- that it does not overtake the packet; the ends of their wakes can overtake it.
+	waits := ARRAY(SELECT DISTINCT w.queue FROM unnest(locked) w (queue));
+	LOOP
+		packets := ARRAY(SELECT DISTINCT c.packet FROM unnest(c_packet, c_queue) c (packet, queue)
+			WHERE c.packet > 0 AND c.queue = ANY (waits));
+		n := cardinality(waits);
+		waits := ARRAY(SELECT w.queue FROM unnest(waits) w (queue)
+			UNION SELECT c.queue FROM unnest(c_packet, c_queue) c (packet, queue)
+			WHERE c.packet = ANY (packets));
+		EXIT WHEN cardinality(waits) = n;
+	END LOOP;
 	left_out := ARRAY(SELECT c.ord::integer
-		FROM unnest(c_packet, c_queue) WITH ORDINALITY c (packet, queue, ord)
-		WHERE c.queue = ANY (locked) OR c.packet = ANY (packets));
+		FROM unnest(c_type, c_queue) WITH ORDINALITY c (type, queue, ord)
+		WHERE c.queue = ANY (locked) OR (c.queue = ANY (waits) AND c.type IN (0, 1, 2, 7)));
 	FOREACH n IN ARRAY left_out LOOP
 		IF c_type[n] = 0 THEN
 			q_puts[c_queue[n]] := q_puts[c_queue[n]] - 1;
@@ -585,7 +596,7 @@ END $$;
 -- means), and for the queues that it owns whether other hosts changed them. 0 nothing, 1 look, 2 take
 -- if free, 3 take if unchanged, 4 renew, 5 release. o_done: 0 no effect, 1 took effect, 2 no effect,
 -- perhaps because another session holds a lock.
-CREATE OR REPLACE FUNCTION timerd.round(in_owner text, in_host text, q_uid bigint[], q_name text[],
+CREATE OR REPLACE FUNCTION timerd.ask_leases(in_owner text, in_host text, q_uid bigint[], q_name text[],
 	q_ask integer[], q_term bigint[], q_beat bigint[],
 	OUT o_done integer[], OUT o_owner integer[], OUT o_term bigint[], OUT o_beat bigint[],
 	OUT o_changes bigint[], OUT o_now bigint)
@@ -614,53 +625,62 @@ BEGIN
 	END IF;
 	-- Locks and changes only what matches, in the order of numbers, as everybody locks it: a host
 	-- that looks at what others hold must not wait for the owner, nor make the owner wait.
-	IF q_ask && ARRAY[2, 3, 4, 5] THEN
+	-- Locks and changes belong to one subtransaction: a row that one subtransaction locks and another one
+	-- changes would need a MultiXactId for each renewal.
+	FOR try IN 1..2 LOOP
 		BEGIN
-			SELECT coalesce(array_agg(m.ord), '{}') INTO matches
-				FROM (SELECT i.ord::integer
-					FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
-						i (uid, name, ask, term, beat, ord)
-					JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
-					WHERE (i.ask = 2 AND q.owner IS NULL)
-						OR (i.ask = 3 AND q.term = i.term AND q.beat = i.beat)
-						OR (i.ask IN (4, 5) AND q.owner = in_owner AND q.term = i.term)
-					ORDER BY q.number FOR NO KEY UPDATE OF q) m;
+			IF try = 1 THEN
+				SELECT coalesce(array_agg(m.ord), '{}') INTO matches
+					FROM (SELECT i.ord::integer
+						FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
+							i (uid, name, ask, term, beat, ord)
+						JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
+						WHERE (i.ask = 2 AND q.owner IS NULL)
+							OR (i.ask = 3 AND q.term = i.term AND q.beat = i.beat)
+							OR (i.ask IN (4, 5) AND q.owner = in_owner AND q.term = i.term)
+						ORDER BY q.number FOR NO KEY UPDATE OF q) m;
+			ELSE
+				-- Another session holds the lock of a row for long. The other queues do not wait.
+				SELECT coalesce(array_agg(m.ord), '{}') INTO matches
+					FROM (SELECT i.ord::integer
+						FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
+							i (uid, name, ask, term, beat, ord)
+						JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
+						WHERE (i.ask = 2 AND q.owner IS NULL)
+							OR (i.ask = 3 AND q.term = i.term AND q.beat = i.beat)
+							OR (i.ask IN (4, 5) AND q.owner = in_owner AND q.term = i.term)
+						FOR NO KEY UPDATE OF q SKIP LOCKED) m;
+				SELECT coalesce(array_agg(i.ord::integer), '{}') INTO locked
+					FROM unnest(q_ask) WITH ORDINALITY i (ask, ord)
+					WHERE i.ask > 1 AND i.ord <> ALL (matches);
+			END IF;
+			SELECT count(*) INTO takes FROM unnest(matches) m (ord) WHERE q_ask[m.ord] IN (2, 3);
+			IF takes > 0 THEN
+				BEGIN
+					UPDATE timerd.meta SET term = term + takes RETURNING term - takes INTO base;
+				EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+					-- Nobody can take a lease now, but leases can be renewed and released.
+					SELECT locked || coalesce(array_agg(m.ord) FILTER (WHERE q_ask[m.ord] < 4), '{}'),
+							coalesce(array_agg(m.ord) FILTER (WHERE q_ask[m.ord] > 3), '{}')
+						INTO locked, matches FROM unnest(matches) m (ord);
+				END;
+			END IF;
+			UPDATE timerd.queues q SET
+				owner = CASE a.ask WHEN 5 THEN NULL ELSE in_owner END,
+				host = CASE a.ask WHEN 5 THEN NULL ELSE in_host END,
+				term = CASE WHEN a.ask IN (2, 3) THEN base + a.take ELSE q.term END,
+				beat = CASE a.ask WHEN 4 THEN q.beat + 1 WHEN 5 THEN q.beat ELSE 0 END
+			FROM (SELECT i.*, sum((i.ask IN (2, 3))::integer) OVER (ORDER BY ord) AS take
+				FROM unnest(q_uid, q_name, q_ask) WITH ORDINALITY i (uid, name, ask, ord)
+				JOIN unnest(matches) m (ord) USING (ord)) a
+			WHERE q.uid = a.uid AND q.name = a.name;
+			EXIT;
 		EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-			-- Another session holds the lock of a row for long. The other queues do not wait.
-			SELECT coalesce(array_agg(m.ord), '{}') INTO matches
-				FROM (SELECT i.ord::integer
-					FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
-						i (uid, name, ask, term, beat, ord)
-					JOIN timerd.queues q ON q.uid = i.uid AND q.name = i.name
-					WHERE (i.ask = 2 AND q.owner IS NULL)
-						OR (i.ask = 3 AND q.term = i.term AND q.beat = i.beat)
-						OR (i.ask IN (4, 5) AND q.owner = in_owner AND q.term = i.term)
-					FOR NO KEY UPDATE OF q SKIP LOCKED) m;
+			matches := '{}';
 			SELECT coalesce(array_agg(i.ord::integer), '{}') INTO locked
-				FROM unnest(q_ask) WITH ORDINALITY i (ask, ord)
-				WHERE i.ask > 1 AND i.ord <> ALL (matches);
+				FROM unnest(q_ask) WITH ORDINALITY i (ask, ord) WHERE i.ask > 1;
 		END;
-	END IF;
-	SELECT count(*) INTO takes FROM unnest(matches) m (ord) WHERE q_ask[m.ord] IN (2, 3);
-	IF takes > 0 THEN
-		BEGIN
-			UPDATE timerd.meta SET term = term + takes RETURNING term - takes INTO base;
-		EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-			-- Nobody can take a lease now, but leases can be renewed and released.
-			SELECT locked || coalesce(array_agg(m.ord) FILTER (WHERE q_ask[m.ord] < 4), '{}'),
-					coalesce(array_agg(m.ord) FILTER (WHERE q_ask[m.ord] > 3), '{}')
-				INTO locked, matches FROM unnest(matches) m (ord);
-		END;
-	END IF;
-	UPDATE timerd.queues q SET
-		owner = CASE a.ask WHEN 5 THEN NULL ELSE in_owner END,
-		host = CASE a.ask WHEN 5 THEN NULL ELSE in_host END,
-		term = CASE WHEN a.ask IN (2, 3) THEN base + a.take ELSE q.term END,
-		beat = CASE a.ask WHEN 4 THEN q.beat + 1 WHEN 5 THEN q.beat ELSE 0 END
-	FROM (SELECT i.*, sum((i.ask IN (2, 3))::integer) OVER (ORDER BY ord) AS take
-		FROM unnest(q_uid, q_name, q_ask) WITH ORDINALITY i (uid, name, ask, ord)
-		JOIN unnest(matches) m (ord) USING (ord)) a
-	WHERE q.uid = a.uid AND q.name = a.name;
+	END LOOP;
 	SELECT coalesce(array_agg(CASE WHEN i.ord = ANY (matches) THEN 1 WHEN i.ord = ANY (locked) THEN 2
 			ELSE 0 END ORDER BY i.ord), '{}') INTO o_done
 		FROM unnest(q_ask) WITH ORDINALITY i (ask, ord);
@@ -691,6 +711,9 @@ BEGIN
 			SELECT FROM timerd.parked WHERE queue = number)
 		ORDER BY number LIMIT 1000 FOR UPDATE SKIP LOCKED
 	LOOP
+		locked := ARRAY(SELECT slot FROM timerd.counts WHERE queue = q ORDER BY slot
+			FOR UPDATE SKIP LOCKED);
+		CONTINUE WHEN EXISTS (SELECT FROM timerd.counts WHERE queue = q AND slot <> ALL (locked));
 		-- Behind the lock nobody adds to it; what was added before is seen now.
 		DELETE FROM timerd.queues WHERE number = q AND NOT EXISTS (
 				SELECT FROM timerd.timers WHERE queue = q) AND NOT EXISTS (
