@@ -55,6 +55,7 @@ struct commit_job {
 	unsigned int tries;
 	bool answered; /* the statement's rows were read */
 	bool careful;  /* leaves out queues of which another session has locked something */
+	bool is_again; /* it is sent again because of a lock */
 	bool expires;
 	struct used_queue *queues;
 	size_t queue_count;
@@ -510,9 +511,9 @@ static void commit_free(struct commit_job *j)
  * is sent again. */
 static bool try_careful(struct commit_job *j)
 {
-	if (j->careful)
+	if (j->is_again)
 		return false;
-	j->careful = true;
+	j->is_again = j->careful = true;
 	j->s->slot = (j->s->slot + 1) % PG_SLOTS;
 	return !pg_link_submit(&j->s->data, &j->job);
 }

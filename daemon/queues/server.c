@@ -34,6 +34,9 @@
 #define STOP_US	     UINT64_C(10000000)
 #define STOP_LOOK_MS 100
 
+/* The same for locks of other sessions of the database. Meanwhile no other host gets a lease. */
+#define STOP_LOCKED_US UINT64_C(1000000)
+
 static uint64_t read_clock(clockid_t clock)
 {
 	struct timespec t;
@@ -562,11 +565,12 @@ int server_run(struct server *s)
  * clients. */
 static void finish(struct server *s)
 {
-	uint64_t until = read_clock(CLOCK_BOOTTIME) + STOP_US;
+	uint64_t from = read_clock(CLOCK_BOOTTIME), until = from + STOP_US;
 	struct pollfd store = {.fd = s->store->ops->get_fd(s->store), .events = POLLIN};
 	const char *why;
 
 	while (!broker_idle(s->broker) && s->now.real < until &&
+		!(broker_waits_for_locks(s->broker) && s->now.real >= from + STOP_LOCKED_US) &&
 		s->store->ops->state(s->store, &why) == STORE_OK) {
 		poll(&store, 1, STOP_LOOK_MS);
 		s->store->ops->process(s->store);

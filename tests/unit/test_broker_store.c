@@ -252,6 +252,12 @@ static void test_locked_queue_does_not_delay_others(void **state)
 		world_settle(&w);
 	}
 	assert_in_range(w.store.commits - commits, 2, 5);
+	/* The end of a transaction tries them again. Until then nothing is due. */
+	put_key(c, 2, "");
+	world_serve(&w);
+	assert_true(w.b->commit_under_way);
+	world_pass(&w, SECOND);
+	assert_true(broker_next_real(w.b) > w.now.real);
 	w.store.locked = 0;
 	put_key(c, 2, "");
 	world_pass(&w, SECOND);

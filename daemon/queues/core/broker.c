@@ -196,7 +196,8 @@ uint64_t broker_next_real(const struct broker *b)
 
 	if (b->first && b->retry_commit > b->now.real)
 		next = b->retry_commit;
-	if (b->locked && b->retry_locked < next)
+	/* The end of a commit tries them, too. */
+	if (b->locked && !b->commit_under_way && b->retry_locked < next)
 		next = b->retry_locked;
 	if (!link_is_empty(&b->greeting) && b->retry_puts && b->retry_puts < next)
 		next = b->retry_puts;
@@ -209,6 +210,11 @@ uint64_t broker_next_real(const struct broker *b)
 bool broker_idle(const struct broker *b)
 {
 	return !b->first && !b->locked && !b->commit_under_way;
+}
+
+bool broker_waits_for_locks(const struct broker *b)
+{
+	return b->locked && !b->first && !b->commit_under_way;
 }
 
 bool broker_holds_timers(const struct broker *b)

@@ -216,7 +216,10 @@ static void done(struct store_commit *commit, int error)
 			*last = change;
 			last = &change->next;
 		} else {
-			answered(b, change, change->c.locked ? PROTO_Q_STORE_AWAY : refusal);
+			/* `locked` stays set from an earlier attempt if this one has failed. */
+			bool locked = !error && change->c.locked;
+
+			answered(b, change, locked ? PROTO_Q_STORE_AWAY : refusal);
 		}
 	}
 	/* Waiting changes go before later changes. */
