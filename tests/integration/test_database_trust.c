@@ -174,7 +174,8 @@ static void test_shadowed_functions(void **state)
 /* The rounds that all hosts have begun. */
 static int64_t count_rounds(void)
 {
-	return postgres_run("SELECT calls FROM pg_stat_user_functions WHERE funcname = 'ask_leases'");
+	return postgres_run(
+		"SELECT calls FROM pg_stat_user_functions WHERE funcname = 'ask_leases'");
 }
 
 /* Any role may notify: it does not drive the hosts to ask without end. */
