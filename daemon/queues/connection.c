@@ -17,12 +17,12 @@
 /* How long a listener pauses while descriptors or memory are short, microseconds. */
 #define LISTENER_PAUSE_US 100000
 
-/* How long one turn reads from connections, microseconds: four full packets take a third of it. A
- * wake that is due meanwhile waits. */
-#define READ_US 1000
+/* How long one turn reads from connections, and how long it closes connections, microseconds: a
+ * slice of timerd. */
+#define SLICE_US 300
 
-/* How long one turn closes connections, microseconds: a slice of timerd. */
-#define CLOSE_US 300
+/* After a packet that is longer, another one of the same batch may follow. */
+#define LONG_PACKET (PROTO_PACKET_MAX / 2)
 
 /* How many connections one call of epoll_wait() reports. */
 #define EVENTS_MAX 64
@@ -344,6 +344,7 @@ static void read_one(struct connection *c)
 		end(c);
 		return;
 	}
+	cs->batch_follows = cs->batch_follows || n > LONG_PACKET;
 	r = broker_handle(cs->broker, c->client, cs->in, (size_t)n, cs->now(cs->userdata));
 	wants_turn(cs);
 	if (r)
@@ -373,8 +374,8 @@ static void note_ready(struct connection *c, uint32_t events)
 }
 
 /* Handles the connections that are ready now. Turns go round by user: a client waits for at most
- * one packet of each other user, however many connections these have. Return: whether there was
- * one, and time is left. */
+ * one packet of each other user, however many connections these have. Return: whether time is left.
+ */
 static bool handle_ready(struct connections *cs, uint64_t since)
 {
 	struct epoll_event reported[EVENTS_MAX];
@@ -390,14 +391,15 @@ static bool handle_ready(struct connections *cs, uint64_t since)
 
 		c->ready = 0;
 		handle_event(c, events);
-		if (meter_clock() - since > READ_US)
+		if (meter_clock() - since > SLICE_US)
 			return false;
 	}
-	return n > 0;
+	return true;
 }
 
-/* Reads until no connection is ready, so that one transaction takes all packets of a batch, or
- * until the time is over. What remains is still ready, so the epoll set reports it again. */
+/* Reads one packet of each connection that is ready. Reads on if there was a long one, so that one
+ * transaction takes all packets of a batch. If the time is over, what remains is still ready, so
+ * the epoll set reports it again. */
 static int connections_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct connections *cs = userdata;
@@ -406,8 +408,9 @@ static int connections_ready(sd_event_source *source, int fd, uint32_t events, v
 	(void)source;
 	(void)fd;
 	(void)events;
-	while (handle_ready(cs, since))
-		;
+	do
+		cs->batch_follows = false;
+	while (handle_ready(cs, since) && cs->batch_follows);
 	return 0;
 }
 
@@ -543,7 +546,7 @@ void connections_reap(struct connections *cs, const struct broker_now *now)
 		cs->ended_count--;
 		broker_disconnect(cs->broker, c->client, now);
 		connection_free(c);
-		if (meter_clock() - since > CLOSE_US)
+		if (meter_clock() - since > SLICE_US)
 			break;
 	}
 	if (cs->ended_count)

@@ -57,6 +57,7 @@ struct connections {
 	sd_event_source *source;
 	/* Connections that epoll_wait() has reported, in turns. */
 	struct turns_list ready;
+	bool batch_follows;	       /* this pass has read a long packet */
 	struct connection_user *users; /* room + 1; entry 0 is nobody's */
 	uint32_t users_top;	       /* above all entries that are in use */
 	struct turns_link *turns;      /* room + 1; by the broker's client number */

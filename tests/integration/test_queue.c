@@ -426,30 +426,30 @@ static void test_descriptors_and_folders(void **state)
 	assert_int_equal(toytimer_queue_open(&q, NULL, TOYTIMER_QUEUE_USER), -ENOMEDIUM);
 }
 
-/* Puts three timers, in a packet each, while timerqd is stopped, lets it go on, and awaits the
- * answers. Return: how many syncs that took, as the file `counted` counts them. */
+/* Sends three long packets while timerqd is stopped, lets it go on, and awaits the answers. Return:
+ * how many syncs that took, as the file `counted` counts them. */
 static off_t sync_packets(toytimer_queue *q, const char *counted)
 {
-	static char
-		half[TOYTIMER_QUEUE_PAYLOAD_MAX / 2 + 1]; /* two of them do not share a packet */
+	static char payload[TOYTIMER_QUEUE_PAYLOAD_MAX]; /* three of them share a packet */
 	toytimer_queue_timer t = {
 		.due = 3600000000,
 		.clock = TOYTIMER_BOOTTIME,
 		.flags = TOYTIMER_RELATIVE,
-		.payload = half,
-		.payload_size = sizeof(half),
+		.payload = payload,
+		.payload_size = sizeof(payload),
 	};
 	struct stat before, after;
 	size_t stored = 0;
 
 	assert_int_equal(stat(counted, &before), 0);
 	kill(d.pid, SIGSTOP);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 1; i <= 9; i++) {
 		put_async(q, "jobs", &t, &stored);
-		assert_int_equal(toytimer_queue_flush(q), 0);
+		if (i % 3 == 0)
+			assert_int_equal(toytimer_queue_flush(q), 0);
 	}
 	kill(d.pid, SIGCONT);
-	while (stored < 3)
+	while (stored < 9)
 		assert_true(toytimer_queue_wait(q, 1000) >= 0 && toytimer_queue_process(q) >= 0);
 	assert_int_equal(stat(counted, &after), 0);
 	return after.st_size - before.st_size;
