@@ -106,7 +106,7 @@ struct toytimer_queue {
 	uint8_t token[PROTO_QUEUE_TOKEN_SIZE];
 	uint64_t number; /* of the last put */
 	struct queue_use *uses;
-	uint32_t use_count, use_room;
+	uint32_t use_count;
 	struct queue_list unsent, sent;
 	unsigned int sent_puts;
 	struct queue_request *filling_put, *filling_ack; /* in `unsent`: take further records */
