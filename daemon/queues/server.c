@@ -151,64 +151,6 @@ static void want_turn_now(void *userdata)
 	want_turn(s);
 }
 
-static void report_failure(struct server *s)
-{
-	const struct store_ops *ops = s->store->ops;
-	const char *why = ops->failure ? ops->failure(s->store) : NULL;
-
-	if (!why)
-		return;
-	log_print(s->log, LOG_CRIT,
-		"the store has failed (%s): nothing is stored until it has been read from the disk "
-		"again and written to a new file; check the disk",
-		why);
-	s->logged_state = STORE_FAILED;
-}
-
-/* Whether this reason was not logged. Two of them are remembered, because a store that is away may
- * give its two connections different ones. */
-static bool is_new_reason(struct server *s, const char *why)
-{
-	uint32_t hash = 2166136261;
-
-	for (const char *at = why; *at; at++)
-		hash = (hash ^ (uint8_t)*at) * 16777619;
-	if (hash == s->logged_why[0] || hash == s->logged_why[1])
-		return false;
-	s->logged_why[1] = s->logged_why[0];
-	s->logged_why[0] = hash;
-	return true;
-}
-
-/* Logs each change of the store's state once, and each other reason why it is away. */
-static void report_store(struct server *s)
-{
-	const char *why;
-	enum store_state state;
-	bool is_new;
-
-	report_failure(s);
-	state = s->store->ops->state(s->store, &why);
-	is_new = state == STORE_AWAY && is_new_reason(s, why);
-	if (state == s->logged_state && !is_new)
-		return;
-	s->logged_state = state;
-	switch (state) {
-	case STORE_OK:
-		log_print(s->log, LOG_NOTICE, "the store takes timers again");
-		break;
-	case STORE_FULL:
-		log_print(s->log, LOG_ERR,
-			"the store is full (%s): timers are refused until there is room", why);
-		break;
-	case STORE_AWAY:
-		log_print(s->log, LOG_WARNING, "the store cannot be reached: %s", why);
-		break;
-	case STORE_FAILED: /* report_failure() */
-		break;
-	}
-}
-
 static int timed_turn(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	(void)source;
@@ -285,7 +227,7 @@ static int take_turn(sd_event_source *source, void *userdata)
 	/* Before the broker serves, because it has to do what follows from a client's end. */
 	connections_reap(&s->connections, read_now(s));
 	more = broker_serve(s->broker, &s->now);
-	report_store(s);
+	store_report(&s->report);
 	sd_event_source_set_priority(s->serve, SD_EVENT_PRIORITY_NORMAL);
 	if (more)
 		want_turn(s);
@@ -522,6 +464,7 @@ int server_init(struct server *s, struct queue_setup *setup, struct reload *relo
 
 	*s = (struct server){
 		.log = log,
+		.report = {.log = log, .store = store},
 		.setup = setup,
 		.reload = reload,
 		.store = store,

@@ -17,6 +17,7 @@
 #include "connection.h"
 #include "core/broker.h"
 #include "queue_setup.h"
+#include "store_report.h"
 #include "wakeups.h"
 
 struct server {
@@ -35,10 +36,8 @@ struct server {
 	unsigned int listener_count;
 	struct connections connections;
 	sd_event_source *serve, *real, *store_source;
-	bool reloading;		       /* the service manager waits for the end of a reload */
-	enum store_state logged_state; /* the store's state that was logged last */
-	uint32_t logged_why[2];	       /* hashes of the last reasons why it is away */
-	bool impatience_logged;
+	struct store_report report;
+	bool reloading; /* the service manager waits for the end of a reload */
 	bool clock_off_logged;
 };
 
