@@ -390,7 +390,8 @@ static int poll_work(struct sleeper *sleeper, uint64_t timeout, bool runs)
 	int r;
 
 	r = ppoll(fds, runs ? 2 : 1, timeout == TOYTIMER_FOREVER ? NULL : &span, NULL);
-	/* The program has closed what is not its own. Otherwise the caller would spin. */
+	/* The program has closed a descriptor of the handle. Without an error the caller would
+	 * spin. */
 	if (r > 0 && (fds[0].revents | fds[1].revents) & POLLNVAL)
 		return -EBADF;
 	return r < 0 ? -errno : r > 0;

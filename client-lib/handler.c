@@ -113,7 +113,8 @@ __attribute__((noinline)) static int call_handler(struct running *running, int *
 	state = handle_release(t);
 	pthread_setcancelstate(state, NULL);
 	result = running->function(t, running->argument);
-	/* While events keep coming, toytimer_run() does not sleep. */
+	/* While events keep coming, toytimer_run() does not sleep. Without this call a cancelled
+	 * thread would not end then. */
 	pthread_testcancel();
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_cleanup_pop(0);
@@ -143,7 +144,7 @@ int handler_call(struct toytimer *t, uint64_t timer, handler_function function, 
 	return call_handler(&running, ret_result);
 }
 
-/* An event, and whom it is handed to. */
+/* An event, and the handler and userdata of its timer. */
 struct handing {
 	toytimer_handler handler;
 	void *userdata;
@@ -157,7 +158,8 @@ static int hand_out(struct toytimer *t, void *argument)
 	return handing->handler(t, &handing->event, handing->userdata);
 }
 
-/* Takes the oldest event that is not stale off the queue. Return: whether there is one. */
+/* Takes the oldest event that is not stale off the queue. If it is the last one of its timer,
+ * releases the timer. Return: whether there is one. */
 static bool next_event(struct toytimer *t, struct handing *ret)
 {
 	struct event event;

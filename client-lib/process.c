@@ -36,7 +36,8 @@ _public_ int toytimer_get_events(toytimer *t)
 	return connection_is_ours(&t->session.connection) ? POLLIN : -ECHILD;
 }
 
-/* Whether the handle may be gone after a handler. The lock is not held then. */
+/* Whether the handle may be gone after a call of a handler that returned r. If so, the lock is not
+ * held. */
 static bool is_gone(int r)
 {
 	return r == -ECHILD || r == HANDLER_FREED;
@@ -76,7 +77,7 @@ _public_ int toytimer_process(toytimer *t)
 	return result < 0 ? result : 1;
 }
 
-/* Return: how many events were taken; 0 while a handler runs. */
+/* Takes the events that wait, up to n. Return: how many; 0 while a handler runs. */
 static int take(struct toytimer *t, toytimer_event *ret_events, void **ret_userdatas, size_t n)
 {
 	size_t taken = 0;

@@ -12,8 +12,8 @@
 #include "queue_state.h"
 #include "text.h"
 
-/* So many packets of a blocking call are sent one right after the other: timerqd stores in one
- * transaction what it receives together. */
+/* A blocking call sends up to this many packets one right after the other, because timerqd stores
+ * packets that arrive together in one transaction. */
 #define QUEUED_MAX 4
 
 static int check_key(const toytimer_queue_timer *t)

@@ -109,7 +109,7 @@ enum toytimer_event_type {
 	TOYTIMER_CLOCK_SET = 4 /* the wall clock was set; the timer stays as it is */
 };
 
-/* An event of a timer. It is valid until the handler returns. */
+/* An event of a timer. The event that a handler gets is valid until the handler returns. */
 typedef struct toytimer_event {
 	enum toytimer_event_type type;
 	int error;	/* REFUSED: the reason, a negative errno; otherwise 0 */

@@ -427,7 +427,7 @@ static uint32_t client_read(struct clients *clients, uint32_t session, const str
 	}
 	n = receive(clients, session);
 	if (n == -EAGAIN) {
-		/* The kernel says this only if no packet is there, and epoll reports the next one.
+		/* -EAGAIN means that no packet is there, and that epoll reports the next one.
 		 * If epoll has reported an event since the last packet, another one may have come
 		 * meanwhile: EPOLL_CTL_MOD makes epoll report again what is there. */
 		if (client->reported && client_watch(clients, session, EPOLL_CTL_MOD) < 0)

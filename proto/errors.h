@@ -15,5 +15,5 @@ size_t errors_write(void *packet, enum proto_status status, uint64_t serial, con
 /* The text for a status that ends a session. Never NULL. */
 const char *errors_text(enum proto_status status);
 
-/* The option that sets the limit that was reached; NULL: the status is no limit of a daemon. */
+/* The option for the limit that a status names; NULL: the status names no limit of a daemon. */
 const char *errors_limit(enum proto_status status);

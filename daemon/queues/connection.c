@@ -21,7 +21,8 @@
  * slice of timerd. */
 #define SLICE_US 300
 
-/* After a packet that is longer, another one of the same batch may follow. */
+/* A client sends a batch in several packets. If a packet is longer than this, it may be one of a
+ * batch, and the next one may already be there. */
 #define LONG_PACKET (PROTO_PACKET_MAX / 2)
 
 /* How many connections one call of epoll_wait() reports. */
@@ -397,9 +398,9 @@ static bool handle_ready(struct connections *cs, uint64_t since)
 	return true;
 }
 
-/* Reads one packet of each connection that is ready. Reads on if there was a long one, so that one
- * transaction takes all packets of a batch. If the time is over, what remains is still ready, so
- * the epoll set reports it again. */
+/* Reads one packet of each ready connection. After a long packet it reads all ready connections
+ * once more, so that one transaction takes all packets of a batch. When the time is over, the other
+ * connections are still ready, and the epoll set reports them again. */
 static int connections_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct connections *cs = userdata;
@@ -488,11 +489,11 @@ static void accept_one(struct connections *cs, int fd)
 	event.data.ptr = c;
 	if (epoll_ctl(cs->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		end(c);
-	wants_turn(cs); /* which notes when the hello must have come */
+	wants_turn(cs); /* it sets the timer for the hello */
 }
 
-/* If no connection can be accepted for want of descriptors or memory, the listener stays readable
- * and would keep a processor busy. So it pauses. */
+/* Pauses a listener after an error of accept4() that says that descriptors or memory are short. The
+ * listener stays readable, and without a pause the loop would spin. */
 static void pause_listener(struct connections *cs, sd_event_source *listener, int error)
 {
 	struct log_about nobody = {LOG_NOBODY, 0, NULL};

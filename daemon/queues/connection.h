@@ -23,7 +23,7 @@
 #include "core/broker.h"
 #include "queue_setup.h"
 
-/* The most listeners. */
+/* How many listeners timerqd can have. */
 #define CONNECTIONS_LISTENERS 8
 
 struct connection;
@@ -44,7 +44,7 @@ struct connections {
 	struct meter meter;
 	struct connection **at; /* by the broker's client number - 1; NULL: no such client */
 	uint32_t room;
-	/* Listeners that accept nothing until this instant of broker_now.real. */
+	/* Listeners that accept no connection until paused_until, an instant of broker_now.real. */
 	sd_event_source *paused[CONNECTIONS_LISTENERS];
 	unsigned int paused_count;
 	uint64_t paused_until;
@@ -79,8 +79,8 @@ void connections_free(struct connections *cs);
  * userdata: struct connections. Return: 0. */
 int connections_accept(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
-/* Lets paused listeners accept again if their pause is over. now: broker_now.real. Return: when it
- * is over; PROTO_FOREVER: none is paused. */
+/* Lets paused listeners accept again if their pause is over. now: broker_now.real. Return: when the
+ * pause ends; PROTO_FOREVER: no listener is paused. */
 uint64_t connections_listen_again(struct connections *cs, uint64_t now);
 
 /* Disconnects clients whose connections have ended, until a slice of time is over. If some remain,

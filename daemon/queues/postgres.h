@@ -105,8 +105,8 @@ static inline int64_t pg_uid_of(const uint8_t token[static STORE_TOKEN_SIZE])
 		(int64_t)token[3] << 24;
 }
 
-/* How long a round, or the first attempt of a commit, waits for a lock, milliseconds. Meanwhile it
- * holds the locks of other queues. */
+/* How long a round, a purge, or the first attempt of a commit waits for a lock, milliseconds. It is
+ * short, because the statement holds the locks of other queues while it waits. */
 static inline unsigned long long pg_lock_ms(const struct store_postgres *s)
 {
 	return s->leases.config.length / 32000 + 1;

@@ -361,8 +361,8 @@ static void commit_free(struct commit_job *j)
 	free(j);
 }
 
-/* Another session may hold the lock of a queue, or of a row of counts. Return: whether the commit
- * is sent again. */
+/* Sends a commit again that has waited in vain for a lock: without what is locked, and with another
+ * slot, because the lock may be of a row of counts. Return: whether it is sent. */
 static bool try_careful(struct commit_job *j)
 {
 	if (j->is_again)

@@ -9,5 +9,6 @@
  * statement travels on the control connection, before a round that begins now. */
 void pg_evict(struct store_postgres *s);
 
-/* The same, but at most once a second: another session holds a lock. */
+/* Calls pg_evict(), but at most once a second. For a caller that has found a lock of another
+ * session. */
 void pg_evict_soon(struct store_postgres *s);

@@ -228,7 +228,8 @@ static void say_locked(struct store_postgres *s, struct pg_queue *queue, uint64_
 	s->log_line(s->log_userdata, line);
 }
 
-/* Another session holds a lock of the queue's row. If it is that of a halted host, it is ended. */
+/* Another session may hold a lock of the queue's row. If it is a session of a halted host,
+ * pg_evict_soon() ends it. */
 static void answer_locked(
 	struct store_postgres *s, struct pg_queue *queue, const struct lease_row *row, uint64_t now)
 {

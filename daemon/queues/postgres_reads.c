@@ -17,7 +17,7 @@
 /* How many times a read is sent if its connection breaks. */
 #define READ_TRIES 5
 
-/* How many times a purge is sent if it waits for a lock. */
+/* The most times that a purge is sent again after it has waited for a lock in vain. */
 #define LOCK_TRIES 8
 
 #define TEXT_OF(x) #x
@@ -159,7 +159,7 @@ static bool send_queues(struct read_job *j, PGconn *c, struct pg_parameters *p)
 	return pg_send(c, queues_statement, p);
 }
 
-/* A purge waits a short time for locks, because commits of other queues wait for it. */
+/* A purge waits only a short time for locks, because commits of other queues are sent after it. */
 static bool send_purge(struct read_job *j, PGconn *c, struct pg_parameters *p)
 {
 	char statement[256];
@@ -371,8 +371,8 @@ static void read_result(struct pg_job *job, unsigned int statement, const PGresu
 		j->result = PQcopyResult(r, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
 }
 
-/* After a broken connection, a read is sent again on the next one. A purge that waits for a lock is
- * sent again behind the commits that wait. */
+/* After a broken connection, a read is sent again on the next connection. A purge that has waited
+ * for a lock in vain is sent again after the commits that are queued behind it. */
 static bool is_sent_again(struct read_job *j, int error)
 {
 	if (j->type == READ_PURGE)

@@ -34,7 +34,8 @@
 #define STOP_US	     UINT64_C(10000000)
 #define STOP_LOOK_MS 100
 
-/* The same for locks of other sessions of the database. Meanwhile no other host gets a lease. */
+/* How long a clean stop waits if only locks of other sessions of the database are in the way,
+ * microseconds. It is short, because this host gives up its leases only after this wait. */
 #define STOP_LOCKED_US UINT64_C(1000000)
 
 static uint64_t read_clock(clockid_t clock)

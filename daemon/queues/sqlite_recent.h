@@ -44,7 +44,7 @@ const struct recent_entry *recent_after(const struct recent *r, const struct rec
 /* Copies up to n entries after a place, in order. Return: how many. O(log count + n). */
 size_t recent_copy_after(const struct recent *r, const struct recent_entry *place,
 	struct recent_entry *ret, size_t n);
-/* Removes up to n entries after a place. Same cost. */
+/* Removes up to n entries after a place. The cost is that of recent_copy_after(). */
 void recent_remove_after(struct recent *r, const struct recent_entry *place, size_t n);
 /* Removes all entries and frees all memory. r may be zero. */
 void recent_clear(struct recent *r);

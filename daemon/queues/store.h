@@ -109,9 +109,9 @@ struct store_change {
 	uint64_t replaced; /* put: the replaced row; 0: none. reschedule: the row that moved */
 	uint32_t removed;  /* cancel, revive: the number of rows */
 	uint8_t clock, timer_flags; /* of the row */
-	/* Another session of the database has locked the queue, or a row that the change names: the
-	 * change had no effect, nor has any change of its put packet. Whoever tries it again leaves
-	 * this set. */
+	/* Another session of the database has locked the queue, or a row that the change names. So
+	 * the change had no effect, and no change of its put packet had one. A caller that tries
+	 * the change again leaves this set. */
 	bool locked;
 	struct proto_queue_stored *answer; /* the store also writes this answer; may be NULL */
 	struct store_change *next;
@@ -257,9 +257,9 @@ struct store_ops {
 	 * first. */
 	int (*find_puts)(struct store *s, const uint8_t *token, struct store_reader *r);
 
-	/* Reads rows of a lane, with keys and payloads: those that come after a position of its
-	 * clock (its number does not count) and are ready by `until`. At most n, which may be 0,
-	 * and fewer if they would take more than 4 MB. */
+	/* Reads rows of a lane, with keys and payloads. The lane is that of the clock of `after`.
+	 * The rows come after the ready and id of `after`, and are ready by `until`. Reads at most
+	 * n rows, which may be 0, and fewer if they would take more than 4 MB. */
 	int (*load)(struct store *s, uint32_t queue, const struct store_position *after,
 		uint64_t until, size_t n, struct store_reader *r);
 

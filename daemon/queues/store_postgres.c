@@ -195,7 +195,7 @@ static int check_uri(const char *uri, char **ret_why)
 	else if (!options && error)
 		*ret_why = strndup(error, strcspn(error, "\n"));
 	for (PQconninfoOption *o = options; o && o->keyword; o++)
-		/* sslpassword is that of the client's key. */
+		/* sslpassword decrypts the client's private key. */
 		if ((!strcmp(o->keyword, "password") || !strcmp(o->keyword, "sslpassword")) &&
 			o->val) {
 			r = -EINVAL;

@@ -457,8 +457,8 @@ def stored_bytes(state):
 
 
 def durable_kill(bench, state):
-    """Has timerqd killed once its log is 64 MB long. While timerqd is idle it empties a log of 16 MB,
-    so this needs several clients."""
+    """Kills timerqd when its log is 64 MB long. An idle timerqd empties a log of 16 MB, so several
+    clients keep it busy."""
     log = state / 'queues.db-wal'
     with bench.timerd(), bench.server(bench.timerqd_command(state), bench.folder / 'timerqd',
                                       socket.SOCK_SEQPACKET) as (pid, where):

@@ -98,7 +98,7 @@ static bool answers(void)
 static void run_server(void)
 {
 	char data[80], folder[64];
-	/* A shutdown waits for a client that has connected and says nothing, as behind a cutter. */
+	/* A shutdown waits for a client that has connected and sends nothing. */
 	const char *const argv[] = {"postgres", "-D", data, "-k", folder, "-c",
 		"listen_addresses=", "-c", "shared_buffers=32MB", "-c", "max_connections=50", "-c",
 		"authentication_timeout=10s", NULL};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes syncs of a timerqd fail that is linked with this file, and counts them. The functions of an
+ * Makes syncs fail in a timerqd that is linked with this file, and counts them. The functions of an
  * executable replace those of libc, also for libsqlite3. While the file that FAILING_SYNCS names
  * has bytes, each sync fails with EIO and removes one byte. Each fdatasync() adds a byte to the
  * file that COUNTED_SYNCS names.

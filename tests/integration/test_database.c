@@ -396,7 +396,7 @@ static void expect_refusal(const char *uri, const char *word)
 	assert_int_equal(said_by(said, argv), 1);
 	if (!strstr(said, word))
 		fail_msg("%s: %s", word, said);
-	/* A password does not come into the log. */
+	/* The log must not show a password. */
 	if (strstr(said, "cret"))
 		fail_msg("%s: %s", uri, said);
 }
@@ -540,7 +540,7 @@ static void test_refusals(void **state)
 	snprintf(uri, sizeof(uri), "%s&sslpassword=secret", postgres.uri);
 	expect_refusal(uri, "password");
 	expect_refusal("postgresql://u:secret@h/x", "password");
-	/* libpq cannot read these. */
+	/* libpq cannot parse these. */
 	expect_refusal("postgresql://u:se%zzcret@h/x", "password");
 	expect_refusal("postgresql://u:secret@[::1/x", "password");
 	expect_refusal("POSTGRESQL://u:secret@h/x", "postgresql://");

@@ -235,7 +235,7 @@ static int put_into(toytimer_queue *q, const char *queue, uint64_t after)
 	return toytimer_queue_put(q, queue, &t, NULL);
 }
 
-/* Processes until so many wakes have come. */
+/* Processes events until the count of wakes is n. */
 static void await_wakes(struct two_queues *t, const unsigned int *count, unsigned int n)
 {
 	uint64_t until = toytimer_now(TOYTIMER_BOOTTIME) + 60 * SECOND;
@@ -329,7 +329,8 @@ static void test_row_of_a_queue_is_locked(void **state)
 	lock_rows(&t, "SELECT FROM timerd.queues WHERE name = 'locked' FOR UPDATE");
 }
 
-/* And rows that all queues of the host share: no queue needs them to go on. */
+/* The same with rows that all queues of the host use: the queue "free" can do without these rows.
+ */
 static void test_rows_of_timers_are_locked(void **state)
 {
 	struct two_queues t = {0};

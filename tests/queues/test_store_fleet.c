@@ -125,8 +125,8 @@ static void stands_by_without_locks(void **state)
 	assert_int_equal(postgres_run("SELECT term FROM timerd.meta"), last + 2);
 }
 
-/* A row that one subtransaction locks and another one changes needs a MultiXactId. There are as
- * many as transactions, and with 1,000 queues a host would use up 17 million a day. */
+/* A row that one subtransaction locks and another one changes needs a MultiXactId. These have 32
+ * bits, and a host with 1,000 queues would use up 17 million of them a day. */
 static void renews_without_multixacts(void **state)
 {
 	int64_t of_term, before;

@@ -537,7 +537,7 @@ void fleet_stop_host(struct fleet *f, struct fleet_host *h, uint64_t span)
 	h->stopped_until = h->turn = until;
 }
 
-/* How long a round waits for rows that others have locked: see LOCK_SHARE in postgres_leases.c. */
+/* How long a round waits for rows that others have locked: see pg_lock_ms() in postgres.h. */
 static uint64_t wait_for_locks(const struct fleet *f, const struct fleet_message *m)
 {
 	for (uint32_t i = 0; i < m->n; i++)

@@ -245,14 +245,14 @@ static void test_locked_queue_does_not_delay_others(void **state)
 	assert_int_equal(other->status, UINT32_MAX);
 	assert_int_equal(w.store.count, 2);
 	assert_false(broker_idle(w.b));
-	/* A try now and then, and nothing in between. */
+	/* Few commits: one for each retry. */
 	commits = w.store.commits;
 	for (unsigned int i = 0; i < 10; i++) {
 		world_pass(&w, SECOND / 10);
 		world_settle(&w);
 	}
 	assert_in_range(w.store.commits - commits, 2, 5);
-	/* The end of a transaction tries them again. Until then nothing is due. */
+	/* The end of a transaction tries these changes again. Until then no retry is due. */
 	put_key(c, 2, "");
 	world_serve(&w);
 	assert_true(w.b->commit_under_way);

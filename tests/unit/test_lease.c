@@ -419,8 +419,8 @@ static void find_locked(uint64_t sent, enum lease_ask what, struct lease_row row
 	leases_end(&h.ls);
 }
 
-/* A renewal that finds the row locked leaves the lease as it is, and is asked again at once, alone.
- */
+/* If a renewal finds the row locked, the lease stays as it is. The next round comes at once, and
+ * asks only about this lease. */
 static void test_a_locked_row_is_renewed_when_it_is_free(void **state)
 {
 	const struct lease_row row = mine(8, 1);
@@ -462,7 +462,7 @@ static void test_a_locked_row_shows_a_lost_lease(void **state)
 	assert_int_not_equal(leases_next(&h.ls), 0);
 }
 
-/* To a standby a locked row is a row that it has only looked at. */
+/* If a standby finds the row locked, it continues as after a read of the row. */
 static void test_a_locked_row_is_taken_when_it_is_free(void **state)
 {
 	(void)state;

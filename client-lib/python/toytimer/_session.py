@@ -3,8 +3,8 @@
 A handle in an asyncio event loop. Timers of aio.py and Queue of aio_queue.py share it.
 
 The loop watches the handle's descriptor, which stays the same over reconnections. When it is readable,
-process() is called until there is no event, and each event goes to the target that its token names.
-aio.py takes the events of timers without process(). Nothing here blocks the loop.
+the session calls process() until there is no event; for timers, aio.py calls toytimer_take_events()
+instead. Each event goes to the target that its token names. Nothing here blocks the loop.
 """
 
 from __future__ import annotations

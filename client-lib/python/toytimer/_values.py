@@ -88,7 +88,7 @@ def count_of(count: int) -> int:
 
 
 def id_of(id: int) -> int:
-    """A checked id of a timer: ctypes would silently cut it to 64 bits, and name another timer."""
+    """Checks a timer's id. ctypes would silently cut it to 64 bits, and then it would name another timer."""
     if not isinstance(id, int):
         raise TypeError(f"an id is an int, not {id!r}")
     if not 0 < id < 2**64:

@@ -123,7 +123,7 @@ class _Session(Session):
     def _ready(self) -> None:
         try:
             result = self._take()
-        except BaseException:  # of a signal handler, which may run when the library has returned
+        except BaseException:  # a signal handler may raise right after the library has returned
             self._deliver_all()
             raise
         if result == 1:
@@ -165,9 +165,8 @@ class _Session(Session):
 
 def _take_step(future: asyncio.Future[Any] | None) -> tuple[Callable[..., object], Any] | None:
     """
-    Removes the task that was the first to await a future from its callbacks. Returns the method that
-    resumes the task, and its context. Callbacks of other kinds stay, since they may expect that the loop
-    calls them.
+    Removes the first callback of a future, if it resumes a task that awaits the future. Returns this
+    callback and its context. A callback of another kind stays, since it may expect that the loop calls it.
     """
     callbacks = getattr(future, "_callbacks", None)
     if future is None or not callbacks:

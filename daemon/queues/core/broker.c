@@ -196,7 +196,7 @@ uint64_t broker_next_real(const struct broker *b)
 
 	if (b->first && b->retry_commit > b->now.real)
 		next = b->retry_commit;
-	/* The end of a commit tries them, too. */
+	/* When a commit is under way, its end tries the locked changes again. */
 	if (b->locked && !b->commit_under_way && b->retry_locked < next)
 		next = b->retry_locked;
 	if (!link_is_empty(&b->greeting) && b->retry_puts && b->retry_puts < next)

@@ -97,6 +97,6 @@ uint64_t broker_next_aside(const struct broker *b);
 
 /* Whether all requests that change something are answered, so that a clean stop may go on. O(1). */
 bool broker_idle(const struct broker *b);
-/* Whether nothing is under way but changes that wait for locks of other sessions of the database.
+/* Whether the only changes under way wait for locks of other sessions of the database.
  * O(1). */
 bool broker_waits_for_locks(const struct broker *b);

@@ -149,7 +149,7 @@ void clients_end_silent(struct broker *b)
 	while ((client = first_silent(b)) && client->hello_by <= b->now.real) {
 		if (client_may_ask(client))
 			end_silent(b, client);
-		else /* its user has too many waiting requests: perhaps its hello is unread */
+		else /* the broker does not read from it now: its hello may be unread */
 			await_hello(client);
 	}
 }

@@ -362,7 +362,7 @@ bool lease_locked(struct leases *ls, struct lease *l, const struct lease_row *ro
 	bool renewed = l->state == LEASE_HELD && l->ask == LEASE_ASK_RENEW &&
 		row->owner == LEASE_ME && row->term == l->term;
 
-	/* The row was read in any case. */
+	/* The row was read although it may be locked: so this is the answer to a read. */
 	if (!renewed) {
 		if (l->state != LEASE_HELD && l->ask != LEASE_ASK_NOTHING)
 			l->ask = LEASE_ASK_READ;

@@ -102,7 +102,7 @@ struct lease {
 	bool has_seen;	       /* seen and since are valid */
 	bool wanted;	       /* by consumers of this host */
 	bool unsure;	       /* a take had no answer: this host may be the owner */
-	bool locked;	       /* held: the last renewal found the row locked */
+	bool locked;	       /* held: the last renewal had no effect because of a lock */
 	struct link of_state;  /* leases::held, standby, urgent */
 	struct link of_round;  /* leases::round */
 };
@@ -115,7 +115,7 @@ struct leases {
 	uint64_t sent;	     /* when the round under way was sent */
 	uint64_t renew_at;   /* the next renewal of all held leases */
 	uint64_t poll_at;    /* when to read all leases that others hold */
-	bool again;	     /* the next round renews lease::locked, and begins at once */
+	bool again;	     /* the next round begins at once, for leases with `locked` */
 	uint64_t hold_until; /* no lease is taken before: see leases_connected() */
 	uint64_t timeline;   /* of the database; 0: none was seen */
 	struct link held;    /* lease::of_state */
@@ -191,8 +191,9 @@ uint64_t leases_give_up(const struct leases *ls);
 bool lease_answer(
 	struct leases *ls, struct lease *l, bool done, const struct lease_row *row, uint64_t now);
 
-/* The same if the question had no effect because another session of the database holds a lock of
- * the row. A lease that is held stays so until its time is over, and the next round renews it. */
+/* The answer for one lease if the question had no effect, perhaps because another session of the
+ * database holds a lock. A held lease stays held unless the row shows that it is lost, and the next
+ * round tries to renew it. Return: as lease_answer(). */
 bool lease_locked(struct leases *ls, struct lease *l, const struct lease_row *row, uint64_t now);
 
 /* All answers of the round under way have come. */

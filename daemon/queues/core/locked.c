@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The time between two attempts, and the time after which a change is refused. Microseconds. */
+/* The time between two attempts, and the time after which a client's change is refused.
+ * Microseconds. */
 #define AGAIN_US    UINT64_C(250000)
 #define PATIENCE_US UINT64_C(4000000)
 
@@ -13,7 +14,8 @@ static bool waits_for(const struct broker *b, uint32_t queue)
 	return queue / 8 < b->locked_room && b->locked_queues[queue / 8] & 1u << queue % 8;
 }
 
-/* Without memory, later changes of the queue may overtake. */
+/* Notes that changes of the queue wait. If memory runs out, later changes of the queue may overtake
+ * them. */
 static void note_queue(struct broker *b, uint32_t queue)
 {
 	size_t room = queue / 8 + 64;
@@ -58,7 +60,9 @@ struct change *locked_keep(struct broker *b, struct change *list)
 	return list;
 }
 
-/* The end of the put packet that begins with this change; or the next change. */
+/* Finds the end of the put packet that begins with this change; if it belongs to no put packet, the
+ * end of the change. ret_waits: whether a queue of these changes has waiting changes. Return: the
+ * first change after them. */
 static struct change *end_of(struct change *change, bool *ret_waits, const struct broker *b)
 {
 	const struct request *put = change->request && change->request->is_put ? change->request
@@ -73,6 +77,8 @@ static struct change *end_of(struct change *change, bool *ret_waits, const struc
 	return end;
 }
 
+/* Takes the changes that must not overtake waiting changes off broker::first. The changes of a put
+ * packet stay together. */
 static void sift(struct broker *b)
 {
 	struct change *change = b->first, **at = &b->first, *last = NULL;

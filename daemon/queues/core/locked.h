@@ -8,11 +8,12 @@
 
 #include "state.h"
 
-/* Takes the changes that the store has left out off a transaction's list. Changes that have waited
- * too long, and are no changes of wakes, stay in the list: the caller refuses them. Return: the
- * list. */
+/* Takes the changes that the store has left out off a transaction's list. A client's change that
+ * has waited too long stays in the list, and the caller refuses it. A change of a wake waits
+ * without limit. Return: the list. */
 struct change *locked_keep(struct broker *b, struct change *list);
 
-/* Before each transaction: lets the changes that wait aside go first if it is time to try again.
- * Otherwise takes later changes of their queues off broker::first. O(changes) while one waits. */
+/* Call it before each transaction. If it is time to try again, puts the changes that wait aside
+ * before all others in broker::first. Otherwise takes later changes of their queues off
+ * broker::first. O(changes) while a change waits, else O(1). */
 void locked_sift(struct broker *b);

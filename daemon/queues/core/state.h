@@ -139,7 +139,7 @@ struct change {
 	uint32_t record;
 	struct wake *wake;  /* whose row it changes; NULL: by id or key */
 	bool missed;	    /* the wake was too late, and counts as missed */
-	uint64_t locked_at; /* on `real`: when it first waited for a lock; 0: it did not */
+	uint64_t locked_at; /* on `real`: when it began to wait for a lock; 0: it has not waited */
 };
 
 struct opened {
@@ -270,9 +270,9 @@ struct broker {
 	size_t consumer_count;
 	uint64_t consumers_made;
 	struct change *first, *last;	     /* gathered for the next commit */
-	struct change *locked, *last_locked; /* wait for locks of other sessions: see locked.h */
-	uint8_t *locked_queues;		     /* a bit for each queue number: it has such changes */
-	size_t locked_room;
+	struct change *locked, *last_locked; /* changes that wait for locks: see locked.h */
+	uint8_t *locked_queues; /* a bit for each queue number: `locked` has changes of it */
+	size_t locked_room;	/* bytes of locked_queues */
 	struct change *committing;
 	struct store_commit commit;
 	bool commit_under_way;

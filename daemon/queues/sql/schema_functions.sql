@@ -428,7 +428,7 @@ BEGIN
 			UNION ALL
 			SELECT i.packet, i.record, i.status, 0, 0, 0
 			FROM unnest(r_packet, r_record, r_status) i (packet, record, status)) u
-			-- Sorted once here, and not once for each array.
+			-- This sorts once for all four arrays.
 			WHERE u.packet > 0 ORDER BY u.packet, u.record) a
 		GROUP BY a.packet
 		ORDER BY 1, 2, 3
@@ -444,9 +444,10 @@ BEGIN
 			GROUP BY uid) u;
 END $$;
 
--- The same for a commit that has waited in vain for a lock. Queues of which another session has locked
--- something are left out, so that the others do not wait: their changes, and the other changes of their put
--- packets, have no effect and the status -1, and o_state is 3.
+-- Calls commit() without the queues in which another session has locked the queue's row, or a row that a
+-- change names. So the other queues do not wait. A host uses it after commit() has waited for a lock in
+-- vain. A change that is left out has no effect, and gets the status -1. If one change of a put packet is
+-- left out, the whole packet is. o_state of a locked queue is 3.
 CREATE OR REPLACE FUNCTION timerd.commit_unlocked(
 	in_owner text, in_slot integer, in_stored bigint, in_clocks bigint[], in_slow boolean,
 	q_uid bigint[], q_name text[], q_term bigint[], q_limit_timers bigint[],
@@ -466,8 +467,8 @@ CREATE OR REPLACE FUNCTION timerd.commit_unlocked(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-	locked integer[]; -- queues
-	waits integer[]; -- these, and the other queues of put packets that are left out
+	locked integer[]; -- queues that are left out
+	waits integer[]; -- locked, and the other queues of put packets that are left out
 	packets integer[];
 	left_out integer[]; -- changes
 	rows_id bigint[];
@@ -509,8 +510,8 @@ BEGIN
 		locked := locked || ARRAY(SELECT DISTINCT r.queue
 			FROM unnest(rows_parked, rows_queue) r (id, queue) WHERE r.id <> ALL (got_parked));
 	END IF;
-	-- A put packet that is left out may name further queues. What clients ask of these waits, too, so
-	-- that it does not overtake the packet; the ends of their wakes can overtake it.
+	-- A put packet that is left out may also put into queues that are not locked. Clients' changes of these
+	-- queues are left out, too, so that they do not overtake the packet. Changes of wakes may overtake it.
 	waits := ARRAY(SELECT DISTINCT w.queue FROM unnest(locked) w (queue));
 	LOOP
 		packets := ARRAY(SELECT DISTINCT c.packet FROM unnest(c_packet, c_queue) c (packet, queue)
@@ -619,14 +620,14 @@ BEGIN
 				INSERT INTO timerd.queues (uid, name) VALUES (r.uid, r.name)
 					ON CONFLICT DO NOTHING;
 			EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-				NULL; -- Another transaction makes this queue: the next round asks again.
+				NULL; -- Another transaction inserts this queue. The next round asks again.
 			END;
 		END LOOP;
 	END IF;
 	-- Locks and changes only what matches, in the order of numbers, as everybody locks it: a host
 	-- that looks at what others hold must not wait for the owner, nor make the owner wait.
-	-- Locks and changes belong to one subtransaction: a row that one subtransaction locks and another one
-	-- changes would need a MultiXactId for each renewal.
+	-- The same subtransaction locks and changes a row. If one locked it and another changed it, each renewal
+	-- would need a MultiXactId.
 	FOR try IN 1..2 LOOP
 		BEGIN
 			IF try = 1 THEN
@@ -640,7 +641,7 @@ BEGIN
 							OR (i.ask IN (4, 5) AND q.owner = in_owner AND q.term = i.term)
 						ORDER BY q.number FOR NO KEY UPDATE OF q) m;
 			ELSE
-				-- Another session holds the lock of a row for long. The other queues do not wait.
+				-- Another session keeps a row locked. Leaves it out, so that other queues do not wait.
 				SELECT coalesce(array_agg(m.ord), '{}') INTO matches
 					FROM (SELECT i.ord::integer
 						FROM unnest(q_uid, q_name, q_ask, q_term, q_beat) WITH ORDINALITY
@@ -714,7 +715,7 @@ BEGIN
 		locked := ARRAY(SELECT slot FROM timerd.counts WHERE queue = q ORDER BY slot
 			FOR UPDATE SKIP LOCKED);
 		CONTINUE WHEN EXISTS (SELECT FROM timerd.counts WHERE queue = q AND slot <> ALL (locked));
-		-- Behind the lock nobody adds to it; what was added before is seen now.
+		-- While this holds the lock, nobody adds to the queue. The DELETE sees all earlier rows.
 		DELETE FROM timerd.queues WHERE number = q AND NOT EXISTS (
 				SELECT FROM timerd.timers WHERE queue = q) AND NOT EXISTS (
 				SELECT FROM timerd.parked WHERE queue = q);
