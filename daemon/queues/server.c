@@ -526,8 +526,6 @@ void server_close(struct server *s)
 {
 	struct clocks_stored clocks;
 
-	for (unsigned int i = 0; i < s->listener_count; i++)
-		sd_event_source_set_enabled(s->serve, SD_EVENT_OFF);
 	if (s->broker)
 		finish(s);
 	connections_close(&s->connections);

@@ -113,5 +113,6 @@ void locked_sift(struct broker *b)
 	b->last = b->first ? b->last : b->last_locked;
 	b->first = b->locked;
 	b->locked = b->last_locked = NULL;
-	memset(b->locked_queues, 0, b->locked_room);
+	if (b->locked_queues) /* NULL: there was no memory for it */
+		memset(b->locked_queues, 0, b->locked_room);
 }
