@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The hosts of the simulated fleet, their clocks, and the network between them and the database.
+ * fleet_step() chooses what happens next. Deliveries and waits are checked here, at the turn of a
+ * host; fleet_database.c checks acknowledgements.
+ */
 #include "fleet_world.h"
 
 #include <string.h>
@@ -15,11 +20,6 @@
 
 #define PPM 200 /* by how much a host's clock may be fast or slow */
 
-static uint64_t later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 uint64_t fleet_clock(const struct fleet *f, const struct fleet_host *h)
 {
 	int64_t passed;
@@ -30,7 +30,7 @@ uint64_t fleet_clock(const struct fleet *f, const struct fleet_host *h)
 	return h->clock + (uint64_t)(passed + passed * h->ppm / 1000000);
 }
 
-static void note_wrong(struct fleet *f, uint32_t queue, const char *what)
+void fleet_note_wrong(struct fleet *f, uint32_t queue, const char *what)
 {
 	if (f->wrong)
 		return;
@@ -40,10 +40,10 @@ static void note_wrong(struct fleet *f, uint32_t queue, const char *what)
 
 void fleet_disturbed(struct fleet *f, struct fleet_host *h, uint64_t until)
 {
-	h->well_since = later(h->well_since, until);
+	h->well_since = fleet_later(h->well_since, until);
 	for (uint32_t i = 0; i < FLEET_QUEUES; i++)
 		if (f->db.rows[i].owner == h->owner || h->lease[i].ask != LEASE_ASK_NOTHING)
-			f->moved[i] = later(f->moved[i], until);
+			f->moved[i] = fleet_later(f->moved[i], until);
 }
 
 void fleet_boot(struct fleet *f, struct fleet_host *h)
@@ -113,7 +113,7 @@ static uint64_t arrival(struct fleet *f, struct fleet_host *h)
 		delay = dice_below(&f->dice, 2 * f->config.length);
 		fleet_disturbed(f, h, f->now + delay);
 	}
-	return later(f->now, h->cut_until) + delay;
+	return fleet_later(f->now, h->cut_until) + delay;
 }
 
 static struct fleet_message message(const struct fleet_host *h, uint32_t index, bool is_ack)
@@ -153,175 +153,18 @@ void fleet_break(struct fleet *f, struct fleet_host *h)
 	h->turn = f->now;
 }
 
-/* The database. */
+/* Hosts. */
 
-static bool take(struct fleet *f, struct fleet_row *row, uint32_t owner)
+uint64_t fleet_waits_since(const struct fleet *f, const struct fleet_host *h, uint32_t queue)
 {
-	*row = (struct fleet_row){
-		.owner = owner,
-		.term = ++f->db.terms,
-	};
-	return true;
-}
-
-/* Runs one question. Return: whether it took effect. */
-static bool ask_database(struct fleet *f, struct fleet_row *row, uint32_t owner, enum lease_ask ask,
-	uint64_t term, uint64_t beat)
-{
-	int64_t clock = (int64_t)f->now + f->db.clock_offset;
-	bool mine = row->owner == owner && row->term == term;
-	bool same = row->term == term && (row->beat == beat || f->mutant == FLEET_NO_COMPARE);
-
-	switch (ask) {
-	case LEASE_ASK_TAKE_FREE:
-		if (row->owner && f->mutant == FLEET_DATABASE_CLOCK &&
-			clock - row->renewed >= (int64_t)f->config.length)
-			return take(f, row, owner);
-		return !row->owner && take(f, row, owner);
-	case LEASE_ASK_TAKE:
-		return same && take(f, row, owner);
-	case LEASE_ASK_RENEW:
-		row->beat += mine;
-		return mine;
-	case LEASE_ASK_RELEASE:
-		mine = mine || (f->mutant == FLEET_ANY_RELEASE && row->owner == owner);
-		row->owner = mine ? 0 : row->owner;
-		return mine;
-	case LEASE_ASK_READ:
-	case LEASE_ASK_NOTHING:
-		break;
-	}
-	return false;
-}
-
-/* A release had its effect: other hosts may learn of it. */
-static void released(struct fleet *f, uint32_t queue)
-{
-	f->free_since[queue] = f->now;
-	for (uint32_t i = 0; i < FLEET_HOSTS; i++)
-		if (dice_any(&f->dice) & 1) {
-			f->hosts[i].hint[queue] = true;
-			if (f->hosts[i].turn > f->now + 5000)
-				f->hosts[i].turn = f->now + 5000;
-		}
-}
-
-/* The earliest instant from which the bound for the host to get the queue counts. */
-static uint64_t waits_since(const struct fleet *f, const struct fleet_host *h, uint32_t queue)
-{
-	uint64_t since = later(h->well_since, h->wanted_since[queue]);
+	uint64_t since = fleet_later(h->well_since, h->wanted_since[queue]);
 	uint64_t clock = fleet_clock(f, h), hold = h->leases.hold_until;
 
 	/* After a failover the host takes nothing for a while. */
 	if (!hold)
 		return since;
-	return clock < hold ? f->now : later(since, f->now - (clock - hold));
+	return clock < hold ? f->now : fleet_later(since, f->now - (clock - hold));
 }
-
-static void count_change(struct fleet *f, const struct fleet_message *m, uint32_t i, bool late)
-{
-	static const enum fleet_event events[] = {
-		[LEASE_ASK_TAKE_FREE] = FLEET_TAKES_FREE,
-		[LEASE_ASK_TAKE] = FLEET_TAKES_OVER,
-		[LEASE_ASK_RENEW] = FLEET_RENEWALS,
-		[LEASE_ASK_RELEASE] = FLEET_RELEASES,
-	};
-	const struct fleet_host *h = &f->hosts[m->host];
-	uint32_t queue = m->part[i].queue;
-
-	f->events[events[m->part[i].ask]]++;
-	if (late || f->now < h->well_since)
-		f->moved[queue] = later(f->moved[queue], f->now);
-	if (m->part[i].ask == LEASE_ASK_RELEASE) {
-		released(f, queue);
-	} else if (m->part[i].ask == LEASE_ASK_TAKE_FREE && !late) {
-		uint64_t since = later(f->free_since[queue], waits_since(f, h, queue));
-
-		if (f->now > since)
-			f->longest_free = later(f->longest_free, f->now - since);
-	}
-	if (m->part[i].ask != LEASE_ASK_RELEASE)
-		f->free_since[queue] = FLEET_NEVER;
-}
-
-static void run_round(struct fleet *f, struct fleet_message *m, bool late)
-{
-	for (uint32_t i = 0; i < m->n; i++) {
-		struct fleet_row *row = &f->db.rows[m->part[i].queue];
-		bool locked = f->now < f->db.locked_until[m->part[i].queue] &&
-			m->part[i].ask != LEASE_ASK_READ;
-		bool done = !locked &&
-			ask_database(
-				f, row, m->owner, m->part[i].ask, m->part[i].term, m->part[i].beat);
-
-		f->events[FLEET_LOCKED] += locked;
-		if (done) {
-			if (m->part[i].ask != LEASE_ASK_RELEASE)
-				row->renewed = (int64_t)f->now + f->db.clock_offset;
-			count_change(f, m, i, late);
-		}
-		m->part[i].done = done;
-		m->part[i].locked = locked;
-		m->part[i].row = (struct lease_row){
-			.owner = !row->owner		 ? LEASE_NOBODY
-				: row->owner == m->owner ? LEASE_ME
-							 : LEASE_OTHER,
-			.term = row->term,
-			.beat = row->beat,
-		};
-	}
-}
-
-/* Acknowledgements lock the row where owner and term match, and change timers through it. */
-static void run_acks(struct fleet *f, struct fleet_message *m)
-{
-	for (uint32_t i = 0; i < m->n; i++) {
-		const struct fleet_row *row = &f->db.rows[m->part[i].queue];
-		bool current = row->owner == m->owner && row->term == m->part[i].term;
-
-		m->part[i].done = current || f->mutant == FLEET_NO_FENCE;
-		f->events[m->part[i].done ? FLEET_ACKS : FLEET_FENCED]++;
-		if (m->part[i].done && !current)
-			note_wrong(f, m->part[i].queue,
-				"an acknowledgement under an old term changed a timer");
-	}
-}
-
-void fleet_execute(struct fleet *f, struct fleet_message *m)
-{
-	bool late = m != &f->hosts[m->host].round && m != &f->hosts[m->host].ack;
-
-	if (late)
-		f->events[m->is_ack ? FLEET_LATE_ACK : FLEET_LATE_ROUND]++;
-	if (m->is_ack)
-		run_acks(f, m);
-	else
-		run_round(f, m, late);
-	if (m->settles)
-		f->db.settled = f->db.timeline;
-	if (dice_any(&f->dice) % f->db.lag == 0) {
-		memcpy(f->db.replica, f->db.rows, sizeof(f->db.rows));
-		f->db.replica_terms = f->db.terms;
-		f->db.replica_settled = f->db.settled;
-	}
-}
-
-/* A message arrives at the database. Return: whether it ran. */
-static bool arrive(struct fleet *f, struct fleet_message *m)
-{
-	if (m->epoch != f->db.epoch) {
-		m->at = FLEET_NEVER;
-		return false;
-	}
-	if (f->now < f->db.stalled_until) {
-		m->at = f->db.stalled_until + dice_below(&f->dice, 1000);
-		return false;
-	}
-	fleet_execute(f, m);
-	return true;
-}
-
-/* Hosts. */
 
 /* Whether the host may send a wake of the queue now, after a check a little earlier. */
 static bool may_send(const struct fleet *f, const struct fleet_host *h, uint32_t queue)
@@ -342,17 +185,18 @@ static void deliver(
 	struct fleet *f, struct fleet_host *h, uint32_t queue, uint64_t term, bool halted)
 {
 	struct fleet_message *ack = &h->ack;
-	uint64_t since = later(later(f->served[queue], f->moved[queue]), waits_since(f, h, queue));
+	uint64_t since = fleet_later(
+		fleet_later(f->served[queue], f->moved[queue]), fleet_waits_since(f, h, queue));
 
 	for (struct fleet_host *other = f->hosts; other < f->hosts + FLEET_HOSTS; other++) {
 		if (other == h || !may_send(f, other, queue))
 			continue;
 		if (!halted && !fleet_is_excused(f, h, queue) && !fleet_is_excused(f, other, queue))
-			note_wrong(f, queue, "two hosts deliver at one instant");
+			fleet_note_wrong(f, queue, "two hosts deliver at one instant");
 		f->events[FLEET_REPEATS]++;
 	}
 	if (!halted && f->now > since)
-		f->longest_wait = later(f->longest_wait, f->now - since);
+		f->longest_wait = fleet_later(f->longest_wait, f->now - since);
 	f->served[queue] = f->now;
 	/* The consumer acknowledges the wake. */
 	if (ack->at != FLEET_NEVER || ack->n == FLEET_QUEUES || !h->leases.connected ||
@@ -394,15 +238,17 @@ static void check_waiting(struct fleet *f, const struct fleet_host *h)
 	uint64_t length = LEASE_LENGTH_US + LEASE_LENGTH_US * PPM / 1000000;
 
 	for (uint32_t i = 0; i < FLEET_QUEUES; i++) {
-		uint64_t since = later(f->served[i], waits_since(f, h, i));
-		uint64_t moved = later(f->moved[i], since), free = f->free_since[i];
+		uint64_t since = fleet_later(f->served[i], fleet_waits_since(f, h, i));
+		uint64_t moved = fleet_later(f->moved[i], since), free = f->free_since[i];
 
 		if (h->lease[i].state != LEASE_STANDBY)
 			continue;
 		if (f->now > moved + length + LEASE_POLL_US + SLACK_US)
-			note_wrong(f, i, "nobody takes over a queue within a lease and a look");
-		if (free != FLEET_NEVER && f->now > later(free, since) + LEASE_POLL_US + SLACK_US)
-			note_wrong(f, i, "nobody takes a released queue within a look");
+			fleet_note_wrong(
+				f, i, "nobody takes over a queue within a lease and a look");
+		if (free != FLEET_NEVER &&
+			f->now > fleet_later(free, since) + LEASE_POLL_US + SLACK_US)
+			fleet_note_wrong(f, i, "nobody takes a released queue within a look");
 	}
 }
 
@@ -460,7 +306,7 @@ static void receive_acks(struct fleet_host *h)
 
 static void connect_again(struct fleet *f, struct fleet_host *h, uint64_t clock)
 {
-	uint64_t away = later(h->cut_until, f->db.stalled_until);
+	uint64_t away = fleet_later(h->cut_until, f->db.stalled_until);
 	bool settled = f->db.settled == f->db.timeline;
 
 	if (f->now < away) {
@@ -492,7 +338,7 @@ static uint64_t next_turn(struct fleet *f, const struct fleet_host *h, uint64_t 
 		span = next - clock;
 	at = f->now + span + 1 + dice_any(&f->dice) % JITTER_US;
 	if (!h->leases.connected && h->reconnect < at)
-		at = later(h->reconnect, f->now + 1);
+		at = fleet_later(h->reconnect, f->now + 1);
 	return at;
 }
 
@@ -527,7 +373,8 @@ static void turn(struct fleet *f, struct fleet_host *h)
 /* Ends the process. */
 void fleet_stop_host(struct fleet *f, struct fleet_host *h, uint64_t span)
 {
-	uint64_t until = later(f->now + span + 1, h->clock_true); /* the machine may be paused */
+	/* The machine may be paused. */
+	uint64_t until = fleet_later(f->now + span + 1, h->clock_true);
 
 	fleet_disturbed(f, h, until);
 	let_loose(f, &h->round);
@@ -552,7 +399,7 @@ static void advance(struct fleet *f, struct fleet_host *h, struct fleet_message 
 	if (!m->answered) {
 		bool refused = m->epoch != f->db.epoch;
 
-		if (arrive(f, m)) {
+		if (fleet_arrive(f, m)) {
 			m->answered = true;
 			m->at = arrival(f, h) + wait_for_locks(f, m);
 		} else if (refused) {
@@ -589,12 +436,12 @@ bool fleet_step(struct fleet *f)
 	for (uint32_t i = 0; i < FLEET_LATE; i++)
 		if (f->late[i].at < at)
 			at = f->late[i].at, host = NULL, m = &f->late[i];
-	f->now = later(f->now, at);
+	f->now = fleet_later(f->now, at);
 	f->steps++;
 	if (host && m) {
 		advance(f, host, m);
 	} else if (m) {
-		if (arrive(f, m))
+		if (fleet_arrive(f, m))
 			m->at = FLEET_NEVER;
 	} else if (!host) {
 		fleet_disturb(f);

@@ -154,9 +154,21 @@ bool fleet_step(struct fleet *f);
 /* fleet_chaos.c: disturbs something, and says when next. */
 void fleet_disturb(struct fleet *f);
 
-/* For fleet_chaos.c. */
+/* fleet_database.c: */
+
+/* The database runs a statement. */
+void fleet_execute(struct fleet *f, struct fleet_message *m);
+/* A message arrives at the database. Return: whether it ran. */
+bool fleet_arrive(struct fleet *f, struct fleet_message *m);
+
+/* For fleet_chaos.c and fleet_database.c. */
 
 #define FLEET_NEVER UINT64_MAX
+
+static inline uint64_t fleet_later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
 
 /* The host's CLOCK_BOOTTIME now. */
 uint64_t fleet_clock(const struct fleet *f, const struct fleet_host *h);
@@ -172,5 +184,7 @@ void fleet_break(struct fleet *f, struct fleet_host *h);
  * loses the takeover of this lease makes the old term valid again, and for one lease two hosts
  * can hold it: a paused machine and lost commits are two faults at once. */
 bool fleet_is_excused(const struct fleet *f, const struct fleet_host *h, uint32_t queue);
-/* The database runs a statement. */
-void fleet_execute(struct fleet *f, struct fleet_message *m);
+/* The earliest instant from which the bound for the host to get the queue counts. */
+uint64_t fleet_waits_since(const struct fleet *f, const struct fleet_host *h, uint32_t queue);
+/* Something is wrong. Only the first call counts. */
+void fleet_note_wrong(struct fleet *f, uint32_t queue, const char *what);
