@@ -177,3 +177,20 @@ void queues_clean(struct test_queues *d)
 	daemon_clean(&d->timerd);
 	*d = (struct test_queues){0};
 }
+
+void queues_expect_log(const struct test_queues *d, const char *words)
+{
+	char line[1024];
+	bool found = false;
+
+	for (int i = 0; !found && i < 800; i++) {
+		FILE *f = fopen(d->timerd.log, "re");
+
+		usleep(50000);
+		assert_non_null(f);
+		while (!found && fgets(line, sizeof(line), f))
+			found = strstr(line, words);
+		fclose(f);
+	}
+	assert_true(found);
+}

@@ -46,3 +46,6 @@ int queues_stop(struct test_queues *d);
 
 /* Kills both and removes the folder. */
 void queues_clean(struct test_queues *d);
+
+/* Waits until the log has those words, for at most 40 s. */
+void queues_expect_log(const struct test_queues *d, const char *words);
